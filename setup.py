@@ -1,0 +1,58 @@
+"""Installs sparse_ae with what it needs: ``pip install .`` on Python 3.8-3.11."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def version():
+    text = (HERE / "sparse_ae" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
+
+
+def readme():
+    path = HERE / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+REQUIRED = [
+    "theano==1.0.5",
+    "Lasagne==0.1",
+    "numpy>=1.17,<2",
+    "scipy>=1.4",
+    "pooch>=1.3",
+    "tqdm>=4.40",
+]
+
+setup(
+    name="sparse_ae",
+    version=version(),
+    description="Sparse autoencoders for collaborative filtering, on Theano and Lasagne",
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    author="sparse_ae contributors",
+    license="MIT",
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=["sparse_ae"],
+    # The C code of the Ops is read when a graph is compiled.
+    package_data={"sparse_ae": ["*.h"]},
+    zip_safe=False,
+    # Theano 1.0.5 cannot be built or imported on Python 3.12, nor run with NumPy 2.
+    python_requires=">=3.8,<3.12",
+    # Where python_requires is not met, pips up to 23 build the requirements before they say so, and Theano's does not build there.
+    install_requires=['%s; python_version < "3.12"' % each for each in REQUIRED],
+    extras_require={
+        "test": ["pytest>=6.2", "hypothesis>=5.49"],
+        "examples": ["matplotlib>=3.1"],
+    },
+)

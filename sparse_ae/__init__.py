@@ -1,0 +1,46 @@
+"""Sparse autoencoders for collaborative filtering, on the real Theano and Lasagne.
+
+For a user's ratings r, of which only the entries of the set O are observed, the model fits
+
+    min over W, V, mu, b  of  sum over (user, item) in O of (r - f(W g(V r + mu) + b))^2  +  0.1 (||W||^2 + ||V||^2)
+
+with W (n_items, k), V (k, n_items), mu (k,), b (n_items,), and any Lasagne nonlinearities g and f.
+
+>>> import sparse_ae
+>>> ratings = sparse_ae.load_ratings("ratings.csv")            # doctest: +SKIP
+
+Importing the package is quick and loads no Theano: a module is loaded when one of its names is first asked for. From the import on,
+``import theano`` and ``import lasagne`` work on the Pythons and NumPys that :mod:`sparse_ae.theano_compat` names.
+``python -m sparse_ae`` says what runs here.
+"""
+
+import importlib
+
+from sparse_ae import theano_compat
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AutoEncoder": "model",
+    "Trainer": "trainer",
+    "load_ratings": "data",
+    "split_ratings": "data",
+    "minibatches": "data",
+    "movielens": "datasets",
+    "rmse": "metrics",
+    "mae": "metrics",
+}
+
+__all__ = ["__version__", "theano_compat"] + list(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module("sparse_ae." + _HOMES[name]), name)
+    if name in _HOMES.values():
+        return importlib.import_module("sparse_ae." + name)
+    raise AttributeError("module 'sparse_ae' has no attribute %r" % name)
+
+
+def __dir__():
+    return sorted(set(globals()) | set(_HOMES) | set(_HOMES.values()))

@@ -1,0 +1,351 @@
+"""Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8-3.11 with NumPy 1.17-1.26.
+
+Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere else.
+
+Importing this module, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing. Whoever imports
+a module of theano or lasagne later, this package or the user, gets it through the finder: found and run by Python's usual means, with
+the mend that the tables at the end of this file name for it, and without the warnings that its source makes today's Python print
+(invalid escapes, ``is`` with a literal, distutils), which no user can act on. A theano that is already there is mended in place. One
+whose import failed, for want of the mends, leaves modules behind that would break the next try: they are dropped first.
+
+Each mend says which lines of Theano it mends, and since when they break; it asks for what is missing, not for a version, wherever
+that can be asked, so that nothing changes where there is nothing to mend. NumPy gets its missing names only while the module that
+needs them is being run. No flag that a user can set is touched: THEANO_FLAGS and .theanorc mean what they always meant.
+"""
+
+import contextlib
+import functools
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import sys
+import sysconfig
+import types
+import warnings
+
+import numpy as np
+
+__all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "python_headers"]
+
+NO_COMPILER = (
+    "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: apt install g++ "
+    "python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), xcode-select --install (macOS)")
+NO_HEADERS = (
+    "Python.h was not found in {folder}: a C++ compiler is there, but everything runs in Python, tens to hundreds of times slower. To "
+    "install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or the headers of your own Python")
+
+
+def python_headers():
+    """Where the compiler finds Python.h.
+
+    Returns
+    -------
+    folder : str
+        The folder in which this Python's headers belong.
+    found : bool
+        Whether Python.h is there, or may be found through an include path of the user's.
+    """
+    folder = sysconfig.get_path("include")
+    folders = [folder, sysconfig.get_path("platinclude"), sysconfig.get_config_var("INCLUDEPY")]
+    found = any(os.path.isfile(os.path.join(each, "Python.h")) for each in folders if each)
+    return folder, found or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"))
+
+
+# What has to be in place while a module is run ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _lent(module, **values):
+    """Gives the module those of the names that it lacks, and takes them back."""
+    lacking = [name for name in values if name not in vars(module)]
+    for name in lacking:
+        setattr(module, name, values[name])
+    try:
+        yield
+    finally:
+        for name in lacking:
+            delattr(module, name)
+
+
+def _check_versions():
+    """Beyond these versions Theano breaks in a hundred places, some of which give wrong dtypes rather than errors: better not at all."""
+    if sys.version_info >= (3, 12) or int(np.__version__.partition(".")[0]) >= 2:
+        raise ImportError(
+            "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an environment with a "
+            "Python that fits and install sparse_ae there; where only NumPy is too new: pip install 'numpy<2'"
+            % (".".join(map(str, sys.version_info[:3])), np.__version__))
+
+
+@contextlib.contextmanager
+def _blas_opt_info():
+    """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
+
+    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries instead, numpy.distutils.system_info,
+    no longer imports beside setuptools 74. Told of nothing, Theano goes on to try -lblas, and else calls NumPy's own BLAS, which is as fast.
+    """
+    import numpy.distutils
+    try:
+        import numpy.distutils.__config__ as numpy_config
+    except ImportError:
+        numpy_config = types.ModuleType("numpy.distutils.__config__")
+    with _lent(numpy.distutils, __config__=numpy_config), _lent(numpy_config, blas_opt_info={}):
+        yield
+
+
+@contextlib.contextmanager
+def _no_compiler_without_headers():
+    """configdefaults.py:500 looks for g++ but not for Python.h, without which importing theano ends in a compiler's error.
+
+    So where Python.h is missing, and the user has not chosen a compiler, Theano is told that there is none.
+    """
+    from theano import configparser
+    folder, found = python_headers()
+    if not found and not any(_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags")) and any_compiler():
+        logging.getLogger("theano.configdefaults").warning(NO_HEADERS.format(folder=folder))
+        configparser.THEANO_FLAGS_DICT["cxx"] = ""
+    yield
+
+
+def _is_set(configparser, flag):
+    try:
+        configparser.fetch_val_for_key(flag)
+    except KeyError:
+        return False
+    return True
+
+
+def any_compiler():
+    import shutil
+    return any(shutil.which(name) for name in ("g++", "clang++"))
+
+
+@contextlib.contextmanager
+def _numpy_aliases():
+    """scalar/basic.py:2323 looks np.bool up when it is imported: deprecated in NumPy 1.20, gone in 1.24. See also :func:`_own_numpy`."""
+    with _lent(np, **_ALIASES):
+        yield
+
+
+@contextlib.contextmanager
+def _pkg_resources():
+    """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources from setuptools.
+
+    setuptools 82 dropped it, and a fresh environment may hold no setuptools at all.
+    """
+    if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
+        yield
+        return
+
+    def lacking(name):
+        # scikit-cuda, which linalg.py tries for, asks for more; an ImportError is what it is prepared for.
+        raise ImportError("pkg_resources is not installed")
+
+    stand_in = types.ModuleType("pkg_resources")
+    stand_in.get_distribution = importlib.metadata.distribution
+    stand_in.DistributionNotFound = importlib.metadata.PackageNotFoundError
+    stand_in.__getattr__ = lacking
+    sys.modules[stand_in.__name__] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[stand_in.__name__]
+
+
+# What is put right once a module has been run ---------------------------------------------------------------------------------------
+
+
+_ALIASES = {"bool": np.bool_, "complex": complex, "product": np.prod}
+
+
+class _NumPyWithAliases(types.ModuleType):
+    """NumPy, and the names of it that Theano still looks up."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def _own_numpy(module):
+    """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up when they are used.
+
+    Deprecated in NumPy 1.20 (np.product: 1.25), gone in 1.24. Line 381 looks within an ``except Exception``, and would say what is wrong.
+    """
+    if not _ALIASES.keys() <= vars(np).keys():
+        module.np = _NumPyWithAliases("numpy")
+        vars(module.np).update(_ALIASES)
+
+
+def _topk(module):
+    """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
+
+    def topk(op, x, k, axis, idx_dtype):
+        if not 0 < abs(k) <= x.shape[axis]:
+            raise ValueError("topk: k is %d, and must be from 1 to the axis's size %d, or negative for the smallest" % (k, x.shape[axis]))
+        place, chosen = (-k, slice(-k, None)) if k > 0 else (-k - 1, slice(-k))
+        index = np.argpartition(x, place, axis=axis)
+        index = index[(slice(None),) * (axis % x.ndim) + (chosen,)]
+        values = np.take_along_axis(x, index, axis=axis) if op.return_values else None
+        if not op.return_indices:
+            return values
+        index = index.astype(idx_dtype)
+        return (values, index) if op.return_values else index
+
+    module._topk_py_impl = topk
+
+
+def _batched_dot(module):
+    """tensor/blas.py:2318: BatchedDot's C code passes dgemm_ as a pointer, which only a linked BLAS has, not Theano's own stand-in for one.
+
+    Broken in Theano 1.0 wherever blas.ldflags is empty, which is everywhere since NumPy 1.22. Without C code it takes its NumPy loop.
+    """
+    c_code = module.BatchedDot.c_code
+
+    @functools.wraps(c_code)
+    def c_code_with_blas(self, node, name, inputs, outputs, sub):
+        if not module.config.blas.ldflags:
+            raise module.utils.MethodNotDefined("c_code", type(self), type(self).__name__)
+        return c_code(self, node, name, inputs, outputs, sub)
+
+    module.BatchedDot.c_code = c_code_with_blas
+
+
+def _image_shape(module):
+    """tensor/nnet/__init__.py:157 warns of an argument's old name, which Lasagne 0.1's convolutions use. Both are past all renaming."""
+    conv2d = module.conv2d
+
+    @functools.wraps(conv2d)
+    def conv2d_of_either_name(input, filters, input_shape=None, *args, **kwargs):
+        if input_shape is None:
+            input_shape = kwargs.pop("image_shape", None)
+        return conv2d(input, filters, input_shape, *args, **kwargs)
+
+    module.conv2d = conv2d_of_either_name
+
+
+def _one_clear_line(record):
+    """A filter of log records: configdefaults.py:580 spreads over lines that there is no compiler, and does not say what to install."""
+    if str(record.msg).startswith("g++ not detected"):
+        record.msg, record.args = NO_COMPILER, ()
+    return True
+
+
+def _not_to_act_on(record):
+    """A filter of log records. blas_headers.py:988: NumPy's own BLAS is as fast as a linked one. compilelock.py:105: all is well."""
+    return record.msg not in ("Using NumPy C-API based implementation for BLAS functions.", "Refreshing lock %s")
+
+
+# Modules that Theano 1.0 lacks, or that must not be there -----------------------------------------------------------------------------
+
+
+def _downsample(module):
+    """lasagne/layers/pool.py:6 imports a module that Theano 1.0 replaced by theano.tensor.signal.pool, with other argument names."""
+    from theano.tensor.signal import pool
+
+    def max_pool_2d(input, ds, ignore_border=None, st=None, padding=(0, 0), mode="max"):
+        return pool.pool_2d(input, ws=ds, ignore_border=ignore_border, stride=st, pad=padding, mode=mode)
+
+    module.max_pool_2d = max_pool_2d
+    module.DownsampleFactorMax = pool.Pool
+
+
+def _absent(module):
+    """scan_module/c_code/scan_perform.c includes longintrepr.h, which Python 3.11 moved; the error goes through scan to the user.
+
+    An ImportError is what makes scan take its Python loop (scan_op.py:953), which is a tenth slower.
+    """
+    raise ImportError("%s does not compile on Python 3.11 and later" % module.__name__, name=module.__name__)
+
+
+# The tables, and what carries them out --------------------------------------------------------------------------------------------
+
+
+_WHILE_RUN = {
+    "theano": _blas_opt_info,
+    "theano.configdefaults": _no_compiler_without_headers,
+    "theano.scalar.basic": _numpy_aliases,
+    "theano.gpuarray.linalg": _pkg_resources,
+    "lasagne": _pkg_resources,
+}
+_ONCE_RUN = {
+    "theano.scalar.basic": _own_numpy,
+    "theano.scalar.sharedvar": _own_numpy,
+    "theano.tensor.basic": _own_numpy,
+    "theano.tensor.sort": _topk,
+    "theano.tensor.blas": _batched_dot,
+    "theano.tensor.nnet": _image_shape,
+}
+_INSTEAD = {"theano.tensor.signal.downsample": _downsample}
+if sys.version_info >= (3, 11):
+    _INSTEAD["theano.scan_module.scan_perform_ext"] = _absent
+_FILTERS = {
+    "theano.configdefaults": _one_clear_line,
+    "theano.tensor.blas": _not_to_act_on,
+    "theano.gof.compilelock": _not_to_act_on,
+}
+
+
+class _Finder:
+    """Finds the modules of theano and lasagne, and has them run with their mends."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        package = name.partition(".")[0]
+        if package not in ("theano", "lasagne"):
+            return None
+        if name in _INSTEAD:
+            return importlib.machinery.ModuleSpec(name, _StandIn)
+        if name == package and name not in sys.modules:
+            _drop_leftovers(package)
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target) if finder is not cls else None
+            if spec is not None:
+                if spec.loader is not None:
+                    # The loader is this spec's own, and stays what it is for all that ask it for sources or data.
+                    spec.loader.exec_module = functools.partial(_run, spec.loader.exec_module)
+                return spec
+        return None
+
+
+class _StandIn:
+    """Loads a module of ours under a name of Theano's."""
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        _INSTEAD[module.__name__](module)
+
+
+def _run(exec_module, module):
+    if module.__name__ == "theano":
+        _check_versions()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _WHILE_RUN.get(module.__name__, contextlib.nullcontext)():
+            exec_module(module)
+    if module.__name__ in _ONCE_RUN:
+        _ONCE_RUN[module.__name__](module)
+
+
+def _drop_leftovers(package):
+    for name in list(sys.modules):
+        if name.startswith(package + "."):
+            del sys.modules[name]
+
+
+def install():
+    """Puts every mend in place, now or for when its module is imported. A second call does nothing."""
+    if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Finder)
+    for name, log_filter in _FILTERS.items():
+        logging.getLogger(name).addFilter(log_filter)
+    for name, mend in _ONCE_RUN.items():
+        if name in sys.modules:
+            mend(sys.modules[name])
+
+
+install()

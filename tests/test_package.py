@@ -1,0 +1,148 @@
+"""The package as a whole: its names, what it asks pip for, what it says of itself."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sparse_ae
+from sparse_ae import __main__ as command_line
+from sparse_ae import theano_compat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def setup_arguments(monkeypatch):
+    """What setup.py hands to setuptools."""
+    setuptools = pytest.importorskip("setuptools")
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
+    monkeypatch.chdir("/")
+    runpy.run_path(str(ROOT / "setup.py"))
+    return given
+
+
+# Names ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_public_names_are_there_and_come_from_their_modules():
+    for name, home in sparse_ae._HOMES.items():
+        assert getattr(sparse_ae, name) is getattr(sys.modules["sparse_ae." + home], name)
+        assert name in sparse_ae.__all__ and name in dir(sparse_ae) and home in dir(sparse_ae)
+    assert "rmse" not in vars(sparse_ae)
+    everything = {}
+    exec("from sparse_ae import *", everything)
+    assert set(sparse_ae.__all__) <= set(everything)
+
+
+def test_modules_are_attributes_before_they_are_imported():
+    code = "import sys, sparse_ae; assert 'sparse_ae.metrics' not in sys.modules; print(sparse_ae.metrics.rmse is sparse_ae.rmse)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT), stdout=subprocess.PIPE, check=True)
+    assert done.stdout.split() == [b"True"]
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'sparse_ae' has no attribute 'autoencoder'"):
+        sparse_ae.autoencoder
+    with pytest.raises(ImportError, match="cannot import name 'autoencoder' from 'sparse_ae'"):
+        from sparse_ae import autoencoder  # noqa: F401
+
+
+# setup.py -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_setup_takes_its_version_from_the_package(setup_arguments):
+    assert setup_arguments["version"] == sparse_ae.__version__
+    assert setup_arguments["python_requires"] == ">=3.8,<3.12"
+    required = [each.partition(";")[0] for each in setup_arguments["install_requires"]]
+    assert {"theano==1.0.5", "Lasagne==0.1", "numpy>=1.17,<2"} <= set(required)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python lists its standard library since 3.10")
+def test_setup_asks_for_all_that_is_imported(setup_arguments):
+    wanted = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["install_requires"]}
+    optional = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["extras_require"]["examples"]}
+    allowed = wanted | optional | {"sparse_ae"} | set(sys.stdlib_module_names)
+    for path in (ROOT / "sparse_ae").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in (name.partition(".")[0] for name in names):
+                assert name in allowed, "%s imports %s" % (path.name, name)
+
+
+def test_setup_ships_every_file_of_the_package(setup_arguments):
+    patterns = setup_arguments["package_data"]["sparse_ae"] + ["*.py"]
+    folder = ROOT / "sparse_ae"
+    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert shipped == {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert setup_arguments["packages"] == ["sparse_ae"]
+
+
+# python -m sparse_ae --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
+    environment = dict(os.environ, SPARSE_AE_DATA=str(tmp_path / "ratings"), OMP_NUM_THREADS="1")
+    done = subprocess.run([sys.executable, "-W", "error", "-m", "sparse_ae"], cwd=str(ROOT), env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith("missing: "))
+    assert facts["sparse_ae"] == sparse_ae.__version__
+    assert facts["Theano"] == "1.0.5" and facts["Lasagne"] == "0.1" and facts["numpy"] == np.__version__
+    assert facts["data cache"] == str(tmp_path / "ratings") and not (tmp_path / "ratings").exists()
+    assert facts["OMP_NUM_THREADS"] == "1"
+    for name in ("python", "scipy", "platform", "cores", "device", "floatX", "compiler", "OpenMP", "BLAS", "base_compiledir"):
+        assert facts[name]
+    assert "missing: " in done.stdout
+
+
+def test_what_is_missing_comes_with_a_way_out(monkeypatch):
+    missing = []
+    assert command_line._device("cpu", missing) == "cpu" and not missing
+
+    monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
+    assert command_line._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
+    monkeypatch.setattr(theano_compat, "any_compiler", lambda: True)
+    monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/nowhere", False))
+    assert command_line._compiler("", missing) == "none" and "Python.h was not found in /nowhere" in missing.pop()
+    monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/somewhere", True))
+    assert command_line._compiler("", missing) == "switched off by Theano's flag cxx" and not missing
+    assert command_line._openmp("", missing) == "not without a compiler" and not missing
+
+    monkeypatch.setattr("theano.gof.OpenMPOp.test_gxx_support", lambda: False)
+    assert command_line._openmp("clang++", missing) == "no" and "clang++ does not compile with -fopenmp" in missing.pop()
+
+    def no_version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", no_version)
+    monkeypatch.setitem(sys.modules, "theano", None)
+    text = command_line.info()
+    assert "scipy: not installed" in text
+    assert "missing: scipy: pip install" in text and "missing: matplotlib, for figures: pip install matplotlib" in text
+    assert "missing: a theano that can be imported (ModuleNotFoundError: " in text
+
+
+def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
+    missing = []
+    monkeypatch.setattr("theano.gpuarray.pygpu_activated", False)
+    assert command_line._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
+    assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
+    monkeypatch.setattr("theano.gpuarray.pygpu_activated", True)
+    assert command_line._device("cuda0", []) == "cuda0, in use"
+
+
+def test_the_command_line_refuses_what_it_does_not_know(capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["frobnicate"])
+    assert "invalid choice: 'frobnicate'" in capsys.readouterr().err

@@ -1,0 +1,353 @@
+"""The mends. What depends on the state of imports runs in an interpreter of its own, where every warning is an error."""
+
+import importlib
+import io
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparse_ae import theano_compat
+import lasagne
+import theano
+import theano.tensor as T
+from theano.tensor.sort import argtopk, topk, topk_and_argtopk
+
+ROOT = Path(__file__).resolve().parents[1]
+floatX = theano.config.floatX
+
+# A scan and its gradient: without a compiler it takes other ways through Theano than with one.
+SCAN = """
+import numpy as np, theano, theano.tensor as T
+x = T.matrix()
+rows, _ = theano.scan(lambda row: row ** 2, sequences=[x])
+gradient = theano.function([x], T.grad(rows.sum(), x))(np.full((2, 2), 3, x.dtype))
+assert (gradient == 6).all(), gradient
+"""
+
+
+def run(code, *options, **environment):
+    """Standard output and error of an interpreter of its own, which must succeed; on the CPU, for the sake of time."""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), **environment)
+    flags = [environment.get("THEANO_FLAGS", ""), "device=cpu"]
+    if "base_compiledir" not in flags[0]:
+        flags.append("base_compiledir=" + theano.config.base_compiledir)
+    environment["THEANO_FLAGS"] = ",".join(flag for flag in flags if flag)
+    done = subprocess.run([sys.executable, "-W", "error", *options, "-c", code], env=environment, universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def without_flags(*names):
+    """THEANO_FLAGS without the named ones."""
+    flags = os.environ.get("THEANO_FLAGS", "").split(",")
+    return ",".join(flag for flag in flags if flag and flag.partition("=")[0] not in names)
+
+
+# Imports --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_import_is_quiet_and_loads_little():
+    said = run("import sys, sparse_ae\n"
+               "print(sorted({'theano', 'lasagne', 'scipy', 'distutils', 'setuptools', 'pkg_resources'} & set(sys.modules)))")
+    assert said == ("[]\n", "")
+
+
+def test_theano_and_lasagne_import_without_a_word_from_sources_never_compiled(tmp_path):
+    code = """
+import numpy as np
+before = {name for name in ("bool", "complex") if name in vars(np)}
+import sparse_ae, theano, lasagne, theano.sparse, theano.gpuarray.linalg
+assert before == {name for name in ("bool", "complex") if name in vars(np)}
+assert not hasattr(getattr(np.distutils, "__config__", None), "blas_opt_info") or np.__version__ < "1.22"
+print(theano.__version__, lasagne.__version__)
+"""
+    assert run(code, "-X", "pycache_prefix=%s" % tmp_path) == ("1.0.5 0.1\n", "")
+
+
+def test_a_theano_that_failed_to_import_is_imported_afresh():
+    code = """
+import sys
+class Broken:  # as NumPy 1.22 and later break it, in every NumPy
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "theano.tensor":
+            raise AttributeError("broken")
+sys.meta_path.insert(0, Broken)
+import warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    try:
+        import theano
+    except AttributeError as error:
+        print(error)
+    try:
+        import lasagne
+    except (AttributeError, ImportError) as error:
+        print("lasagne too")
+sys.meta_path.remove(Broken)
+assert "theano.configdefaults" in sys.modules
+import sparse_ae, theano, lasagne
+print(theano.__version__, lasagne.__version__)
+"""
+    out, err = run(code)
+    lines = out.splitlines()
+    assert "broken" in lines[0] or "blas_opt_info" in lines[0] or "numpy" in lines[0]
+    assert lines[1:] == ["lasagne too", "1.0.5 0.1"]
+    assert err == ""
+
+
+def test_a_theano_that_is_already_there_is_mended_in_place():
+    code = """
+import sys
+import sparse_ae
+finder = sys.meta_path.pop(0)
+assert finder.__module__ == "sparse_ae.theano_compat"
+# A theano that was imported without the finder: what it takes for that is put in place by hand, as people do.
+import warnings, types
+import numpy as np
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import numpy.distutils
+    vars(np).setdefault("bool", np.bool_)
+    vars(np).setdefault("complex", complex)
+    config = vars(np.distutils).setdefault("__config__", types.ModuleType("numpy.distutils.__config__"))
+    vars(config).setdefault("blas_opt_info", {})
+    import theano, theano.tensor as T
+sort = sys.modules["theano.tensor.sort"]
+unmended = sort._topk_py_impl
+for name in [name for name in sys.modules if name.startswith("sparse_ae")]:
+    del sys.modules[name]
+import sparse_ae
+assert sort._topk_py_impl is not unmended
+import lasagne
+print(lasagne.__version__, theano.tensor.signal.downsample.max_pool_2d.__module__)
+"""
+    out, _ = run(code)
+    assert out == "0.1 sparse_ae.theano_compat\n"
+
+
+def test_installing_twice_changes_nothing():
+    before = list(sys.meta_path), theano.tensor.blas.BatchedDot.c_code, logging.getLogger("theano.tensor.blas").filters[:]
+    theano_compat.install()
+    importlib.reload(theano_compat)
+    after = list(sys.meta_path), theano.tensor.blas.BatchedDot.c_code, logging.getLogger("theano.tensor.blas").filters[:]
+    assert before == after
+
+
+def test_other_modules_are_none_of_the_finders_business():
+    finder, = [each for each in sys.meta_path if each.__module__ == theano_compat.__name__]
+    assert finder.find_spec("numpy") is None
+    assert finder.find_spec("theano_of_someone_else") is None
+    assert importlib.util.find_spec("theano.no_such_module") is None
+
+
+@pytest.mark.parametrize("version, numpy_version", [((3, 12, 1), "1.26.4"), ((3, 11, 7), "2.0.0")])
+def test_versions_beyond_repair_are_refused(monkeypatch, version, numpy_version):
+    monkeypatch.setattr(theano_compat, "sys", types.SimpleNamespace(version_info=version))
+    monkeypatch.setattr(theano_compat, "np", types.SimpleNamespace(__version__=numpy_version))
+    with pytest.raises(ImportError, match=r"Python 3\.8 to 3\.11 with NumPy below 2, and this is Python %s with NumPy %s\. .*'numpy<2'"
+                       % (".".join(map(str, version)), numpy_version)):
+        theano_compat._run(None, types.ModuleType("theano"))
+
+
+# Settings -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_flags_and_theanorc_mean_what_they_meant(tmp_path):
+    rc = tmp_path / "rc"
+    rc.write_text("[global]\nfloatX = float32\ncxx =\n[blas]\nldflags = -lmine\n")
+    code = "import sparse_ae, theano; c = theano.config; print(c.floatX, repr(c.cxx), c.blas.ldflags, c.optimizer)"
+    flags = without_flags("floatX", "cxx", "optimizer", "blas.ldflags")
+    assert run(code, THEANORC=str(rc), THEANO_FLAGS=flags + ",optimizer=fast_compile") == ("float32 '' -lmine fast_compile\n", "")
+    out, _ = run(code, THEANORC=str(rc), THEANO_FLAGS=flags + ",floatX=float16")
+    assert out == "float16 '' -lmine o4\n"
+
+
+def test_theanorc_example_works_as_it_is():
+    code = "import sparse_ae, theano; c = theano.config; print(c.device, c.floatX, c.on_opt_error, c.on_shape_error)\n"
+    code += "x = theano.tensor.vector(); theano.function([x], 2 * x)([1])"
+    flags = without_flags("device", "floatX", "on_opt_error", "on_shape_error")
+    assert run(code, THEANORC=str(ROOT / "theanorc.example"), THEANO_FLAGS=flags) == ("cpu float32 raise raise\n", "")
+
+
+def test_theanorc_example_names_real_flags_and_gives_reasons(tmp_path):
+    text = (ROOT / "theanorc.example").read_text()
+    cuda = text[text.index("# On an NVIDIA GPU"):]
+    settings = [line[2:] for line in cuda.splitlines() if line.startswith("# [") or " = " in line and not line.startswith("##")]
+    (tmp_path / "rc").write_text("\n".join(settings).replace("device = cuda", "").replace("force_", ""))
+    code = "import sparse_ae, theano; c = theano.config; print(c.floatX, c.on_opt_error, c.on_shape_error, c.dnn.enabled, c.force_device)"
+    flags = without_flags("device", "floatX", "on_opt_error", "on_shape_error")
+    assert run(code, THEANORC=str(tmp_path / "rc"), THEANO_FLAGS=flags) == ("float32 raise raise False False\n", "")
+    assert "device = cuda" in settings and "force_device = True" in settings
+
+
+# Compilers ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_compiler_one_line_says_what_to_install(tmp_path):
+    _, err = run("import sparse_ae\n" + SCAN, PATH=str(tmp_path), THEANO_FLAGS=without_flags("cxx"), THEANORC=os.devnull)
+    assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_COMPILER
+    assert "apt install g++" in err and "dnf install gcc-c++" in err and "xcode-select --install" in err
+
+
+def test_a_compiler_that_is_switched_off_needs_no_words():
+    assert run("import sparse_ae\n" + SCAN, THEANO_FLAGS=without_flags("cxx") + ",cxx=") == ("", "")
+
+
+def test_without_headers_one_line_says_what_to_install(tmp_path):
+    code = """
+import sysconfig
+sysconfig.get_path = sysconfig.get_config_var = lambda name: "/nowhere"
+import sparse_ae.theano_compat
+sparse_ae.theano_compat.any_compiler = lambda: True
+"""
+    environment = {"PATH": str(tmp_path), "THEANO_FLAGS": without_flags("cxx", "gcc.cxxflags"), "THEANORC": os.devnull}
+    _, err = run(code + SCAN, **environment)
+    assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_HEADERS.format(folder="/nowhere")
+    assert "apt install python3-dev" in err
+
+
+@pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"])
+def test_headers_may_be_where_the_user_says(monkeypatch, name):
+    for each in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setattr(theano_compat.sysconfig, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(theano_compat.sysconfig, "get_config_var", lambda name: None)
+    assert theano_compat.python_headers() == ("/nowhere", False)
+    monkeypatch.setenv(name, "/somewhere")
+    assert theano_compat.python_headers() == ("/nowhere", True)
+
+
+# What is mended -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("k", [1, 2, 4, -1, -3, -4])
+def test_topk_is_what_sorting_gives(k, axis):
+    values = np.random.RandomState(0).permutation(16).reshape(4, 4).astype(floatX)
+    x = T.matrix()
+    outputs = [topk(x, k, axis, sorted=False), argtopk(x, k, axis, sorted=False), *topk_and_argtopk(x, k, axis, sorted=False)]
+    # The one mode that never takes C code, which TopKOp lacks: compiling costs nothing.
+    best, where, best_too, where_too = theano.function([x], outputs, mode=theano.Mode("py", "fast_compile"))(values)
+    ordered = np.sort(values, axis=axis)
+    expected = np.take(ordered, range(4 - k, 4) if k > 0 else range(-k), axis=axis)
+    np.testing.assert_array_equal(np.sort(best, axis=axis), expected)
+    np.testing.assert_array_equal(best_too, best)
+    np.testing.assert_array_equal(np.take_along_axis(values, where, axis), best)
+    np.testing.assert_array_equal(where_too, where)
+    assert best.dtype == values.dtype and where.dtype == "int64"
+
+
+@pytest.mark.parametrize("k", [0, 5, -5])
+def test_topk_refuses_a_k_beyond_the_axis(k):
+    implementation = sys.modules["theano.tensor.sort"]._topk_py_impl
+    with pytest.raises(ValueError, match=r"k is %d, and must be from 1 to the axis's size 4, or negative" % k):
+        implementation(None, np.zeros((4, 4)), k, 1, "int64")
+
+
+def test_batched_dot_works_without_a_linked_blas():
+    left, right = np.random.RandomState(0).rand(2, 3, 4).astype(floatX), np.random.RandomState(1).rand(2, 4, 5).astype(floatX)
+    x, y = T.tensor3(), T.tensor3()
+    result = theano.function([x, y], T.batched_dot(x, y))(left, right)
+    np.testing.assert_allclose(result, np.matmul(left, right), rtol=1e-5)
+
+
+def test_bools_complexes_and_constants():
+    x = T.vector()
+    np.testing.assert_array_equal(theano.function([x], T.cast(x, "bool"))(np.array([0, 2], floatX)), [False, True])
+    assert float(T.get_scalar_constant_value(T.constant(2.5) * T.constant(2))) == 5
+    with pytest.raises(T.NotScalarConstantError):
+        T.get_scalar_constant_value(T.constant([1, 2]))
+    assert theano.shared(np.bool_(True)).get_value() == 1
+    a, b = T.scalars("ab")
+    assert theano.function([a, b], T.complex(a, b), mode=theano.Mode("py"))(1, 2) == 1 + 2j
+
+
+@pytest.mark.slow
+def test_scan_and_its_gradient():
+    sequence, weights = T.matrix(), theano.shared(np.eye(3, dtype=floatX))
+    states, _ = theano.scan(lambda row, state, w: T.dot(state, w) + row, sequences=[sequence],
+                            outputs_info=[T.zeros(3, dtype=floatX)], non_sequences=[weights])
+    last, gradient = theano.function([sequence], [states[-1], T.grad(states[-1].sum(), weights)])(np.ones((3, 3), floatX))
+    np.testing.assert_allclose(last, [3, 3, 3])
+    np.testing.assert_allclose(gradient, np.full((3, 3), 3))
+
+
+def test_functions_can_be_pickled():
+    x = T.matrix()
+    total = theano.shared(np.zeros((), floatX), name="total")
+    function = pickle.loads(pickle.dumps(theano.function([x], x * 2, updates=[(total, total + x.sum())])))
+    np.testing.assert_array_equal(function(np.ones((2, 2), floatX)), 2 * np.ones((2, 2)))
+
+
+def test_lasagne_pools():
+    values = np.arange(32).reshape(1, 2, 4, 4).astype(floatX)
+    for mode, expected in [("max", values[:, :, 1::2, 1::2]), ("average_inc_pad", values[:, :, 1::2, 1::2] - 2.5)]:
+        layer = lasagne.layers.Pool2DLayer(lasagne.layers.InputLayer(values.shape), 2, mode=mode)
+        x = layer.input_layer.input_var
+        np.testing.assert_allclose(theano.function([x], lasagne.layers.get_output(layer))(values), expected)
+
+
+def test_lasagne_pools_with_strides_and_padding():
+    values = np.arange(10).reshape(1, 1, 10).astype(floatX)
+    layer = lasagne.layers.MaxPool1DLayer(lasagne.layers.InputLayer(values.shape), 3, stride=2, pad=1)
+    result = theano.function([layer.input_layer.input_var], lasagne.layers.get_output(layer))(values)
+    np.testing.assert_array_equal(result[0, 0], [1, 3, 5, 7, 9])
+
+
+def test_lasagne_convolves_without_a_warning():
+    layer = lasagne.layers.Conv2DLayer(lasagne.layers.InputLayer((1, 1, 4, 4)), 1, 3)
+    assert lasagne.layers.get_output(layer).ndim == 4
+    x, w = T.tensor4(), T.tensor4()
+    both = T.nnet.conv2d(x, w, image_shape=(2, 3, 5, 5)).owner.op
+    assert both.imshp == T.nnet.conv2d(x, w, (2, 3, 5, 5)).owner.op.imshp == (2, 3, 5, 5)
+
+
+@pytest.mark.parametrize("name, message, level", [
+    ("theano.tensor.blas", "Using NumPy C-API based implementation for BLAS functions.", logging.WARNING),
+    ("theano.gof.compilelock", "Refreshing lock %s", logging.INFO),
+])
+def test_lines_that_nobody_can_act_on_are_not_logged(name, message, level):
+    logger, stream = logging.getLogger(name), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    try:
+        logger.log(level, message, *["here"] * message.count("%s"))
+        logger.log(level, "Refreshing lock failed")
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "Refreshing lock failed\n"
+
+
+def test_pkg_resources_is_lent_where_there_is_none(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pkg_resources", raising=False)
+    monkeypatch.setattr(theano_compat.importlib.util, "find_spec", lambda name: None)
+    with theano_compat._pkg_resources():
+        import pkg_resources
+        assert pkg_resources.get_distribution("Lasagne").version == "0.1"
+        with pytest.raises(pkg_resources.DistributionNotFound):
+            pkg_resources.get_distribution("no-such-distribution")
+        with pytest.raises(ImportError, match="pkg_resources is not installed"):
+            pkg_resources.declare_namespace
+        with theano_compat._pkg_resources():
+            pass
+        assert sys.modules["pkg_resources"] is pkg_resources
+    assert "pkg_resources" not in sys.modules
+
+
+def test_numpy_gets_names_lent_and_takes_them_back():
+    module = types.ModuleType("module")
+    module.kept = 1
+    with pytest.raises(KeyError):
+        with theano_compat._lent(module, kept=2, lent=3):
+            assert (module.kept, module.lent) == (1, 3)
+            raise KeyError
+    assert module.kept == 1 and not hasattr(module, "lent")
