@@ -1,0 +1,403 @@
+"""Named public data sets: fetched, verified, cached, parsed.
+
+MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, checked against its
+published checksum before it enters the cache, and checked again whenever it is read from there. Where GroupLens can't
+be reached, the 100k ratings come from the wheel of RecBole 1.2.1 on the package index, which carries the lines of
+`u.data` unchanged and in order.
+
+**Licence.** GroupLens allows research use and asks for the citation below; it restricts redistribution and commercial
+use. Each archive's README says it in full. Keep the files out of what you publish.
+
+.. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
+   Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, NamedTuple
+
+import numpy as np
+import scipy.io
+import scipy.sparse as sp
+
+from .data import Ratings, load_ratings
+
+__all__ = ["Dataset", "cache_folder", "movielens", "movielens_100k_folds"]
+
+
+class Dataset(NamedTuple):
+    """A named data set.
+
+    Attributes
+    ----------
+    name : str
+        GroupLens's name of it, such as ``"ml-100k"``.
+    ratings : sparse_ae.data.Ratings
+        The ratings with their raw user and item ids.
+    titles : dict
+        Raw item id to title; empty where no titles were found. Items without a rating have titles too.
+    """
+
+    name: str
+    ratings: Ratings
+    titles: Dict[Any, str]
+
+    def __repr__(self):
+        matrix = self.ratings.matrix
+        return "<%s: %d ratings, %d users, %d items, %d titles>" % ((self.name, matrix.nnz) + matrix.shape
+                                                                    + (len(self.titles),))
+
+
+class _Release(NamedTuple):
+    ratings_file: str
+    n_ratings: int
+    checksum: str
+
+
+_HOME = "https://grouplens.org/datasets/movielens/"
+_ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-%s.zip"
+
+# The md5 that GroupLens publishes beside an archive; for latest-small it has none: the sha256 of TensorFlow Datasets.
+_RELEASES = {
+    "100k": _Release("u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
+    "1m": _Release("ratings.dat", 1000209, "md5:c4d9eecfca2ab87c1945afe126590906"),
+    "latest-small": _Release("ratings.csv", 100836,
+                             "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"),
+    "10m": _Release("ratings.dat", 10000054, "md5:ce571fd55effeba0271552578f2648bd"),
+    "20m": _Release("ratings.csv", 20000263, "md5:cd245b17a1ae2cc31bb14903e1204af3"),
+    "25m": _Release("ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
+    "32m": _Release("ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"),
+}
+_U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
+
+_RECBOLE = "recbole==1.2.1"
+_RECBOLE_WHEEL = "recbole-1.2.1-py3-none-any.whl"
+_RECBOLE_CHECKSUM = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
+_RECBOLE_RATINGS = "recbole/dataset_example/ml-100k/ml-100k.inter"
+
+# Seconds. A network that drops packets must not hold up the next source, or the error, for minutes.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _PIP_TIMEOUT = 5, 30, 120
+
+_TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
+_MATRICES = (".npz", ".mtx", ".mat")
+_TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
+_NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
+               "genome-scores.csv", "genome-tags.csv")
+
+
+def movielens(name="100k", path=None):
+    """One of GroupLens's MovieLens data sets: ratings and titles.
+
+    Parameters
+    ----------
+    name : str
+        ``"100k"``, ``"1m"``, ``"latest-small"``, ``"10m"``, ``"20m"``, ``"25m"`` or ``"32m"``. GroupLens replaces
+        "latest-small" from time to time; known here is that of September 2018.
+    path : str or path-like, optional
+        What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
+        `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
+        form that :func:`sparse_ae.data.load_ratings` reads. It is taken as it is: it may be a part of the data set.
+
+    Returns
+    -------
+    Dataset
+        Titles are those of `u.item`, `movies.dat` or `movies.csv` beside the ratings, stripped of blanks at the ends.
+        A matrix file (.npz, .mtx, .mat) numbers its items from 0 and doesn't say what GroupLens calls them, so it
+        gets none. A .mat file with several sparse variables is read for its `X`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, and for a file that can't be read or holds the ratings of another size.
+    FileNotFoundError
+        Where `path` doesn't exist or holds no ratings, and where no source could be reached: the message says what
+        was tried.
+
+    Notes
+    -----
+    Downloads are cached in :func:`cache_folder`. The RecBole wheel, which stands in for "100k" where GroupLens can't be
+    reached, keeps a title and its year apart, and spells the title of item 267 "unkonwn". Both are mended here, after
+    which its titles equal those of `u.item`.
+
+    The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
+    """
+    if name not in _RELEASES:
+        raise ValueError("unknown MovieLens size %r. Known sizes: %s. A file or folder of your own goes into path=."
+                         % (name, ", ".join(map(repr, _RELEASES))))
+    with _located(_fetch(name) if path is None else path, name) as (ratings_file, titles_file):
+        ratings = load_ratings(ratings_file, variable=_variable(ratings_file))
+        titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
+    for other, release in _RELEASES.items():
+        if other != name and ratings.matrix.nnz == release.n_ratings:
+            raise ValueError("%s holds %d ratings: that is MovieLens %s, but %r was asked for. "
+                             "Call movielens(%r, path=...)." % (path, release.n_ratings, other, name, other))
+    return Dataset("ml-" + name, ratings, titles)
+
+
+def movielens_100k_folds(path=None):
+    """The five canonical 80/20 splits of MovieLens 100k, ``u1.base``/``u1.test`` to ``u5.base``/``u5.test``.
+
+    The test set of fold i is the i-th block of 20,000 lines of `u.data`, the training set all other lines (so does
+    `mku.sh` in the archive). The folds are rebuilt from `u.data`, wherever that comes from.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        As in :func:`movielens`, but it must lead to `u.data` as GroupLens ships it, or to the RecBole wheel.
+
+    Returns
+    -------
+    list of (scipy.sparse.csr_matrix, scipy.sparse.csr_matrix)
+        Five pairs (train, test), float32, each matrix 943 x 1682 and aligned with ``movielens("100k").ratings``:
+        row = user id - 1, column = item id - 1.
+
+    Raises
+    ------
+    ValueError
+        If the file is not `u.data` line for line: in another order the folds would be other folds.
+    FileNotFoundError
+        As in :func:`movielens`.
+    """
+    with _located(_fetch("100k") if path is None else path, "100k") as (ratings_file, _):
+        lines = _u_data(ratings_file.read_bytes(), ratings_file)
+    triples = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2))
+    block = np.arange(len(triples)) // 20000
+    return [(_matrix_100k(triples[block != i]), _matrix_100k(triples[block == i])) for i in range(5)]
+
+
+def cache_folder():
+    """The folder that downloads are kept in: the environment variable SPARSE_AE_DATA, else the user's cache folder.
+
+    Returns
+    -------
+    pathlib.Path
+        It need not exist: the first download makes it.
+    """
+    folder = os.environ.get("SPARSE_AE_DATA")
+    if folder:
+        return Path(folder).expanduser()
+    import pooch
+    return Path(pooch.os_cache("sparse_ae"))
+
+
+def _fetch(name):
+    """Path of a verified archive: from the cache, else from the first source that delivers it."""
+    import pooch
+    folder = cache_folder()
+    over_http = pooch.HTTPDownloader(timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT), chunk_size=1 << 16)
+    sources = [("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, over_http)]
+    if name == "100k":
+        sources.append(("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, _download_wheel))
+
+    for _, _, file_name, checksum, _ in sources:
+        algorithm, digest = checksum.split(":")
+        file = folder / file_name
+        if file.is_file() and pooch.file_hash(str(file), alg=algorithm) == digest:
+            return file
+
+    failures = []
+    for label, url, file_name, checksum, downloader in sources:
+        try:
+            with _without_info(pooch.get_logger()):
+                return Path(pooch.retrieve(url, checksum, fname=file_name, path=folder, downloader=downloader))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            failures.append("  %s, %s: %s: %s" % (label, url, type(error).__name__, error))
+    raise FileNotFoundError(
+        "MovieLens %s is not in the cache folder %s and could not be fetched. Tried:\n%s\n"
+        "Download ml-%s.zip from %s by any other way and call movielens(%r, path='.../ml-%s.zip'). "
+        "The environment variable SPARSE_AE_DATA names another cache folder."
+        % (name, folder, "\n".join(failures), name, _HOME, name, name))
+
+
+@contextlib.contextmanager
+def _without_info(logger):
+    """Keep pooch from announcing each download on stderr, and leave its logger as it was."""
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _download_wheel(requirement, output_file, _):
+    """A pooch downloader that asks pip, which knows the user's index, proxy and certificates."""
+    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
+        # Wheels only: building a source distribution would run its code.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
+                   "--disable-pip-version-check", "--retries=1", "--timeout=15", "--dest", folder, requirement]
+        try:
+            pip = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 timeout=_PIP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise OSError("pip download did not end within %d seconds" % _PIP_TIMEOUT) from None
+        if pip.returncode != 0:
+            said = pip.stdout.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            errors = [line for line in said if line.startswith("ERROR")]
+            raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
+        wheel = Path(folder, _RECBOLE_WHEEL)
+        with zipfile.ZipFile(wheel) as archive:
+            _u_data(archive.read(_RECBOLE_RATINGS), "%s in %s" % (_RECBOLE_RATINGS, _RECBOLE_WHEEL))
+        shutil.copyfile(str(wheel), output_file)
+
+
+def _u_data(raw, where):
+    """The bytes of `u.data`, out of that file or out of RecBole's copy, which has a header line."""
+    if raw.startswith(b"user_id:token"):
+        raw = raw.partition(b"\n")[2]
+    digest = hashlib.sha256(raw).hexdigest()
+    if digest != _U_DATA_SHA256:
+        raise ValueError("%s does not hold the lines of MovieLens 100k's u.data in their order: sha256 %s, expected "
+                         "%s. Take u.data from a fresh copy of ml-100k.zip: %s"
+                         % (where, digest, _U_DATA_SHA256, _HOME))
+    return raw
+
+
+def _matrix_100k(triples):
+    users, items, values = triples.T
+    return sp.csr_matrix((values.astype(np.float32), (users - 1, items - 1)), shape=(943, 1682))
+
+
+@contextlib.contextmanager
+def _located(path, name):
+    """The ratings file and the titles file (or None) at `path`; those of an archive last as long as the block."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError("%s does not exist. Expected a MovieLens archive, a folder or a ratings file: "
+                                "archives are at %s" % (path, _HOME))
+    if path.is_dir():
+        files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
+        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], name, path)
+        yield path / ratings, path / titles if titles else None
+    elif path.suffix.lower() in (".zip", ".whl"):
+        with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
+            try:
+                with zipfile.ZipFile(path) as archive:
+                    ratings, titles = [member and Path(archive.extract(member, folder))
+                                       for member in _choose(archive.namelist(), name, path)]
+            except (zipfile.BadZipFile, zlib.error) as error:
+                raise ValueError("%s is not a readable zip archive (%s). Download it again: %s"
+                                 % (path, error, _HOME)) from error
+            try:
+                yield ratings, titles
+            except (TypeError, ValueError) as error:
+                # The user has the archive, not the folder that it was unpacked in.
+                raise ValueError(str(error).replace(folder, str(path))) from error
+    else:
+        titles = _titles_beside(path.name, [file.name for file in path.parent.iterdir()])
+        yield path, path.parent / titles if titles else None
+
+
+def _choose(entries, name, where):
+    """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
+    entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
+    entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
+    expected = _RELEASES[name].ratings_file
+    found = ([entry for entry in entries if entry.name == expected]
+             or [entry for entry in entries
+                 if entry.suffix.lower() in _TABLES + _MATRICES and entry.name not in _NO_RATINGS])
+    if not found:
+        raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
+                                % (where, expected, ", ".join(_TABLES + _MATRICES), _some(entries)))
+    # A folder of that name first (ml-10m.zip has ml-10M100K), then what lies highest.
+    ranks = [(not entry.parent.name.lower().startswith("ml-" + name), len(entry.parts)) for entry in found]
+    best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
+    if len(best) > 1:
+        raise ValueError("%s holds several files that may be the ratings of MovieLens %s: %s. Pass the one you mean as "
+                         "path." % (where, name, _some(best)))
+    folder = best[0].parent
+    titles = _titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
+    return str(best[0]), str(folder / titles) if titles else None
+
+
+def _variable(ratings_file):
+    """X where a .mat file has it: copies of MovieLens 1M keep features of users and items beside the ratings X."""
+    if ratings_file.suffix.lower() != ".mat":
+        return None
+    try:
+        names = [name for name, _, kind in scipy.io.whosmat(str(ratings_file)) if kind == "sparse"]
+    except Exception:  # whatever damaged bytes lead to; load_ratings says what is wrong with the file
+        return None
+    return "X" if "X" in names else None
+
+
+def _some(entries, limit=10):
+    names = [str(entry) for entry in sorted(entries)]
+    return ", ".join(names[:limit] + (["..."] if len(names) > limit else [])) or "nothing"
+
+
+def _titles_beside(ratings, neighbours):
+    """The name of the titles file that goes with a ratings file, or None."""
+    suffix = PurePosixPath(ratings).suffix.lower()
+    if suffix in _MATRICES:
+        return None  # its items are positions; titles go by id
+    if ratings in _TITLES:
+        wanted = [_TITLES[ratings]]
+    elif suffix == ".inter":
+        wanted = [ratings[:-len(suffix)] + ".item"]
+    else:
+        wanted = list(_TITLES.values())
+    return next((titles for titles in wanted if titles in neighbours), None)
+
+
+def _read_titles(file, items):
+    """Raw item id to title, with ids of the type that `items` has."""
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
+    # Not splitlines(), which breaks lines at characters that latin-1 titles may hold.
+    lines = text.replace("\r\n", "\n").split("\n")
+    if file.name == "u.item":
+        rows = [line.split("|") for line in lines]
+    elif file.name == "movies.dat":
+        rows = [line.split("::") for line in lines]
+    elif file.name == "movies.csv":
+        rows = list(csv.reader(lines))[1:]
+    else:
+        rows = _recbole_rows(lines)
+    id_type = int if items.dtype.kind in "iu" else str
+    titles = {}
+    for row in rows:
+        if row in ([], [""]):
+            continue
+        try:
+            titles[id_type(row[0])] = row[1].strip()
+        except (ValueError, IndexError):
+            raise ValueError("%s: expected an item id (%s, as in the ratings) and a title in each line, got %r. "
+                             "Mend the line, or move the file away to load the ratings without titles."
+                             % (file, id_type.__name__, row)) from None
+    return titles
+
+
+def _recbole_rows(lines):
+    """[id, "title (year)"] for each line of a RecBole item file, whose header names the columns."""
+    columns = [column.split(":")[0] for column in lines[0].split("\t")]
+    if "movie_title" not in columns:
+        return []
+    rows = []
+    for line in lines[1:]:
+        cells = line.split("\t")
+        row = dict(zip(columns, cells))
+        if len(cells) == len(columns):
+            rows.append([row["item_id"], _recbole_title(row["movie_title"], row.get("release_year"))])
+        else:
+            rows.append(cells[:1])
+    return rows
+
+
+def _recbole_title(title, year):
+    if title == "unkonwn":  # sic; the one title of ml-100k that has no year
+        return "unknown"
+    return "%s (%s)" % (title, year) if year else title

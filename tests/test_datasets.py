@@ -1,0 +1,597 @@
+"""Named data sets, without a network: small archives in GroupLens's layouts, and downloads that are faked or fail."""
+
+import hashlib
+import io
+import logging
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+import requests
+import scipy.io
+import scipy.sparse as sp
+
+from sparse_ae import datasets
+from sparse_ae.datasets import cache_folder, movielens, movielens_100k_folds
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")
+needs_1m = pytest.mark.skipif(not (SHARED / "ml-1m" / "movielens_1m.mat").exists(),
+                              reason="MovieLens 1M is not at hand")
+
+TRIPLES = [(1, 10, 5.0, 881250949), (1, 30, 3.0, 891717742), (7, 10, 1.0, 878887116), (9, 20, 4.0, 880606923)]
+# Item 40 has a title and no rating.
+TITLES = {10: "Caf\xe9 Society (1995)", 20: "Heat (1995)", 30: "Speed (1994)", 40: "Unrated (1996)"}
+CSV_TITLES = {**TITLES, 20: 'Seven (a.k.a. "Se7en"), The (1995)', 30: "American President, The (1995)"}
+
+HTTP_DOWNLOADER = pooch.HTTPDownloader
+
+
+def lines(rows):
+    return "".join(row + "\n" for row in rows)
+
+
+def joined(separator, header=None):
+    rows = [separator.join(str(int(x) if x == int(x) else x) for x in triple) for triple in TRIPLES]
+    return lines(([header] if header else []) + rows).encode()
+
+
+def dat_titles(encoding):
+    return lines("%d::%s::Drama|Crime" % item for item in TITLES.items()).encode(encoding)
+
+
+def csv_files():
+    rows = ['%d,"%s",Drama' % (item, title.replace('"', '""')) for item, title in CSV_TITLES.items()]
+    return {"ratings.csv": joined(",", "userId,movieId,rating,timestamp"),
+            "movies.csv": lines(["movieId,title,genres"] + rows).encode("utf-8"),
+            "tags.csv": b"userId,movieId,tag,timestamp\n1,10,good,1\n",
+            "links.csv": b"movieId,imdbId,tmdbId\n10,1,2\n",
+            "README.txt": b"Summary\n"}
+
+
+def layout(name):
+    """(folder, {file name: bytes}, titles) of the archive that GroupLens ships."""
+    if name == "100k":
+        item = lines("%d|%s |01-Jan-1995||http://x|0|1" % item for item in TITLES.items()).encode("latin-1")
+        return "ml-100k", {"u.data": joined("\t"), "u.item": item, "u.user": b"1|24|M|technician|85711\n",
+                           "u1.base": joined("\t"), "README": b"x"}, TITLES
+    if name in ("1m", "10m"):
+        encoding = {"1m": "latin-1", "10m": "utf-8"}[name]
+        return {"1m": "ml-1m", "10m": "ml-10M100K"}[name], {
+            "ratings.dat": joined("::"), "movies.dat": dat_titles(encoding), "users.dat": b"1::F::1::10::48067\n",
+            "tags.dat": b"15::4973::excellent!::1215184630\n", "README": b"x"}, TITLES
+    return "ml-" + name, csv_files(), CSV_TITLES
+
+
+def write_folder(root, name):
+    folder, files, titles = layout(name)
+    (root / folder).mkdir(parents=True)
+    for file_name, content in files.items():
+        (root / folder / file_name).write_bytes(content)
+    return root / folder, titles
+
+
+def write_zip(path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in files.items():
+            archive.writestr(member, content)
+    return path
+
+
+def archive_of(root, name):
+    folder, files, titles = layout(name)
+    members = {"%s/%s" % (folder, file_name): content for file_name, content in files.items()}
+    members["__MACOSX/%s/._ratings.csv" % folder] = b"\0"
+    return write_zip(root / ("ml-%s.zip" % name), members), titles
+
+
+def checksum(path):
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def serve(monkeypatch, path):
+    """Make `path` what GroupLens delivers; returns the list of addresses asked for."""
+    asked = []
+
+    def over_http(**_):
+        def download(url, output_file, _):
+            asked.append(url)
+            Path(str(output_file)).write_bytes(path.read_bytes())
+        return download
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", over_http)
+    return asked
+
+
+def serve_wheel(monkeypatch, path):
+    """Make `path` what pip delivers; returns the list of commands run."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        target = Path(command[command.index("--dest") + 1], "recbole-1.2.1-py3-none-any.whl")
+        target.write_bytes(path.read_bytes())
+        return subprocess.CompletedProcess(command, 0, stdout=b"")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
+
+
+def wheel_of(path, u_data, item=b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"):
+    inter = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + u_data
+    folder = "recbole/dataset_example/ml-100k/"
+    return write_zip(path, {folder + "ml-100k.inter": inter, folder + "ml-100k.item": item,
+                            folder + "ml-100k.user": b"user_id:token\tage:token\n1\t24\n",
+                            "recbole/properties/dataset/ml-100k.yaml": b"x: 1\n"})
+
+
+def expect(monkeypatch, name, path):
+    monkeypatch.setitem(datasets._RELEASES, name, datasets._RELEASES[name]._replace(checksum=checksum(path)))
+
+
+def expect_wheel(monkeypatch, path, u_data):
+    monkeypatch.setattr(datasets, "_RECBOLE_CHECKSUM", checksum(path))
+    monkeypatch.setattr(datasets, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
+
+
+def check(dataset, titles):
+    np.testing.assert_array_equal(dataset.ratings.matrix.toarray(), [[5, 0, 3], [1, 0, 0], [0, 4, 0]])
+    assert dataset.ratings.matrix.dtype == np.float32
+    assert list(dataset.ratings.users) == [1, 7, 9]
+    assert list(dataset.ratings.items) == [10, 20, 30]
+    assert dataset.titles == titles
+
+
+@pytest.fixture(autouse=True)
+def no_network(request, monkeypatch, tmp_path):
+    """An empty cache folder, and downloads that fail at once unless a test serves something."""
+    monkeypatch.setenv("SPARSE_AE_DATA", str(tmp_path / "cache"))
+    if request.node.get_closest_marker("network"):
+        return
+
+    def over_http(**_):
+        def download(*_):
+            raise requests.ConnectionError("no route to host")
+        return download
+
+    def run(command, **_):
+        return subprocess.CompletedProcess(command, 1, stdout=b"WARNING: Retrying\nERROR: No matching distribution\n")
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", over_http)
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def cached():
+    return sorted(path.name for path in cache_folder().glob("*"))
+
+
+# What the user has on disk
+
+@pytest.mark.parametrize("form", ["archive", "folder", "folder above", "file"])
+@pytest.mark.parametrize("name", list(datasets._RELEASES))
+def test_every_size_loads_from_a_path(tmp_path, name, form):
+    if form == "archive":
+        path, titles = archive_of(tmp_path, name)
+    else:
+        folder, titles = write_folder(tmp_path / "data", name)
+        path = {"folder": folder, "folder above": folder.parent,
+                "file": folder / datasets._RELEASES[name].ratings_file}[form]
+    dataset = movielens(name, path=str(path))
+    check(dataset, titles)
+    assert dataset.name == "ml-" + name
+    assert repr(dataset) == "<ml-%s: 4 ratings, 3 users, 3 items, 4 titles>" % name
+    assert list(dataset.ratings.timestamps) == [t for _, _, _, t in TRIPLES]
+    assert not cache_folder().exists()
+
+
+def test_the_folder_of_the_asked_size_is_taken_among_several(tmp_path):
+    write_folder(tmp_path, "20m")
+    write_folder(tmp_path, "25m")
+    folder, titles = write_folder(tmp_path, "1m")
+    (tmp_path / "ml-25m" / "ratings.csv").write_bytes(b"userId,movieId,rating,timestamp\n3,4,2.5,1\n")
+    assert movielens("25m", path=tmp_path).ratings.matrix.toarray() == [[2.5]]
+    check(movielens("20m", path=tmp_path), CSV_TITLES)
+    check(movielens("1m", path=tmp_path), TITLES)
+    with pytest.raises(ValueError, match=r"several files that may be the ratings of MovieLens 32m: ml-20m/ratings.csv, "
+                                         r"ml-25m/ratings.csv\. Pass the one you mean"):
+        movielens("32m", path=tmp_path)
+
+
+def test_what_lies_highest_is_taken(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "ratings.dat").write_bytes(b"3::4::2.5::1\n")
+    (tmp_path / "ratings.dat").write_bytes(joined("::"))
+    check(movielens("1m", path=tmp_path), {})
+
+
+def test_hidden_files_are_no_ratings(tmp_path):
+    archive = write_zip(tmp_path / "mine.zip", {"a/mine.csv": joined(","), "__MACOSX/a/._mine.csv": b"\0",
+                                                "__MACOSX/a/mine.csv": b"\0", "a/.mine.csv": b"\0"})
+    check(movielens("1m", path=archive), {})
+
+
+def test_a_single_ratings_file_of_another_name_is_taken(tmp_path):
+    matrix = sp.csr_matrix(np.array([[5, 0, 3], [1, 0, 0]], dtype=np.float64))
+    scipy.io.savemat(str(tmp_path / "movielens.mat"), {"X": matrix, "Fu": 2 * matrix, "Fv": matrix.T})
+    (tmp_path / "movies.dat").write_bytes(dat_titles("latin-1"))
+    (tmp_path / "users.dat").write_bytes(b"1::F::1::10::48067\n")
+    (tmp_path / "README").write_bytes(b"x")
+    for path in (tmp_path, tmp_path / "movielens.mat"):
+        dataset = movielens("1m", path=path)
+        np.testing.assert_array_equal(dataset.ratings.matrix.toarray(), matrix.toarray())
+        assert dataset.titles == {}, "positions are not GroupLens's ids"
+
+
+def test_titles_follow_a_ratings_file_of_another_name(tmp_path):
+    folder, titles = write_folder(tmp_path, "100k")
+    check(movielens("100k", path=folder / "u1.base"), titles)
+    (folder / "u.item").unlink()
+    assert movielens("100k", path=folder / "u1.base").titles == {}
+
+
+def test_titles_of_string_ids(tmp_path):
+    (tmp_path / "ratings.csv").write_text("user,item,rating\nann,tt01,4\nbob,tt02,2\n")
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\ntt01,One,x\ntt02,Two,x\n")
+    dataset = movielens("25m", path=tmp_path)
+    assert [dataset.titles[item] for item in dataset.ratings.items] == ["One", "Two"]
+
+
+def test_titles_keep_characters_that_look_like_line_ends(tmp_path):
+    (tmp_path / "u.data").write_bytes(b"1\t1\t3\t1\r\n1\t2\t4\t1\r\n")
+    (tmp_path / "u.item").write_bytes(b"1|A\x85B\x1cC (1990)|x\r\n2|\xe9 (1991)|x\r\n")
+    assert movielens("100k", path=tmp_path).titles == {1: "A\x85B\x1cC (1990)", 2: "\xe9 (1991)"}
+
+
+# What GroupLens delivers
+
+def test_download_is_verified_cached_and_quiet(tmp_path, monkeypatch, capfd):
+    archive, titles = archive_of(tmp_path / "server", "25m")
+    expect(monkeypatch, "25m", archive)
+    asked = serve(monkeypatch, archive)
+    logger, said = pooch.get_logger(), io.StringIO()
+    level, handler = logger.level, logging.StreamHandler(said)
+    logger.addHandler(handler)
+    try:
+        check(movielens("25m"), titles)
+    finally:
+        logger.removeHandler(handler)
+    assert said.getvalue() == "" and logger.level == level
+    assert asked == ["https://files.grouplens.org/datasets/movielens/ml-25m.zip"]
+    assert cached() == ["ml-25m.zip"]
+    check(movielens("25m"), titles)
+    assert len(asked) == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_wrong_download_never_enters_the_cache(tmp_path, monkeypatch):
+    good, titles = archive_of(tmp_path / "server", "1m")
+    expect(monkeypatch, "1m", good)
+    truncated = tmp_path / "truncated.zip"
+    truncated.write_bytes(good.read_bytes()[:-20])
+    serve(monkeypatch, truncated)
+    with pytest.raises(FileNotFoundError, match=r"(?s)MovieLens 1m is not in the cache folder .*cache and could not be "
+                                                r"fetched.*GroupLens, https://files.*/movielens/ml-1m.zip: "
+                                                r"ValueError: SHA256 hash of downloaded file .* does not match"):
+        movielens("1m")
+    assert cached() == []
+    serve(monkeypatch, good)
+    check(movielens("1m"), titles)
+
+
+def test_a_damaged_cached_file_is_fetched_again(tmp_path, monkeypatch):
+    good, titles = archive_of(tmp_path / "server", "latest-small")
+    expect(monkeypatch, "latest-small", good)
+    asked = serve(monkeypatch, good)
+    cache_folder().mkdir()
+    (cache_folder() / "ml-latest-small.zip").write_bytes(good.read_bytes()[:100])
+    check(movielens("latest-small"), titles)
+    assert len(asked) == 1
+    assert checksum(cache_folder() / "ml-latest-small.zip") == checksum(good)
+
+
+def test_an_interrupted_download_leaves_no_file(monkeypatch):
+    def over_http(**_):
+        def download(url, output_file, _):
+            Path(str(output_file)).write_bytes(b"PK")
+            raise KeyboardInterrupt
+        return download
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", over_http)
+    with pytest.raises(KeyboardInterrupt):
+        movielens("100k")
+    assert cached() == []
+
+
+def test_http_has_short_time_limits(monkeypatch):
+    limits = []
+
+    def get(url, timeout, **_):
+        limits.append(timeout)
+        raise requests.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", HTTP_DOWNLOADER)
+    monkeypatch.setattr(requests, "get", get)
+    with pytest.raises(FileNotFoundError, match="ConnectTimeout: timed out"):
+        movielens("20m")
+    assert limits == [(5, 30)]
+
+
+# What the package index delivers
+
+def test_without_grouplens_100k_comes_from_the_wheel(tmp_path, monkeypatch, capfd):
+    item = ("item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+            "10\tCaf\xe9 Society\t1995\tDrama\n20\tHeat\t1995\tCrime\n30\tSpeed\t1994\tx\n"
+            "40\tunkonwn\tunkonwn\tunkonwn\n50\tNo Year\t\tx\n")
+    wheel = wheel_of(tmp_path / "index" / "recbole.whl", joined("\t"), item.encode("utf-8"))
+    expect_wheel(monkeypatch, wheel, joined("\t"))
+    commands = serve_wheel(monkeypatch, wheel)
+    titles = {**TITLES, 40: "unknown", 50: "No Year"}
+    check(movielens("100k"), titles)
+    assert len(commands) == 1
+    assert commands[0][:4] == [sys.executable, "-m", "pip", "download"]
+    assert commands[0][-1] == "recbole==1.2.1"
+    assert "--no-deps" in commands[0] and "--only-binary=:all:" in commands[0]
+    assert cached() == ["recbole-1.2.1-py3-none-any.whl"]
+    check(movielens("100k"), titles)
+    assert len(commands) == 1
+    check(movielens("100k", path=wheel), titles)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_grouplens_is_asked_first(tmp_path, monkeypatch):
+    archive, titles = archive_of(tmp_path / "server", "100k")
+    expect(monkeypatch, "100k", archive)
+    serve(monkeypatch, archive)
+    commands = serve_wheel(monkeypatch, archive)
+    check(movielens("100k"), titles)
+    assert commands == []
+
+
+def test_a_wheel_with_other_ratings_is_refused(tmp_path, monkeypatch):
+    shuffled = b"".join(reversed(joined("\t").splitlines(True)))
+    wheel = wheel_of(tmp_path / "index" / "recbole.whl", shuffled)
+    expect_wheel(monkeypatch, wheel, joined("\t"))
+    serve_wheel(monkeypatch, wheel)
+    with pytest.raises(FileNotFoundError, match=r"package index, recbole==1\.2\.1: ValueError: .*ml-100k\.inter in "
+                                                r"recbole.*whl does not hold the lines of MovieLens 100k's u\.data in "
+                                                r"their order"):
+        movielens("100k")
+    assert cached() == []
+
+
+@pytest.mark.parametrize("content, reason", [(b"no zip", "BadZipFile"), (None, "KeyError: .*ml-100k.inter")])
+def test_a_broken_wheel_is_a_reason_among_others(tmp_path, monkeypatch, content, reason):
+    wheel = write_zip(tmp_path / "recbole.whl", {"recbole/__init__.py": b""})
+    if content:
+        wheel.write_bytes(content)
+    serve_wheel(monkeypatch, wheel)
+    with pytest.raises(FileNotFoundError, match="package index, recbole==1.2.1: " + reason):
+        movielens("100k")
+    assert cached() == []
+
+
+def test_a_slow_index_is_given_up(monkeypatch):
+    def run(command, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(FileNotFoundError, match="OSError: pip download did not end within 120 seconds"):
+        movielens("100k")
+
+
+@needs_100k
+def test_the_wheel_gives_the_same_data_set_as_grouplens(tmp_path, monkeypatch):
+    folder = SHARED / "ml-100k"
+    u_data, u_item = [(folder / file_name).read_bytes() for file_name in ("u.data", "u.item")]
+    rows = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
+    for line in u_item.decode("latin-1").split("\n")[:-1]:
+        item, title = line.split("|")[:2]
+        title, _, year = title.strip().rpartition(" (")
+        rows.append("\t".join([item] + ([title, year[:-1], "x"] if title else ["unkonwn"] * 3)))
+    wheel = wheel_of(tmp_path / "index" / "recbole.whl", u_data, lines(rows).encode("utf-8"))
+    monkeypatch.setattr(datasets, "_RECBOLE_CHECKSUM", checksum(wheel))
+    serve_wheel(monkeypatch, wheel)
+    ours, theirs = movielens("100k"), movielens("100k", path=folder)
+    assert (ours.ratings.matrix != theirs.ratings.matrix).nnz == 0
+    np.testing.assert_array_equal(ours.ratings.timestamps, theirs.ratings.timestamps)
+    assert ours.titles == theirs.titles
+    assert len(ours.titles) == 1682
+
+
+# When it can't be had
+
+def test_with_neither_network_nor_path_the_error_says_what_was_tried():
+    with pytest.raises(FileNotFoundError) as caught:
+        movielens()
+    said = str(caught.value)
+    for part in ("MovieLens 100k is not in the cache folder %s and could not be fetched" % cache_folder(),
+                 "GroupLens, https://files.grouplens.org/datasets/movielens/ml-100k.zip: ConnectionError: no route to",
+                 "package index, recbole==1.2.1: OSError: pip download failed: ERROR: No matching distribution\n",
+                 "Download ml-100k.zip from https://grouplens.org/datasets/movielens/",
+                 "call movielens('100k', path='.../ml-100k.zip')", "SPARSE_AE_DATA"):
+        assert part in said
+    with pytest.raises(FileNotFoundError, match="could not be fetched") as caught:
+        movielens("32m")
+    assert "package index" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["100K", "ml-100k", "5m", None, 100])
+def test_unknown_size(name):
+    with pytest.raises(ValueError, match=r"unknown MovieLens size %r\. Known sizes: '100k', '1m', 'latest-small', "
+                                         r"'10m', '20m', '25m', '32m'\. A file or folder of your own goes into" % name):
+        movielens(name)
+
+
+def test_a_path_that_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.zip does not exist\. Expected a MovieLens archive, a folder "
+                                                r"or a ratings file: archives are at https"):
+        movielens("1m", path=tmp_path / "nowhere.zip")
+
+
+def test_a_folder_without_ratings(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no ratings file: expected u\.data, or one file ending in "
+                                                r"\.csv, .* It holds: nothing\."):
+        movielens("100k", path=tmp_path)
+    for file_name in ("movies.dat", "README"):
+        (tmp_path / file_name).write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=r"expected ratings\.dat, .* It holds: README, movies\.dat\."):
+        movielens("1m", path=tmp_path)
+
+
+def test_a_folder_with_two_ratings_files(tmp_path):
+    for file_name in ("a.csv", "b.npz"):
+        (tmp_path / file_name).write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"several files that may be the ratings of MovieLens 100k: a\.csv, b\.npz\. "
+                                         r"Pass the one you mean as path"):
+        movielens("100k", path=tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_broken_archive(tmp_path, damage):
+    archive, _ = archive_of(tmp_path, "1m")
+    content = bytearray(archive.read_bytes())
+    if damage == "truncated":
+        content = content[:-30]
+    else:
+        content[content.index(b"ratings.dat") + 20] ^= 255
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r"ml-1m\.zip is not a readable zip archive \(.*\)\. Download it again"):
+        movielens("1m", path=archive)
+
+
+def test_the_ratings_of_another_size(tmp_path, monkeypatch):
+    folder, _ = write_folder(tmp_path, "1m")
+    monkeypatch.setitem(datasets._RELEASES, "1m", datasets._RELEASES["1m"]._replace(n_ratings=4))
+    movielens("1m", path=folder)
+    with pytest.raises(ValueError, match=r"ml-1m holds 4 ratings: that is MovieLens 1m, but '100k' was asked for\. "
+                                         r"Call movielens\('1m', path=\.\.\.\)"):
+        movielens(path=folder)
+
+
+def test_an_error_in_an_archived_file_names_the_archive(tmp_path):
+    _, files, _ = layout("1m")
+    archive = write_zip(tmp_path / "mine.zip", {"ml-1m/ratings.dat": files["ratings.dat"] + b"9::30::many::1\n"})
+    with pytest.raises(ValueError, match=r"mine\.zip/ml-1m/ratings\.dat") as caught:
+        movielens("1m", path=archive)
+    assert "sparse_ae-" not in str(caught.value)
+    assert "line 5" in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["lonely", "x|No number (1999)"])
+def test_a_broken_titles_line(tmp_path, line):
+    folder, _ = write_folder(tmp_path, "100k")
+    with (folder / "u.item").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match=r"u\.item: expected an item id \(int, as in the ratings\) and a title in each "
+                                         r"line, got \['%s'.*Mend the line, or move the file" % line.split("|")[0]):
+        movielens("100k", path=folder)
+
+
+def test_a_broken_recbole_titles_line(tmp_path):
+    item = b"item_id:token\tmovie_title:token_seq\n10\tHeat\n20\n"
+    wheel = wheel_of(tmp_path / "recbole.whl", joined("\t"), item)
+    with pytest.raises(ValueError, match=r"recbole\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
+        movielens("100k", path=wheel)
+
+
+# Folds
+
+@needs_100k
+@pytest.mark.parametrize("form", ["folder", "file", "wheel"])
+def test_the_folds_are_grouplens_own(tmp_path, form):
+    folder = SHARED / "ml-100k"
+    path = {"folder": folder, "file": folder / "u.data",
+            "wheel": wheel_of(tmp_path / "recbole.whl", (folder / "u.data").read_bytes())}[form]
+    folds = movielens_100k_folds(path)
+    assert len(folds) == 5
+    for i, fold in enumerate(folds, 1):
+        for matrix, kind in zip(fold, ("base", "test")):
+            assert matrix.shape == (943, 1682) and matrix.dtype == np.float32 and matrix.has_sorted_indices
+            entries = matrix.tocoo()
+            ours = np.stack([entries.row + 1, entries.col + 1, entries.data], axis=1).astype(int)
+            np.testing.assert_array_equal(ours, np.loadtxt(str(folder / ("u%d.%s" % (i, kind))), dtype=int)[:, :3])
+    full = movielens("100k", path=folder).ratings.matrix
+    assert (sum(test for _, test in folds) != full).nnz == 0
+    assert all((train + test != full).nnz == 0 for train, test in folds)
+
+
+def test_folds_come_from_the_cache_too(tmp_path, monkeypatch):
+    pairs = np.random.RandomState(0).permutation(943 * 1682)[:100000]
+    u_data = lines("%d\t%d\t%d\t1" % (pair // 1682 + 1, pair % 1682 + 1, pair % 5 + 1) for pair in pairs).encode()
+    wheel = wheel_of(tmp_path / "recbole.whl", u_data)
+    expect_wheel(monkeypatch, wheel, u_data)
+    commands = serve_wheel(monkeypatch, wheel)
+    train, test = movielens_100k_folds()[3]
+    third = pairs[60000:80000]
+    expected = np.zeros((943, 1682))
+    expected[third // 1682, third % 1682] = third % 5 + 1
+    np.testing.assert_array_equal(test.toarray(), expected)
+    assert train.nnz == 80000 and train.multiply(test).nnz == 0
+    movielens_100k_folds()
+    assert len(commands) == 1
+
+
+def test_folds_refuse_other_lines(tmp_path):
+    folder, _ = write_folder(tmp_path, "100k")
+    with pytest.raises(ValueError, match=r"u\.data does not hold the lines of MovieLens 100k's u\.data in their order: "
+                                         r"sha256 .*Take u\.data from a fresh copy of ml-100k\.zip"):
+        movielens_100k_folds(folder)
+    with pytest.raises(FileNotFoundError, match="MovieLens 100k is not in the cache folder"):
+        movielens_100k_folds()
+
+
+# The shared copies, the cache folder, the import
+
+@needs_100k
+def test_100k_as_grouplens_ships_it():
+    dataset = movielens("100k", path=SHARED / "ml-100k")
+    assert dataset.ratings.matrix.shape == (943, 1682) and dataset.ratings.matrix.nnz == 100000
+    assert dataset.titles[1] == "Toy Story (1995)"
+    assert dataset.titles[543] == "Mis\xe9rables, Les (1995)"
+    assert set(dataset.titles) == set(dataset.ratings.items)
+
+
+@needs_1m
+def test_1m_as_a_matrix_file():
+    dataset = movielens("1m", path=SHARED / "ml-1m")
+    assert dataset.ratings.matrix.shape == (6040, 3952) and dataset.ratings.matrix.nnz == 1000209
+    assert dataset.titles == {}
+
+
+def test_cache_folder(tmp_path, monkeypatch):
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setenv("SPARSE_AE_DATA", "~/ratings")
+    assert cache_folder() == Path.home() / "ratings"
+    for unset in (lambda: monkeypatch.setenv("SPARSE_AE_DATA", ""), lambda: monkeypatch.delenv("SPARSE_AE_DATA")):
+        unset()
+        assert cache_folder() == Path(pooch.os_cache("sparse_ae"))
+
+
+def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPARSE_AE_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FileNotFoundError, match="(?s)NotADirectoryError.*SPARSE_AE_DATA"):
+        movielens("1m")
+
+
+def test_import_is_light(monkeypatch):
+    monkeypatch.undo()
+    code = "import sys, sparse_ae.datasets; print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          cwd=str(Path(__file__).resolve().parents[1]))
+    assert done.stdout.decode().strip() == "[]"
+
+
+@pytest.mark.network
+def test_the_real_100k():
+    dataset = movielens("100k")
+    assert dataset.ratings.matrix.shape == (943, 1682) and dataset.ratings.matrix.nnz == 100000
+    assert dataset.titles[1] == "Toy Story (1995)" and dataset.titles[267] == "unknown" and len(dataset.titles) == 1682
+    train, test = movielens_100k_folds()[0]
+    assert train.nnz == 80000 and test.nnz == 20000
+    assert len(cached()) == 1
