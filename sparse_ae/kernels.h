@@ -1,0 +1,745 @@
+/* The kernels behind ops.py: products of a CSR matrix of ratings with dense factors, and one SGD step of the masked autoencoder.
+
+   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k), rows contiguous.
+   Every caller runs check_csr first: nothing below looks at an index that it has not passed. */
+#ifndef SPARSE_AE_KERNELS_H
+#define SPARSE_AE_KERNELS_H
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace sparse_ae {
+
+static inline int max_threads()
+{
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+template <typename T> struct Csr {
+    npy_intp n_rows, n_items, nnz;
+    const npy_int32 *indptr, *indices;
+    const T *data;
+};
+
+/* 0 when R is sound; else -1 with a Python error set that says which entry is wrong. */
+template <typename T>
+int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
+{
+    if (n_indptr < 1 || n_indptr != R.n_rows + 1) {
+        PyErr_Format(PyExc_ValueError, "indptr has %zd entries; %zd rows need %zd", (Py_ssize_t)n_indptr,
+                     (Py_ssize_t)R.n_rows, (Py_ssize_t)R.n_rows + 1);
+        return -1;
+    }
+    if (n_data != R.nnz) {
+        PyErr_Format(PyExc_ValueError, "data has %zd entries, indices %zd; a CSR matrix stores one index per rating",
+                     (Py_ssize_t)n_data, (Py_ssize_t)R.nnz);
+        return -1;
+    }
+    if (R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) {
+        PyErr_Format(PyExc_ValueError, "indptr runs from %d to %d; it must run from 0 to the number of indices, %zd",
+                     (int)R.indptr[0], (int)R.indptr[R.n_rows], (Py_ssize_t)R.nnz);
+        return -1;
+    }
+    for (npy_intp i = 0; i < R.n_rows; i++)
+        if (R.indptr[i] > R.indptr[i + 1]) {
+            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall", (int)R.indptr[i],
+                         (int)R.indptr[i + 1], (Py_ssize_t)i);
+            return -1;
+        }
+    for (npy_intp p = 0; p < R.nnz; p++)
+        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) {
+            PyErr_Format(PyExc_IndexError, "indices[%zd] is %d; with %zd items it must lie in 0 ... %zd", (Py_ssize_t)p,
+                         (int)R.indices[p], (Py_ssize_t)R.n_items, (Py_ssize_t)R.n_items - 1);
+            return -1;
+        }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ general products */
+
+/* H (n_rows, k) = R F, F (n_items, k). */
+template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H)
+{
+    #pragma omp parallel for schedule(dynamic, 4)
+    for (npy_intp i = 0; i < R.n_rows; i++) {
+        T *h = H + i * k;
+        memset(h, 0, k * sizeof(T));
+        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
+            const T *f = F + R.indices[p] * k;
+            const T a = R.data[p];
+            #pragma omp simd
+            for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
+        }
+    }
+}
+
+/* s (nnz,): s[p] = A[row of p] . F[indices[p]], A (n_rows, k), F (n_items, k). R.data is not read. */
+template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, const T *F, T *s)
+{
+    #pragma omp parallel for schedule(dynamic, 4)
+    for (npy_intp i = 0; i < R.n_rows; i++) {
+        const T *a = A + i * k;
+        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
+            const T *f = F + R.indices[p] * k;
+            T sum = 0;
+            #pragma omp simd reduction(+ : sum)
+            for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
+            s[p] = sum;
+        }
+    }
+}
+
+/* F += alpha R' A, A (n_rows, k), F (n_items, k); returns by how much the sum of F's squares grew.
+   Threads share out the hidden units, not the ratings: no two write the same number, so the sum's order never depends on timing. */
+template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T *A, T alpha, T *F)
+{
+    const npy_intp line = 64 / sizeof(T), lines = (k + line - 1) / line;
+    const int n_shares = lines < max_threads() ? (lines > 1 ? (int)lines : 1) : max_threads();
+    double *growth = new double[n_shares]();
+    #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
+    for (int share = 0; share < n_shares; share++) {
+        const npy_intp t0 = lines * share / n_shares * line;
+        npy_intp t1 = lines * (share + 1) / n_shares * line;
+        if (t1 > k) t1 = k;
+        double sum = 0;
+        for (npy_intp i = 0; i < R.n_rows; i++) {
+            const T *a = A + i * k;
+            for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
+                T *f = F + R.indices[p] * k;
+                const T c = alpha * R.data[p];
+                T g = 0;
+                #pragma omp simd reduction(+ : g)
+                for (npy_intp t = t0; t < t1; t++) {
+                    const T d = c * a[t];
+                    g += d * (2 * f[t] + d);
+                    f[t] += d;
+                }
+                sum += g;
+            }
+        }
+        growth[share] = sum;
+    }
+    double sum = 0;
+    for (int share = 0; share < n_shares; share++) sum += growth[share];
+    delete[] growth;
+    return sum;
+}
+
+/* ------------------------------------------------------------------------------------------------ nonlinearities */
+
+/* Those whose derivative is a function of their value: the fused step keeps the hidden units, not what went into them. */
+enum Nonlinearity { LINEAR, SIGMOID, TANH };
+
+static inline double exp_(double x) { return std::exp(x); }
+static inline double tanh_(double x) { return std::tanh(x); }
+
+/* Cephes' single-precision exponential (S. Moshier, Methods and Programs for Mathematical Functions, 1989), without branches so that
+   the compiler vectorises the loop around it; libm's costs more than the rest of a step at small k. Off by at most 2 ulp. */
+static inline float exp_(float x)
+{
+    x = x < -87.f ? -87.f : x;
+    x = x > 88.f ? 88.f : x;
+    const float n = __builtin_rintf(x * 1.44269504088896341f);
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    const npy_int32 bits = (npy_int32)((npy_uint32)((npy_int32)n + 127) << 23);
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+/* Cephes' as well: an odd polynomial near 0, where 1 - 2 / (exp(2x) + 1) would cancel. */
+static inline float tanh_(float x)
+{
+    const float z = x * x, a = std::fabs(x);
+    const float small = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z + 1.33314422036e-1f) * z -
+                         3.33332819422e-1f) * z * x + x;
+    const float large = 1.f - 2.f / (exp_(2.f * a) + 1.f);
+    return a < 0.625f ? small : (x < 0.f ? -large : large);
+}
+
+template <int KIND, typename T> static inline T apply(T x)
+{
+    switch (KIND) {
+    case SIGMOID: return T(1) / (T(1) + exp_(-x));
+    case TANH: return tanh_(x);
+    default: return x;
+    }
+}
+
+/* The derivative at x, from the value y = apply(x). */
+template <int KIND, typename T> static inline T slope(T y)
+{
+    switch (KIND) {
+    case SIGMOID: return y * (T(1) - y);
+    case TANH: return T(1) - y * y;
+    default: return T(1);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ the fused step
+
+   The hidden units are cut into blocks of at most 8 vectors; each thread owns some of them and works item by item: a block of an
+   item's row of V or W is read once per batch, held in registers, and meets every rating of that item. What is reread is the block's
+   slice of H and of its gradient, n_rows x block, which stays in the cache. No two threads write the same number. */
+
+template <typename T> struct Simd;
+template <> struct Simd<float> { typedef float vec __attribute__((vector_size(64), aligned(4), may_alias)); };
+template <> struct Simd<double> { typedef double vec __attribute__((vector_size(64), aligned(8), may_alias)); };
+
+/* Memory that is kept from call to call and only ever grows. */
+struct Buffer {
+    void *base;
+    size_t size;
+    Buffer() : base(NULL), size(0) {}
+    ~Buffer() { free(base); }
+    /* `count` numbers on a 64-byte boundary, their values undefined; NULL when there is no memory. */
+    template <typename T> T *get(npy_intp count)
+    {
+        const size_t need = (size_t)count * sizeof(T) + 64;
+        if (need > size) {
+            free(base);
+            base = malloc(need);
+            size = base ? need : 0;
+            if (!base) return NULL;
+        }
+        return (T *)(((size_t)base + 63) / 64 * 64);
+    }
+};
+
+struct Workspace {
+    Buffer keys, rows, ratings, spare_keys, spare_rows, spare_ratings, items, starts, scores, hidden, gradient, sums;
+};
+
+/* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. */
+template <typename T> struct ByItem {
+    npy_intp n_items;
+    npy_int32 *items, *starts, *rows;
+    T *ratings;
+};
+
+/* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no memory. */
+template <typename T> bool sort_by_item(const Csr<T> &R, Workspace &ws, ByItem<T> &out)
+{
+    npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);
+    npy_int32 *rows = ws.rows.get<npy_int32>(R.nnz), *spare_rows = ws.spare_rows.get<npy_int32>(R.nnz);
+    T *ratings = ws.ratings.get<T>(R.nnz), *spare_ratings = ws.spare_ratings.get<T>(R.nnz);
+    out.items = ws.items.get<npy_int32>(R.nnz);
+    out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
+    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !out.items || !out.starts) return false;
+
+    int bits = 1;
+    while (bits < 31 && ((npy_intp)1 << bits) < R.n_items) bits++;
+    const int passes = (bits + 11) / 12, digit_bits = (bits + passes - 1) / passes, n_digits = 1 << digit_bits;
+    npy_int32 count[1 << 12];
+    for (int pass = 0; pass < passes; pass++) {
+        const int shift = pass * digit_bits;
+        const npy_int32 *from = pass ? keys : R.indices;
+        memset(count, 0, n_digits * sizeof(npy_int32));
+        for (npy_intp p = 0; p < R.nnz; p++) count[(from[p] >> shift) & (n_digits - 1)]++;
+        npy_int32 start = 0;
+        for (int d = 0; d < n_digits; d++) { const npy_int32 c = count[d]; count[d] = start; start += c; }
+        npy_intp row = 0;
+        for (npy_intp p = 0; p < R.nnz; p++) {
+            if (!pass) while (R.indptr[row + 1] <= p) row++;
+            const npy_int32 q = count[(from[p] >> shift) & (n_digits - 1)]++;
+            spare_keys[q] = from[p];
+            spare_rows[q] = pass ? rows[p] : (npy_int32)row;
+            spare_ratings[q] = pass ? ratings[p] : R.data[p];
+        }
+        std::swap(keys, spare_keys);
+        std::swap(rows, spare_rows);
+        std::swap(ratings, spare_ratings);
+    }
+    out.rows = rows;
+    out.ratings = ratings;
+    out.n_items = 0;
+    for (npy_intp p = 0; p < R.nnz; p++)
+        if (!p || keys[p] != keys[p - 1]) {
+            out.items[out.n_items] = keys[p];
+            out.starts[out.n_items++] = (npy_int32)p;
+        }
+    out.starts[out.n_items] = (npy_int32)R.nnz;
+    return true;
+}
+
+/* One block of hidden units: `width` of them from `first` on, padded with zeros to NV vectors. */
+template <typename T, int NV> struct Block {
+    typedef typename Simd<T>::vec vec;
+    enum { LANES = 64 / sizeof(T), SIZE = NV * LANES };
+    npy_intp first, width;
+
+    static vec splat(T a) { vec v; for (int i = 0; i < LANES; i++) v[i] = a; return v; }
+    static T sum(vec v)
+    {
+        T t[LANES];
+        memcpy(t, &v, sizeof t);
+        for (int half = LANES / 2; half; half /= 2)
+            for (int i = 0; i < half; i++) t[i] += t[i + half];
+        return t[0];
+    }
+    void load(const T *row, vec *x) const
+    {
+        if (width == SIZE) {
+            for (int y = 0; y < NV; y++) x[y] = *(const vec *)(row + first + y * LANES);
+        } else {
+            T padded[SIZE] = {0};
+            memcpy(padded, row + first, width * sizeof(T));
+            for (int y = 0; y < NV; y++) x[y] = *(const vec *)(padded + y * LANES);
+        }
+    }
+    void store(T *row, const vec *x) const
+    {
+        if (width == SIZE) {
+            for (int y = 0; y < NV; y++) *(vec *)(row + first + y * LANES) = x[y];
+        } else {
+            T padded[SIZE];
+            for (int y = 0; y < NV; y++) *(vec *)(padded + y * LANES) = x[y];
+            memcpy(row + first, padded, width * sizeof(T));
+        }
+    }
+    /* Rows of a block lie 4k bytes apart, too far for the hardware to guess the next one. */
+    void prefetch(const ByItem<T> &B, npy_intp c, npy_intp k, const T *F) const
+    {
+        if (c + 4 < B.n_items) {
+            const char *row = (const char *)(F + B.items[c + 4] * k + first);
+            for (npy_intp byte = 0; byte < (npy_intp)(width * sizeof(T)); byte += 64) __builtin_prefetch(row + byte);
+        }
+    }
+
+    /* H = g(c R V + mu) */
+    template <int G> void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *mu, T c_V, T *H) const
+    {
+        vec x[NV];
+        load(mu, x);
+        for (npy_intp i = 0; i < n_rows; i++)
+            for (int y = 0; y < NV; y++) *(vec *)(H + i * SIZE + y * LANES) = x[y];
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            prefetch(B, c, k, V);
+            load(V + B.items[c] * k, x);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const vec a = splat(c_V * B.ratings[q]);
+                vec *h = (vec *)(H + (npy_intp)B.rows[q] * SIZE);
+                for (int y = 0; y < NV; y++) h[y] += a * x[y];
+            }
+        }
+        for (npy_intp z = 0; z < n_rows * SIZE; z++) H[z] = apply<G>(H[z]);
+        if (width < SIZE)  /* g(0) needn't be 0 */
+            for (npy_intp i = 0; i < n_rows; i++) memset(H + i * SIZE + width, 0, (SIZE - width) * sizeof(T));
+    }
+
+    /* scores (+)= H W', at the ratings */
+    void decode(const ByItem<T> &B, npy_intp k, const T *W, const T *H, T *scores, bool add) const
+    {
+        vec x[NV];
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            prefetch(B, c, k, W);
+            load(W + B.items[c] * k, x);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const vec *h = (const vec *)(H + (npy_intp)B.rows[q] * SIZE);
+                vec a = h[0] * x[0];
+                for (int y = 1; y < NV; y++) a += h[y] * x[y];
+                scores[q] = add ? scores[q] + sum(a) : sum(a);
+            }
+        }
+    }
+
+    /* D = dS c W, the hidden units' gradient, and W -= step dS' H in the same pass; returns the growth of W's squares. */
+    double decode_gradient(const ByItem<T> &B, npy_intp n_rows, npy_intp k, T *W, T c_W, T step, const T *H, const T *dS, T *D) const
+    {
+        vec x[NV], g[NV];
+        double growth = 0;
+        memset(D, 0, n_rows * SIZE * sizeof(T));
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            prefetch(B, c, k, W);
+            T *w = W + B.items[c] * k;
+            load(w, x);
+            for (int y = 0; y < NV; y++) g[y] = splat(0);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const vec *h = (const vec *)(H + (npy_intp)B.rows[q] * SIZE);
+                vec *d = (vec *)(D + (npy_intp)B.rows[q] * SIZE);
+                const vec e = splat(dS[q]), ce = splat(c_W * dS[q]);
+                for (int y = 0; y < NV; y++) {
+                    g[y] += e * h[y];
+                    d[y] += ce * x[y];
+                }
+            }
+            growth += descend(w, x, g, step);
+        }
+        return growth;
+    }
+
+    /* D *= g'(H), and mu -= learning_rate times its column sums */
+    template <int G> void hidden_gradient(npy_intp n_rows, const T *H, T *D, T *mu, T learning_rate) const
+    {
+        vec x[NV], g[NV];
+        for (int y = 0; y < NV; y++) g[y] = splat(0);
+        for (npy_intp z = 0; z < n_rows * SIZE; z++) D[z] *= slope<G>(H[z]);
+        for (npy_intp i = 0; i < n_rows; i++)
+            for (int y = 0; y < NV; y++) g[y] += *(const vec *)(D + i * SIZE + y * LANES);
+        load(mu, x);
+        descend(mu, x, g, learning_rate);
+    }
+
+    /* V -= step R' D; returns the growth of V's squares. */
+    double encode_gradient(const ByItem<T> &B, npy_intp k, T *V, T step, const T *D) const
+    {
+        vec x[NV], g[NV];
+        double growth = 0;
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            prefetch(B, c, k, V);
+            T *v = V + B.items[c] * k;
+            load(v, x);
+            for (int y = 0; y < NV; y++) g[y] = splat(0);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const vec *d = (const vec *)(D + (npy_intp)B.rows[q] * SIZE);
+                const vec a = splat(B.ratings[q]);
+                for (int y = 0; y < NV; y++) g[y] += a * d[y];
+            }
+            growth += descend(v, x, g, step);
+        }
+        return growth;
+    }
+
+    /* row = x - step g; returns the growth of the row's squares. */
+    double descend(T *row, vec *x, const vec *g, T step) const
+    {
+        const vec s = splat(-step);
+        vec growth = splat(0);
+        for (int y = 0; y < NV; y++) {
+            const vec d = s * g[y];
+            growth += d * (x[y] + x[y] + d);
+            x[y] += d;
+        }
+        store(row, x);
+        return sum(growth);
+    }
+};
+
+/* What one SGD step reads and writes beside the batch. */
+template <typename T> struct Parameters {
+    npy_intp k;
+    T *W, *V, *mu, *b;          /* V: (n_items, k), the transpose of the user's */
+    double *state;              /* c_W, c_V, |W|^2, |V|^2: the user's W is c_W times the stored one; the norms are the user's */
+    double learning_rate, l2_W, l2_V;
+    T low, span;                /* output = low + span f(...) */
+};
+
+/* One step: forward through each thread's blocks, the errors, backward through the blocks. */
+template <typename T, int F, int G> struct Step {
+    enum { LANES = 64 / sizeof(T) };
+    const Csr<T> &R;
+    Parameters<T> &P;
+    ByItem<T> B;
+    T *H, *D, *scores;
+    double decay_W, decay_V;
+
+    Step(const Csr<T> &R_, Parameters<T> &P_) : R(R_), P(P_) {}
+
+    /* Calls `visit` for each block of this share of the vectors, with NV a compile-time constant. */
+    template <typename V> void blocks(int share, int n_shares, V &visit) const
+    {
+        const npy_intp lines = (P.k + LANES - 1) / LANES;
+        const npy_intp end = lines * (share + 1) / n_shares;
+        npy_intp line = lines * share / n_shares, left = (end - line + 7) / 8;
+        for (; left; left--) {
+            const npy_intp nv = (end - line + left - 1) / left;
+            const npy_intp first = line * LANES, width = P.k - first < nv * LANES ? P.k - first : nv * LANES;
+            switch (nv) {
+            case 1: visit(Block<T, 1>{first, width}); break;
+            case 2: visit(Block<T, 2>{first, width}); break;
+            case 3: visit(Block<T, 3>{first, width}); break;
+            case 4: visit(Block<T, 4>{first, width}); break;
+            case 5: visit(Block<T, 5>{first, width}); break;
+            case 6: visit(Block<T, 6>{first, width}); break;
+            case 7: visit(Block<T, 7>{first, width}); break;
+            default: visit(Block<T, 8>{first, width});
+            }
+            line += nv;
+        }
+    }
+
+    struct Forward {
+        const Step &s;
+        T *scores;
+        bool add;
+        template <int NV> void operator()(const Block<T, NV> &block)
+        {
+            T *H = s.H + s.R.n_rows * block.first;
+            block.template encode<G>(s.B, s.R.n_rows, s.P.k, s.P.V, s.P.mu, (T)s.P.state[1], H);
+            block.decode(s.B, s.P.k, s.P.W, H, scores, add);
+            add = true;
+        }
+    };
+
+    struct Backward {
+        const Step &s;
+        double growth_W, growth_V;
+        template <int NV> void operator()(const Block<T, NV> &block)
+        {
+            const Parameters<T> &P = s.P;
+            T *H = s.H + s.R.n_rows * block.first, *D = s.D + s.R.n_rows * block.first;
+            growth_W += block.decode_gradient(s.B, s.R.n_rows, P.k, P.W, (T)P.state[0],
+                                              (T)(P.learning_rate / (P.state[0] * s.decay_W)), H, s.scores, D);
+            block.template hidden_gradient<G>(s.R.n_rows, H, D, P.mu, (T)P.learning_rate);
+            growth_V += block.encode_gradient(s.B, P.k, P.V, (T)(P.learning_rate / (P.state[1] * s.decay_V)), D);
+        }
+    };
+
+    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b updated; returns the squared error. */
+    double errors(npy_intp c0, npy_intp c1, int n_shares)
+    {
+        double sse = 0;
+        for (npy_intp c = c0; c < c1; c++) {
+            T *bias = P.b + B.items[c], gradient = 0;
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                T s = 0;
+                for (int share = 0; share < n_shares; share++) s += scores[share * R.nnz + q];
+                const T y = apply<F>((T)P.state[0] * s + *bias);
+                const T e = P.low + P.span * y - B.ratings[q], d = 2 * e * P.span * slope<F>(y);
+                sse += (double)e * e;
+                scores[q] = d;
+                gradient += d;
+            }
+            *bias -= (T)P.learning_rate * gradient;
+        }
+        return sse;
+    }
+
+    /* costs: the squared error and the cost with its weight decay, both before the update. 0, or -1 with a Python error set. */
+    int run(Workspace &ws, double *costs)
+    {
+        const npy_intp lines = (P.k + LANES - 1) / LANES;
+        const int n_shares = lines < max_threads() ? (int)lines : max_threads();
+        decay_W = 1 - 2 * P.learning_rate * P.l2_W;
+        decay_V = 1 - 2 * P.learning_rate * P.l2_V;
+        if (!(decay_W > 0 && decay_V > 0)) {
+            PyErr_SetString(PyExc_ValueError, "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
+                            "around; lower the learning rate or l2");
+            return -1;
+        }
+        double *sums = ws.sums.get<double>(3 * n_shares);
+        H = ws.hidden.get<T>(R.n_rows * lines * LANES);
+        D = ws.gradient.get<T>(R.n_rows * lines * LANES);
+        scores = ws.scores.get<T>(R.nnz * n_shares);
+        if (!sums || !H || !D || !scores || !sort_by_item(R, ws, B)) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        #pragma omp parallel num_threads(n_shares)
+        {
+            #pragma omp for schedule(static, 1)
+            for (int share = 0; share < n_shares; share++) {
+                Forward forward = {*this, scores + share * R.nnz, false};
+                blocks(share, n_shares, forward);
+            }
+            #pragma omp for schedule(static, 1)
+            for (int share = 0; share < n_shares; share++)
+                sums[share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
+            #pragma omp for schedule(static, 1)
+            for (int share = 0; share < n_shares; share++) {
+                Backward backward = {*this, 0, 0};
+                blocks(share, n_shares, backward);
+                sums[n_shares + share] = backward.growth_W;
+                sums[2 * n_shares + share] = backward.growth_V;
+            }
+        }
+        double sse = 0, growth_W = 0, growth_V = 0;
+        for (int share = 0; share < n_shares; share++) {
+            sse += sums[share];
+            growth_W += sums[n_shares + share];
+            growth_V += sums[2 * n_shares + share];
+        }
+        double *state = P.state;
+        costs[0] = sse;
+        costs[1] = sse + P.l2_W * state[2] + P.l2_V * state[3];
+        shrink(&state[0], &state[2], decay_W, growth_W);
+        shrink(&state[1], &state[3], decay_V, growth_V);
+        return 0;
+    }
+
+    /* Lets the decay act on the factor c, and brings the norm up to date. */
+    static void shrink(double *c, double *squares, double decay, double growth)
+    {
+        const double stored = *squares / (*c * *c) + growth;
+        *c *= decay;
+        *squares = stored * *c * *c;
+    }
+};
+
+/* ------------------------------------------------------------------------------------------------ what the Ops call
+
+   Each takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a Python error set. */
+
+/* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
+struct Contiguous {
+    PyArrayObject *array;
+    explicit Contiguous(PyArrayObject *from) : array((PyArrayObject *)PyArray_GETCONTIGUOUS(from)) {}
+    ~Contiguous() { Py_XDECREF(array); }
+    template <typename T> T *data() const { return (T *)PyArray_DATA(array); }
+    npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
+    bool failed() const { return array == NULL; }
+private:
+    Contiguous(const Contiguous &);
+    Contiguous &operator=(const Contiguous &);
+};
+
+/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read. */
+template <typename T> struct Block3 {
+    Contiguous data, indices, indptr;
+    Csr<T> R;
+    Block3(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_)
+        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_) {}
+    int check(npy_intp n_rows, npy_intp n_items)
+    {
+        if (data.failed() || indices.failed() || indptr.failed()) return -1;
+        R.n_rows = n_rows;
+        R.n_items = n_items;
+        R.nnz = indices.dim(0);
+        R.indptr = indptr.data<npy_int32>();
+        R.indices = indices.data<npy_int32>();
+        R.data = data.data<T>();
+        return check_csr(R, indptr.dim(0), data.dim(0));
+    }
+};
+
+static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const char *name_b)
+{
+    if (a == b) return 0;
+    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a, (Py_ssize_t)a,
+                 name_b, (Py_ssize_t)b);
+    return -1;
+}
+
+/* *out as a fresh or reusable C-ordered array of this shape. */
+static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
+{
+    npy_intp dims[2] = {d0, d1};
+    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 && (ndim < 2 || PyArray_DIMS(*out)[1] == d1) &&
+        PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
+        return 0;
+    Py_XDECREF(*out);
+    *out = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
+    return *out ? 0 : -1;
+}
+
+/* *out = `in` itself, to be written to; or a copy in C order, where that is asked for or `in` is laid out otherwise. */
+static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out)
+{
+    PyArrayObject *taken = (PyArrayObject *)PyArray_FROM_OF((PyObject *)in, NPY_ARRAY_CARRAY | (inplace ? 0 : NPY_ARRAY_ENSURECOPY));
+    if (!taken) return -1;
+    Py_XDECREF(*out);
+    *out = taken;
+    return 0;
+}
+
+template <typename T>
+int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *F_, PyArrayObject **out)
+{
+    Block3<T> block(data, indices, indptr);
+    Contiguous F(F_);
+    const npy_intp n_rows = PyArray_DIMS(indptr)[0] - 1;
+    if (F.failed() || block.check(n_rows, F.dim(0)) || allocate(out, 2, n_rows, F.dim(1), PyArray_TYPE(F_))) return -1;
+    csr_dot(block.R, F.dim(1), F.data<T>(), (T *)PyArray_DATA(*out));
+    return 0;
+}
+
+template <typename T>
+int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *F_, PyArrayObject **out)
+{
+    Block3<T> block(NULL, indices, indptr);
+    Contiguous A(A_), F(F_);
+    if (A.failed() || F.failed() || same_units(A.dim(1), F.dim(1), "A", "F") || block.check(A.dim(0), F.dim(0)) ||
+        allocate(out, 1, block.R.nnz, 0, PyArray_TYPE(F_)))
+        return -1;
+    sampled_dot(block.R, F.dim(1), A.data<T>(), F.data<T>(), (T *)PyArray_DATA(*out));
+    return 0;
+}
+
+template <typename T>
+int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *n_items_,
+                 PyArrayObject **out)
+{
+    Block3<T> block(data, indices, indptr);
+    Contiguous A(A_);
+    const npy_intp n_items = (npy_intp) * (npy_int64 *)PyArray_DATA(n_items_);
+    if (n_items < 0) {
+        PyErr_Format(PyExc_ValueError, "n_items is %zd; it must not be negative", (Py_ssize_t)n_items);
+        return -1;
+    }
+    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out, 2, n_items, A.dim(1), PyArray_TYPE(A_))) return -1;
+    memset(PyArray_DATA(*out), 0, PyArray_NBYTES(*out));
+    add_csr_t_dot(block.R, A.dim(1), A.data<T>(), (T)1, (T *)PyArray_DATA(*out));
+    return 0;
+}
+
+template <typename T>
+int add_csr_t_dot_op(bool inplace, PyArrayObject *F, PyArrayObject *alpha, PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr,
+                     PyArrayObject *A_, PyArrayObject **out, PyArrayObject **growth)
+{
+    Block3<T> block(data, indices, indptr);
+    Contiguous A(A_);
+    if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") || block.check(A.dim(0), PyArray_DIMS(F)[0]) ||
+        take_over(inplace, F, out) || allocate(growth, 0, 0, 0, NPY_FLOAT64))
+        return -1;
+    *(double *)PyArray_DATA(*growth) = add_csr_t_dot(block.R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(alpha), (T *)PyArray_DATA(*out));
+    return 0;
+}
+
+/* A 0-d array of any real dtype as a double; -1 with a Python error set where it is none. */
+static inline int to_double(PyArrayObject *array, double *value)
+{
+    *value = PyFloat_AsDouble((PyObject *)array);
+    return *value == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+template <typename T, int F, int G>
+int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double low, double span, Workspace &ws)
+{
+    /* in: W, V' (n_items, k), mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V; out: the first five and the costs */
+    const npy_intp n_items = PyArray_DIMS(in[0])[0], k = PyArray_DIMS(in[0])[1], n_rows = PyArray_DIMS(in[7])[0] - 1;
+    Block3<T> block(in[5], in[6], in[7]);
+    if (same_units(k, PyArray_DIMS(in[1])[1], "W", "V's transpose") || block.check(n_rows, n_items)) return -1;
+    if (k < 1 || PyArray_DIMS(in[1])[0] != n_items || PyArray_DIMS(in[2])[0] != k || PyArray_DIMS(in[3])[0] != n_items ||
+        PyArray_DIMS(in[4])[0] != 4) {
+        PyErr_Format(PyExc_ValueError, "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,), state (%zd,); expected "
+                     "(n_items, k), (n_items, k), (k,), (n_items,), (4,) with k at least 1", (Py_ssize_t)n_items, (Py_ssize_t)k,
+                     (Py_ssize_t)PyArray_DIMS(in[1])[0], (Py_ssize_t)PyArray_DIMS(in[1])[1], (Py_ssize_t)PyArray_DIMS(in[2])[0],
+                     (Py_ssize_t)PyArray_DIMS(in[3])[0], (Py_ssize_t)PyArray_DIMS(in[4])[0]);
+        return -1;
+    }
+    Parameters<T> P;
+    if (to_double(in[8], &P.learning_rate) || to_double(in[9], &P.l2_W) || to_double(in[10], &P.l2_V)) return -1;
+    for (int i = 0; i < 5; i++)
+        if (take_over(inplace, in[i], out[i])) return -1;
+    if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
+    P.k = k;
+    P.W = (T *)PyArray_DATA(*out[0]);
+    P.V = (T *)PyArray_DATA(*out[1]);
+    P.mu = (T *)PyArray_DATA(*out[2]);
+    P.b = (T *)PyArray_DATA(*out[3]);
+    P.state = (double *)PyArray_DATA(*out[4]);
+    P.low = (T)low;
+    P.span = (T)span;
+    Step<T, F, G> step(block.R, P);
+    return step.run(ws, (double *)PyArray_DATA(*out[5]));
+}
+
+}  // namespace sparse_ae
+
+#endif

@@ -1,0 +1,82 @@
+"""The masked autoencoder in plain NumPy loops over users and items: the judge of every formulation.
+
+Nothing here is fast or clever, and nothing is shared with the library.
+"""
+import numpy as np
+
+NONLINEARITIES = {  # name -> (value, derivative)
+    "linear": (lambda x: x, lambda x: 1.0),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2),
+    "tanh": (lambda x: np.tanh(x), lambda x: 1 / np.cosh(x) ** 2),
+    "rectify": (lambda x: max(x, 0.0), lambda x: 1.0 if x > 0 else 0.0),
+}
+
+
+def loss_and_gradients(rows, W, V, mu, b, f="sigmoid", g="tanh", low=0.0, span=1.0, l2_W=0.1, l2_V=0.1):
+    """The cost of equation (2) and its gradients for W, V, mu and b.
+
+    `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...).
+    Returns the cost, its data term, and a list of the four gradients.
+    """
+    (f, df), (g, dg) = NONLINEARITIES[f], NONLINEARITIES[g]
+    n_items, k = W.shape
+    dW, dV, dmu, db = np.zeros((n_items, k)), np.zeros((k, n_items)), np.zeros(k), np.zeros(n_items)
+    squared_error = 0.0
+    for row in rows:
+        a = [mu[t] + sum(V[t, j] * r for j, r in row) for t in range(k)]
+        h = [g(x) for x in a]
+        dh = np.zeros(k)
+        for j, r in row:
+            s = b[j] + sum(W[j, t] * h[t] for t in range(k))
+            error = low + span * f(s) - r
+            squared_error += error ** 2
+            ds = 2 * error * span * df(s)
+            db[j] += ds
+            for t in range(k):
+                dW[j, t] += ds * h[t]
+                dh[t] += ds * W[j, t]
+        for t in range(k):
+            da = dh[t] * dg(a[t])
+            dmu[t] += da
+            for j, r in row:
+                dV[t, j] += da * r
+    loss = squared_error + l2_W * sum(w ** 2 for w in W.ravel()) + l2_V * sum(v ** 2 for v in V.ravel())
+    return loss, squared_error, [dW + 2 * l2_W * W, dV + 2 * l2_V * V, dmu, db]
+
+
+def sgd(rows, parameters, learning_rate, **kwargs):
+    """One step of gradient descent: the cost and its data term before it, and the parameters after it."""
+    loss, squared_error, gradients = loss_and_gradients(rows, *parameters, **kwargs)
+    return loss, squared_error, [p - learning_rate * d for p, d in zip(parameters, gradients)]
+
+
+def pairs(matrix):
+    """A CSR matrix as the list of lists that the functions above take."""
+    return [[(int(matrix.indices[p]), float(matrix.data[p])) for p in range(matrix.indptr[i], matrix.indptr[i + 1])]
+            for i in range(matrix.shape[0])]
+
+
+def csr_dot(data, indices, indptr, F):
+    H = np.zeros((len(indptr) - 1, F.shape[1]))
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            for t in range(F.shape[1]):
+                H[i, t] += data[p] * F[indices[p], t]
+    return H
+
+
+def sampled_dot(indices, indptr, A, F):
+    s = np.zeros(len(indices))
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            s[p] = sum(A[i, t] * F[indices[p], t] for t in range(F.shape[1]))
+    return s
+
+
+def csr_t_dot(data, indices, indptr, A, n_items):
+    G = np.zeros((n_items, A.shape[1]))
+    for i in range(len(indptr) - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            for t in range(A.shape[1]):
+                G[indices[p], t] += data[p] * A[i, t]
+    return G

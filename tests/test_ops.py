@@ -1,0 +1,277 @@
+"""The sparse Ops against plain loops, finite differences, and wrong input."""
+import hypothesis
+import numpy as np
+import pytest
+import reference
+from hypothesis import strategies as st
+
+from sparse_ae import ops
+import theano
+import theano.tensor as T
+from theano.gradient import verify_grad
+
+TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-5), "float64": dict(rtol=1e-11, atol=1e-11)}
+NAMES = ["csr_dot", "sampled_dot", "csr_t_dot", "add_csr_t_dot"]
+
+
+@pytest.fixture(scope="module", params=["float32", "float64"])
+def functions(request):
+    """The Ops compiled for one dtype, and whether C or Python runs them."""
+    return compiled(request.param)
+
+
+_compiled = {}
+
+
+def compiled(dtype, linker=None):
+    if (dtype, linker) not in _compiled:
+        data, (indices, indptr), n_items = T.vector(dtype=dtype), T.ivectors(2), T.lscalar()
+        A, F, alpha = T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.scalar(dtype=dtype)
+        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        graphs = {"csr_dot": ([data, indices, indptr, F], ops.csr_dot(data, indices, indptr, F)),
+                  "sampled_dot": ([indices, indptr, A, F], ops.sampled_dot(indices, indptr, A, F)),
+                  "csr_t_dot": ([data, indices, indptr, A, n_items], ops.csr_t_dot(data, indices, indptr, A, n_items)),
+                  "add_csr_t_dot": ([F, alpha, data, indices, indptr, A], ops.add_csr_t_dot(F, alpha, data, indices, indptr, A))}
+        _compiled[dtype, linker] = dtype, {name: theano.function(inputs, out, mode=mode) for name, (inputs, out) in graphs.items()}
+    return _compiled[dtype, linker]
+
+
+@st.composite
+def blocks(draw):
+    """CSR arrays in any order, pairs repeated or not, rows empty or not; and the sizes around them."""
+    n_rows, n_items, k = draw(st.integers(0, 5)), draw(st.integers(1, 6)), draw(st.sampled_from([1, 2, 5, 16, 33]))
+    rows = [draw(st.lists(st.integers(0, n_items - 1), max_size=8)) for _ in range(n_rows)]
+    indices = np.array(sum(rows, []), "int32")
+    indptr = np.cumsum([0] + [len(row) for row in rows]).astype("int32")
+    rng = np.random.RandomState(draw(st.integers(0, 1000)))
+    layout = draw(st.sampled_from(["C", "F", "strided", "reversed"]))
+    return indices, indptr, rng.randn(len(indices)), laid_out(rng.randn(n_rows, k), layout), laid_out(rng.randn(n_items, k), layout)
+
+
+def laid_out(x, layout):
+    if layout == "strided":
+        return np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3]
+    return {"C": np.ascontiguousarray, "F": np.asfortranarray, "reversed": lambda x: x[::-1, ::-1]}[layout](x)
+
+
+def agree(functions, block):
+    dtype, compiled = functions
+    indices, indptr = block[:2]
+    data, A, F = (np.array(x, dtype, order="K") if x.ndim < 2 else x.astype(dtype) for x in block[2:])
+    before = [x.copy() for x in (data, A, F)]
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(compiled["csr_dot"](data, indices, indptr, F), reference.csr_dot(data, indices, indptr, F), **tolerance)
+    np.testing.assert_allclose(compiled["sampled_dot"](indices, indptr, A, F), reference.sampled_dot(indices, indptr, A, F), **tolerance)
+    product = reference.csr_t_dot(data, indices, indptr, A, len(F))
+    np.testing.assert_allclose(compiled["csr_t_dot"](data, indices, indptr, A, len(F)), product, **tolerance)
+    moved, growth = compiled["add_csr_t_dot"](F, 0.5, data, indices, indptr, A)
+    np.testing.assert_allclose(moved, F + 0.5 * product, **tolerance)
+    np.testing.assert_allclose(growth, (np.square(F + 0.5 * product) - np.square(F)).sum(), rtol=1e-4, atol=1e-3)
+    for x, y in zip((data, A, F), before):
+        np.testing.assert_array_equal(x, y)
+
+
+@hypothesis.settings(max_examples=150, deadline=None, derandomize=True,
+                     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(block=blocks())
+def test_random_blocks_agree_with_loops(functions, block):
+    agree(functions, block)
+
+
+@hypothesis.settings(max_examples=50, deadline=None, derandomize=True)
+@hypothesis.given(block=blocks())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_perform_agrees_with_loops(dtype, block):
+    agree(compiled(dtype, linker="py"), block)
+
+
+def good():
+    indices, indptr = np.array([2, 0, 1, 2], "int32"), np.array([0, 2, 2, 4], "int32")
+    rng = np.random.RandomState(0)
+    return dict(data=rng.randn(4), indices=indices, indptr=indptr, A=rng.randn(3, 5), F=rng.randn(3, 5), n_items=3, alpha=1.0)
+
+
+ARGUMENTS = {"csr_dot": "data indices indptr F", "sampled_dot": "indices indptr A F", "csr_t_dot": "data indices indptr A n_items",
+             "add_csr_t_dot": "F alpha data indices indptr A"}
+
+BROKEN = {
+    "index too large": (dict(indices=np.array([2, 0, 3, 2], "int32")), NAMES, IndexError, r"indices\[2\] is 3; with 3 items .* 0 \.\.\. 2"),
+    "index negative": (dict(indices=np.array([-1, 0, 1, 2], "int32")), NAMES, IndexError, r"indices\[0\] is -1"),
+    "index far away": (dict(indices=np.array([2, 0, 1, 2 ** 31 - 1], "int32")), NAMES, IndexError, r"indices\[3\] is 2147483647"),
+    "indptr falls": (dict(indptr=np.array([0, 3, 2, 4], "int32")), NAMES, ValueError, "indptr falls from 3 to 2 at row 1"),
+    "indptr beyond": (dict(indptr=np.array([0, 2, 2, 5], "int32")), NAMES, ValueError, "indptr runs from 0 to 5.*number of indices, 4"),
+    "indptr short": (dict(indptr=np.array([0, 2, 2, 3], "int32")), NAMES, ValueError, "indptr runs from 0 to 3"),
+    "indptr not from 0": (dict(indptr=np.array([1, 2, 2, 4], "int32")), NAMES, ValueError, "indptr runs from 1 to 4"),
+    "indptr empty": (dict(indptr=np.array([], "int32")), NAMES, ValueError, "indptr has 0 entries"),
+    "data short": (dict(data=np.ones(3)), ["csr_dot", "csr_t_dot", "add_csr_t_dot"], ValueError, "data has 3 entries, indices 4"),
+    "rows missing": (dict(A=np.ones((2, 5))), NAMES[1:], ValueError, "indptr has 4 entries; 2 rows need 3"),
+    "units differ": (dict(A=np.ones((3, 4))), ["sampled_dot", "add_csr_t_dot"], ValueError, "A has 4 columns, F 5"),
+    "no items": (dict(F=np.ones((0, 5)), n_items=0), NAMES, IndexError, r"indices\[0\] is 2; with 0 items"),
+    "n_items negative": (dict(n_items=-1), ["csr_t_dot"], ValueError, "n_items is -1"),
+}
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("what", sorted(BROKEN))
+def test_broken_arrays_raise(what, linker):
+    changes, names, error, message = BROKEN[what]
+    for name in names:
+        arguments = dict(good(), **changes)
+        before = arguments["F"].copy()
+        with pytest.raises(error, match=message):
+            compiled("float64", linker)[1][name](*[arguments[x] for x in ARGUMENTS[name].split()])
+        np.testing.assert_array_equal(arguments["F"], before)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ((T.fvector(), T.lvector(), T.ivector(), T.fmatrix()), "indices is a 1-d tensor of int64; expected a vector of int32"),
+    ((T.fvector(), T.ivector(), T.fvector(), T.fmatrix()), "indptr is a 1-d tensor of float32"),
+    ((T.fmatrix(), T.ivector(), T.ivector(), T.fmatrix()), "data has 2 dimensions; expected 1"),
+    ((T.fvector(), T.ivector(), T.ivector(), T.zmatrix()), "F is of dtype complex128; expected float32 or float64"),
+])
+def test_wrong_types_are_refused_when_the_graph_is_built(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        ops.csr_dot(*arguments)
+
+
+def test_mixed_dtypes_are_brought_together():
+    out = ops.csr_dot(T.fvector(), T.bvector(), T.ivector(), T.dmatrix())
+    assert out.dtype == "float64"
+
+
+def test_gradients_by_finite_differences():
+    g = good()
+    indices, indptr = g["indices"], g["indptr"]
+    rng = np.random.RandomState(1)
+    verify_grad(lambda data, F: ops.csr_dot(data, indices, indptr, F), [g["data"], g["F"]], rng=rng)
+    verify_grad(lambda A, F: ops.sampled_dot(indices, indptr, A, F), [g["A"], g["F"]], rng=rng)
+    verify_grad(lambda data, A: ops.csr_t_dot(data, indices, indptr, A, 3), [g["data"], g["A"]], rng=rng)
+
+
+def test_second_derivative_by_finite_differences():
+    g = good()
+    indices, indptr = g["indices"], g["indptr"]
+
+    def gradient(A, F):
+        return T.grad(T.sum(T.tanh(ops.sampled_dot(indices, indptr, A, F)) ** 2), F)
+
+    verify_grad(gradient, [g["A"], g["F"]], rng=np.random.RandomState(2))
+
+
+def test_the_gradient_check_can_fail(monkeypatch):
+    g = good()
+    right = ops.CsrDot.grad
+
+    def wrong(self, inputs, output_gradients):
+        gradients = right(self, inputs, output_gradients)
+        return gradients[:3] + [1.01 * gradients[3]]
+
+    monkeypatch.setattr(ops.CsrDot, "grad", wrong)
+    with pytest.raises(Exception, match="GradientError"):
+        verify_grad(lambda F: ops.csr_dot(g["data"], g["indices"], g["indptr"], F), [g["F"]], rng=np.random.RandomState(1))
+
+
+def test_shapes_are_known_without_computing():
+    data, (indices, indptr), A, F = T.vector(), T.ivectors(2), T.matrix(), T.matrix()
+    shapes = theano.function([data, indices, indptr, A, F], [
+        ops.csr_dot(data, indices, indptr, F).shape, ops.sampled_dot(indices, indptr, A, F).shape,
+        ops.csr_t_dot(data, indices, indptr, A, 7).shape], on_unused_input="ignore")
+    assert not any(isinstance(node.op, ops._CsrOp) for node in shapes.maker.fgraph.toposort())
+    g = good()
+    floatX = theano.config.floatX
+    got = shapes(g["data"].astype(floatX), g["indices"], g["indptr"], g["A"].astype(floatX), g["F"].astype(floatX))
+    assert [tuple(x) for x in got] == [(3, 5), (4,), (7, 5)]
+
+
+def test_in_place_only_where_the_old_value_is_not_needed():
+    F = theano.shared(np.ones((3, 2)), name="F")
+    data, (indices, indptr), A = T.dvector(), T.ivectors(2), T.dmatrix()
+    new, _ = ops.add_csr_t_dot(F, 1.0, data, indices, indptr, A)
+    arguments = (np.ones(1), np.int32([1]), np.int32([0, 1]), np.full((1, 2), 3.0))
+
+    memory = F.get_value(borrow=True)
+    theano.function([data, indices, indptr, A], updates=[(F, new)])(*arguments)
+    assert F.get_value(borrow=True) is memory
+    np.testing.assert_array_equal(memory, [[1, 1], [4, 4], [1, 1]])
+
+    difference, = theano.function([data, indices, indptr, A], [new - F])(*arguments)
+    np.testing.assert_array_equal(difference, [[0, 0], [3, 3], [0, 0]])
+    np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
+
+
+@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("linear", "sigmoid"), ("tanh", "linear")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_fused_step_against_loops(f, g, dtype, linker):
+    step = sgd_step(f, g, dtype, linker)
+    for seed, k in enumerate([1, 7, 40, 150]):
+        rng = np.random.RandomState(seed)
+        n_items, n_rows = 6, 4
+        rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(n_items)[:n]] for n in (3, 0, 6, 1)]
+        indices, data = (np.array(x) for x in zip(*sum(rows, [])))
+        indptr = np.cumsum([0] + [len(row) for row in rows])
+        W, V, mu, b = rng.randn(n_items, k) / 2, rng.randn(k, n_items) / 2, rng.randn(k) / 2, rng.randn(n_items) / 2
+        factors, l2 = np.array([0.7, 0.4]), (0.3, 0.2)
+        norms = [(W ** 2).sum(), (V ** 2).sum()]
+        loss, squared_error, expected = reference.sgd(rows, [W, V, mu, b], 0.01, f=f, g=g, low=1.0, span=4.0, l2_W=l2[0], l2_V=l2[1])
+
+        stored = [(W / factors[0]).astype(dtype), (V.T / factors[1]).astype(dtype), mu.astype(dtype), b.astype(dtype)]
+        new_W, new_V_t, new_mu, new_b, state, costs = step(*stored + [np.append(factors, norms), data.astype(dtype),
+                                                           indices.astype("int32"), indptr.astype("int32"), 0.01, *l2])
+        new = [new_W * state[0], new_V_t.T * state[1], new_mu, new_b]
+        tolerance = dict(rtol=2e-4, atol=2e-4) if dtype == "float32" else TOLERANCE[dtype]
+        for x, y in zip(new, expected):
+            np.testing.assert_allclose(x, y, **tolerance)
+        np.testing.assert_allclose(costs, [squared_error, loss], rtol=tolerance["rtol"])
+        np.testing.assert_allclose(state[:2], factors * (1 - 0.02 * np.array(l2)), rtol=1e-14)
+        np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()], rtol=tolerance["rtol"])
+
+
+_steps = {}
+
+
+def sgd_step(f, g, dtype, linker=None):
+    if (f, g, dtype, linker) not in _steps:
+        inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.dvector(),
+                  T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
+        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        _steps[f, g, dtype, linker] = theano.function(inputs, ops.SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode)
+    return _steps[f, g, dtype, linker]
+
+
+def test_fused_step_refuses_what_it_cannot_take():
+    step = sgd_step("sigmoid", "tanh", "float64")
+    g = good()
+    arguments = [g["F"], g["F"].copy(), np.ones(5), np.ones(3), np.ones(4), g["data"], g["indices"], g["indptr"], 0.1, 0.1, 0.1]
+
+    def call(position, value):
+        return step(*arguments[:position] + [value] + arguments[position + 1:])
+
+    with pytest.raises(IndexError, match=r"indices\[0\] is 3"):
+        call(6, np.array([3, 0, 1, 2], "int32"))
+    with pytest.raises(ValueError, match="indptr falls"):
+        call(7, np.array([0, 3, 2, 4], "int32"))
+    with pytest.raises(ValueError, match="W has 5 columns, V's transpose 4"):
+        call(1, np.ones((3, 4)))
+    for position, value in [(1, np.ones((4, 5))), (2, np.ones(4)), (3, np.ones(2)), (4, np.ones(3))]:
+        with pytest.raises(ValueError, match="expected .*n_items"):
+            call(position, value)
+    for value in (5.0, 7.0, np.nan):
+        with pytest.raises(ValueError, match="one step of weight decay would turn W or V around"):
+            call(9, value)
+    with pytest.raises(ValueError, match="nonlinearity 'softmax' has no fused step; expected one of linear, sigmoid, tanh"):
+        ops.SGDStep("softmax", "tanh")
+
+
+@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
+def test_float32_nonlinearities_at_their_extremes(f, g):
+    # One item, one hidden unit, no learning: the squared error shows f and g at x.
+    values = np.concatenate([np.linspace(-20, 20, 401), [-1e4, -200, -89, 89, 200, 1e4], np.logspace(-12, 0, 25)]).astype("float32")
+    step = sgd_step(f, g, "float32")
+    one = np.ones((1, 1), "float32")
+    for x in values:
+        _, _, _, _, _, costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4), np.zeros(1, "float32"),
+                                    np.int32([0]), np.int32([0, 1]), 0.0, 0.0, 0.0)
+        expected = {"sigmoid": lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700))), "tanh": np.tanh}
+        h = expected[g](np.float64(x))
+        np.testing.assert_allclose(np.sqrt(costs[0]), abs(1 + 4 * expected[f](h)), rtol=2e-6, atol=1e-6)
