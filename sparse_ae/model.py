@@ -1,0 +1,340 @@
+"""The masked autoencoder of the 2016 post "Sparse Autoencoder in theano", and the post's own scan graph.
+
+For a row r of ratings, observed at the positions O,
+
+    output = f(W g(V r + mu) + b)                                                   (1)
+    loss   = sum over rows and O of (output - r)^2 + l2 (|W|^2 + |V|^2)              (2)
+
+============  =================  =====================================================
+`W`           (n_items, k)       decoder
+`V`           (k, n_items)       encoder
+`mu`          (k,)               bias of the hidden units
+`b`           (n_items,)         bias of the outputs
+`rating`      (n_rows, n_items)  a mini-batch of dense rows, 0 where there is no rating
+============  =================  =====================================================
+
+The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update), `ae_batch`. With users as
+rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet
+Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
+
+Where it departs from the post's listing: W and b are sized by items, not users; a bounded f is stretched over the rating scale, so that
+a sigmoid can reach it; V starts Glorot-uniform, since uniform [0, 1) saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
+"""
+import numbers
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import lasagne
+import numpy as np
+import theano
+import theano.tensor as T
+from lasagne import init, nonlinearities
+
+from sparse_ae.data import check_ratings, check_rng
+from sparse_ae.ops import csr_dot, sampled_dot
+
+__all__ = ["AutoEncoder"]
+
+# The nonlinearities that can't reach every number, and what they can reach.
+BOUNDED = {nonlinearities.sigmoid: (0.0, 1.0), nonlinearities.tanh: (-1.0, 1.0)}
+
+
+class AutoEncoder:
+    """The masked autoencoder: its parameters, its cost, its predictions.
+
+    Parameters
+    ----------
+    n_items : int
+        Columns of the rating matrix.
+    n_hidden : int
+        Hidden units, the post's k.
+    rating_scale : (float, float), optional
+        Lowest and highest rating. Predictions are clipped to it, and a bounded `f` is stretched over it: with sigmoid,
+        ``output = low + (high - low) sigmoid(...)``. Without it outputs are f's own values.
+    f, g : str or callable
+        Output and hidden nonlinearity: a name from `lasagne.nonlinearities`, or any function of a Theano tensor. `f` must act element
+        by element. The post has sigmoid and tanh, the AutoRec paper "identity" and "sigmoid".
+    l2 : float or (float, float)
+        Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately. Whether the cost of each mini-batch has all of
+        it, as in the post, is for the trainer to say.
+    W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
+        Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
+    rng : numpy.random.RandomState or int
+        Where the initialisers draw from.
+
+    Attributes
+    ----------
+    W, V, mu, b : Theano shared variables of dtype floatX
+        `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
+    params : list
+        The four, in this order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes, scales, names or arrays that can't be used.
+    """
+
+    def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
+                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0):
+        self.n_items, self.n_hidden = _count(n_items, "n_items"), _count(n_hidden, "n_hidden")
+        self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
+        if self.f is nonlinearities.softmax:
+            raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as 'sigmoid' or 'linear'")
+        self.rating_scale = None if rating_scale is None else _scale(rating_scale)
+        self.l2_W, self.l2_V = _decays(l2)
+
+        lasagne_rng = lasagne.random.get_rng()
+        lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
+        try:
+            k, n = self.n_hidden, self.n_items
+            self.W, self.V, self.mu, self.b = self.params = [
+                _parameter(spec, shape, name) for spec, shape, name in
+                [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
+        finally:
+            lasagne.random.set_rng(lasagne_rng)
+        item_major(self.V)
+        self._compiled = {}
+
+    # ---------------------------------------------------------------------------------------------- the graph
+
+    def hidden_activation(self, weighted):
+        """g(V r + mu), from ``V r`` of shape (..., k)."""
+        return self.g(weighted + self.mu)
+
+    def output_activation(self, scores):
+        """f over the rating scale, from ``W h + b`` of any shape."""
+        low, span = self.output_map()
+        output = self.f(scores)
+        return output if (low, span) == (0.0, 1.0) else np.asarray(low, output.dtype) + np.asarray(span, output.dtype) * output
+
+    def output_map(self):
+        """(low, span): the output is ``low + span f(...)``. (0, 1) where f is unbounded or no scale was given."""
+        if self.rating_scale is None or self.f not in BOUNDED:
+            return 0.0, 1.0
+        (low, high), (f_low, f_high) = self.rating_scale, BOUNDED[self.f]
+        span = (high - low) / (f_high - f_low)
+        return low - span * f_low, span
+
+    def step(self, rat, W, V, mu, b):
+        """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
+        res = T.zeros_like(rat)
+        rat_nz = T.neq(rat, 0).nonzero()[0]  # the observed items
+        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
+        output_activation = self.output_activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
+        return T.set_subtensor(res[rat_nz], output_activation)
+
+    def scan(self, rating):
+        """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch."""
+        scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating], non_sequences=[self.W, self.V, self.mu, self.b])
+        return scan_res
+
+    def loss(self, squared_error, share=1):
+        """Equation (2), from its first sum; `share` is the part of the weight decay that falls to this mini-batch."""
+        return squared_error + share * (self.l2_W * T.sum(self.W ** 2) + self.l2_V * T.sum(self.V ** 2))
+
+    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, share=1):
+        """The post's `ae_batch`: the compiled function that takes a mini-batch, updates the parameters and returns the loss.
+
+        Parameters
+        ----------
+        inputs : list of Theano variables
+            The mini-batch: ``[rating]`` for the scan graph.
+        squared_error : scalar
+            The data term of the loss as a graph of `inputs` and `params`.
+        update : callable
+            Of the signature of `lasagne.updates.sgd`.
+        learning_rate, share : float or Theano scalar
+            `share` as in `loss`; the post's is 1.
+
+        Returns
+        -------
+        theano.function
+            Returns the loss and its data term, both before the update.
+
+        Examples
+        --------
+        The post, line by line:
+
+        >>> import theano.tensor as T
+        >>> from sparse_ae import AutoEncoder
+        >>> model = AutoEncoder(n_items=4, n_hidden=2, rating_scale=(1, 5), rng=0)
+        >>> rating = T.matrix("rating")
+        >>> scan_res = model.scan(rating)
+        >>> ae_batch = model.ae_batch([rating], T.sum((scan_res - rating) ** 2), learning_rate=0.01)
+        >>> loss, squared_error = ae_batch([[5, 0, 3, 0], [0, 1, 0, 4]])
+        """
+        loss = self.loss(squared_error, share)
+        updates = update(loss, self.params, learning_rate)
+        for variable in updates:  # what an update keeps for V gets V's memory order: Theano is slow where orders mix
+            if variable not in self.params and variable.get_value(borrow=True).shape == (self.n_hidden, self.n_items):
+                item_major(variable)
+        return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+
+    # ---------------------------------------------------------------------------------------------- predictions
+
+    def check(self, ratings):
+        """`ratings` as canonical CSR, (n_rows, n_items) float32, after checking that this model can take them.
+
+        Raises
+        ------
+        ValueError
+            For another number of columns, ratings outside the scale, and what `data.check_ratings` refuses.
+        """
+        ratings = check_ratings(ratings)
+        if ratings.shape[1] != self.n_items:
+            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, columns are items: "
+                             "transpose the matrix if it is the other way round" % (ratings.shape[1], self.n_items))
+        low, high = self.rating_scale or BOUNDED.get(self.f, (-np.inf, np.inf))
+        outside = np.flatnonzero((ratings.data < low) | (ratings.data > high))
+        if len(outside):
+            scale = "rating_scale=(%g, %g)" % (low, high) if self.rating_scale else "what f can reach, %g to %g" % (low, high)
+            raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating, to AutoEncoder"
+                             % (ratings.data[outside[0]], scale, ratings.data.min(), ratings.data.max()))
+        return ratings
+
+    def hidden(self, ratings):
+        """Hidden units of each row of a CSR block, (n_rows, k)."""
+        if "hidden" not in self._compiled:
+            data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
+            self._compiled["hidden"] = theano.function(
+                [data, indices, indptr], self.hidden_activation(csr_dot(data, indices, indptr, self.V.T)), name="hidden")
+        return self._compiled["hidden"](*csr_arrays(ratings))
+
+    def predict_pairs(self, ratings, rows, cols, default=None, block_size=1024):
+        """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
+
+        Parameters
+        ----------
+        ratings : sparse matrix, (n_rows, n_items)
+            The input: training ratings. Ratings to be predicted must not be among them.
+        rows, cols : int arrays, (n_pairs,)
+        default : float, optional
+            Prediction where the row or the column has no rating in `ratings`; their mean when not given.
+        block_size : int
+            Rows encoded at a time.
+
+        Returns
+        -------
+        array of floatX, (n_pairs,)
+            In the ratings' unit, clipped to `rating_scale`.
+
+        Raises
+        ------
+        ValueError, IndexError
+            For ratings of a wrong shape and for pairs outside it.
+        """
+        ratings = self.check(ratings)
+        rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
+        if len(rows) != len(cols):
+            raise ValueError("rows has %d entries, cols %d; a pair needs both" % (len(rows), len(cols)))
+        if "pairs" not in self._compiled:
+            h, (indices, indptr) = T.matrix("h"), T.ivectors("indices", "indptr")
+            scores = sampled_dot(indices, indptr, h, self.W) + self.b[indices]
+            self._compiled["pairs"] = theano.function([h, indices, indptr], self.output_activation(scores), name="predict_pairs")
+        order = np.argsort(rows, kind="stable")
+        used, counts = np.unique(rows, return_counts=True)
+        stops = np.concatenate([[0], np.cumsum(counts)])
+        predicted = np.empty(len(rows), theano.config.floatX)
+        for start in range(0, len(used), block_size):
+            bounds = stops[start:start + block_size + 1]
+            part = order[bounds[0]:bounds[-1]]
+            h = self.hidden(ratings[used[start:start + block_size]])
+            predicted[part] = self._compiled["pairs"](h, cols[part].astype("int32"), (bounds - bounds[0]).astype("int32"))
+        predicted = self.clip(predicted)
+        cold = (np.diff(ratings.indptr) == 0)[rows] | (np.bincount(ratings.indices, minlength=self.n_items) == 0)[cols]
+        predicted[cold] = ratings.data.mean(dtype="float64") if default is None else default
+        return predicted
+
+    def predict_blocks(self, ratings, block_size=256):
+        """Predicted ratings of all items, a block of rows at a time.
+
+        Parameters
+        ----------
+        ratings : sparse matrix, (n_rows, n_items)
+        block_size : int
+            Rows in a block; a block takes ``block_size * n_items`` numbers of memory.
+
+        Yields
+        ------
+        rows : slice
+        predicted : array of floatX, (rows in the block, n_items)
+            Clipped to `rating_scale`. Columns without a rating in `ratings` are decoded like the others.
+        """
+        ratings = self.check(ratings)
+        if "all" not in self._compiled:
+            h = T.matrix("h")
+            self._compiled["all"] = theano.function([h], self.output_activation(T.dot(h, self.W.T) + self.b), name="predict_blocks")
+        for start in range(0, ratings.shape[0], block_size):
+            rows = slice(start, min(start + block_size, ratings.shape[0]))
+            yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
+
+    def clip(self, predicted):
+        """`predicted` brought into `rating_scale`, in place; as it is without one."""
+        return predicted if self.rating_scale is None else np.clip(predicted, *self.rating_scale, out=predicted)
+
+
+def item_major(variable):
+    """Lays the memory of V, or of what is shaped like it, out item by item; its value stays what it is."""
+    variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
+
+
+def csr_arrays(block):
+    """A CSR block as the sparse graphs take it: data of floatX, indices and indptr of int32."""
+    return block.data.astype(theano.config.floatX, copy=False), block.indices.astype("int32", copy=False), \
+        block.indptr.astype("int32", copy=False)
+
+
+def _count(value, name):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError("%s is %r; expected a positive integer" % (name, value))
+    return int(value)
+
+
+def _nonlinearity(spec, name):
+    function = getattr(nonlinearities, spec, None) if isinstance(spec, str) and spec.islower() else spec
+    if not callable(function):
+        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' or 'rectify', or a "
+                         "function of a Theano tensor" % (name, spec))
+    return function
+
+
+def _scale(rating_scale):
+    try:
+        low, high = (float(x) for x in rating_scale)
+    except (TypeError, ValueError):
+        raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,))
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
+    return low, high
+
+
+def _decays(l2):
+    pair = l2 if isinstance(l2, (tuple, list)) else (l2, l2)
+    if len(pair) != 2 or not all(isinstance(x, numbers.Real) and np.isfinite(x) and x >= 0 for x in pair):
+        raise ValueError("l2 is %r; expected a number that is not negative, or a pair of them for W and V" % (l2,))
+    return float(pair[0]), float(pair[1])
+
+
+def _parameter(spec, shape, name):
+    if isinstance(spec, (np.ndarray, theano.compile.SharedVariable)):
+        value = spec if isinstance(spec, np.ndarray) else spec.get_value(borrow=True)
+        if value.shape != shape:
+            raise ValueError("%s has shape %r; expected %r" % (name, value.shape, shape))
+        if isinstance(spec, np.ndarray):
+            spec = spec.astype(theano.config.floatX)
+    elif not callable(spec):
+        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a Theano shared variable"
+                        % (name, spec))
+    parameter = lasagne.utils.create_param(spec, shape, name=name)
+    parameter.name = name
+    return parameter
+
+
+def _positions(values, stop, name):
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise ValueError("%s is a %d-d array of %s; expected a vector of integers" % (name, values.ndim, values.dtype))
+    if len(values) and (values.min() < 0 or values.max() >= stop):
+        wrong = values[(values < 0) | (values >= stop)][0]
+        raise IndexError("%s holds %d; the ratings have positions 0 ... %d" % (name, wrong, stop - 1))
+    return values.astype(np.intp, copy=False)

@@ -1,0 +1,292 @@
+"""Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
+import functools
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+
+from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
+from sparse_ae.model import AutoEncoder
+import lasagne
+import theano
+import theano.tensor as T
+from theano.configparser import change_flags
+
+ON_GPU = theano.config.device != "cpu"
+NAMES = [name for name in FORMULATIONS if not (ON_GPU and name == "sparse")]
+TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
+N_ITEMS, K, L2 = 7, 4, (0.05, 0.1)
+# Fused in the sparse step, and not: rectify has no fused form. (f, g)
+NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
+SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
+
+
+@pytest.fixture(params=["float64", "float32"])
+def floatX(request):
+    if ON_GPU and request.param == "float64":
+        pytest.skip("float32 is what a GPU is for")
+    with change_flags(floatX=request.param):
+        yield request.param
+
+
+def ratings():
+    """Ten rows of 1 ... 5; item 6 has no rating, and row 4 neither."""
+    rng = np.random.RandomState(0)
+    dense = rng.randint(1, 6, (10, N_ITEMS)) * (rng.rand(10, N_ITEMS) < 0.5)
+    dense[:, 6] = dense[4] = 0
+    return sp.csr_matrix(dense, dtype="float32")
+
+
+def blocks():
+    """Mini-batches of 4, 4 and 2 rows."""
+    matrix = ratings()
+    return [matrix[start:start + 4] for start in range(0, 10, 4)]
+
+
+def settings(f, g):
+    return dict(SETTINGS, f=f, g=g) if f == "sigmoid" else dict(SETTINGS, f=f, g=g, low=0.0, span=1.0)
+
+
+def model(f="sigmoid", g="tanh", l2=L2):
+    # mu away from 0, so that rectify is nowhere at its corner
+    return AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), f=f, g=g, l2=l2, mu=lasagne.init.Uniform((0.1, 0.5)), rng=1)
+
+
+def values(model):
+    return [p.get_value().astype("float64") for p in model.params]
+
+
+# One compiled step for each case: resetting its parameters is cheaper than compiling it again.
+@functools.lru_cache(maxsize=None)
+def compiled_step(name, f, g, update, learning_rate, floatX):
+    step = TrainingStep(model(f, g), name, getattr(lasagne.updates, update), learning_rate)
+    return step, [x.get_value() for x in step.state]
+
+
+def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01):
+    step, start = compiled_step(name, f, g, update, learning_rate, theano.config.floatX)
+    for variable, value in zip(step.state, start):
+        variable.set_value(value)
+    step.share.set_value(np.asarray(1, step.share.dtype))
+    return step
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_loss_and_gradients(name, f, g, floatX):
+    m = model(f, g)
+    inputs = FORMULATIONS[name].inputs()
+    squared_error = FORMULATIONS[name].squared_error(m, *inputs)
+    loss = m.loss(squared_error)
+    function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
+    for block in blocks():
+        expected = reference.loss_and_gradients(reference.pairs(block), *values(m), **settings(f, g))
+        got = function(*FORMULATIONS[name].pack(block))
+        np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[floatX])
+        for x, y in zip(got[2:], expected[2]):
+            assert x.dtype == floatX
+            np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_twenty_one_updates(name, f, g, deferred, floatX):
+    step = fresh_step(name, f, g)
+    expected, losses, expected_losses = values(step.model), [], []
+
+    def train():
+        nonlocal expected
+        for _ in range(7):
+            for block in blocks():
+                loss, squared_error, expected = reference.sgd(reference.pairs(block), expected, 0.01, **settings(f, g))
+                expected_losses.append([loss, squared_error])
+                losses.append(step(block))
+                if not deferred:
+                    for x, y in zip(values(step.model), expected):
+                        np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
+
+    if deferred:
+        with step.deferred():
+            train()
+    else:
+        train()
+    np.testing.assert_allclose(losses, expected_losses, **TOLERANCE[floatX])
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
+    assert [p.dtype for p in step.model.params] == [floatX] * 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_share_of_the_weight_decay(name, f, g):
+    step = fresh_step(name, f, g)
+    block = blocks()[0]
+    step.share.set_value(np.asarray(0.25, step.share.dtype))
+    decay = dict(settings(f, g), l2_W=L2[0] / 4, l2_V=L2[1] / 4)
+    loss, _, expected = reference.sgd(reference.pairs(block), values(step.model), 0.01, **decay)
+    np.testing.assert_allclose(step(block)[0], loss, **TOLERANCE[theano.config.floatX])
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+
+
+@pytest.mark.parametrize("update", ["nesterov_momentum", "adagrad", "adam"])
+def test_lasagne_updates_agree(update):
+    results = []
+    for name in NAMES:
+        step = fresh_step(name, update=update)
+        losses = [step(block) for _ in range(3) for block in blocks()]
+        results.append([np.array(losses)] + values(step.model))
+    for result in results[1:]:
+        for x, y in zip(result, results[0]):
+            np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+    assert results[0][0][0, 0] > results[0][0][-3, 0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_items_and_rows_without_ratings(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    whole, without_row_4 = ratings()[:8], ratings()[[0, 1, 2, 3, 5, 6, 7]]
+    step(whole)
+    after = values(step.model)
+    decay = 1 - 2 * 0.01 * np.array(L2)
+    tolerance = dict(rtol=1e-12) if theano.config.floatX == "float64" else dict(rtol=1e-6)
+    np.testing.assert_allclose(after[0][6], before[0][6] * decay[0], **tolerance)
+    np.testing.assert_allclose(after[1][:, 6], before[1][:, 6] * decay[1], **tolerance)
+    assert after[3][6] == before[3][6]
+    assert not np.allclose(after[0][0], before[0][0] * decay[0])
+
+    step = fresh_step(name)
+    step(without_row_4)
+    for x, y in zip(values(step.model), after):
+        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+        assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_ratings(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    loss, squared_error = step(sp.csr_matrix((2, N_ITEMS), dtype="float32"))
+    assert squared_error == 0
+    np.testing.assert_allclose(loss, L2[0] * (before[0] ** 2).sum() + L2[1] * (before[1] ** 2).sum(), rtol=1e-6)
+    for x, y, decay in zip(values(step.model), before, L2 + (0, 0)):
+        np.testing.assert_allclose(x, y * (1 - 0.02 * decay), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "scan"])
+def test_a_stored_zero_is_a_rating(name):
+    m = AutoEncoder(3, 2, f="linear", rng=0)
+    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
+    inputs = FORMULATIONS[name].inputs()
+    squared_error = theano.function(inputs, FORMULATIONS[name].squared_error(m, *inputs))(*FORMULATIONS[name].pack(block))
+    expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
+    assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]
+    np.testing.assert_allclose(squared_error, expected, rtol=1e-5)
+
+
+def test_scan_refuses_stored_zeros():
+    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
+    for refuse in (FORMULATIONS["scan"].check, FORMULATIONS["scan"].pack):
+        with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
+            refuse(block)
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+def test_sparse_sgd_works_in_place_on_the_rows_in_use():
+    for f, g in NONLINEARITIES:
+        step = fresh_step("sparse", f, g)
+        block = sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS))
+        with step.deferred():
+            before = [p.get_value() for p in step.model.params]
+            memory = [p.get_value(borrow=True) for p in step.model.params]
+            step(block)
+            for p, value in zip(step.model.params, memory):
+                assert np.shares_memory(p.get_value(borrow=True), value)
+            changed = [p.get_value() != value for p, value in zip(step.model.params, before)]
+        assert np.flatnonzero(changed[0].any(axis=1)).tolist() == [1, 3]
+        assert np.flatnonzero(changed[1].any(axis=0)).tolist() == [1, 3]
+        assert np.flatnonzero(changed[3]).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("name", ["dense", "scan"])
+def test_the_others_write_every_row(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    step(sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS)))
+    assert (values(step.model)[0] != before[0]).any(axis=1).all()
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_a_factor_that_gets_small_is_written(f, g, floatX):
+    step = fresh_step("sparse", f, g, learning_rate=1.0)  # weight decay 0.9 and 0.8 a step
+    for p in step.model.params:
+        p.set_value(p.get_value() * 0)
+    step.model.W.set_value(np.ones_like(step.model.W.get_value()))
+    empty = sp.csr_matrix((1, N_ITEMS), dtype="float32")
+    with step.deferred():
+        for _ in range(100):
+            loss, _ = step(empty)
+        np.testing.assert_allclose(loss, L2[0] * N_ITEMS * K * 0.81 ** 99, rtol=1e-4)
+    np.testing.assert_allclose(step.model.W.get_value(), 0.9 ** 100, rtol=1e-4)
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+def test_an_error_in_a_step_leaves_exact_parameters():
+    step = fresh_step("sparse")
+    expected = reference.sgd(reference.pairs(blocks()[0]), values(step.model), 0.01, **SETTINGS)[2]
+    with pytest.raises(IndexError, match="with 7 items"):
+        with step.deferred():
+            step(blocks()[0])
+            step(sp.csr_matrix((np.ones(1, "float32"), [7], [0, 1]), shape=(1, N_ITEMS + 1)))
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+def test_values_may_be_set_in_any_memory_order(update):
+    results = []
+    for order in "FC":
+        step = fresh_step("sparse", update=update)
+        step.model.V.set_value(np.array(step.model.V.get_value(), order=order))
+        for block in blocks():
+            step(block)
+        results.append(values(step.model))
+        assert step.model.V.get_value().shape == (K, N_ITEMS)
+        assert step.model.V.get_value(borrow=True).T.flags.c_contiguous
+    for x, y in zip(*results):
+        np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_float64_in_a_float32_graph(name):
+    with change_flags(floatX="float32"):
+        step = fresh_step(name)
+    # The fused step keeps its factors and sums in float64, scalars all.
+    wide = [x for node in step._function.maker.fgraph.toposort() for x in node.outputs
+            if getattr(x, "dtype", None) == "float64" and (x.ndim > 1 or (name != "sparse" and x.ndim > 0))]
+    assert not wide
+
+
+def test_bad_settings():
+    with pytest.raises(ValueError, match="formulation is 'csr'; expected one of 'scan', 'dense', 'sparse' or 'auto'"):
+        TrainingStep(model(), "csr", lasagne.updates.sgd, 0.01)
+    with pytest.raises(ValueError, match="2 \\* learning_rate \\* l2 is 1: .* must be below 1"):
+        TrainingStep(model(l2=5), "dense", lasagne.updates.sgd, 0.1)
+
+
+@pytest.mark.skipif(ON_GPU, reason="asks for the CPU's rule")
+def test_auto_goes_by_density():
+    assert choose_formulation(0.05) == "sparse"
+    assert choose_formulation(1.0) == "dense"
+
+
+def test_auto_on_a_gpu(monkeypatch):
+    monkeypatch.setattr("sparse_ae.formulations._on_gpu", lambda: True)
+    assert choose_formulation(0.05) == "dense"
+    with pytest.raises(ValueError, match="formulation='sparse' runs on the CPU only .* use formulation='dense'"):
+        TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
