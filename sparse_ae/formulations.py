@@ -25,9 +25,12 @@ import theano.tensor as T
 
 from sparse_ae.data import dense_rows, refuse_stored_zeros
 from sparse_ae.model import csr_arrays, item_major
-from sparse_ae.ops import SGDStep, add_csr_t_dot, csr_dot, sampled_dot
+from sparse_ae.ops import SGDStep, SquaredError, add_csr_t_dot, csr_dot, sampled_dot
 
 __all__ = ["FORMULATIONS", "Formulation", "TrainingStep", "choose_formulation"]
+
+# The nonlinearities that the fused Ops know.
+_FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid", lasagne.nonlinearities.tanh: "tanh"}
 
 Formulation = namedtuple("Formulation", "name inputs squared_error pack check")
 
@@ -67,6 +70,9 @@ def _sparse_inputs():
 
 
 def _sparse_squared_error(model, data, indices, indptr):
+    if model.f in _FUSED and model.g in _FUSED:
+        error = SquaredError(_FUSED[model.f], _FUSED[model.g], *model.output_map())
+        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr)[0]
     h = model.hidden_activation(csr_dot(data, indices, indptr, model.V.T))
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     return T.sum((output - data) ** 2)
@@ -84,9 +90,6 @@ FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures it.
 DENSE_FROM = 0.3
-
-# The nonlinearities that the fused step knows.
-_FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid", lasagne.nonlinearities.tanh: "tanh"}
 
 
 def choose_formulation(density):

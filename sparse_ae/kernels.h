@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -359,16 +360,15 @@ template <typename T, int NV> struct Block {
         }
     }
 
-    /* D = dS c W, the hidden units' gradient, and W -= step dS' H in the same pass; returns the growth of W's squares. */
-    double decode_gradient(const ByItem<T> &B, npy_intp n_rows, npy_intp k, T *W, T c_W, T step, const T *H, const T *dS, T *D) const
+    /* D = dS c W, the hidden units' gradient, and in the same pass dS' H, W's gradient, which `sink` takes item by item. */
+    template <typename Sink>
+    void decode_gradient(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *W, T c_W, const T *H, const T *dS, T *D, Sink &sink) const
     {
         vec x[NV], g[NV];
-        double growth = 0;
         memset(D, 0, n_rows * SIZE * sizeof(T));
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, W);
-            T *w = W + B.items[c] * k;
-            load(w, x);
+            load(W + B.items[c] * k, x);
             for (int y = 0; y < NV; y++) g[y] = splat(0);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 const vec *h = (const vec *)(H + (npy_intp)B.rows[q] * SIZE);
@@ -379,13 +379,12 @@ template <typename T, int NV> struct Block {
                     d[y] += ce * x[y];
                 }
             }
-            growth += descend(w, x, g, step);
+            sink(*this, B.items[c] * k, x, g);
         }
-        return growth;
     }
 
-    /* D *= g'(H), and mu -= learning_rate times its column sums */
-    template <int G> void hidden_gradient(npy_intp n_rows, const T *H, T *D, T *mu, T learning_rate) const
+    /* D *= g'(H); its column sums, mu's gradient, go to `sink`. */
+    template <int G, typename Sink> void hidden_gradient(npy_intp n_rows, const T *H, T *D, const T *mu, Sink &sink) const
     {
         vec x[NV], g[NV];
         for (int y = 0; y < NV; y++) g[y] = splat(0);
@@ -393,63 +392,80 @@ template <typename T, int NV> struct Block {
         for (npy_intp i = 0; i < n_rows; i++)
             for (int y = 0; y < NV; y++) g[y] += *(const vec *)(D + i * SIZE + y * LANES);
         load(mu, x);
-        descend(mu, x, g, learning_rate);
+        sink(*this, 0, x, g);
     }
 
-    /* V -= step R' D; returns the growth of V's squares. */
-    double encode_gradient(const ByItem<T> &B, npy_intp k, T *V, T step, const T *D) const
+    /* R' D, V's gradient, to `sink` item by item. */
+    template <typename Sink> void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *D, Sink &sink) const
     {
         vec x[NV], g[NV];
-        double growth = 0;
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, V);
-            T *v = V + B.items[c] * k;
-            load(v, x);
+            load(V + B.items[c] * k, x);
             for (int y = 0; y < NV; y++) g[y] = splat(0);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 const vec *d = (const vec *)(D + (npy_intp)B.rows[q] * SIZE);
                 const vec a = splat(B.ratings[q]);
                 for (int y = 0; y < NV; y++) g[y] += a * d[y];
             }
-            growth += descend(v, x, g, step);
+            sink(*this, B.items[c] * k, x, g);
         }
-        return growth;
-    }
-
-    /* row = x - step g; returns the growth of the row's squares. */
-    double descend(T *row, vec *x, const vec *g, T step) const
-    {
-        const vec s = splat(-step);
-        vec growth = splat(0);
-        for (int y = 0; y < NV; y++) {
-            const vec d = s * g[y];
-            growth += d * (x[y] + x[y] + d);
-            x[y] += d;
-        }
-        store(row, x);
-        return sum(growth);
     }
 };
 
-/* What one SGD step reads and writes beside the batch. */
+/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the row's block and its gradient.
+   Descend: row -= step * gradient, in place; `growth` adds up by how much the squares grew. */
+template <typename T> struct Descend {
+    T *parameter, step;
+    double growth;
+    Descend(T *parameter_, double step_) : parameter(parameter_), step((T)step_), growth(0) {}
+    template <int NV> void operator()(const Block<T, NV> &block, npy_intp row, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    {
+        typedef Block<T, NV> B;
+        const typename Simd<T>::vec s = B::splat(-step);
+        typename Simd<T>::vec grown = B::splat(0);
+        for (int y = 0; y < NV; y++) {
+            const typename Simd<T>::vec d = s * g[y];
+            grown += d * (x[y] + x[y] + d);
+            x[y] += d;
+        }
+        block.store(parameter + row, x);
+        growth += B::sum(grown);
+    }
+};
+
+/* Accumulate: gradient array += gradient. */
+template <typename T> struct Accumulate {
+    T *gradient;
+    double growth;
+    Accumulate(T *gradient_, double) : gradient(gradient_), growth(0) {}
+    template <int NV> void operator()(const Block<T, NV> &block, npy_intp row, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    {
+        block.load(gradient + row, x);
+        for (int y = 0; y < NV; y++) x[y] += g[y];
+        block.store(gradient + row, x);
+    }
+};
+
+/* What a pass reads, and what its sinks write to: the same arrays for Descend, gradients of their shapes for Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
-    T *W, *V, *mu, *b;          /* V: (n_items, k), the transpose of the user's */
-    double *state;              /* c_W, c_V, |W|^2, |V|^2: the user's W is c_W times the stored one; the norms are the user's */
-    double learning_rate, l2_W, l2_V;
+    const T *W, *V, *mu, *b;    /* V: (n_items, k), the transpose of the user's */
+    T *to_W, *to_V, *to_mu, *to_b;
+    double step_W, step_V, step;
+    T c_W, c_V;                 /* the user's W is c_W times the stored one */
     T low, span;                /* output = low + span f(...) */
 };
 
-/* One step: forward through each thread's blocks, the errors, backward through the blocks. */
-template <typename T, int F, int G> struct Step {
+/* One pass: forward through each thread's blocks, the errors, backward through the blocks. */
+template <typename T, int F, int G, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Csr<T> &R;
-    Parameters<T> &P;
+    const Parameters<T> &P;
     ByItem<T> B;
     T *H, *D, *scores;
-    double decay_W, decay_V;
 
-    Step(const Csr<T> &R_, Parameters<T> &P_) : R(R_), P(P_) {}
+    Pass(const Csr<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
 
     /* Calls `visit` for each block of this share of the vectors, with NV a compile-time constant. */
     template <typename V> void blocks(int share, int n_shares, V &visit) const
@@ -475,69 +491,63 @@ template <typename T, int F, int G> struct Step {
     }
 
     struct Forward {
-        const Step &s;
+        const Pass &pass;
         T *scores;
         bool add;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
-            T *H = s.H + s.R.n_rows * block.first;
-            block.template encode<G>(s.B, s.R.n_rows, s.P.k, s.P.V, s.P.mu, (T)s.P.state[1], H);
-            block.decode(s.B, s.P.k, s.P.W, H, scores, add);
+            const Parameters<T> &P = pass.P;
+            T *H = pass.H + pass.R.n_rows * block.first;
+            block.template encode<G>(pass.B, pass.R.n_rows, P.k, P.V, P.mu, P.c_V, H);
+            block.decode(pass.B, P.k, P.W, H, scores, add);
             add = true;
         }
     };
 
     struct Backward {
-        const Step &s;
-        double growth_W, growth_V;
+        const Pass &pass;
+        Sink<T> to_W, to_V, to_mu;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
-            const Parameters<T> &P = s.P;
-            T *H = s.H + s.R.n_rows * block.first, *D = s.D + s.R.n_rows * block.first;
-            growth_W += block.decode_gradient(s.B, s.R.n_rows, P.k, P.W, (T)P.state[0],
-                                              (T)(P.learning_rate / (P.state[0] * s.decay_W)), H, s.scores, D);
-            block.template hidden_gradient<G>(s.R.n_rows, H, D, P.mu, (T)P.learning_rate);
-            growth_V += block.encode_gradient(s.B, P.k, P.V, (T)(P.learning_rate / (P.state[1] * s.decay_V)), D);
+            const Parameters<T> &P = pass.P;
+            T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
+            block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
+            block.template hidden_gradient<G>(pass.R.n_rows, H, D, P.mu, to_mu);
+            block.encode_gradient(pass.B, P.k, P.V, D, to_V);
         }
     };
 
-    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b updated; returns the squared error. */
+    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the squared error. */
     double errors(npy_intp c0, npy_intp c1, int n_shares)
     {
         double sse = 0;
         for (npy_intp c = c0; c < c1; c++) {
-            T *bias = P.b + B.items[c], gradient = 0;
+            const T bias = P.b[B.items[c]];
+            T gradient = 0;
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 T s = 0;
                 for (int share = 0; share < n_shares; share++) s += scores[share * R.nnz + q];
-                const T y = apply<F>((T)P.state[0] * s + *bias);
+                const T y = apply<F>(P.c_W * s + bias);
                 const T e = P.low + P.span * y - B.ratings[q], d = 2 * e * P.span * slope<F>(y);
                 sse += (double)e * e;
                 scores[q] = d;
                 gradient += d;
             }
-            *bias -= (T)P.learning_rate * gradient;
+            P.to_b[B.items[c]] += (T)-P.step * gradient;
         }
         return sse;
     }
 
-    /* costs: the squared error and the cost with its weight decay, both before the update. 0, or -1 with a Python error set. */
-    int run(Workspace &ws, double *costs)
+    /* sums: the squared error, and the growth of the squares of W and of V. 0, or -1 with a Python error set. */
+    int run(Workspace &ws, double *sums)
     {
         const npy_intp lines = (P.k + LANES - 1) / LANES;
         const int n_shares = lines < max_threads() ? (int)lines : max_threads();
-        decay_W = 1 - 2 * P.learning_rate * P.l2_W;
-        decay_V = 1 - 2 * P.learning_rate * P.l2_V;
-        if (!(decay_W > 0 && decay_V > 0)) {
-            PyErr_SetString(PyExc_ValueError, "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
-                            "around; lower the learning rate or l2");
-            return -1;
-        }
-        double *sums = ws.sums.get<double>(3 * n_shares);
+        double *shares = ws.sums.get<double>(3 * n_shares);
         H = ws.hidden.get<T>(R.n_rows * lines * LANES);
         D = ws.gradient.get<T>(R.n_rows * lines * LANES);
         scores = ws.scores.get<T>(R.nnz * n_shares);
-        if (!sums || !H || !D || !scores || !sort_by_item(R, ws, B)) {
+        if (!shares || !H || !D || !scores || !sort_by_item(R, ws, B)) {
             PyErr_NoMemory();
             return -1;
         }
@@ -550,37 +560,74 @@ template <typename T, int F, int G> struct Step {
             }
             #pragma omp for schedule(static, 1)
             for (int share = 0; share < n_shares; share++)
-                sums[share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
+                shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
             #pragma omp for schedule(static, 1)
             for (int share = 0; share < n_shares; share++) {
-                Backward backward = {*this, 0, 0};
+                Backward backward = {*this, Sink<T>(P.to_W, P.step_W), Sink<T>(P.to_V, P.step_V), Sink<T>(P.to_mu, P.step)};
                 blocks(share, n_shares, backward);
-                sums[n_shares + share] = backward.growth_W;
-                sums[2 * n_shares + share] = backward.growth_V;
+                shares[3 * share + 1] = backward.to_W.growth;
+                shares[3 * share + 2] = backward.to_V.growth;
             }
         }
-        double sse = 0, growth_W = 0, growth_V = 0;
-        for (int share = 0; share < n_shares; share++) {
-            sse += sums[share];
-            growth_W += sums[n_shares + share];
-            growth_V += sums[2 * n_shares + share];
-        }
-        double *state = P.state;
-        costs[0] = sse;
-        costs[1] = sse + P.l2_W * state[2] + P.l2_V * state[3];
-        shrink(&state[0], &state[2], decay_W, growth_W);
-        shrink(&state[1], &state[3], decay_V, growth_V);
+        for (int i = 0; i < 3; i++) sums[i] = 0;
+        for (int z = 0; z < 3 * n_shares; z++) sums[z % 3] += shares[z];
         return 0;
     }
-
-    /* Lets the decay act on the factor c, and brings the norm up to date. */
-    static void shrink(double *c, double *squares, double decay, double growth)
-    {
-        const double stored = *squares / (*c * *c) + growth;
-        *c *= decay;
-        *squares = stored * *c * *c;
-    }
 };
+
+/* One step of SGD in place. state: c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. costs: the squared error and the cost with
+   its weight decay, both before the step. 0, or -1 with a Python error set. */
+template <typename T, int F, int G>
+int sgd_step(const Csr<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2, Workspace &ws, double *costs)
+{
+    double factors[2], sums[3];
+    for (int i = 0; i < 2; i++) {
+        factors[i] = state[i] * (1 - 2 * learning_rate * l2[i]);
+        if (!(factors[i] > 0)) {
+            PyErr_SetString(PyExc_ValueError, "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
+                            "around; lower the learning rate or l2");
+            return -1;
+        }
+    }
+    P.c_W = (T)state[0];
+    P.c_V = (T)state[1];
+    P.step = learning_rate;
+    P.step_W = learning_rate / factors[0];
+    P.step_V = learning_rate / factors[1];
+    if (Pass<T, F, G, Descend>(R, P).run(ws, sums)) return -1;
+    costs[0] = sums[0];
+    costs[1] = sums[0] + l2[0] * state[2] + l2[1] * state[3];
+    for (int i = 0; i < 2; i++) {
+        state[2 + i] = (state[2 + i] / (state[i] * state[i]) + sums[1 + i]) * factors[i] * factors[i];
+        state[i] = factors[i];
+    }
+    return 0;
+}
+
+/* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of them has to stay in
+   the cache. */
+template <typename T, int F, int G>
+int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
+{
+    const npy_intp chunk = 512;
+    std::vector<npy_int32> indptr(chunk + 1);
+    P.c_W = P.c_V = 1;
+    P.step = P.step_W = P.step_V = -1;
+    *sse = 0;
+    for (npy_intp row = 0; row < R.n_rows; row += chunk) {
+        Csr<T> part = R;
+        part.n_rows = R.n_rows - row < chunk ? R.n_rows - row : chunk;
+        for (npy_intp i = 0; i <= part.n_rows; i++) indptr[i] = R.indptr[row + i] - R.indptr[row];
+        part.indptr = &indptr[0];
+        part.nnz = indptr[part.n_rows];
+        part.indices = R.indices + R.indptr[row];
+        part.data = R.data + R.indptr[row];
+        double sums[3];
+        if (Pass<T, F, G, Accumulate>(part, P).run(ws, sums)) return -1;
+        *sse += sums[0];
+    }
+    return 0;
+}
 
 /* ------------------------------------------------------------------------------------------------ what the Ops call
 
@@ -708,36 +755,75 @@ static inline int to_double(PyArrayObject *array, double *value)
     return *value == -1 && PyErr_Occurred() ? -1 : 0;
 }
 
+/* in: W, V' (n_items, k), mu, b, then what is particular to the Op. Checks that their shapes fit each other. */
+static inline int check_parameters(PyArrayObject **in)
+{
+    const npy_intp *W = PyArray_DIMS(in[0]), *V = PyArray_DIMS(in[1]), mu = PyArray_DIMS(in[2])[0], b = PyArray_DIMS(in[3])[0];
+    if (W[1] >= 1 && V[0] == W[0] && V[1] == W[1] && mu == W[1] && b == W[0]) return 0;
+    PyErr_Format(PyExc_ValueError, "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,); expected (n_items, k), (n_items, k), "
+                 "(k,), (n_items,) with k at least 1", (Py_ssize_t)W[0], (Py_ssize_t)W[1], (Py_ssize_t)V[0], (Py_ssize_t)V[1],
+                 (Py_ssize_t)mu, (Py_ssize_t)b);
+    return -1;
+}
+
 template <typename T, int F, int G>
 int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double low, double span, Workspace &ws)
 {
-    /* in: W, V' (n_items, k), mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V; out: the first five and the costs */
-    const npy_intp n_items = PyArray_DIMS(in[0])[0], k = PyArray_DIMS(in[0])[1], n_rows = PyArray_DIMS(in[7])[0] - 1;
+    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V; out: the first five and the costs */
+    if (check_parameters(in)) return -1;
     Block3<T> block(in[5], in[6], in[7]);
-    if (same_units(k, PyArray_DIMS(in[1])[1], "W", "V's transpose") || block.check(n_rows, n_items)) return -1;
-    if (k < 1 || PyArray_DIMS(in[1])[0] != n_items || PyArray_DIMS(in[2])[0] != k || PyArray_DIMS(in[3])[0] != n_items ||
-        PyArray_DIMS(in[4])[0] != 4) {
-        PyErr_Format(PyExc_ValueError, "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,), state (%zd,); expected "
-                     "(n_items, k), (n_items, k), (k,), (n_items,), (4,) with k at least 1", (Py_ssize_t)n_items, (Py_ssize_t)k,
-                     (Py_ssize_t)PyArray_DIMS(in[1])[0], (Py_ssize_t)PyArray_DIMS(in[1])[1], (Py_ssize_t)PyArray_DIMS(in[2])[0],
-                     (Py_ssize_t)PyArray_DIMS(in[3])[0], (Py_ssize_t)PyArray_DIMS(in[4])[0]);
+    if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+    if (PyArray_DIMS(in[4])[0] != 4) {
+        PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[4])[0]);
         return -1;
     }
-    Parameters<T> P;
-    if (to_double(in[8], &P.learning_rate) || to_double(in[9], &P.l2_W) || to_double(in[10], &P.l2_V)) return -1;
+    double learning_rate, l2[2];
+    if (to_double(in[8], &learning_rate) || to_double(in[9], &l2[0]) || to_double(in[10], &l2[1])) return -1;
     for (int i = 0; i < 5; i++)
         if (take_over(inplace, in[i], out[i])) return -1;
     if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
-    P.k = k;
-    P.W = (T *)PyArray_DATA(*out[0]);
-    P.V = (T *)PyArray_DATA(*out[1]);
-    P.mu = (T *)PyArray_DATA(*out[2]);
-    P.b = (T *)PyArray_DATA(*out[3]);
-    P.state = (double *)PyArray_DATA(*out[4]);
+    Parameters<T> P;
+    P.k = PyArray_DIMS(in[0])[1];
+    P.W = P.to_W = (T *)PyArray_DATA(*out[0]);
+    P.V = P.to_V = (T *)PyArray_DATA(*out[1]);
+    P.mu = P.to_mu = (T *)PyArray_DATA(*out[2]);
+    P.b = P.to_b = (T *)PyArray_DATA(*out[3]);
     P.low = (T)low;
     P.span = (T)span;
-    Step<T, F, G> step(block.R, P);
-    return step.run(ws, (double *)PyArray_DATA(*out[5]));
+    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), learning_rate, l2, ws, (double *)PyArray_DATA(*out[5]));
+}
+
+template <typename T, int F, int G>
+int squared_error_op(PyArrayObject **in, PyArrayObject **out[5], double low, double span, Workspace &ws)
+{
+    /* in: W, V', mu, b, data, indices, indptr; out: the squared error and its gradients for the first four */
+    if (check_parameters(in)) return -1;
+    Block3<T> block(in[4], in[5], in[6]);
+    if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]);
+    if (W.failed() || V.failed() || mu.failed() || b.failed()) return -1;
+    const int type = PyArray_TYPE(in[0]);
+    const npy_intp n_items = W.dim(0), k = W.dim(1);
+    if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_items, k, type) || allocate(out[2], 2, n_items, k, type) ||
+        allocate(out[3], 1, k, 0, type) || allocate(out[4], 1, n_items, 0, type))
+        return -1;
+    for (int i = 1; i < 5; i++) memset(PyArray_DATA(*out[i]), 0, PyArray_NBYTES(*out[i]));
+    Parameters<T> P;
+    P.k = k;
+    P.W = W.data<T>();
+    P.V = V.data<T>();
+    P.mu = mu.data<T>();
+    P.b = b.data<T>();
+    P.to_W = (T *)PyArray_DATA(*out[1]);
+    P.to_V = (T *)PyArray_DATA(*out[2]);
+    P.to_mu = (T *)PyArray_DATA(*out[3]);
+    P.to_b = (T *)PyArray_DATA(*out[4]);
+    P.low = (T)low;
+    P.span = (T)span;
+    double sse;
+    if (squared_error<T, F, G>(block.R, P, ws, &sse)) return -1;
+    *(T *)PyArray_DATA(*out[0]) = (T)sse;
+    return 0;
 }
 
 }  // namespace sparse_ae

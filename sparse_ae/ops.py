@@ -13,6 +13,7 @@ The gradient of each is made of the three, so any nonlinearity, loss or Lasagne 
 need be. None gathers rows into a copy. Each has C code with OpenMP and a `perform` in NumPy and SciPy that says the same, for float32
 and float64, and checks its indices: wrong ones raise, whatever they are. Order and repetition of indices within a row don't matter.
 
+`SquaredError` is the cost of the masked autoencoder and its gradients in one pass over the ratings, for the usual nonlinearities.
 `add_csr_t_dot` and `SGDStep` are the updates of the sparse formulation. Compiled with optimisations, as by default, they work in place where
 Theano finds that nobody needs the old value: then they write to the rows in use, and touch no others.
 
@@ -47,7 +48,7 @@ from theano import gof
 from theano.gof.op import OpenMPOp
 from theano.gradient import DisconnectedType
 
-__all__ = ["csr_dot", "csr_t_dot", "sampled_dot", "add_csr_t_dot", "SGDStep"]
+__all__ = ["csr_dot", "csr_t_dot", "sampled_dot", "add_csr_t_dot", "SquaredError", "SGDStep"]
 
 _C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
@@ -400,14 +401,63 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
 
 
-class SGDStep(_UpdateOp):
-    """One step of SGD on the masked autoencoder with L2 on all of W and V: encode, decode, errors, gradients and update in one pass.
+class _FusedOp(_CsrOp):
+    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b)."""
 
-    The cost is ``sum (low + span f(W g(V r + mu) + b) - r)^2 + l2_W |W|^2 + l2_V |V|^2``, the first sum over the stored ratings.
+    NONLINEARITIES = {  # name -> (value at x, derivative from the value)
+        "linear": (lambda x: x, lambda y: np.ones_like(y)),
+        "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
+        "tanh": (np.tanh, lambda y: 1 - y * y),
+    }
 
-    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. A
-    step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient over the factor. This is
-    exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it multiplies a factor in before it gets small.
+    def set_function(self, f, g, low, span):
+        for name in (f, g):
+            if name not in self.NONLINEARITIES:
+                raise ValueError("nonlinearity %r has no fused step; expected one of %s"
+                                 % (name, ", ".join(sorted(self.NONLINEARITIES))))
+        self.f, self.g, self.low, self.span = f, g, float(low), float(span)
+
+    @staticmethod
+    def parameters(W, V_t, mu, b, data, indices, indptr):
+        W, V_t, mu, b, data = _float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1))
+        return [W, V_t, mu, b], [data, _index_vector(indices, "indices"), _index_vector(indptr, "indptr")]
+
+    def pass_through(self, W, V_t, mu, b, data, indices, indptr, c_W=1, c_V=1):
+        """The squared error; the items in use; the gradients for their rows of W and V and entries of b, and for mu."""
+        n_items, k = W.shape
+        if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
+            raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), (n_items,) with k at "
+                             "least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
+        _check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
+        (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
+        used, local = np.unique(indices, return_inverse=True)
+        R = _csr(data, local.astype("int32"), indptr, len(used))
+        H = g((R.dot(V_t[used]) * c_V + mu).astype(W.dtype))
+        y = f((_sampled_dot(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
+        e = self.low + self.span * y - data
+        dS = _csr((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
+        dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
+        gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
+        return (e.astype("float64") ** 2).sum(), used, gradients
+
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::Workspace workspace_%s;" % name
+
+    def c_fused_call(self, function, node, name, inputs, outputs, sub):
+        return """
+        {
+            PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
+            if (sparse_ae::%(function)s%(low)r, %(span)r, workspace_%(name)s)) { %(fail)s }
+        }""" % dict(function=function % ("<%s, sparse_ae::%s, sparse_ae::%s>" % (_C_TYPES[node.inputs[0].dtype], self.f.upper(), self.g.upper())),
+                    inputs=", ".join(inputs), outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
+                    fail=sub["fail"])
+
+
+class SquaredError(_FusedOp):
+    """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
+
+    ``sum (low + span f(W g(V r + mu) + b) - r)^2`` over the stored ratings.
 
     Parameters
     ----------
@@ -418,97 +468,110 @@ class SGDStep(_UpdateOp):
 
     Notes
     -----
-    Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), all of one float dtype; state (4,) float64, holding
-    c_W, c_V and the squared norms of ``c_W W`` and ``c_V V``; data, indices, indptr of the batch; learning_rate, l2_W, l2_V.
-    Outputs: the first five, updated, and costs (2,) float64: the squared error and the whole cost, before the update.
+    Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one float dtype but for the
+    indices. Outputs: the squared error, and its gradients for the first four, which `theano.grad` takes from there. A second derivative
+    needs `csr_dot` and `sampled_dot`.
+    """
+
+    __props__ = ("f", "g", "low", "span")
+
+    def __init__(self, f, g, low=0.0, span=1.0):
+        self.set_function(f, g, low, span)
+
+    def make_node(self, W, V_t, mu, b, data, indices, indptr):
+        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
+        return gof.Apply(self, parameters + block, [T.scalar(dtype=parameters[0].dtype)] + [x.type() for x in parameters])
+
+    def perform(self, node, inputs, outputs):
+        squared_error, used, gradients = self.pass_through(*inputs)
+        outputs[0][0] = np.asarray(squared_error, inputs[0].dtype)
+        for x, gradient, output in zip(inputs, gradients, outputs[1:]):
+            output[0] = np.zeros(x.shape, x.dtype)
+            output[0][slice(None) if x is inputs[2] else used] = gradient
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("squared_error_op%s(in, out, ", node, name, inputs, outputs, sub)
+
+    def infer_shape(self, node, shapes):
+        return [()] + shapes[:4]
+
+    def connection_pattern(self, node):
+        return [[True] + [False] * 4] * 4 + [[False] * 5] * 3
+
+    def grad(self, inputs, output_gradients):
+        return [output_gradients[0] * gradient for gradient in self(*inputs)[1:]] + [DisconnectedType()() for _ in range(3)]
+
+
+class SGDStep(_FusedOp, _UpdateOp):
+    """One step of SGD on the masked autoencoder with L2 on all of W and V: encode, decode, errors, gradients and update in one pass.
+
+    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``.
+
+    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. A
+    step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient over the factor. This is
+    exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it multiplies a factor in before it gets small.
+
+    Parameters
+    ----------
+    f, g, low, span : as in `SquaredError`
+
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the squared norms of ``c_W W`` and
+    ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V. Outputs: the first five, updated, and costs (2,) float64: the squared
+    error and the whole cost, before the update.
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
     n_updated = 5
-    NONLINEARITIES = {  # name -> (value at x, derivative from the value)
-        "linear": (lambda x: x, lambda y: np.ones_like(y)),
-        "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
-        "tanh": (np.tanh, lambda y: 1 - y * y),
-    }
 
     def __init__(self, f, g, low=0.0, span=1.0, inplace=False):
-        for name in (f, g):
-            if name not in self.NONLINEARITIES:
-                raise ValueError("nonlinearity %r has no fused step; expected one of %s"
-                                 % (name, ", ".join(sorted(self.NONLINEARITIES))))
-        self.f, self.g, self.low, self.span = f, g, float(low), float(span)
+        self.set_function(f, g, low, span)
         self.set_inplace(inplace)
 
     def in_place(self):
         return type(self)(self.f, self.g, self.low, self.span, inplace=True)
 
     def make_node(self, W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V):
-        W, V_t, mu, b, data = _float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1))
+        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
         scalars = [T.as_tensor_variable(x) for x in (learning_rate, l2_W, l2_V)]
         if any(x.ndim for x in scalars):
             raise TypeError("learning_rate, l2_W and l2_V must be scalars")
-        inputs = [W, V_t, mu, b, state, data, _index_vector(indices, "indices"), _index_vector(indptr, "indptr")] + scalars
-        return gof.Apply(self, inputs, [x.type() for x in (W, V_t, mu, b, state)] + [T.dvector()])
+        return gof.Apply(self, parameters + [state] + block + scalars, [x.type() for x in parameters + [state]] + [T.dvector()])
 
     def perform(self, node, inputs, outputs):
-        W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V = inputs
-        _same_units(W, V_t, "W", "V's transpose")
-        _check_csr(indices, indptr, len(indptr) - 1, len(W), len(data))
-        n_items, k = W.shape
-        if k < 1 or len(V_t) != n_items or len(mu) != k or len(b) != n_items or len(state) != 4:
-            raise ValueError("W is %r, V's transpose %r, mu %r, b %r, state %r; expected (n_items, k), (n_items, k), (k,), (n_items,), "
-                             "(4,) with k at least 1" % (W.shape, V_t.shape, mu.shape, b.shape, state.shape))
-        lr, decays = float(learning_rate), 1 - 2 * float(learning_rate) * np.array([l2_W, l2_V], "float64")
-        if not (decays > 0).all():
+        data, indices, indptr, learning_rate, l2_W, l2_V = inputs[5:]
+        c_W, c_V = inputs[4][:2]
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr], c_W=c_W, c_V=c_V)
+        if len(inputs[4]) != 4:
+            raise ValueError("state has %d entries; expected 4" % len(inputs[4]))
+        lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
+        factors = inputs[4][:2] * (1 - 2 * lr * l2)
+        if not (factors > 0).all():
             raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V around; lower the "
                              "learning rate or l2")
-        W, V_t, mu, b, state = self.targets(inputs)
-        (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
-        used, local = np.unique(indices, return_inverse=True)
-        R = _csr(data, local.astype("int32"), indptr, len(used))
-        c_W, c_V = state[:2]
-        W_used, V_used = W[used], V_t[used]
-
-        H = g((R.dot(V_used) * c_V + mu).astype(W.dtype))
-        y = f((_sampled_dot(local, indptr, H, W_used) * c_W + b[indices]).astype(W.dtype))
-        e = self.low + self.span * y - data
-        dS = _csr((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
-        dA = (dS.dot(W_used) * c_W * g_slope(H)).astype(W.dtype)
-        sse = (e.astype("float64") ** 2).sum()
-        outputs[5][0] = np.array([sse, sse + l2_W * state[2] + l2_V * state[3]])
-
-        steps = [(W, W_used, dS.T.dot(H)), (V_t, V_used, R.T.dot(dA))]
-        for i, (M, old, gradient) in enumerate(steps):
-            new = old - (lr / (state[i] * decays[i]) * gradient).astype(W.dtype)
-            stored = state[2 + i] / state[i] ** 2 + ((new.astype("float64") ** 2).sum() - (old.astype("float64") ** 2).sum())
+        W, V_t, mu, b, state = updated = self.targets(inputs)
+        outputs[5][0] = np.array([squared_error, squared_error + l2.dot(state[2:])])
+        for i, M in enumerate((W, V_t)):
+            old = M[used]
+            new = old - (lr / factors[i] * gradients[i]).astype(M.dtype)
+            growth = (new.astype("float64") ** 2).sum() - (old.astype("float64") ** 2).sum()
+            state[2 + i] = (state[2 + i] / state[i] ** 2 + growth) * factors[i] ** 2
+            state[i] = factors[i]
             M[used] = new
-            state[i] *= decays[i]
-            state[2 + i] = stored * state[i] ** 2
-        mu -= M.dtype.type(lr) * dA.sum(axis=0)
-        b[used] -= M.dtype.type(lr) * np.asarray(dS.sum(axis=0)).ravel()
-        for output, value in zip(outputs, (W, V_t, mu, b, state)):
+        mu -= mu.dtype.type(lr) * gradients[2]
+        b[used] -= b.dtype.type(lr) * gradients[3]
+        for output, value in zip(outputs, updated):
             output[0] = value
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("sgd_step_op%%s(%d, in, out, " % self.inplace, node, name, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return shapes[:5] + [(T.constant(2, dtype="int64"),)]
-
-    # The step's buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
-    def c_support_code_struct(self, node, name):
-        return "sparse_ae::Workspace workspace_%s;" % name
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return """
-        {
-            PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
-            if (sparse_ae::sgd_step_op<%(type)s, sparse_ae::%(f)s, sparse_ae::%(g)s>(%(inplace)d, in, out, %(low)r, %(span)r, workspace_%(name)s)) {
-                %(fail)s
-            }
-        }""" % dict(inputs=", ".join(inputs), outputs=", ".join("&" + out for out in outputs), type=_C_TYPES[node.inputs[0].dtype],
-                    f=self.f.upper(), g=self.g.upper(), low=self.low, span=self.span, name=name,
-                    inplace=self.inplace, fail=sub["fail"])
 
 
 @gof.local_optimizer([AddCsrTDot, SGDStep])

@@ -239,6 +239,30 @@ def sgd_step(f, g, dtype, linker=None):
     return _steps[f, g, dtype, linker]
 
 
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_squared_error_against_loops(dtype, linker):
+    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+              T.ivector(), T.ivector()]
+    mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+    cost = 2 * ops.SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
+    function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode)
+    # More rows than are taken at a time in C, and fewer.
+    for n_rows, k in [(0, 3), (3, 1), (3, 20), (1100, 2)]:
+        rng = np.random.RandomState(n_rows)
+        rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(4)[:rng.randint(0, 4)]] for _ in range(n_rows)]
+        entries = sum(rows, [])
+        indices, data = np.array([j for j, _ in entries], "int32"), np.array([r for _, r in entries], dtype)
+        indptr = np.cumsum([0] + [len(row) for row in rows]).astype("int32")
+        W, V, mu, b = rng.randn(4, k) / 4, rng.randn(k, 4) / 4, rng.randn(k) / 4, rng.randn(4) / 4
+        _, squared_error, gradients = reference.loss_and_gradients(rows, W, V, mu, b, low=1.0, span=4.0, l2_W=0, l2_V=0)
+        got = function(*[np.array(x, dtype, order="K") for x in (W, V.T, mu, b)] + [data, indices, indptr])
+        gradients[1] = gradients[1].T
+        tolerance = dict(rtol=2e-4, atol=2e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
+        for x, y in zip(got, [squared_error] + gradients):
+            np.testing.assert_allclose(x, 2 * y, **tolerance)
+
+
 def test_fused_step_refuses_what_it_cannot_take():
     step = sgd_step("sigmoid", "tanh", "float64")
     g = good()
@@ -251,11 +275,11 @@ def test_fused_step_refuses_what_it_cannot_take():
         call(6, np.array([3, 0, 1, 2], "int32"))
     with pytest.raises(ValueError, match="indptr falls"):
         call(7, np.array([0, 3, 2, 4], "int32"))
-    with pytest.raises(ValueError, match="W has 5 columns, V's transpose 4"):
-        call(1, np.ones((3, 4)))
-    for position, value in [(1, np.ones((4, 5))), (2, np.ones(4)), (3, np.ones(2)), (4, np.ones(3))]:
-        with pytest.raises(ValueError, match="expected .*n_items"):
+    for position, value in [(1, np.ones((3, 4))), (1, np.ones((4, 5))), (2, np.ones(4)), (3, np.ones(2))]:
+        with pytest.raises(ValueError, match=r"W is \(3, 5\), .* expected \(n_items, k\)"):
             call(position, value)
+    with pytest.raises(ValueError, match="state has 3 entries; expected 4"):
+        call(4, np.ones(3))
     for value in (5.0, 7.0, np.nan):
         with pytest.raises(ValueError, match="one step of weight decay would turn W or V around"):
             call(9, value)
