@@ -29,6 +29,7 @@ import theano
 import theano.tensor as T
 from lasagne import init, nonlinearities
 
+from sparse_ae import blas
 from sparse_ae.data import check_ratings, check_rng
 from sparse_ae.ops import csr_dot, sampled_dot
 
@@ -168,7 +169,7 @@ class AutoEncoder:
         for variable in updates:  # what an update keeps for V gets V's memory order: Theano is slow where orders mix
             if variable not in self.params and variable.get_value(borrow=True).shape == (self.n_hidden, self.n_items):
                 item_major(variable)
-        return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+        return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
     # ---------------------------------------------------------------------------------------------- predictions
 
