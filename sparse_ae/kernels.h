@@ -16,10 +16,12 @@
 
 namespace sparse_ae {
 
-static inline int max_threads()
+/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy machine is much. */
+static inline int n_threads(npy_intp work)
 {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    const npy_intp enough = 1 + work / (1 << 18);
+    return enough < omp_get_max_threads() ? (int)enough : omp_get_max_threads();
 #else
     return 1;
 #endif
@@ -70,7 +72,7 @@ int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
 /* H (n_rows, k) = R F, F (n_items, k). */
 template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H)
 {
-    #pragma omp parallel for schedule(dynamic, 4)
+    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
     for (npy_intp i = 0; i < R.n_rows; i++) {
         T *h = H + i * k;
         memset(h, 0, k * sizeof(T));
@@ -86,7 +88,7 @@ template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H
 /* s (nnz,): s[p] = A[row of p] . F[indices[p]], A (n_rows, k), F (n_items, k). R.data is not read. */
 template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, const T *F, T *s)
 {
-    #pragma omp parallel for schedule(dynamic, 4)
+    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
     for (npy_intp i = 0; i < R.n_rows; i++) {
         const T *a = A + i * k;
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
@@ -104,7 +106,7 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
 template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T *A, T alpha, T *F)
 {
     const npy_intp line = 64 / sizeof(T), lines = (k + line - 1) / line;
-    const int n_shares = lines < max_threads() ? (lines > 1 ? (int)lines : 1) : max_threads();
+    const int threads = n_threads(R.nnz * k), n_shares = lines < threads ? (lines > 1 ? (int)lines : 1) : threads;
     double *growth = new double[n_shares]();
     #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
     for (int share = 0; share < n_shares; share++) {
@@ -542,7 +544,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
     int run(Workspace &ws, double *sums)
     {
         const npy_intp lines = (P.k + LANES - 1) / LANES;
-        const int n_shares = lines < max_threads() ? (int)lines : max_threads();
+        const int threads = n_threads(R.nnz * P.k), n_shares = lines < threads ? (int)lines : threads;
         double *shares = ws.sums.get<double>(3 * n_shares);
         H = ws.hidden.get<T>(R.n_rows * lines * LANES);
         D = ws.gradient.get<T>(R.n_rows * lines * LANES);

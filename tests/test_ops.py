@@ -3,6 +3,7 @@ import hypothesis
 import numpy as np
 import pytest
 import reference
+import scipy.sparse as sp
 from hypothesis import strategies as st
 
 from sparse_ae import ops
@@ -225,6 +226,41 @@ def test_fused_step_against_loops(f, g, dtype, linker):
         np.testing.assert_allclose(costs, [squared_error, loss], rtol=tolerance["rtol"])
         np.testing.assert_allclose(state[:2], factors * (1 - 0.02 * np.array(l2)), rtol=1e-14)
         np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()], rtol=tolerance["rtol"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_work_for_more_than_one_thread(dtype):
+    """Blocks large enough to be shared out among threads, against NumPy on dense matrices."""
+    rng = np.random.RandomState(0)
+    n_rows, n_items, k = 60, 90, 205
+    R = sp.random(n_rows, n_items, 0.6, "csr", dtype=dtype, random_state=rng)
+    A, F, W, V = (rng.randn(n, k).astype(dtype) / 10 for n in (n_rows, n_items, n_items, n_items))
+    dense, rows = R.toarray(), np.repeat(np.arange(n_rows), np.diff(R.indptr))
+    tolerance = dict(rtol=1e-4, atol=1e-4) if dtype == "float32" else TOLERANCE[dtype]
+    functions = compiled(dtype)[1]
+    np.testing.assert_allclose(functions["csr_dot"](R.data, R.indices, R.indptr, F), dense.dot(F), **tolerance)
+    np.testing.assert_allclose(functions["sampled_dot"](R.indices, R.indptr, A, F), A.dot(F.T)[rows, R.indices], **tolerance)
+    np.testing.assert_allclose(functions["csr_t_dot"](R.data, R.indices, R.indptr, A, n_items), dense.T.dot(A), **tolerance)
+    moved, growth = functions["add_csr_t_dot"](F, 0.5, R.data, R.indices, R.indptr, A)
+    np.testing.assert_allclose(moved, F + 0.5 * dense.T.dot(A), **tolerance)
+    np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(), rtol=1e-3)
+
+    mu, b = rng.randn(k).astype(dtype) / 10, rng.randn(n_items).astype(dtype) / 10
+    H = np.tanh(dense.dot(V) + mu)
+    y = 1 / (1 + np.exp(-(H.dot(W.T) + b)))
+    errors = np.where(dense != 0, 1 + 4 * y - dense, 0)
+    dS = 2 * errors * 4 * y * (1 - y)
+    dA = dS.dot(W) * (1 - H ** 2)
+    step = sgd_step("sigmoid", "tanh", dtype)
+    state = np.array([1.0, 1.0, (W ** 2).sum(), (V ** 2).sum()])
+    got = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
+    expected = [W - 0.01 * dS.T.dot(H), V - 0.01 * dense.T.dot(dA), mu - 0.01 * dA.sum(axis=0), b - 0.01 * dS.sum(axis=0)]
+    for x, y in zip(got, expected):
+        np.testing.assert_allclose(x, y, **tolerance)
+    np.testing.assert_allclose(got[5][0], (errors ** 2).sum(), rtol=1e-5)
+    again = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
+    for x, y in zip(got, again):
+        np.testing.assert_array_equal(x, y)
 
 
 _steps = {}

@@ -1,0 +1,234 @@
+"""How long does an epoch take? The three formulations and PyTorch, side by side in one run.
+
+    python examples/benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
+    python examples/benchmark.py                                # from the cache, else a synthetic matrix of its shape
+    python examples/benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
+    python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
+
+All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32. First they must agree
+on a step; then they are timed in turns, the preparation of batches included. A contender whose epoch takes too long is timed on some of
+its batches, and the figure, scaled up, is marked with ~.
+"""
+import argparse
+import os
+import platform
+import sys
+import time
+
+os.environ.setdefault("THEANO_FLAGS", "floatX=float32")
+try:
+    import sparse_ae
+except ImportError:  # a bare checkout
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+    import sparse_ae
+
+import numpy as np
+import scipy
+import scipy.sparse as sp
+
+from sparse_ae.data import minibatches
+from sparse_ae.datasets import movielens
+from sparse_ae.formulations import FORMULATIONS, TrainingStep
+from sparse_ae.model import AutoEncoder
+import lasagne
+import theano
+
+LEARNING_RATE, L2 = 1e-3, 1e-3
+MOVIELENS_1M = (6040, 3706, 1000209)
+
+
+def synthetic(n_rows, n_items, n_ratings, seed=0):
+    """Random ratings 0.2, 0.4 ... 1 with few busy users, many quiet ones, and items alike."""
+    rng = np.random.RandomState(seed)
+    rows, items = (np.exp(spread * rng.randn(n)) for n, spread in ((n_rows, 1.0), (n_items, 1.4)))
+    pairs = np.zeros(0, "int64")
+    while len(pairs) < n_ratings:
+        draws = [rng.choice(len(x), n_ratings, p=x / x.sum()).astype("int64") for x in (rows, items)]
+        pairs = np.unique(np.concatenate([pairs, draws[0] * n_items + draws[1]]))
+    pairs = rng.permutation(pairs)[:n_ratings]
+    values = (rng.randint(1, 6, n_ratings) / 5).astype("float32")
+    matrix = sp.csr_matrix((values, (pairs // n_items, pairs % n_items)), shape=(n_rows, n_items))
+    matrix.sort_indices()
+    return matrix
+
+
+def load(data, shape):
+    """(name, CSR matrix with ratings in (0, 1])."""
+    if shape:
+        return "synthetic %d x %d, %d ratings" % tuple(shape), synthetic(*shape)
+    try:
+        matrix = movielens("1m", path=data).ratings.matrix
+    except FileNotFoundError:
+        if data:
+            raise
+        return "synthetic, of MovieLens 1M's shape: %d x %d, %d ratings" % MOVIELENS_1M, synthetic(*MOVIELENS_1M)
+    matrix = matrix[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0]
+    return "MovieLens 1M: %d x %d, %d ratings" % (matrix.shape + (matrix.nnz,)), matrix / np.float32(5)
+
+
+class Ours:
+    """One formulation as a contender: `start` values in, one epoch or some of its batches run."""
+
+    def __init__(self, formulation, start):
+        n_items, k = start[0].shape
+        self.name = formulation
+        self.model = AutoEncoder(n_items, k, l2=L2, W=start[0].copy(), V=start[1].copy())
+        self.step = TrainingStep(self.model, formulation, lasagne.updates.sgd, LEARNING_RATE)
+
+    def run(self, batches):
+        with self.step.deferred():
+            return [self.step(block)[1] for block in batches]
+
+    def parameters(self):
+        return [p.get_value() for p in self.model.params]
+
+
+class Torch:
+    """The same step as one would write it in PyTorch: masked, dense."""
+
+    name = "PyTorch, dense"
+
+    def __init__(self, start):
+        import torch
+        self.torch = torch
+        self.W, self.V = (torch.tensor(x, requires_grad=True) for x in (start[0], np.ascontiguousarray(start[1].T)))
+        self.mu, self.b = torch.zeros(len(start[1]), requires_grad=True), torch.zeros(len(start[0]), requires_grad=True)
+        self.optimiser = torch.optim.SGD([self.W, self.V, self.mu, self.b], lr=LEARNING_RATE)
+
+    def run(self, batches):
+        torch, errors = self.torch, []
+        for block in batches:
+            rating = torch.from_numpy(block.toarray())
+            output = torch.sigmoid(torch.addmm(self.b, torch.tanh(torch.addmm(self.mu, rating, self.V)), self.W.T))
+            error = (((output - rating) * (rating != 0)) ** 2).sum()
+            self.optimiser.zero_grad()
+            (error + L2 * ((self.W ** 2).sum() + (self.V ** 2).sum())).backward()
+            self.optimiser.step()
+            errors.append(error.item())
+        return errors
+
+    def parameters(self):
+        return [x.detach().numpy() for x in (self.W, self.V.T, self.mu, self.b)]
+
+
+def contenders(names, start):
+    for name in names:
+        if name == "torch":
+            try:
+                yield Torch(start)
+            except ImportError:
+                print("PyTorch is not installed: left out (pip install torch)")
+        else:
+            yield Ours(name, start)
+
+
+def agree(all_contenders, block):
+    """One step each, from the same start; raises where parameters or errors differ by more than float32 explains."""
+    first = all_contenders[0]
+    for contender in all_contenders:
+        contender.error = contender.run([block])[0]
+        np.testing.assert_allclose(contender.error, first.error, rtol=1e-4, err_msg="%s against %s" % (contender.name, first.name))
+        for x, y in zip(contender.parameters(), first.parameters()):
+            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5, err_msg="%s against %s" % (contender.name, first.name))
+
+
+def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
+    """(seconds, whether the whole epoch was run)."""
+    n_batches = -(-np.count_nonzero(np.diff(matrix.indptr)) // batch_size)
+    done, start = 0, time.perf_counter()
+    batches = (block for _, block in minibatches(matrix, batch_size, rng))
+
+    def within_budget():
+        nonlocal done
+        for block in batches:
+            yield block
+            done += 1
+            if time.perf_counter() - start > budget:
+                return
+
+    contender.run(within_budget())
+    seconds = time.perf_counter() - start
+    return seconds * n_batches / done, done == n_batches
+
+
+def machine():
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
+    versions = ["Python " + platform.python_version(), "Theano " + theano.__version__, "NumPy " + np.__version__,
+                "SciPy " + scipy.__version__]
+    if "torch" in sys.modules:
+        versions.append("PyTorch " + sys.modules["torch"].__version__)
+    return "%s, %d CPUs; %s; %s" % (name, os.cpu_count(), ", ".join(versions), time.strftime("%Y-%m-%d"))
+
+
+def race(matrix, k, batch_size, names, rounds, budget, seed=0):
+    """Prints the table; returns {name: median seconds per epoch}."""
+    rng = np.random.RandomState(seed)
+    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((matrix.shape[1], k), (k, matrix.shape[1]))]
+    field = list(contenders(names, start))
+    agree(field, matrix[:min(batch_size, 16)])
+    times = {contender.name: [] for contender in field}
+    scaled = set()
+    for _ in range(rounds):
+        for contender in field:
+            seconds, whole = seconds_per_epoch(contender, matrix, batch_size, budget, rng)
+            times[contender.name].append(seconds)
+            if not whole:
+                scaled.add(contender.name)
+    medians = {name: float(np.median(x)) for name, x in times.items()}
+    best = medians[field[0].name]
+    print("\n| k=%d, batch %d | seconds per epoch (min ... max) | against %s |" % (k, batch_size, field[0].name))
+    print("|---|---|---|")
+    for name, x in times.items():
+        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |" % (name, "~" if name in scaled else "", medians[name], min(x), max(x),
+                                                         medians[name] / best))
+    return medians
+
+
+def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
+    """Sparse against dense as the ratings get denser; returns the density from which dense is the faster one, or None."""
+    print("| density | sparse, s | dense, s | sparse / dense |\n|---|---|---|---|")
+    rng = np.random.RandomState(0)
+    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
+    field = list(contenders(["sparse", "dense"], start))
+    turn = None
+    for density in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0):
+        matrix = sp.random(n_rows, n_items, density, "csr", dtype="float32", random_state=rng)
+        sparse, dense = np.median([[seconds_per_epoch(contender, matrix, batch_size, 60, rng)[0] for contender in field]
+                                   for _ in range(rounds)], axis=0)
+        print("| %.2f | %.4f | %.4f | %.2f |" % (density, sparse, dense, sparse / dense))
+        if turn is None and sparse > dense:
+            turn = density
+    print("The dense graph is the faster one %s." % ("from a density of %g" % turn if turn else "at none of these"))
+    return turn
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", help="archive, folder or file of MovieLens 1M")
+    parser.add_argument("--shape", type=lambda s: [int(x) for x in s.split(",")], help="ROWS,ITEMS,RATINGS of a synthetic matrix")
+    parser.add_argument("--k", type=int, default=500, help="hidden units (default %(default)s)")
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="rows in a batch (default 64 and 512)")
+    parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "scan"],
+                        choices=list(FORMULATIONS) + ["torch"], help="the first is what the others are compared with")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each is timed (default %(default)s)")
+    parser.add_argument("--budget", type=float, default=10, help="seconds after which a turn is cut short (default %(default)s)")
+    parser.add_argument("--density", action="store_true", help="compare sparse and dense over the density of ratings instead")
+    args = parser.parse_args(argv)
+    if theano.config.floatX != "float32":
+        sys.exit("floatX is %s; the benchmark compares float32 with float32: set THEANO_FLAGS=floatX=float32" % theano.config.floatX)
+    if args.density:
+        density_rule()
+        print(machine())
+        return
+    name, matrix = load(args.data, args.shape)
+    print(name)
+    for batch_size in args.batch:
+        race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget)
+    print("\n" + machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Does Theano update only the rows of W and V in use? The post hoped so; here is what each formulation does.
+
+    python examples/which_rows.py [--plot which_rows.png]
+
+First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while items, ratings and
+hidden units grow, one at a time.
+"""
+import argparse
+import os
+import sys
+import time
+
+os.environ.setdefault("THEANO_FLAGS", "floatX=float32")
+try:
+    import sparse_ae
+except ImportError:  # a bare checkout
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+    import sparse_ae
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.formulations import FORMULATIONS, TrainingStep
+from sparse_ae.model import AutoEncoder
+import lasagne
+
+N_ROWS, N_RATED = 64, 1000  # rows of a batch; items with ratings in it, however many items there are
+
+
+def batch(n_items, ratings_per_row, rng):
+    """A CSR block of `N_ROWS` rows; its ratings fall on `N_RATED` of the items, spread evenly over all of them."""
+    rated = np.arange(N_RATED) * n_items // N_RATED
+    indices = np.concatenate([np.sort(rng.choice(rated, ratings_per_row, replace=False)) for _ in range(N_ROWS)])
+    data = rng.randint(1, 6, len(indices)).astype("float32")
+    return sp.csr_matrix((data, indices.astype("int32"), np.arange(N_ROWS + 1) * ratings_per_row), shape=(N_ROWS, n_items))
+
+
+def compiled(formulation, n_items, k):
+    """Small weights: what is timed is the work, which must not run into saturation."""
+    small = lasagne.init.Uniform(0.01)
+    model = AutoEncoder(n_items, k, rating_scale=(1, 5), l2=0.1, W=small, V=small, rng=0)
+    return TrainingStep(model, formulation, lasagne.updates.sgd, 1e-3)
+
+
+def rows_changed(formulation, block, k):
+    """Rows of W and columns of V whose memory one update changes."""
+    step = compiled(formulation, block.shape[1], k)
+    with step.deferred():
+        before = [p.get_value() for p in step.model.params[:2]]
+        step(block)
+        W, V = (p.get_value() != value for p, value in zip(step.model.params[:2], before))
+    return int(W.any(axis=1).sum()), int(V.any(axis=0).sum())
+
+
+def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
+    """Median seconds of one update."""
+    step, block, times = compiled(formulation, n_items, k), batch(n_items, ratings_per_row, rng), []
+    with step.deferred():
+        step(block)
+        for _ in range(rounds):
+            start = time.perf_counter()
+            step(block)
+            times.append(time.perf_counter() - start)
+            if sum(times) > 10:
+                break
+    return float(np.median(times))
+
+
+def measure(limit):
+    """{panel: {formulation: ([x], [seconds])}}; `limit` is the largest number of items times hidden units that is tried."""
+    rng = np.random.RandomState(0)
+    panels = {
+        "items": ([(n, 100, 100) for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000)], lambda n, r, k: n),
+        "ratings in the batch": ([(10000, r, 100) for r in (10, 30, 100, 300, 1000)], lambda n, r, k: N_ROWS * r),
+        "hidden units k": ([(10000, 100, k) for k in (32, 64, 128, 256, 512, 1024)], lambda n, r, k: k),
+    }
+    most = {"sparse": limit, "dense": limit // 10, "scan": limit // 100}
+    return {panel: {name: tuple(zip(*[(x(*setting), seconds(name, *setting, rng=rng)) for setting in settings
+                                      if setting[0] * setting[2] <= most[name]]))
+                    for name in ("sparse", "dense", "scan")}
+            for panel, (settings, x) in panels.items()}
+
+
+def draw(panels, path):
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(12, 4.2), constrained_layout=True)
+    style = {"scan": ("tab:red", "scan: the post's graph"), "dense": ("tab:orange", "dense, masked"), "sparse": ("tab:blue", "sparse")}
+    for ax, (panel, lines) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
+        for name in ("scan", "dense", "sparse"):
+            if lines[name]:
+                ax.plot(lines[name][0], 1e3 * np.array(lines[name][1]), "o-", color=style[name][0], label=style[name][1], markersize=4)
+        ax.set(xscale="log", yscale="log", xlabel=panel)
+        ax.grid(True, which="major", color="0.9")
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
+    axes = figure.axes
+    axes[0].set_ylabel("milliseconds per update")
+    axes[0].set_title("More items, the same ratings", fontsize=11)
+    axes[1].set_title("More ratings, 10,000 items", fontsize=11)
+    axes[2].set_title("More hidden units, 10,000 items", fontsize=11)
+    axes[0].legend(frameon=False, loc="upper left", fontsize=9)
+    figure.suptitle("One SGD update of %d rows: what it costs, and what it depends on" % N_ROWS)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--plot", default="which_rows.png", help="where the picture goes (default %(default)s)")
+    parser.add_argument("--limit", type=int, default=10 ** 8, help="largest number of items times hidden units (default %(default)s)")
+    args = parser.parse_args(argv)
+
+    n_items, k = 10000, 100
+    block = batch(n_items, 100, np.random.RandomState(0))
+    print("One update: %d rows, %d ratings of %d items; %d items in all, k=%d, L2 on all of W and V.\n"
+          % (N_ROWS, block.nnz, N_RATED, n_items, k))
+    print("| formulation | rows of W changed | columns of V changed | bytes of W and V written |")
+    print("|---|---|---|---|")
+    for name in FORMULATIONS:
+        W, V = rows_changed(name, block, k)
+        print("| %s | %d | %d | %.1f MB |" % (name, W, V, (W + V) * k * 4 / 1e6))
+
+    panels = measure(args.limit)
+    for panel, lines in panels.items():
+        print("\n| %s | %s |" % (panel, " | ".join(name + ", ms" for name in lines)))
+        print("|" + "---|" * (len(lines) + 1))
+        for i, x in enumerate(lines["sparse"][0]):
+            cells = ["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else "" for values in lines.values()]
+            print("| %d | %s |" % (x, " | ".join(cells)))
+    draw(panels, args.plot)
+    print("\nThe picture is in %s." % args.plot)
+
+
+if __name__ == "__main__":
+    main()
