@@ -63,7 +63,8 @@ def load(data, shape):
             raise
         return "synthetic, of MovieLens 1M's shape: %d x %d, %d ratings" % MOVIELENS_1M, synthetic(*MOVIELENS_1M)
     matrix = matrix[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0]
-    return "MovieLens 1M: %d x %d, %d ratings" % (matrix.shape + (matrix.nnz,)), matrix / np.float32(5)
+    matrix.data /= 5
+    return "MovieLens 1M: %d x %d, %d ratings" % (matrix.shape + (matrix.nnz,)), matrix
 
 
 class Ours:

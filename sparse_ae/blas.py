@@ -1,7 +1,8 @@
-"""Two rewrites that make the dense graph fast on a CPU where Theano has been given no BLAS, as after a plain `pip install`.
+"""Rewrites that make the dense graph fast on a CPU where Theano has been given no BLAS, as after a plain `pip install`.
 
-- Theano's in-place `Gemm`, which updates W and V with their gradient in one call, falls back on a product, a copy and two strided loops,
-  five times slower than the product alone. SciPy brings a BLAS whose own gemm works in place.
+- Theano then takes NumPy's BLAS for a product, and for its in-place `Gemm`, which updates W and V with their gradient in one call, a
+  product, a copy and two strided loops, five times slower than the product alone. SciPy brings a BLAS too, at most as old as NumPy's,
+  and its gemm works in place.
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
 
 They apply to functions compiled with `mode`, and to no others.
@@ -13,7 +14,7 @@ import theano
 import theano.tensor as T
 from theano import gof
 from theano.gof.utils import MethodNotDefined
-from theano.tensor.blas import Gemm, gemm_inplace
+from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 
 __all__ = ["mode"]
 
@@ -25,31 +26,49 @@ def mode():
     return theano.compile.mode.get_default_mode().including(TAG)
 
 
+class SciPyDot22(Dot22):
+    """``x y`` by SciPy's BLAS, in C order."""
+
+    def c_code(self, *args):
+        raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
+
+    def perform(self, node, inputs, outputs):
+        x, y = inputs
+        if x.shape[1] != y.shape[0]:
+            raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows" % (x.shape, y.shape))
+        if x.size and y.size:
+            outputs[0][0] = _gemm(1, y.T, x.T).T
+        else:
+            outputs[0][0] = np.zeros((x.shape[0], y.shape[1]), x.dtype)
+
+
 class SciPyGemm(Gemm):
     """``z = b z + a x y`` in place, by SciPy's BLAS."""
 
     def c_code(self, *args):
         raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
 
-    def c_code_cache_version(self):
-        return ()
-
     def perform(self, node, inputs, outputs, params=None):
         z, a, x, y, b = inputs
         if z.shape != (x.shape[0], y.shape[1]) or x.shape[1] != y.shape[0]:
             raise ValueError("shapes %r = %r times %r don't fit" % (z.shape, x.shape, y.shape))
         outputs[0][0] = z
-        if not z.size or not x.size:
+        if not x.size or not y.size:
             z *= b
             return
         # BLAS counts by columns: an array in C order is to it the transpose of one in its own order.
         c, left, right = (z, x, y) if z.flags.f_contiguous else (z.T, y.T, x.T)
-        flip = [not matrix.flags.f_contiguous for matrix in (left, right)]
-        left, right = (matrix.T if transposed else matrix for matrix, transposed in zip((left, right), flip))
-        gemm = scipy.linalg.blas.dgemm if z.dtype == "float64" else scipy.linalg.blas.sgemm
-        result = gemm(a, left, right, b, c, *flip, overwrite_c=True)
+        result = _gemm(a, left, right, b, c)
         if not np.shares_memory(result, z):  # c was in neither order, and SciPy has worked on a copy
             c[...] = result
+
+
+def _gemm(a, x, y, b=0, c=None):
+    """``a x y + b c`` in Fortran's order, written into `c` where that is in this order."""
+    gemm = scipy.linalg.blas.dgemm if x.dtype == "float64" else scipy.linalg.blas.sgemm
+    flip = [not matrix.flags.f_contiguous for matrix in (x, y)]
+    x, y = (matrix.T if transposed else matrix for matrix, transposed in zip((x, y), flip))
+    return gemm(a, x, y, b, c, *flip, overwrite_c=c is not None)
 
 
 class SquaredNorm(gof.Op):
@@ -68,10 +87,13 @@ class SquaredNorm(gof.Op):
         return [()]
 
 
-@gof.local_optimizer([Gemm])
-def local_scipy_gemm(node):
-    if node.op == gemm_inplace and node.outputs[0].dtype in ("float32", "float64"):
-        return [SciPyGemm(inplace=True)(*node.inputs)]
+@gof.local_optimizer([Dot22, Gemm])
+def local_scipy_blas(node):
+    if node.outputs[0].dtype in ("float32", "float64"):
+        if node.op == dot22:
+            return [SciPyDot22()(*node.inputs)]
+        if node.op == gemm_inplace:
+            return [SciPyGemm(inplace=True)(*node.inputs)]
     return False
 
 
@@ -89,4 +111,4 @@ if theano.config.device == "cpu":
     # Before the elementwise graphs are fused (49), where the square can still be seen; and after Theano has worked its products out (70).
     theano.compile.optdb.register("sparse_ae_squared_norm", T.opt.in2out(local_squared_norm, name="sparse_ae_squared_norm"), 48.7, TAG)
     if not theano.config.blas.ldflags:
-        theano.compile.optdb.register("sparse_ae_scipy_gemm", T.opt.in2out(local_scipy_gemm, name="sparse_ae_scipy_gemm"), 70.5, TAG)
+        theano.compile.optdb.register("sparse_ae_scipy_blas", T.opt.in2out(local_scipy_blas, name="sparse_ae_scipy_blas"), 70.5, TAG)

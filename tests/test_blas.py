@@ -30,13 +30,27 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
     np.testing.assert_allclose(z, expected, rtol=1e-5)
 
 
+    product = [None]
+    blas.SciPyDot22().perform(None, [x, y], [product])
+    assert product[0].flags.c_contiguous and product[0].dtype == dtype
+    np.testing.assert_allclose(product[0], x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
+
+
 def test_gemm_without_anything_to_add():
     z, output = np.ones((4, 3)), [None]
     blas.SciPyGemm(inplace=True).perform(None, [z, np.array(-2.0), np.ones((4, 0)), np.ones((0, 3)), np.array(0.5)], [output])
     np.testing.assert_array_equal(z, np.full((4, 3), 0.5))
 
 
-def test_gemm_checks_its_shapes():
+def test_an_empty_product():
+    product = [None]
+    blas.SciPyDot22().perform(None, [np.ones((4, 0)), np.ones((0, 3))], [product])
+    np.testing.assert_array_equal(product[0], np.zeros((4, 3)))
+
+
+def test_shapes_are_checked():
+    with pytest.raises(ValueError, match=r"shapes \(4, 5\) and \(4, 3\) don't fit"):
+        blas.SciPyDot22().perform(None, [np.ones((4, 5)), np.ones((4, 3))], [[None]])
     with pytest.raises(ValueError, match=r"shapes \(4, 3\) = \(4, 5\) times \(4, 3\) don't fit"):
         blas.SciPyGemm(inplace=True).perform(None, [np.ones((4, 3)), np.array(1.0), np.ones((4, 5)), np.ones((4, 3)), np.array(1.0)], [[None]])
 
@@ -64,7 +78,7 @@ def test_the_dense_graph_updates_W_and_V_in_one_call_each():
     function = model.ae_batch(inputs, FORMULATIONS["dense"].squared_error(model, *inputs), lasagne.updates.sgd, 0.01)
     ops = [type(node.op) for node in function.maker.fgraph.toposort()]
     # The norms of W, V and the error.
-    assert ops.count(blas.SciPyGemm) == 2 and ops.count(blas.SquaredNorm) == 3
+    assert ops.count(blas.SciPyGemm) == 2 and ops.count(blas.SciPyDot22) == 3 and ops.count(blas.SquaredNorm) == 3
 
 
 def test_other_functions_are_left_alone():
