@@ -89,7 +89,7 @@ FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures it.
-DENSE_FROM = 0.3
+DENSE_FROM = 0.5
 
 
 def choose_formulation(density):
@@ -189,6 +189,19 @@ class TrainingStep:
             self._deferred = False
             if self._pending is not None:
                 self._write_decay()
+
+    def get_state(self):
+        """Copies of the values of `state`, by name: the parameters, then ``update_0``, ... for what the update keeps."""
+        return OrderedDict((name, variable.get_value(borrow=False)) for name, variable in self._named_state())
+
+    def set_state(self, state):
+        """Takes what `get_state` gave."""
+        for name, variable in self._named_state():
+            variable.set_value(state[name], borrow=False)
+
+    def _named_state(self):
+        kept = [variable for variable in self.state if variable not in self.model.params]
+        return [(p.name, p) for p in self.model.params] + [("update_%d" % i, variable) for i, variable in enumerate(kept)]
 
     def _write_decay(self):
         pending = self._pending.get_value(borrow=True)
