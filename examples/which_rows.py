@@ -98,7 +98,7 @@ def draw(panels, path):
     axes[0].set_title("More items, the same ratings", fontsize=11)
     axes[1].set_title("More ratings, 10,000 items", fontsize=11)
     axes[2].set_title("More hidden units, 10,000 items", fontsize=11)
-    axes[0].legend(frameon=False, loc="upper left", fontsize=9)
+    axes[1].legend(frameon=False, loc="center", bbox_to_anchor=(0.5, 0.7), fontsize=9)  # where no line runs
     figure.suptitle("One SGD update of %d rows: what it costs, and what it depends on" % N_ROWS)
     figure.savefig(path, dpi=120)
 
