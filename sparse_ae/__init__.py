@@ -9,9 +9,9 @@ with W (n_items, k), V (k, n_items), mu (k,), b (n_items,), and any Lasagne nonl
 >>> import sparse_ae
 >>> ratings = sparse_ae.load_ratings("ratings.csv")            # doctest: +SKIP
 
-Importing the package is quick and loads no Theano: a module is loaded when one of its names is first asked for. From the import on,
-``import theano`` and ``import lasagne`` work on the Pythons and NumPys that :mod:`sparse_ae.theano_compat` names.
-``python -m sparse_ae`` says what runs here.
+Importing the package is quick and loads no Theano: a module is loaded when one of its names is first asked for. From
+the import on, ``import theano`` and ``import lasagne`` work on the Pythons and NumPys that
+:mod:`sparse_ae.theano_compat` names. ``python -m sparse_ae`` says what runs here.
 """
 
 import importlib
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AutoEncoder": "model",
     "Trainer": "trainer",
-    "load_ratings": "data",
+    "load_ratings": "files",
     "split_ratings": "data",
     "minibatches": "data",
     "movielens": "datasets",

@@ -30,7 +30,8 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from .data import Ratings, load_ratings
+from .data import Ratings
+from .files import load_ratings
 
 __all__ = ["Dataset", "cache_folder", "movielens", "movielens_100k_folds"]
 
@@ -106,7 +107,7 @@ def movielens(name="100k", path=None):
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.data.load_ratings` reads. It is taken as it is: it may be a part of the data set.
+        form that :func:`sparse_ae.files.load_ratings` reads. It is taken as it is: it may be a part of the data set.
 
     Returns
     -------

@@ -1,0 +1,48 @@
+"""Small matrices of ratings, and what is asserted of them, for the tests of data and files."""
+import numpy as np
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+
+from sparse_ae.data import check_ratings
+
+
+def small():
+    """3 x 4, with a stored 0 at (2, 0), an empty row 1 and an empty column 2."""
+    return sp.csr_matrix((np.array([5, 3, 0, 2], np.float32), [1, 3, 0, 1], [0, 2, 2, 4]), shape=(3, 4))
+
+
+def random_ratings(n_users=40, n_items=30, density=0.2, seed=0):
+    rng = np.random.RandomState(seed)
+    mask = rng.rand(n_users, n_items) < density
+    mask[::7] = False
+    rows, cols = np.nonzero(mask)
+    values = rng.randint(0, 6, len(rows)).astype(np.float32)
+    return check_ratings(sp.coo_matrix((values, (rows, cols)), shape=mask.shape))
+
+
+def entries(matrix):
+    coo = sp.coo_matrix(matrix)
+    return dict(zip(zip(coo.row.tolist(), coo.col.tolist()), coo.data.tolist()))
+
+
+def assert_same(left, right):
+    for name in ("data", "indices", "indptr"):
+        a, b = getattr(left, name), getattr(right, name)
+        assert a.dtype == b.dtype, name
+        assert_array_equal(a, b, err_msg=name)
+    assert left.shape == right.shape
+
+
+def assert_canonical(matrix):
+    assert type(matrix) is sp.csr_matrix and matrix.dtype == np.float32
+    assert matrix.indices.dtype == matrix.indptr.dtype == np.int32
+    for row in range(matrix.shape[0]):
+        assert np.all(np.diff(matrix.indices[matrix.indptr[row]:matrix.indptr[row + 1]]) > 0)
+
+
+def broken(**parts):
+    """A CSR matrix with some of its arrays replaced behind SciPy's back."""
+    matrix = small()
+    for name, values in parts.items():
+        setattr(matrix, name, np.array(values, getattr(matrix, name).dtype))
+    return matrix

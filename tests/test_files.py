@@ -1,0 +1,319 @@
+"""Files of ratings, right and wrong: a tour of bad input where every message counts."""
+import gzip
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
+from numpy.testing import assert_array_equal
+
+from sparse_ae import files
+from sparse_ae.files import load_ratings
+
+# Files of text
+
+ROWS = [("3", "20", "4.5", "100"), ("3", "9", "0", "101"), ("12", "20", "1", "102")]
+
+
+def written(tmp_path, content, name="ratings.txt", encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("tail", ["", "end", "end end"])
+@pytest.mark.parametrize("header", [None, ("userId", "movieId", "rating", "timestamp")])
+@pytest.mark.parametrize("n_columns", [3, 4])
+@pytest.mark.parametrize("delimiter", ["\t", ",", "::", ";", " "])
+def test_delimited_text(tmp_path, delimiter, n_columns, header, tail, end):
+    lines = [delimiter.join(row[:n_columns]) for row in ([header] if header else []) + ROWS]
+    got = load_ratings(written(tmp_path, end.join(lines) + tail.replace("end", end).replace(" ", "")))
+    assert_canonical(got.matrix)
+    assert got.users.tolist() == [3, 12] and got.items.tolist() == [9, 20]
+    assert got.users.dtype == got.items.dtype == np.int64
+    assert entries(got.matrix) == {(0, 0): 0, (0, 1): 4.5, (1, 1): 1}
+    if n_columns == 4:
+        assert got.timestamps.dtype == np.int64 and got.timestamps.tolist() == [101, 100, 102]
+    else:
+        assert got.timestamps is None
+
+
+@pytest.mark.parametrize("text, users, items, values", [
+    ('"a, b",x,3\n"say ""hi""",y,4\n', ["a, b", 'say "hi"'], ["x", "y"], [3, 4]),
+    ('u,i,r\n"two\nlines",x,3\nb,y,4\n', ["b", "two\nlines"], ["x", "y"], [4, 3]),
+    ("007,x,3\n7,x,4\n", ["007", "7"], ["x"], [3, 4]),
+    ("1.0,x,3\n2.0,x,4\n", ["1.0", "2.0"], ["x"], [3, 4]),
+    ("-1,5,3\n-9223372036854775807,5,4\n", [-9223372036854775807, -1], [5], [4, 3]),
+    ("99999999999999999999,5,3\n1,5,4\n", ["1", "99999999999999999999"], [5], [4, 3]),
+    ("1, 5, 3\n2 ,6 ,4 \n", [1, 2], [5, 6], [3, 4]),
+    ('"a", "x, y", 3\nb, z, 4\n', ["a", "b"], ["x, y", "z"], [3, 4]),
+    ('"a\rb",x,3\n"c\r\nd",y,4\r\n', ["a\rb", "c\r\nd"], ["x", "y"], [3, 4]),
+    ("1   5\t3\n22  6  4\n", [1, 22], [5, 6], [3, 4]),
+    ("\n\n1,5,3\n\n  \n2,6,4\n\n", [1, 2], [5, 6], [3, 4]),
+    ("user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t4\n", [1, 2], [5, 6], [3, 4]),
+    ("\ufeffuserId,movieId,rating\n1,5,3\n2,6,4\n", [1, 2], [5, 6], [3, 4]),
+    ("\ufeff1,5,3\n2,6,4\n", [1, 2], [5, 6], [3, 4]),
+    ("1,5,-3.5\n2,6,1e-1\n", [1, 2], [5, 6], [-3.5, 0.1]),
+    ("1::a,b::3\n2::a;c::4\n", [1, 2], ["a,b", "a;c"], [3, 4]),
+    ("1,5,3\n", [1], [5], [3]),
+])
+def test_text_as_people_write_it(tmp_path, text, users, items, values):
+    got = load_ratings(written(tmp_path, text))
+    assert got.users.tolist() == users and got.items.tolist() == items
+    assert_array_equal(got.matrix.data, np.array(values, np.float32))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_encodings(tmp_path, encoding):
+    text = "user,item,rating\nzo\xeb,\xe9t\xe9,4\n"
+    got = load_ratings(written(tmp_path, text, encoding=encoding))
+    assert got.users.tolist() == ["zo\xeb"] and got.items.tolist() == ["\xe9t\xe9"]
+
+
+@pytest.mark.parametrize("times, dtype", [(("1.5", "2"), np.float64), (("2.0", "1e3"), np.int64)])
+def test_timestamps(tmp_path, times, dtype):
+    got = load_ratings(written(tmp_path, "1,1,3,%s\n2,1,3,%s\n" % times))
+    assert got.timestamps.dtype == dtype
+    assert got.timestamps.tolist() == [float(time) for time in times]
+
+
+def test_compressed_text(tmp_path):
+    got = load_ratings(written(tmp_path, gzip.compress(b"1,5,3\n2,6,4\n"), "ratings.csv.gz"))
+    assert entries(got.matrix) == {(0, 0): 3, (1, 1): 4}
+
+
+@pytest.mark.parametrize("block", [64, 100, 2 ** 20])
+@pytest.mark.parametrize("delimiter", ["\t", ",", "::", " "])
+def test_the_quick_way_reads_what_the_careful_way_reads(tmp_path, monkeypatch, delimiter, block):
+    monkeypatch.setattr(files, "_BLOCK", block)
+    rng = np.random.RandomState(3)
+    pairs = rng.permutation(900)[:200]
+    rows = [(pair // 30 * 37, pair % 30 + 99999, rng.choice(["3", "0.5", "-1.25", "1e-3", "0.30000000000000004"]),
+             10 ** rng.randint(15)) for pair in pairs]
+    text = "\n".join(delimiter.join(map(str, row)) for row in rows)
+    path = written(tmp_path, text)
+    arguments = (None if delimiter == " " else delimiter, 4)
+    with open(str(path), "rb") as stream:
+        assert files._read_plain(stream, *arguments) is not None
+    quick = load_ratings(path)
+    monkeypatch.setattr(files, "_read_plain", lambda *_: None)
+    careful = load_ratings(path)
+    assert_same(quick.matrix, careful.matrix)
+    for name in ("users", "items", "timestamps"):
+        assert getattr(quick, name).dtype == getattr(careful, name).dtype == np.int64
+        assert_array_equal(getattr(quick, name), getattr(careful, name))
+    assert quick.matrix.nnz == 200 and sorted(quick.users.tolist()) == sorted({row[0] for row in rows})
+
+
+@pytest.mark.parametrize("line", ["07,1,3", "a,1,3", "1,-1,3", "1,2.0,3", "1,,3", ",1,3", "1,2,", "1,2,3,4", "1,2",
+                                  "1,2,x", "1,2,1_0", "1 ,2,3", "1,2, 3", '"1",2,3', "1234567890123456,2,3", "",
+                                  "1,2,3\r", "1\t2,3,4", "1,2\n3", "\xe9,1,2", "1,2,3,4\n1,2"])
+def test_the_quick_way_leaves_what_is_not_plain(tmp_path, line):
+    path = written(tmp_path, "1,1,5\n%s\n2,1,5\n" % line.replace("\r", "\rx"), encoding="latin-1")
+    with open(str(path), "rb") as stream:
+        assert files._read_plain(stream, ",", 3) is None
+
+
+def test_the_quick_way_does_not_take_a_tab_for_two_colons(tmp_path):
+    with pytest.raises(ValueError, match="line 2: found 2 columns; expected 3"):
+        load_ratings(written(tmp_path, "1::2::3\n1\t3::4\n"))
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "ratings.txt is empty"),
+    (" \n\n", "ratings.txt holds nothing but blanks"),
+    ("userId,movieId,rating\n", "ratings.txt holds a header and no ratings"),
+    ("userId,movieId,rating\n\n \n", "ratings.txt holds a header and no ratings"),
+    ("nonsense\n", "ratings.txt, line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
+    ("1,2\n", "ratings.txt, line 1: found 2 columns, separated by commas"),
+    ("1\t2\t3\t4\t5\n", "ratings.txt, line 1: found 5 columns, separated by tabs; .*keep just these"),
+    ("1,2,3\n1,3\n", "ratings.txt, line 2: found 2 columns; expected 3"),
+    ("1,2,3\n1,3,4,5\n", "ratings.txt, line 2: found 4 columns; expected 3"),
+    ("1::2::3\n1::3\n", "ratings.txt, line 2: found 2 columns; expected 3"),
+    ("u,i,r,t\n1,3,4\n", "ratings.txt, line 2: found 3 columns; expected 4"),
+    ("1,2,five\n", "ratings.txt, line 1: the rating 'five' isn't a number"),
+    ("a,b,N/A\nc,d,3\n", "ratings.txt, line 1: the rating 'N/A' isn't a number"),
+    ("a,b,\nc,d,3\n", "ratings.txt, line 1: the rating '' isn't a number"),
+    ("1,2,3\n\n1,3,x\n", "ratings.txt, line 3: the rating 'x' isn't a number; .*mend or drop the line"),
+    ("1;2;3\n1;3;4,5\n", "ratings.txt, line 2: the rating '4,5' isn't a number"),
+    ("1,2,3\n1,3,1_0\n", "ratings.txt, line 2: the rating '1_0' isn't a number"),
+    ("1,2,3\n1,3,nan\n", "ratings.txt, line 2: the rating is nan"),
+    ("1,2,3\nx,3,-inf\n", "ratings.txt, line 2: the rating is -inf"),
+    ("1,2,3\n1,3,1e39\n", r"ratings.txt, line 2: the rating is 1e\+39"),
+    ("1,2,3\n,3,4\n", "ratings.txt, line 2: the user is empty"),
+    ("1,2,3\n1, ,4\n", "ratings.txt, line 2: the item is empty"),
+    ("1,2,3,now\n", "ratings.txt, line 1: the timestamp 'now' isn't a number"),
+    ("1,2,3,4\n1,3,3,nan\n", "ratings.txt, line 2: the timestamp is nan"),
+    ("u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "ratings.txt, line 4: user 1 has rated item 2 already, in .*ratings.txt, line 2"),
+    ("5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
+    ('a,2,3\n"x\ny",2,3\na,2,4\n', "ratings.txt, line 4: user 'a' has rated item 2 already, in .*line 1"),
+    ('a,2,3\n"b,2,3\nc,2,4\n', "ratings.txt, line 2: .*every quote closed, and quotes inside"),
+    ("1,2,3\n1,3\r,4\n", "ratings.txt, line 2: .*expected lines that end in LF or CR LF"),
+    ("item,user,rating\n1,2,3\n", "line 1: the header calls column 2 'user'; expected the order user, item, rating"),
+    ("user,item,timestamp,rating\n1,2,3,4\n", "the header calls column 3 'timestamp'; .*reorder the columns"),
+    ("1,2,3\n".encode("utf-16"), "isn't text that load_ratings can read; it reads SciPy .npz.*save text as UTF-8"),
+    (b"PK\x03\x04\0\0", "unpack it if it is an archive"),
+])
+def test_text_refuses(tmp_path, text, message):
+    with pytest.raises(ValueError, match="(?s)" + message):
+        load_ratings(written(tmp_path, text))
+
+
+def test_text_refuses_a_nul_far_down(tmp_path):
+    text = "".join("a%d::2::3\n" % k for k in range(9000)) + "a\0::2::3\n"
+    with pytest.raises(ValueError, match=r"ratings.txt, line 9001: the id 'a\\x00' ends in a NUL byte"):
+        load_ratings(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("content", [b"1,2,3\n", gzip.compress(b"1,2,3\n" * 1000)[:-20]])
+def test_damaged_compressed_text(tmp_path, content):
+    with pytest.raises(ValueError, match="ratings.csv.gz is cut short or damaged"):
+        load_ratings(written(tmp_path, content, "ratings.csv.gz"))
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file .*nowhere.csv; check the path"):
+        load_ratings(tmp_path / "nowhere.csv")
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file of ratings"):
+        load_ratings(tmp_path)
+
+
+def test_variable_is_for_mat_files_only(tmp_path):
+    with pytest.raises(ValueError, match="variable='X' was given for .*; only a .mat file has variables"):
+        load_ratings(written(tmp_path, "1,2,3\n"), variable="X")
+
+
+# Files of matrices
+
+def save(path, matrix):
+    if path.suffix == ".npz":
+        sp.save_npz(str(path), matrix)
+    elif path.suffix == ".mat":
+        scipy.io.savemat(str(path), {"X": matrix, "dense": np.eye(2)})
+    else:
+        plain = path.with_suffix("") if path.suffix == ".gz" else path
+        with open(str(plain), "wb") as stream:  # given a name, SciPy would add .mtx to .MTX
+            scipy.io.mmwrite(stream, matrix, symmetry="general")
+        if path.suffix == ".gz":
+            path.write_bytes(gzip.compress(plain.read_bytes()))
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("name", ["m.npz", "m.mat", "m.mtx", "m.mtx.gz", "M.MTX"])
+def test_matrices_come_back_with_their_stored_zeros(tmp_path, name, kind):
+    save(tmp_path / name, small().astype(np.float64).asformat(kind))
+    got = load_ratings(tmp_path / name)
+    assert_same(got.matrix, small())
+    assert got.users.tolist() == [0, 1, 2] and got.items.tolist() == [0, 1, 2, 3]
+    assert got.users.dtype == got.items.dtype == np.int64 and got.timestamps is None
+
+
+def test_path_may_be_a_string(tmp_path):
+    save(tmp_path / "m.npz", small())
+    assert_same(load_ratings(str(tmp_path / "m.npz")).matrix, small())
+
+
+def test_named_variable_of_a_mat_file(tmp_path):
+    path = tmp_path / "m.mat"
+    scipy.io.savemat(str(path), {"A": sp.eye(2).tocsc(), "B": small().astype(float).tocsc(), "dense": np.eye(2)})
+    assert_same(load_ratings(path, variable="B").matrix, small())
+    with pytest.raises(ValueError, match="m.mat holds 2 sparse variables: 'A', 'B'; pass the one .* variable="):
+        load_ratings(path)
+    with pytest.raises(ValueError, match="m.mat has no sparse variable 'dense'; its sparse variables are 'A', 'B'"):
+        load_ratings(path, variable="dense")
+
+
+def test_mat_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "m.mat"
+    scipy.io.savemat(str(path), {"dense": np.eye(2)})
+    with pytest.raises(ValueError, match="m.mat holds no sparse variable; .*savemat"):
+        load_ratings(path)
+    save(path, random_ratings().astype(np.float64))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2])
+    with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
+        load_ratings(path)
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM" + b"\x89HDF" * 50)
+    with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, which SciPy can't read: .*-v7"):
+        load_ratings(path)
+
+
+def test_npz_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "m.npz"
+    np.savez(str(path), a=np.eye(2))
+    with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix .*scipy.sparse.save_npz"):
+        load_ratings(path)
+    save(path, random_ratings())
+    whole = path.read_bytes()
+    for content in (whole[:len(whole) // 2], b"not a zip at all"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix"):
+            load_ratings(path)
+
+
+@pytest.mark.parametrize("matrix, error, message", [
+    (sp.csr_matrix((3, 4)), ValueError, "m.npz: ratings of shape 3 x 4 hold no entries"),
+    (small().astype(bool), TypeError, "m.npz: ratings are of dtype bool"),
+    (broken(data=[5, np.nan, 0, 2]), ValueError, "m.npz: row 0, column 3: the rating is nan"),
+    (sp.coo_matrix(([1, 2], ([0, 0], [1, 1]))), ValueError, r"m.npz: row 0, column 1 is stored twice"),
+    (broken(indices=[1, 9, 0, 1]), ValueError, "m.npz"),
+])
+def test_matrix_files_with_wrong_entries(tmp_path, matrix, error, message):
+    save(tmp_path / "m.npz", matrix)
+    with pytest.raises(error, match=message):
+        load_ratings(tmp_path / "m.npz")
+
+
+BANNER = "%%MatrixMarket matrix coordinate real general\n"
+
+
+@pytest.mark.parametrize("text, message", [
+    ("1 1 3\n", "m.mtx, line 1: '1 1 3' doesn't begin a MatrixMarket matrix"),
+    ("%%MatrixMarket matrix array real general\n2 2\n1\n2\n3\n4\n", "the matrix is 'array real general'; .*coordinate"),
+    ("%%MatrixMarket matrix coordinate pattern general\n1 1 1\n1 1\n", "the matrix is 'coordinate pattern general'"),
+    ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
+    (BANNER, "m.mtx, line 1: '' isn't the size of a matrix"),
+    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of a matrix; expected its rows, columns"),
+    (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
+    (BANNER + "2 2 1\n", "m.mtx holds 0 entries, line 2 announces 1"),
+    (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx holds 2 entries, line 2 announces 3; the file is cut short"),
+    (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
+    (BANNER + "2 2 2\n1 1 3\n2 -1 3\n", "m.mtx, line 4: the column is -1; expected a whole number"),
+    (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
+    (BANNER + "2 2 2\n1 1 3\n1.5 2 3\n", "m.mtx, line 4: the row is 1.5; expected a whole number"),
+    (BANNER + "2 2 2\n1 1 3\n1 2\n", "m.mtx, line 4: found 2 columns; expected 3"),
+    (BANNER + "2 2 2\n1 1 3\n1 2 x\n", "m.mtx, line 4: the rating 'x' isn't a number"),
+    (BANNER + "2 2 2\n1 1 3\n1 2 nan\n", "m.mtx, line 4: the rating is nan"),
+    (BANNER + "2 2 3\n1 1 3\n1 2 3\n1 1 4\n", "m.mtx, line 5: user 0 has rated item 0 already, in .*m.mtx, line 3"),
+])
+def test_mtx_refuses(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_ratings(written(tmp_path, text, "m.mtx"))
+
+
+def test_mtx_with_comments_and_padding(tmp_path):
+    text = BANNER + "% a note\n%\n 3 4 4 \n 1  2 5.0\n 01 4 3e0\n 3 1 0\n 3 2 2\n\n"
+    assert_same(load_ratings(written(tmp_path, text, "m.mtx")).matrix, small())
+
+
+# Real data
+
+def test_movielens_100k(shared_data):
+    got = load_ratings(shared_data / "ml-100k" / "u.data")
+    assert got.matrix.shape == (943, 1682) and got.matrix.nnz == len(got.timestamps) == 100000
+    assert got.users[0] == 1 and got.items[-1] == 1682
+    row, col = 196 - 1, 242 - 1  # the file's first line: 196 242 3 881250949
+    entry = got.matrix.indptr[row] + got.matrix[row].indices.tolist().index(col)
+    assert got.matrix.data[entry] == 3 and got.timestamps[entry] == 881250949
+
+
+def test_movielens_1m(shared_data):
+    path = shared_data / "ml-1m" / "movielens_1m.mat"
+    matrix = load_ratings(path, variable="X").matrix
+    assert_canonical(matrix)
+    assert matrix.shape == (6040, 3952)
+    assert np.bincount(matrix.data.astype(int)).tolist() == [0, 56174, 107557, 261197, 348971, 226310]
+    with pytest.raises(ValueError, match="holds 3 sparse variables"):
+        load_ratings(path)
