@@ -49,7 +49,7 @@ setup(
     zip_safe=False,
     # Theano 1.0.5 cannot be built or imported on Python 3.12, nor run with NumPy 2.
     python_requires=">=3.8,<3.12",
-    # Where python_requires is not met, pips up to 23 build the requirements before they say so, and Theano's does not build there.
+    # Without the condition, pips up to 23 fail to build Theano where python_requires is not met, before they say so.
     install_requires=['%s; python_version < "3.12"' % each for each in REQUIRED],
     extras_require={
         "test": ["pytest>=6.2", "hypothesis>=5.49"],

@@ -101,8 +101,8 @@ def _device(device, missing):
 def _compiler(cxx, missing):
     folder, found = theano_compat.python_headers()
     if cxx:
-        first_line = subprocess.run([cxx, "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout.partition("\n")[0]
-        return "%s, %s" % (cxx, first_line)
+        said = subprocess.run([cxx, "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
+        return "%s, %s" % (cxx, said.partition("\n")[0])
     if not theano_compat.any_compiler():
         missing.append(theano_compat.NO_COMPILER)
     elif not found:
@@ -134,7 +134,8 @@ def _blas(ldflags):
 
 def main(arguments=None):
     """Runs a command; without one, ``info``. `arguments` are those of the command line by default."""
-    parser = argparse.ArgumentParser(prog="python -m sparse_ae", description="Sparse autoencoders for collaborative filtering.")
+    parser = argparse.ArgumentParser(prog="python -m sparse_ae",
+                                     description="Sparse autoencoders for collaborative filtering.")
     parser.set_defaults(run=_run_info)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("info", help="what runs here, as a bug report needs it (the default)")

@@ -1,16 +1,19 @@
 """Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8-3.11 with NumPy 1.17-1.26.
 
-Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere else.
+Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere
+else.
 
-Importing this module, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing. Whoever imports
-a module of theano or lasagne later, this package or the user, gets it through the finder: found and run by Python's usual means, with
-the mend that the tables at the end of this file name for it, and without the warnings that its source makes today's Python print
-(invalid escapes, ``is`` with a literal, distutils), which no user can act on. A theano that is already there is mended in place. One
-whose import failed, for want of the mends, leaves modules behind that would break the next try: they are dropped first.
+Importing this module, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing.
+Whoever imports a module of theano or lasagne later, this package or the user, gets it through the finder: found and run
+by Python's usual means, with the mend that the tables at the end of this file name for it, and without the warnings
+that its source makes today's Python and NumPy print, which no user can act on. A theano that is already there is mended
+in place. One whose import failed, for want of the mends, leaves modules behind that would break the next try: they are
+dropped first.
 
-Each mend says which lines of Theano it mends, and since when they break; it asks for what is missing, not for a version, wherever
-that can be asked, so that nothing changes where there is nothing to mend. NumPy gets its missing names only while the module that
-needs them is being run. No flag that a user can set is touched: THEANO_FLAGS and .theanorc mean what they always meant.
+Each mend says which lines of Theano it mends, and since when they break. It asks for what is missing, not for a
+version, wherever that can be asked, so that nothing changes where there is nothing to mend. NumPy gets its missing
+names only while the module that needs them is being run. No flag is touched that a user has set: THEANO_FLAGS and
+.theanorc mean what they always meant.
 """
 
 import contextlib
@@ -20,8 +23,8 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import shutil
 import sys
-import sysconfig
 import types
 import warnings
 
@@ -30,15 +33,25 @@ import numpy as np
 __all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "python_headers"]
 
 NO_COMPILER = (
-    "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: apt install g++ "
-    "python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), xcode-select --install (macOS)")
+    "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: "
+    "apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), "
+    "xcode-select --install (macOS)")
 NO_HEADERS = (
-    "Python.h was not found in {folder}: a C++ compiler is there, but everything runs in Python, tens to hundreds of times slower. To "
-    "install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or the headers of your own Python")
+    "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
+    "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or "
+    "whatever brings the headers of this Python")
+
+# What NumPy once had and Theano still looks up.
+_ALIASES = {"bool": np.bool_, "complex": complex, "product": np.prod}
+
+
+def any_compiler():
+    """Whether there is a C++ compiler of those that Theano looks for."""
+    return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
 def python_headers():
-    """Where the compiler finds Python.h.
+    """Where Theano has its compiler look for Python.h.
 
     Returns
     -------
@@ -47,13 +60,16 @@ def python_headers():
     found : bool
         Whether Python.h is there, or may be found through an include path of the user's.
     """
-    folder = sysconfig.get_path("include")
-    folders = [folder, sysconfig.get_path("platinclude"), sysconfig.get_config_var("INCLUDEPY")]
-    found = any(os.path.isfile(os.path.join(each, "Python.h")) for each in folders if each)
-    return folder, found or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from distutils.sysconfig import get_python_inc
+    folders = [get_python_inc(), get_python_inc(plat_specific=True)]
+    found = (any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders)
+             or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
+    return folders[0], found
 
 
-# What has to be in place while a module is run ------------------------------------------------------------------------------------
+# What has to be in place while a module is run ---------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -70,20 +86,21 @@ def _lent(module, **values):
 
 
 def _check_versions():
-    """Beyond these versions Theano breaks in a hundred places, some of which give wrong dtypes rather than errors: better not at all."""
+    """Beyond these versions Theano breaks in many places, in some of them by wrong dtypes: better not at all."""
     if sys.version_info >= (3, 12) or int(np.__version__.partition(".")[0]) >= 2:
         raise ImportError(
-            "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an environment with a "
-            "Python that fits and install sparse_ae there; where only NumPy is too new: pip install 'numpy<2'"
-            % (".".join(map(str, sys.version_info[:3])), np.__version__))
+            "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an "
+            "environment with a Python that fits and install sparse_ae there; where only NumPy is too new: "
+            "pip install 'numpy<2'" % (".".join(map(str, sys.version_info[:3])), np.__version__))
 
 
 @contextlib.contextmanager
 def _blas_opt_info():
     """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
 
-    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries instead, numpy.distutils.system_info,
-    no longer imports beside setuptools 74. Told of nothing, Theano goes on to try -lblas, and else calls NumPy's own BLAS, which is as fast.
+    NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries then,
+    numpy.distutils.system_info, cannot be imported beside setuptools 74 and later. Told of nothing, Theano goes on to
+    try -lblas, and else calls NumPy's own BLAS, which is as fast.
     """
     import numpy.distutils
     try:
@@ -96,9 +113,9 @@ def _blas_opt_info():
 
 @contextlib.contextmanager
 def _no_compiler_without_headers():
-    """configdefaults.py:500 looks for g++ but not for Python.h, without which importing theano ends in a compiler's error.
+    """configdefaults.py:500 looks for g++ but not for Python.h, without which the import ends in a compiler's errors.
 
-    So where Python.h is missing, and the user has not chosen a compiler, Theano is told that there is none.
+    Where Python.h is missing, and the user has not chosen a compiler or its options, Theano is told that there is none.
     """
     from theano import configparser
     folder, found = python_headers()
@@ -116,23 +133,18 @@ def _is_set(configparser, flag):
     return True
 
 
-def any_compiler():
-    import shutil
-    return any(shutil.which(name) for name in ("g++", "clang++"))
-
-
 @contextlib.contextmanager
 def _numpy_aliases():
-    """scalar/basic.py:2323 looks np.bool up when it is imported: deprecated in NumPy 1.20, gone in 1.24. See also :func:`_own_numpy`."""
+    """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24."""
     with _lent(np, **_ALIASES):
         yield
 
 
 @contextlib.contextmanager
 def _pkg_resources():
-    """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources from setuptools.
+    """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources.
 
-    setuptools 82 dropped it, and a fresh environment may hold no setuptools at all.
+    setuptools 82 dropped it, and an environment may hold no setuptools at all.
     """
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         yield
@@ -153,10 +165,7 @@ def _pkg_resources():
         del sys.modules[stand_in.__name__]
 
 
-# What is put right once a module has been run ---------------------------------------------------------------------------------------
-
-
-_ALIASES = {"bool": np.bool_, "complex": complex, "product": np.prod}
+# What is put right once a module has been run -----------------------------------------------------------------------
 
 
 class _NumPyWithAliases(types.ModuleType):
@@ -167,9 +176,10 @@ class _NumPyWithAliases(types.ModuleType):
 
 
 def _own_numpy(module):
-    """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up when they are used.
+    """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
 
-    Deprecated in NumPy 1.20 (np.product: 1.25), gone in 1.24. Line 381 looks within an ``except Exception``, and would say what is wrong.
+    The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
+    a ``try`` that takes any error for "not a constant": without the mend, optimisations would silently not happen.
     """
     if not _ALIASES.keys() <= vars(np).keys():
         module.np = _NumPyWithAliases("numpy")
@@ -181,7 +191,8 @@ def _topk(module):
 
     def topk(op, x, k, axis, idx_dtype):
         if not 0 < abs(k) <= x.shape[axis]:
-            raise ValueError("topk: k is %d, and must be from 1 to the axis's size %d, or negative for the smallest" % (k, x.shape[axis]))
+            raise ValueError("topk: k is %d, and must be from 1 to the axis's size %d, or negative for the smallest"
+                             % (k, x.shape[axis]))
         place, chosen = (-k, slice(-k, None)) if k > 0 else (-k - 1, slice(-k))
         index = np.argpartition(x, place, axis=axis)
         index = index[(slice(None),) * (axis % x.ndim) + (chosen,)]
@@ -195,9 +206,10 @@ def _topk(module):
 
 
 def _batched_dot(module):
-    """tensor/blas.py:2318: BatchedDot's C code passes dgemm_ as a pointer, which only a linked BLAS has, not Theano's own stand-in for one.
+    """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, which needs a linked BLAS.
 
-    Broken in Theano 1.0 wherever blas.ldflags is empty, which is everywhere since NumPy 1.22. Without C code it takes its NumPy loop.
+    So it breaks wherever blas.ldflags is empty, which is common since NumPy 1.22. Without C code it takes its NumPy
+    loop.
     """
     c_code = module.BatchedDot.c_code
 
@@ -211,7 +223,10 @@ def _batched_dot(module):
 
 
 def _image_shape(module):
-    """tensor/nnet/__init__.py:157 warns of an argument's old name, which Lasagne 0.1's convolutions use. Both are past all renaming."""
+    """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it.
+
+    Theano 1.0.5 was the last: the old name will not go.
+    """
     conv2d = module.conv2d
 
     @functools.wraps(conv2d)
@@ -224,40 +239,39 @@ def _image_shape(module):
 
 
 def _one_clear_line(record):
-    """A filter of log records: configdefaults.py:580 spreads over lines that there is no compiler, and does not say what to install."""
+    """A filter of log records: configdefaults.py:580 says at length that there is no compiler, not what to install."""
     if str(record.msg).startswith("g++ not detected"):
         record.msg, record.args = NO_COMPILER, ()
     return True
 
 
 def _not_to_act_on(record):
-    """A filter of log records. blas_headers.py:988: NumPy's own BLAS is as fast as a linked one. compilelock.py:105: all is well."""
+    """A filter of log records, of tensor/blas_headers.py:988 and gof/compilelock.py:105: both say that all is well."""
     return record.msg not in ("Using NumPy C-API based implementation for BLAS functions.", "Refreshing lock %s")
 
 
-# Modules that Theano 1.0 lacks, or that must not be there -----------------------------------------------------------------------------
+# Modules that Theano 1.0 lacks, or that must not be there -----------------------------------------------------------
 
 
 def _downsample(module):
-    """lasagne/layers/pool.py:6 imports a module that Theano 1.0 replaced by theano.tensor.signal.pool, with other argument names."""
+    """lasagne/layers/pool.py:6 imports what theano.tensor.signal.pool replaced in Theano 1.0, with other arguments."""
     from theano.tensor.signal import pool
 
     def max_pool_2d(input, ds, ignore_border=None, st=None, padding=(0, 0), mode="max"):
         return pool.pool_2d(input, ws=ds, ignore_border=ignore_border, stride=st, pad=padding, mode=mode)
 
     module.max_pool_2d = max_pool_2d
-    module.DownsampleFactorMax = pool.Pool
 
 
 def _absent(module):
-    """scan_module/c_code/scan_perform.c includes longintrepr.h, which Python 3.11 moved; the error goes through scan to the user.
+    """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved: every scan is an error.
 
-    An ImportError is what makes scan take its Python loop (scan_op.py:953), which is a tenth slower.
+    An ImportError is what makes scan take its Python loop (scan_module/scan_op.py:953), which is a tenth slower.
     """
     raise ImportError("%s does not compile on Python 3.11 and later" % module.__name__, name=module.__name__)
 
 
-# The tables, and what carries them out --------------------------------------------------------------------------------------------
+# The tables, and what carries them out ------------------------------------------------------------------------------
 
 
 _WHILE_RUN = {
@@ -323,7 +337,11 @@ def _run(exec_module, module):
     if module.__name__ == "theano":
         _check_versions()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        # Not all: that a flag is misspelt, for one, is the user's to know.
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning):
+            warnings.simplefilter("ignore", category)
+        for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler"):
+            warnings.filterwarnings("ignore", message)
         with _WHILE_RUN.get(module.__name__, contextlib.nullcontext)():
             exec_module(module)
     if module.__name__ in _ONCE_RUN:
