@@ -1,68 +1,90 @@
-"""The training loop: mini-batches into the compiled function, a history out.
+"""The training loop: batches into the compiled function, a history out.
 
-The post's loop, with users shuffled anew each epoch, the last partial batch included, and the error in the ratings' unit beside the loss.
+The post's loop, with users shuffled anew each epoch, the last partial batch included, and the error in the ratings'
+unit beside the loss; and what a long run needs: early stopping on held-out ratings, and checkpoints to resume from.
 """
 import contextlib
+import functools
 import numbers
+import os
 import signal
 import sys
 import threading
 import time
+from collections import OrderedDict
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
 import numpy as np
 from tqdm import tqdm
 
+from sparse_ae import storage
+from sparse_ae.checkpoint import Best, Standing, load, save, settings_of
 from sparse_ae.data import check_ratings, check_rng, minibatches
 from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
 from sparse_ae.metrics import rmse
+from sparse_ae.updates import LBFGS, rprop
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
+# lasagne.updates also exports what works on updates and on gradients.
+UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
+    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
+UPDATES.update(rprop=rprop, lbfgs=LBFGS)
+
 
 class TrainingDiverged(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss or a parameter became NaN or infinite."""
 
 
 class Trainer:
-    """Trains a model by mini-batches.
+    """Trains a model, by mini-batches or on all rows at once.
 
     Parameters
     ----------
     model : AutoEncoder
     update : str or callable
-        A function of `lasagne.updates`, by name or itself; or any of its signature, `functools.partial(lasagne.updates.momentum,
-        momentum=0.5)` for one.
-    learning_rate : float
-    batch_size : int
-        Rows in a mini-batch.
+        A function of `lasagne.updates`, by name or itself; "rprop" or "lbfgs" of `updates`, for all rows at once; or
+        any function of the signature of `lasagne.updates.sgd`, such as
+        ``functools.partial(lasagne.updates.momentum, momentum=0.5)``. With "lbfgs" an epoch is one iteration.
+    learning_rate : float, or callable
+        A function from the number of the epoch (1, 2, ...) to a float makes a schedule. "rprop" takes it for the first
+        step, "lbfgs" has none and passes it over.
+    batch_size : int or None
+        Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it. The
+        dense and the scan formulation make it dense, which takes ``n_rows * n_items`` numbers and more.
     formulation : {"auto", "scan", "dense", "sparse"}
-        Which of the equal graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings are dense, and the
-        dense one on a GPU; the attribute `formulation` says which after the first `fit`.
+        Which of the equal graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings are
+        dense, and the dense one on a GPU; the attribute `formulation` says which after the first `fit`.
     l2_per : {"batch", "epoch"}
-        "batch" is the post's: the cost of each mini-batch has the whole weight decay, which is therefore the stronger the more
-        mini-batches there are. With "epoch" each has the share that its ratings are of all ratings: an epoch sums to
-        ``squared error + l2 (|W|^2 + |V|^2)`` whatever the batch size.
+        "batch" is the post's: the cost of each mini-batch has the whole weight decay, which is therefore the stronger
+        the more mini-batches there are. With "epoch" each has the share that its ratings are of all ratings: an epoch
+        sums to ``squared error + l2 (|W|^2 + |V|^2)`` whatever the batch size.
     rng : numpy.random.RandomState or int
         Shuffles the rows.
     progress : bool
         Whether to show a progress bar (on a terminal) and to announce a long compilation, both on stderr.
+    default : float, optional
+        What a validation rating in a row or a column without training ratings is predicted as; the mean of the
+        training ratings when not given.
 
     Attributes
     ----------
     history : list of dict
         One for each epoch, over all calls of `fit`:
 
-        ============================  =======================================================================================
-        ``epoch``                     1, 2, ...
-        ``loss``                      mean over mini-batches of the cost, weight decay included: what the post prints
-        ``data_loss``                 the same of the squared error alone
-        ``train_rmse``                of the outputs that the loss is made of: each batch before its own update, not clipped
-        ``validation_rmse``           on the validation ratings after the epoch, clipped; None without validation
-        ``seconds``                   of the epoch, compilation and validation not counted
-        ``interrupted``               True in an epoch that Ctrl-C cut short, else False
-        ============================  =======================================================================================
+        =====================  ======================================================================================
+        ``epoch``              1, 2, ...
+        ``loss``               mean over batches of the cost, weight decay included: what the post prints
+        ``data_loss``          the same of the squared error alone
+        ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped
+        ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation
+        ``learning_rate``      in this epoch; None with "lbfgs"
+        ``seconds``            of the epoch, compilation and validation not counted
+        ``interrupted``        True in an epoch that Ctrl-C cut short, else False
+        ``restored``           in the last epoch of a call of `fit` with `patience`: the epoch to whose end everything
+                               was put back, None where this one was the best; None in all others
+        =====================  ======================================================================================
 
     Raises
     ------
@@ -70,25 +92,36 @@ class Trainer:
         For settings that can't be used.
     """
 
-    def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch", rng=0,
-                 progress=True):
+    def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
+                 rng=0, progress=True, default=None):
         self.model = model
-        self.update = _update(update)
-        if not isinstance(learning_rate, numbers.Real) or not np.isfinite(learning_rate) or learning_rate <= 0:
-            raise ValueError("learning_rate is %r; expected a positive number" % (learning_rate,))
-        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral) or batch_size < 1:
-            raise ValueError("batch_size is %r; expected a positive integer" % (batch_size,))
+        self.update = UPDATES.get(update) if isinstance(update, str) else update
+        if not callable(self.update):
+            raise ValueError("update is %r; expected a function of lasagne.updates or one of %s"
+                             % (update, ", ".join(UPDATES)))
+        if not callable(learning_rate):
+            _check_rate(learning_rate, "learning_rate")
+        if batch_size is not None:
+            _check_count(batch_size, "batch_size", ", or None for all rows at once")
+            if _unwrapped(self.update) in (rprop, LBFGS):
+                raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
+                                 "expected batch_size=None, or an update for mini-batches such as 'adam'"
+                                 % (batch_size, update))
         if formulation != "auto" and formulation not in FORMULATIONS:
-            raise ValueError("formulation is %r; expected one of 'auto', %s" % (formulation, ", ".join(map(repr, FORMULATIONS))))
+            raise ValueError("formulation is %r; expected one of 'auto', %s"
+                             % (formulation, ", ".join(map(repr, FORMULATIONS))))
         if l2_per not in ("batch", "epoch"):
             raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
-        self.learning_rate, self.batch_size, self.formulation, self.l2_per = learning_rate, batch_size, formulation, l2_per
+        if default is not None and not (isinstance(default, numbers.Real) and np.isfinite(default)):
+            raise ValueError("default is %r; expected a number, or None for the mean rating" % (default,))
+        self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
+        self.l2_per, self.default, self.progress = l2_per, default, progress
         self.rng = check_rng(rng)
-        self.progress = progress
         self.history = []
         self._step = None
 
-    def fit(self, train, n_epochs, validation=None, on_epoch=None):
+    def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
+            resume=False):
         """Trains for some epochs more.
 
         Parameters
@@ -99,7 +132,22 @@ class Trainer:
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
         on_epoch : callable, optional
-            Called with each epoch's dict. What it raises ends the training.
+            Called with each epoch's dict. What it raises ends the training then and there.
+        patience : int, optional
+            Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
+            it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
+            least. In a later call what it starts from counts too, so that a call never ends worse than it began.
+        checkpoint : str or os.PathLike, optional
+            A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
+            `checkpoint`. It belongs to one call of `fit`.
+        checkpoint_every : int
+            Epochs from one checkpoint to the next. There is one after the last epoch too, and none after an epoch that
+            Ctrl-C cut short: resuming repeats it whole.
+        resume : bool
+            Whether to go on from `checkpoint` where that file exists. A program that was killed, run again as it was,
+            then ends with the same parameters, optimiser, generator and history (but for `seconds`), bit for bit, as
+            if nothing had happened. `n_epochs` counts the epochs in the file too, which don't come to `on_epoch`
+            again; it, `patience` and `checkpoint_every` may differ from those of the run that is resumed.
 
         Returns
         -------
@@ -109,43 +157,125 @@ class Trainer:
         Raises
         ------
         TrainingDiverged
-            When the loss is NaN or infinite. Parameters and optimiser are put back to the end of the last whole epoch.
-        ValueError
-            For ratings that the model can't take; before anything is compiled.
+            When the loss or a parameter is NaN or infinite. Parameters and optimiser are put back to the end of the
+            last whole epoch.
+        ValueError, TypeError
+            For arguments that can't be used, and for a file that isn't the checkpoint of this run.
+        OSError
+            For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
+            anything is compiled.
         """
+        _check_count(n_epochs, "n_epochs")
+        _check_count(checkpoint_every, "checkpoint_every")
+        if patience is not None:
+            _check_count(patience, "patience", ", or None to run all epochs")
+            if validation is None:
+                raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
+                                 % (patience,))
+        if resume and checkpoint is None:
+            raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
         train = self.model.check(train)
-        if isinstance(n_epochs, bool) or not isinstance(n_epochs, numbers.Integral) or n_epochs < 1:
-            raise ValueError("n_epochs is %r; expected a positive integer" % (n_epochs,))
         held_out = None if validation is None else _validation(validation, train)
-        if self._step is None:
-            if self.formulation == "auto":
-                self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]))
-            FORMULATIONS[self.formulation].check(train)
-            with _announce_if_slow("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation, self.progress):
-                self._step = TrainingStep(self.model, self.formulation, self.update, self.learning_rate)
+        if self.formulation == "auto":
+            self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]))
+        FORMULATIONS[self.formulation].check(train)
+        settings = saved = None
+        if checkpoint is not None:
+            settings = settings_of(self, train, held_out)
+            saved = self._open(checkpoint, resume, settings)
+        self._compile()
 
-        for _ in range(n_epochs):
+        first, best = len(self.history), None  # `first`: epochs of earlier calls
+        if saved is not None:
+            self.history[:] = saved.history
+            self.rng.set_state(saved.rng)
+            self._step.set_state(saved.state)
+            first, best = saved.first, saved.best if patience is not None else None
+        if patience is not None and best is None and self.history:
+            best = Best(len(self.history), self._validate(train, held_out), self._step.get_state())
+
+        def is_over():
+            n = len(self.history)
+            return n - first >= n_epochs or (patience is not None and best is not None and n - best.epoch >= patience)
+
+        while not is_over():
             with _sigint_as_flag() as interrupted:
                 record = self._epoch(train, interrupted)
             if held_out is not None:
-                record["validation_rmse"] = rmse(held_out.data, self.model.predict_pairs(train, held_out.row, held_out.col))
+                record["validation_rmse"] = self._validate(train, held_out)
             self.history.append(record)
+            n = len(self.history)
+            if patience is not None and (best is None or record["validation_rmse"] < best.rmse):
+                best = Best(n, record["validation_rmse"], self._step.get_state())
+            if checkpoint is not None and not interrupted and ((n - first) % checkpoint_every == 0 or is_over()):
+                generator = self.rng.get_state(legacy=False)
+                save(checkpoint, settings, Standing(self.history, first, best, generator, self._step.get_state()))
             if on_epoch is not None:
                 on_epoch(record)
-            if record["interrupted"]:
+            if interrupted:
                 break
+        if patience is not None and best is not None and best.epoch < len(self.history):
+            self._step.set_state(best.state)
+            self.history[-1]["restored"] = best.epoch
         return self.history
+
+    def _open(self, checkpoint, resume, settings):
+        """What the file has to go on from, None where there is none; raises what speaks against writing it."""
+        storage.check_destination(checkpoint)
+        if resume:
+            storage.remove_abandoned(checkpoint, after=0)
+        if not os.path.exists(checkpoint):
+            return None
+        if not resume:
+            raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
+                                  % checkpoint)
+        saved = load(checkpoint, settings, self._rate)
+        if self.history and self.history != saved.history[:saved.first]:
+            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
+                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
+                             % (checkpoint, saved.first, len(self.history)))
+        return saved
+
+    def _compile(self):
+        if self._step is not None:
+            return
+        with _announce_if_slow("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
+                               self.progress):
+            if _unwrapped(self.update) is LBFGS:
+                self._step = self.update(self.model, self.formulation)
+            else:
+                rate = self._rate(len(self.history) + 1)
+                self._step = TrainingStep(self.model, self.formulation, self.update, rate)
+
+    def _rate(self, epoch):
+        if _unwrapped(self.update) is LBFGS:
+            return None
+        if callable(self.learning_rate):
+            return _check_rate(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
+        return _check_rate(self.learning_rate, "learning_rate")
+
+    def _validate(self, train, held_out):
+        pairs = held_out.tocoo()
+        return rmse(pairs.data, self.model.predict_pairs(train, pairs.row, pairs.col, default=self.default))
 
     def _epoch(self, train, interrupted):
         start = time.perf_counter()
         epoch = len(self.history) + 1
-        good = [x.get_value(borrow=False) for x in self._step.state]
+        rate = self._rate(epoch)
+        if rate is not None:
+            self._step.learning_rate.set_value(np.asarray(rate, self._step.learning_rate.dtype))
+        good = self._step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
         n_rows = np.count_nonzero(np.diff(train.indptr))
+        if self.batch_size is None:
+            batches = minibatches(train, n_rows)
+        else:
+            batches = minibatches(train, self.batch_size, self.rng)
         # disable=None: no bar where stderr is no terminal
-        bar = tqdm(total=n_rows, desc="epoch %d" % epoch, unit="row", leave=False, disable=None if self.progress else True)
+        bar = tqdm(total=n_rows, desc="epoch %d" % epoch, unit="row", leave=False,
+                   disable=None if self.progress else True)
         with bar, self._step.deferred():
-            for rows, block in minibatches(train, self.batch_size, self.rng):
+            for rows, block in batches:
                 if self.l2_per == "epoch":
                     self._step.share.set_value(np.asarray(block.nnz / train.nnz, self._step.share.dtype))
                 loss, squared_error = self._step(block)
@@ -156,43 +286,61 @@ class Trainer:
                 squared_errors += squared_error
                 n_ratings += block.nnz
                 if not bar.disable:
-                    bar.set_postfix(loss="%.4g" % (losses / n_batches), rmse="%.4f" % np.sqrt(squared_errors / n_ratings), refresh=False)
+                    bar.set_postfix(loss="%.4g" % (losses / n_batches),
+                                    rmse="%.4f" % np.sqrt(squared_errors / n_ratings), refresh=False)
                     bar.update(len(rows))
                 if interrupted:
                     break
-        if not np.isfinite(loss):
-            for variable, value in zip(self._step.state, good):
-                variable.set_value(value, borrow=True)
+        diverged = _divergence(loss, self.model.params)
+        if diverged:
+            self._step.set_state(good)
             raise TrainingDiverged(
-                "the loss is %g in epoch %d, batch %d, with learning_rate=%g; the parameters are those of the end of epoch %d. Lower the "
-                "learning rate, or start from smaller weights" % (loss, epoch, n_batches, self._step.learning_rate.get_value(), epoch - 1))
+                "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
+                "or start from smaller weights"
+                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1))
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
                 "train_rmse": float(np.sqrt(squared_errors / n_ratings)), "validation_rmse": None,
-                "seconds": time.perf_counter() - start, "interrupted": bool(interrupted)}
+                "learning_rate": rate, "seconds": time.perf_counter() - start, "interrupted": bool(interrupted),
+                "restored": None}
 
 
-# lasagne.updates also exports what works on updates and on gradients.
-_UPDATES = ["sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam", "adamax"]
-
-
-def _update(update):
-    function = getattr(lasagne.updates, update, None) if isinstance(update, str) and update in _UPDATES else update
-    if not callable(function):
-        raise ValueError("update is %r; expected a function of lasagne.updates or its name: %s" % (update, ", ".join(_UPDATES)))
+def _unwrapped(function):
+    while isinstance(function, functools.partial):
+        function = function.func
     return function
+
+
+def _check_rate(rate, name):
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not np.isfinite(rate) or rate <= 0:
+        raise ValueError("%s is %r; expected a positive number" % (name, rate))
+    return float(rate)
+
+
+def _check_count(value, name, alternative=""):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError("%s is %r; expected a positive integer%s" % (name, value, alternative))
+
+
+def _divergence(loss, parameters):
+    """What is no longer finite, in words: an epoch's last update can ruin a parameter that its loss didn't show."""
+    if not np.isfinite(loss):
+        return "the loss is %g" % loss
+    with np.errstate(all="ignore"):
+        ruined = [p.name for p in parameters if not np.isfinite(p.get_value(borrow=True).sum())]
+    return "%s is not finite after the update" % " and ".join(ruined) if ruined else None
 
 
 def _validation(validation, train):
     validation = check_ratings(validation)
     if validation.shape != train.shape:
-        raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and columns, as "
-                         "split_ratings returns them" % (validation.shape + train.shape))
-    return validation.tocoo()
+        raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
+                         "columns, as split_ratings returns them" % (validation.shape + train.shape))
+    return validation
 
 
 @contextlib.contextmanager
 def _announce_if_slow(message, wanted, after=2.0):
-    """Prints `message` on stderr when the body takes longer than some seconds; what Theano has cached comes back sooner."""
+    """Prints `message` on stderr when the body takes long, in seconds; what Theano has cached comes back sooner."""
     timer = threading.Timer(after, print, [message], {"file": sys.stderr, "flush": True})
     timer.daemon = True
     if wanted:
@@ -205,7 +353,7 @@ def _announce_if_slow(message, wanted, after=2.0):
 
 @contextlib.contextmanager
 def _sigint_as_flag():
-    """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one interrupts as always."""
+    """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
     flag = []
     if threading.current_thread() is not threading.main_thread():
         yield flag  # only the main thread gets signals, and only it may handle them

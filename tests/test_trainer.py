@@ -1,4 +1,6 @@
 """The training loop: what it feeds, what it reports, how it stops."""
+import contextlib
+import functools
 import os
 import signal
 import time
@@ -11,7 +13,9 @@ import scipy.sparse as sp
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer, TrainingDiverged
+from sparse_ae.updates import rprop
 import lasagne
+import theano
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
 
@@ -27,7 +31,8 @@ def checkerboard(n_rows=40, n_items=12, missing=0.3, seed=0):
 
 def trainer(seed=0, l2=0.001, **kwargs):
     model = AutoEncoder(12, 4, rating_scale=(1, 5), l2=l2, rng=seed)
-    return Trainer(model, **dict(dict(learning_rate=0.02, batch_size=16, formulation=FORMULATION, progress=False, rng=seed), **kwargs))
+    settings = dict(learning_rate=0.02, batch_size=16, formulation=FORMULATION, progress=False, rng=seed)
+    return Trainer(model, **dict(settings, **kwargs))
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +55,10 @@ def test_history(trained):
     t, history, seen, _, _ = trained
     assert history is t.history and seen == history and len(history) == 60
     assert [record["epoch"] for record in history] == list(range(1, 61))
-    assert set(history[0]) == {"epoch", "loss", "data_loss", "train_rmse", "validation_rmse", "seconds", "interrupted"}
+    assert set(history[0]) == {"epoch", "loss", "data_loss", "train_rmse", "validation_rmse", "learning_rate",
+                               "seconds", "interrupted", "restored"}
     assert all(record["seconds"] > 0 and record["interrupted"] is False for record in history)
+    assert all(record["learning_rate"] == 0.02 and record["restored"] is None for record in history)
 
 
 def test_figures_of_an_epoch_by_hand():
@@ -94,7 +101,7 @@ def test_every_row_once_in_a_new_order_each_epoch(monkeypatch):
 
 
 def test_weight_decay_per_epoch_does_not_depend_on_the_batches():
-    """Defect 7: with "epoch" the decays of an epoch add up to one l2, in one batch or in five; the post's add up to five."""
+    """Defect 7: with "epoch" the decays of an epoch add up to one l2, in one batch or in five; the post's, to five."""
     shrunk = {}
     for l2_per in ("batch", "epoch"):
         for batch_size in (10, 2):
@@ -109,15 +116,17 @@ def test_weight_decay_per_epoch_does_not_depend_on_the_batches():
     assert shrunk["batch", 2] == pytest.approx(5 * shrunk["batch", 10], rel=0.02)
 
 
-@pytest.mark.parametrize("update", ["sgd", "adam", lasagne.updates.rmsprop])
-def test_same_seed_same_bytes_and_two_and_two_make_four(update):
+@pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("adam", 16), (lasagne.updates.rmsprop, 16),
+                                                ("rprop", None), ("lbfgs", None)])
+def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
     train, test = checkerboard()
     results = []
     for calls in ([4], [4], [2, 2]):
-        t = trainer(update=update)
+        t = trainer(update=update, batch_size=batch_size)
         for n_epochs in calls:
             t.fit(train, n_epochs, validation=test)
-        results.append(([dict(record, seconds=0) for record in t.history], [p.get_value().tobytes() for p in t.model.params]))
+        results.append(([dict(record, seconds=0) for record in t.history],
+                        [p.get_value().tobytes() for p in t.model.params]))
     assert results[0] == results[1] == results[2]
 
 
@@ -138,30 +147,179 @@ def test_the_callers_arrays_and_generator_are_left_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
-@pytest.mark.parametrize("update", ["sgd", "adam"])
-def test_divergence_leaves_the_last_good_parameters(update):
+# Full batches
+
+def test_a_full_batch_is_all_rows_in_their_order():
+    train, _ = checkerboard(n_rows=6)
+    rng = np.random.RandomState(3)
+    t = trainer(batch_size=None, learning_rate=0.01, l2=0.1, rng=rng)
+    parameters = [p.get_value().astype("float64") for p in t.model.params]
+    state = rng.get_state()[1].copy()
+    for record in t.fit(train, 3):
+        loss, squared_error, parameters = reference.sgd(reference.pairs(train), parameters, 0.01, low=1, span=4,
+                                                        l2_W=0.1, l2_V=0.1)
+        assert [record["loss"], record["data_loss"]] == pytest.approx([loss, squared_error], rel=1e-5)
+    for p, value in zip(t.model.params, parameters):
+        np.testing.assert_allclose(p.get_value(), value, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(rng.get_state()[1], state)
+
+
+@pytest.mark.parametrize("update", ["rprop", "lbfgs"])
+def test_full_batch_updates_learn_what_can_be_known(update):
+    train, test = checkerboard()
+    t = trainer(update=update, batch_size=None)
+    history = t.fit(train, 60, validation=test)
+    assert history[-1]["validation_rmse"] < 0.3 < history[0]["validation_rmse"]
+    assert {record["learning_rate"] for record in history} == {None if update == "lbfgs" else 0.02}
+
+
+@pytest.mark.skipif(theano.config.device != "cpu", reason="the sparse formulation runs on a CPU only")
+def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
     train, _ = checkerboard()
-    t = trainer(update=update)
+    t = trainer(update="rprop", batch_size=None, formulation="sparse")
     t.fit(train, 2)
-    good = [x.get_value() for x in t._step.state]
-    step = t._step.__call__
-    calls = []
+    like_V = [x.get_value(borrow=True) for x in t._step.state if x.get_value(borrow=True).shape == (4, 12)]
+    assert len(like_V) == 3 and all(x.flags.f_contiguous for x in like_V)
 
-    class Exploding:
-        def __getattr__(self, name):
-            return getattr(t_step, name)
 
-        def __call__(self, block):
-            calls.append(1)
-            loss, squared_error = step(block)
-            return (np.nan if len(calls) == 2 else loss), squared_error
+# Learning rates
 
-    t_step, t._step = t._step, Exploding()
-    with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, batch 2, with learning_rate=0.02; the parameters are those of "
-                                               "the end of epoch 2. Lower the learning rate"):
+def test_a_schedule():
+    train, _ = checkerboard(n_rows=6)
+    t = trainer(batch_size=None, l2=0.1, learning_rate=lambda epoch: 0.02 / epoch)
+    parameters = [p.get_value().astype("float64") for p in t.model.params]
+    for n_epochs in (2, 1):
+        t.fit(train, n_epochs)
+    assert [record["learning_rate"] for record in t.history] == [0.02, 0.01, 0.02 / 3]
+    for rate in (0.02, 0.01, 0.02 / 3):
+        parameters = reference.sgd(reference.pairs(train), parameters, rate, low=1, span=4, l2_W=0.1, l2_V=0.1)[2]
+    for p, value in zip(t.model.params, parameters):
+        np.testing.assert_allclose(p.get_value(), value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_schedule_that_ends_in_nonsense():
+    train, _ = checkerboard()
+    t = trainer(learning_rate=lambda epoch: 0.01 * (3 - epoch))
+    with pytest.raises(ValueError, match=r"learning_rate\(3\) is 0.0; expected a positive number"):
+        t.fit(train, 5)
+    assert len(t.history) == 2
+    t.learning_rate = 0.01  # the attribute is the user's to change
+    assert t.fit(train, 1)[2]["learning_rate"] == 0.01
+
+
+# Early stopping
+
+def scripted(monkeypatch, *errors):
+    """Makes these the validation errors that come."""
+    errors = iter(errors)
+    monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
+
+
+def test_patience_ends_training_and_puts_the_best_epoch_back(monkeypatch):
+    train, test = checkerboard()
+    t = trainer(update="adam")
+    states = []
+    scripted(monkeypatch, 3.0, 2.0, 1.0, 1.5, 1.0, 1.25)
+    history = t.fit(train, 50, validation=test, patience=3, on_epoch=lambda record: states.append(t._step.get_state()))
+    # The second 1.0 is a tie, which is no improvement.
+    assert [record["validation_rmse"] for record in history] == [3.0, 2.0, 1.0, 1.5, 1.0, 1.25]
+    assert [record["restored"] for record in history] == [None] * 5 + [3]
+    for name, value in t._step.get_state().items():  # of parameters and optimiser
+        np.testing.assert_array_equal(value, states[2][name])
+    assert len(states[2]) > 4 and any((states[5][name] != states[2][name]).any() for name in states[2])
+
+
+@pytest.mark.parametrize("errors, restored", [([3.0, 2.0, 2.5, 2.25], 2), ([4.0, 3.0, 2.0, 1.0], None)])
+def test_the_best_epoch_is_put_back_when_the_epochs_run_out_too(errors, restored, monkeypatch):
+    train, test = checkerboard()
+    t = trainer()
+    states = []
+    scripted(monkeypatch, *errors)
+    t.fit(train, 4, validation=test, patience=3, on_epoch=lambda record: states.append(t._step.get_state()))
+    assert t.history[-1]["restored"] == restored
+    for name, value in t._step.get_state().items():
+        np.testing.assert_array_equal(value, states[(restored or 4) - 1][name])
+
+
+def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
+    train, test = checkerboard()
+    t = trainer()
+    scripted(monkeypatch, 3.0, 2.0, 2.0, 2.5, 2.25, 2.5, 1.0)
+    t.fit(train, 2, validation=test)
+    before = t._step.get_state()
+    t.fit(train, 9, validation=test, patience=3)  # 2.0 to begin with
+    assert len(t.history) == 5 and t.history[-1]["restored"] == 2
+    for name, value in t._step.get_state().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_without_patience_the_last_epoch_stays(monkeypatch):
+    train, test = checkerboard()
+    t = trainer()
+    scripted(monkeypatch, 1.0, 2.0, 3.0)
+    t.fit(train, 3, validation=test)
+    assert [record["restored"] for record in t.history] == [None] * 3
+
+
+def test_early_stopping_for_real(trained):
+    """The checkerboard isn't overfitted to; a few rows and no weight decay are."""
+    train, test = checkerboard(n_rows=12, missing=0.6, seed=2)
+    t = trainer(l2=0.0, learning_rate=0.05)
+    history = t.fit(train, 300, validation=test, patience=5)
+    errors = [record["validation_rmse"] for record in history]
+    best = int(np.argmin(errors))
+    assert len(history) == best + 6 < 300 and history[-1]["restored"] == best + 1
+    predicted = t.model.predict_pairs(train, *test.nonzero())
+    assert np.sqrt(np.mean((predicted - test.data) ** 2)) == pytest.approx(errors[best], rel=1e-6)
+
+
+def test_the_declared_default_counts_in_the_validation_error():
+    train, test = checkerboard()
+    train = train.tolil()
+    train[:, 3] = 0
+    train = sp.csr_matrix(train, dtype="float32")
+    assert train.nnz < checkerboard()[0].nnz
+    cold = test.nonzero()[1] == 3
+    for default, expected in ((2.0, 2.0), (None, train.data.mean(dtype="float64"))):
+        t = trainer(default=default)
+        t.fit(train, 1, validation=test)
+        predicted = t.model.predict_pairs(train, *test.nonzero())
+        predicted[cold] = expected
+        error = np.sqrt(np.mean((predicted - test.data) ** 2))
+        assert t.history[0]["validation_rmse"] == pytest.approx(error, rel=1e-6)
+
+
+# Divergence and Ctrl-C
+
+class Exploding:
+    """A training step that returns NaN at its n-th call."""
+
+    def __init__(self, step, n):
+        self._step, self._n = step, n
+
+    def __getattr__(self, name):
+        return getattr(self._step, name)
+
+    def __call__(self, block):
+        loss, squared_error = self._step(block)
+        self._n -= 1
+        return (loss if self._n else np.nan), squared_error
+
+
+@pytest.mark.parametrize("update, batch_size, where", [
+    ("sgd", 16, "batch 2, with learning_rate=0.02;"), ("adam", 16, "batch 2, with learning_rate=0.02;"),
+    ("lbfgs", None, "batch 1;")])
+def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
+    train, _ = checkerboard()
+    t = trainer(update=update, batch_size=batch_size)
+    t.fit(train, 2)
+    good = t._step.get_state()
+    t._step = Exploding(t._step, 2 if batch_size else 1)
+    with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, %s the parameters are those of the end of "
+                                               "epoch 2. Lower the learning rate, or start from smaller" % where):
         t.fit(train, 2)
-    for variable, value in zip(t_step.state, good):
-        np.testing.assert_array_equal(variable.get_value(), value)
+    for name, value in t._step.get_state().items():
+        np.testing.assert_array_equal(value, good[name])
     assert len(t.history) == 2
 
 
@@ -173,6 +331,18 @@ def test_a_real_divergence():
         with np.errstate(all="ignore"):
             Trainer(model, learning_rate=1, batch_size=2, formulation=FORMULATION, progress=False).fit(train, 1)
     for p, value in zip(model.params, before):
+        np.testing.assert_array_equal(p.get_value(), value)
+
+
+def test_divergence_in_the_very_last_update():
+    """No loss is computed after it: the parameters tell."""
+    train, test = checkerboard()
+    rate = float(np.finfo(theano.config.floatX).max / 10)
+    t = trainer(batch_size=None, l2=0, learning_rate=rate)
+    before = [p.get_value() for p in t.model.params]
+    with pytest.raises(TrainingDiverged, match="b is not finite after the update in epoch 1, batch 1, with learning"):
+        t.fit(train, 1, validation=test)
+    for p, value in zip(t.model.params, before):
         np.testing.assert_array_equal(p.get_value(), value)
 
 
@@ -196,6 +366,22 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
     assert history[1]["validation_rmse"] > 0 and history[1]["train_rmse"] > 0
     assert signal.getsignal(signal.SIGINT) is handler
     assert len(t.fit(train, 1)) == 3
+
+
+def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
+    train, test = checkerboard()
+    t = trainer()
+    scripted(monkeypatch, 1.0, 2.0)
+    states = []
+
+    def interrupt(record):
+        states.append(t._step.get_state())
+        monkeypatch.setattr(trainer_module, "_sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
+
+    t.fit(train, 9, validation=test, patience=5, on_epoch=interrupt)
+    assert [record["interrupted"] for record in t.history] == [False, True] and t.history[-1]["restored"] == 1
+    for name, value in t._step.get_state().items():
+        np.testing.assert_array_equal(value, states[0][name])
 
 
 def test_auto_says_what_it_took():
@@ -226,12 +412,19 @@ def test_nothing_is_printed_where_there_is_no_terminal(capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(update="sdg"), "update is 'sdg'; expected a function of lasagne.updates or its name: sgd, momentum"),
+    (dict(update="sdg"), "update is 'sdg'; expected a function of lasagne.updates or one of sgd, .*rprop, lbfgs"),
     (dict(update="norm_constraint"), "update is 'norm_constraint'"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
     (dict(learning_rate=float("nan")), "learning_rate is nan"),
     (dict(batch_size=0), "batch_size is 0; expected a positive integer"),
-    (dict(batch_size=2.0), "batch_size is 2.0"),
+    (dict(learning_rate="fast"), "learning_rate is 'fast'"),
+    (dict(batch_size=2.0), "batch_size is 2.0; expected a positive integer, or None for all rows at once"),
+    (dict(update="rprop"), "batch_size is 16 with update='rprop', which needs the gradient of all ratings at once; "
+                           "expected batch_size=None"),
+    (dict(update="lbfgs"), "batch_size is 16 with update='lbfgs'"),
+    (dict(update=functools.partial(rprop, increase=1.1)), "batch_size is 16 with update=functools.partial"),
+    (dict(default="mean"), "default is 'mean'; expected a number, or None for the mean rating"),
+    (dict(default=float("inf")), "default is inf"),
     (dict(formulation="csr"), "formulation is 'csr'; expected one of 'auto', 'scan', 'dense', 'sparse'"),
     (dict(l2_per="year"), "l2_per is 'year'; expected 'batch' or 'epoch'"),
 ])
@@ -242,6 +435,11 @@ def test_bad_settings(arguments, message):
 
 @pytest.mark.parametrize("settings, arguments, error, message", [
     ({}, lambda train: (train, 0), ValueError, "n_epochs is 0; expected a positive integer"),
+    ({}, lambda train: (train, 1, None, None, 3), ValueError, "patience is 3 without validation; expected held-out"),
+    ({}, lambda train: (train, 1, train, None, 0), ValueError, "patience is 0; expected a positive integer, or None"),
+    ({}, lambda train: (train, 1, None, None, None, "x.npz", 0), ValueError, "checkpoint_every is 0; expected a"),
+    ({}, lambda train: (train, 1, None, None, None, None, 1, True), ValueError, "resume is True without checkpoint;"),
+    ({}, lambda train: (train, 1, None, None, None, "nowhere/x.npz"), FileNotFoundError, "no folder .*nowhere to write"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),

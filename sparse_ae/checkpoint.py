@@ -1,0 +1,135 @@
+"""Where a training run stands, in a file: enough to go on from it as if it had never stopped.
+
+The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
+and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
+"""
+import functools
+import zlib
+from collections import OrderedDict, namedtuple
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import numpy as np
+import theano
+
+from sparse_ae import storage
+
+__all__ = ["Best", "Standing", "load", "save", "settings_of"]
+
+# The epoch after which the validation RMSE was least, that RMSE, and the training step's state then.
+Best = namedtuple("Best", "epoch rmse state")
+
+# What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
+# `state`: as the generator's and the training step's get_state() give them.
+Standing = namedtuple("Standing", "history first best rng state")
+
+
+def settings_of(trainer, train, validation):
+    """What must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its formulation must have been chosen.
+    train, validation : csr_matrix; the latter may be None
+    """
+    model = trainer.model
+    return OrderedDict([
+        ("n_items", model.n_items),
+        ("n_hidden", model.n_hidden),
+        ("f", describe(model.f)),
+        ("g", describe(model.g)),
+        ("rating_scale", None if model.rating_scale is None else list(model.rating_scale)),
+        ("l2", [model.l2_W, model.l2_V]),
+        ("update", describe(trainer.update)),
+        ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
+        ("formulation", trainer.formulation),
+        ("l2_per", trainer.l2_per),
+        ("default", None if trainer.default is None else float(trainer.default)),
+        ("floatX", theano.config.floatX),
+        ("train", fingerprint(train)),
+        ("validation", None if validation is None else fingerprint(validation)),
+    ])
+
+
+def save(path, settings, standing):
+    """Write a checkpoint, or leave the file as it is; see `storage.write` for the errors."""
+    meta = {"settings": settings, "history": standing.history, "first": standing.first, "rng": _lists(standing.rng),
+            "best": None}
+    arrays = {"state/" + name: value for name, value in standing.state.items()}
+    if standing.best is not None:
+        meta["best"] = {"epoch": standing.best.epoch, "rmse": standing.best.rmse}
+        if standing.best.epoch != len(standing.history):  # else it is the state that the file has already
+            arrays.update(("best/" + name, value) for name, value in standing.best.state.items())
+    storage.write(path, "checkpoint", meta, arrays)
+
+
+def load(path, settings, learning_rate):
+    """Read a checkpoint of a run with these settings.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    settings : dict
+        Of `settings_of`.
+    learning_rate : callable
+        From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
+
+    Returns
+    -------
+    Standing
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `storage.read`; ValueError too for a run with other settings, naming each.
+    """
+    meta, arrays = storage.read(path, "checkpoint")
+    history, first = meta["history"], meta["first"]
+    differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
+                   for name, value in settings.items() if value != meta["settings"].get(name)]
+    for record in history[first:]:
+        rate = learning_rate(record["epoch"])
+        if rate != record["learning_rate"]:
+            differences.append("learning_rate is %r here in epoch %d and was %r"
+                               % (rate, record["epoch"], record["learning_rate"]))
+            break
+    if differences:
+        raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it was "
+                         "made with, or pass another path" % (path, "; ".join(differences)))
+    states = {"state": {}, "best": {}}
+    for name, value in arrays.items():
+        part, _, name = name.partition("/")
+        states[part][name] = value
+    best = meta["best"]
+    if best is not None:
+        best = Best(best["epoch"], best["rmse"], states["best"] or states["state"])
+    return Standing(history, first, best, meta["rng"], states["state"])
+
+
+def fingerprint(matrix):
+    """Shape, number of entries and checksum of CSR ratings, in words."""
+    checksum = 0
+    for array in (matrix.indptr, matrix.indices, matrix.data):
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return "%d x %d, %d entries, checksum %08x" % (matrix.shape + (matrix.nnz, checksum))
+
+
+def describe(function):
+    """A name that is the same in another process: of a function, a partial one, or an object with plain attributes."""
+    if isinstance(function, functools.partial):
+        arguments = [describe(x) for x in function.args]
+        arguments += ["%s=%s" % (name, describe(value)) for name, value in sorted(function.keywords.items())]
+        return "%s(%s)" % (describe(function.func), ", ".join(arguments))
+    if not callable(function):
+        return repr(function)
+    if hasattr(function, "__qualname__"):
+        return "%s.%s" % (function.__module__, function.__qualname__)
+    attributes = ["%s=%s" % (name, describe(value)) for name, value in sorted(vars(function).items())]
+    return "%s(%s)" % (describe(type(function)), ", ".join(attributes))
+
+
+def _lists(value):
+    """The dict of a RandomState's state, its arrays as lists."""
+    if isinstance(value, dict):
+        return {name: _lists(inner) for name, inner in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

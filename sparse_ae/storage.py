@@ -1,0 +1,202 @@
+"""What the library writes to disk: named arrays and a JSON header in one `.npz`, without pickle, whole or not at all.
+
+A file is a zip of `.npy` entries, as `numpy.savez` makes it, so `numpy.load` opens it too. The entry `header` is a 0-d
+array of one string, the JSON text of
+
+    {"library": "sparse_ae", "kind": what the file is, "version": of this format, "arrays": their names,
+     "meta": what the writer says beside the arrays}
+
+Writing goes to a temporary file in the same folder, which then takes the old file's place in one step: killed, or on a
+full disk, the old file is as it was. Nothing is pickled, and nothing read is unpickled.
+"""
+import contextlib
+import glob
+import json
+import os
+import struct
+import time
+import uuid
+import zipfile
+import zlib
+
+import numpy as np
+
+__all__ = ["check_destination", "read", "remove_abandoned", "write"]
+
+VERSION = 1
+
+_HEADER = "header"
+
+
+def check_destination(path):
+    """Check before long work that its result can be written.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If the folder of `path` doesn't exist or can't be written to, or `path` is a folder itself.
+    """
+    path = os.path.realpath(path)
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError("%s is a folder; expected the name of a file to write: add one, such as %s"
+                                % (path, os.path.join(path, "model.npz")))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError("there is no folder %s to write %s to; create it first"
+                                % (folder, os.path.basename(path)))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError("can't write %s: no permission for its folder %s; choose another one"
+                              % (os.path.basename(path), folder))
+
+
+def write(path, kind, meta, arrays):
+    """Write a file, or leave the old one of that name as it is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Taken as it is: no ending is added. An existing file is replaced, of a symbolic link the file that it points to.
+    kind : str
+        What the file is, such as "checkpoint"; `read` is asked for the same.
+    meta : dict
+        Of what JSON has: str, int, float (which come back with the same bits), bool, None, lists, and dicts with keys
+        of str.
+    arrays : dict of str to array
+        Of any dtype but object. C and Fortran order are kept.
+
+    Raises
+    ------
+    TypeError
+        For object arrays and for values that JSON doesn't have; nothing is written then.
+    ValueError
+        For an array named "header".
+    OSError
+        As `check_destination`, and what the disk says.
+    """
+    path = os.path.realpath(path)
+    if _HEADER in arrays:
+        raise ValueError("an array is named %r, as the file's own entry is; expected another name" % _HEADER)
+    arrays = {name: np.asanyarray(array) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError("array %r is of dtype %s, which only pickle can store; expected numbers or strings: "
+                            "convert it, for example with .astype(str)" % (name, array.dtype))
+    header = {"library": "sparse_ae", "kind": kind, "version": VERSION, "arrays": sorted(arrays), "meta": meta}
+    header = np.array(json.dumps(header))
+    check_destination(path)
+
+    remove_abandoned(path)
+    temporary = "%s.%s.tmp" % (path, uuid.uuid4().hex[:8])
+    try:
+        with open(temporary, "xb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                for name, array in [(_HEADER, header)] + sorted(arrays.items()):
+                    with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def remove_abandoned(path, after=3600.0):
+    """Remove the temporary files that processes killed amid `write` have left beside a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file that they were to become.
+    after : float
+        How long ago they must have been written to, in seconds. After an hour no process can be at it still; 0 is for
+        who knows that there is no other process.
+    """
+    for abandoned in glob.glob(glob.escape(os.path.realpath(path)) + ".????????.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be tidying up too
+            if time.time() - os.path.getmtime(abandoned) >= after:
+                os.remove(abandoned)
+
+
+def read(path, kind):
+    """Read a file that `write` wrote.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    kind : str
+        What the file is expected to be.
+
+    Returns
+    -------
+    meta : dict
+        As given to `write`; tuples have become lists.
+    arrays : dict of str to numpy.ndarray
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is truncated or damaged, not of this library, of another kind, or of a later version of the format.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
+    with open(path, "rb") as file:
+        with _explained(path, kind):
+            archive = zipfile.ZipFile(file)
+            damaged = archive.testzip()  # before anything is made of a damaged entry's shape
+            if damaged is not None:
+                raise ValueError("the checksum of its entry %r is wrong" % damaged)
+            header = _header(archive)
+        _check_header(header, archive.namelist(), path, kind)
+        with _explained(path, kind):
+            if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
+                raise ValueError("its entries are not those that its header names")
+            return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
+
+
+@contextlib.contextmanager
+def _explained(path, kind):
+    """One error for all that zipfile and NumPy say of bytes that they can't make sense of."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, struct.error,
+            zlib.error) as error:
+        raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
+                         "damaged: take a whole copy" % (path, error, kind))
+
+
+def _header(archive):
+    """The header's JSON value; None in a zip of somebody else."""
+    if _HEADER + ".npy" not in archive.namelist():
+        return None
+    try:
+        return json.loads(str(_array(archive, _HEADER)))
+    except json.JSONDecodeError:
+        return None
+
+
+def _check_header(header, names, path, kind):
+    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+        raise ValueError("%s was not written by sparse_ae (it holds %s); expected a %s: check the path"
+                         % (path, ", ".join(names[:5]) or "nothing", kind))
+    if header["version"] > VERSION:
+        raise ValueError("%s has format version %r; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
+                         "write the file anew with this one" % (path, header["version"], VERSION))
+    if header["kind"] != kind:
+        raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, header["kind"], kind))
+
+
+def _array(archive, name):
+    with archive.open(name + ".npy") as entry:
+        try:
+            return np.lib.format.read_array(entry, allow_pickle=False)
+        except ValueError as error:  # an entry in another format, or one of pickled objects
+            raise ValueError("entry %r: %s" % (name, error))
