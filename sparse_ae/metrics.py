@@ -1,14 +1,26 @@
-"""How far predictions are from ratings, in the ratings' own scale.
+"""How far predictions are from ratings, in the ratings' own scale; how well a list of recommendations is ranked.
 
 Over n predicted ratings, r observed and p predicted:
 
     RMSE = sqrt(sum((r - p)**2) / n)        MAE = sum(|r - p|) / n
 
 Both are computed from sums over entries and a count. Means of blocks would weigh an entry by the size of its block.
+
+For lists of k recommendations, let hit_uj be 1 if the j-th item on user u's list is relevant for u, else 0, and R_u the
+number of items that are relevant for u. Over the users with R_u > 0, each of these is a mean of
+
+    precision at k  =  sum over j of hit_uj  /  k
+    recall at k     =  sum over j of hit_uj  /  R_u
+    NDCG at k       =  sum over j of hit_uj / log2(j + 1)  /  sum over j = 1 .. min(k, R_u) of 1 / log2(j + 1)
+
+A user with R_u = 0 has no recall, and is left out of all three. A list of fewer than k items counts as filled up with
+misses, an empty one, of a user nothing is known of, as k misses: neither makes a denominator smaller. NDCG is that of
+K. Jarvelin, J. Kekalainen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4), 2002, with relevance 0 or
+1 and the discount log2(j + 1). Which of two items with equal scores comes first is for `ranking` to say.
 """
 import numpy as np
 
-__all__ = ["ErrorSums", "rmse", "mae"]
+__all__ = ["ErrorSums", "rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k"]
 
 
 class ErrorSums:
@@ -104,6 +116,71 @@ def mae(observed, predicted):
         As `ErrorSums.add`, and if there are no ratings.
     """
     return ErrorSums().add(observed, predicted).mae()
+
+
+def precision_at_k(hits, n_relevant):
+    """Mean over users of the share of their k recommendations that is relevant; see the module's formulas.
+
+    Parameters
+    ----------
+    hits : array_like of bool, shape (n_users, k)
+        Whether the j-th recommendation for a user, the best first, is relevant; False where there is none.
+    n_relevant : array_like of int, shape (n_users,)
+        How many items are relevant for each user, recommended or not. Users with 0 are left out.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        For shapes that don't fit, more hits than relevant items, and where no user has a relevant item.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    return float(np.mean(hits.sum(axis=1) / hits.shape[1]))
+
+
+def recall_at_k(hits, n_relevant):
+    """Mean over users of the share of their relevant items that is among their k recommendations.
+
+    Parameters, result and errors are those of `precision_at_k`; with R_u relevant items and k < R_u, recall stays
+    below 1.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    return float(np.mean(hits.sum(axis=1) / n_relevant))
+
+
+def ndcg_at_k(hits, n_relevant):
+    """Mean over users of their normalised discounted cumulative gain: 1 if relevant items come first.
+
+    Parameters, result and errors are those of `precision_at_k`.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
+    ideal = np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
+    return float(np.mean(hits.dot(discounts) / ideal))
+
+
+def _hits(hits, n_relevant):
+    """Both as arrays, of the users who have a relevant item."""
+    hits, n_relevant = np.asarray(hits), np.asarray(n_relevant)
+    if hits.ndim != 2 or hits.dtype != bool or not hits.shape[1]:
+        raise ValueError("hits are an array of %s of shape %r; expected bool, (users, k), k at least 1"
+                         % (hits.dtype, hits.shape))
+    if n_relevant.shape != hits.shape[:1] or n_relevant.dtype.kind not in "iu":
+        raise ValueError("n_relevant is an array of %s of shape %r; expected a whole number for each of %d users"
+                         % (n_relevant.dtype, n_relevant.shape, len(hits)))
+    wrong = np.flatnonzero(hits.sum(axis=1) > n_relevant)
+    if len(wrong):
+        raise ValueError("user %d has %d hits among %d relevant items; expected each relevant item once at most"
+                         % (wrong[0], hits[wrong[0]].sum(), n_relevant[wrong[0]]))
+    counted = n_relevant > 0
+    if not counted.any():
+        raise ValueError("none of %d users has a relevant item; expected at least one: lower the rating from which an "
+                         "item is relevant" % len(hits))
+    return hits[counted], n_relevant[counted]
 
 
 def _floats(name, values):

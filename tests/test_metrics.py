@@ -1,9 +1,9 @@
-"""Errors of predictions: against numbers worked out by hand, and in blocks."""
+"""Errors of predictions and measures of ranking: against numbers worked out by hand, in blocks, and scikit-learn."""
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.metrics import ErrorSums, mae, rmse
+from sparse_ae.metrics import ErrorSums, mae, ndcg_at_k, precision_at_k, recall_at_k, rmse
 
 
 def test_by_hand():
@@ -67,3 +67,62 @@ def test_arguments_are_left_alone():
     rmse(observed, predicted)
     mae(observed, predicted)
     assert observed.tolist() == [1, 2] and predicted.tolist() == [2, 4]
+
+
+# Ranking: user 0 has hits at 1 and 3 of 4, user 1 none, user 2 nothing relevant, user 3 three relevant and two hits at 1, 2
+HITS = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0]], bool)
+N_RELEVANT = np.array([2, 5, 0, 3])
+
+
+def test_ranking_by_hand():
+    assert precision_at_k(HITS, N_RELEVANT) == pytest.approx((2 / 4 + 0 + 2 / 4) / 3, rel=1e-15)
+    assert recall_at_k(HITS, N_RELEVANT) == pytest.approx((2 / 2 + 0 + 2 / 3) / 3, rel=1e-15)
+    two, three = 1 + 1 / np.log2(3), 1 + 1 / np.log2(3) + 1 / np.log2(4)
+    assert ndcg_at_k(HITS, N_RELEVANT) == pytest.approx(((1 + 1 / np.log2(4)) / two + 0 + two / three) / 3, rel=1e-15)
+    assert all(isinstance(measure(HITS, N_RELEVANT), float) for measure in (precision_at_k, recall_at_k, ndcg_at_k))
+
+
+def test_the_best_list_and_the_worst():
+    hits, n_relevant = np.array([[True, True], [True, False]]), np.array([7, 1])
+    assert ndcg_at_k(hits, n_relevant) == 1  # more relevant items than places, and fewer
+    assert precision_at_k(hits, n_relevant) == 0.75
+    assert recall_at_k(hits, n_relevant) == pytest.approx((2 / 7 + 1) / 2)
+    assert ndcg_at_k(~np.ones((1, 3), bool), [3]) == recall_at_k(~np.ones((1, 3), bool), [3]) == 0
+
+
+def test_ndcg_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.RandomState(0)
+    scores, relevant = rng.rand(20, 30), rng.rand(20, 30) < 0.2
+    relevant[:, 0] = True
+    best = np.argsort(-scores, axis=1)[:, :7]
+    hits = np.take_along_axis(relevant, best, axis=1)
+    assert ndcg_at_k(hits, relevant.sum(axis=1)) == pytest.approx(metrics.ndcg_score(relevant, scores, k=7), rel=1e-12)
+
+
+def test_precision_and_recall_are_those_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.RandomState(1)
+    recommended, relevant = np.zeros((15, 20), bool), rng.rand(15, 20) < 0.3
+    relevant[:, 3] = True
+    best = np.array([rng.permutation(20)[:6] for _ in range(15)])
+    np.put_along_axis(recommended, best, True, axis=1)
+    hits = np.take_along_axis(relevant, best, axis=1)
+    for measure, theirs in ((precision_at_k, metrics.precision_score), (recall_at_k, metrics.recall_score)):
+        expected = theirs(relevant, recommended, average="samples")
+        assert measure(hits, relevant.sum(axis=1)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("measure", [precision_at_k, recall_at_k, ndcg_at_k])
+@pytest.mark.parametrize("hits, n_relevant, message", [
+    ([True, False], [1], r"hits are an array of bool of shape \(2,\); expected bool, \(users, k\)"),
+    ([[1, 0]], [1], r"hits are an array of int64 of shape \(1, 2\); expected bool"),
+    (np.zeros((2, 0), bool), [1, 1], "k at least 1"),
+    ([[True]], [1, 2], r"n_relevant is an array of int64 of shape \(2,\); expected a whole number for each of 1 users"),
+    ([[True]], [1.0], "n_relevant is an array of float64"),
+    ([[False, False], [True, True]], [1, 1], "user 1 has 2 hits among 1 relevant items"),
+    ([[False], [False]], [0, 0], "none of 2 users has a relevant item"),
+])
+def test_ranking_refuses(measure, hits, n_relevant, message):
+    with pytest.raises(ValueError, match=message):
+        measure(hits, n_relevant)

@@ -1,0 +1,140 @@
+"""Other ways than `data.split_ratings` to cut ratings into training and test sets: folds, per user, by time.
+
+All cut the stored entries, keep the shape, and give `data.Split`: train and test are disjoint and their union is the
+input, zeros that are stored included; the users and items that the cut leaves without a training rating are named.
+
+==================  ==============================================================================================
+`k_folds`           each rating is tested on once: the mean over folds has less luck in it than one split
+`leave_k_out`       the same number of test ratings for each user, the newest if you like: what comes next for them?
+`split_by_time`     train on the past, test on what came after: what a system in use would have known
+==================  ==============================================================================================
+"""
+import numbers
+
+import numpy as np
+
+from .data import Ratings, Split, _expand, _select, check_ratings, check_rng
+
+__all__ = ["k_folds", "leave_k_out", "split_by_time"]
+
+
+def k_folds(ratings, n_folds=5, rng=0):
+    """Cut the stored entries at random into folds, each of which is the test set once.
+
+    Parameters
+    ----------
+    ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
+        What `check_ratings` takes.
+    n_folds : int
+        2 or more. Test sets differ in size by at most one rating.
+    rng : numpy.random.RandomState or int
+        Source of the permutation.
+
+    Returns
+    -------
+    list of Split
+        One for each fold. Each holds a copy of all ratings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, `check_rng` refuses rng, or there are fewer ratings than folds.
+    """
+    matrix = check_ratings(ratings)
+    rng = check_rng(rng)
+    if isinstance(n_folds, bool) or not isinstance(n_folds, numbers.Integral) or not 2 <= n_folds <= matrix.nnz:
+        raise ValueError("n_folds is %r; expected a whole number from 2 to the number of ratings, %d"
+                         % (n_folds, matrix.nnz))
+    fold = np.empty(matrix.nnz, np.intp)
+    fold[rng.permutation(matrix.nnz)] = np.arange(matrix.nnz) % n_folds
+    return [_split(matrix, fold == k) for k in range(n_folds)]
+
+
+def leave_k_out(ratings, k=1, rng=0, newest=False):
+    """Take k ratings of each user for testing.
+
+    Parameters
+    ----------
+    ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
+        What `check_ratings` takes.
+    k : int
+        Test ratings of a user who has more than k; the others keep theirs for training and aren't tested.
+    rng : numpy.random.RandomState or int
+        Chooses them. Not used with `newest`.
+    newest : bool
+        Take the k newest instead; of ratings of the same time those of the items that come last.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, `check_rng` refuses rng, no user has more than k ratings, or the newest
+        are asked for and the ratings have no timestamps.
+    """
+    matrix = check_ratings(ratings)
+    if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
+        raise ValueError("k is %r; expected a whole number of ratings, 1 or more" % (k,))
+    counts = np.diff(matrix.indptr)
+    if counts.max() <= k:
+        raise ValueError("no user has more than k=%d ratings; expected some who have, the most is %d: lower k"
+                         % (k, counts.max()))
+    keys = _timestamps(ratings, matrix, "newest=True") if newest else check_rng(rng).permutation(matrix.nnz)
+    order = np.lexsort((keys, _expand(matrix.indptr)))  # stable: by row, then key, then column
+    from_end = np.repeat(matrix.indptr[1:], counts) - np.arange(matrix.nnz)
+    chosen = np.zeros(matrix.nnz, dtype=bool)
+    chosen[order] = (from_end <= k) & (np.repeat(counts, counts) > k)
+    return _split(matrix, chosen)
+
+
+def split_by_time(ratings, test_fraction=0.2):
+    """Take the newest ratings of all for testing.
+
+    Parameters
+    ----------
+    ratings : Ratings with timestamps, shape (n_users, n_items)
+    test_fraction : float
+        Share of the ratings that is tested on, between 0 and 1; the count is round(test_fraction * nnz), whatever it
+        cuts through: of ratings of the same time those that come last, by user and item, are tested on.
+
+    Returns
+    -------
+    Split
+        Users and items that are new in the test period are among its `cold_users` and `cold_items`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, they have no timestamps, or either part would be empty.
+    """
+    matrix = check_ratings(ratings)
+    timestamps = _timestamps(ratings, matrix, "split_by_time")
+    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
+        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
+    n_test = int(round(float(test_fraction) * matrix.nnz))
+    if not 0 < n_test < matrix.nnz:
+        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
+                         "side: change the fraction, or add ratings" % (test_fraction, n_test, matrix.nnz))
+    chosen = np.zeros(matrix.nnz, dtype=bool)
+    chosen[np.argsort(timestamps, kind="stable")[-n_test:]] = True
+    return _split(matrix, chosen)
+
+
+def _timestamps(ratings, matrix, who):
+    if not isinstance(ratings, Ratings) or ratings.timestamps is None:
+        raise ValueError("%s needs the time of each rating, and these have none; expected Ratings with timestamps: "
+                         "load_ratings reads a fourth column, ratings_from_triples takes timestamps" % who)
+    if matrix is not ratings.matrix or len(ratings.timestamps) != matrix.nnz:  # then times go with other entries
+        raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "
+                         "load_ratings and ratings_from_triples return them" % (len(ratings.timestamps), matrix.nnz))
+    return ratings.timestamps
+
+
+def _split(matrix, chosen):
+    """The chosen entries as the test set."""
+    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
+    cold_users = np.flatnonzero((np.diff(train.indptr) == 0) & (np.diff(test.indptr) > 0))
+    in_train, in_test = (np.bincount(part.indices, minlength=matrix.shape[1]) > 0 for part in (train, test))
+    return Split(train, test, cold_users=cold_users, cold_items=np.flatnonzero(in_test & ~in_train))

@@ -1,0 +1,212 @@
+"""What people have their ratings in - data frames, arrays of pairs, triples of columns, sparse matrices - and the one
+form the library works on, `data.Ratings`.
+
+Data frames are known by what they can do, not by what they are: a `columns` attribute and ``table[name]`` make a table,
+as in pandas and polars, neither of which is imported here.
+"""
+import numbers
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.sparse as sp
+
+from .data import Ratings, _index, check_ratings, ratings_from_triples
+
+__all__ = ["as_ratings", "as_columns", "as_pairs", "distinct", "positions"]
+
+_NAMES = ("user", "item", "rating", "timestamp")
+
+
+def as_ratings(ratings, y=None):
+    """Ratings in any of the forms that people have them in.
+
+    Parameters
+    ----------
+    ratings : Ratings, SciPy sparse matrix, table, or tuple of columns
+        ==============================  ==============================================================================
+        a table (pandas, polars, a      with the columns user, item, rating and perhaps timestamp, by these names
+        dict of columns, a structured   (also user_id, userId, ...) in any order and among others; or with just three
+        array)                          or four columns in this order, whatever their names
+        an array of rows, (n, 3 or 4)   user, item, rating and perhaps timestamp in each
+        a tuple of three or four        users, items, ratings and perhaps timestamps (a list is taken for rows)
+        arrays, (n,)
+        a sparse matrix                 users by items; their ids are then 0, 1, ...
+        ``Ratings(matrix, users,        a sparse matrix with ids in any order
+        items)``
+        ==============================  ==============================================================================
+    y : array_like of float, (n,), optional
+        The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
+        index the rows.
+
+    Returns
+    -------
+    Ratings
+        With ascending ids. `ratings` itself if it is in this form.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, and what `data.ratings_from_triples` and `data.check_ratings` refuse.
+    """
+    if y is None and isinstance(ratings, Ratings):
+        return _with_ascending_ids(ratings)
+    if y is None and sp.issparse(ratings):
+        matrix = check_ratings(ratings)
+        return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
+    return ratings_from_triples(*as_columns(ratings, y))
+
+
+def as_columns(ratings, y=None):
+    """The columns of ratings in any of the forms that `as_ratings` takes.
+
+    Returns
+    -------
+    list of array_like, (n,)
+        Users, items, ratings and, if there are any, timestamps. The ids aren't checked; a pair may come twice.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_ratings`, but for what only `data.ratings_from_triples` finds.
+    """
+    if y is not None:
+        return as_pairs(ratings) + [_real(np.asarray(y))]
+    if isinstance(ratings, Ratings) or sp.issparse(ratings):
+        matrix, users, items, timestamps = as_ratings(ratings)
+        coo = matrix.tocoo()
+        return [users[coo.row], items[coo.col], coo.data] + ([] if timestamps is None else [timestamps])
+    columns = _columns(ratings, 3, 4, "ratings")
+    return columns[:2] + [_real(np.asarray(column)) for column in columns[2:]]
+
+
+def as_pairs(X):
+    """The columns of a table or an array of pairs, (n, 2): users and items. ValueError if it is none."""
+    return _columns(X, 2, 2, "X")
+
+
+def distinct(ids):
+    """The distinct ids of a column, ascending, and for each entry of the column its place among them."""
+    return _index("ids", ids, np.asarray(ids))
+
+
+def positions(ids, known, name):
+    """Where each id is among the known ones.
+
+    Parameters
+    ----------
+    ids : array_like of int or str, shape (n,)
+    known : numpy.ndarray of int64 or str
+        Distinct, ascending.
+    name : str
+        What the ids are, for messages: "users" or "items".
+
+    Returns
+    -------
+    numpy.ndarray of int, (n,)
+        -1 for an id that isn't known.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
+        could be known.
+    """
+    vector = np.asarray(ids)
+    if vector.ndim != 1:
+        raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
+    if not len(vector):
+        return np.zeros(0, np.intp)
+    found, inverse = _index(name, ids, vector)
+    if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
+        raise TypeError("%s are %s such as %r; expected %s such as %r, as the ids in fit: convert them"
+                        % ((name,) + _kind(found) + _kind(known)))
+    places = np.minimum(np.searchsorted(known, found), len(known) - 1)
+    return np.where(known[places] == found, places, -1)[inverse]
+
+
+def _kind(ids):
+    return "strings" if ids.dtype.kind == "U" else "numbers", ids[0].item()
+
+
+def _with_ascending_ids(ratings):
+    matrix, given = check_ratings(ratings), (ratings.users, ratings.items)
+    ids, orders = [], []
+    for name, column, size in zip(("users", "items"), given, matrix.shape):
+        vector = np.asarray(column)
+        if vector.shape != (size,):
+            raise ValueError("%s have the shape %r and the matrix has %d of them; expected an id for each"
+                             % (name, vector.shape, size))
+        found, inverse = _index(name, column, vector)
+        if len(found) < size:
+            twice = found[np.argmax(np.bincount(inverse) > 1)]
+            raise ValueError("%s hold the id %r twice; expected a row or column of its own for each id"
+                             % (name, twice.item()))
+        ids.append(found)
+        orders.append(np.argsort(inverse))
+    if all(np.array_equal(order, np.arange(len(order))) for order in orders):
+        return Ratings(matrix, ids[0], ids[1], ratings.timestamps)
+    return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
+
+
+def _columns(table, fewest, most, name):
+    """The `fewest` to `most` columns of a table, an array of rows, or (if three or more) a tuple."""
+    wanted = _NAMES[:most]
+    names = _column_names(table)
+    if names is not None:
+        return [np.asarray(table[column]) for column in _choose(names, fewest, wanted, name)]
+    if fewest > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
+        return list(table)
+    # dtype object: asarray would turn [7, "x"] into two strings
+    array = table if isinstance(table, np.ndarray) else _object_array(table)
+    if array.ndim == 2 and fewest <= array.shape[1] <= most:
+        return list(array.T)
+    shape = "of shape %r" % (array.shape,) if array.ndim else "no table at all"
+    raise ValueError("%s are %s %s; expected a table, or an array of rows, with %s%s"
+                     % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
+                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix"))
+
+
+def _object_array(rows):
+    if isinstance(rows, (tuple, list)):
+        lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else -1 for row in rows}
+        array = np.empty((len(rows), lengths.pop()) if len(lengths) == 1 and lengths != {-1} else len(rows), object)
+        for k, row in enumerate(rows):
+            array[k] = row
+        return array
+    return np.asarray(rows, dtype=object)
+
+
+def _column_names(table):
+    if isinstance(table, np.ndarray):
+        return table.dtype.names and list(table.dtype.names)
+    names = getattr(table, "columns", table if isinstance(table, Mapping) else None)
+    return list(names) if names is not None and hasattr(table, "__getitem__") else None
+
+
+def _choose(names, fewest, wanted, table):
+    """Which columns are user, item, ...: by name if all that are needed are there, else by position."""
+    plain = [re.sub("[^a-z]", "", str(name).lower()) for name in names]
+    places = {}
+    for word in wanted:
+        found = [k for k, name in enumerate(plain) if name in (word, word + "s", word + "id", word + "ids")]
+        if len(found) > 1:
+            raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
+                             % (table, word, ", ".join(repr(names[k]) for k in found)))
+        if found:
+            places[word] = found[0]
+    if all(word in places for word in wanted[:fewest]):
+        return [names[places[word]] for word in wanted if word in places]
+    contradicted = any(wanted.index(word) != place for word, place in places.items())
+    if contradicted or not fewest <= len(names) <= len(wanted):
+        raise ValueError("%s have the columns %s; expected columns named %s, or just %s columns in that order"
+                         % (table, ", ".join(map(repr, names)), ", ".join(wanted),
+                            fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted))))
+    return names
+
+
+def _real(column):
+    """A column of Python's own numbers, as an array of rows that hold ids too has them, as floats."""
+    if column.dtype == object and all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in column.ravel()):
+        return column.astype(np.float64)
+    return column

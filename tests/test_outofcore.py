@@ -1,0 +1,170 @@
+"""Ratings on disk: the matrix that load_ratings reads, however small the chunks; and trained on a block at a time."""
+import gzip
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae import outofcore
+from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
+from sparse_ae.files import load_ratings
+from sparse_ae.outofcore import open_ratings, store_ratings
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(outofcore, "_BUCKET", 7)
+    monkeypatch.setattr(outofcore, "_HAND", 5)
+    monkeypatch.setattr(outofcore, "_TEXT", 40)
+
+
+def triples(text_ids, seed=0):
+    rng = np.random.RandomState(seed)
+    cells = rng.permutation(12 * 9)[:60]
+    users, items = 3 * (cells // 9) + 5, 100 - cells % 9
+    if text_ids:
+        users = np.array(["%s%02d" % ("uv"[user % 2], user) for user in users])
+    return users, items, np.round(rng.rand(60) * 4, 1) * (rng.rand(60) < 0.8)
+
+
+def same(stored, ratings, rows):
+    expected = ratings.matrix if rows == "users" else check_ratings(ratings.matrix.T)
+    ids = (ratings.users, ratings.items) if rows == "users" else (ratings.items, ratings.users)
+    assert stored.rows == rows and stored.matrix.shape == expected.shape
+    for found, wanted in zip((stored.row_ids, stored.col_ids), ids):
+        assert found.tolist() == wanted.tolist() and found.dtype == wanted.dtype
+    for name in ("data", "indices", "indptr"):
+        found, wanted = getattr(stored.matrix, name), getattr(expected, name)
+        assert found.tolist() == wanted.tolist() and found.dtype == wanted.dtype
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
+
+
+@pytest.mark.parametrize("rows", ["users", "items"])
+@pytest.mark.parametrize("text_ids", [False, True])
+@pytest.mark.parametrize("delimiter, header, ending", [
+    (",", "user,item,rating\n", "\n"), ("\t", "", "\r\n"), ("::", "", ""), (" ", "\n\n", "\n\n"), (";", "\ufeffU;I;R\n", "\n")])
+def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids, delimiter, header, ending):
+    path = tmp_path / "ratings.txt"
+    lines = [delimiter.join(map(str, line)) for line in zip(*triples(text_ids))]
+    path.write_bytes((header + (ending.strip("\n") + "\n").join(lines) + ending).encode("utf-8"))
+    ratings = load_ratings(path)
+    stored = store_ratings(path, tmp_path / "store", rows=rows)
+    same(stored, ratings, rows)
+    assert all(is_mapped(getattr(stored.matrix, name)) for name in ("data", "indices", "indptr"))
+    assert check_ratings(stored.matrix) is stored.matrix
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["ratings.txt", "store"]
+    same(open_ratings(tmp_path / "store"), ratings, rows)
+
+
+def test_timestamps_quotes_and_gzip(tmp_path):
+    path = tmp_path / "ratings.csv.gz"
+    with gzip.open(str(path), "wb") as file:
+        file.write(b'user,item,rating,timestamp\n7,"Tea, green",4,100\n8,"Jam ""x""",0,200\n\n 7 ,Ale\xe9,2.5,50\n')
+    same(store_ratings(path, tmp_path / "store", rows="users"), load_ratings(path), "users")
+
+
+def test_ids_that_turn_out_to_be_text(tmp_path):
+    """Plain numbers in the first chunks, others later: strings, as if all had been seen at once."""
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join("%d,%d,3\n" % (k, k % 3) for k in range(30)) + "007,1,5\nx,2,1\n")
+    ratings = load_ratings(path)
+    assert ratings.users.dtype.kind == "U" and ratings.items.dtype == np.int64
+    same(store_ratings(path, tmp_path / "store", rows="items"), ratings, "items")
+
+
+@pytest.mark.parametrize("text_ids", [False, True])
+def test_chunks_of_ratings_in_any_form(tmp_path, text_ids):
+    users, items, values = triples(text_ids)
+    parts = np.split(np.arange(60), [11, 11, 30, 31])
+    chunks = [(users[part], items[part], values[part]) for part in parts]
+    chunks[2] = {"rating": chunks[2][2], "user": chunks[2][0], "item": chunks[2][1]}
+    stored = store_ratings(iter(chunks), tmp_path / "store", rows="users")
+    same(stored, ratings_from_triples(users, items, values), "users")
+
+
+def test_batches_are_read_from_disk(tmp_path):
+    users, items, values = triples(False)
+    stored = store_ratings([(users, items, values)], tmp_path / "store", rows="users")
+    whole = ratings_from_triples(users, items, values).matrix
+    for (rows, block), (expected_rows, expected) in zip(minibatches(stored.matrix, 5, 0), minibatches(whole, 5, 0)):
+        assert rows.tolist() == expected_rows.tolist() and (block != expected).nnz == 0
+        assert not is_mapped(block.data)
+    with pytest.raises(ValueError, match="read-only"):
+        stored.matrix.data[0] = 1
+
+
+@pytest.mark.parametrize("text, message", [
+    ("1,2,3\n1,2,4\n", "user 1 has rated item 2 twice; expected one rating per pair"),
+    ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: '1,x' isn't 3 columns"),
+    ("1,2,3\n\n,2,3\n", "ratings.csv, line 3: ',2,3' isn't 3 columns, separated as on the first line, with a user and an item"),
+    ("a,2,3\n" + "b,3,4\n" * 12 + "c,2,good\n", "ratings.csv, line 14: the rating 'good' isn't a number"),
+    ("1,2,3\n1,3,1e99\n", "ratings.csv, line 2: the rating is 1e[+]?99; ratings have to be finite"),
+    ("x,2,3\n\ny,3,nan\n", "ratings.csv, line 3: the rating is nan"),
+    ("user,item,rating\n", "there are no ratings in the source"),
+    ("\n \n", "holds nothing but blanks"),
+    ("1\n2\n", "ratings.csv, line 1: '1' isn't three or four columns; expected user, item, rating"),
+    ("rating,user,item\n1,2,3\n", "line 1: the header calls column 1 'rating'"),
+])
+def test_refused_files(tmp_path, text, message):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        store_ratings(path, tmp_path / "store")
+    assert [each.name for each in tmp_path.iterdir()] == ["ratings.csv"]
+
+
+@pytest.mark.parametrize("source, error, message", [
+    ([([1], [2], ["x"])], ValueError, "chunk 0 holds 1 users, 1 items and 1 ratings of dtype <U1; expected numbers"),
+    ([([1], [2], [3]), ([1, 2], [2], [3])], ValueError, "chunk 1 holds 2 users, 1 items and 1 ratings"),
+    ([([1], [2], [np.inf])], ValueError, "chunk 0, entry 0: the rating is inf"),
+    ([([1], [None], [3])], TypeError, "the id in items is None"),
+    ([], ValueError, "there are no ratings in the source; expected at least one"),
+    ("nowhere.csv", FileNotFoundError, "there is no file nowhere.csv"),
+    ("ratings.mat", FileNotFoundError, "there is no file ratings.mat"),
+])
+def test_refused_sources(tmp_path, source, error, message):
+    with pytest.raises(error, match=message):
+        store_ratings(source, tmp_path / "store")
+    assert not list(tmp_path.iterdir())
+
+
+def test_refused_destinations(tmp_path):
+    path = tmp_path / "r.npz"
+    sp.save_npz(str(path), sp.eye(3).tocsr())
+    with pytest.raises(ValueError, match="r.npz is a file of a matrix; expected text .* read it with load_ratings"):
+        store_ratings(path, tmp_path / "store")
+    with pytest.raises(FileExistsError, match="r.npz exists; expected a new folder to make"):
+        store_ratings([([1], [2], [3])], path)
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to make store in; create it first"):
+        store_ratings([([1], [2], [3])], tmp_path / "nowhere" / "store")
+    with pytest.raises(ValueError, match="rows is 'user'; expected 'items' or 'users'"):
+        store_ratings([([1], [2], [3])], tmp_path / "store", rows="user")
+
+
+def test_stores_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*store; expected what store_ratings has made"):
+        open_ratings(tmp_path / "store")
+    with pytest.raises(ValueError, match="is no store of ratings .*make it anew"):
+        open_ratings(tmp_path)
+    store_ratings([([1, 2], [2, 2], [3, 4])], tmp_path / "store")
+    note = json.loads((tmp_path / "store" / "store.json").read_text())
+    (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, format=2)))
+    with pytest.raises(ValueError, match="has format 2 of stored ratings; .* upgrade sparse_ae"):
+        open_ratings(tmp_path / "store")
+    (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, kind="jam")))
+    with pytest.raises(ValueError, match="is no store of ratings"):
+        open_ratings(tmp_path / "store")
+    (tmp_path / "store" / "store.json").write_text(json.dumps(note))
+    np.save(str(tmp_path / "store" / "rows.npy"), np.arange(7))
+    with pytest.raises(ValueError, match="is damaged: its files don't go together"):
+        open_ratings(tmp_path / "store")
+    with open(str(tmp_path / "store" / "data.npy"), "r+b") as file:
+        file.truncate(130)
+    with pytest.raises(ValueError, match="is no store of ratings .*make it anew"):
+        open_ratings(tmp_path / "store")

@@ -1,0 +1,120 @@
+"""Folds, splits per user and by time: exact counts, disjoint, the union the input, nothing of the input changed."""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.splits import k_folds, leave_k_out, split_by_time
+
+
+@pytest.fixture
+def ratings():
+    """60 ratings of 20 users and 9 items, zeros among them; user 3 has one rating, user 19 none; several share a time."""
+    rng = np.random.RandomState(0)
+    cells = rng.permutation(18 * 9)[:59]
+    users, items = np.append(cells // 9 + (cells // 9 >= 3), 3), np.append(cells % 9, 4)
+    values = rng.randint(0, 4, 60)
+    made = ratings_from_triples(users, items, values, rng.randint(0, 30, 60))
+    matrix = sp.csr_matrix((made.matrix.data, made.items[made.matrix.indices],
+                            np.append(made.matrix.indptr, [60] * (20 - len(made.users)))), shape=(20, 9))
+    assert (matrix.data == 0).any()
+    return Ratings(matrix, np.arange(20), np.arange(9), made.timestamps)
+
+
+def entries(matrix):
+    coo = matrix.tocoo()
+    return set(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
+
+
+def check(split, ratings):
+    """Disjoint, and the union is the input; cold users and items by a loop."""
+    train, test = entries(split.train), entries(split.test)
+    assert not train & test and train | test == entries(ratings.matrix)
+    assert len(train) == split.train.nnz and len(test) == split.test.nnz
+    assert split.train.shape == split.test.shape == ratings.matrix.shape
+    assert split.train.dtype == split.test.dtype == np.float32
+    for cold, axis in ((split.cold_users, 0), (split.cold_items, 1)):
+        assert cold.tolist() == sorted({e[axis] for e in test} - {e[axis] for e in train})
+
+
+def bytes_of(splits):
+    return [getattr(part, name).tobytes() for split in splits for part in split[:2]
+            for name in ("data", "indices", "indptr")]
+
+
+def test_each_rating_is_in_one_fold(ratings):
+    before = bytes_of([(ratings.matrix, ratings.matrix)])
+    folds = k_folds(ratings, 7, rng=3)
+    for fold in folds:
+        check(fold, ratings)
+    assert sorted(fold.test.nnz for fold in folds) == [8] * 3 + [9] * 4
+    assert set.union(*(entries(fold.test) for fold in folds)) == entries(ratings.matrix)
+    assert bytes_of([(ratings.matrix, ratings.matrix)]) == before
+
+
+def test_as_many_folds_as_ratings(ratings):
+    assert [fold.test.nnz for fold in k_folds(ratings, 60)] == [1] * 60
+
+
+def test_k_are_left_out_per_user(ratings):
+    counts = np.diff(ratings.matrix.indptr)
+    for k in (1, 3):
+        for split in (leave_k_out(ratings, k, rng=1), leave_k_out(ratings, k, newest=True)):
+            check(split, ratings)
+            assert np.diff(split.test.indptr).tolist() == [k if n > k else 0 for n in counts]
+
+
+def test_the_newest_are_left_out(ratings):
+    test = leave_k_out(ratings, 2, newest=True).test
+    matrix = ratings.matrix
+    for user in range(20):
+        start, stop = matrix.indptr[user:user + 2]
+        by_age = sorted(range(start, stop), key=lambda entry: (ratings.timestamps[entry], matrix.indices[entry]))
+        expected = {matrix.indices[entry] for entry in by_age[-2:]} if stop - start > 2 else set()
+        assert set(test[user].indices) == expected
+
+
+def test_the_chosen_are_anybody(ratings):
+    """Over seeds, each of a user's ratings is left out sometimes: no place in the row is favoured."""
+    user = int(np.argmax(np.diff(ratings.matrix.indptr)))
+    seen = {int(leave_k_out(ratings, rng=seed).test[user].indices[0]) for seed in range(60)}
+    assert seen == set(ratings.matrix[user].indices.tolist())
+
+
+def test_train_on_the_past(ratings):
+    split = split_by_time(ratings, 0.3)
+    check(split, ratings)
+    assert split.test.nnz == 18
+    at = dict(zip(zip(*ratings.matrix.nonzero()), ratings.timestamps[ratings.matrix.data != 0]))
+    times = [[at[pair] for pair in zip(*part.nonzero())] for part in split[:2]]
+    assert max(times[0]) <= min(times[1])
+
+
+def test_times_may_be_dates(ratings):
+    dated = ratings._replace(timestamps=ratings.timestamps.astype("datetime64[s]"))
+    assert bytes_of([split_by_time(dated, 0.3)]) == bytes_of([split_by_time(ratings, 0.3)])
+    assert bytes_of([leave_k_out(dated, newest=True)]) == bytes_of([leave_k_out(ratings, newest=True)])
+
+
+@pytest.mark.parametrize("cut", [lambda ratings, rng: k_folds(ratings, 4, rng), lambda ratings, rng: [leave_k_out(ratings, 2, rng)]])
+def test_same_seed_same_bytes(ratings, cut):
+    assert bytes_of(cut(ratings, 5)) == bytes_of(cut(ratings, np.random.RandomState(5))) != bytes_of(cut(ratings, 6))
+    assert bytes_of(cut(ratings.matrix, 5)) == bytes_of(cut(ratings, 5))
+
+
+@pytest.mark.parametrize("cut, message", [
+    (lambda r: k_folds(r, 1), "n_folds is 1; expected a whole number from 2 to the number of ratings, 60"),
+    (lambda r: k_folds(r, 61), "n_folds is 61; expected a whole number from 2"),
+    (lambda r: k_folds(r, 2.5), "n_folds is 2.5; expected"),
+    (lambda r: leave_k_out(r, 0), "k is 0; expected a whole number of ratings, 1 or more"),
+    (lambda r: leave_k_out(r, 9), "no user has more than k=9 ratings; .* lower k"),
+    (lambda r: leave_k_out(r.matrix, newest=True), "newest=True needs the time of each rating, and these have none; expected Ratings"),
+    (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs the time of each rating"),
+    (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])), "the 5 timestamps aren't known to be in the order of 60"),
+    (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "aren't known to be in the order"),
+    (lambda r: split_by_time(r, 1.0), "test_fraction is 1.0; expected a number between 0 and 1"),
+    (lambda r: split_by_time(r, 0.001), "test_fraction=0.001 puts 0 of 60 ratings into the test set"),
+])
+def test_refused(ratings, cut, message):
+    with pytest.raises(ValueError, match=message):
+        cut(ratings)

@@ -1,0 +1,158 @@
+"""Ratings in whatever people have them in: all forms give the same, and what is none says what was expected."""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.tables import as_columns, as_pairs, as_ratings, positions
+
+USERS, ITEMS, VALUES, TIMES = ["b", "a", "b"], [7, 7, 3], [4.5, 0.0, 1.0], [30, 10, 20]
+TRIPLES = ratings_from_triples(USERS, ITEMS, VALUES)
+
+
+class Table:
+    """What a data frame is known by, and no more."""
+
+    def __init__(self, **columns):
+        self.data, self.columns = columns, list(columns)
+
+    def __getitem__(self, name):
+        return self.data[name]
+
+
+def same(left, right):
+    assert left.users.tolist() == right.users.tolist() and left.users.dtype == right.users.dtype
+    assert left.items.tolist() == right.items.tolist() and left.items.dtype == right.items.dtype
+    for name in ("data", "indices", "indptr"):
+        assert getattr(left.matrix, name).tolist() == getattr(right.matrix, name).tolist()
+
+
+FORMS = {
+    "tuple": (USERS, ITEMS, VALUES),
+    "arrays": tuple(map(np.array, (USERS, ITEMS, VALUES))),
+    "rows": list(zip(USERS, ITEMS, VALUES)),
+    "array of rows": np.array(list(zip(USERS, ITEMS, VALUES)), dtype=object),
+    "structured": np.array(list(zip(USERS, ITEMS, VALUES)), dtype=[("user", "U1"), ("item", int), ("rating", float)]),
+    "dict": {"item": ITEMS, "user": USERS, "rating": VALUES},
+    "by name": Table(rating=VALUES, when=TIMES, user=USERS, item=ITEMS),
+    "by name, as MovieLens": Table(itemId=ITEMS, userId=USERS, rating=VALUES),
+    "by name, otherwise": Table(ITEM_ID=ITEMS, rating=VALUES, Users=USERS),
+    "by place": Table(customer=USERS, film=ITEMS, stars=VALUES),
+    "by place, one named": Table(user=USERS, film=ITEMS, stars=VALUES),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_forms(form):
+    same(as_ratings(FORMS[form]), TRIPLES)
+    columns = as_columns(FORMS[form])
+    assert [list(column) for column in columns] == [USERS, ITEMS, VALUES]
+
+
+@pytest.mark.parametrize("form", [
+    (USERS, ITEMS, VALUES, TIMES), list(zip(USERS, ITEMS, VALUES, TIMES)), Table(a=USERS, b=ITEMS, c=VALUES, d=TIMES),
+    Table(timestamp=TIMES, user=USERS, item=ITEMS, rating=VALUES)])
+def test_timestamps(form):
+    same(as_ratings(form), TRIPLES)
+    assert as_ratings(form).timestamps.tolist() == [10, 20, 30]
+    assert list(as_columns(form)[3]) == TIMES
+
+
+@pytest.mark.parametrize("pairs", [
+    list(zip(USERS, ITEMS)), np.array(list(zip(USERS, ITEMS)), dtype=object), Table(item=ITEMS, user=USERS),
+    Table(x=USERS, y=ITEMS)])
+def test_pairs_and_ratings(pairs):
+    same(as_ratings(pairs, VALUES), TRIPLES)
+    same(as_ratings(pairs, np.array(VALUES)), TRIPLES)
+    assert [list(column) for column in as_pairs(pairs)] == [USERS, ITEMS]
+
+
+def test_numbers_in_one_array():
+    ratings = as_ratings(np.array([[9, 5, 3.5], [8, 5, 1.0]]))
+    assert ratings.users.tolist() == [8, 9] and ratings.users.dtype == np.int64
+    assert ratings.matrix.toarray().tolist() == [[1], [3.5]]
+    assert as_ratings(np.array([[9, 5], [8, 5]]), [3.5, 1]).matrix.toarray().tolist() == [[1], [3.5]]
+
+
+def test_a_sparse_matrix_is_numbered():
+    matrix = sp.coo_matrix(([2.0, 0.0], ([0, 2], [1, 0])), shape=(3, 2))
+    ratings = as_ratings(matrix)
+    assert ratings.users.tolist() == [0, 1, 2] and ratings.items.tolist() == [0, 1] and ratings.matrix.nnz == 2
+    assert [list(column) for column in as_columns(matrix)] == [[0, 2], [1, 0], [2, 0]]
+
+
+def test_ids_of_a_sparse_matrix_come_into_order():
+    matrix = sp.csr_matrix(np.array([[1.0, 2.0, 0.0], [0.0, 3.0, 4.0]]))
+    ratings = as_ratings(Ratings(matrix, ["z", "m"], [30, 10, 20]))
+    assert ratings.users.tolist() == ["m", "z"] and ratings.items.tolist() == [10, 20, 30]
+    assert ratings.matrix.toarray().tolist() == [[3, 4, 0], [2, 0, 1]]
+    assert ratings.matrix.has_sorted_indices
+
+
+def test_ratings_stay_what_they_are():
+    ratings = as_ratings(TRIPLES)
+    assert ratings.matrix is TRIPLES.matrix
+    same(ratings, TRIPLES)
+
+
+def test_pandas():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
+    same(as_ratings(frame), TRIPLES)
+    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
+    odd = pandas.DataFrame({"user": pandas.Categorical(USERS), "item": pandas.array(ITEMS, dtype="Int64"),
+                            "rating": pandas.array(VALUES, dtype="Float64")}, index=[5, 5, 9])
+    same(as_ratings(odd), TRIPLES)
+    with pytest.raises(TypeError, match="entry 1: the id in users is"):
+        as_ratings(frame.assign(user=["b", None, "b"]))
+    with pytest.raises(ValueError, match="entry 1: the rating is nan"):
+        as_ratings(frame.assign(rating=[1, np.nan, 2]))
+
+
+def test_polars():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
+    same(as_ratings(frame), TRIPLES)
+    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
+
+
+@pytest.mark.parametrize("ratings, y, error, message", [
+    (None, None, ValueError, "ratings are NoneType no table at all; expected a table, or an array of rows, with user, item, "
+                             "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
+    ("ratings.csv", None, ValueError, "ratings are str no table at all"),
+    ([1, 2, 3], None, ValueError, r"ratings are list of shape \(3,\)"),
+    ([(1, 2), (3, 4)], None, ValueError, r"ratings are list of shape \(2, 2\)"),
+    ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
+    (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
+    (np.ones((2, 5)), None, ValueError, r"ratings are ndarray of shape \(2, 5\)"),
+    (Table(user=[1], item=[2]), None, ValueError, "ratings have the columns 'user', 'item'; expected columns named user, item, "
+                                                  "rating, timestamp, or just 3 or 4 columns in that order"),
+    (Table(movie=[1], user=[2], rating=[3]), None, ValueError, "have the columns 'movie', 'user', 'rating'; expected"),
+    (Table(a=[1], b=[2], c=[3], d=[4], e=[5]), None, ValueError, "have the columns 'a', 'b', 'c', 'd', 'e'"),
+    (Table(user=[1], userId=[1], item=[2], rating=[3]), None, ValueError, "several columns for the user: 'user', 'userId'"),
+    ([(1, 2, 3)], [5], ValueError, r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
+    (Table(item=[1], who=[2]), [5], ValueError, "X have the columns 'item', 'who'; expected columns named user, item, or just 2"),
+    ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
+    ([("a", 2), (1, 3)], [5, 5], TypeError, "entry 1: the id in users is 1; ids have to be all integers or all strings"),
+    ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
+    (np.ones((2, 2)), None, ValueError, r"ratings are ndarray of shape \(2, 2\)"),
+    (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError, r"users have the shape \(1,\) and the matrix has 2 of them"),
+    (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items hold the id 3 twice"),
+    (sp.csr_matrix((2, 2)), None, ValueError, "hold no entries"),
+])
+def test_refused(ratings, y, error, message):
+    with pytest.raises(error, match=message):
+        as_ratings(ratings, y)
+
+
+def test_positions():
+    assert positions([5, 3, 9, 3], np.array([3, 5, 7]), "items").tolist() == [1, 0, -1, 0]
+    assert positions(["b", "abc"], np.array(["a", "b"]), "users").tolist() == [1, -1]
+    assert positions([2.0], np.array([2]), "users").tolist() == [0]
+    assert positions([], np.array(["a"]), "users").tolist() == []
+    for ids, error, message in [
+            (["3"], TypeError, "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),
+            ([[4]], ValueError, r"items have the shape \(1, 1\); expected one dimension"),
+            ([1.5], ValueError, "the id in items is 1.5"), ([None], TypeError, "the id in items is None")]:
+        with pytest.raises(error, match=message):
+            positions(ids, np.array([4]), "items")
