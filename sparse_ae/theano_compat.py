@@ -338,7 +338,8 @@ def _run(exec_module, module):
         _check_versions()
     with warnings.catch_warnings():
         # Not all: that a flag is misspelt, for one, is the user's to know.
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning):
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
+                         SyntaxWarning):
             warnings.simplefilter("ignore", category)
         for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler"):
             warnings.filterwarnings("ignore", message)

@@ -287,7 +287,7 @@ def test_bools_complexes_and_constants():
     assert float(T.get_scalar_constant_value(T.constant(2.5) * T.constant(2))) == 5
     with pytest.raises(T.NotScalarConstantError):
         T.get_scalar_constant_value(T.constant([1, 2]))
-    assert theano.shared(np.bool_(True)).get_value() == 1
+    assert theano.scalar.sharedvar.shared(True).get_value() == 1
     a, b = T.scalars("ab")
     assert theano.function([a, b], T.complex(a, b), mode=theano.Mode("py"))(1, 2) == 1 + 2j
 
