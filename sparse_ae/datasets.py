@@ -5,18 +5,25 @@ published checksum before it enters the cache, and checked again whenever it is 
 be reached, the 100k ratings come from the wheel of RecBole 1.2.1 on the package index, which carries the lines of
 `u.data` unchanged and in order.
 
+Jester [2]_ has what MovieLens lacks: ratings below zero, zeros that are ratings, and most of a small matrix filled in.
+
 **Licence.** GroupLens allows research use and asks for the citation below; it restricts redistribution and commercial
-use. Each archive's README says it in full. Keep the files out of what you publish.
+use. Each archive's README says it in full. Jester is free for research that cites it. Keep the files out of what you
+publish.
 
 .. [1] F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
    Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872
+.. [2] Ken Goldberg, Theresa Roeder, Dhruv Gupta, Chris Perkins. 2001. Eigentaste: A Constant Time Collaborative
+   Filtering Algorithm. Information Retrieval 4, 2, 133-151. https://doi.org/10.1023/A:1011419012209
 """
 
 import contextlib
 import csv
 import hashlib
+import html
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +40,7 @@ import scipy.sparse as sp
 from .data import Ratings
 from .files import load_ratings
 
-__all__ = ["Dataset", "cache_folder", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "cache_folder", "jester", "movielens", "movielens_100k_folds"]
 
 
 class Dataset(NamedTuple):
@@ -89,11 +96,17 @@ _RECBOLE_RATINGS = "recbole/dataset_example/ml-100k/ml-100k.inter"
 # Seconds. A network that drops packets must not hold up the next source, or the error, for minutes.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _PIP_TIMEOUT = 5, 30, 120
 
+_JESTER_HOME = "https://eigentaste.berkeley.edu/dataset/"
+_JESTER_ARCHIVE = "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip"
+# The page has none; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
+_JESTER_CHECKSUM = "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09"
+
 _TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
 _MATRICES = (".npz", ".mtx", ".mat")
-_TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv"}
+_TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
+           "jester_ratings.dat": "jester_items.dat"}
 _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
-               "genome-scores.csv", "genome-tags.csv")
+               "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
 
 
 def movielens(name="100k", path=None):
@@ -135,7 +148,7 @@ def movielens(name="100k", path=None):
     if name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. A file or folder of your own goes into path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
-    with _located(_fetch(name) if path is None else path, name) as (ratings_file, titles_file):
+    with _located(_fetch(name) if path is None else path, _movielens(name)) as (ratings_file, titles_file):
         ratings = load_ratings(ratings_file, variable=_variable(ratings_file))
         titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
     for other, release in _RELEASES.items():
@@ -169,11 +182,50 @@ def movielens_100k_folds(path=None):
     FileNotFoundError
         As in :func:`movielens`.
     """
-    with _located(_fetch("100k") if path is None else path, "100k") as (ratings_file, _):
+    with _located(_fetch("100k") if path is None else path, _movielens("100k")) as (ratings_file, _):
         lines = _u_data(ratings_file.read_bytes(), ratings_file)
     triples = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2))
     block = np.arange(len(triples)) // 20000
     return [(_matrix_100k(triples[block != i]), _matrix_100k(triples[block == i])) for i in range(5)]
+
+
+def jester(path=None):
+    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10.
+
+    They were given between November 2006 and May 2009. A joke that is neither good nor bad has a 0: it is a stored
+    entry, and no missing one. Ten of the jokes have no ratings.
+
+    Parameters
+    ----------
+    path : str or path-like, optional
+        What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
+        file. It is taken as it is: it may be a part of the data set.
+
+    Returns
+    -------
+    Dataset
+        A joke's title is its text, where `jester_items.dat` is beside the ratings.
+
+    Raises
+    ------
+    ValueError
+        For a file that can't be read, or ratings outside -10 .. 10: Jester's other files mark missing ones by 99.
+    FileNotFoundError
+        Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
+
+    Notes
+    -----
+    The archive is cached in :func:`cache_folder`. Cite Goldberg et al. (2001), see the module's docstring.
+    """
+    wanted = _Wanted("Jester 2", "jester_ratings.dat", "jester", _JESTER_HOME)
+    with _located(_fetch_jester() if path is None else path, wanted) as (ratings_file, titles_file):
+        ratings = load_ratings(ratings_file)
+        titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
+    low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
+    if low < -10 or high > 10:
+        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2: "
+                         "the other data sets are tables in which 99 stands for a missing rating" % (path, low, high))
+    return Dataset("jester-2", ratings, titles)
 
 
 def cache_folder():
@@ -192,32 +244,55 @@ def cache_folder():
 
 
 def _fetch(name):
-    """Path of a verified archive: from the cache, else from the first source that delivers it."""
+    """Path of a MovieLens archive."""
+    sources = [_Source("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, _over_http)]
+    if name == "100k":
+        sources.append(_Source("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, _download_wheel))
+    return _first_of(sources, "MovieLens %s" % name, _HOME, "movielens(%r, path='.../ml-%s.zip')" % (name, name))
+
+
+def _fetch_jester():
+    sources = [_Source("Berkeley", _JESTER_ARCHIVE, "jester_dataset_2.zip", _JESTER_CHECKSUM, _over_http)]
+    return _first_of(sources, "Jester 2", _JESTER_HOME, "jester(path='.../jester_dataset_2.zip')")
+
+
+class _Source(NamedTuple):
+    label: str
+    url: str
+    file_name: str
+    checksum: str
+    downloader: Any
+
+
+def _over_http(url, output_file, pooch_object):
+    import pooch
+    over_http = pooch.HTTPDownloader(timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT), chunk_size=1 << 16)
+    return over_http(url, output_file, pooch_object)
+
+
+def _first_of(sources, what, home, call):
+    """Path of a verified file: from the cache, else from the first source that delivers it."""
     import pooch
     folder = cache_folder()
-    over_http = pooch.HTTPDownloader(timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT), chunk_size=1 << 16)
-    sources = [("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, over_http)]
-    if name == "100k":
-        sources.append(("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, _download_wheel))
-
-    for _, _, file_name, checksum, _ in sources:
-        algorithm, digest = checksum.split(":")
-        file = folder / file_name
+    for source in sources:
+        algorithm, digest = source.checksum.split(":")
+        file = folder / source.file_name
         if file.is_file() and pooch.file_hash(str(file), alg=algorithm) == digest:
             return file
 
     failures = []
-    for label, url, file_name, checksum, downloader in sources:
+    for source in sources:
         try:
             with _without_info(pooch.get_logger()):
-                return Path(pooch.retrieve(url, checksum, fname=file_name, path=folder, downloader=downloader))
+                return Path(pooch.retrieve(source.url, source.checksum, fname=source.file_name, path=folder,
+                                           downloader=source.downloader))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            failures.append("  %s, %s: %s: %s" % (label, url, type(error).__name__, error))
+            failures.append("  %s, %s: %s: %s" % (source.label, source.url, type(error).__name__, error))
     raise FileNotFoundError(
-        "MovieLens %s is not in the cache folder %s and could not be fetched. Tried:\n%s\n"
-        "Download ml-%s.zip from %s by any other way and call movielens(%r, path='.../ml-%s.zip'). "
+        "%s is not in the cache folder %s and could not be fetched. Tried:\n%s\n"
+        "Download %s from %s by any other way and call %s. "
         "The environment variable SPARSE_AE_DATA names another cache folder."
-        % (name, folder, "\n".join(failures), name, _HOME, name, name))
+        % (what, folder, "\n".join(failures), sources[0].file_name, home, call))
 
 
 @contextlib.contextmanager
@@ -269,26 +344,40 @@ def _matrix_100k(triples):
     return sp.csr_matrix((values.astype(np.float32), (users - 1, items - 1)), shape=(943, 1682))
 
 
+class _Wanted(NamedTuple):
+    """What to look for at a path: by name, else what looks like it."""
+
+    label: str
+    ratings_file: str
+    folder: str
+    home: str
+
+
+def _movielens(name):
+    # ml-10m.zip has the folder ml-10M100K
+    return _Wanted("MovieLens %s" % name, _RELEASES[name].ratings_file, "ml-%s" % name, _HOME)
+
+
 @contextlib.contextmanager
-def _located(path, name):
+def _located(path, wanted):
     """The ratings file and the titles file (or None) at `path`; those of an archive last as long as the block."""
     path = Path(path).expanduser()
     if not path.exists():
-        raise FileNotFoundError("%s does not exist. Expected a MovieLens archive, a folder or a ratings file: "
-                                "archives are at %s" % (path, _HOME))
+        raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
+                                "archives are at %s" % (path, wanted.label.split()[0], wanted.home))
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
-        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], name, path)
+        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], wanted, path)
         yield path / ratings, path / titles if titles else None
     elif path.suffix.lower() in (".zip", ".whl"):
         with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
             try:
                 with zipfile.ZipFile(path) as archive:
                     ratings, titles = [member and Path(archive.extract(member, folder))
-                                       for member in _choose(archive.namelist(), name, path)]
+                                       for member in _choose(archive.namelist(), wanted, path)]
             except (zipfile.BadZipFile, zlib.error) as error:
                 raise ValueError("%s is not a readable zip archive (%s). Download it again: %s"
-                                 % (path, error, _HOME)) from error
+                                 % (path, error, wanted.home)) from error
             try:
                 yield ratings, titles
             except (TypeError, ValueError) as error:
@@ -299,23 +388,22 @@ def _located(path, name):
         yield path, path.parent / titles if titles else None
 
 
-def _choose(entries, name, where):
+def _choose(entries, wanted, where):
     """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
     entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
     entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
-    expected = _RELEASES[name].ratings_file
-    found = ([entry for entry in entries if entry.name == expected]
+    found = ([entry for entry in entries if entry.name == wanted.ratings_file]
              or [entry for entry in entries
                  if entry.suffix.lower() in _TABLES + _MATRICES and entry.name not in _NO_RATINGS])
     if not found:
         raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
-                                % (where, expected, ", ".join(_TABLES + _MATRICES), _some(entries)))
+                                % (where, wanted.ratings_file, ", ".join(_TABLES + _MATRICES), _some(entries)))
     # A folder of that name first (ml-10m.zip has ml-10M100K), then what lies highest.
-    ranks = [(not entry.parent.name.lower().startswith("ml-" + name), len(entry.parts)) for entry in found]
+    ranks = [(not entry.parent.name.lower().startswith(wanted.folder), len(entry.parts)) for entry in found]
     best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
     if len(best) > 1:
-        raise ValueError("%s holds several files that may be the ratings of MovieLens %s: %s. Pass the one you mean as "
-                         "path." % (where, name, _some(best)))
+        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass the one you mean as path."
+                         % (where, wanted.label, _some(best)))
     folder = best[0].parent
     titles = _titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
     return str(best[0]), str(folder / titles) if titles else None
@@ -366,6 +454,8 @@ def _read_titles(file, items):
         rows = [line.split("::") for line in lines]
     elif file.name == "movies.csv":
         rows = list(csv.reader(lines))[1:]
+    elif file.name == "jester_items.dat":
+        rows = _jester_rows(lines)
     else:
         rows = _recbole_rows(lines)
     id_type = int if items.dtype.kind in "iu" else str
@@ -380,6 +470,15 @@ def _read_titles(file, items):
                              "Mend the line, or move the file away to load the ratings without titles."
                              % (file, id_type.__name__, row)) from None
     return titles
+
+
+def _jester_rows(lines):
+    """[id, text] for each joke of a file in which a line "7:" stands before the text of joke 7, in HTML."""
+    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # what is before the first, id, text, ...
+    rows = [[jokes[0]]] if jokes[0].strip() else []
+    for number, text in zip(jokes[1::2], jokes[2::2]):
+        rows.append([number, " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())])
+    return rows
 
 
 def _recbole_rows(lines):

@@ -16,7 +16,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae import datasets
-from sparse_ae.datasets import cache_folder, movielens, movielens_100k_folds
+from sparse_ae.datasets import cache_folder, jester, movielens, movielens_100k_folds
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")
@@ -595,3 +595,72 @@ def test_the_real_100k():
     train, test = movielens_100k_folds()[0]
     assert train.nnz == 80000 and test.nnz == 20000
     assert len(cached()) == 1
+
+
+# Jester
+
+JESTER = b"7\t\t5\t\t-9.281\n7\t\t13\t\t0.000\n9\t\t5\t\t10\n"
+JOKES = (b"5:\n<p>\nTwo fish &amp; a tank. <br />\n\"How do you <i>drive</i> this?\" </p>\n\n\n13:\nNone.\n\n"
+         b"1:\nNobody rated &quot;this&quot;\n")
+
+
+def check_jester(dataset, titles):
+    assert dataset.name == "jester-2"
+    assert dataset.ratings.users.tolist() == [7, 9] and dataset.ratings.items.tolist() == [5, 13]
+    matrix = dataset.ratings.matrix
+    assert matrix.nnz == 3 and matrix.data.tolist() == [np.float32(-9.281), 0, 10]
+    assert dataset.titles == titles
+
+
+@pytest.mark.parametrize("form", ["archive", "folder", "file"])
+@pytest.mark.parametrize("with_jokes", [True, False])
+def test_jester(tmp_path, form, with_jokes):
+    files = dict({"jester_ratings.dat": JESTER}, **({"jester_items.dat": JOKES} if with_jokes else {}))
+    archive = write_zip(tmp_path / "jester_dataset_2.zip", files)
+    folder = tmp_path / "jester"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    titles = {5: 'Two fish & a tank. "How do you drive this?"', 13: "None.", 1: 'Nobody rated "this"'}
+    check_jester(jester({"archive": archive, "folder": folder, "file": folder / "jester_ratings.dat"}[form]),
+                 titles if with_jokes else {})
+
+
+def test_jester_is_fetched_once_and_verified(tmp_path, monkeypatch):
+    archive = write_zip(tmp_path / "jester.zip", {"jester_ratings.dat": JESTER, "jester_items.dat": b""})
+    asked = serve(monkeypatch, archive)
+    with pytest.raises(FileNotFoundError, match="(?s)Jester 2 is not in the cache folder .*Berkeley, https://eigentaste.*hash"):
+        jester()
+    monkeypatch.setattr(datasets, "_JESTER_CHECKSUM", checksum(archive))
+    for _ in range(2):
+        check_jester(jester(), {})
+    assert asked == [datasets._JESTER_ARCHIVE] * 2 and cached() == ["jester_dataset_2.zip"]
+
+
+def test_jester_out_of_reach(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"(?s)no route to host.*Download jester_dataset_2.zip from https://eigentaste"
+                                                r".*call jester\(path='.../jester_dataset_2.zip'\)"):
+        jester()
+    with pytest.raises(FileNotFoundError, match="does not exist. Expected a Jester archive"):
+        jester(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="holds no ratings file: expected jester_ratings.dat"):
+        jester(tmp_path)
+
+
+@pytest.mark.parametrize("name, content, message", [
+    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n", "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
+    ("jester_items.dat", b"Two fish in a tank\n", r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
+])
+def test_jester_refuses(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    if name == "jester_items.dat":
+        (tmp_path / "jester_ratings.dat").write_bytes(JESTER)
+    with pytest.raises(ValueError, match=message):
+        jester(tmp_path)
+
+
+@pytest.mark.network
+def test_the_real_jester(monkeypatch):
+    monkeypatch.delenv("SPARSE_AE_DATA")
+    dataset = jester()
+    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140) and len(dataset.titles) == 150

@@ -165,8 +165,8 @@ def numpy_array():
 
 
 @pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
-    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is some other file, or was cut "
-          "short or damaged: take a whole copy"),
+    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is some other file, or was "
+          "cut short or damaged: take a whole copy"),
     (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
     (numpy_array(), "can't be read: File is not a zip file"),
     (numpy_file(data=np.zeros(3), shape=np.zeros(2)),
@@ -190,7 +190,7 @@ def test_what_is_refused(tmp_path, content, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae: check"):
+    with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae:"):
         storage.read(tmp_path / "none.npz", "recommender")
 
 

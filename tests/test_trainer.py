@@ -404,6 +404,31 @@ def test_a_long_compilation_is_announced(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
+@pytest.mark.parametrize("validated", [True, False])
+def test_what_the_bar_says(batch_size, counts, validated, monkeypatch):
+    train, test = checkerboard()
+    bars = []
+
+    class Bar(contextlib.nullcontext):
+        def __init__(self, **arguments):
+            super().__init__()
+            self.arguments, self.disable, self.counts = arguments, False, []
+            self.update = self.counts.append
+            bars.append(self)
+
+        def set_postfix(self, refresh, **figures):
+            self.figures = figures
+
+    monkeypatch.setattr(trainer_module, "tqdm", Bar)
+    t = trainer(batch_size=batch_size)
+    first, second = t.fit(train, 2, validation=test if validated else None)
+    so_far = first["validation_rmse" if validated else "train_rmse"]
+    assert [bar.arguments["desc"] for bar in bars] == ["epoch 1", "epoch 2, RMSE %.4f so far" % so_far]
+    assert bars[1].counts == counts and bars[1].arguments["total"] == 40
+    assert bars[1].figures == {"loss": "%.4g" % second["loss"], "rmse": "%.4f" % second["train_rmse"]}
+
+
 def test_nothing_is_printed_where_there_is_no_terminal(capsys):
     train, _ = checkerboard()
     t = trainer(progress=True)
@@ -439,7 +464,7 @@ def test_bad_settings(arguments, message):
     ({}, lambda train: (train, 1, train, None, 0), ValueError, "patience is 0; expected a positive integer, or None"),
     ({}, lambda train: (train, 1, None, None, None, "x.npz", 0), ValueError, "checkpoint_every is 0; expected a"),
     ({}, lambda train: (train, 1, None, None, None, None, 1, True), ValueError, "resume is True without checkpoint;"),
-    ({}, lambda train: (train, 1, None, None, None, "nowhere/x.npz"), FileNotFoundError, "no folder .*nowhere to write"),
+    ({}, lambda train: (train, 1, None, None, None, "nowhere/x.npz"), FileNotFoundError, "no folder .*nowhere to"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),

@@ -1,0 +1,184 @@
+"""Made-up ratings whose right answers are known.
+
+    taste_ui = middle + spread (0.4 b_u + 0.6 c_i + p_u . q_i)        (1)
+    rating   = taste_ui + noise e_ui, clipped to the scale            (2)
+
+with b_u, c_i and e_ui standard normal, p_u and q_i, (n_factors,), normal so that p_u . q_i has variance 1, and spread a
+quarter of the scale's half. Nobody can predict better than (1), clipped; how much (2) strays from it is known: the RMSE
+that is left to a perfect model is a little below `noise`, by what clipping takes away. What is rated is not chosen by
+taste: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
+
+Ratings come in chunks too, as many as you like: what doesn't fit into memory can be made, and stored with `outofcore`.
+"""
+import numbers
+from typing import NamedTuple, Tuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from .data import Ratings, check_ratings, check_rng
+
+__all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
+
+
+class Taste(NamedTuple):
+    """What everybody thinks of everything: equation (1).
+
+    Attributes
+    ----------
+    users, items : numpy.ndarray of float64, shape (n_users, n_factors + 2), (n_items, n_factors + 2)
+        Factors such that ``users[u] . items[i]`` is what (1) adds to the middle of the scale.
+    rating_scale : (float, float)
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    rating_scale: Tuple[float, float]
+
+    def __call__(self, users, items):
+        """The right answer for users and items, arrays of places (n,): clipped to the scale, without noise."""
+        return np.clip(self._raw(users, items), *self.rating_scale)
+
+    def _raw(self, users, items):
+        low, high = self.rating_scale
+        return (low + high) / 2 + np.einsum("nk,nk->n", self.users[users], self.items[items])
+
+
+def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
+    """Draw equation (1).
+
+    Parameters
+    ----------
+    n_users, n_items, n_factors : int
+    rating_scale : (float, float)
+    rng : numpy.random.RandomState or int
+
+    Returns
+    -------
+    Taste
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes, a scale or an rng that can't be used.
+    """
+    for name, size in (("n_users", n_users), ("n_items", n_items), ("n_factors", n_factors)):
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
+            raise ValueError("%s is %r; expected a positive integer" % (name, size))
+    low, high = map(float, rating_scale)
+    if not -np.inf < low < high < np.inf:
+        raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
+    rng = check_rng(rng)
+    width = n_factors ** -0.25
+    users = np.column_stack([rng.randn(n_users) * 0.4, np.ones(n_users), rng.randn(n_users, n_factors) * width])
+    items = np.column_stack([np.ones(n_items), rng.randn(n_items) * 0.6, rng.randn(n_items, n_factors) * width])
+    return Taste(users, items * (high - low) / 8, (low, high))
+
+
+def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 ** 6):
+    """Draw ratings by equation (2), of some users after the other.
+
+    Parameters
+    ----------
+    taste : Taste
+    n_ratings : int
+        In all; no pair comes twice.
+    noise : float
+        Standard deviation of the noise, in the unit of the ratings.
+    step : float, optional
+        Round ratings to the lowest and multiples of this above it: 1 for stars, 0.5 for half stars.
+    rng : numpy.random.RandomState or int
+    chunk_size : int
+        About as many ratings to a chunk.
+
+    Yields
+    ------
+    users, items : numpy.ndarray of int64, shape (n,)
+        Places in `taste`. Users ascend from chunk to chunk, not within one.
+    ratings : numpy.ndarray of float32, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        At the first chunk, for an rng or numbers that can't be used: more ratings than half of all pairs, for one.
+    """
+    rng = check_rng(rng)
+    n_users, n_items = len(taste.users), len(taste.items)
+    if isinstance(n_ratings, bool) or not isinstance(n_ratings, numbers.Integral) \
+            or not 1 <= n_ratings <= n_users * n_items // 2:
+        raise ValueError("n_ratings is %r; expected 1 to half of %d users times %d items"
+                         % (n_ratings, n_users, n_items))
+    if not 0 <= noise < np.inf:
+        raise ValueError("noise is %r; expected a finite number, 0 or more" % (noise,))
+    if step is not None and not 0 < step < np.inf:
+        raise ValueError("step is %r; expected a positive number, or None for no rounding" % (step,))
+    item_odds = _odds(n_items, 0.8)[rng.permutation(n_items)].cumsum()
+    item_odds /= item_odds[-1]
+    counts = _counts(_odds(n_users, 0.4)[rng.permutation(n_users)], n_ratings, (n_items + 1) // 2)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    low, high = taste.rating_scale
+    first = 0
+    while first < n_users:
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + chunk_size, side="right")) - 1)
+        users, items = _pairs(counts[first:last], item_odds, rng)
+        users += first
+        ratings = np.clip(taste._raw(users, items) + noise * rng.randn(len(users)), low, high)
+        if step is not None:
+            ratings = np.minimum(low + step * np.rint((ratings - low) / step), high)
+        if len(users):
+            yield users, items, ratings.astype(np.float32)
+        first = last
+
+
+def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noise=0.5, rating_scale=(1, 5), step=None,
+                    rng=0):
+    """Ratings that fit into memory, and the right answers.
+
+    Parameters
+    ----------
+    n_users, n_items, n_ratings, n_factors, noise, rating_scale, step, rng
+        As `tastes` and `rating_chunks` take them.
+
+    Returns
+    -------
+    ratings : Ratings
+        Ids are 0, 1, ...; all of them are there, also those without a rating.
+    taste : Taste
+        ``taste(users, items)`` is what a perfect model would predict.
+    """
+    rng = check_rng(rng)
+    taste = tastes(n_users, n_items, n_factors, rating_scale, rng)
+    chunks = zip(*rating_chunks(taste, n_ratings, noise, step, rng))
+    users, items, values = map(np.concatenate, chunks)
+    matrix = check_ratings(sp.coo_matrix((values, (users, items)), shape=(n_users, n_items)))
+    return Ratings(matrix, np.arange(n_users), np.arange(n_items)), taste
+
+
+def _odds(n, power):
+    """Popularity by rank, falling as a power of it; some ranks at the top share theirs."""
+    odds = (np.arange(n) + 1 + 0.01 * n) ** -power
+    return odds / odds.sum()
+
+
+def _counts(odds, n_ratings, most):
+    """How many ratings each user gives: in proportion to the odds, `most` at most, `n_ratings` in all."""
+    counts = np.minimum((odds * n_ratings).astype(np.int64), most)
+    while counts.sum() < n_ratings:  # what was rounded off, and what is above `most`, goes to those who have room
+        room = np.flatnonzero(counts < most)
+        missing = n_ratings - counts.sum()
+        counts[room] += np.bincount(np.arange(missing) % len(room), minlength=len(room))
+        counts = np.minimum(counts, most)
+    return counts
+
+
+def _pairs(counts, item_odds, rng):
+    """Distinct pairs: `counts` (n_users,) items for each user, drawn by popularity."""
+    n_items = len(item_odds)
+    pairs = np.zeros(0, np.int64)
+    missing = counts
+    while missing.any():
+        users = np.repeat(np.arange(len(counts)), missing)
+        items = np.searchsorted(item_odds, rng.rand(len(users)), side="right")
+        pairs = np.unique(np.concatenate([pairs, users * n_items + items]))
+        missing = counts - np.bincount(pairs // n_items, minlength=len(counts))
+    return pairs // n_items, pairs % n_items
