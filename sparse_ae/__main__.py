@@ -1,4 +1,8 @@
-"""``python -m sparse_ae``: what runs here, as a bug report needs it.
+"""``python -m sparse_ae``: what runs here, as a bug report needs it; and a recommender from files, without a program.
+
+    python -m sparse_ae fit ratings.csv -o model.npz
+    python -m sparse_ae recommend model.npz --user 42
+    python -m sparse_ae evaluate model.npz held_out.csv
 
 A command is a parser and a function of its parsed arguments, and does no more than call the library.
 """
@@ -132,19 +136,169 @@ def _blas(ldflags):
     return "Theano links %s; NumPy's is %s" % (ldflags or "none and calls NumPy's", blas)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse prints the usage first."""
+
+    def error(self, message):
+        self.exit(2, "%s: error: %s (%s --help says more)\n" % (self.prog, message, self.prog))
+
+
 def main(arguments=None):
-    """Runs a command; without one, ``info``. `arguments` are those of the command line by default."""
-    parser = argparse.ArgumentParser(prog="python -m sparse_ae",
-                                     description="Sparse autoencoders for collaborative filtering.")
+    """Runs a command; without one, ``info``.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the command line by default.
+
+    Raises
+    ------
+    SystemExit
+        With status 2, and one line on stderr, for arguments, files and ratings that can't be used.
+    """
+    parser = _Parser(prog="python -m sparse_ae", description="Sparse autoencoders for collaborative filtering.")
     parser.set_defaults(run=_run_info)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("info", help="what runs here, as a bug report needs it (the default)")
+    _add_fit(commands)
+    _add_recommend(commands)
+    _add_evaluate(commands)
     parsed = parser.parse_args(arguments)
-    parsed.run(parsed)
+    try:
+        parsed.run(parsed)
+    except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
+        parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
 
 
 def _run_info(parsed):
     print(info())
+
+
+# What `fit` takes of Recommender's settings: name, type, help.
+_SETTINGS = [
+    ("n_hidden", int, "hidden units"),
+    ("rows", str, "what is reconstructed: items or users"),
+    ("f", str, "output nonlinearity, of lasagne.nonlinearities"),
+    ("g", str, "hidden nonlinearity"),
+    ("l2", float, "weight decay"),
+    ("weight_scale", float, "standard deviation of the first weights"),
+    ("update", str, "optimiser, of lasagne.updates"),
+    ("learning_rate", float, "of the optimiser"),
+    ("batch_size", int, "rows in a mini-batch; 0 for all at once"),
+    ("n_epochs", int, "at most so many; without validation exactly so many"),
+    ("patience", int, "epochs without a better validation RMSE before training ends"),
+]
+
+
+def _add_fit(commands):
+    parser = commands.add_parser("fit", help="learn from a file of ratings, and save what was learned",
+                                 description="Learn from a file of ratings: user, item, rating in each line, or any "
+                                             "other form that load_ratings reads.")
+    parser.add_argument("ratings", help="the file")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
+    parser.add_argument("--validation", type=float, default=0.1, metavar="FRACTION",
+                        help="of the ratings, to stop early on; 0 for none (default: %(default)s)")
+    parser.add_argument("--rating-scale", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"),
+                        help="default: that of the ratings")
+    parser.add_argument("--unknown", default="mean", metavar="RATING",
+                        help="what is predicted for unknown users and items: a number, mean or error (default: mean)")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--checkpoint", metavar="FILE",
+                        help="keep a checkpoint in this file, and go on from it if it is there")
+    settings = parser.add_argument_group("settings", "those of Recommender, with its defaults")
+    for name, kind, text in _SETTINGS:
+        settings.add_argument("--" + name.replace("_", "-"), type=kind, help=text)
+    parser.set_defaults(run=_run_fit)
+
+
+def _run_fit(parsed):
+    from sparse_ae.files import load_ratings
+    from sparse_ae.recommender import Recommender
+    from sparse_ae.storage import check_destination
+    check_destination(parsed.output)
+    settings = {name: getattr(parsed, name) for name, _, _ in _SETTINGS if getattr(parsed, name) is not None}
+    if settings.get("batch_size") == 0:
+        settings["batch_size"] = None
+    recommender = Recommender(rating_scale=parsed.rating_scale and tuple(parsed.rating_scale), rng=parsed.seed,
+                              unknown=_number_or_word(parsed.unknown), **settings)
+    ratings = load_ratings(parsed.ratings)
+    recommender.fit(ratings, validation=parsed.validation or None, checkpoint=parsed.checkpoint,
+                    resume=parsed.checkpoint is not None)
+    recommender.save(parsed.output)
+    print("%d ratings from %g to %g, %d users, %d items"
+          % ((ratings.matrix.nnz,) + recommender.rating_scale_ + ratings.matrix.shape))
+    best = recommender.history_[recommender.best_epoch_ - 1]
+    validation = "" if best["validation_rmse"] is None else ", validation RMSE %.4f" % best["validation_rmse"]
+    print("epoch %d of %d: training RMSE %.4f%s"
+          % (recommender.best_epoch_, len(recommender.history_), best["train_rmse"], validation))
+    print("saved to %s" % parsed.output)
+
+
+def _number_or_word(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _add_recommend(commands):
+    parser = commands.add_parser("recommend", help="the best items for some users, by a saved model",
+                                 description="Print the best items for some users: item and predicted rating, the user "
+                                             "before them if there are several, separated by tabs.")
+    parser.add_argument("model", help="what fit has written")
+    parser.add_argument("--user", required=True, nargs="+", metavar="ID")
+    parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--items", nargs="+", metavar="ID", help="recommend from these only")
+    parser.add_argument("--include-seen", action="store_true", help="recommend what a user has rated, too")
+    parser.set_defaults(run=_run_recommend)
+
+
+def _run_recommend(parsed):
+    from sparse_ae.recommender import Recommender
+    recommender = Recommender.load(parsed.model)
+    users = _ids(parsed.user, recommender.users_, "user")
+    items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
+    found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
+    for user, (items, scores) in zip(parsed.user, found):
+        for item, score in zip(items.tolist(), scores.tolist()):
+            print("\t".join(([user] if len(parsed.user) > 1 else []) + [str(item), "%.4f" % score]))
+
+
+def _ids(words, known, name):
+    """Ids as the model has them: numbers, or strings."""
+    if known.dtype.kind == "U":
+        return words
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        raise ValueError("%s %s: the ids of %ss in this model are numbers, such as %d"
+                         % (name, ", ".join(words), name, known[0])) from None
+
+
+def _add_evaluate(commands):
+    parser = commands.add_parser("evaluate", help="how well a saved model predicts held-out ratings",
+                                 description="Print the errors and the measures of ranking on a file of held-out "
+                                             "ratings; Recommender.evaluate says what they are.")
+    parser.add_argument("model", help="what fit has written")
+    parser.add_argument("ratings", help="a file of ratings that were not in the file for fit")
+    parser.add_argument("-k", type=int, default=10,
+                        help="length of the ranked lists; 0 for none (default: %(default)s)")
+    parser.add_argument("--relevant", type=float, metavar="RATING",
+                        help="from which an item is relevant (default: three quarters up the scale)")
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(parsed):
+    from sparse_ae.files import load_ratings
+    from sparse_ae.recommender import Recommender
+    recommender = Recommender.load(parsed.model)
+    ratings = load_ratings(parsed.ratings)
+    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
+                    for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
+    measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
+                                    relevant=parsed.relevant)
+    for name, value in measures.items():
+        print("%s: %s" % (name, value if isinstance(value, int) else "%.4f" % value))
 
 
 if __name__ == "__main__":

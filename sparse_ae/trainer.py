@@ -152,7 +152,7 @@ class Trainer:
         Returns
         -------
         list of dict
-            `history`. Ctrl-C ends the running epoch after its current batch and returns what there is.
+            `history`. Ctrl-C ends the training after the current batch, and returns what there is.
 
         Raises
         ------
@@ -198,22 +198,22 @@ class Trainer:
             n = len(self.history)
             return n - first >= n_epochs or (patience is not None and best is not None and n - best.epoch >= patience)
 
-        while not is_over():
+        interrupted = []
+        while not is_over() and not interrupted:
             with _sigint_as_flag() as interrupted:
                 record = self._epoch(train, interrupted)
-            if held_out is not None:
-                record["validation_rmse"] = self._validate(train, held_out)
-            self.history.append(record)
-            n = len(self.history)
-            if patience is not None and (best is None or record["validation_rmse"] < best.rmse):
-                best = Best(n, record["validation_rmse"], self._step.get_state())
-            if checkpoint is not None and not interrupted and ((n - first) % checkpoint_every == 0 or is_over()):
-                generator = self.rng.get_state(legacy=False)
-                save(checkpoint, settings, Standing(self.history, first, best, generator, self._step.get_state()))
-            if on_epoch is not None:
-                on_epoch(record)
-            if interrupted:
-                break
+                if held_out is not None:
+                    record["validation_rmse"] = self._validate(train, held_out)
+                self.history.append(record)
+                n = len(self.history)
+                if patience is not None and (best is None or record["validation_rmse"] < best.rmse):
+                    best = Best(n, record["validation_rmse"], self._step.get_state())
+                due = (n - first) % checkpoint_every == 0 or is_over()
+                if checkpoint is not None and due and not record["interrupted"]:
+                    generator = self.rng.get_state(legacy=False)
+                    save(checkpoint, settings, Standing(self.history, first, best, generator, self._step.get_state()))
+                if on_epoch is not None:
+                    on_epoch(record)
         if patience is not None and best is not None and best.epoch < len(self.history):
             self._step.set_state(best.state)
             self.history[-1]["restored"] = best.epoch
@@ -271,9 +271,12 @@ class Trainer:
             batches = minibatches(train, n_rows)
         else:
             batches = minibatches(train, self.batch_size, self.rng)
+        title = "epoch %d" % epoch
+        if self.history:  # all that the bar of a full batch can say while it lasts
+            trained, validated = (self.history[-1][name] for name in ("train_rmse", "validation_rmse"))
+            title += ", RMSE %.4f so far" % (trained if validated is None else validated)
         # disable=None: no bar where stderr is no terminal
-        bar = tqdm(total=n_rows, desc="epoch %d" % epoch, unit="row", leave=False,
-                   disable=None if self.progress else True)
+        bar = tqdm(total=n_rows, desc=title, unit="row", leave=False, disable=None if self.progress else True)
         with bar, self._step.deferred():
             for rows, block in batches:
                 if self.l2_per == "epoch":

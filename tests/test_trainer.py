@@ -368,6 +368,24 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
     assert len(t.fit(train, 1)) == 3
 
 
+def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
+    """While the validation ratings are predicted: the epoch is whole, and is the last."""
+    train, test = checkerboard()
+    t = trainer()
+    handler = signal.getsignal(signal.SIGINT)
+
+    def interrupted(observed, predicted):
+        os.kill(os.getpid(), signal.SIGINT)
+        while signal.getsignal(signal.SIGINT) is not handler:
+            time.sleep(0)
+        return 1.0
+
+    monkeypatch.setattr(trainer_module, "rmse", interrupted)
+    t.fit(train, 5, validation=test, checkpoint=tmp_path / "run.npz")
+    assert [record["interrupted"] for record in t.history] == [False]
+    assert (tmp_path / "run.npz").exists()
+
+
 def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
     train, test = checkerboard()
     t = trainer()
