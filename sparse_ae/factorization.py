@@ -1,0 +1,172 @@
+"""Matrix factorisation on the observed entries: the post's first equation, which the autoencoder has to beat.
+
+The post begins with min ||X - W H||^2 over the observed entries O, a linear function of latent factors. With biases and L2,
+as everybody uses it (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems, IEEE Computer
+42(8), 2009, equation 5), and H stored item by item:
+
+    r_ui is about mean + c_u + d_i + W_u . H_i                                                      (1)
+    cost = sum over (u, i) in O of (r_ui - (1))^2
+           + l2 (sum_u n_u (|W_u|^2 + c_u^2) + sum_i n_i (|H_i|^2 + d_i^2))                         (2)
+
+mean is that of the training ratings. Each rating pulls once at the factors it touches, so that n_u, n_i are the numbers of the
+user's and the item's ratings: what stochastic gradient descent over single ratings does, and what Zhou et al., Large-scale
+Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008, call weighted-lambda regularisation.
+
+The cost is a Theano graph on `ops.sampled_dot`, and RProp, which takes all ratings at once, makes it small.
+"""
+import numbers
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import numpy as np
+import theano
+import theano.tensor as T
+
+from sparse_ae.baselines import Biases, predict_biases
+from sparse_ae.data import check_ratings, check_rng
+from sparse_ae.model import csr_arrays
+from sparse_ae.ops import sampled_dot
+from sparse_ae.updates import rprop
+
+__all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
+
+
+class Factors(NamedTuple):
+    """The parameters of equation (1).
+
+    Attributes
+    ----------
+    biases : baselines.Biases
+        The mean, c (n_users,) and d (n_items,).
+    W, H : numpy.ndarray of floatX, shapes (n_users, k) and (n_items, k)
+    """
+
+    biases: Biases
+    W: np.ndarray
+    H: np.ndarray
+
+
+def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
+    """Equation (2) as a graph, for ratings less their mean.
+
+    Parameters
+    ----------
+    W, H : matrices, (n_users, k) and (n_items, k)
+    c, d : vectors, (n_users,) and (n_items,)
+    data : vector, (nnz,)
+        The ratings less their mean.
+    rows : int32 vector, (nnz,)
+        The row of each, which `indptr` tells as well.
+    indices, indptr : int32 vectors, (nnz,) and (n_users + 1,)
+    l2 : float
+
+    Returns
+    -------
+    cost, squared_error : scalars
+    """
+    error = sampled_dot(indices, indptr, W, H) + c[rows] + d[indices] - data
+    squared_error = T.sum(error ** 2)
+    n_u = T.extra_ops.diff(indptr).astype(W.dtype)
+    n_i = T.extra_ops.bincount(indices, minlength=H.shape[0]).astype(H.dtype)
+    decay = T.dot(n_u, T.sum(W ** 2, axis=1) + c ** 2) + T.dot(n_i, T.sum(H ** 2, axis=1) + d ** 2)
+    return squared_error + l2 * decay, squared_error
+
+
+def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, weight_scale=0.1, rng=0, on_epoch=None):
+    """Fit equation (1) to training ratings.
+
+    Parameters
+    ----------
+    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
+        What `data.check_ratings` takes.
+    n_factors : int
+        k.
+    l2 : float
+        0 or more; see equation (2).
+    n_epochs : int
+        Passes over the ratings, a step of RProp each. Early ones matter: the cost's minimum is not where held-out ratings
+        are predicted best.
+    learning_rate : float
+        RProp's first step.
+    weight_scale : float
+        Standard deviation of the normal distribution that W and H start from.
+    rng : numpy.random.RandomState or int
+    on_epoch : callable, optional
+        Called as ``on_epoch(record, factors)`` after each pass. `record` is a dict: ``epoch`` (1, 2, ...), ``loss`` (the cost) and
+        ``train_rmse``, both before the pass's step, and ``seconds`` that it took.
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, and for settings that can't be used.
+    ArithmeticError
+        When the cost becomes NaN or infinite.
+    """
+    for name, value in (("n_factors", n_factors), ("n_epochs", n_epochs)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError("%s is %r; expected a positive integer" % (name, value))
+    for name, value in (("l2", l2), ("learning_rate", learning_rate), ("weight_scale", weight_scale)):
+        if not isinstance(value, numbers.Real) or not 0 <= value < np.inf or (value == 0 and name != "l2"):
+            raise ValueError("%s is %r; expected a finite number, %s" % (name, value, "0 or more" if name == "l2" else "above 0"))
+    train, rng = check_ratings(train), check_rng(rng)
+    floatX = theano.config.floatX
+    mean = float(train.data.mean(dtype="float64"))
+    _, indices, indptr = csr_arrays(train)
+    parameters = OrderedDict()
+    for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
+        start = weight_scale * rng.randn(len(counts), n_factors)
+        start[counts == 0] = 0  # nothing is ever learned there: equation (1) falls back on the biases
+        parameters[name] = theano.shared(start.astype(floatX), name=name)
+    for name, n in zip("cd", train.shape):
+        parameters[name] = theano.shared(np.zeros(n, floatX), name=name)
+    rows = np.repeat(np.arange(train.shape[0], dtype="int32"), np.diff(indptr))
+    # Shared, not inputs: the numbers of ratings are then counted once.
+    data, rows, indices, indptr = (theano.shared(x) for x in ((train.data.astype("float64") - mean).astype(floatX), rows, indices, indptr))
+    cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr, l2=np.asarray(l2, floatX), **parameters)
+    step = theano.function([], [cost, squared_error], updates=rprop(cost, list(parameters.values()), learning_rate), name="mf_batch")
+
+    def factors():
+        W, H, c, d = (p.get_value() for p in parameters.values())
+        return Factors(Biases(mean, c.astype("float64"), d.astype("float64")), W, H)
+
+    for epoch in range(1, n_epochs + 1):
+        start = time.perf_counter()
+        loss, squares = step()
+        seconds = time.perf_counter() - start
+        if not np.isfinite(loss):
+            raise ArithmeticError("the cost is %g in epoch %d; lower learning_rate=%g or weight_scale=%g"
+                                  % (loss, epoch, learning_rate, weight_scale))
+        if on_epoch is not None:
+            record = {"epoch": epoch, "loss": float(loss), "train_rmse": float(np.sqrt(squares / train.nnz)), "seconds": seconds}
+            on_epoch(record, factors())
+    return factors()
+
+
+def predict_factors(factors, rows, cols):
+    """Predict ratings by equation (1), without clipping them to a rating scale.
+
+    Parameters
+    ----------
+    factors : Factors
+    rows, cols : array_like of int, shape (n,)
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `baselines.predict_biases`.
+    """
+    predicted = predict_biases(factors.biases, rows, cols)
+    rows, cols = np.asarray(rows), np.asarray(cols)
+    if rows.size:
+        predicted += np.einsum("pt,pt->p", factors.W[rows], factors.H[cols])
+    return predicted

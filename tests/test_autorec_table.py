@@ -1,0 +1,146 @@
+"""The example that reproduces the published tables, on ratings small enough to watch it."""
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+
+from sparse_ae.data import split_ratings
+
+PATH = Path(__file__).resolve().parents[1] / "examples" / "autorec_table.py"
+
+
+def ratings(seed=0, shape=(60, 40), density=0.5):
+    rng = np.random.RandomState(seed)
+    rows, cols = np.nonzero(rng.rand(*shape) < density)
+    taste = 3 + np.outer(rng.randn(shape[0]), rng.randn(shape[1]))
+    return sp.csr_matrix((np.clip(np.rint(taste[rows, cols]), 1, 5).astype("float32"), (rows, cols)), shape=shape)
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """The script as a module, with settings for small ratings, and folds that need no download."""
+    spec = importlib.util.spec_from_file_location("autorec_table", str(PATH))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    small = dict(n_hidden=3, l2=(0.5, 0.5), hold=2, n_epochs=3, learning_rate=0.01)
+    for name in ("ITEMS", "USERS", "ITEMS_100K"):
+        monkeypatch.setattr(module, name, getattr(module, name)._replace(**small))
+    for pair, (settings, published) in list(module.PAIRS.items()):
+        module.PAIRS[pair] = settings._replace(**small), published
+    monkeypatch.setattr(module, "HIDDEN", (2, 3, 4))
+    module.FACTORS.update(n_factors=2, n_epochs=3)
+    for peer in ("surprise_svd", "cmfrec_als"):
+        monkeypatch.setattr(module, peer, missing)
+    monkeypatch.setattr(module, "movielens_100k_folds", lambda path: [split_ratings(ratings(), 0.2, rng=i)[:2] for i in range(5)])
+    return module
+
+
+def missing(train, test, seed):
+    raise ImportError("No module named 'peer'")
+
+
+def run(example, tmp_path, capsys, *arguments):
+    path = tmp_path / "ratings.npz"
+    sp.save_npz(str(path), ratings())
+    example.main(["--data", str(path), "--plot", str(tmp_path / "table.png")] + list(arguments))
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def judged(example, monkeypatch):
+    """What is trained on and judged by, while nothing is trained: ``[(train, test)]``."""
+    seen = []
+
+    def score(train, test, settings, seed, curve=False):
+        seen.append((train, test))
+        return example.Score(0.8 + 0.01 * seed, 1.0, [(1.0, 0.9), (2.0, 0.84)] if curve else [])
+
+    for name in ("autorec", "factorization"):
+        monkeypatch.setattr(example, name, score)
+    return seen
+
+
+def test_all_tables_and_the_picture(example, tmp_path, capsys):
+    out = run(example, tmp_path, capsys, "--quick")
+    assert out.count("\n### ") == 4 and "Judged by **test** ratings" in out
+    tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
+    assert [len(table) - 2 for table in tables] == [7, 4, 2, 3]
+    for table in tables:
+        assert len({line.count("|") for line in table}) == 1
+    assert "| I-AutoRec | 0.831 | " in out and "| Surprise SVD |  | not installed: No module named 'peer' |" in out
+    assert (tmp_path / "table.png").stat().st_size > 10000
+
+
+def test_same_seed_same_figures(example):
+    train, test = split_ratings(ratings(), 0.2, rng=0)[:2]
+    for score, settings in ((example.autorec, example.ITEMS), (example.factorization, example.FACTORS)):
+        figures = [score(train, test, settings, seed).rmse for seed in (0, 0, 1)]
+        assert figures[0] == figures[1] != figures[2]
+
+
+def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
+    out = run(example, tmp_path, capsys)
+    assert "seeds 0, 1, 2, 3, 4" in out
+    # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
+    assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 4 + 2 * 3
+    assert "| 2.0 | k=3" in out
+    # Settings that several tables share are trained once: 2 + 3 pairs + 2 sizes of AutoRec, 1 + 2 of factors; 5 folds of either.
+    assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2) + 5 + 5
+
+
+def test_the_splits_are_disjoint_and_validation_never_looks_at_a_test_rating(example, judged, tmp_path, capsys):
+    run(example, tmp_path, capsys)
+    by_test, judged[:] = list(judged), []
+    assert "Judged by **validation** ratings" in run(example, tmp_path, capsys, "--validate")
+    for (train, test), (inner, validation) in zip(by_test, judged):
+        assert train.multiply(test).nnz == 0 and inner.multiply(validation).nnz == 0
+        assert inner.multiply(test).nnz == validation.multiply(test).nnz == 0
+        assert (inner + validation != train).nnz == 0
+    assert len(by_test) == len(judged)
+
+
+def test_interval_by_hand(example):
+    scores = [example.Score(x, 0.0, []) for x in (0.83, 0.84, 0.85)]
+    # Student's t with 2 degrees of freedom: 4.3027 times 0.01 / sqrt(3).
+    assert example.interval(scores) == "0.8400 ± 0.0248"
+    assert example.interval(scores[:1]) == "0.8300"
+
+
+def test_seconds_to_the_goal(example):
+    assert example.seconds_to([(1.0, 0.9), (2.04, 0.845), (3.0, 0.85)]) == "2.0"
+    assert example.seconds_to([(1.0, 0.9)]) == "never"
+
+
+def test_the_rate_is_held_and_falls(example):
+    settings = example.Settings(learning_rate=0.4, hold=2, decay=0.5)
+    assert [settings.rate(epoch) for epoch in (1, 2, 3, 4)] == [0.4, 0.4, 0.2, 0.1]
+
+
+@pytest.mark.parametrize("rows", ["items", "users"])
+def test_test_ratings_change_the_score_and_nothing_else(example, rows):
+    """Two sets of test ratings at the same places: the error differs by just what the ratings do, the predictions don't."""
+    train, test = split_ratings(ratings(), 0.2, rng=0)[:2]
+    other = test.copy()
+    other.data = 6 - other.data
+    predicted = {}
+    for name, judged in (("test", test), ("other", other)):
+        seen = []
+        example.rmse = lambda observed, guess: seen.append((np.array(observed), np.array(guess))) or 0.5
+        settings = example.Settings(rows=rows, n_hidden=3, l2=(0.5, 0.5), n_epochs=2)
+        example.autorec(train, judged, settings, seed=0, curve=True)
+        predicted[name] = seen
+        assert len(seen) == 3
+    for (observed, guess), (other_observed, other_guess) in zip(predicted["test"], predicted["other"]):
+        assert_array_equal(guess, other_guess)
+        assert_array_equal(observed, 6 - other_observed)
+
+
+def test_refuses(example, tmp_path, capsys):
+    for arguments, message in ((["--data", str(tmp_path / "none.mat")], "none.mat"),
+                               (["--plot", str(tmp_path / "none" / "x.png")], "there is no folder")):
+        with pytest.raises(SystemExit):
+            example.main(arguments)
+        assert message in capsys.readouterr().err

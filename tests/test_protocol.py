@@ -1,0 +1,137 @@
+"""The ways in which ports of AutoRec go wrong, each as a test that would notice.
+
+Elsewhere: that weight decay doesn't depend on the number of batches, in test_trainer.py; that what the example prints doesn't depend on
+test ratings, in test_autorec_table.py.
+"""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+
+from sparse_ae.data import split_ratings
+from sparse_ae.formulations import FORMULATIONS, TrainingStep
+from sparse_ae.metrics import rmse
+from sparse_ae.model import AutoEncoder
+from sparse_ae.trainer import Trainer
+import lasagne
+
+
+def ratings(seed=0, shape=(30, 20), density=0.4):
+    rng = np.random.RandomState(seed)
+    mask = rng.rand(*shape) < density
+    mask[3], mask[:, 5] = False, False
+    mask[3, 7] = mask[4, 5] = True
+    rows, cols = np.nonzero(mask)
+    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), shape=shape)
+
+
+def model(n_items, **changed):
+    return AutoEncoder(n_items, 4, **dict(dict(rating_scale=(1, 5), f="identity", g="sigmoid", l2=0.1, b=lasagne.init.Constant(3)), **changed))
+
+
+def with_ratings(matrix, values):
+    return sp.csr_matrix((np.asarray(values, "float32"), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def trained(train, test, **fit):
+    """A model, what it predicts for the test ratings, and its history."""
+    m = model(train.shape[1])
+    trainer = Trainer(m, "adam", 0.02, batch_size=8, formulation="sparse", l2_per="epoch", progress=False, default=3.0)
+    history = trainer.fit(train, 6, validation=test, **fit)
+    pairs = test.tocoo()
+    return m, m.predict_pairs(train, pairs.row, pairs.col, default=3.0), [dict(record, seconds=0) for record in history]
+
+
+def parameters(m):
+    return [p.get_value().tobytes() for p in m.params]
+
+
+def test_held_out_ratings_are_never_input():
+    """The prediction of a held-out rating mustn't know it: whatever its value is, and whatever the others' are."""
+    split = split_ratings(ratings(), 0.2)
+    guesses = [trained(split.train, with_ratings(split.test, values))[:2]
+               for values in (split.test.data, 6 - split.test.data, np.full(split.test.nnz, 1))]
+    for m, guess in guesses[1:]:
+        assert_array_equal(guess, guesses[0][1])
+        assert parameters(m) == parameters(guesses[0][0])
+    # The check can fail: with the test ratings among the input, predictions change with them.
+    m, pairs = guesses[0][0], split.test.tocoo()
+    leaks = [m.predict_pairs(split.train + with_ratings(split.test, values), pairs.row, pairs.col)
+             for values in (split.test.data, 6 - split.test.data)]
+    assert np.abs(leaks[0] - leaks[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("formulation", sorted(FORMULATIONS))
+def test_what_is_not_observed_is_not_in_the_loss(formulation):
+    """Without the mask, missing ratings would count as zeros, and outputs would be drawn there."""
+    train = ratings()
+    m = model(20, l2=0.0, V=lasagne.init.Constant(0.0), W=lasagne.init.Constant(0.0))
+    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(train)
+    assert loss == squared_error == pytest.approx(np.sum((train.data - 3.0) ** 2), rel=1e-5)
+    unmasked = np.sum((train.toarray() - 3.0) ** 2)
+    assert unmasked > 5 * squared_error
+    # An item that only one row has rated hears from that row alone.
+    assert m.b.get_value()[5] == pytest.approx(3 - 2e-3 * (3 - train[4, 5]), rel=1e-5)
+
+
+def test_rows_are_what_is_reconstructed():
+    """Users as rows: an item's bias, a unit's reach over a user. Items as rows is the transposed matrix, and another model."""
+    users = ratings()
+    items = users.T.tocsr()
+    assert model(users.shape[1]).b.get_value().shape == (20,) and model(items.shape[1]).b.get_value().shape == (30,)
+    with pytest.raises(ValueError, match="ratings have 20 columns; the model has n_items=30. .* transpose the matrix"):
+        model(items.shape[1]).check(users)
+    # A rating of user 4 changes what is predicted for user 4, and for nobody else, if users are the rows.
+    m = model(20, V=lasagne.init.Normal(0.5), W=lasagne.init.Normal(0.5))
+    changed = users.copy()
+    changed[4, 5] = 6 - users[4, 5] if users[4, 5] != 3 else 5
+    every = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    moved = (m.predict_pairs(users, *every, default=3) != m.predict_pairs(changed, *every, default=3)).reshape(30, 20)
+    assert moved[4].any() and not np.delete(moved, 4, axis=0).any()
+
+
+def test_predictions_are_clipped_where_they_are_judged():
+    train = ratings()
+    test = sp.csr_matrix(([5.0, 1.0], ([0, 1], [train[0].indices[0], train[1].indices[0]])), shape=train.shape, dtype="float32")
+    m = model(20, b=lasagne.init.Constant(9.0))  # an output of 9 is a prediction of 5
+    pairs = test.tocoo()
+    predicted = m.predict_pairs(train, pairs.row, pairs.col)
+    assert predicted.tolist() == [5, 5]
+    trainer = Trainer(m, learning_rate=1e-9, l2_per="epoch", formulation="sparse", progress=False)
+    assert trainer.fit(train, 1, validation=test)[0]["validation_rmse"] == pytest.approx(np.sqrt(16 / 2))
+
+
+@pytest.mark.parametrize("default", [3.0, None])
+def test_cold_rows_and_columns_get_the_default_and_stay_in_the_rmse(default):
+    full = ratings()
+    train = full.tolil()
+    train[3], train[:, 5] = 0, 0  # row 3 and column 5 have one rating each
+    train = train.tocsr()
+    test = sp.csr_matrix(([5.0, 1.0, 2.0], ([3, 4, 0], [7, 5, 7])), shape=full.shape, dtype="float32")
+    m = model(20)
+    trainer = Trainer(m, "adam", 0.01, formulation="sparse", progress=False, default=default)
+    record = trainer.fit(train, 2, validation=test)[-1]
+    expected = train.data.mean() if default is None else default
+    warm = m.predict_pairs(train, [0], [7])[0]
+    pairs = test.tocoo()
+    order = np.argsort(pairs.row)
+    predicted = m.predict_pairs(train, pairs.row[order], pairs.col[order], default=default)
+    np.testing.assert_allclose(predicted, [warm, expected, expected], rtol=1e-6)
+    errors = np.array([2 - warm, 5 - expected, 1 - expected])
+    assert record["validation_rmse"] == pytest.approx(np.sqrt(np.mean(errors ** 2)), rel=1e-5)
+
+
+def test_early_stopping_sees_validation_alone():
+    """Cut from the training ratings, and put back to its best epoch: what is tested on can't have chosen it."""
+    split = split_ratings(ratings(), 0.2, rng=1)
+    inner = split_ratings(split.train, 0.2, rng=2)
+    for one, other in ((inner.train, split.test), (inner.test, split.test), (inner.train, inner.test)):
+        assert one.multiply(other).nnz == 0
+    _, guess, history = trained(inner.train, inner.test, patience=2)
+    best = min(history, key=lambda record: record["validation_rmse"])
+    assert rmse(inner.test.tocoo().data, guess) == pytest.approx(best["validation_rmse"], rel=1e-6)
+    # Validation ratings choose the epoch, and do nothing else: up to there both runs are the same.
+    _, _, other = trained(inner.train, with_ratings(inner.test, 6 - inner.test.data), patience=2)
+    same = min(len(history), len(other))
+    assert [record["loss"] for record in history[:same]] == [record["loss"] for record in other[:same]]
+    assert history[0]["validation_rmse"] != other[0]["validation_rmse"]
