@@ -1,0 +1,42 @@
+"""examples/bigger_than_memory.py: what it says of the files and the model is true."""
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sparse_ae
+
+SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "bigger_than_memory.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("example_bigger_than_memory", str(SCRIPT))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_from_text_to_predictions(example, tmp_path, capsys):
+    folder = tmp_path / "big"
+    rmse = example.main(["--ratings", "4e3", "--users", "150", "--items", "60", "--hidden", "8", "--epochs", "40",
+                         "--folder", str(folder)])
+    out = capsys.readouterr().out
+    assert out.startswith("4000 ratings, 150 users, 60 items, 8 hidden units\n")
+    assert len(re.findall(r"^.+ s   peak .+ MB own .+ MB files$", out, re.MULTILINE)) == 4
+    assert "(the mean rating: %.3f)" % rmse["mean"] in out and rmse["model"] < rmse["mean"]
+
+    read, stored = sparse_ae.load_ratings(folder / "ratings.csv"), sparse_ae.open_ratings(folder / "store")
+    assert stored.rows == "users" and (read.matrix != stored.matrix).nnz == 0 and stored.matrix.nnz == 4000
+    assert set(np.unique(read.matrix.data)) == {1, 2, 3, 4, 5}
+    with pytest.raises(OSError):
+        example.main(["--ratings", "4e3", "--folder", str(folder)])
+
+
+def test_memory_is_that_of_the_process(example):
+    own, files = example.memory()
+    if not np.isnan(own):
+        block = np.ones(2 ** 24, np.float32)
+        assert example.memory()[0] > own + 60 and files > 0 and block[-1] == 1
