@@ -1,11 +1,11 @@
-"""Does training need the ratings in memory? It doesn't: here they are made up, stored on disk, and trained on from there.
+"""Does training need the ratings in memory? No: here they are made up, stored on disk, and trained on from there.
 
     python examples/bigger_than_memory.py [--ratings 100000000] [--folder big]
 
 Four steps, each with its seconds and its peak of memory: a text file is written; it is converted to a store; a model is
 trained on the store; what it predicts is compared with the right answers, which are known, and with what the mean would
-be off by. Peaks are of memory that the process asked for ("own", anonymous memory in Linux's terms); pages of the mapped
-files that the system keeps while there is room, and takes back when there isn't, are shown beside them ("files").
+be off by. Peaks are of memory that the process asked for ("own", anonymous memory in Linux's terms); pages of the
+mapped files that the system keeps while there is room, and takes back when there isn't, are beside them ("files").
 """
 import argparse
 import os
@@ -93,8 +93,8 @@ def main(arguments=None):
              for where, names in ((parsed.folder, ["ratings.csv"]), (store, os.listdir(store)))]
     print("on disk: %.0f MB of text, %.0f MB of store" % tuple(size / 2 ** 20 for size in sizes))
 
-    recommender = sparse_ae.Recommender(n_hidden=parsed.hidden, rows="users", l2=10, learning_rate=0.002, batch_size=512,
-                                        n_epochs=parsed.epochs, rng=parsed.seed)
+    recommender = sparse_ae.Recommender(n_hidden=parsed.hidden, rows="users", l2=10, learning_rate=0.002,
+                                        batch_size=512, n_epochs=parsed.epochs, rng=parsed.seed)
     with Step("train, %d epochs" % parsed.epochs):
         recommender.fit(stored, validation=None)
     print("seconds of an epoch: %s" % ", ".join("%.1f" % record["seconds"] for record in recommender.history_))
@@ -103,7 +103,8 @@ def main(arguments=None):
         u, i = rng.randint(0, len(stored.row_ids), 100000), rng.randint(0, len(stored.col_ids), 100000)
         users, items = stored.row_ids[u], stored.col_ids[i]
         right, predicted = taste(users, items), recommender.predict(users, items)
-    rmse = {"mean": sparse_ae.rmse(right, np.full(len(right), recommender.mean_)), "model": sparse_ae.rmse(right, predicted)}
+    rmse = {"mean": sparse_ae.rmse(right, np.full(len(right), recommender.mean_)),
+            "model": sparse_ae.rmse(right, predicted)}
     print("RMSE from the right answers: %.3f (the mean rating: %.3f)" % (rmse["model"], rmse["mean"]))
     return rmse
 

@@ -1,16 +1,16 @@
 """Matrix factorisation on the observed entries: the post's first equation, which the autoencoder has to beat.
 
-The post begins with min ||X - W H||^2 over the observed entries O, a linear function of latent factors. With biases and L2,
-as everybody uses it (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems, IEEE Computer
-42(8), 2009, equation 5), and H stored item by item:
+The post begins with min ||X - W H||^2 over the observed entries O, a linear function of latent factors. With biases and
+L2, as everybody uses it (Y. Koren, R. Bell, C. Volinsky, Matrix Factorization Techniques for Recommender Systems, IEEE
+Computer 42(8), 2009, equation 5), and H stored item by item:
 
     r_ui is about mean + c_u + d_i + W_u . H_i                                                      (1)
     cost = sum over (u, i) in O of (r_ui - (1))^2
            + l2 (sum_u n_u (|W_u|^2 + c_u^2) + sum_i n_i (|H_i|^2 + d_i^2))                         (2)
 
-mean is that of the training ratings. Each rating pulls once at the factors it touches, so that n_u, n_i are the numbers of the
-user's and the item's ratings: what stochastic gradient descent over single ratings does, and what Zhou et al., Large-scale
-Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008, call weighted-lambda regularisation.
+mean is that of the training ratings. n_u and n_i count the user's and the item's ratings: each rating pulls once at the
+factors it touches, as in stochastic gradient descent over single ratings, and in the weighted-lambda regularisation of
+Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
 
 The cost is a Theano graph on `ops.sampled_dot`, and RProp, which takes all ratings at once, makes it small.
 """
@@ -74,8 +74,11 @@ def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
     return squared_error + l2 * decay, squared_error
 
 
-def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, weight_scale=0.1, rng=0, on_epoch=None):
+def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005, weight_scale=0.01, rng=0,
+                on_epoch=None):
     """Fit equation (1) to training ratings.
+
+    The defaults were chosen on validation ratings of MovieLens 1M (1 to 5 stars).
 
     Parameters
     ----------
@@ -86,16 +89,16 @@ def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, 
     l2 : float
         0 or more; see equation (2).
     n_epochs : int
-        Passes over the ratings, a step of RProp each. Early ones matter: the cost's minimum is not where held-out ratings
-        are predicted best.
+        Passes over the ratings, a step of RProp each. More aren't always better: held-out ratings are predicted best
+        before the cost is least.
     learning_rate : float
         RProp's first step.
     weight_scale : float
         Standard deviation of the normal distribution that W and H start from.
     rng : numpy.random.RandomState or int
     on_epoch : callable, optional
-        Called as ``on_epoch(record, factors)`` after each pass. `record` is a dict: ``epoch`` (1, 2, ...), ``loss`` (the cost) and
-        ``train_rmse``, both before the pass's step, and ``seconds`` that it took.
+        Called as ``on_epoch(record, factors)`` after each pass. `record` is a dict: ``epoch`` (1, 2, ...), ``loss``
+        (the cost) and ``train_rmse``, both before the pass's step, and the ``seconds`` that it took.
 
     Returns
     -------
@@ -113,7 +116,8 @@ def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, 
             raise ValueError("%s is %r; expected a positive integer" % (name, value))
     for name, value in (("l2", l2), ("learning_rate", learning_rate), ("weight_scale", weight_scale)):
         if not isinstance(value, numbers.Real) or not 0 <= value < np.inf or (value == 0 and name != "l2"):
-            raise ValueError("%s is %r; expected a finite number, %s" % (name, value, "0 or more" if name == "l2" else "above 0"))
+            raise ValueError("%s is %r; expected a finite number, %s"
+                             % (name, value, "0 or more" if name == "l2" else "above 0"))
     train, rng = check_ratings(train), check_rng(rng)
     floatX = theano.config.floatX
     mean = float(train.data.mean(dtype="float64"))
@@ -126,10 +130,12 @@ def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, 
     for name, n in zip("cd", train.shape):
         parameters[name] = theano.shared(np.zeros(n, floatX), name=name)
     rows = np.repeat(np.arange(train.shape[0], dtype="int32"), np.diff(indptr))
-    # Shared, not inputs: the numbers of ratings are then counted once.
-    data, rows, indices, indptr = (theano.shared(x) for x in ((train.data.astype("float64") - mean).astype(floatX), rows, indices, indptr))
-    cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr, l2=np.asarray(l2, floatX), **parameters)
-    step = theano.function([], [cost, squared_error], updates=rprop(cost, list(parameters.values()), learning_rate), name="mf_batch")
+    centred = (train.data.astype("float64") - mean).astype(floatX)
+    data, rows, indices, indptr = map(theano.shared, (centred, rows, indices, indptr))
+    cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr, l2=np.asarray(l2, floatX),
+                                      **parameters)
+    updates = rprop(cost, list(parameters.values()), learning_rate)
+    step = theano.function([], [cost, squared_error], updates=updates, name="mf_batch")
 
     def factors():
         W, H, c, d = (p.get_value() for p in parameters.values())
@@ -143,8 +149,8 @@ def fit_factors(train, n_factors=100, l2=0.06, n_epochs=60, learning_rate=1e-3, 
             raise ArithmeticError("the cost is %g in epoch %d; lower learning_rate=%g or weight_scale=%g"
                                   % (loss, epoch, learning_rate, weight_scale))
         if on_epoch is not None:
-            record = {"epoch": epoch, "loss": float(loss), "train_rmse": float(np.sqrt(squares / train.nnz)), "seconds": seconds}
-            on_epoch(record, factors())
+            on_epoch({"epoch": epoch, "loss": float(loss), "train_rmse": float(np.sqrt(squares / train.nnz)),
+                      "seconds": seconds}, factors())
     return factors()
 
 

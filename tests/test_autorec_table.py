@@ -30,11 +30,13 @@ def example(monkeypatch):
         monkeypatch.setattr(module, name, getattr(module, name)._replace(**small))
     for pair, (settings, published) in list(module.PAIRS.items()):
         module.PAIRS[pair] = settings._replace(**small), published
-    monkeypatch.setattr(module, "HIDDEN", (2, 3, 4))
-    module.FACTORS.update(n_factors=2, n_epochs=3)
+    for factors in (module.FACTORS, module.FACTORS_100K):
+        factors.update(n_factors=2, n_epochs=3)
+    monkeypatch.setattr(module, "SIZES", {k: (module.ITEMS, module.FACTORS) for k in (2, 3, 4)})
     for peer in ("surprise_svd", "cmfrec_als"):
         monkeypatch.setattr(module, peer, missing)
-    monkeypatch.setattr(module, "movielens_100k_folds", lambda path: [split_ratings(ratings(), 0.2, rng=i)[:2] for i in range(5)])
+    folds = [split_ratings(ratings(), 0.2, rng=i)[:2] for i in range(5)]
+    monkeypatch.setattr(module, "movielens_100k_folds", lambda path: folds)
     return module
 
 
@@ -87,7 +89,7 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
     assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 4 + 2 * 3
     assert "| 2.0 | k=3" in out
-    # Settings that several tables share are trained once: 2 + 3 pairs + 2 sizes of AutoRec, 1 + 2 of factors; 5 folds of either.
+    # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes; and five folds of either.
     assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2) + 5 + 5
 
 
@@ -121,7 +123,7 @@ def test_the_rate_is_held_and_falls(example):
 
 @pytest.mark.parametrize("rows", ["items", "users"])
 def test_test_ratings_change_the_score_and_nothing_else(example, rows):
-    """Two sets of test ratings at the same places: the error differs by just what the ratings do, the predictions don't."""
+    """Other test ratings at the same places get the same predictions."""
     train, test = split_ratings(ratings(), 0.2, rng=0)[:2]
     other = test.copy()
     other.data = 6 - other.data

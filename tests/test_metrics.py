@@ -69,7 +69,7 @@ def test_arguments_are_left_alone():
     assert observed.tolist() == [1, 2] and predicted.tolist() == [2, 4]
 
 
-# Ranking: user 0 has hits at 1 and 3 of 4, user 1 none, user 2 nothing relevant, user 3 three relevant and two hits at 1, 2
+# Ranking: user 0 has hits at 1 and 3 of 4, user 1 none, user 2 nothing relevant, user 3 hits at 1 and 2
 HITS = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0]], bool)
 N_RELEVANT = np.array([2, 5, 0, 3])
 

@@ -48,7 +48,8 @@ def is_mapped(array):
 @pytest.mark.parametrize("rows", ["users", "items"])
 @pytest.mark.parametrize("text_ids", [False, True])
 @pytest.mark.parametrize("delimiter, header, ending", [
-    (",", "user,item,rating\n", "\n"), ("\t", "", "\r\n"), ("::", "", ""), (" ", "\n\n", "\n\n"), (";", "\ufeffU;I;R\n", "\n")])
+    (",", "user,item,rating\n", "\n"), ("\t", "", "\r\n"), ("::", "", ""), (" ", "\n\n", "\n\n"),
+    (";", "\ufeffU;I;R\n", "\n")])
 def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids, delimiter, header, ending):
     path = tmp_path / "ratings.txt"
     lines = [delimiter.join(map(str, line)) for line in zip(*triples(text_ids))]
@@ -102,7 +103,8 @@ def test_batches_are_read_from_disk(tmp_path):
 @pytest.mark.parametrize("text, message", [
     ("1,2,3\n1,2,4\n", "user 1 has rated item 2 twice; expected one rating per pair"),
     ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: '1,x' isn't 3 columns"),
-    ("1,2,3\n\n,2,3\n", "ratings.csv, line 3: ',2,3' isn't 3 columns, separated as on the first line, with a user and an item"),
+    ("1,2,3\n\n,2,3\n",
+     "ratings.csv, line 3: ',2,3' isn't 3 columns, separated as on the first line, with a user and an item"),
     ("a,2,3\n" + "b,3,4\n" * 12 + "c,2,good\n", "ratings.csv, line 14: the rating 'good' isn't a number"),
     ("1,2,3\n1,3,1e99\n", "ratings.csv, line 2: the rating is 1e[+]?99; ratings have to be finite"),
     ("x,2,3\n\ny,3,nan\n", "ratings.csv, line 3: the rating is nan"),

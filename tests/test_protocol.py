@@ -1,7 +1,7 @@
 """The ways in which ports of AutoRec go wrong, each as a test that would notice.
 
-Elsewhere: that weight decay doesn't depend on the number of batches, in test_trainer.py; that what the example prints doesn't depend on
-test ratings, in test_autorec_table.py.
+Elsewhere: that weight decay doesn't depend on the number of batches, in test_trainer.py; that the table's settings can
+be chosen without a test rating, in test_autorec_table.py.
 """
 import numpy as np
 import pytest
@@ -26,7 +26,8 @@ def ratings(seed=0, shape=(30, 20), density=0.4):
 
 
 def model(n_items, **changed):
-    return AutoEncoder(n_items, 4, **dict(dict(rating_scale=(1, 5), f="identity", g="sigmoid", l2=0.1, b=lasagne.init.Constant(3)), **changed))
+    settings = dict(rating_scale=(1, 5), f="identity", g="sigmoid", l2=0.1, b=lasagne.init.Constant(3))
+    return AutoEncoder(n_items, 4, **dict(settings, **changed))
 
 
 def with_ratings(matrix, values):
@@ -75,7 +76,7 @@ def test_what_is_not_observed_is_not_in_the_loss(formulation):
 
 
 def test_rows_are_what_is_reconstructed():
-    """Users as rows: an item's bias, a unit's reach over a user. Items as rows is the transposed matrix, and another model."""
+    """With users as rows a user's ratings predict that user's; items as rows is another model, of the transposed."""
     users = ratings()
     items = users.T.tocsr()
     assert model(users.shape[1]).b.get_value().shape == (20,) and model(items.shape[1]).b.get_value().shape == (30,)
@@ -92,7 +93,8 @@ def test_rows_are_what_is_reconstructed():
 
 def test_predictions_are_clipped_where_they_are_judged():
     train = ratings()
-    test = sp.csr_matrix(([5.0, 1.0], ([0, 1], [train[0].indices[0], train[1].indices[0]])), shape=train.shape, dtype="float32")
+    cols = [train[0].indices[0], train[1].indices[0]]
+    test = sp.csr_matrix(([5.0, 1.0], ([0, 1], cols)), shape=train.shape, dtype="float32")
     m = model(20, b=lasagne.init.Constant(9.0))  # an output of 9 is a prediction of 5
     pairs = test.tocoo()
     predicted = m.predict_pairs(train, pairs.row, pairs.col)

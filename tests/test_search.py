@@ -9,7 +9,8 @@ from sparse_ae.recommender import Recommender
 from sparse_ae.search import cross_validate, grid_search
 from sparse_ae.splits import k_folds, leave_k_out
 
-SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5, formulation="sparse",
+SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5,
+                formulation="sparse",
                 progress=False)
 
 
@@ -36,7 +37,8 @@ class Constant:
 def ratings():
     rng = np.random.RandomState(0)
     cells = rng.permutation(20 * 12)[:150]
-    return ratings_from_triples(np.char.add("u", (cells // 12).astype(str)), cells % 12 + 100, 1 + (cells // 12 + cells % 12) % 2 * 4)
+    return ratings_from_triples(np.char.add("u", (cells // 12).astype(str)), cells % 12 + 100,
+                                1 + (cells // 12 + cells % 12) % 2 * 4)
 
 
 def test_each_split_is_fitted_and_evaluated(ratings):
@@ -90,8 +92,10 @@ def test_without_joblib(ratings, monkeypatch):
 @pytest.mark.parametrize("call, message", [
     (lambda r: cross_validate(Constant(), r, 1), "n_folds is 1; expected"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
-    (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]), "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
-    (lambda r: grid_search(Constant(), r, {"size": [1]}), "grid has 'size', which is no setting of Constant; expected some of value"),
+    (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
+     "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
+    (lambda r: grid_search(Constant(), r, {"size": [1]}),
+     "grid has 'size', which is no setting of Constant; expected some of value"),
     (lambda r: grid_search(Constant(), r, {"value": 3}), r"grid\['value'\] is 3; expected a list of values to try"),
     (lambda r: grid_search(Constant(), r, {"value": []}), r"grid\['value'\] is \[\]; expected a list"),
 ])

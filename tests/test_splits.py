@@ -9,7 +9,7 @@ from sparse_ae.splits import k_folds, leave_k_out, split_by_time
 
 @pytest.fixture
 def ratings():
-    """60 ratings of 20 users and 9 items, zeros among them; user 3 has one rating, user 19 none; several share a time."""
+    """60 ratings of 20 users and 9 items, zeros among them; user 3 has one, user 19 none; several share a time."""
     rng = np.random.RandomState(0)
     cells = rng.permutation(18 * 9)[:59]
     users, items = np.append(cells // 9 + (cells // 9 >= 3), 3), np.append(cells % 9, 4)
@@ -96,7 +96,7 @@ def test_times_may_be_dates(ratings):
     assert bytes_of([leave_k_out(dated, newest=True)]) == bytes_of([leave_k_out(ratings, newest=True)])
 
 
-@pytest.mark.parametrize("cut", [lambda ratings, rng: k_folds(ratings, 4, rng), lambda ratings, rng: [leave_k_out(ratings, 2, rng)]])
+@pytest.mark.parametrize("cut", [lambda r, rng: k_folds(r, 4, rng), lambda r, rng: [leave_k_out(r, 2, rng)]])
 def test_same_seed_same_bytes(ratings, cut):
     assert bytes_of(cut(ratings, 5)) == bytes_of(cut(ratings, np.random.RandomState(5))) != bytes_of(cut(ratings, 6))
     assert bytes_of(cut(ratings.matrix, 5)) == bytes_of(cut(ratings, 5))
@@ -108,9 +108,11 @@ def test_same_seed_same_bytes(ratings, cut):
     (lambda r: k_folds(r, 2.5), "n_folds is 2.5; expected"),
     (lambda r: leave_k_out(r, 0), "k is 0; expected a whole number of ratings, 1 or more"),
     (lambda r: leave_k_out(r, 9), "no user has more than k=9 ratings; .* lower k"),
-    (lambda r: leave_k_out(r.matrix, newest=True), "newest=True needs the time of each rating, and these have none; expected Ratings"),
+    (lambda r: leave_k_out(r.matrix, newest=True),
+     "newest=True needs the time of each rating, and these have none; expected Ratings"),
     (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs the time of each rating"),
-    (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])), "the 5 timestamps aren't known to be in the order of 60"),
+    (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])),
+     "the 5 timestamps aren't known to be in the order of 60"),
     (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "aren't known to be in the order"),
     (lambda r: split_by_time(r, 1.0), "test_fraction is 1.0; expected a number between 0 and 1"),
     (lambda r: split_by_time(r, 0.001), "test_fraction=0.001 puts 0 of 60 ratings into the test set"),

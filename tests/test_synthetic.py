@@ -25,7 +25,8 @@ def test_tastes_by_hand():
     assert raw.std() == pytest.approx(0.5 * np.sqrt(0.4 ** 2 + 0.6 ** 2 + 1), rel=0.1) and abs(raw.mean()) < 0.1
 
 
-@pytest.mark.parametrize("n_users, n_items, n_ratings", [(50, 40, 1000), (7, 5, 17), (3, 1, 1), (1, 7, 3), (200, 30, 13)])
+@pytest.mark.parametrize("n_users, n_items, n_ratings",
+                         [(50, 40, 1000), (7, 5, 17), (3, 1, 1), (1, 7, 3), (200, 30, 13)])
 def test_counts_are_exact_and_no_pair_comes_twice(n_users, n_items, n_ratings):
     ratings, _ = made_up_ratings(n_users, n_items, n_ratings)
     assert ratings.matrix.nnz == n_ratings and ratings.matrix.shape == (n_users, n_items)

@@ -117,7 +117,8 @@ def test_polars():
 
 
 @pytest.mark.parametrize("ratings, y, error, message", [
-    (None, None, ValueError, "ratings are NoneType no table at all; expected a table, or an array of rows, with user, item, "
+    (None, None, ValueError,
+     "ratings are NoneType no table at all; expected a table, or an array of rows, with user, item, "
                              "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
     ("ratings.csv", None, ValueError, "ratings are str no table at all"),
     ([1, 2, 3], None, ValueError, r"ratings are list of shape \(3,\)"),
@@ -125,18 +126,24 @@ def test_polars():
     ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
     (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
     (np.ones((2, 5)), None, ValueError, r"ratings are ndarray of shape \(2, 5\)"),
-    (Table(user=[1], item=[2]), None, ValueError, "ratings have the columns 'user', 'item'; expected columns named user, item, "
+    (Table(user=[1], item=[2]), None, ValueError,
+     "ratings have the columns 'user', 'item'; expected columns named user, item, "
                                                   "rating, timestamp, or just 3 or 4 columns in that order"),
     (Table(movie=[1], user=[2], rating=[3]), None, ValueError, "have the columns 'movie', 'user', 'rating'; expected"),
     (Table(a=[1], b=[2], c=[3], d=[4], e=[5]), None, ValueError, "have the columns 'a', 'b', 'c', 'd', 'e'"),
-    (Table(user=[1], userId=[1], item=[2], rating=[3]), None, ValueError, "several columns for the user: 'user', 'userId'"),
-    ([(1, 2, 3)], [5], ValueError, r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
-    (Table(item=[1], who=[2]), [5], ValueError, "X have the columns 'item', 'who'; expected columns named user, item, or just 2"),
+    (Table(user=[1], userId=[1], item=[2], rating=[3]), None, ValueError,
+     "several columns for the user: 'user', 'userId'"),
+    ([(1, 2, 3)], [5], ValueError,
+     r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
+    (Table(item=[1], who=[2]), [5], ValueError,
+     "X have the columns 'item', 'who'; expected columns named user, item, or just 2"),
     ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
-    ([("a", 2), (1, 3)], [5, 5], TypeError, "entry 1: the id in users is 1; ids have to be all integers or all strings"),
+    ([("a", 2), (1, 3)], [5, 5], TypeError,
+     "entry 1: the id in users is 1; ids have to be all integers or all strings"),
     ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
     (np.ones((2, 2)), None, ValueError, r"ratings are ndarray of shape \(2, 2\)"),
-    (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError, r"users have the shape \(1,\) and the matrix has 2 of them"),
+    (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError,
+     r"users have the shape \(1,\) and the matrix has 2 of them"),
     (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items hold the id 3 twice"),
     (sp.csr_matrix((2, 2)), None, ValueError, "hold no entries"),
 ])
@@ -151,7 +158,8 @@ def test_positions():
     assert positions([2.0], np.array([2]), "users").tolist() == [0]
     assert positions([], np.array(["a"]), "users").tolist() == []
     for ids, error, message in [
-            (["3"], TypeError, "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),
+            (["3"], TypeError,
+             "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),
             ([[4]], ValueError, r"items have the shape \(1, 1\); expected one dimension"),
             ([1.5], ValueError, "the id in items is 1.5"), ([None], TypeError, "the id in items is None")]:
         with pytest.raises(error, match=message):
