@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 __all__ = ["Ratings", "Split", "ratings_from_triples", "check_ratings", "split_ratings", "minibatches",
-           "dense_rows", "refuse_stored_zeros", "check_rng"]
+           "dense_rows", "refuse_stored_zeros", "check_count", "check_rng"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 _INT64_MAX = np.iinfo(np.int64).max
@@ -294,6 +294,27 @@ def refuse_stored_zeros(matrix):
         raise ValueError("ratings hold %d stored zero%s; a dense row cannot tell them from missing entries. Remove "
                          "them with eliminate_zeros() or use formulation='sparse' or 'dense'."
                          % (n_zeros, "" if n_zeros == 1 else "s"))
+
+
+def check_count(value, name, alternative=""):
+    """Return a count of at least 1 as an int.
+
+    Parameters
+    ----------
+    value : int
+    name : str
+        What the message calls it.
+    alternative : str
+        What the message says might have come instead.
+
+    Raises
+    ------
+    ValueError
+        If the value is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError("%s is %r; expected a positive integer%s" % (name, value, alternative))
+    return int(value)
 
 
 def check_rng(rng):

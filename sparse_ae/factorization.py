@@ -25,7 +25,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae.baselines import Biases, predict_biases
-from sparse_ae.data import check_ratings, check_rng
+from sparse_ae.data import check_count, check_ratings, check_rng
 from sparse_ae.model import csr_arrays
 from sparse_ae.ops import sampled_dot
 from sparse_ae.updates import rprop
@@ -112,8 +112,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
         When the cost becomes NaN or infinite.
     """
     for name, value in (("n_factors", n_factors), ("n_epochs", n_epochs)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError("%s is %r; expected a positive integer" % (name, value))
+        check_count(value, name)
     for name, value in (("l2", l2), ("learning_rate", learning_rate), ("weight_scale", weight_scale)):
         if not isinstance(value, numbers.Real) or not 0 <= value < np.inf or (value == 0 and name != "l2"):
             raise ValueError("%s is %r; expected a finite number, %s"

@@ -30,7 +30,7 @@ import theano.tensor as T
 from lasagne import init, nonlinearities
 
 from sparse_ae import blas
-from sparse_ae.data import check_ratings, check_rng
+from sparse_ae.data import check_count, check_ratings, check_rng
 from sparse_ae.ops import csr_dot, sampled_dot
 
 __all__ = ["AutoEncoder"]
@@ -77,7 +77,7 @@ class AutoEncoder:
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0):
-        self.n_items, self.n_hidden = _count(n_items, "n_items"), _count(n_hidden, "n_hidden")
+        self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
         self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
         if self.f is nonlinearities.softmax:
             raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as 'sigmoid' or 'linear'")
@@ -283,12 +283,6 @@ def csr_arrays(block):
     """A CSR block as the sparse graphs take it: data of floatX, indices and indptr of int32."""
     return block.data.astype(theano.config.floatX, copy=False), block.indices.astype("int32", copy=False), \
         block.indptr.astype("int32", copy=False)
-
-
-def _count(value, name):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError("%s is %r; expected a positive integer" % (name, value))
-    return int(value)
 
 
 def _nonlinearity(spec, name):

@@ -14,6 +14,8 @@ current figure nor its settings, and fonts and sizes are those of the user's mat
 import numpy as np
 import scipy.linalg
 
+from .data import check_count
+
 __all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
 
 # Okabe and Ito's colours, which stay apart for the colour-blind and in print.
@@ -198,7 +200,7 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     if len(titles) != len(strengths):
         raise ValueError("%d titles for %d items; expected one for each row of strengths"
                          % (len(titles), len(strengths)))
-    n_units, n_items = min(_count(n_units, "n_units"), strengths.shape[1]), _count(n_items, "n_items")
+    n_units, n_items = min(check_count(n_units, "n_units"), strengths.shape[1]), check_count(n_items, "n_items")
     n_bars = min(2 * n_items, len(titles))
     ax = _axes(ax, 7.5, 0.6 + n_units * (0.35 + 0.24 * n_bars))
     units = scipy.linalg.qr(strengths - strengths.mean(axis=0), mode="r", pivoting=True)[1][:n_units]
@@ -258,7 +260,7 @@ def _by_name(values):
 
 def _checked(observed, predicted, n_bins):
     """Ratings, and predictions by name, as vectors of finite float64 of one length."""
-    _count(n_bins, "n_bins")
+    check_count(n_bins, "n_bins")
     observed = _vector("observed", observed)
     predictions = {name: _vector("predicted", values) for name, values in _by_name(predicted).items()}
     for values in predictions.values():
@@ -277,12 +279,6 @@ def _vector(name, values):
 
 def _not_finite(values):
     return "" if np.isfinite(values).all() else " with NaN or infinite entries"
-
-
-def _count(value, name):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError("%s is %r; expected a positive integer" % (name, value))
-    return value
 
 
 def _shortened(title, width=42):

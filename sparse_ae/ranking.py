@@ -3,12 +3,13 @@
 Scores are ordered from the highest down, and equal ones by their place among the candidates, ascending. The same scores
 give the same list, always.
 """
-import numbers
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Recommendations", "check_length", "leave_out", "recommendations", "top_n"]
+from .data import check_count
+
+__all__ = ["Recommendations", "leave_out", "recommendations", "top_n"]
 
 
 class Recommendations(NamedTuple):
@@ -46,7 +47,7 @@ def top_n(scores, n):
     ValueError
         For a bad n, and for NaN among the scores.
     """
-    n = check_length(n, "n")
+    n = check_count(n, "n")
     scores = np.asarray(scores)
     if np.isnan(scores).any():
         raise ValueError("%d scores are NaN; expected a number for each candidate, -inf for one to leave out"
@@ -82,10 +83,3 @@ def recommendations(ids, best, scores):
     """A row of `top_n` in ids, those of the candidates; `scores` (n,) go with `best`."""
     best = best[best >= 0]
     return Recommendations(ids[best], scores[:len(best)])
-
-
-def check_length(n, name):
-    """The length of a list as an int; ValueError if it is none."""
-    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
-        raise ValueError("%s is %r; expected a positive integer" % (name, n))
-    return int(n)

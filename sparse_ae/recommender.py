@@ -26,13 +26,13 @@ import theano
 import theano.tensor as T
 
 from sparse_ae import storage
-from sparse_ae.data import check_rng, split_ratings
+from sparse_ae.data import check_count, check_rng, split_ratings
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import NewUser, column_cost
 from sparse_ae.ops import sampled_dot
 from sparse_ae.outofcore import StoredRatings
-from sparse_ae.ranking import Recommendations, check_length, leave_out, recommendations, top_n
+from sparse_ae.ranking import Recommendations, leave_out, recommendations, top_n
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.tables import as_columns, as_pairs, as_ratings, distinct, positions
 from sparse_ae.trainer import UPDATES, Trainer
@@ -327,7 +327,7 @@ class Recommender(Settings):
                              % (_pick(users, int(np.argmax(places < 0))),))
         candidates = self._candidates(items)
         ids, found = self.items_[candidates], []
-        for best, scores in self._best(places, check_length(n, "n"), exclude_seen, candidates):
+        for best, scores in self._best(places, check_count(n, "n"), exclude_seen, candidates):
             found += [recommendations(ids, *of_one_user) for of_one_user in zip(best, scores)]
         return found[0] if np.ndim(users) == 0 else found
 
@@ -456,7 +456,7 @@ class Recommender(Settings):
         """
         self._check_fitted()
         if k is not None:
-            k = check_length(k, "k")
+            k = check_count(k, "k")
         users, items, values = as_columns(ratings, y)[:3]
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._find(users, items)

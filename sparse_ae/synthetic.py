@@ -16,7 +16,7 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from .data import Ratings, check_ratings, check_rng
+from .data import Ratings, check_count, check_ratings, check_rng
 
 __all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
 
@@ -63,8 +63,7 @@ def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
         For sizes, a scale or an rng that can't be used.
     """
     for name, size in (("n_users", n_users), ("n_items", n_items), ("n_factors", n_factors)):
-        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1:
-            raise ValueError("%s is %r; expected a positive integer" % (name, size))
+        check_count(size, name)
     low, high = map(float, rating_scale)
     if not -np.inf < low < high < np.inf:
         raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sparse_ae import storage
 from sparse_ae.checkpoint import Best, Standing, load, save, settings_of
-from sparse_ae.data import check_ratings, check_rng, minibatches
+from sparse_ae.data import check_count, check_ratings, check_rng, minibatches
 from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
 from sparse_ae.metrics import rmse
 from sparse_ae.updates import LBFGS, rprop
@@ -102,7 +102,7 @@ class Trainer:
         if not callable(learning_rate):
             _check_rate(learning_rate, "learning_rate")
         if batch_size is not None:
-            _check_count(batch_size, "batch_size", ", or None for all rows at once")
+            check_count(batch_size, "batch_size", ", or None for all rows at once")
             if _unwrapped(self.update) in (rprop, LBFGS):
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
@@ -165,10 +165,10 @@ class Trainer:
             For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
             anything is compiled.
         """
-        _check_count(n_epochs, "n_epochs")
-        _check_count(checkpoint_every, "checkpoint_every")
+        check_count(n_epochs, "n_epochs")
+        check_count(checkpoint_every, "checkpoint_every")
         if patience is not None:
-            _check_count(patience, "patience", ", or None to run all epochs")
+            check_count(patience, "patience", ", or None to run all epochs")
             if validation is None:
                 raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                                  % (patience,))
@@ -317,11 +317,6 @@ def _check_rate(rate, name):
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not np.isfinite(rate) or rate <= 0:
         raise ValueError("%s is %r; expected a positive number" % (name, rate))
     return float(rate)
-
-
-def _check_count(value, name, alternative=""):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError("%s is %r; expected a positive integer%s" % (name, value, alternative))
 
 
 def _divergence(loss, parameters):

@@ -6,7 +6,6 @@ RProp looks at nothing but the gradient's signs: each weight has a step of its o
 shrinks when it turns. L-BFGS learns the curvature from its last steps, and searches along a line.
 """
 import contextlib
-import numbers
 import warnings
 from collections import OrderedDict
 
@@ -18,6 +17,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae import blas
+from sparse_ae.data import check_count
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import item_major
 
@@ -118,9 +118,8 @@ class LBFGS:
     learning_rate = None
 
     def __init__(self, model, formulation, memory=10):
-        if isinstance(memory, bool) or not isinstance(memory, numbers.Integral) or memory < 1:
-            raise ValueError("memory is %r; expected a positive integer" % (memory,))
-        self.model, self.formulation, self.memory = model, FORMULATIONS[formulation], memory
+        self.memory = check_count(memory, "memory")
+        self.model, self.formulation = model, FORMULATIONS[formulation]
         self.share = theano.shared(np.asarray(1, theano.config.floatX), name="share")
         self._pairs = []  # [(change of the parameters, change of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (block, share, x, (loss, squared error, gradient))
