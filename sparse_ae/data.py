@@ -200,19 +200,9 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     """
     matrix = check_ratings(ratings)
     rng = check_rng(rng)
-    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
-        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
-    n_test = int(round(float(test_fraction) * matrix.nnz))
-    if not 0 < n_test < matrix.nnz:
-        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
-                         "side: change the fraction, or add ratings" % (test_fraction, n_test, matrix.nnz))
     chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[rng.permutation(matrix.nnz)[:n_test]] = True
-    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
-    per_user = [np.diff(part.indptr) for part in (train, test)]
-    per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in (train, test)]
-    cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in (per_user, per_item)]
-    return Split(train, test, cold_users=cold[0], cold_items=cold[1])
+    chosen[rng.permutation(matrix.nnz)[:_n_test(test_fraction, matrix.nnz)]] = True
+    return _split(matrix, chosen)
 
 
 def minibatches(matrix, batch_size, rng=None):
@@ -445,6 +435,26 @@ def _as_float32(values):
     entry = int(np.argmin(finite))
     return floats, (entry, "the rating is %s; ratings have to be finite float32 numbers: mend or drop it"
                     % values[entry])
+
+
+def _n_test(test_fraction, n):
+    """How many of n entries a fraction is, once it leaves some on either side."""
+    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
+        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
+    n_test = int(round(float(test_fraction) * n))
+    if not 0 < n_test < n:
+        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
+                         "side: change the fraction, or add ratings" % (test_fraction, n_test, n))
+    return n_test
+
+
+def _split(matrix, chosen):
+    """The chosen entries as the test set, the others to train on."""
+    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
+    per_user = [np.diff(part.indptr) for part in (train, test)]
+    per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in (train, test)]
+    cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in (per_user, per_item)]
+    return Split(train, test, cold_users=cold[0], cold_items=cold[1])
 
 
 def _select(matrix, wanted):

@@ -13,7 +13,7 @@ import numbers
 
 import numpy as np
 
-from .data import Ratings, Split, _expand, _select, check_ratings, check_rng
+from .data import Ratings, _expand, _n_test, _split, check_ratings, check_rng
 
 __all__ = ["k_folds", "leave_k_out", "split_by_time"]
 
@@ -111,12 +111,7 @@ def split_by_time(ratings, test_fraction=0.2):
     """
     matrix = check_ratings(ratings)
     timestamps = _timestamps(ratings, matrix, "split_by_time")
-    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
-        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
-    n_test = int(round(float(test_fraction) * matrix.nnz))
-    if not 0 < n_test < matrix.nnz:
-        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
-                         "side: change the fraction, or add ratings" % (test_fraction, n_test, matrix.nnz))
+    n_test = _n_test(test_fraction, matrix.nnz)
     chosen = np.zeros(matrix.nnz, dtype=bool)
     chosen[np.argsort(timestamps, kind="stable")[-n_test:]] = True
     return _split(matrix, chosen)
@@ -130,11 +125,3 @@ def _timestamps(ratings, matrix, who):
         raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "
                          "load_ratings and ratings_from_triples return them" % (len(ratings.timestamps), matrix.nnz))
     return ratings.timestamps
-
-
-def _split(matrix, chosen):
-    """The chosen entries as the test set."""
-    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
-    cold_users = np.flatnonzero((np.diff(train.indptr) == 0) & (np.diff(test.indptr) > 0))
-    in_train, in_test = (np.bincount(part.indices, minlength=matrix.shape[1]) > 0 for part in (train, test))
-    return Split(train, test, cold_users=cold_users, cold_items=np.flatnonzero(in_test & ~in_train))
