@@ -232,15 +232,9 @@ class AutoEncoder:
             h, (indices, indptr) = T.matrix("h"), T.ivectors("indices", "indptr")
             scores = sampled_dot(indices, indptr, h, self.W) + self.b[indices]
             self._compiled["pairs"] = theano.function([h, indices, indptr], self.output_activation(scores), name="predict_pairs")
-        order = np.argsort(rows, kind="stable")
-        used, counts = np.unique(rows, return_counts=True)
-        stops = np.concatenate([[0], np.cumsum(counts)])
         predicted = np.empty(len(rows), theano.config.floatX)
-        for start in range(0, len(used), block_size):
-            bounds = stops[start:start + block_size + 1]
-            part = order[bounds[0]:bounds[-1]]
-            h = self.hidden(ratings[used[start:start + block_size]])
-            predicted[part] = self._compiled["pairs"](h, cols[part].astype("int32"), (bounds - bounds[0]).astype("int32"))
+        for used, part, indptr in pairs_by_row(rows, block_size):
+            predicted[part] = self._compiled["pairs"](self.hidden(ratings[used]), cols[part].astype("int32"), indptr.astype("int32"))
         predicted = self.clip(predicted)
         cold = (np.diff(ratings.indptr) == 0)[rows] | (np.bincount(ratings.indices, minlength=self.n_items) == 0)[cols]
         predicted[cold] = ratings.data.mean(dtype="float64") if default is None else default
@@ -272,6 +266,32 @@ class AutoEncoder:
     def clip(self, predicted):
         """`predicted` brought into `rating_scale`, in place; as it is without one."""
         return predicted if self.rating_scale is None else np.clip(predicted, *self.rating_scale, out=predicted)
+
+
+def pairs_by_row(rows, block_size):
+    """Pairs in the order of their rows, a block of rows at a time.
+
+    Parameters
+    ----------
+    rows : int array, (n_pairs,)
+    block_size : int
+        Rows in a block.
+
+    Yields
+    ------
+    used : int array
+        Rows of the block that have pairs, ascending.
+    part : int array
+        Positions of their pairs in `rows`.
+    indptr : int array, (len(used) + 1,)
+        Where those of each row begin within `part`, as in CSR.
+    """
+    order = np.argsort(rows, kind="stable")
+    used, counts = np.unique(rows, return_counts=True)
+    stops = np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, len(used), block_size):
+        bounds = stops[start:start + block_size + 1]
+        yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]
 
 
 def item_major(variable):

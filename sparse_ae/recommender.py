@@ -28,7 +28,7 @@ import theano.tensor as T
 from sparse_ae import storage
 from sparse_ae.data import check_count, check_rng, split_ratings
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
-from sparse_ae.model import AutoEncoder
+from sparse_ae.model import AutoEncoder, pairs_by_row
 from sparse_ae.newuser import NewUser, column_cost
 from sparse_ae.ops import sampled_dot
 from sparse_ae.outofcore import StoredRatings
@@ -648,15 +648,9 @@ class Recommender(Settings):
     def _pairs(self, rows, cols):
         """Outputs of pairs of a row and a column of the model, (n,), not clipped."""
         W, b = self._parameters()
-        order = np.argsort(rows, kind="stable")
-        used, counts = np.unique(rows, return_counts=True)
-        stops = np.concatenate([[0], np.cumsum(counts)])
         output = np.empty(len(rows), theano.config.floatX)
-        step = max(1, _BLOCK // self.model_.n_hidden)
-        for start in range(0, len(used), step):
-            bounds = stops[start:start + step + 1]
-            part = order[bounds[0]:bounds[-1]]
-            output[part] = self._decode(self._hidden_of(used[start:start + step]), W, b, cols[part], bounds - bounds[0])
+        for used, part, indptr in pairs_by_row(rows, max(1, _BLOCK // self.model_.n_hidden)):
+            output[part] = self._decode(self._hidden_of(used), W, b, cols[part], indptr)
         return output
 
     def _grid(self, users, items):
