@@ -200,8 +200,9 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
     """
     matrix = check_ratings(ratings)
     rng = check_rng(rng)
+    n_test = _n_test(test_fraction, matrix.nnz)
     chosen = np.zeros(matrix.nnz, dtype=bool)
-    chosen[rng.permutation(matrix.nnz)[:_n_test(test_fraction, matrix.nnz)]] = True
+    chosen[rng.permutation(matrix.nnz)[:n_test]] = True
     return _split(matrix, chosen)
 
 
