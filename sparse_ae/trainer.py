@@ -275,9 +275,11 @@ class Trainer:
         if self.history:  # all that the bar of a full batch can say while it lasts
             trained, validated = (self.history[-1][name] for name in ("train_rmse", "validation_rmse"))
             title += ", RMSE %.4f so far" % (trained if validated is None else validated)
-        # disable=None: no bar where stderr is no terminal
-        bar = tqdm(total=n_rows, desc=title, unit="row", leave=False, disable=None if self.progress else True)
-        with bar, self._step.deferred():
+        # disable=None: no bar where stderr is no terminal. Even a disabled one takes a lock that all forks of a process
+        # share, and for ever if one of them is killed with it: whoever wants no bar gets none.
+        shown = (tqdm(total=n_rows, desc=title, unit="row", leave=False, disable=None) if self.progress
+                 else contextlib.nullcontext())
+        with shown as bar, self._step.deferred():
             for rows, block in batches:
                 if self.l2_per == "epoch":
                     self._step.share.set_value(np.asarray(block.nnz / train.nnz, self._step.share.dtype))
@@ -288,7 +290,7 @@ class Trainer:
                 losses += loss
                 squared_errors += squared_error
                 n_ratings += block.nnz
-                if not bar.disable:
+                if bar is not None and not bar.disable:
                     bar.set_postfix(loss="%.4g" % (losses / n_batches),
                                     rmse="%.4f" % np.sqrt(squared_errors / n_ratings), refresh=False)
                     bar.update(len(rows))

@@ -430,7 +430,7 @@ def test_what_the_bar_says(batch_size, counts, validated, monkeypatch):
 
     class Bar(contextlib.nullcontext):
         def __init__(self, **arguments):
-            super().__init__()
+            super().__init__(self)
             self.arguments, self.disable, self.counts = arguments, False, []
             self.update = self.counts.append
             bars.append(self)
@@ -439,12 +439,18 @@ def test_what_the_bar_says(batch_size, counts, validated, monkeypatch):
             self.figures = figures
 
     monkeypatch.setattr(trainer_module, "tqdm", Bar)
-    t = trainer(batch_size=batch_size)
+    t = trainer(batch_size=batch_size, progress=True)
     first, second = t.fit(train, 2, validation=test if validated else None)
     so_far = first["validation_rmse" if validated else "train_rmse"]
     assert [bar.arguments["desc"] for bar in bars] == ["epoch 1", "epoch 2, RMSE %.4f so far" % so_far]
     assert bars[1].counts == counts and bars[1].arguments["total"] == 40
     assert bars[1].figures == {"loss": "%.4g" % second["loss"], "rmse": "%.4f" % second["train_rmse"]}
+
+
+def test_whoever_wants_no_bar_takes_none_of_its_locks(monkeypatch):
+    # tqdm's lock is shared by the forks of a process; one that is killed with it would stop the others for ever.
+    monkeypatch.setattr(trainer_module, "tqdm", lambda *args, **kwargs: pytest.fail("a bar was made"))
+    trainer().fit(checkerboard()[0], 1)
 
 
 def test_nothing_is_printed_where_there_is_no_terminal(capsys):
