@@ -98,7 +98,7 @@ SIZES = OrderedDict([
     (500, (ITEMS, FACTORS)),
 ])
 SURPRISE = dict(n_factors=200, n_epochs=60, reg_all=0.06)
-CMFREC = dict(k=50, lambda_=35.0)
+CMFREC = dict(k=200, lambda_=0.08, scale_lam=True, niter=20)
 
 
 class Score(NamedTuple):

@@ -13,10 +13,13 @@ import numpy as np
 import scipy.sparse as sp
 
 __all__ = ["Ratings", "Split", "ratings_from_triples", "check_ratings", "split_ratings", "minibatches",
-           "dense_rows", "refuse_stored_zeros", "check_count", "check_rng"]
+           "dense_rows", "refuse_stored_zeros", "occurring", "check_count", "check_rng"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 _INT64_MAX = np.iinfo(np.int64).max
+
+# Entries looked at together: ratings may be on disk, and what is made to look at all of them would not fit into memory.
+_PART = 2 ** 22
 
 
 class Ratings(NamedTuple):
@@ -287,6 +290,14 @@ def refuse_stored_zeros(matrix):
                          % (n_zeros, "" if n_zeros == 1 else "s"))
 
 
+def occurring(indices, size):
+    """Whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
+    found = np.zeros(size, dtype=bool)
+    for start in range(0, len(indices), _PART):
+        found[indices[start:start + _PART]] = True
+    return found
+
+
 def check_count(value, name, alternative=""):
     """Return a count of at least 1 as an int.
 
@@ -408,10 +419,14 @@ def _indptr(rows, n_rows):
 
 def _is_sorted(cols, indptr):
     """Whether the columns rise within each row, which rules out duplicates too."""
-    rises = cols[1:] > cols[:-1]
-    starts = indptr[1:-1]
-    rises[starts[(starts > 0) & (starts < len(cols))] - 1] = True
-    return bool(rises.all())
+    for first in range(0, len(cols) - 1, _PART):
+        last = min(first + _PART, len(cols) - 1)
+        rises = cols[first + 1:last + 1] > cols[first:last]
+        starts = indptr[np.searchsorted(indptr, first + 1):np.searchsorted(indptr, last, side="right")]
+        rises[starts - (first + 1)] = True
+        if not rises.all():
+            return False
+    return True
 
 
 def _row_major(rows, cols):
@@ -430,10 +445,10 @@ def _as_float32(values):
     """The values as float32, and for the first that isn't finite its position and what is wrong with it, or None."""
     with np.errstate(over="ignore"):
         floats = np.asarray(values, np.float32)
-    finite = np.isfinite(floats)
-    if finite.all():
-        return floats, None
-    entry = int(np.argmin(finite))
+    with np.errstate(invalid="ignore"):
+        if not len(floats) or np.isfinite([floats.min(), floats.max()]).all():
+            return floats, None
+    entry = int(np.argmin(np.isfinite(floats)))
     return floats, (entry, "the rating is %s; ratings have to be finite float32 numbers: mend or drop it"
                     % values[entry])
 

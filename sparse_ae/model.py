@@ -30,7 +30,7 @@ import theano.tensor as T
 from lasagne import init, nonlinearities
 
 from sparse_ae import blas
-from sparse_ae.data import check_count, check_ratings, check_rng
+from sparse_ae.data import check_count, check_ratings, check_rng, occurring
 from sparse_ae.ops import csr_dot, sampled_dot
 
 __all__ = ["AutoEncoder"]
@@ -186,11 +186,12 @@ class AutoEncoder:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, columns are items: "
                              "transpose the matrix if it is the other way round" % (ratings.shape[1], self.n_items))
         low, high = self.rating_scale or BOUNDED.get(self.f, (-np.inf, np.inf))
-        outside = np.flatnonzero((ratings.data < low) | (ratings.data > high))
-        if len(outside):
+        least, most = ratings.data.min(), ratings.data.max()
+        if least < low or most > high:
+            first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
             scale = "rating_scale=(%g, %g)" % (low, high) if self.rating_scale else "what f can reach, %g to %g" % (low, high)
             raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating, to AutoEncoder"
-                             % (ratings.data[outside[0]], scale, ratings.data.min(), ratings.data.max()))
+                             % (first, scale, least, most))
         return ratings
 
     def hidden(self, ratings):
@@ -236,7 +237,7 @@ class AutoEncoder:
         for used, part, indptr in pairs_by_row(rows, block_size):
             predicted[part] = self._compiled["pairs"](self.hidden(ratings[used]), cols[part].astype("int32"), indptr.astype("int32"))
         predicted = self.clip(predicted)
-        cold = (np.diff(ratings.indptr) == 0)[rows] | (np.bincount(ratings.indices, minlength=self.n_items) == 0)[cols]
+        cold = (np.diff(ratings.indptr) == 0)[rows] | ~occurring(ratings.indices, self.n_items)[cols]
         predicted[cold] = ratings.data.mean(dtype="float64") if default is None else default
         return predicted
 

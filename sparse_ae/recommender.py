@@ -26,7 +26,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae import storage
-from sparse_ae.data import check_count, check_rng, split_ratings
+from sparse_ae.data import check_count, check_rng, occurring, split_ratings
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder, pairs_by_row
 from sparse_ae.newuser import NewUser, column_cost
@@ -246,7 +246,7 @@ class Recommender(Settings):
         self.mean_ = float(ratings.data.mean(dtype="float64"))
         # `rows` and `unknown` may be set anew before the next fit.
         self._ratings, self._rows_are, self._unknown = ratings, rows, unknown
-        rated = np.diff(ratings.indptr) > 0, _occur(ratings.indices, ratings.shape[1])
+        rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
         self._users_rated, self._items_rated = rated if rows == "users" else rated[::-1]
         self._item_units = self._decoder = self._cost = None
 
@@ -722,14 +722,6 @@ def _score_of(model, output):
     if model.f is lasagne.nonlinearities.tanh:
         return np.arctanh(min(max(value, -0.98), 0.98))
     return value
-
-
-def _occur(indices, size):
-    """Whether each of 0 .. size - 1 is among the indices, which may be many and on disk."""
-    found = np.zeros(size, dtype=bool)
-    for start in range(0, len(indices), _BLOCK):
-        found[indices[start:start + _BLOCK]] = True
-    return found
 
 
 def _pick(ids, where):

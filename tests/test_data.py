@@ -5,6 +5,7 @@ import scipy.sparse as sp
 from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
 from numpy.testing import assert_array_equal
 
+from sparse_ae import data
 from sparse_ae.data import (check_ratings, check_rng, dense_rows, minibatches, ratings_from_triples,
                             refuse_stored_zeros, split_ratings)
 
@@ -49,6 +50,27 @@ def test_check_ratings_sorts_a_copy():
     assert_array_equal(got.data, [5, 3])
     assert_array_equal(given.indices, [3, 1])
     assert_array_equal(given.data, [3, 5])
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 100])
+def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
+    monkeypatch.setattr(data, "_PART", part)
+    rng = np.random.RandomState(0)
+    for seed, (n_rows, n_items) in enumerate([(5, 3), (3, 8), (9, 2)] * 20):
+        ratings = random_ratings(n_rows, n_items, 0.5, seed)
+        shuffled = ratings.copy()
+        for start, stop in zip(ratings.indptr, ratings.indptr[1:]):
+            order = start + rng.permutation(stop - start)
+            shuffled.indices[start:stop], shuffled.data[start:stop] = ratings.indices[order], ratings.data[order]
+        assert_same(check_ratings(ratings), ratings)
+        assert_same(check_ratings(shuffled), ratings)
+        assert (check_ratings(shuffled) is shuffled) == np.array_equal(shuffled.indices, ratings.indices)
+
+
+def test_occurring(monkeypatch):
+    monkeypatch.setattr(data, "_PART", 2)
+    assert data.occurring(np.array([4, 0, 4, 2, 0]), 6).tolist() == [True, False, True, False, True, False]
+    assert data.occurring(np.array([], int), 2).tolist() == [False, False]
 
 
 def test_check_ratings_ignores_what_lies_behind_the_last_row():
