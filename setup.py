@@ -52,7 +52,8 @@ setup(
     # Without the condition, pips up to 23 fail to build Theano where python_requires is not met, before they say so.
     install_requires=['%s; python_version < "3.12"' % each for each in REQUIRED],
     extras_require={
-        "test": ["pytest>=6.2", "hypothesis>=5.49"],
+        # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
+        "test": ["pytest>=6.2", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib"],
         "examples": ["matplotlib>=3.1"],
     },
 )
