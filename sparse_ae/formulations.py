@@ -27,7 +27,7 @@ from sparse_ae.data import dense_rows, refuse_stored_zeros
 from sparse_ae.model import csr_arrays, item_major
 from sparse_ae.ops import SGDStep, SquaredError, add_csr_t_dot, csr_dot, sampled_dot
 
-__all__ = ["FORMULATIONS", "Formulation", "TrainingStep", "choose_formulation"]
+__all__ = ["FORMULATIONS", "Formulation", "TrainingStep", "choose_formulation", "get_formulation"]
 
 # The nonlinearities that the fused Ops know.
 _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid", lasagne.nonlinearities.tanh: "tanh"}
@@ -103,6 +103,16 @@ def choose_formulation(density):
     return "dense" if _on_gpu() or density >= DENSE_FROM else "sparse"
 
 
+def get_formulation(name):
+    """The formulation of that name; ValueError if there is none, or it doesn't run on Theano's device."""
+    if name not in FORMULATIONS:
+        raise ValueError("formulation is %r; expected one of %s or 'auto'" % (name, ", ".join(map(repr, FORMULATIONS))))
+    if name == "sparse" and _on_gpu():
+        raise ValueError("formulation='sparse' runs on the CPU only and Theano's device is %s; use formulation='dense'"
+                         % theano.config.device)
+    return FORMULATIONS[name]
+
+
 def _on_gpu():
     return theano.config.device != "cpu" or theano.config.init_gpu_device != ""
 
@@ -121,7 +131,7 @@ class TrainingStep:
     Attributes
     ----------
     learning_rate, share : Theano shared variables
-        May be set between calls. `share` is the part of the weight decay that falls to a mini-batch, 1 at first.
+        `share` is the part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     state : list of Theano shared variables
         All that a step changes: the parameters, and what the update keeps for itself.
 
@@ -138,16 +148,8 @@ class TrainingStep:
     """
 
     def __init__(self, model, formulation, update, learning_rate):
-        if formulation not in FORMULATIONS:
-            raise ValueError("formulation is %r; expected one of %s or 'auto'" % (formulation, ", ".join(map(repr, FORMULATIONS))))
-        if formulation == "sparse" and _on_gpu():
-            raise ValueError("formulation='sparse' runs on the CPU only and Theano's device is %s; use formulation='dense'"
-                             % theano.config.device)
-        if update is lasagne.updates.sgd and 2 * learning_rate * max(model.l2_W, model.l2_V) >= 1:
-            raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must be below 1"
-                             % (2 * learning_rate * max(model.l2_W, model.l2_V)))
-        self.model, self.formulation = model, FORMULATIONS[formulation]
-        self.learning_rate = theano.shared(np.asarray(learning_rate, theano.config.floatX), name="learning_rate")
+        self.model, self.formulation, self._update = model, get_formulation(formulation), update
+        self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self.share = theano.shared(np.asarray(1, theano.config.floatX), name="share")
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
         self._deferred = False
@@ -158,6 +160,21 @@ class TrainingStep:
         else:
             self._function = model.ae_batch(inputs, self.formulation.squared_error(model, *inputs), update, self.learning_rate, self.share)
         self.state = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None and x.variable is not self._pending]
+
+    def set_learning_rate(self, rate):
+        """The learning rate of the steps from now on; ValueError for one that can't be taken."""
+        self.learning_rate.set_value(self._checked(rate))
+
+    def _checked(self, rate):
+        decay = 2 * rate * max(self.model.l2_W, self.model.l2_V)
+        if self._update is lasagne.updates.sgd and decay >= 1:
+            raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must be below 1: "
+                             "lower the learning rate or l2" % decay)
+        with np.errstate(over="ignore"):
+            value = np.asarray(rate, theano.config.floatX)
+        if not np.isfinite(value):
+            raise ValueError("the learning rate is %g, which is no finite %s; expected far less" % (rate, theano.config.floatX))
+        return value
 
     def __call__(self, block):
         """One step on a CSR block of rows, (n_rows, n_items).

@@ -263,7 +263,7 @@ class Trainer:
         epoch = len(self.history) + 1
         rate = self._rate(epoch)
         if rate is not None:
-            self._step.learning_rate.set_value(np.asarray(rate, self._step.learning_rate.dtype))
+            self._step.set_learning_rate(rate)
         good = self._step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
         n_rows = np.count_nonzero(np.diff(train.indptr))

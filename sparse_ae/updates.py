@@ -18,7 +18,7 @@ import theano.tensor as T
 
 from sparse_ae import blas
 from sparse_ae.data import check_count
-from sparse_ae.formulations import FORMULATIONS
+from sparse_ae.formulations import get_formulation
 from sparse_ae.model import item_major
 
 __all__ = ["LBFGS", "rprop"]
@@ -105,7 +105,6 @@ class LBFGS:
     ----------
     share : Theano shared variable
         The part of the weight decay that counts, 1 at first.
-    learning_rate : None
 
     References
     ----------
@@ -115,11 +114,9 @@ class LBFGS:
            the line search.
     """
 
-    learning_rate = None
-
     def __init__(self, model, formulation, memory=10):
         self.memory = check_count(memory, "memory")
-        self.model, self.formulation = model, FORMULATIONS[formulation]
+        self.model, self.formulation = model, get_formulation(formulation)
         self.share = theano.shared(np.asarray(1, theano.config.floatX), name="share")
         self._pairs = []  # [(change of the parameters, change of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (block, share, x, (loss, squared error, gradient))

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
 from sparse_ae.model import AutoEncoder
+from sparse_ae.updates import LBFGS
 import lasagne
 import theano
 import theano.tensor as T
@@ -290,3 +291,5 @@ def test_auto_on_a_gpu(monkeypatch):
     assert choose_formulation(0.05) == "dense"
     with pytest.raises(ValueError, match="formulation='sparse' runs on the CPU only .* use formulation='dense'"):
         TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    with pytest.raises(ValueError, match="formulation='sparse' runs on the CPU only"):
+        LBFGS(model(), "sparse")

@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import os
+import re
 import signal
 import time
 
@@ -16,6 +17,7 @@ from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.updates import rprop
 import lasagne
 import theano
+from theano.configparser import change_flags
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
 
@@ -205,6 +207,22 @@ def test_a_schedule_that_ends_in_nonsense():
     assert len(t.history) == 2
     t.learning_rate = 0.01  # the attribute is the user's to change
     assert t.fit(train, 1)[2]["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize("update, l2, last, message", [
+    ("sgd", 2.0, 0.25, "2 * learning_rate * l2 is 1: one step of weight decay would turn W or V around"),
+    ("adam", 2.0, 1e300, "the learning rate is 1e+300, which is no finite float32"),
+    ("sgd", 0.0, 1e300, "the learning rate is 1e+300, which is no finite float32"),
+])
+@pytest.mark.parametrize("late", [True, False])
+def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
+    train, _ = checkerboard()
+    with change_flags(floatX="float32"):
+        t = trainer(update=update, l2=l2, learning_rate=(lambda epoch: last if epoch == 2 else 0.001) if late else last)
+        with pytest.raises(ValueError, match="^" + re.escape(message) + "[^\\n]*$"):
+            t.fit(train, 3)
+    assert len(t.history) == late
+    assert all(np.isfinite(p.get_value()).all() for p in t.model.params)
 
 
 # Early stopping
