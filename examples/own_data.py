@@ -1,0 +1,86 @@
+"""How do I train on ratings of my own, in a CSV with string ids?
+
+    python examples/own_data.py ratings.csv     # user,item,rating and, if you like, a timestamp in each line
+    python examples/own_data.py                 # makes up such a file, to show what it looks like
+
+A fifth of the ratings is held out, to see what the recommender is worth beside biases: the mean and an offset for each
+user and each item. Then it predicts, recommends, is saved, and is loaded again; all of it in the ids of the file.
+"""
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+from sparse_ae.baselines import fit_biases, predict_biases
+import theano
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("csv", nargs="?", type=Path, help="your ratings; they are made up if not given")
+    parser.add_argument("--folder", type=Path, help="where the recommender is saved, and the made-up ratings; a new "
+                                                    "temporary folder if not given")
+    args = parser.parse_args(argv)
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="own_data-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = args.csv or make_up(folder / "ratings.csv")
+
+    ratings = sparse_ae.load_ratings(path)
+    low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
+    print("%s: %d ratings from %g to %g, %d users, %d items"
+          % (path, ratings.matrix.nnz, low, high, len(ratings.users), len(ratings.items)))
+
+    split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
+    train, test = (sparse_ae.Ratings(part, ratings.users, ratings.items) for part in (split.train, split.test))
+    # These suit some ten thousand ratings; search.py shows how to find what suits yours. A tenth of the training
+    # ratings is cut off to stop early on. Where items are few, an epoch has few steps: hence small batches, and
+    # patience.
+    recommender = sparse_ae.Recommender(n_hidden=100, l2=10.0, batch_size=16, patience=30, rng=0).fit(train)
+    print("trained on %d ratings for %d epochs, of which number %d was the best"
+          % (train.matrix.nnz, len(recommender.history_), recommender.best_epoch_))
+
+    pairs = test.matrix.tocoo()
+    users, items = test.users[pairs.row], test.items[pairs.col]
+    biases = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), low, high)
+    predicted = recommender.predict(users, items)
+    print("\n%-28s %-8s %s" % ("error on %d held out" % len(pairs.data), "RMSE", "MAE"))
+    for name, prediction in (("biases alone", biases), ("the recommender", predicted)):
+        errors = sparse_ae.rmse(pairs.data, prediction), sparse_ae.mae(pairs.data, prediction)
+        print("%-28s %.4f   %.4f" % ((name,) + errors))
+
+    user, item = users[0], items[0]
+    print("\n%s gave %s a %g, which was held out; predicted: %.2f"
+          % (user, item, pairs.data[0], recommender.predict(user, item)))
+    best = recommender.recommend(user, n=5)
+    print("of what %s has not rated in training: %s"
+          % (user, ", ".join("%s (%.2f)" % pair for pair in zip(best.items, best.scores))))
+
+    saved = folder / "recommender.npz"
+    recommender.save(saved)
+    loaded = sparse_ae.Recommender.load(saved)
+    print("\nsaved to %s (%.1f MB) and loaded again; the same %d predictions: %s"
+          % (saved, saved.stat().st_size / 1e6, len(predicted),
+             "yes" if np.array_equal(loaded.predict(users, items), predicted) else "NO"))
+
+
+def make_up(path):
+    """Write a CSV of ratings that nobody gave, by half stars, and show its first lines."""
+    ratings, _ = sparse_ae.made_up_ratings(n_users=600, n_items=150, n_ratings=20000, step=0.5, rng=0)
+    pairs = ratings.matrix.tocoo()
+    lines = ["reader-%03d,book-%03d,%g" % rating for rating in zip(pairs.row, pairs.col, pairs.data)]
+    path.write_text("\n".join(["user,item,rating"] + lines) + "\n")
+    print("\n".join(["made up:", "    user,item,rating"] + ["    " + line for line in lines[:3]] + ["    ..."]))
+    return path
+
+
+if __name__ == "__main__":
+    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
+        theano.config.floatX = "float32"
+    main()

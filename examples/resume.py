@@ -1,0 +1,88 @@
+"""What if the training is killed?
+
+    python examples/resume.py                       # MovieLens 100K
+    python examples/resume.py --data ratings.csv    # ratings of your own
+
+Run it again as it was: with a checkpoint and resume=True it goes on after the last epoch that it had finished, and ends
+as if it had not been killed. Here a training runs in a process of its own three times: to its end; killed from outside
+on the way, which the process can neither catch nor prepare for; and once more, by the same command as the killed one.
+Then the parameters of the first run and of the last are compared, bit for bit.
+"""
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import theano
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FILE", help="ratings of your own; MovieLens 100K if not given")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="of the training; 60 if not given")
+    parser.add_argument("--train", metavar="NAME", help=argparse.SUPPRESS)  # what the processes are started with
+    args = parser.parse_args(argv)
+    if args.train:
+        return train(args.data, args.epochs, args.train)
+
+    with tempfile.TemporaryDirectory(prefix="resume-") as folder:
+        command = [sys.executable, __file__, "--epochs", str(args.epochs)]
+        if args.data:
+            command += ["--data", args.data]
+        whole, killed = (str(Path(folder, name)) for name in ("whole", "killed"))
+        epochs, _ = run(command + ["--train", whole])
+        print("left alone: epochs %d to %d" % (epochs[0], epochs[-1]))
+        epochs, status = run(command + ["--train", killed], kill_after=args.epochs // 3)
+        print("killed:     epochs %d to %d, exit status %d" % (epochs[0], epochs[-1], status))
+        epochs, _ = run(command + ["--train", killed])
+        print("run again:  epochs %d to %d" % (epochs[0], epochs[-1]))
+        compare(*(sparse_ae.Recommender.load(name + ".npz") for name in (whole, killed)))
+
+
+def train(data, n_epochs, name):
+    """The program that is killed. It doesn't know whether it runs for the first time."""
+    ratings = sparse_ae.load_ratings(data) if data else sparse_ae.movielens("100k").ratings
+    recommender = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=n_epochs, patience=None, rng=0,
+                                        progress=False)
+    recommender.fit(ratings, checkpoint=name + ".checkpoint", resume=True,
+                    on_epoch=lambda record: print(record["epoch"], flush=True))
+    recommender.save(name + ".npz")
+
+
+def run(command, kill_after=None):
+    """Run a command that prints the number of each epoch, and kill it after one; the numbers, and the exit status."""
+    epochs = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, universal_newlines=True) as process:
+        for line in process.stdout:
+            epochs.append(int(line))
+            if epochs[-1] == kill_after:
+                process.kill()  # SIGKILL; on Windows TerminateProcess
+    if (process.returncode == 0) != (kill_after is None):
+        sys.exit("the training ended with exit status %d%s" % (
+            process.returncode, "" if kill_after is None else " before it was killed; give it more --epochs"))
+    return epochs, process.returncode
+
+
+def compare(whole, resumed):
+    """Say whether two recommenders are equal to the last bit."""
+    print()
+    for one, other in zip(whole.model_.params, resumed.model_.params):
+        name, one, other = one.name, one.get_value(), other.get_value()
+        verdict = "the same %d bytes" % one.nbytes if one.tobytes() == other.tobytes() else "DIFFERENT"
+        print("%-3s %-12s %s" % (name, "x".join(map(str, one.shape)), verdict))
+    errors = [[record["validation_rmse"] for record in each.history_] for each in (whole, resumed)]
+    print("validation RMSE of all %d epochs: %s; the last: %.4f"
+          % (len(errors[0]), "the same" if errors[0] == errors[1] else "DIFFERENT", errors[1][-1]))
+
+
+if __name__ == "__main__":
+    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
+        theano.config.floatX = "float32"
+    main()

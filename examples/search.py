@@ -1,0 +1,66 @@
+"""Which settings suit my data?
+
+    python examples/search.py                       # MovieLens 100K
+    python examples/search.py --data ratings.csv    # ratings of your own
+
+A tenth of the ratings is put away, for one look at the end. On the rest each combination of a grid is tried, on the
+same three folds. The best is fitted to all of the rest, and only it meets the ratings that were put away: the least of
+several validation errors is a little too good, by luck. (Within `fit`, a further tenth of the training ratings says
+when to stop.) Where joblib is installed two processes share the work.
+
+With scikit-learn, GridSearchCV takes a Recommender as well, and any of its other searches: pairs of user and item as X,
+ratings as y. `grid_search` needs no scikit-learn, and takes splits by user and by time.
+"""
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+from sparse_ae.baselines import fit_biases, predict_biases
+import theano
+
+GRID = {"n_hidden": [50, 100], "l2": [10.0, 20.0, 50.0]}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FILE", help="ratings of your own; MovieLens 100K if not given")
+    parser.add_argument("--jobs", type=int, default=2 if importlib.util.find_spec("joblib") else 1, metavar="N",
+                        help="processes; 2 if not given and joblib is installed, else 1")
+    args = parser.parse_args(argv)
+    ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
+
+    split = sparse_ae.split_ratings(ratings, test_fraction=0.1, rng=0)
+    train, test = (sparse_ae.Ratings(part, ratings.users, ratings.items) for part in (split.train, split.test))
+    print("%d ratings to search with, %d put away" % (train.matrix.nnz, test.matrix.nnz))
+
+    recommender = sparse_ae.Recommender(batch_size=128, patience=20, rng=0, progress=False)
+    found = sparse_ae.grid_search(recommender, train, GRID, splits=3, n_jobs=args.jobs)
+    print("\n%-12s %-12s %s" % (*GRID, "validation RMSE, mean of 3 folds (least and most)"))
+    for candidate in found:
+        errors = candidate["per_split"]["rmse"]
+        print("%-12g %-12g %.4f (%.4f, %.4f)"
+              % (*candidate["params"].values(), candidate["rmse"], errors.min(), errors.max()))
+
+    best = recommender.set_params(**found[0]["params"]).fit(train)
+    pairs = test.matrix.tocoo()
+    biases = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), *best.rating_scale_)
+    print("\nRMSE on what was put away: %.4f with %s; %.4f by biases alone"
+          % (best.evaluate(test, k=None)["rmse"], ", ".join("%s=%g" % each for each in found[0]["params"].items()),
+             sparse_ae.rmse(pairs.data, biases)))
+
+
+if __name__ == "__main__":
+    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
+        theano.config.floatX = "float32"
+        # For joblib's processes, which don't know of it.
+        os.environ["THEANO_FLAGS"] = os.environ.get("THEANO_FLAGS", "") + ",floatX=float32"
+    main()

@@ -1,0 +1,400 @@
+"""The examples that answer a question each: what they print is true, judged by plain NumPy on small made-up ratings."""
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import sparse_ae
+from sparse_ae import recommender as recommender_module
+import theano
+
+ROOT = Path(__file__).resolve().parents[1]
+QUESTIONS = ("own_data", "fold_in", "resume", "compare", "search")
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location("example_" + name, str(ROOT / "examples" / (name + ".py")))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory):
+    """1500 ratings with string ids, of 60 users and 50 items."""
+    ratings, _ = sparse_ae.made_up_ratings(60, 50, 1500, step=0.5, rng=3)
+    path = tmp_path_factory.mktemp("questions") / "mine.csv"
+    pairs = ratings.matrix.tocoo()
+    path.write_text("".join("u%d,i%d,%g\n" % each for each in zip(pairs.row, pairs.col, pairs.data)))
+    return path
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Recommenders and the matrices that they were fitted to, in order."""
+    fits, fit = [], recommender_module.Recommender.fit
+
+    def recording(self, ratings, *args, **kwargs):
+        fitted = fit(self, ratings, *args, **kwargs)
+        fits.append((fitted, ratings))
+        return fitted
+
+    monkeypatch.setattr(recommender_module.Recommender, "fit", recording)
+    return fits
+
+
+def find(out, pattern):
+    found = re.findall(pattern, out, re.MULTILINE)
+    assert found, "%r is not in\n%s" % (pattern, out)
+    return found
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def parameters(recommender):
+    return [p.get_value().astype("float64") for p in recommender.model_.params]
+
+
+def outputs(recommender, matrix):
+    """Outputs for all users and items, not clipped, of a recommender with f the identity and g a sigmoid."""
+    W, V, mu, b = parameters(recommender)
+    full = matrix.toarray().astype("float64")
+    full = full if recommender.rows == "users" else full.T
+    output = sigmoid(full @ V.T + mu) @ W.T + b
+    return output if recommender.rows == "users" else output.T
+
+
+def predictions(recommender, matrix):
+    """Of all users and items, clipped; the mean where there is no rating in the matrix."""
+    predicted = np.clip(outputs(recommender, matrix), *recommender.rating_scale_)
+    predicted[np.diff(matrix.indptr) == 0] = matrix.data.mean(dtype="float64")
+    predicted[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) == 0] = matrix.data.mean(dtype="float64")
+    return predicted
+
+
+def biases(matrix, shrinkage=5.0):
+    """The predictions of all users and items by biases, from the normal equations of the least squares."""
+    pairs, (n_users, n_items) = matrix.tocoo(), matrix.shape
+    X = np.zeros((matrix.nnz, n_users + n_items))
+    X[np.arange(matrix.nnz), pairs.row] = X[np.arange(matrix.nnz), n_users + pairs.col] = 1
+    mean = pairs.data.mean(dtype="float64")
+    b = np.linalg.solve(X.T @ X + shrinkage * np.eye(X.shape[1]), X.T @ (pairs.data - mean))
+    return mean + b[:n_users, np.newaxis] + b[n_users:]
+
+
+def errors(predicted, test):
+    pairs = test.tocoo()
+    difference = predicted[pairs.row, pairs.col] - pairs.data
+    return np.sqrt(np.mean(difference ** 2)), np.mean(np.abs(difference))
+
+
+def ranking(scores, train, test, k=10, least=4):
+    """Precision, recall and NDCG at k, user by user and item by item."""
+    measures = []
+    for scored, seen, held_out in zip(scores, train.toarray(), test.toarray()):
+        good = set(np.flatnonzero(held_out >= least))
+        if good:
+            order = [item for item in np.argsort(-scored, kind="stable") if not seen[item] and train[:, item].nnz][:k]
+            hits = [item in good for item in order]
+            ideal = sum(1 / np.log2(place + 2) for place in range(min(k, len(good))))
+            measures.append((sum(hits) / k, sum(hits) / len(good),
+                             sum(hit / np.log2(place + 2) for place, hit in enumerate(hits)) / ideal))
+    return np.mean(measures, axis=0)
+
+
+# own_data.py --------------------------------------------------------------------------------------------------------
+
+
+def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
+    load("own_data").main([str(csv), "--folder", str(tmp_path / "new" / "folder")])
+    out = capsys.readouterr().out
+    ratings = sparse_ae.load_ratings(csv)
+    assert find(out, r"mine.csv: (\d+) ratings from 1 to 5, (\d+) users, (\d+) items") == [("1500", "60", "50")]
+    train = fits[0][1].matrix
+    test = sp.csr_matrix(ratings.matrix - train)
+    test.eliminate_zeros()
+    assert test.nnz == 300 and train.nnz == 1200
+
+    recommender = fits[0][0]
+    predicted = predictions(recommender, train)
+    epochs = find(out, r"^trained on 1200 ratings for (\d+) epochs, of which number (\d+) was the best$")[0]
+    assert epochs == (str(len(recommender.history_)), str(recommender.best_epoch_))
+    table = {name: (float(rmse), float(mae)) for name, rmse, mae in find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")}
+    assert table["the recommender"] == pytest.approx(errors(predicted, test), abs=6e-5)
+    assert table["biases alone"] == pytest.approx(errors(np.clip(biases(train), 1, 5), test), abs=6e-5)
+
+    user, item, given, guess = find(out, r"^(u\d+) gave (i\d+) a (\S+), which was held out; predicted: (\d\.\d\d)$")[0]
+    u, i = ratings.users.tolist().index(user), ratings.items.tolist().index(item)
+    assert float(given) == test[u, i] and float(guess) == pytest.approx(predicted[u, i], abs=0.0051)
+    scores = outputs(recommender, train)[u]
+    scores[train[u].indices] = -np.inf
+    best = ratings.items[np.argsort(-scores)[:5]].tolist()
+    assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == best
+    saved, same = find(out, r"^saved to (.+) \(\d\.\d MB\) and loaded again; the same 300 predictions: (\S+)$")[0]
+    assert same == "yes" and Path(saved) == tmp_path / "new" / "folder" / "recommender.npz"
+    np.testing.assert_array_equal(np.load(saved)["W"], recommender.model_.W.get_value())
+
+
+def test_own_data_says_so_if_what_was_loaded_differs(csv, tmp_path, capsys, monkeypatch):
+    read = recommender_module.Recommender.load
+
+    def load_another(path):
+        loaded = read(path)
+        loaded.model_.b.set_value(np.nextafter(loaded.model_.b.get_value(), 9))
+        return loaded
+
+    monkeypatch.setattr(recommender_module.Recommender, "load", load_another)
+    load("own_data").main([str(csv), "--folder", str(tmp_path)])
+    assert find(capsys.readouterr().out, r"predictions: (\S+)$") == ["NO"]
+
+
+def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
+    load("own_data").main(["--folder", str(tmp_path)])
+    out = capsys.readouterr().out
+    lines = (tmp_path / "ratings.csv").read_text().splitlines()
+    assert lines[0] == "user,item,rating" and re.match(r"reader-\d+,book-\d+,[1-5](\.5)?$", lines[1])
+    assert out.startswith("made up:\n    " + "\n    ".join(lines[:4]) + "\n")
+    rmse = [float(value) for value in re.findall(r"(\d\.\d{4})   \d\.\d{4}$", out, re.MULTILINE)]
+    assert len(rmse) == 2 and 0.5 < rmse[1] < rmse[0] - 0.03  # 0.5: what noise leaves to a perfect model
+
+
+# fold_in.py ---------------------------------------------------------------------------------------------------------
+
+
+def fold_in(recommender, shown, matrix):
+    """Predictions of all items for somebody with the `shown` ratings (n_items,), from the model's definition."""
+    W, V, mu, b = parameters(recommender)
+    mean, rated = matrix.data.mean(dtype="float64"), np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+    shown = np.where(rated, shown, 0)
+    if recommender.rows == "users":
+        predicted = W @ sigmoid(V @ shown + mu) + b
+    else:
+        hidden = np.column_stack([sigmoid(matrix.toarray().T.astype("float64") @ V.T + mu), np.ones(len(shown))])
+        known = np.diff(matrix.indptr) > 0
+        start, H = np.append(W[known].mean(axis=0), b[known].mean()), hidden[shown > 0]
+        p = np.linalg.solve(H.T @ H + recommender.l2 * np.eye(len(start)),
+                            H.T @ shown[shown > 0] + recommender.l2 * start)
+        predicted = hidden @ p
+    return np.where(rated, np.clip(predicted, *recommender.rating_scale_), mean)
+
+
+def test_folded_in_and_trained_with(csv, fits, capsys):
+    load("fold_in").main(["--data", str(csv)])
+    out = capsys.readouterr().out
+    ratings = sparse_ae.load_ratings(csv)
+    everybody = fits[1][1].matrix
+    test = sp.csr_matrix(ratings.matrix - everybody)
+    test.eliminate_zeros()
+    strangers = np.flatnonzero(~np.isin(ratings.users, fits[0][1].users))
+    asked = test[strangers]
+    assert find(out, r"^trained on (\d+) ratings of (\d+) people; (\d+) strangers bring (\d+) ratings, and (\d+) ") == [
+        tuple(map(str, (fits[0][1].matrix.nnz, 50, 10, everybody[strangers].nnz, asked.nnz)))]
+
+    table = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
+    assert [row[0] for row in table] == ["users", "items"] == [fits[0][0].rows, fits[2][0].rows]
+    for (_, folded, trained, difference), (apart, others), (together, all_of_them) in zip(table, fits[::2], fits[1::2]):
+        assert not np.isin(ratings.users[strangers], apart.users_).any()
+        assert all_of_them.matrix.nnz == others.matrix.nnz + everybody[strangers].nnz
+        new, again = (np.array([fold_in(recommender, everybody[who].toarray()[0], matrix) for who in strangers])
+                      for recommender, matrix in ((apart, others.matrix), (together, everybody)))
+        known = predictions(together, everybody)[strangers]
+        assert float(folded) == pytest.approx(errors(new, asked)[0], abs=2e-4)
+        assert float(trained) == pytest.approx(errors(known, asked)[0], abs=6e-5)
+        change = np.abs(again - known)[asked.toarray() > 0].max()
+        assert float(difference) == pytest.approx(change, rel=0.06, abs=1e-6)
+    assert float(table[0][3]) < 1e-6 < 1e-3 < float(table[1][3])
+    expected = errors(np.clip(biases(everybody), 1, 5)[strangers], asked)[0]
+    assert float(find(out, r"^biases alone +(\S+)$")[0]) == pytest.approx(expected, abs=6e-5)
+
+    some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) says (.*)$")[0]
+    recommender, matrix = fits[2][0], fits[2][1].matrix
+    shown = np.zeros(50)
+    for item, rating in eval(some).items():
+        shown[ratings.items.tolist().index(item)] = rating
+    predicted = np.where(shown, -np.inf, fold_in(recommender, shown, matrix))
+    assert eval(said) == ratings.items[np.argsort(-predicted, kind="stable")[:3]].tolist()
+
+
+# resume.py ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeypatch):
+    # Where the tests came from, and with what they run.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("THEANO_FLAGS", "%s,floatX=%s" % (os.environ.get("THEANO_FLAGS", ""), theano.config.floatX))
+    example, ends = load("resume"), []
+    compare = example.compare
+    monkeypatch.setattr(example, "compare", lambda *both: ends.extend(both) or compare(*both))
+    example.main(["--data", str(csv), "--epochs", "150"])
+    out = capfd.readouterr().out
+
+    assert find(out, r"^left alone: epochs (\d+) to (\d+)$") == [("1", "150")]
+    first, last, status = map(int, find(out, r"^killed: +epochs (\d+) to (\d+), exit status (-?\d+)$")[0])
+    assert first == 1 and 50 <= last < 150 and (status == -9 or os.name == "nt")
+    resumed, end = map(int, find(out, r"^run again: +epochs (\d+) to (\d+)$")[0])
+    assert last < resumed <= last + 2 and end == 150  # killed before it could tell of an epoch that the file has
+    assert find(out, r"^(\w+) +([\dx]+) +the same (\d+) bytes$") == [
+        (p.name, "x".join(map(str, p.get_value().shape)), str(p.get_value().nbytes)) for p in ends[0].model_.params]
+    for one, other in zip(*(parameters(end) for end in ends)):
+        np.testing.assert_array_equal(one, other)
+    # The same in this process, with neither checkpoint nor kill.
+    whole = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=150, patience=None, progress=False)
+    whole.fit(sparse_ae.load_ratings(csv))
+    said, rmse = find(out, r"^validation RMSE of all 150 epochs: (.*); the last: (\d\.\d{4})$")[0]
+    assert said == "the same" and float(rmse) == pytest.approx(whole.history_[-1]["validation_rmse"], abs=6e-5)
+
+    b = ends[1].model_.b
+    b.set_value(np.nextafter(b.get_value(), 9))
+    ends[1].history_[7]["validation_rmse"] += 1e-9
+    compare(*ends)
+    out = capfd.readouterr().out
+    assert find(out, r"^(\w+) .* DIFFERENT$") == ["b"] and "of all 150 epochs: DIFFERENT" in out
+
+
+def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
+    example = load("resume")
+    with pytest.raises(SystemExit, match="ended with exit status 0 before it was killed; give it more --epochs"):
+        example.run([sys.executable, "-c", "print(1)"], kill_after=2)
+    with pytest.raises(SystemExit, match="the training ended with exit status 3$"):
+        example.run([sys.executable, "-c", "print(1); exit(3)"])
+
+
+# compare.py ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch):
+    example = load("compare")
+    fitted, fit = {}, example.Baseline.fit
+
+    def recording(self, ratings):
+        fitted.setdefault(self.predict, []).append(self)
+        return fit(self, ratings)
+
+    monkeypatch.setattr(example.Baseline, "fit", recording)
+    example.main(["--data", str(csv)])
+    out = capsys.readouterr().out
+
+    ratings = sparse_ae.load_ratings(csv).matrix
+    folds = [(fitted_to.matrix, sp.csr_matrix(ratings - fitted_to.matrix)) for _, fitted_to in fits]
+    for _, test in folds:
+        test.eliminate_zeros()
+    assert len(folds) == 5 and abs(sum(test for _, test in folds) - ratings).max() == 0
+    for baselines in fitted.values():
+        assert all((each.train != train).nnz == 0 for each, (train, _) in zip(baselines, folds))
+
+    def factors(fold):
+        (mean, c, d), W, H = fitted[example.predict_factors][fold].learned
+        return mean + c[:, np.newaxis] + d + W.astype("float64") @ H.T.astype("float64")
+
+    scores = {
+        "mean": [np.full(train.shape, train.data.mean(dtype="float64")) for train, _ in folds],
+        "popularity": [np.tile((train.toarray() > 0).sum(axis=0), (60, 1)) for train, _ in folds],
+        "biases": [biases(train) for train, _ in folds],
+        "factorisation": [factors(fold) for fold in range(5)],
+        "Recommender": [outputs(recommender, train) for (recommender, _), (train, _) in zip(fits, folds)],
+    }
+    expected = {name: np.array([np.append(errors(np.clip(each, 1, 5), test), ranking(each, train, test))
+                                for each, (train, test) in zip(several, folds)]) for name, several in scores.items()}
+    lines = dict(line.split(None, 1) for line in out.partition("\nfold by fold")[0].splitlines()[3:])
+    less = dict(line.split(None, 1) for line in out.partition("less that of\n")[2].splitlines())
+    assert set(lines) == set(expected) and set(less) == {"popularity", "biases", "factorisation"}
+    columns = {"mean": slice(2), "popularity": slice(2, None)}  # of the five measures, the other models have all
+    for name in lines:
+        check(lines[name], expected[name][:, columns.get(name, slice(None))])
+    for name in less:
+        check(less[name], (expected["Recommender"] - expected[name])[:, columns.get(name, slice(None))])
+
+
+def check(cells, per_fold):
+    """Means over five folds, and half the width of their 95% intervals by Student's t with 4 degrees of freedom."""
+    said = np.array(re.findall(r"(-?\d\.\d{4}) \+- (\d\.\d{4})", cells), dtype=float)
+    np.testing.assert_allclose(said[:, 0], per_fold.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(said[:, 1], 2.7764451 * per_fold.std(axis=0, ddof=1) / 5 ** 0.5, atol=1e-4)
+
+
+# search.py ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, capsys, monkeypatch):
+    example = load("search")
+    monkeypatch.setattr(example, "GRID", {"n_hidden": [3, 20], "l2": [0.5, 100.0]})
+    example.main(["--data", str(csv), "--jobs", "1"])
+    out = capsys.readouterr().out
+    ratings, train = sparse_ae.load_ratings(csv).matrix, fits[-1][1].matrix
+    put_away = sp.csr_matrix(ratings - train)
+    put_away.eliminate_zeros()
+    assert find(out, r"^(\d+) ratings to search with, (\d+) put away$") == [("1350", "150")] and put_away.nnz == 150
+
+    found = {}
+    for recommender, (matrix, _, _, _) in fits[:-1]:
+        assert put_away.multiply(matrix).nnz == 0
+        validation = sp.csr_matrix(train - matrix)
+        validation.eliminate_zeros()
+        assert validation.nnz == 450
+        found.setdefault((recommender.n_hidden, recommender.l2), []).append(
+            errors(predictions(recommender, matrix), validation)[0])
+    table = np.array(find(out, r"^(\d+) +([\d.]+) +(\d\.\d{4}) \((\d\.\d{4}), (\d\.\d{4})\)$"), dtype=float)
+    assert len(table) == len(found) == 4 and (np.diff(table[:, 2]) >= 0).all()
+    for n_hidden, l2, *said in table:
+        rmse = found[n_hidden, l2]
+        assert len(rmse) == 3 and said == pytest.approx([np.mean(rmse), min(rmse), max(rmse)], abs=6e-5)
+
+    said, n_hidden, l2, beside = find(out, r"put away: (\d\.\d{4}) with n_hidden=(\d+), l2=(\S+); (\d\.\d{4}) by ")[0]
+    best = fits[-1][0]
+    assert (float(n_hidden), float(l2)) == tuple(table[0, :2]) == (best.n_hidden, best.l2)
+    assert float(said) == pytest.approx(errors(predictions(best, train), put_away)[0], abs=6e-5)
+    assert float(beside) == pytest.approx(errors(np.clip(biases(train), 1, 5), put_away)[0], abs=6e-5)
+
+
+def test_the_search_has_as_many_processes_as_asked_for(csv, monkeypatch):
+    def grid_search(recommender, ratings, grid, splits, n_jobs):
+        raise InterruptedError(n_jobs)
+
+    monkeypatch.setattr(sparse_ae.search, "grid_search", grid_search)
+    monkeypatch.setattr(sparse_ae, "grid_search", grid_search)
+    example = load("search")
+    for installed, expected in ((None, "1"), (object(), "2")):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed)
+        with pytest.raises(InterruptedError, match="^%s$" % expected):
+            example.main(["--data", str(csv)])
+    with pytest.raises(InterruptedError, match="^3$"):
+        example.main(["--data", str(csv), "--jobs", "3"])
+
+
+# All ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_docstring_begins_with_the_question(name):
+    assert re.match(r"[A-Z].*\?\n\n    python examples/%s.py" % name, load(name).__doc__)
+
+
+def test_they_run_from_a_checkout_that_is_not_installed(tmp_path):
+    """As if sparse_ae were nowhere to be found, but for the folders that a script itself adds to sys.path."""
+    code = """if True:
+        import runpy, sys
+        class NotInstalled:
+            def find_spec(self, name, path=None, target=None):
+                if name == "sparse_ae" and sys.path[0] != root:
+                    raise ModuleNotFoundError(name)
+        root, before = sys.argv[1], list(sys.path)
+        sys.meta_path.insert(0, NotInstalled())
+        for script in sys.argv[2:]:
+            sys.path[:] = before
+            sys.modules.pop("sparse_ae", None)
+            names = runpy.run_path(script)
+            assert names["sparse_ae"].__file__.startswith(root), names["sparse_ae"].__file__
+            print(names["sparse_ae"].__name__)"""
+    scripts = [str(ROOT / "examples" / (name + ".py")) for name in QUESTIONS]
+    command = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", code, str(ROOT)]
+    done = subprocess.run(command + scripts, cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True)
+    assert done.stdout.split() == ["sparse_ae"] * 5, done.stderr
