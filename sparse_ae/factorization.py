@@ -32,6 +32,9 @@ from sparse_ae.updates import rprop
 
 __all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
 
+# Pairs predicted at a time: each takes two copies of its factors.
+_PAIRS = 2 ** 14
+
 
 class Factors(NamedTuple):
     """The parameters of equation (1).
@@ -172,6 +175,7 @@ def predict_factors(factors, rows, cols):
     """
     predicted = predict_biases(factors.biases, rows, cols)
     rows, cols = np.asarray(rows), np.asarray(cols)
-    if rows.size:
-        predicted += np.einsum("pt,pt->p", factors.W[rows], factors.H[cols])
+    for start in range(0, rows.size, _PAIRS):
+        part = slice(start, start + _PAIRS)
+        predicted[part] += np.einsum("pt,pt->p", factors.W[rows[part]], factors.H[cols[part]])
     return predicted

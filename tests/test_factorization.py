@@ -71,11 +71,13 @@ def test_more_decay_means_smaller_factors():
     assert norms[0] > norms[1] > norms[2]
 
 
-def test_predictions_by_hand():
+def test_predictions_by_hand(monkeypatch):
     factors = Factors(Biases(3.0, np.array([0.5, -0.5]), np.array([0.0, 1.0])),
                       np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.0, -2.0]]))
     assert predict_factors(factors, [0, 0, 1], [0, 1, 1]).tolist() == [4.5, 0.5, 1.5]
     assert predict_factors(factors, [], []).shape == (0,)
+    monkeypatch.setattr("sparse_ae.factorization._PAIRS", 2)
+    assert predict_factors(factors, [0, 0, 1], [0, 1, 1]).tolist() == [4.5, 0.5, 1.5]
     with pytest.raises(ValueError, match=r"there is a row 2; expected 0 \.\. 1"):
         predict_factors(factors, [2], [0])
 
