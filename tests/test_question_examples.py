@@ -233,22 +233,22 @@ def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeyp
     example, ends = load("resume"), []
     compare = example.compare
     monkeypatch.setattr(example, "compare", lambda *both: ends.extend(both) or compare(*both))
-    example.main(["--data", str(csv), "--epochs", "150"])
+    example.main(["--data", str(csv), "--epochs", "300"])
     out = capfd.readouterr().out
 
-    assert find(out, r"^left alone: epochs (\d+) to (\d+)$") == [("1", "150")]
+    assert find(out, r"^left alone: epochs (\d+) to (\d+)$") == [("1", "300")]
     first, last, status = map(int, find(out, r"^killed: +epochs (\d+) to (\d+), exit status (-?\d+)$")[0])
-    assert first == 1 and 50 <= last < 150 and (status == -9 or os.name == "nt")
+    assert first == 1 and 100 <= last < 300 and (status == -9 or os.name == "nt")
     resumed, end = map(int, find(out, r"^run again: +epochs (\d+) to (\d+)$")[0])
-    assert last < resumed <= last + 2 and end == 150  # killed before it could tell of an epoch that the file has
+    assert last < resumed <= last + 2 and end == 300  # killed before it could tell of an epoch that the file has
     assert find(out, r"^(\w+) +([\dx]+) +the same (\d+) bytes$") == [
         (p.name, "x".join(map(str, p.get_value().shape)), str(p.get_value().nbytes)) for p in ends[0].model_.params]
     for one, other in zip(*(parameters(end) for end in ends)):
         np.testing.assert_array_equal(one, other)
     # The same in this process, with neither checkpoint nor kill.
-    whole = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=150, patience=None, progress=False)
+    whole = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=300, patience=None, progress=False)
     whole.fit(sparse_ae.load_ratings(csv))
-    said, rmse = find(out, r"^validation RMSE of all 150 epochs: (.*); the last: (\d\.\d{4})$")[0]
+    said, rmse = find(out, r"^validation RMSE of all 300 epochs: (.*); the last: (\d\.\d{4})$")[0]
     assert said == "the same" and float(rmse) == pytest.approx(whole.history_[-1]["validation_rmse"], abs=6e-5)
 
     b = ends[1].model_.b
@@ -256,7 +256,7 @@ def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeyp
     ends[1].history_[7]["validation_rmse"] += 1e-9
     compare(*ends)
     out = capfd.readouterr().out
-    assert find(out, r"^(\w+) .* DIFFERENT$") == ["b"] and "of all 150 epochs: DIFFERENT" in out
+    assert find(out, r"^(\w+) .* DIFFERENT$") == ["b"] and "of all 300 epochs: DIFFERENT" in out
 
 
 def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
