@@ -7,10 +7,12 @@ A sixth of the people is left out of training. Then they come with four fifths o
 without training, and its predictions of the last fifth are judged. Beside that stands the error on the same ratings
 when the same people, with the same four fifths, are trained with.
 
-With rows="users" folding in is exact: a person is an input, and the ratings go through the model as anybody's do. With
-rows="items" a person is an output, with weights that a stranger lacks. They are fitted to the ratings by least squares
-with the model's weight decay, and all else stays: what training with the person would have changed there is lost. The
-last column shows the difference. Those who were trained with are folded in as well: how far off, at most, are their
+With rows="users" folding in is exact: a person is an input, and the ratings go through the model as anybody's do. That
+isn't to say that strangers are predicted as well as the people whom the weights were fitted to. With rows="items" a
+person is an output, with weights that a stranger lacks. They are fitted to the ratings by least squares with the
+model's weight decay, and all else stays: what training with the person would have changed there is lost.
+
+The last column shows the difference. Those who were trained with are folded in as well: how far off, at most, are their
 predictions from those that training gave them?
 """
 import argparse
@@ -40,7 +42,7 @@ def main(argv=None):
     able = np.flatnonzero((np.diff(split.train.indptr) > 0) & (np.diff(split.test.indptr) > 0))
     strangers = np.sort(np.random.RandomState(0).choice(able, len(able) // 6, replace=False))
     others = np.setdiff1d(np.arange(len(ratings.users)), strangers)
-    everybody = sparse_ae.Ratings(split.train, ratings.users, ratings.items)
+    everybody = ratings.part(split.train)
     without = sparse_ae.Ratings(split.train[others], ratings.users[others], ratings.items)
     shown, asked = split.train[strangers], split.test[strangers]
     pairs = asked.tocoo()

@@ -38,7 +38,7 @@ def main(argv=None):
           % (path, ratings.matrix.nnz, low, high, len(ratings.users), len(ratings.items)))
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
-    train, test = (sparse_ae.Ratings(part, ratings.users, ratings.items) for part in (split.train, split.test))
+    train, test = ratings.part(split.train), ratings.part(split.test)
     # These suit some ten thousand ratings; search.py shows how to find what suits yours. A tenth of the training
     # ratings is cut off to stop early on. Where items are few, an epoch has few steps: hence small batches, and
     # patience.

@@ -13,7 +13,6 @@ ratings as y. `grid_search` needs no scikit-learn, and takes splits by user and 
 """
 import argparse
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def main(argv=None):
     ratings = sparse_ae.load_ratings(args.data) if args.data else sparse_ae.movielens("100k").ratings
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.1, rng=0)
-    train, test = (sparse_ae.Ratings(part, ratings.users, ratings.items) for part in (split.train, split.test))
+    train, test = ratings.part(split.train), ratings.part(split.test)
     print("%d ratings to search with, %d put away" % (train.matrix.nnz, test.matrix.nnz))
 
     recommender = sparse_ae.Recommender(batch_size=128, patience=20, rng=0, progress=False)
@@ -61,6 +60,4 @@ def main(argv=None):
 if __name__ == "__main__":
     if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
         theano.config.floatX = "float32"
-        # For joblib's processes, which don't know of it.
-        os.environ["THEANO_FLAGS"] = os.environ.get("THEANO_FLAGS", "") + ",floatX=float32"
     main()

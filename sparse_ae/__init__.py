@@ -15,6 +15,7 @@ the import on, ``import theano`` and ``import lasagne`` work on the Pythons and 
 """
 
 import importlib
+import pkgutil
 
 from sparse_ae import theano_compat
 
@@ -23,7 +24,6 @@ __version__ = "0.1.0"
 _HOMES = {
     "AutoEncoder": "model",
     "Trainer": "trainer",
-    "Recommender": "recommender",
     "Recommender": "recommender",
     "Ratings": "data",
     "load_ratings": "files",
@@ -49,10 +49,14 @@ __all__ = ["__version__", "theano_compat"] + list(_HOMES)
 def __getattr__(name):
     if name in _HOMES:
         return getattr(importlib.import_module("sparse_ae." + _HOMES[name]), name)
-    if name in _HOMES.values():
+    if name in _modules():
         return importlib.import_module("sparse_ae." + name)
     raise AttributeError("module 'sparse_ae' has no attribute %r" % name)
 
 
 def __dir__():
-    return sorted(set(globals()) | set(_HOMES) | set(_HOMES.values()))
+    return sorted(set(globals()) | set(_HOMES) | _modules())
+
+
+def _modules():
+    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}

@@ -42,6 +42,27 @@ class Ratings(NamedTuple):
     items: np.ndarray
     timestamps: Optional[np.ndarray] = None
 
+    def part(self, matrix):
+        """Some of the ratings, with the same ids: ``ratings.part(split.train)``; without timestamps.
+
+        Parameters
+        ----------
+        matrix : sparse matrix, shape (n_users, n_items)
+
+        Returns
+        -------
+        Ratings
+
+        Raises
+        ------
+        ValueError
+            For a matrix of another shape.
+        """
+        if matrix.shape != self.matrix.shape:
+            raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and items"
+                             % (tuple(matrix.shape) + tuple(self.matrix.shape)))
+        return self._replace(matrix=matrix, timestamps=None)
+
 
 class Split(NamedTuple):
     """Ratings cut in two by `split_ratings`.

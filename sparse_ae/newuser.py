@@ -11,8 +11,10 @@ decay of W. The first sum and the decay are what training has for a user; drawn 
 hardly any ratings is close to the average one. What is lost: the ratings don't go into the hidden units of the items,
 to which training would have let them contribute.
 
-For 150 users of MovieLens 100K who were left out of `fit` and folded in with 80% of their ratings, the RMSE on the
-others was 0.922; when they were trained with, it was 0.926.
+For 157 users of MovieLens 100K who were left out of `fit` and folded in with 80% of their ratings, the RMSE on the
+others was 0.885 with items as rows, and 0.890 when they were trained with. With users as rows it was 0.973 and 0.926:
+that the ratings go through the encoder as anybody's do doesn't make a stranger's ratings as well known to it as those
+that it was trained on (``examples/fold_in.py``).
 """
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np

@@ -350,7 +350,8 @@ class Recommender(Settings):
         """A person whom the model has never seen, from some ratings, without training.
 
         With ``rows="users"`` that is exact: the ratings go through the encoder as any user's do. With ``rows="items"``
-        the person's own parameters are solved for, by least squares with the model's weight decay; see `newuser`.
+        the person's own parameters are solved for, by least squares with the model's weight decay; see `newuser`, also
+        for how good either is.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from sparse_ae.data import Ratings, check_ratings
+from sparse_ae.data import check_ratings
 from sparse_ae.splits import k_folds
 from sparse_ae.tables import as_ratings
 
@@ -118,13 +118,20 @@ def _run(tasks, n_jobs):
     except ImportError:
         raise ImportError("n_jobs=%r needs joblib, which isn't installed: pip install joblib, or pass n_jobs=1"
                           % (n_jobs,)) from None
-    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_fit_and_evaluate)(*task) for task in tasks)
+    floatX = importlib.import_module("theano").config.floatX
+    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_in_a_worker)(floatX, task) for task in tasks)
+
+
+def _in_a_worker(floatX, task):
+    # What a program has set in theano.config, unlike THEANO_FLAGS, doesn't reach another process.
+    with importlib.import_module("theano.configparser").change_flags(floatX=floatX):
+        return _fit_and_evaluate(*task)
 
 
 def _fit_and_evaluate(recommender, params, ratings, split, k, fit):
     # Settings are copied: a RandomState among them would otherwise move on from fit to fit.
     settings = copy.deepcopy(dict(recommender.get_params(), **params))
-    train, test = (Ratings(part, ratings.users, ratings.items) for part in split)
+    train, test = (ratings.part(part) for part in split)
     start = time.perf_counter()
     fitted = type(recommender)(**settings).fit(train, **fit)
     seconds = time.perf_counter() - start

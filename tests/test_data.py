@@ -67,6 +67,16 @@ def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
         assert (check_ratings(shuffled) is shuffled) == np.array_equal(shuffled.indices, ratings.indices)
 
 
+def test_a_part_of_ratings_keeps_the_ids():
+    ratings = ratings_from_triples(["b", "a", "b"], [7, 7, 5], [1, 2, 3], timestamps=[10, 20, 30])
+    split = split_ratings(ratings, 0.4, rng=0)
+    train = ratings.part(split.train)
+    assert train.users.tolist() == ["a", "b"] and train.items.tolist() == [5, 7] and train.timestamps is None
+    assert train.matrix is split.train and ratings.timestamps is not None
+    with pytest.raises(ValueError, match="the part is 1 x 2 and the ratings are 2 x 2"):
+        ratings.part(split.train[:1])
+
+
 def test_occurring(monkeypatch):
     monkeypatch.setattr(data, "_PART", 2)
     assert data.occurring(np.array([4, 0, 4, 2, 0]), 6).tolist() == [True, False, True, False, True, False]

@@ -45,6 +45,8 @@ def test_public_names_are_there_and_come_from_their_modules():
 
 def test_modules_are_attributes_before_they_are_imported():
     code = ("import sys, sparse_ae; assert 'sparse_ae.metrics' not in sys.modules\n"
+            "assert {'metrics', 'baselines'} <= set(dir(sparse_ae)) and '__main__' not in dir(sparse_ae)\n"
+            "sparse_ae.baselines.fit_biases\n"
             "print(sparse_ae.metrics.rmse is sparse_ae.rmse)")
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT)).split() == [b"True"]
 
