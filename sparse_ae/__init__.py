@@ -26,6 +26,7 @@ _HOMES = {
     "Trainer": "trainer",
     "Recommender": "recommender",
     "Ratings": "data",
+    "as_ratings": "tables",
     "load_ratings": "files",
     "split_ratings": "data",
     "minibatches": "data",

@@ -158,6 +158,7 @@ def main(arguments=None):
     """
     parser = _Parser(prog="python -m sparse_ae", description="Sparse autoencoders for collaborative filtering.")
     parser.set_defaults(run=_run_info)
+    parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("info", help="what runs here, as a bug report needs it (the default)")
     _add_fit(commands)
@@ -180,13 +181,13 @@ _SETTINGS = [
     ("rows", str, "what is reconstructed: items or users"),
     ("f", str, "output nonlinearity, of lasagne.nonlinearities"),
     ("g", str, "hidden nonlinearity"),
-    ("l2", float, "weight decay"),
+    ("l2", float, "weight decay; or two numbers, of W and of V"),
     ("weight_scale", float, "standard deviation of the first weights"),
     ("update", str, "optimiser, of lasagne.updates"),
     ("learning_rate", float, "of the optimiser"),
     ("batch_size", int, "rows in a mini-batch; 0 for all at once"),
     ("n_epochs", int, "at most so many; without validation exactly so many"),
-    ("patience", int, "epochs without a better validation RMSE before training ends"),
+    ("patience", int, "epochs without a better validation RMSE before training ends; else 10, or 200 mini-batches"),
 ]
 
 
@@ -207,16 +208,19 @@ def _add_fit(commands):
                         help="keep a checkpoint in this file, and go on from it if it is there")
     settings = parser.add_argument_group("settings", "those of Recommender, with its defaults")
     for name, kind, text in _SETTINGS:
-        settings.add_argument("--" + name.replace("_", "-"), type=kind, help=text)
+        settings.add_argument("--" + name.replace("_", "-"), type=kind, help=text, nargs="+" if name == "l2" else None)
     parser.set_defaults(run=_run_fit)
 
 
 def _run_fit(parsed):
     from sparse_ae.files import load_ratings
     from sparse_ae.recommender import Recommender
-    from sparse_ae.storage import check_destination
+    from sparse_ae.storage import check_destination, check_replaceable
     check_destination(parsed.output)
+    check_replaceable(parsed.output)
     settings = {name: getattr(parsed, name) for name, _, _ in _SETTINGS if getattr(parsed, name) is not None}
+    if "l2" in settings:
+        settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     if settings.get("batch_size") == 0:
         settings["batch_size"] = None
     recommender = Recommender(rating_scale=parsed.rating_scale and tuple(parsed.rating_scale), rng=parsed.seed,

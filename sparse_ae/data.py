@@ -59,8 +59,8 @@ class Ratings(NamedTuple):
             For a matrix of another shape.
         """
         if matrix.shape != self.matrix.shape:
-            raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and items"
-                             % (tuple(matrix.shape) + tuple(self.matrix.shape)))
+            raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
+                             "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
         return self._replace(matrix=matrix, timestamps=None)
 
 
@@ -154,8 +154,8 @@ def check_ratings(ratings):
         if isinstance(matrix, np.ndarray):
             raise TypeError("ratings are a dense array, where a missing rating can't be told from a 0; expected a "
                             "SciPy sparse matrix: if 0 means missing, pass scipy.sparse.csr_matrix(ratings)")
-        raise TypeError("ratings are %s; expected a SciPy sparse matrix: make one with load_ratings or "
-                        "ratings_from_triples" % type(matrix).__name__)
+        raise TypeError("ratings are %s; expected a SciPy sparse matrix: make one with load_ratings(file) or "
+                        "as_ratings(table)" % type(matrix).__name__)
     if len(matrix.shape) != 2:
         raise ValueError("ratings have the shape %r; expected users by items: reshape them" % (matrix.shape,))
     if matrix.dtype.kind not in "iuf":

@@ -190,7 +190,7 @@ class AutoEncoder:
         if least < low or most > high:
             first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
             scale = "rating_scale=(%g, %g)" % (low, high) if self.rating_scale else "what f can reach, %g to %g" % (low, high)
-            raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating, to AutoEncoder"
+            raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating"
                              % (first, scale, least, most))
         return ratings
 

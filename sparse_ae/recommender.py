@@ -35,7 +35,7 @@ from sparse_ae.outofcore import StoredRatings
 from sparse_ae.ranking import Recommendations, leave_out, recommendations, top_n
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.tables import as_columns, as_pairs, as_ratings, distinct, positions
-from sparse_ae.trainer import UPDATES, Trainer
+from sparse_ae.trainer import UPDATES, Trainer, TrainingDiverged
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
@@ -45,6 +45,9 @@ _FORMAT = 1
 # Numbers held at a time by what works in blocks, and columns decoded at a time: their rows of W stay in the cache.
 _BLOCK = 2 ** 22
 _TILE = 512
+
+# Updates without a better validation RMSE that patience="auto" bears at least.
+_STEPS_OF_PATIENCE = 200
 
 
 class Recommender(Settings):
@@ -70,9 +73,10 @@ class Recommender(Settings):
         Rows in a mini-batch; None for all at once, as "rprop" and "lbfgs" need it.
     n_epochs : int
         At most so many; exactly so many without validation.
-    patience : int or None
+    patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither.
+        epoch are put back. None for neither. "auto" is 10, and where an epoch is few mini-batches so many more as take
+        200 of them: the error often rises over the first few steps, and stands still, before it falls.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
     unknown : "mean", "error" or float
@@ -121,7 +125,7 @@ class Recommender(Settings):
     """
 
     def __init__(self, n_hidden=500, rows="items", f="identity", g="sigmoid", l2=50.0, weight_scale=0.01,
-                 update="adam", learning_rate=0.001, batch_size=256, n_epochs=300, patience=10, rating_scale=None,
+                 update="adam", learning_rate=0.001, batch_size=256, n_epochs=300, patience="auto", rating_scale=None,
                  unknown="mean", formulation="auto", rng=0, progress=True):
         self.n_hidden = n_hidden
         self.rows = rows
@@ -174,7 +178,7 @@ class Recommender(Settings):
         TypeError, ValueError
             For settings and ratings that can't be used, before anything is compiled.
         trainer.TrainingDiverged
-            When the loss or a parameter becomes NaN or infinite.
+            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale.
 
         Notes
         -----
@@ -201,11 +205,25 @@ class Recommender(Settings):
         trainer = Trainer(model, self.update, self.learning_rate, self.batch_size, self.formulation, "epoch", rng,
                           self.progress, default=unknown if isinstance(unknown, float) else None)
         history = trainer.fit(train, self.n_epochs, validation=held_out, on_epoch=on_epoch,
-                              patience=None if held_out is None else self.patience, checkpoint=checkpoint,
+                              patience=self._epochs_of_patience(train, held_out), checkpoint=checkpoint,
                               checkpoint_every=checkpoint_every, resume=resume)
         best_epoch = history[-1]["restored"] or len(history)
+        error = history[best_epoch - 1]["train_rmse"]
+        if error > scale[1] - scale[0]:  # any constant on the scale is better
+            raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
+                                   "learning_rate=%r or weight_scale=%r"
+                                   % (error, best_epoch, *scale, self.learning_rate, self.weight_scale))
         self._set(model, everything, users, items, scale, unknown, history, best_epoch, self.rows)
         return self
+
+    def _epochs_of_patience(self, train, held_out):
+        if held_out is None:
+            return None
+        if self.patience != "auto":
+            return self.patience
+        n_rows = np.count_nonzero(np.diff(train.indptr))
+        per_epoch = 1 if self.batch_size is None else -(-n_rows // self.batch_size)
+        return max(10, -(-_STEPS_OF_PATIENCE // per_epoch))
 
     def _turn(self, matrix):
         """Users by items as rows by columns of the model."""
@@ -229,6 +247,10 @@ class Recommender(Settings):
             if isinstance(validation, bool) or not isinstance(validation, numbers.Real) or not 0 < validation < 1:
                 raise ValueError("validation is %r; expected a fraction between 0 and 1, held-out ratings, or None"
                                  % (validation,))
+            if not 0 < round(validation * everything.nnz) < everything.nnz:
+                raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one to train on: "
+                                 "change the fraction, pass held-out ratings, or validation=None"
+                                 % (validation, round(validation * everything.nnz), everything.nnz))
             return split_ratings(everything, validation, rng)[:2]
         given = as_ratings(validation)
         coo = given.matrix.tocoo()
@@ -290,6 +312,9 @@ class Recommender(Settings):
         """
         self._check_fitted()
         if items is None:
+            if np.ndim(users) == 0 and not hasattr(users, "__len__") or isinstance(users, str):
+                raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
+                                "pairs" % (users,))
             users, items = as_pairs(users)
         single = np.ndim(users) == 0, np.ndim(items) == 0
         u, i = self._find(users, items)
@@ -512,7 +537,7 @@ class Recommender(Settings):
         Parameters
         ----------
         path : str or path-like
-            An existing file is replaced in one step, once the new one is whole.
+            A file of sparse_ae that is there is replaced in one step, once the new one is whole; any other is an error.
 
         Raises
         ------
@@ -531,6 +556,7 @@ class Recommender(Settings):
         meta, arrays = self._state()
         settings = {name: to_json(_name_of(name, value)) for name, value in self.get_params().items()}
         meta.update(format=_FORMAT, settings=settings, f=_name_of("f", meta["f"]), g=_name_of("g", meta["g"]))
+        storage.check_replaceable(path)
         storage.write(path, "recommender", meta, arrays)
 
     @classmethod

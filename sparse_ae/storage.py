@@ -21,11 +21,14 @@ import zlib
 
 import numpy as np
 
-__all__ = ["check_destination", "read", "remove_abandoned", "write"]
+__all__ = ["check_destination", "check_replaceable", "read", "remove_abandoned", "write"]
 
 VERSION = 1
 
 _HEADER = "header"
+
+# What zipfile and NumPy raise on bytes that they can't make sense of.
+_UNREADABLE = (OSError, ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, struct.error, zlib.error)
 
 
 def check_destination(path):
@@ -51,6 +54,24 @@ def check_destination(path):
     if not os.access(folder, os.W_OK):
         raise PermissionError("can't write %s: no permission for its folder %s; choose another one"
                               % (os.path.basename(path), folder))
+
+
+def check_replaceable(path):
+    """Check that a file of that name, if there is one, holds nothing but what `write` wrote: FileExistsError if not.
+
+    A file of ratings, named where a model's name was meant, would be lost.
+    """
+    path = os.path.realpath(path)
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header = _header(archive)
+    except _UNREADABLE:
+        header = None
+    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+        raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
+                              "lost: choose another name, or delete it first" % path)
 
 
 def write(path, kind, meta, arrays):
@@ -167,8 +188,7 @@ def _explained(path, kind):
     """One error for all that zipfile and NumPy say of bytes that they can't make sense of."""
     try:
         yield
-    except (OSError, ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, struct.error,
-            zlib.error) as error:
+    except _UNREADABLE as error:
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
                          "damaged: take a whole copy" % (path, error, kind))
 

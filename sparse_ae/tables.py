@@ -5,6 +5,7 @@ Data frames are known by what they can do, not by what they are: a `columns` att
 as in pandas and polars, neither of which is imported here.
 """
 import numbers
+import os
 import re
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from .data import Ratings, _index, check_ratings, ratings_from_triples
 __all__ = ["as_ratings", "as_columns", "as_pairs", "distinct", "positions"]
 
 _NAMES = ("user", "item", "rating", "timestamp")
+_SYNONYMS = {"item": ("movie", "book", "product"), "rating": ("score", "stars")}
 
 
 def as_ratings(ratings, y=None):
@@ -151,6 +153,11 @@ def _with_ascending_ids(ratings):
 
 def _columns(table, fewest, most, name):
     """The `fewest` to `most` columns of a table, an array of rows, or (if three or more) a tuple."""
+    if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
+        raise TypeError("%s are a %s of %s; expected ratings: %s" % (
+            name, type(table).__name__, ", ".join(table._fields),
+            "pass its ratings" if "ratings" in table._fields else
+            "pass one of its parts, with the ids: ratings.part(split.train)"))
     wanted = _NAMES[:most]
     names = _column_names(table)
     if names is not None:
@@ -161,8 +168,10 @@ def _columns(table, fewest, most, name):
     array = table if isinstance(table, np.ndarray) else _object_array(table)
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
-    shape = "of shape %r" % (array.shape,) if array.ndim else "no table at all"
-    raise ValueError("%s are %s %s; expected a table, or an array of rows, with %s%s"
+    shape = " of shape %r" % (array.shape,) if array.ndim else ""
+    if isinstance(table, (str, os.PathLike)):
+        shape = ", %r: a file is read by load_ratings" % (str(table),) if fewest > 2 else ", %r" % (str(table),)
+    raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix"))
 
@@ -189,7 +198,8 @@ def _choose(names, fewest, wanted, table):
     plain = [re.sub("[^a-z]", "", str(name).lower()) for name in names]
     places = {}
     for word in wanted:
-        found = [k for k, name in enumerate(plain) if name in (word, word + "s", word + "id", word + "ids")]
+        known = {each + ending for each in (word,) + _SYNONYMS.get(word, ()) for ending in ("", "s", "id", "ids")}
+        found = [k for k, name in enumerate(plain) if name in known]
         if len(found) > 1:
             raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
                              % (table, word, ", ".join(repr(names[k]) for k in found)))
@@ -199,9 +209,10 @@ def _choose(names, fewest, wanted, table):
         return [names[places[word]] for word in wanted if word in places]
     contradicted = any(wanted.index(word) != place for word, place in places.items())
     if contradicted or not fewest <= len(names) <= len(wanted):
-        raise ValueError("%s have the columns %s; expected columns named %s, or just %s columns in that order"
-                         % (table, ", ".join(map(repr, names)), ", ".join(wanted),
-                            fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted))))
+        missing = " and the ".join(word for word in wanted[:fewest] if word not in places)
+        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order"
+                         % (table, ", ".join(map(repr, names)), missing and ", none named for the " + missing,
+                            ", ".join(wanted), fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted))))
     return names
 
 

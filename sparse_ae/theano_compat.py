@@ -91,7 +91,7 @@ def _check_versions():
         raise ImportError(
             "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an "
             "environment with a Python that fits and install sparse_ae there; where only NumPy is too new: "
-            "pip install 'numpy<2'" % (".".join(map(str, sys.version_info[:3])), np.__version__))
+            "pip install 'numpy<2' 'pandas<3' (pandas 3 is a package that brings NumPy 2)" % (".".join(map(str, sys.version_info[:3])), np.__version__))
 
 
 @contextlib.contextmanager
@@ -334,7 +334,7 @@ class _StandIn:
 
 
 def _run(exec_module, module):
-    if module.__name__ == "theano":
+    if module.__name__ in ("theano", "lasagne"):  # Lasagne would say only that Theano can't be imported
         _check_versions()
     with warnings.catch_warnings():
         # Not all: that a flag is misspelt, for one, is the user's to know.

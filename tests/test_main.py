@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+import sparse_ae
 from sparse_ae import __main__ as command_line
 from sparse_ae.files import load_ratings
 from sparse_ae.recommender import Recommender
@@ -145,3 +146,24 @@ def test_a_loss_that_diverges_is_one_line_too(files, tmp_path, capsys):
 def test_without_theano(files, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sparse_ae.recommender", None)
     assert "sparse_ae.recommender" in fails(capsys, "recommend", files / "text.npz", "--user", "u3")
+
+
+def test_the_ratings_are_not_written_over(files, tmp_path, capsys):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes((files / "text.csv").read_bytes())
+    assert "ratings.csv exists and isn't a file of sparse_ae" in fails(capsys, "fit", path, "-o", path)
+    assert path.read_bytes() == (files / "text.csv").read_bytes()
+
+
+def test_weight_decay_of_W_and_of_V(files, tmp_path, capsys):
+    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "two.npz", *QUICK, "--l2", "0.5", "0.25")
+    model = Recommender.load(tmp_path / "two.npz")
+    assert model.l2 == (0.5, 0.25) and (model.model_.l2_W, model.model_.l2_V) == (0.5, 0.25)
+    assert "l2 is (1.0, 2.0, 3.0)" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "three.npz",
+                                            "--l2", "1", "2", "3")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit:
+        command_line.main(["--version"])
+    assert exit.value.code == 0 and capsys.readouterr().out == "sparse_ae %s\n" % sparse_ae.__version__

@@ -9,10 +9,11 @@ import pytest
 import scipy.sparse as sp
 
 import lasagne
-from sparse_ae import storage
+from sparse_ae import recommender as recommender_module, storage
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.outofcore import store_ratings
 from sparse_ae.recommender import NotFittedError, Recommender
+from sparse_ae.trainer import TrainingDiverged
 
 N_USERS, N_ITEMS = 30, 14
 # Ids that aren't positions, in an order that isn't theirs.
@@ -75,6 +76,43 @@ def test_validation_is_cut_off_and_the_best_epoch_comes_back():
     assert len(seen) == best + 1 + 4 < 60
     stopped = Recommender(**dict(settings, n_epochs=best + 1, patience=None)).fit(noise, validation=0.2)
     assert weights(stopped) == weights(recommender) and stopped.best_epoch_ == best + 1
+
+
+@pytest.mark.parametrize("batch_size, expected", [(None, 200), (25, 200), (24, 100), (1, 10)])  # of 25 items
+def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, monkeypatch):
+    given = []
+
+    class Recording(recommender_module.Trainer):
+        def fit(self, *args, patience, **kwargs):
+            given.append(patience)
+            return super().fit(*args, patience=patience, **kwargs)
+
+    monkeypatch.setattr(recommender_module, "Trainer", Recording)
+    settings = dict(SETTINGS, n_epochs=1, batch_size=batch_size, update="rprop" if batch_size is None else "adam")
+    items, users = np.indices((25, 20)).reshape(2, -1)
+    ratings = users, items, 1 + (users + items) % 5
+    for patience, validation, wanted in (("auto", 0.1, expected), (7, 0.1, 7), ("auto", None, None)):
+        Recommender(**dict(settings, patience=patience)).fit(ratings, validation=validation)
+        assert given.pop() == wanted
+
+
+def test_errors_wider_than_the_scale_are_no_result():
+    with pytest.raises(TrainingDiverged, match="the training RMSE is .* in epoch 3, on a scale from 1 to 5; lower "
+                                               "learning_rate=100.0 or weight_scale=0.1"):
+        Recommender(**dict(SETTINGS, learning_rate=100.0, n_epochs=3, update="adam")).fit(TRAIN, validation=None)
+
+
+def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
+    path = tmp_path / "ratings.csv"
+    for content in (b"user,item,rating\na,b,3\n", b"PK"):
+        path.write_bytes(content)
+        with pytest.raises(FileExistsError, match="ratings.csv exists and isn't a file of sparse_ae.* delete it first"):
+            fitted.save(path)
+        assert path.read_bytes() == content
+    path.write_bytes(b"")  # as tempfile makes it
+    fitted.save(path)
+    fitted.save(path)
+    assert Recommender.load(path).users_.tolist() == fitted.users_.tolist()
 
 
 def test_ratings_cut_off_for_validation_are_input_and_seen_afterwards():
@@ -176,12 +214,12 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
     ({}, dict(validation=1), ValueError,
      "validation is 1; expected a fraction between 0 and 1, held-out ratings, or None"),
     ({}, dict(validation=True), ValueError, "validation is True"),
-    ({}, dict(validation=1e-9), ValueError, "puts 0 of"),
+    ({}, dict(validation=1e-9), ValueError, "validation=1e-09 is 0 of .* or validation=None"),
     ({}, dict(validation=TRAIN), ValueError,
      r"%d of the validation ratings are among the ratings to train on" % len(TRAIN[0])),
     ({}, dict(validation=(["who"], [900], [3])), ValueError,
      "none of the 1 validation ratings is of a user and an item"),
-    ({}, dict(validation="test.csv"), ValueError, "ratings are str no table at all"),
+    ({}, dict(validation="test.csv"), ValueError, "ratings are str, 'test.csv': a file is read by load_ratings; expected"),
     ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
 ])
 def test_fit_refuses(settings, arguments, error, message):
@@ -255,6 +293,8 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
     (lambda r: r.predict([None], [900]), TypeError, "the id in users is None"),
     (lambda r: r.predict("user3", [[900]]), ValueError, r"items have the shape \(1, 1\)"),
     (lambda r: r.predict(["user3"]), ValueError, r"X are list of shape \(1,\); expected a table"),
+    (lambda r: r.predict("user3"), TypeError, r"predict has the user 'user3' and no items; expected predict\(users, items\)"),
+    (lambda r: r.predict(3), TypeError, "predict has the user 3 and no items"),
     (lambda r: r.recommend("who"), ValueError,
      "the user 'who' had no rating in fit, .* pass the ratings that there are to fold_in"),
     (lambda r: r.recommend(["user3", "who"]), ValueError, "the user 'who' had no rating in fit"),

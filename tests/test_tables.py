@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data import Ratings, Split, ratings_from_triples
+from sparse_ae.datasets import Dataset
 from sparse_ae.tables import as_columns, as_pairs, as_ratings, positions
 
 USERS, ITEMS, VALUES, TIMES = ["b", "a", "b"], [7, 7, 3], [4.5, 0.0, 1.0], [30, 10, 20]
@@ -36,9 +37,10 @@ FORMS = {
     "dict": {"item": ITEMS, "user": USERS, "rating": VALUES},
     "by name": Table(rating=VALUES, when=TIMES, user=USERS, item=ITEMS),
     "by name, as MovieLens": Table(itemId=ITEMS, userId=USERS, rating=VALUES),
+    "by name, as MovieLens, titles joined": Table(movieId=ITEMS, title=VALUES, genres=TIMES, userId=USERS, rating=VALUES),
     "by name, otherwise": Table(ITEM_ID=ITEMS, rating=VALUES, Users=USERS),
     "by place": Table(customer=USERS, film=ITEMS, stars=VALUES),
-    "by place, one named": Table(user=USERS, film=ITEMS, stars=VALUES),
+    "by place, one named": Table(user=USERS, film=ITEMS, given=VALUES),
 }
 
 
@@ -118,25 +120,29 @@ def test_polars():
 
 @pytest.mark.parametrize("ratings, y, error, message", [
     (None, None, ValueError,
-     "ratings are NoneType no table at all; expected a table, or an array of rows, with user, item, "
+     "ratings are NoneType; expected a table, or an array of rows, with user, item, "
                              "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
-    ("ratings.csv", None, ValueError, "ratings are str no table at all"),
+    ("ratings.csv", None, ValueError, "ratings are str, 'ratings.csv': a file is read by load_ratings; expected"),
+    (Dataset("100k", TRIPLES, {}), None, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
+    (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), None, TypeError,
+     r"ratings are a Split of train, test, .* pass one of its parts, with the ids: ratings.part\(split.train\)"),
     ([1, 2, 3], None, ValueError, r"ratings are list of shape \(3,\)"),
     ([(1, 2), (3, 4)], None, ValueError, r"ratings are list of shape \(2, 2\)"),
     ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
     (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
     (np.ones((2, 5)), None, ValueError, r"ratings are ndarray of shape \(2, 5\)"),
     (Table(user=[1], item=[2]), None, ValueError,
-     "ratings have the columns 'user', 'item'; expected columns named user, item, "
+     "ratings have the columns 'user', 'item', none named for the rating; expected columns named user, item, "
                                                   "rating, timestamp, or just 3 or 4 columns in that order"),
-    (Table(movie=[1], user=[2], rating=[3]), None, ValueError, "have the columns 'movie', 'user', 'rating'; expected"),
+    (Table(film=[1], user=[2], rating=[3]), None, ValueError,
+     "have the columns 'film', 'user', 'rating', none named for the item; expected"),
     (Table(a=[1], b=[2], c=[3], d=[4], e=[5]), None, ValueError, "have the columns 'a', 'b', 'c', 'd', 'e'"),
     (Table(user=[1], userId=[1], item=[2], rating=[3]), None, ValueError,
      "several columns for the user: 'user', 'userId'"),
     ([(1, 2, 3)], [5], ValueError,
      r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
     (Table(item=[1], who=[2]), [5], ValueError,
-     "X have the columns 'item', 'who'; expected columns named user, item, or just 2"),
+     "X have the columns 'item', 'who', none named for the user; expected columns named user, item, or just 2"),
     ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
     ([("a", 2), (1, 3)], [5, 5], TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),

@@ -160,8 +160,9 @@ def test_versions_beyond_repair_are_refused(monkeypatch, version, numpy_version)
     monkeypatch.setattr(theano_compat, "np", types.SimpleNamespace(__version__=numpy_version))
     found = "Python %s with NumPy %s" % (".".join(map(str, version)), numpy_version)
     expected = r"Python 3\.8 to 3\.11 with NumPy below 2, and this is %s\. .*pip install 'numpy<2'" % found
-    with pytest.raises(ImportError, match=expected):
-        theano_compat._run(None, types.ModuleType("theano"))
+    for package in ("theano", "lasagne"):
+        with pytest.raises(ImportError, match=expected):
+            theano_compat._run(None, types.ModuleType(package))
 
 
 # Settings -----------------------------------------------------------------------------------------------------------
