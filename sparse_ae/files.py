@@ -196,6 +196,11 @@ def _read_text(path):
     table = _read_table(path, number + header, delimiter, len(fields))
     if table is None:
         raise ValueError("%s holds a header and no ratings; fetch or write it again" % path)
+    values, timestamps = table[2:4]
+    # Seconds since 1970 are above 1e8 from 1973 on; no header told of them.
+    if timestamps is not None and len(values) and values.min() > 1e8 > np.max(timestamps):
+        raise ValueError("%s: the third column holds numbers such as %.15g, which look like timestamps, and the fourth "
+                         "such as %.15g; expected %s: reorder the columns" % (path, values[0], timestamps[0], _COLUMNS))
     return _build(*table)
 
 

@@ -152,6 +152,9 @@ def test_the_quick_way_does_not_take_a_tab_for_two_colons(tmp_path):
     ('a,2,3\n"b,2,3\nc,2,4\n', "ratings.txt, line 2: .*every quote closed, and quotes inside"),
     ("1,2,3\n1,3\r,4\n", "ratings.txt, line 2: .*expected lines that end in LF or CR LF"),
     ("item,user,rating\n1,2,3\n", "line 1: the header calls column 2 'user'; expected the order user, item, rating"),
+    ("1,2,978300760,4\n1,3,978302109,5\n", "third column holds numbers such as 978300760, which look like "
+     "timestamps, and the fourth such as 4; expected .*reorder the columns"),
+    ("u,2,978300760,4\n", "third column holds numbers such as 978300760"),
     ("user,item,timestamp,rating\n1,2,3,4\n", "the header calls column 3 'timestamp'; .*reorder the columns"),
     ("1,2,3\n".encode("utf-16"), "isn't text that load_ratings can read; it reads SciPy .npz.*save text as UTF-8"),
     (b"PK\x03\x04\0\0", "unpack it if it is an archive"),
