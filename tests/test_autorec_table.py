@@ -65,6 +65,7 @@ def judged(example, monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_all_tables_and_the_picture(example, tmp_path, capsys):
     out = run(example, tmp_path, capsys, "--quick")
     assert out.count("\n### ") == 4 and "Judged by **test** ratings" in out

@@ -226,6 +226,7 @@ def test_folded_in_and_trained_with(csv, fits, capsys):
 # resume.py ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeypatch):
     # Where the tests came from, and with what they run.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -72,6 +72,7 @@ def test_the_best_comes_first(ratings):
     assert found[0]["rmse"] == found[1]["rmse"] and rng.rand() == np.random.RandomState(0).rand()
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same(ratings):
     pytest.importorskip("joblib")
     grid = {"learning_rate": [1e-6, 0.02]}
