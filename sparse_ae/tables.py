@@ -28,7 +28,7 @@ def as_ratings(ratings, y=None):
     ratings : Ratings, SciPy sparse matrix, table, or tuple of columns
         ==============================  ==============================================================================
         a table (pandas, polars, a      with the columns user, item, rating and perhaps timestamp, by these names
-        dict of columns, a structured   (also user_id, userId, ...) in any order and among others; or with just three
+        dict of columns, a structured   (also user_id, userId, movieId, ...), in any order and among others; or with just three
         array)                          or four columns in this order, whatever their names
         an array of rows, (n, 3 or 4)   user, item, rating and perhaps timestamp in each
         a tuple of three or four        users, items, ratings and perhaps timestamps (a list is taken for rows)
@@ -198,8 +198,11 @@ def _choose(names, fewest, wanted, table):
     plain = [re.sub("[^a-z]", "", str(name).lower()) for name in names]
     places = {}
     for word in wanted:
-        known = {each + ending for each in (word,) + _SYNONYMS.get(word, ()) for ending in ("", "s", "id", "ids")}
-        found = [k for k, name in enumerate(plain) if name in known]
+        for words in ((word,), _SYNONYMS.get(word, ())):
+            known = {each + ending for each in words for ending in ("", "s", "id", "ids")}
+            found = [k for k, name in enumerate(plain) if name in known]
+            if found:
+                break
         if len(found) > 1:
             raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
                              % (table, word, ", ".join(repr(names[k]) for k in found)))

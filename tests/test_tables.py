@@ -36,6 +36,7 @@ FORMS = {
     "structured": np.array(list(zip(USERS, ITEMS, VALUES)), dtype=[("user", "U1"), ("item", int), ("rating", float)]),
     "dict": {"item": ITEMS, "user": USERS, "rating": VALUES},
     "by name": Table(rating=VALUES, when=TIMES, user=USERS, item=ITEMS),
+    "by name, beside a synonym": Table(score=TIMES, movie=USERS, item=ITEMS, user=USERS, rating=VALUES),
     "by name, as MovieLens": Table(movieId=ITEMS, title=VALUES, genres=TIMES, userId=USERS, rating=VALUES),
     "by name, otherwise": Table(ITEM_ID=ITEMS, rating=VALUES, Users=USERS),
     "by place": Table(customer=USERS, film=ITEMS, stars=VALUES),
