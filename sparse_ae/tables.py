@@ -28,8 +28,8 @@ def as_ratings(ratings, y=None):
     ratings : Ratings, SciPy sparse matrix, table, or tuple of columns
         ==============================  ==============================================================================
         a table (pandas, polars, a      with the columns user, item, rating and perhaps timestamp, by these names
-        dict of columns, a structured   (also user_id, userId, movieId, ...), in any order and among others; or with just three
-        array)                          or four columns in this order, whatever their names
+        dict of columns, a structured   (also user_id, userId, movieId, ...), in any order and among others; or with
+        array)                          just three or four columns in this order, whatever their names
         an array of rows, (n, 3 or 4)   user, item, rating and perhaps timestamp in each
         a tuple of three or four        users, items, ratings and perhaps timestamps (a list is taken for rows)
         arrays, (n,)
