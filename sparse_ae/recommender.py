@@ -247,10 +247,11 @@ class Recommender(Settings):
             if isinstance(validation, bool) or not isinstance(validation, numbers.Real) or not 0 < validation < 1:
                 raise ValueError("validation is %r; expected a fraction between 0 and 1, held-out ratings, or None"
                                  % (validation,))
-            if not 0 < round(validation * everything.nnz) < everything.nnz:
+            n_held_out = round(validation * everything.nnz)
+            if not 0 < n_held_out < everything.nnz:
                 raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one to train on: "
                                  "change the fraction, pass held-out ratings, or validation=None"
-                                 % (validation, round(validation * everything.nnz), everything.nnz))
+                                 % (validation, n_held_out, everything.nnz))
             return split_ratings(everything, validation, rng)[:2]
         given = as_ratings(validation)
         coo = given.matrix.tocoo()
@@ -312,7 +313,7 @@ class Recommender(Settings):
         """
         self._check_fitted()
         if items is None:
-            if np.ndim(users) == 0 and not hasattr(users, "__len__") or isinstance(users, str):
+            if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
                                 "pairs" % (users,))
             users, items = as_pairs(users)

@@ -69,7 +69,7 @@ def check_replaceable(path):
             header = _header(archive)
     except _UNREADABLE:
         header = None
-    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+    if not _is_ours(header):
         raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
                               "lost: choose another name, or delete it first" % path)
 
@@ -203,8 +203,12 @@ def _header(archive):
         return None
 
 
+def _is_ours(header):
+    return isinstance(header, dict) and header.get("library") == "sparse_ae"
+
+
 def _check_header(header, names, path, kind):
-    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+    if not _is_ours(header):
         raise ValueError("%s was not written by sparse_ae (it holds %s); expected a %s: check the path"
                          % (path, ", ".join(names[:5]) or "nothing", kind))
     if header["version"] > VERSION:

@@ -91,7 +91,8 @@ def _check_versions():
         raise ImportError(
             "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an "
             "environment with a Python that fits and install sparse_ae there; where only NumPy is too new: "
-            "pip install 'numpy<2' 'pandas<3' (pandas 3 is a package that brings NumPy 2)" % (".".join(map(str, sys.version_info[:3])), np.__version__))
+            "pip install 'numpy<2' 'pandas<3' (pandas 3 is a package that brings NumPy 2)"
+            % (".".join(map(str, sys.version_info[:3])), np.__version__))
 
 
 @contextlib.contextmanager
