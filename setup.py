@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 
@@ -43,9 +43,9 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=["sparse_ae"],
+    packages=find_packages(str(HERE), include=["sparse_ae", "sparse_ae.*"]),
     # The C code of the Ops is read when a graph is compiled.
-    package_data={"sparse_ae": ["*.h"]},
+    package_data={"sparse_ae.ops": ["*.h"]},
     zip_safe=False,
     # Theano 1.0.5 cannot be built or imported on Python 3.12, nor run with NumPy 2.
     python_requires=">=3.8,<3.12",

@@ -33,7 +33,7 @@ import numpy as np
 import scipy.stats
 from sparse_ae import AutoEncoder, Trainer, movielens, rmse, split_ratings
 from sparse_ae.baselines import fit_biases, predict_biases
-from sparse_ae.datasets import movielens_100k_folds
+from sparse_ae.data.datasets import movielens_100k_folds
 from sparse_ae.factorization import fit_factors, predict_factors
 import lasagne
 import theano

@@ -27,7 +27,7 @@ import scipy
 import scipy.sparse as sp
 
 from sparse_ae.data import minibatches
-from sparse_ae.datasets import movielens
+from sparse_ae.data.datasets import movielens
 from sparse_ae.formulations import FORMULATIONS, TrainingStep
 from sparse_ae.model import AutoEncoder
 import lasagne

@@ -22,7 +22,7 @@ except ImportError:  # a bare checkout
 
 import numpy as np
 
-from sparse_ae.synthetic import rating_chunks, tastes
+from sparse_ae.data.synthetic import rating_chunks, tastes
 
 
 def memory():

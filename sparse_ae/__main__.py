@@ -66,7 +66,7 @@ def _cores():
 
 def _data_cache():
     try:
-        from sparse_ae import datasets
+        from sparse_ae.data import datasets
         return datasets.cache_folder()
     except ImportError as error:
         return "unknown (%s)" % error
@@ -213,7 +213,7 @@ def _add_fit(commands):
 
 
 def _run_fit(parsed):
-    from sparse_ae.files import load_ratings
+    from sparse_ae.data.files import load_ratings
     from sparse_ae.recommender import Recommender
     from sparse_ae.storage import check_destination, check_replaceable
     check_destination(parsed.output)
@@ -293,7 +293,7 @@ def _add_evaluate(commands):
 
 
 def _run_evaluate(parsed):
-    from sparse_ae.files import load_ratings
+    from sparse_ae.data.files import load_ratings
     from sparse_ae.recommender import Recommender
     recommender = Recommender.load(parsed.model)
     ratings = load_ratings(parsed.ratings)

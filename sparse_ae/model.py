@@ -29,7 +29,7 @@ import theano
 import theano.tensor as T
 from lasagne import init, nonlinearities
 
-from sparse_ae import blas
+from sparse_ae.ops import blas
 from sparse_ae.data import check_count, check_ratings, check_rng, occurring
 from sparse_ae.ops import csr_dot, sampled_dot
 

@@ -31,10 +31,10 @@ from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder, pairs_by_row
 from sparse_ae.newuser import NewUser, column_cost
 from sparse_ae.ops import sampled_dot
-from sparse_ae.outofcore import StoredRatings
+from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.ranking import Recommendations, leave_out, recommendations, top_n
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
-from sparse_ae.tables import as_columns, as_pairs, as_ratings, distinct, positions
+from sparse_ae.data.tables import as_columns, as_pairs, as_ratings, distinct, positions
 from sparse_ae.trainer import UPDATES, Trainer, TrainingDiverged
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]

@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from sparse_ae.data import check_ratings
-from sparse_ae.splits import k_folds
-from sparse_ae.tables import as_ratings
+from sparse_ae.data.splits import k_folds
+from sparse_ae.data.tables import as_ratings
 
 __all__ = ["cross_validate", "grid_search"]
 

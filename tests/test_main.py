@@ -7,7 +7,7 @@ import pytest
 
 import sparse_ae
 from sparse_ae import __main__ as command_line
-from sparse_ae.files import load_ratings
+from sparse_ae.data.files import load_ratings
 from sparse_ae.recommender import Recommender
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",

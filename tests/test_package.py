@@ -36,7 +36,7 @@ def setup_arguments(monkeypatch):
 def test_public_names_are_there_and_come_from_their_modules():
     for name, home in sparse_ae._HOMES.items():
         assert getattr(sparse_ae, name) is getattr(sys.modules["sparse_ae." + home], name)
-        assert name in sparse_ae.__all__ and name in dir(sparse_ae) and home in dir(sparse_ae)
+        assert name in sparse_ae.__all__ and name in dir(sparse_ae) and home.partition(".")[0] in dir(sparse_ae)
     assert "rmse" not in vars(sparse_ae)
     everything = {}
     exec("from sparse_ae import *", everything)
@@ -73,7 +73,7 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
     wanted = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["install_requires"]}
     optional = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["extras_require"]["examples"]}
     allowed = wanted | optional | {"sparse_ae"} | set(sys.stdlib_module_names)
-    for path in (ROOT / "sparse_ae").glob("*.py"):
+    for path in (ROOT / "sparse_ae").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -83,11 +83,12 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
 
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
-    patterns = setup_arguments["package_data"]["sparse_ae"] + ["*.py"]
+    packages, package_data = setup_arguments["packages"], setup_arguments["package_data"]
+    assert sorted(packages) == ["sparse_ae", "sparse_ae.data", "sparse_ae.ops"] and set(package_data) <= set(packages)
+    shipped = {path for package in packages for pattern in package_data.get(package, []) + ["*.py"]
+               for path in ROOT.joinpath(*package.split(".")).glob(pattern)}
     folder = ROOT / "sparse_ae"
-    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
     assert shipped == {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert setup_arguments["packages"] == ["sparse_ae"]
 
 
 # python -m sparse_ae ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 @pytest.mark.slow
 def test_the_first_blocks_print_what_they_say(shared_data, monkeypatch, capsys):
     import sparse_ae
-    from sparse_ae.datasets import movielens
+    from sparse_ae.data.datasets import movielens
     text = README.read_text(encoding="utf-8")
     first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
     said = re.search(r"```\n(\{.*?)```", text, re.DOTALL).group(1)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import lasagne
 from sparse_ae import recommender as recommender_module, storage
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.outofcore import store_ratings
+from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.recommender import NotFittedError, Recommender
 from sparse_ae.trainer import TrainingDiverged
 

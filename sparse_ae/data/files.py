@@ -15,7 +15,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import _INT64_MAX, Ratings, _build, _Codes, _sort_ids, check_ratings
+from sparse_ae.data.ratings import _INT64_MAX, Ratings, _build, _Codes, _sort_ids, check_ratings
 
 __all__ = ["load_ratings"]
 

@@ -13,7 +13,7 @@ import numbers
 
 import numpy as np
 
-from .data import Ratings, _expand, _n_test, _split, check_ratings, check_rng
+from sparse_ae.data.ratings import Ratings, _expand, _n_test, _split, check_ratings, check_rng
 
 __all__ = ["k_folds", "leave_k_out", "split_by_time"]
 

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae import data
+from sparse_ae.data import ratings as module
 from sparse_ae.data import (check_ratings, check_rng, dense_rows, minibatches, ratings_from_triples,
                             refuse_stored_zeros, split_ratings)
 
@@ -54,7 +54,7 @@ def test_check_ratings_sorts_a_copy():
 
 @pytest.mark.parametrize("part", [1, 2, 3, 100])
 def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
-    monkeypatch.setattr(data, "_PART", part)
+    monkeypatch.setattr(module, "_PART", part)
     rng = np.random.RandomState(0)
     for seed, (n_rows, n_items) in enumerate([(5, 3), (3, 8), (9, 2)] * 20):
         ratings = random_ratings(n_rows, n_items, 0.5, seed)
@@ -78,9 +78,9 @@ def test_a_part_of_ratings_keeps_the_ids():
 
 
 def test_occurring(monkeypatch):
-    monkeypatch.setattr(data, "_PART", 2)
-    assert data.occurring(np.array([4, 0, 4, 2, 0]), 6).tolist() == [True, False, True, False, True, False]
-    assert data.occurring(np.array([], int), 2).tolist() == [False, False]
+    monkeypatch.setattr(module, "_PART", 2)
+    assert module.occurring(np.array([4, 0, 4, 2, 0]), 6).tolist() == [True, False, True, False, True, False]
+    assert module.occurring(np.array([], int), 2).tolist() == [False, False]
 
 
 def test_check_ratings_ignores_what_lies_behind_the_last_row():

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae import files
-from sparse_ae.files import load_ratings
+from sparse_ae.data import files
+from sparse_ae.data.files import load_ratings
 
 # Files of text
 

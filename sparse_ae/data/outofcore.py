@@ -9,7 +9,7 @@ Converting takes three passes, none of which holds more than a chunk: read the s
 deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and for the time
 being up to three times the store's own room on disk, 8 bytes a rating.
 
->>> from sparse_ae.outofcore import open_ratings, store_ratings
+>>> from sparse_ae.data.outofcore import open_ratings, store_ratings
 >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
 >>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
 """
@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from . import data, files
-from .tables import as_columns
+from sparse_ae.data import files, ratings as data
+from sparse_ae.data.tables import as_columns
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 

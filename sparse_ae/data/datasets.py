@@ -37,8 +37,8 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from .data import Ratings
-from .files import load_ratings
+from sparse_ae.data.ratings import Ratings
+from sparse_ae.data.files import load_ratings
 
 __all__ = ["Dataset", "cache_folder", "jester", "movielens", "movielens_100k_folds"]
 
@@ -120,7 +120,7 @@ def movielens(name="100k", path=None):
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.files.load_ratings` reads. It is taken as it is: it may be a part of the data set.
+        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data set.
 
     Returns
     -------

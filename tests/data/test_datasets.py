@@ -15,10 +15,10 @@ import requests
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae import datasets
-from sparse_ae.datasets import cache_folder, jester, movielens, movielens_100k_folds
+from sparse_ae.data import datasets
+from sparse_ae.data.datasets import cache_folder, jester, movielens, movielens_100k_folds
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")
 needs_1m = pytest.mark.skipif(not (SHARED / "ml-1m" / "movielens_1m.mat").exists(),
                               reason="MovieLens 1M is not at hand")
@@ -581,9 +581,9 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
 def test_import_is_light(monkeypatch):
     monkeypatch.undo()
-    code = "import sys, sparse_ae.datasets; print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])"
+    code = "import sys, sparse_ae.data.datasets; print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          cwd=str(Path(__file__).resolve().parents[1]))
+                          cwd=str(Path(__file__).resolve().parents[2]))
     assert done.stdout.decode().strip() == "[]"
 
 

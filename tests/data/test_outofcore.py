@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae import outofcore
+from sparse_ae.data import outofcore
 from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
-from sparse_ae.files import load_ratings
-from sparse_ae.outofcore import open_ratings, store_ratings
+from sparse_ae.data.files import load_ratings
+from sparse_ae.data.outofcore import open_ratings, store_ratings
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from .data import Ratings, _index, check_ratings, ratings_from_triples
+from sparse_ae.data.ratings import Ratings, _index, check_ratings, ratings_from_triples
 
 __all__ = ["as_ratings", "as_columns", "as_pairs", "distinct", "positions"]
 

@@ -8,7 +8,7 @@ import pytest
 
 import sparse_ae
 
-SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "bigger_than_memory.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "bigger_than_memory.py"
 
 
 @pytest.fixture(scope="module")

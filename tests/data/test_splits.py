@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.splits import k_folds, leave_k_out, split_by_time
+from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
 
 
 @pytest.fixture

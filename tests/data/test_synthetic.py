@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.synthetic import made_up_ratings, rating_chunks, tastes
+from sparse_ae.data.synthetic import made_up_ratings, rating_chunks, tastes
 
 
 def test_the_right_answer_is_as_good_as_the_noise():

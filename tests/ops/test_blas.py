@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae import blas
+from sparse_ae.ops import blas
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 import lasagne

@@ -6,7 +6,7 @@ import reference
 import scipy.sparse as sp
 from hypothesis import strategies as st
 
-from sparse_ae import ops
+from sparse_ae.ops import csr
 import theano
 import theano.tensor as T
 from theano.gradient import verify_grad
@@ -29,10 +29,10 @@ def compiled(dtype, linker=None):
         data, (indices, indptr), n_items = T.vector(dtype=dtype), T.ivectors(2), T.lscalar()
         A, F, alpha = T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.scalar(dtype=dtype)
         mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        graphs = {"csr_dot": ([data, indices, indptr, F], ops.csr_dot(data, indices, indptr, F)),
-                  "sampled_dot": ([indices, indptr, A, F], ops.sampled_dot(indices, indptr, A, F)),
-                  "csr_t_dot": ([data, indices, indptr, A, n_items], ops.csr_t_dot(data, indices, indptr, A, n_items)),
-                  "add_csr_t_dot": ([F, alpha, data, indices, indptr, A], ops.add_csr_t_dot(F, alpha, data, indices, indptr, A))}
+        graphs = {"csr_dot": ([data, indices, indptr, F], csr.csr_dot(data, indices, indptr, F)),
+                  "sampled_dot": ([indices, indptr, A, F], csr.sampled_dot(indices, indptr, A, F)),
+                  "csr_t_dot": ([data, indices, indptr, A, n_items], csr.csr_t_dot(data, indices, indptr, A, n_items)),
+                  "add_csr_t_dot": ([F, alpha, data, indices, indptr, A], csr.add_csr_t_dot(F, alpha, data, indices, indptr, A))}
         _compiled[dtype, linker] = dtype, {name: theano.function(inputs, out, mode=mode) for name, (inputs, out) in graphs.items()}
     return _compiled[dtype, linker]
 
@@ -132,11 +132,11 @@ def test_broken_arrays_raise(what, linker):
 ])
 def test_wrong_types_are_refused_when_the_graph_is_built(arguments, message):
     with pytest.raises(TypeError, match=message):
-        ops.csr_dot(*arguments)
+        csr.csr_dot(*arguments)
 
 
 def test_mixed_dtypes_are_brought_together():
-    out = ops.csr_dot(T.fvector(), T.bvector(), T.ivector(), T.dmatrix())
+    out = csr.csr_dot(T.fvector(), T.bvector(), T.ivector(), T.dmatrix())
     assert out.dtype == "float64"
 
 
@@ -144,9 +144,9 @@ def test_gradients_by_finite_differences():
     g = good()
     indices, indptr = g["indices"], g["indptr"]
     rng = np.random.RandomState(1)
-    verify_grad(lambda data, F: ops.csr_dot(data, indices, indptr, F), [g["data"], g["F"]], rng=rng)
-    verify_grad(lambda A, F: ops.sampled_dot(indices, indptr, A, F), [g["A"], g["F"]], rng=rng)
-    verify_grad(lambda data, A: ops.csr_t_dot(data, indices, indptr, A, 3), [g["data"], g["A"]], rng=rng)
+    verify_grad(lambda data, F: csr.csr_dot(data, indices, indptr, F), [g["data"], g["F"]], rng=rng)
+    verify_grad(lambda A, F: csr.sampled_dot(indices, indptr, A, F), [g["A"], g["F"]], rng=rng)
+    verify_grad(lambda data, A: csr.csr_t_dot(data, indices, indptr, A, 3), [g["data"], g["A"]], rng=rng)
 
 
 def test_second_derivative_by_finite_differences():
@@ -154,30 +154,30 @@ def test_second_derivative_by_finite_differences():
     indices, indptr = g["indices"], g["indptr"]
 
     def gradient(A, F):
-        return T.grad(T.sum(T.tanh(ops.sampled_dot(indices, indptr, A, F)) ** 2), F)
+        return T.grad(T.sum(T.tanh(csr.sampled_dot(indices, indptr, A, F)) ** 2), F)
 
     verify_grad(gradient, [g["A"], g["F"]], rng=np.random.RandomState(2))
 
 
 def test_the_gradient_check_can_fail(monkeypatch):
     g = good()
-    right = ops.CsrDot.grad
+    right = csr.CsrDot.grad
 
     def wrong(self, inputs, output_gradients):
         gradients = right(self, inputs, output_gradients)
         return gradients[:3] + [1.01 * gradients[3]]
 
-    monkeypatch.setattr(ops.CsrDot, "grad", wrong)
+    monkeypatch.setattr(csr.CsrDot, "grad", wrong)
     with pytest.raises(Exception, match="GradientError"):
-        verify_grad(lambda F: ops.csr_dot(g["data"], g["indices"], g["indptr"], F), [g["F"]], rng=np.random.RandomState(1))
+        verify_grad(lambda F: csr.csr_dot(g["data"], g["indices"], g["indptr"], F), [g["F"]], rng=np.random.RandomState(1))
 
 
 def test_shapes_are_known_without_computing():
     data, (indices, indptr), A, F = T.vector(), T.ivectors(2), T.matrix(), T.matrix()
     shapes = theano.function([data, indices, indptr, A, F], [
-        ops.csr_dot(data, indices, indptr, F).shape, ops.sampled_dot(indices, indptr, A, F).shape,
-        ops.csr_t_dot(data, indices, indptr, A, 7).shape], on_unused_input="ignore")
-    assert not any(isinstance(node.op, ops._CsrOp) for node in shapes.maker.fgraph.toposort())
+        csr.csr_dot(data, indices, indptr, F).shape, csr.sampled_dot(indices, indptr, A, F).shape,
+        csr.csr_t_dot(data, indices, indptr, A, 7).shape], on_unused_input="ignore")
+    assert not any(isinstance(node.op, csr._CsrOp) for node in shapes.maker.fgraph.toposort())
     g = good()
     floatX = theano.config.floatX
     got = shapes(g["data"].astype(floatX), g["indices"], g["indptr"], g["A"].astype(floatX), g["F"].astype(floatX))
@@ -187,7 +187,7 @@ def test_shapes_are_known_without_computing():
 def test_in_place_only_where_the_old_value_is_not_needed():
     F = theano.shared(np.ones((3, 2)), name="F")
     data, (indices, indptr), A = T.dvector(), T.ivectors(2), T.dmatrix()
-    new, _ = ops.add_csr_t_dot(F, 1.0, data, indices, indptr, A)
+    new, _ = csr.add_csr_t_dot(F, 1.0, data, indices, indptr, A)
     arguments = (np.ones(1), np.int32([1]), np.int32([0, 1]), np.full((1, 2), 3.0))
 
     memory = F.get_value(borrow=True)
@@ -271,7 +271,7 @@ def sgd_step(f, g, dtype, linker=None):
         inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.dvector(),
                   T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
         mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _steps[f, g, dtype, linker] = theano.function(inputs, ops.SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode)
+        _steps[f, g, dtype, linker] = theano.function(inputs, csr.SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode)
     return _steps[f, g, dtype, linker]
 
 
@@ -281,7 +281,7 @@ def test_squared_error_against_loops(dtype, linker):
     inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
               T.ivector(), T.ivector()]
     mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-    cost = 2 * ops.SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
+    cost = 2 * csr.SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
     function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode)
     # More rows than are taken at a time in C, and fewer.
     for n_rows, k in [(0, 3), (3, 1), (3, 20), (1100, 2)]:
@@ -320,7 +320,7 @@ def test_fused_step_refuses_what_it_cannot_take():
         with pytest.raises(ValueError, match="one step of weight decay would turn W or V around"):
             call(9, value)
     with pytest.raises(ValueError, match="nonlinearity 'softmax' has no fused step; expected one of linear, sigmoid, tanh"):
-        ops.SGDStep("softmax", "tanh")
+        csr.SGDStep("softmax", "tanh")
 
 
 @pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
