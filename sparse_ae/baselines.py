@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.data import check_ratings
+from sparse_ae.data.ratings import check_ratings
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
 

@@ -25,7 +25,8 @@ import theano
 import theano.tensor as T
 
 from sparse_ae.baselines import Biases, predict_biases
-from sparse_ae.data import check_count, check_ratings, check_rng
+from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.model import csr_arrays
 from sparse_ae.ops import sampled_dot
 from sparse_ae.updates import rprop

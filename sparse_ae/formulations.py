@@ -23,7 +23,7 @@ import scipy.sparse as sp
 import theano
 import theano.tensor as T
 
-from sparse_ae.data import dense_rows, refuse_stored_zeros
+from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
 from sparse_ae.model import csr_arrays, item_major
 from sparse_ae.ops import SGDStep, SquaredError, add_csr_t_dot, csr_dot, sampled_dot
 

@@ -30,7 +30,8 @@ import theano.tensor as T
 from lasagne import init, nonlinearities
 
 from sparse_ae.ops import blas
-from sparse_ae.data import check_count, check_ratings, check_rng, occurring
+from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.ratings import check_ratings, occurring
 from sparse_ae.ops import csr_dot, sampled_dot
 
 __all__ = ["AutoEncoder"]

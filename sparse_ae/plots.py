@@ -14,7 +14,7 @@ current figure nor its settings, and fonts and sizes are those of the user's mat
 import numpy as np
 import scipy.linalg
 
-from sparse_ae.data import check_count
+from sparse_ae.checks import check_count
 
 __all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.data import check_count
+from sparse_ae.checks import check_count
 
 __all__ = ["Recommendations", "leave_out", "recommendations", "top_n"]
 

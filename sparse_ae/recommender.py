@@ -26,15 +26,18 @@ import theano
 import theano.tensor as T
 
 from sparse_ae import storage
-from sparse_ae.data import check_count, check_rng, occurring, split_ratings
+from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.ids import distinct, positions
+from sparse_ae.data.outofcore import StoredRatings
+from sparse_ae.data.ratings import occurring
+from sparse_ae.data.splits import split_ratings
+from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder, pairs_by_row
 from sparse_ae.newuser import NewUser, column_cost
 from sparse_ae.ops import sampled_dot
-from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.ranking import Recommendations, leave_out, recommendations, top_n
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
-from sparse_ae.data.tables import as_columns, as_pairs, as_ratings, distinct, positions
 from sparse_ae.trainer import UPDATES, Trainer, TrainingDiverged
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]

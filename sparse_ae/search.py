@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from sparse_ae.data import check_ratings
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds
 from sparse_ae.data.tables import as_ratings
 

@@ -20,7 +20,9 @@ from tqdm import tqdm
 
 from sparse_ae import storage
 from sparse_ae.checkpoint import Best, Standing, load, save, settings_of
-from sparse_ae.data import check_count, check_ratings, check_rng, minibatches
+from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.batches import minibatches
+from sparse_ae.data.ratings import check_ratings
 from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
 from sparse_ae.metrics import rmse
 from sparse_ae.updates import LBFGS, rprop

@@ -17,7 +17,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae.ops import blas
-from sparse_ae.data import check_count
+from sparse_ae.checks import check_count
 from sparse_ae.formulations import get_formulation
 from sparse_ae.model import item_major
 

@@ -15,7 +15,8 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import _INT64_MAX, Ratings, _build, _Codes, _sort_ids, check_ratings
+from sparse_ae.data.ids import INT64_MAX, Codes, sort_ids
+from sparse_ae.data.ratings import Ratings, build_ratings, check_ratings
 
 __all__ = ["load_ratings"]
 
@@ -154,7 +155,7 @@ def _read_mtx(path):
                          "it again" % (path, n_found, n_lines, n_entries))
     rows, cols, values, _, where = table
     rows, cols = _mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where)
-    return _build(rows, cols, values, None, where)
+    return build_ratings(rows, cols, values, None, where)
 
 
 def _mtx_positions(column, size, what, where):
@@ -201,7 +202,7 @@ def _read_text(path):
     if timestamps is not None and len(values) and values.min() > 1e8 > np.max(timestamps):
         raise ValueError("%s: the third column holds numbers such as %.15g, which look like timestamps, and the fourth "
                          "such as %.15g; expected %s: reorder the columns" % (path, values[0], timestamps[0], _COLUMNS))
-    return _build(*table)
+    return build_ratings(*table)
 
 
 def _split_line(line, delimiter):
@@ -234,7 +235,7 @@ def _check_header(path, number, fields):
 
 
 def _read_table(path, n_skipped, delimiter, n_columns):
-    """Read what follows the first `n_skipped` lines: the arguments of `_build`, or None if nothing follows.
+    """Read what follows the first `n_skipped` lines: the arguments of `build_ratings`, or None if nothing follows.
 
     NumPy reads a file of plain numbers; one with anything else in it, right or wrong, is read again line by line.
     """
@@ -342,7 +343,7 @@ def _parse_numbers(text, starts, stops):
 
 def _read_any(path, n_skipped, delimiter, n_columns, encoding):
     """What `_read_table` returns, read line by line."""
-    users, items = _Codes(), _Codes()
+    users, items = Codes(), Codes()
     rows, cols, ratings, timestamps, lines = array("q"), array("q"), array("d"), array("d"), array("q")
     with io.TextIOWrapper(_open(path), encoding=encoding, newline="\n") as stream:
         for line, fields in _records(path, stream, n_skipped, delimiter):
@@ -405,11 +406,11 @@ def _as_float(text):
 def _sort_text_ids(path, codes, positions, lines):
     """Sort ids read as text: as integers if that keeps all of them as they are written."""
     ids = list(codes)
-    if all(re.fullmatch("0|-?[1-9][0-9]{0,18}", text) and abs(int(text)) <= _INT64_MAX for text in ids):
+    if all(re.fullmatch("0|-?[1-9][0-9]{0,18}", text) and abs(int(text)) <= INT64_MAX for text in ids):
         ids = [int(text) for text in ids]
     else:
         for text in ids:
             if text.endswith("\0"):
                 raise ValueError("%s, line %d: the id %r ends in a NUL byte; expected text: write the file again"
                                  % (path, lines[positions.index(codes[text])], text))
-    return _sort_ids(ids, np.array(positions))
+    return sort_ids(ids, np.array(positions))

@@ -24,7 +24,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data import files, ratings as data
+from sparse_ae.data import files
+from sparse_ae.data.ids import distinct
+from sparse_ae.data.ratings import as_float32, canonical_csr, index_dtype
 from sparse_ae.data.tables import as_columns
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
@@ -150,7 +152,7 @@ def open_ratings(folder):
     n_entries = int(parts["indptr"][-1])
     if (len(row_ids) + 1, n_entries, n_entries) != tuple(len(parts[name]) for name in ("indptr", "data", "indices")):
         raise ValueError("%s is damaged: its files don't go together; make the store anew" % folder)
-    matrix = data._csr(parts["data"], parts["indices"], parts["indptr"], (len(row_ids), len(col_ids)))
+    matrix = canonical_csr(parts["data"], parts["indices"], parts["indptr"], (len(row_ids), len(col_ids)))
     return StoredRatings(matrix, row_ids, col_ids, note["rows"])
 
 
@@ -164,7 +166,7 @@ def _number(chunks, path, rows):
     counts = np.zeros(0, np.int64)
     with open(str(path), "wb") as file:
         for chunk_users, chunk_items, values, where in chunks:
-            floats, bad = data._as_float32(values)
+            floats, bad = as_float32(values)
             if bad is not None:
                 raise ValueError("%s: %s" % (where(bad[0]), bad[1]))
             numbers = users.encode(chunk_users), items.encode(chunk_items)
@@ -188,7 +190,7 @@ class _Ids:
 
     def encode(self, ids):
         """The numbers of a chunk's ids, (n,), new ones included."""
-        found, inverse = data._index(self.name, ids, np.asarray(ids))
+        found, inverse = distinct(ids, self.name)
         if found.dtype.kind == "U" and not self.text:
             self.codes, self.text = {str(each): code for each, code in self.codes.items()}, True
         found = map(str, found.tolist()) if self.text else found.tolist()
@@ -338,7 +340,7 @@ def _deal(work, row_rank, col_rank, counts):
 def _sort(buckets, folder, row_ids, col_ids, counts, rows):
     """Write the three arrays of the matrix, one bucket after the other."""
     n_entries = int(counts.sum())
-    dtype = data._index_dtype((len(row_ids), len(col_ids)), n_entries)
+    dtype = index_dtype((len(row_ids), len(col_ids)), n_entries)
     with _array_file(folder / "data.npy", np.float32, n_entries) as values, \
             _array_file(folder / "indices.npy", dtype, n_entries) as indices:
         for bucket in buckets:

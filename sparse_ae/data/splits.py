@@ -1,21 +1,77 @@
-"""Other ways than `data.split_ratings` to cut ratings into training and test sets: folds, per user, by time.
+"""Ways to cut ratings into training and test sets: at random, in folds, per user, by time.
 
-All cut the stored entries, keep the shape, and give `data.Split`: train and test are disjoint and their union is the
+All cut the stored entries, keep the shape, and give `Split`s: train and test are disjoint and their union is the
 input, zeros that are stored included; the users and items that the cut leaves without a training rating are named.
 
 ==================  ==============================================================================================
+`split_ratings`     a random part of them: the usual way
 `k_folds`           each rating is tested on once: the mean over folds has less luck in it than one split
 `leave_k_out`       the same number of test ratings for each user, the newest if you like: what comes next for them?
 `split_by_time`     train on the past, test on what came after: what a system in use would have known
 ==================  ==============================================================================================
 """
 import numbers
+from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
-from sparse_ae.data.ratings import Ratings, _expand, _n_test, _split, check_ratings, check_rng
+from sparse_ae.checks import check_rng
+from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, rows_of_entries
 
-__all__ = ["k_folds", "leave_k_out", "split_by_time"]
+__all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
+
+
+class Split(NamedTuple):
+    """Ratings cut in two.
+
+    Attributes
+    ----------
+    train, test : scipy.sparse.csr_matrix of float32, shape (n_users, n_items)
+        Two matrices of the shape of the whole; each of its stored entries is in one of them.
+    cold_users, cold_items : numpy.ndarray of int64
+        Rows and columns, in ascending order, with a rating in `test` and none in `train`. A model has learned nothing
+        about them.
+    """
+
+    train: sp.csr_matrix
+    test: sp.csr_matrix
+    cold_users: np.ndarray
+    cold_items: np.ndarray
+
+
+def split_ratings(ratings, test_fraction=0.2, rng=0):
+    """Cut the stored entries in two at random, for training and for testing.
+
+    The entries are permuted and the first round(test_fraction * nnz) of them become the test set: the count is exact,
+    and zeros that are stored are split like any other rating.
+
+    Parameters
+    ----------
+    ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
+        What `check_ratings` takes.
+    test_fraction : float
+        Share of the ratings that is tested on, between 0 and 1.
+    rng : numpy.random.RandomState or int
+        Source of the permutation. The default is a seed, so that two calls give the same split: pass other seeds, or
+        one RandomState, for several splits.
+
+    Returns
+    -------
+    Split
+        `train`, `test`, and the users and items left without a training rating.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, `check_rng` refuses rng, or either part would be empty.
+    """
+    matrix = check_ratings(ratings)
+    rng = check_rng(rng)
+    n_test = _n_test(test_fraction, matrix.nnz)
+    chosen = np.zeros(matrix.nnz, dtype=bool)
+    chosen[rng.permutation(matrix.nnz)[:n_test]] = True
+    return _split(matrix, chosen)
 
 
 def k_folds(ratings, n_folds=5, rng=0):
@@ -82,7 +138,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
         raise ValueError("no user has more than k=%d ratings; expected some who have, the most is %d: lower k"
                          % (k, counts.max()))
     keys = _timestamps(ratings, matrix, "newest=True") if newest else check_rng(rng).permutation(matrix.nnz)
-    order = np.lexsort((keys, _expand(matrix.indptr)))  # stable: by row, then key, then column
+    order = np.lexsort((keys, rows_of_entries(matrix.indptr)))  # stable: by row, then key, then column
     from_end = np.repeat(matrix.indptr[1:], counts) - np.arange(matrix.nnz)
     chosen = np.zeros(matrix.nnz, dtype=bool)
     chosen[order] = (from_end <= k) & (np.repeat(counts, counts) > k)
@@ -125,3 +181,29 @@ def _timestamps(ratings, matrix, who):
         raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "
                          "load_ratings and ratings_from_triples return them" % (len(ratings.timestamps), matrix.nnz))
     return ratings.timestamps
+
+
+def _n_test(test_fraction, n):
+    """How many of n entries a fraction is, once it leaves some on either side."""
+    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
+        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
+    n_test = int(round(float(test_fraction) * n))
+    if not 0 < n_test < n:
+        raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
+                         "side: change the fraction, or add ratings" % (test_fraction, n_test, n))
+    return n_test
+
+
+def _split(matrix, chosen):
+    """The chosen entries as the test set, the others to train on."""
+    train, test = _select(matrix, ~chosen), _select(matrix, chosen)
+    per_user = [np.diff(part.indptr) for part in (train, test)]
+    per_item = [np.bincount(part.indices, minlength=part.shape[1]) for part in (train, test)]
+    cold = [np.flatnonzero((n_train == 0) & (n_test > 0)) for n_train, n_test in (per_user, per_item)]
+    return Split(train, test, cold_users=cold[0], cold_items=cold[1])
+
+
+def _select(matrix, wanted):
+    """The wanted entries of a CSR matrix, in a matrix of the same shape."""
+    indptr = np.concatenate([[0], np.cumsum(wanted)])[matrix.indptr].astype(matrix.indptr.dtype)
+    return canonical_csr(matrix.data[wanted], matrix.indices[wanted], indptr, matrix.shape)

@@ -16,7 +16,8 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import Ratings, check_count, check_ratings, check_rng
+from sparse_ae.checks import check_count, check_rng
+from sparse_ae.data.ratings import Ratings, check_ratings
 
 __all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import Ratings, _index, check_ratings, ratings_from_triples
+from sparse_ae.data.ids import distinct
+from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
 
-__all__ = ["as_ratings", "as_columns", "as_pairs", "distinct", "positions"]
+__all__ = ["as_ratings", "as_columns", "as_pairs"]
 
 _NAMES = ("user", "item", "rating", "timestamp")
 _SYNONYMS = {"item": ("movie", "book", "product"), "rating": ("score", "stars")}
@@ -87,50 +88,6 @@ def as_pairs(X):
     return _columns(X, 2, 2, "X")
 
 
-def distinct(ids):
-    """The distinct ids of a column, ascending, and for each entry of the column its place among them."""
-    return _index("ids", ids, np.asarray(ids))
-
-
-def positions(ids, known, name):
-    """Where each id is among the known ones.
-
-    Parameters
-    ----------
-    ids : array_like of int or str, shape (n,)
-    known : numpy.ndarray of int64 or str
-        Distinct, ascending.
-    name : str
-        What the ids are, for messages: "users" or "items".
-
-    Returns
-    -------
-    numpy.ndarray of int, (n,)
-        -1 for an id that isn't known.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
-        could be known.
-    """
-    vector = np.asarray(ids)
-    if vector.ndim != 1:
-        raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
-    if not len(vector):
-        return np.zeros(0, np.intp)
-    found, inverse = _index(name, ids, vector)
-    if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
-        raise TypeError("%s are %s such as %r; expected %s such as %r, as the ids in fit: convert them"
-                        % ((name,) + _kind(found) + _kind(known)))
-    places = np.minimum(np.searchsorted(known, found), len(known) - 1)
-    return np.where(known[places] == found, places, -1)[inverse]
-
-
-def _kind(ids):
-    return "strings" if ids.dtype.kind == "U" else "numbers", ids[0].item()
-
-
 def _with_ascending_ids(ratings):
     matrix, given = check_ratings(ratings), (ratings.users, ratings.items)
     ids, orders = [], []
@@ -139,7 +96,7 @@ def _with_ascending_ids(ratings):
         if vector.shape != (size,):
             raise ValueError("%s have the shape %r and the matrix has %d of them; expected an id for each"
                              % (name, vector.shape, size))
-        found, inverse = _index(name, column, vector)
+        found, inverse = distinct(column, name)
         if len(found) < size:
             twice = found[np.argmax(np.bincount(inverse) > 1)]
             raise ValueError("%s hold the id %r twice; expected a row or column of its own for each id"

@@ -5,7 +5,8 @@ import scipy.sparse as sp
 
 from sparse_ae.data import Ratings, Split, ratings_from_triples
 from sparse_ae.data.datasets import Dataset
-from sparse_ae.data.tables import as_columns, as_pairs, as_ratings, positions
+from sparse_ae.data.ids import positions
+from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 
 USERS, ITEMS, VALUES, TIMES = ["b", "a", "b"], [7, 7, 3], [4.5, 0.0, 1.0], [30, 10, 20]
 TRIPLES = ratings_from_triples(USERS, ITEMS, VALUES)

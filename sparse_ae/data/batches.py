@@ -1,0 +1,90 @@
+"""Mini-batches: blocks of rows of the ratings, as CSR and as dense rows."""
+import numbers
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.checks import check_rng
+
+__all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
+
+
+def minibatches(matrix, batch_size, rng=None):
+    """Walk once over the rows that have ratings, in blocks; the last block may be smaller than the others.
+
+    A block costs work in proportion to its own ratings, and nothing but its ratings is read: the arrays of the matrix
+    may be numpy.memmap.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_matrix of float32, shape (n_rows, n_cols)
+        Ratings as `check_ratings` returns them (they aren't checked once more).
+    batch_size : int
+        Rows per block.
+    rng : numpy.random.RandomState or int, optional
+        Source of the order of the rows; without it they come in ascending order. Pass one RandomState for all epochs:
+        each call draws a new order from it, whereas the same seed gives the same order.
+
+    Returns
+    -------
+    iterator of (rows, block)
+        rows : numpy.ndarray of int64, shape (n,), the row numbers; block : csr_matrix of float32, shape (n, n_cols), a
+        copy of these rows. n is `batch_size`, or what is left for the last one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        At the call, not at the first block: if the matrix isn't float32 CSR or has no ratings, or for a bad
+        `batch_size` or rng.
+    """
+    if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
+        raise TypeError("the matrix isn't a float32 csr_matrix; expected ratings in the library's own form: pass "
+                        "check_ratings(matrix)")
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError("batch_size is %r; expected a whole number of rows, 1 or more" % (batch_size,))
+    if rng is not None:
+        rng = check_rng(rng)
+    rows = np.flatnonzero(np.diff(matrix.indptr))
+    if not len(rows):
+        raise ValueError("the matrix holds no entries; expected at least one stored rating")
+    if rng is not None:
+        rng.shuffle(rows)
+    batches = (rows[first:first + batch_size] for first in range(0, len(rows), batch_size))
+    return ((batch, matrix[batch]) for batch in batches)
+
+
+def dense_rows(block, dtype="float32"):
+    """Return a block of ratings as dense rows with 0 for what is missing: the form that the post's graph takes.
+
+    Parameters
+    ----------
+    block : scipy.sparse.csr_matrix, shape (n_rows, n_items)
+        Ratings, none of them 0, such as a block of `minibatches`.
+    dtype : str or numpy.dtype
+        The dtype of the result.
+
+    Returns
+    -------
+    numpy.ndarray of dtype, shape (n_rows, n_items)
+
+    Raises
+    ------
+    TypeError
+        If the block isn't CSR.
+    ValueError
+        If the block holds stored zeros.
+    """
+    refuse_stored_zeros(block)
+    return block.astype(dtype).toarray()
+
+
+def refuse_stored_zeros(matrix):
+    """Raise ValueError if a CSR matrix holds stored zeros (TypeError if it isn't CSR): dense rows can't show them."""
+    if not sp.issparse(matrix) or matrix.format != "csr":
+        raise TypeError("the ratings are %s; expected a SciPy CSR matrix, as minibatches and check_ratings return it"
+                        % type(matrix).__name__)
+    n_zeros = len(matrix.data) - np.count_nonzero(matrix.data)
+    if n_zeros:
+        raise ValueError("ratings hold %d stored zero%s; a dense row cannot tell them from missing entries. Remove "
+                         "them with eliminate_zeros() or use formulation='sparse' or 'dense'."
+                         % (n_zeros, "" if n_zeros == 1 else "s"))
