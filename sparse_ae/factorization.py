@@ -27,8 +27,7 @@ import theano.tensor as T
 from sparse_ae.baselines import Biases, predict_biases
 from sparse_ae.checks import check_count, check_rng
 from sparse_ae.data.ratings import check_ratings
-from sparse_ae.model import csr_arrays
-from sparse_ae.ops import sampled_dot
+from sparse_ae.ops import csr_arrays, sampled_dot
 from sparse_ae.updates import rprop
 
 __all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
@@ -124,7 +123,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     train, rng = check_ratings(train), check_rng(rng)
     floatX = theano.config.floatX
     mean = float(train.data.mean(dtype="float64"))
-    _, indices, indptr = csr_arrays(train)
+    _, indices, indptr = csr_arrays(train, floatX)
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)

@@ -24,8 +24,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
-from sparse_ae.model import csr_arrays, item_major
-from sparse_ae.ops import SGDStep, SquaredError, add_csr_t_dot, csr_dot, sampled_dot
+from sparse_ae.ops import SGDStep, SquaredError, add_csr_t_dot, csr_arrays, csr_dot, item_major, sampled_dot
 
 __all__ = ["FORMULATIONS", "Formulation", "TrainingStep", "choose_formulation", "get_formulation"]
 
@@ -78,6 +77,10 @@ def _sparse_squared_error(model, data, indices, indptr):
     return T.sum((output - data) ** 2)
 
 
+def _sparse_pack(block):
+    return csr_arrays(block, theano.config.floatX)
+
+
 def _anything(ratings):
     pass
 
@@ -85,7 +88,7 @@ def _anything(ratings):
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
     Formulation("scan", _scan_inputs, _scan_squared_error, _scan_pack, refuse_stored_zeros),
     Formulation("dense", _dense_inputs, _dense_squared_error, _dense_pack, _anything),
-    Formulation("sparse", _sparse_inputs, _sparse_squared_error, csr_arrays, _anything),
+    Formulation("sparse", _sparse_inputs, _sparse_squared_error, _sparse_pack, _anything),
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures it.

@@ -32,7 +32,7 @@ from lasagne import init, nonlinearities
 from sparse_ae.ops import blas
 from sparse_ae.checks import check_count, check_rng
 from sparse_ae.data.ratings import check_ratings, occurring
-from sparse_ae.ops import csr_dot, sampled_dot
+from sparse_ae.ops import csr_arrays, csr_dot, item_major, sampled_dot
 
 __all__ = ["AutoEncoder"]
 
@@ -201,7 +201,7 @@ class AutoEncoder:
             data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
             self._compiled["hidden"] = theano.function(
                 [data, indices, indptr], self.hidden_activation(csr_dot(data, indices, indptr, self.V.T)), name="hidden")
-        return self._compiled["hidden"](*csr_arrays(ratings))
+        return self._compiled["hidden"](*csr_arrays(ratings, theano.config.floatX))
 
     def predict_pairs(self, ratings, rows, cols, default=None, block_size=1024):
         """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
@@ -294,17 +294,6 @@ def pairs_by_row(rows, block_size):
     for start in range(0, len(used), block_size):
         bounds = stops[start:start + block_size + 1]
         yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]
-
-
-def item_major(variable):
-    """Lays the memory of V, or of what is shaped like it, out item by item; its value stays what it is."""
-    variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
-
-
-def csr_arrays(block):
-    """A CSR block as the sparse graphs take it: data of floatX, indices and indptr of int32."""
-    return block.data.astype(theano.config.floatX, copy=False), block.indices.astype("int32", copy=False), \
-        block.indptr.astype("int32", copy=False)
 
 
 def _nonlinearity(spec, name):

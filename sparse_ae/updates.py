@@ -16,10 +16,9 @@ import scipy.optimize
 import theano
 import theano.tensor as T
 
-from sparse_ae.ops import blas
+from sparse_ae.ops import blas, item_major
 from sparse_ae.checks import check_count
 from sparse_ae.formulations import get_formulation
-from sparse_ae.model import item_major
 
 __all__ = ["LBFGS", "rprop"]
 

@@ -1,4 +1,11 @@
-"""The sparse Ops, and what makes the dense graph fast."""
-from sparse_ae.ops.csr import SGDStep, SquaredError, add_csr_t_dot, csr_dot, csr_t_dot, sampled_dot
+"""Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
-__all__ = ["csr_dot", "csr_t_dot", "sampled_dot", "add_csr_t_dot", "SquaredError", "SGDStep"]
+The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
+pass over the ratings: `SquaredError`, `SGDStep`; see `fused`. `csr_arrays` brings a SciPy matrix to them, `item_major` a
+shared variable into the memory order that they work fastest in.
+"""
+from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
+from sparse_ae.ops.fused import SGDStep, SquaredError
+
+__all__ = ["SGDStep", "SquaredError", "add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major",
+           "sampled_dot"]

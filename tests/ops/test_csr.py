@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from hypothesis import strategies as st
 
 from sparse_ae.ops import csr
+from sparse_ae.ops.op import CsrOp
 import theano
 import theano.tensor as T
 from theano.gradient import verify_grad
@@ -177,7 +178,7 @@ def test_shapes_are_known_without_computing():
     shapes = theano.function([data, indices, indptr, A, F], [
         csr.csr_dot(data, indices, indptr, F).shape, csr.sampled_dot(indices, indptr, A, F).shape,
         csr.csr_t_dot(data, indices, indptr, A, 7).shape], on_unused_input="ignore")
-    assert not any(isinstance(node.op, csr._CsrOp) for node in shapes.maker.fgraph.toposort())
+    assert not any(isinstance(node.op, CsrOp) for node in shapes.maker.fgraph.toposort())
     g = good()
     floatX = theano.config.floatX
     got = shapes(g["data"].astype(floatX), g["indices"], g["indptr"], g["A"].astype(floatX), g["F"].astype(floatX))
@@ -200,41 +201,13 @@ def test_in_place_only_where_the_old_value_is_not_needed():
     np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
 
 
-@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("linear", "sigmoid"), ("tanh", "linear")])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("linker", [None, "py"])
-def test_fused_step_against_loops(f, g, dtype, linker):
-    step = sgd_step(f, g, dtype, linker)
-    for seed, k in enumerate([1, 7, 40, 150]):
-        rng = np.random.RandomState(seed)
-        n_items, n_rows = 6, 4
-        rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(n_items)[:n]] for n in (3, 0, 6, 1)]
-        indices, data = (np.array(x) for x in zip(*sum(rows, [])))
-        indptr = np.cumsum([0] + [len(row) for row in rows])
-        W, V, mu, b = rng.randn(n_items, k) / 2, rng.randn(k, n_items) / 2, rng.randn(k) / 2, rng.randn(n_items) / 2
-        factors, l2 = np.array([0.7, 0.4]), (0.3, 0.2)
-        norms = [(W ** 2).sum(), (V ** 2).sum()]
-        loss, squared_error, expected = reference.sgd(rows, [W, V, mu, b], 0.01, f=f, g=g, low=1.0, span=4.0, l2_W=l2[0], l2_V=l2[1])
-
-        stored = [(W / factors[0]).astype(dtype), (V.T / factors[1]).astype(dtype), mu.astype(dtype), b.astype(dtype)]
-        new_W, new_V_t, new_mu, new_b, state, costs = step(*stored + [np.append(factors, norms), data.astype(dtype),
-                                                           indices.astype("int32"), indptr.astype("int32"), 0.01, *l2])
-        new = [new_W * state[0], new_V_t.T * state[1], new_mu, new_b]
-        tolerance = dict(rtol=2e-4, atol=2e-4) if dtype == "float32" else TOLERANCE[dtype]
-        for x, y in zip(new, expected):
-            np.testing.assert_allclose(x, y, **tolerance)
-        np.testing.assert_allclose(costs, [squared_error, loss], rtol=tolerance["rtol"])
-        np.testing.assert_allclose(state[:2], factors * (1 - 0.02 * np.array(l2)), rtol=1e-14)
-        np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()], rtol=tolerance["rtol"])
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_work_for_more_than_one_thread(dtype):
     """Blocks large enough to be shared out among threads, against NumPy on dense matrices."""
     rng = np.random.RandomState(0)
     n_rows, n_items, k = 60, 90, 205
     R = sp.random(n_rows, n_items, 0.6, "csr", dtype=dtype, random_state=rng)
-    A, F, W, V = (rng.randn(n, k).astype(dtype) / 10 for n in (n_rows, n_items, n_items, n_items))
+    A, F = (rng.randn(n, k).astype(dtype) / 10 for n in (n_rows, n_items))
     dense, rows = R.toarray(), np.repeat(np.arange(n_rows), np.diff(R.indptr))
     tolerance = dict(rtol=1e-4, atol=1e-4) if dtype == "float32" else TOLERANCE[dtype]
     functions = compiled(dtype)[1]
@@ -244,94 +217,3 @@ def test_work_for_more_than_one_thread(dtype):
     moved, growth = functions["add_csr_t_dot"](F, 0.5, R.data, R.indices, R.indptr, A)
     np.testing.assert_allclose(moved, F + 0.5 * dense.T.dot(A), **tolerance)
     np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(), rtol=1e-3)
-
-    mu, b = rng.randn(k).astype(dtype) / 10, rng.randn(n_items).astype(dtype) / 10
-    H = np.tanh(dense.dot(V) + mu)
-    y = 1 / (1 + np.exp(-(H.dot(W.T) + b)))
-    errors = np.where(dense != 0, 1 + 4 * y - dense, 0)
-    dS = 2 * errors * 4 * y * (1 - y)
-    dA = dS.dot(W) * (1 - H ** 2)
-    step = sgd_step("sigmoid", "tanh", dtype)
-    state = np.array([1.0, 1.0, (W ** 2).sum(), (V ** 2).sum()])
-    got = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
-    expected = [W - 0.01 * dS.T.dot(H), V - 0.01 * dense.T.dot(dA), mu - 0.01 * dA.sum(axis=0), b - 0.01 * dS.sum(axis=0)]
-    for x, y in zip(got, expected):
-        np.testing.assert_allclose(x, y, **tolerance)
-    np.testing.assert_allclose(got[5][0], (errors ** 2).sum(), rtol=1e-5)
-    again = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
-    for x, y in zip(got, again):
-        np.testing.assert_array_equal(x, y)
-
-
-_steps = {}
-
-
-def sgd_step(f, g, dtype, linker=None):
-    if (f, g, dtype, linker) not in _steps:
-        inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.dvector(),
-                  T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _steps[f, g, dtype, linker] = theano.function(inputs, csr.SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode)
-    return _steps[f, g, dtype, linker]
-
-
-@pytest.mark.parametrize("linker", [None, "py"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_squared_error_against_loops(dtype, linker):
-    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
-              T.ivector(), T.ivector()]
-    mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-    cost = 2 * csr.SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
-    function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode)
-    # More rows than are taken at a time in C, and fewer.
-    for n_rows, k in [(0, 3), (3, 1), (3, 20), (1100, 2)]:
-        rng = np.random.RandomState(n_rows)
-        rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(4)[:rng.randint(0, 4)]] for _ in range(n_rows)]
-        entries = sum(rows, [])
-        indices, data = np.array([j for j, _ in entries], "int32"), np.array([r for _, r in entries], dtype)
-        indptr = np.cumsum([0] + [len(row) for row in rows]).astype("int32")
-        W, V, mu, b = rng.randn(4, k) / 4, rng.randn(k, 4) / 4, rng.randn(k) / 4, rng.randn(4) / 4
-        _, squared_error, gradients = reference.loss_and_gradients(rows, W, V, mu, b, low=1.0, span=4.0, l2_W=0, l2_V=0)
-        got = function(*[np.array(x, dtype, order="K") for x in (W, V.T, mu, b)] + [data, indices, indptr])
-        gradients[1] = gradients[1].T
-        tolerance = dict(rtol=2e-4, atol=2e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
-        for x, y in zip(got, [squared_error] + gradients):
-            np.testing.assert_allclose(x, 2 * y, **tolerance)
-
-
-def test_fused_step_refuses_what_it_cannot_take():
-    step = sgd_step("sigmoid", "tanh", "float64")
-    g = good()
-    arguments = [g["F"], g["F"].copy(), np.ones(5), np.ones(3), np.ones(4), g["data"], g["indices"], g["indptr"], 0.1, 0.1, 0.1]
-
-    def call(position, value):
-        return step(*arguments[:position] + [value] + arguments[position + 1:])
-
-    with pytest.raises(IndexError, match=r"indices\[0\] is 3"):
-        call(6, np.array([3, 0, 1, 2], "int32"))
-    with pytest.raises(ValueError, match="indptr falls"):
-        call(7, np.array([0, 3, 2, 4], "int32"))
-    for position, value in [(1, np.ones((3, 4))), (1, np.ones((4, 5))), (2, np.ones(4)), (3, np.ones(2))]:
-        with pytest.raises(ValueError, match=r"W is \(3, 5\), .* expected \(n_items, k\)"):
-            call(position, value)
-    with pytest.raises(ValueError, match="state has 3 entries; expected 4"):
-        call(4, np.ones(3))
-    for value in (5.0, 7.0, np.nan):
-        with pytest.raises(ValueError, match="one step of weight decay would turn W or V around"):
-            call(9, value)
-    with pytest.raises(ValueError, match="nonlinearity 'softmax' has no fused step; expected one of linear, sigmoid, tanh"):
-        csr.SGDStep("softmax", "tanh")
-
-
-@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
-def test_float32_nonlinearities_at_their_extremes(f, g):
-    # One item, one hidden unit, no learning: the squared error shows f and g at x.
-    values = np.concatenate([np.linspace(-20, 20, 401), [-1e4, -200, -89, 89, 200, 1e4], np.logspace(-12, 0, 25)]).astype("float32")
-    step = sgd_step(f, g, "float32")
-    one = np.ones((1, 1), "float32")
-    for x in values:
-        _, _, _, _, _, costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4), np.zeros(1, "float32"),
-                                    np.int32([0]), np.int32([0, 1]), 0.0, 0.0, 0.0)
-        expected = {"sigmoid": lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700))), "tanh": np.tanh}
-        h = expected[g](np.float64(x))
-        np.testing.assert_allclose(np.sqrt(costs[0]), abs(1 + 4 * expected[f](h)), rtol=2e-6, atol=1e-6)

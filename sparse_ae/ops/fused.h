@@ -1,141 +1,15 @@
-/* The kernels behind ops.py: products of a CSR matrix of ratings with dense factors, and one SGD step of the masked autoencoder.
+/* The masked autoencoder in one pass over the ratings: the C code of fused.py. Comes after numpy_glue.h.
 
-   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k), rows contiguous.
-   Every caller runs check_csr first: nothing below looks at an index that it has not passed. */
-#ifndef SPARSE_AE_KERNELS_H
-#define SPARSE_AE_KERNELS_H
+   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k), rows contiguous. */
+#ifndef SPARSE_AE_FUSED_H
+#define SPARSE_AE_FUSED_H
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 namespace sparse_ae {
-
-/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy machine is much. */
-static inline int n_threads(npy_intp work)
-{
-#ifdef _OPENMP
-    const npy_intp enough = 1 + work / (1 << 18);
-    return enough < omp_get_max_threads() ? (int)enough : omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-template <typename T> struct Csr {
-    npy_intp n_rows, n_items, nnz;
-    const npy_int32 *indptr, *indices;
-    const T *data;
-};
-
-/* 0 when R is sound; else -1 with a Python error set that says which entry is wrong. */
-template <typename T>
-int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
-{
-    if (n_indptr < 1 || n_indptr != R.n_rows + 1) {
-        PyErr_Format(PyExc_ValueError, "indptr has %zd entries; %zd rows need %zd", (Py_ssize_t)n_indptr,
-                     (Py_ssize_t)R.n_rows, (Py_ssize_t)R.n_rows + 1);
-        return -1;
-    }
-    if (n_data != R.nnz) {
-        PyErr_Format(PyExc_ValueError, "data has %zd entries, indices %zd; a CSR matrix stores one index per rating",
-                     (Py_ssize_t)n_data, (Py_ssize_t)R.nnz);
-        return -1;
-    }
-    if (R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) {
-        PyErr_Format(PyExc_ValueError, "indptr runs from %d to %d; it must run from 0 to the number of indices, %zd",
-                     (int)R.indptr[0], (int)R.indptr[R.n_rows], (Py_ssize_t)R.nnz);
-        return -1;
-    }
-    for (npy_intp i = 0; i < R.n_rows; i++)
-        if (R.indptr[i] > R.indptr[i + 1]) {
-            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall", (int)R.indptr[i],
-                         (int)R.indptr[i + 1], (Py_ssize_t)i);
-            return -1;
-        }
-    for (npy_intp p = 0; p < R.nnz; p++)
-        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) {
-            PyErr_Format(PyExc_IndexError, "indices[%zd] is %d; with %zd items it must lie in 0 ... %zd", (Py_ssize_t)p,
-                         (int)R.indices[p], (Py_ssize_t)R.n_items, (Py_ssize_t)R.n_items - 1);
-            return -1;
-        }
-    return 0;
-}
-
-/* ------------------------------------------------------------------------------------------------ general products */
-
-/* H (n_rows, k) = R F, F (n_items, k). */
-template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H)
-{
-    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
-    for (npy_intp i = 0; i < R.n_rows; i++) {
-        T *h = H + i * k;
-        memset(h, 0, k * sizeof(T));
-        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-            const T *f = F + R.indices[p] * k;
-            const T a = R.data[p];
-            #pragma omp simd
-            for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
-        }
-    }
-}
-
-/* s (nnz,): s[p] = A[row of p] . F[indices[p]], A (n_rows, k), F (n_items, k). R.data is not read. */
-template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, const T *F, T *s)
-{
-    #pragma omp parallel for schedule(dynamic, 4) num_threads(n_threads(R.nnz * k))
-    for (npy_intp i = 0; i < R.n_rows; i++) {
-        const T *a = A + i * k;
-        for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-            const T *f = F + R.indices[p] * k;
-            T sum = 0;
-            #pragma omp simd reduction(+ : sum)
-            for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
-            s[p] = sum;
-        }
-    }
-}
-
-/* F += alpha R' A, A (n_rows, k), F (n_items, k); returns by how much the sum of F's squares grew.
-   Threads share out the hidden units, not the ratings: no two write the same number, so the sum's order never depends on timing. */
-template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T *A, T alpha, T *F)
-{
-    const npy_intp line = 64 / sizeof(T), lines = (k + line - 1) / line;
-    const int threads = n_threads(R.nnz * k), n_shares = lines < threads ? (lines > 1 ? (int)lines : 1) : threads;
-    double *growth = new double[n_shares]();
-    #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-    for (int share = 0; share < n_shares; share++) {
-        const npy_intp t0 = lines * share / n_shares * line;
-        npy_intp t1 = lines * (share + 1) / n_shares * line;
-        if (t1 > k) t1 = k;
-        double sum = 0;
-        for (npy_intp i = 0; i < R.n_rows; i++) {
-            const T *a = A + i * k;
-            for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-                T *f = F + R.indices[p] * k;
-                const T c = alpha * R.data[p];
-                T g = 0;
-                #pragma omp simd reduction(+ : g)
-                for (npy_intp t = t0; t < t1; t++) {
-                    const T d = c * a[t];
-                    g += d * (2 * f[t] + d);
-                    f[t] += d;
-                }
-                sum += g;
-            }
-        }
-        growth[share] = sum;
-    }
-    double sum = 0;
-    for (int share = 0; share < n_shares; share++) sum += growth[share];
-    delete[] growth;
-    return sum;
-}
 
 /* ------------------------------------------------------------------------------------------------ nonlinearities */
 
@@ -631,131 +505,7 @@ int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------ what the Ops call
-
-   Each takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a Python error set. */
-
-/* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
-struct Contiguous {
-    PyArrayObject *array;
-    explicit Contiguous(PyArrayObject *from) : array((PyArrayObject *)PyArray_GETCONTIGUOUS(from)) {}
-    ~Contiguous() { Py_XDECREF(array); }
-    template <typename T> T *data() const { return (T *)PyArray_DATA(array); }
-    npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
-    bool failed() const { return array == NULL; }
-private:
-    Contiguous(const Contiguous &);
-    Contiguous &operator=(const Contiguous &);
-};
-
-/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read. */
-template <typename T> struct Block3 {
-    Contiguous data, indices, indptr;
-    Csr<T> R;
-    Block3(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_)
-        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_) {}
-    int check(npy_intp n_rows, npy_intp n_items)
-    {
-        if (data.failed() || indices.failed() || indptr.failed()) return -1;
-        R.n_rows = n_rows;
-        R.n_items = n_items;
-        R.nnz = indices.dim(0);
-        R.indptr = indptr.data<npy_int32>();
-        R.indices = indices.data<npy_int32>();
-        R.data = data.data<T>();
-        return check_csr(R, indptr.dim(0), data.dim(0));
-    }
-};
-
-static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const char *name_b)
-{
-    if (a == b) return 0;
-    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a, (Py_ssize_t)a,
-                 name_b, (Py_ssize_t)b);
-    return -1;
-}
-
-/* *out as a fresh or reusable C-ordered array of this shape. */
-static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
-{
-    npy_intp dims[2] = {d0, d1};
-    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 && (ndim < 2 || PyArray_DIMS(*out)[1] == d1) &&
-        PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
-        return 0;
-    Py_XDECREF(*out);
-    *out = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
-    return *out ? 0 : -1;
-}
-
-/* *out = `in` itself, to be written to; or a copy in C order, where that is asked for or `in` is laid out otherwise. */
-static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out)
-{
-    PyArrayObject *taken = (PyArrayObject *)PyArray_FROM_OF((PyObject *)in, NPY_ARRAY_CARRAY | (inplace ? 0 : NPY_ARRAY_ENSURECOPY));
-    if (!taken) return -1;
-    Py_XDECREF(*out);
-    *out = taken;
-    return 0;
-}
-
-template <typename T>
-int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *F_, PyArrayObject **out)
-{
-    Block3<T> block(data, indices, indptr);
-    Contiguous F(F_);
-    const npy_intp n_rows = PyArray_DIMS(indptr)[0] - 1;
-    if (F.failed() || block.check(n_rows, F.dim(0)) || allocate(out, 2, n_rows, F.dim(1), PyArray_TYPE(F_))) return -1;
-    csr_dot(block.R, F.dim(1), F.data<T>(), (T *)PyArray_DATA(*out));
-    return 0;
-}
-
-template <typename T>
-int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *F_, PyArrayObject **out)
-{
-    Block3<T> block(NULL, indices, indptr);
-    Contiguous A(A_), F(F_);
-    if (A.failed() || F.failed() || same_units(A.dim(1), F.dim(1), "A", "F") || block.check(A.dim(0), F.dim(0)) ||
-        allocate(out, 1, block.R.nnz, 0, PyArray_TYPE(F_)))
-        return -1;
-    sampled_dot(block.R, F.dim(1), A.data<T>(), F.data<T>(), (T *)PyArray_DATA(*out));
-    return 0;
-}
-
-template <typename T>
-int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *n_items_,
-                 PyArrayObject **out)
-{
-    Block3<T> block(data, indices, indptr);
-    Contiguous A(A_);
-    const npy_intp n_items = (npy_intp) * (npy_int64 *)PyArray_DATA(n_items_);
-    if (n_items < 0) {
-        PyErr_Format(PyExc_ValueError, "n_items is %zd; it must not be negative", (Py_ssize_t)n_items);
-        return -1;
-    }
-    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out, 2, n_items, A.dim(1), PyArray_TYPE(A_))) return -1;
-    memset(PyArray_DATA(*out), 0, PyArray_NBYTES(*out));
-    add_csr_t_dot(block.R, A.dim(1), A.data<T>(), (T)1, (T *)PyArray_DATA(*out));
-    return 0;
-}
-
-template <typename T>
-int add_csr_t_dot_op(bool inplace, PyArrayObject *F, PyArrayObject *alpha, PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr,
-                     PyArrayObject *A_, PyArrayObject **out, PyArrayObject **growth)
-{
-    Block3<T> block(data, indices, indptr);
-    Contiguous A(A_);
-    if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") || block.check(A.dim(0), PyArray_DIMS(F)[0]) ||
-        take_over(inplace, F, out) || allocate(growth, 0, 0, 0, NPY_FLOAT64))
-        return -1;
-    *(double *)PyArray_DATA(*growth) = add_csr_t_dot(block.R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(alpha), (T *)PyArray_DATA(*out));
-    return 0;
-}
-
-/* A 0-d array of any real dtype as a double; -1 with a Python error set where it is none. */
-static inline int to_double(PyArrayObject *array, double *value)
-{
-    *value = PyFloat_AsDouble((PyObject *)array);
-    return *value == -1 && PyErr_Occurred() ? -1 : 0;
-}
+/* what the Ops call ------------------------------------------------------------------------------------------------ */
 
 /* in: W, V' (n_items, k), mu, b, then what is particular to the Op. Checks that their shapes fit each other. */
 static inline int check_parameters(PyArrayObject **in)
@@ -773,7 +523,7 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
 {
     /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V; out: the first five and the costs */
     if (check_parameters(in)) return -1;
-    Block3<T> block(in[5], in[6], in[7]);
+    CheckedCsr<T> block(in[5], in[6], in[7]);
     if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     if (PyArray_DIMS(in[4])[0] != 4) {
         PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[4])[0]);
@@ -800,7 +550,7 @@ int squared_error_op(PyArrayObject **in, PyArrayObject **out[5], double low, dou
 {
     /* in: W, V', mu, b, data, indices, indptr; out: the squared error and its gradients for the first four */
     if (check_parameters(in)) return -1;
-    Block3<T> block(in[4], in[5], in[6]);
+    CheckedCsr<T> block(in[4], in[5], in[6]);
     if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]);
     if (W.failed() || V.failed() || mu.failed() || b.failed()) return -1;

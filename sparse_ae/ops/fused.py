@@ -1,0 +1,195 @@
+"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and a step of plain SGD in place.
+
+`SquaredError` is the cost and its gradients, for the usual nonlinearities. `SGDStep` is the update of the sparse
+formulation under plain SGD: compiled with optimisations, as by default, it writes to the rows in use and touches no
+others, where Theano finds that nobody needs the old values.
+"""
+import numpy as np
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import theano.tensor as T
+from theano import gof
+from theano.gradient import DisconnectedType
+
+from sparse_ae.ops.op import (C_TYPES, CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector,
+                              sampled_products)
+
+__all__ = ["SGDStep", "SquaredError"]
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
+
+
+class _FusedOp(CsrOp):
+    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b)."""
+
+    header = "fused.h"
+    NONLINEARITIES = {  # name -> (value at x, derivative from the value)
+        "linear": (lambda x: x, lambda y: np.ones_like(y)),
+        "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
+        "tanh": (np.tanh, lambda y: 1 - y * y),
+    }
+
+    def set_function(self, f, g, low, span):
+        for name in (f, g):
+            if name not in self.NONLINEARITIES:
+                raise ValueError("nonlinearity %r has no fused step; expected one of %s"
+                                 % (name, ", ".join(sorted(self.NONLINEARITIES))))
+        self.f, self.g, self.low, self.span = f, g, float(low), float(span)
+
+    @staticmethod
+    def parameters(W, V_t, mu, b, data, indices, indptr):
+        W, V_t, mu, b, data = float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1))
+        return [W, V_t, mu, b], [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")]
+
+    def pass_through(self, W, V_t, mu, b, data, indices, indptr, c_W=1, c_V=1):
+        """The squared error; the items in use; the gradients for their rows of W and V and entries of b, and for mu."""
+        n_items, k = W.shape
+        if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
+            raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), (n_items,) with k at "
+                             "least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
+        check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
+        (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
+        used, local = np.unique(indices, return_inverse=True)
+        R = csr_matrix(data, local.astype("int32"), indptr, len(used))
+        H = g((R.dot(V_t[used]) * c_V + mu).astype(W.dtype))
+        y = f((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
+        e = self.low + self.span * y - data
+        dS = csr_matrix((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
+        dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
+        gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
+        return (e.astype("float64") ** 2).sum(), used, gradients
+
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::Workspace workspace_%s;" % name
+
+    def c_fused_call(self, function, node, name, inputs, outputs, sub):
+        return """
+        {
+            PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
+            if (sparse_ae::%(function)s%(low)r, %(span)r, workspace_%(name)s)) { %(fail)s }
+        }""" % dict(function=function % ("<%s, sparse_ae::%s, sparse_ae::%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(), self.g.upper())),
+                    inputs=", ".join(inputs), outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
+                    fail=sub["fail"])
+
+
+class SquaredError(_FusedOp):
+    """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
+
+    ``sum (low + span f(W g(V r + mu) + b) - r)^2`` over the stored ratings.
+
+    Parameters
+    ----------
+    f, g : {"linear", "sigmoid", "tanh"}
+        Output and hidden nonlinearity.
+    low, span : float
+        Map f's value to the ratings' scale.
+
+    Notes
+    -----
+    Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one float dtype but for the
+    indices. Outputs: the squared error, and its gradients for the first four, which `theano.grad` takes from there. A second derivative
+    needs `csr_dot` and `sampled_dot`.
+    """
+
+    __props__ = ("f", "g", "low", "span")
+
+    def __init__(self, f, g, low=0.0, span=1.0):
+        self.set_function(f, g, low, span)
+
+    def make_node(self, W, V_t, mu, b, data, indices, indptr):
+        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
+        return gof.Apply(self, parameters + block, [T.scalar(dtype=parameters[0].dtype)] + [x.type() for x in parameters])
+
+    def perform(self, node, inputs, outputs):
+        squared_error, used, gradients = self.pass_through(*inputs)
+        outputs[0][0] = np.asarray(squared_error, inputs[0].dtype)
+        for x, gradient, output in zip(inputs, gradients, outputs[1:]):
+            output[0] = np.zeros(x.shape, x.dtype)
+            output[0][slice(None) if x is inputs[2] else used] = gradient
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("squared_error_op%s(in, out, ", node, name, inputs, outputs, sub)
+
+    def infer_shape(self, node, shapes):
+        return [()] + shapes[:4]
+
+    def connection_pattern(self, node):
+        return [[True] + [False] * 4] * 4 + [[False] * 5] * 3
+
+    def grad(self, inputs, output_gradients):
+        return [output_gradients[0] * gradient for gradient in self(*inputs)[1:]] + [DisconnectedType()() for _ in range(3)]
+
+
+class SGDStep(_FusedOp, UpdateOp):
+    """One step of SGD on the masked autoencoder with L2 on all of W and V: encode, decode, errors, gradients and update in one pass.
+
+    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``.
+
+    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. A
+    step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient over the factor. This is
+    exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it multiplies a factor in before it gets small.
+
+    Parameters
+    ----------
+    f, g, low, span : as in `SquaredError`
+
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the squared norms of ``c_W W`` and
+    ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V. Outputs: the first five, updated, and costs (2,) float64: the squared
+    error and the whole cost, before the update.
+    """
+
+    __props__ = ("f", "g", "low", "span", "inplace")
+    n_updated = 5
+
+    def __init__(self, f, g, low=0.0, span=1.0, inplace=False):
+        self.set_function(f, g, low, span)
+        self.set_inplace(inplace)
+
+    def in_place(self):
+        return type(self)(self.f, self.g, self.low, self.span, inplace=True)
+
+    def make_node(self, W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V):
+        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
+        state = T.as_tensor_variable(state)
+        if state.ndim != 1 or state.dtype != "float64":
+            raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
+        scalars = [T.as_tensor_variable(x) for x in (learning_rate, l2_W, l2_V)]
+        if any(x.ndim for x in scalars):
+            raise TypeError("learning_rate, l2_W and l2_V must be scalars")
+        return gof.Apply(self, parameters + [state] + block + scalars, [x.type() for x in parameters + [state]] + [T.dvector()])
+
+    def perform(self, node, inputs, outputs):
+        data, indices, indptr, learning_rate, l2_W, l2_V = inputs[5:]
+        c_W, c_V = inputs[4][:2]
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr], c_W=c_W, c_V=c_V)
+        if len(inputs[4]) != 4:
+            raise ValueError("state has %d entries; expected 4" % len(inputs[4]))
+        lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
+        factors = inputs[4][:2] * (1 - 2 * lr * l2)
+        if not (factors > 0).all():
+            raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V around; lower the "
+                             "learning rate or l2")
+        W, V_t, mu, b, state = updated = self.targets(inputs)
+        outputs[5][0] = np.array([squared_error, squared_error + l2.dot(state[2:])])
+        for i, M in enumerate((W, V_t)):
+            old = M[used]
+            new = old - (lr / factors[i] * gradients[i]).astype(M.dtype)
+            growth = (new.astype("float64") ** 2).sum() - (old.astype("float64") ** 2).sum()
+            state[2 + i] = (state[2 + i] / state[i] ** 2 + growth) * factors[i] ** 2
+            state[i] = factors[i]
+            M[used] = new
+        mu -= mu.dtype.type(lr) * gradients[2]
+        b[used] -= b.dtype.type(lr) * gradients[3]
+        for output, value in zip(outputs, updated):
+            output[0] = value
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("sgd_step_op%%s(%d, in, out, " % self.inplace, node, name, inputs, outputs, sub)
+
+    def infer_shape(self, node, shapes):
+        return shapes[:5] + [(T.constant(2, dtype="int64"),)]

@@ -1,0 +1,137 @@
+/* From NumPy's arrays to checked C ones, and back: what every Op's C code stands on.
+
+   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a Python error
+   set. Nothing looks at an index that check_csr has not passed. */
+#ifndef SPARSE_AE_NUMPY_GLUE_H
+#define SPARSE_AE_NUMPY_GLUE_H
+
+#include <cstring>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace sparse_ae {
+
+/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy machine is much. */
+static inline int n_threads(npy_intp work)
+{
+#ifdef _OPENMP
+    const npy_intp enough = 1 + work / (1 << 18);
+    return enough < omp_get_max_threads() ? (int)enough : omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+template <typename T> struct Csr {
+    npy_intp n_rows, n_items, nnz;
+    const npy_int32 *indptr, *indices;
+    const T *data;
+};
+
+/* 0 when R is sound; else -1 with a Python error set that says which entry is wrong. */
+template <typename T>
+int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
+{
+    if (n_indptr < 1 || n_indptr != R.n_rows + 1) {
+        PyErr_Format(PyExc_ValueError, "indptr has %zd entries; %zd rows need %zd", (Py_ssize_t)n_indptr,
+                     (Py_ssize_t)R.n_rows, (Py_ssize_t)R.n_rows + 1);
+        return -1;
+    }
+    if (n_data != R.nnz) {
+        PyErr_Format(PyExc_ValueError, "data has %zd entries, indices %zd; a CSR matrix stores one index per rating",
+                     (Py_ssize_t)n_data, (Py_ssize_t)R.nnz);
+        return -1;
+    }
+    if (R.indptr[0] != 0 || R.indptr[R.n_rows] != R.nnz) {
+        PyErr_Format(PyExc_ValueError, "indptr runs from %d to %d; it must run from 0 to the number of indices, %zd",
+                     (int)R.indptr[0], (int)R.indptr[R.n_rows], (Py_ssize_t)R.nnz);
+        return -1;
+    }
+    for (npy_intp i = 0; i < R.n_rows; i++)
+        if (R.indptr[i] > R.indptr[i + 1]) {
+            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall", (int)R.indptr[i],
+                         (int)R.indptr[i + 1], (Py_ssize_t)i);
+            return -1;
+        }
+    for (npy_intp p = 0; p < R.nnz; p++)
+        if (R.indices[p] < 0 || R.indices[p] >= R.n_items) {
+            PyErr_Format(PyExc_IndexError, "indices[%zd] is %d; with %zd items it must lie in 0 ... %zd", (Py_ssize_t)p,
+                         (int)R.indices[p], (Py_ssize_t)R.n_items, (Py_ssize_t)R.n_items - 1);
+            return -1;
+        }
+    return 0;
+}
+
+/* `array` itself where its memory is in C order, else a copy that is; released at the end of the scope. */
+struct Contiguous {
+    PyArrayObject *array;
+    explicit Contiguous(PyArrayObject *from) : array((PyArrayObject *)PyArray_GETCONTIGUOUS(from)) {}
+    ~Contiguous() { Py_XDECREF(array); }
+    template <typename T> T *data() const { return (T *)PyArray_DATA(array); }
+    npy_intp dim(int axis) const { return PyArray_DIMS(array)[axis]; }
+    bool failed() const { return array == NULL; }
+private:
+    Contiguous(const Contiguous &);
+    Contiguous &operator=(const Contiguous &);
+};
+
+/* The CSR block of three arrays, checked. `data` may be NULL: then the ratings aren't read. */
+template <typename T> struct CheckedCsr {
+    Contiguous data, indices, indptr;
+    Csr<T> R;
+    CheckedCsr(PyArrayObject *data_, PyArrayObject *indices_, PyArrayObject *indptr_)
+        : data(data_ ? data_ : indices_), indices(indices_), indptr(indptr_) {}
+    int check(npy_intp n_rows, npy_intp n_items)
+    {
+        if (data.failed() || indices.failed() || indptr.failed()) return -1;
+        R.n_rows = n_rows;
+        R.n_items = n_items;
+        R.nnz = indices.dim(0);
+        R.indptr = indptr.data<npy_int32>();
+        R.indices = indices.data<npy_int32>();
+        R.data = data.data<T>();
+        return check_csr(R, indptr.dim(0), data.dim(0));
+    }
+};
+
+static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const char *name_b)
+{
+    if (a == b) return 0;
+    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a, (Py_ssize_t)a,
+                 name_b, (Py_ssize_t)b);
+    return -1;
+}
+
+/* *out as a fresh or reusable C-ordered array of this shape. */
+static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
+{
+    npy_intp dims[2] = {d0, d1};
+    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 && (ndim < 2 || PyArray_DIMS(*out)[1] == d1) &&
+        PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
+        return 0;
+    Py_XDECREF(*out);
+    *out = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
+    return *out ? 0 : -1;
+}
+
+/* *out = `in` itself, to be written to; or a copy in C order, where that is asked for or `in` is laid out otherwise. */
+static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out)
+{
+    PyArrayObject *taken = (PyArrayObject *)PyArray_FROM_OF((PyObject *)in, NPY_ARRAY_CARRAY | (inplace ? 0 : NPY_ARRAY_ENSURECOPY));
+    if (!taken) return -1;
+    Py_XDECREF(*out);
+    *out = taken;
+    return 0;
+}
+
+/* A 0-d array of any real dtype as a double; -1 with a Python error set where it is none. */
+static inline int to_double(PyArrayObject *array, double *value)
+{
+    *value = PyFloat_AsDouble((PyObject *)array);
+    return *value == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+}  // namespace sparse_ae
+
+#endif

@@ -1,0 +1,151 @@
+"""What the Ops share: the C code's surroundings, the types and the checks of a CSR block, the twin that works in place."""
+import functools
+import os
+import zlib
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import theano
+import theano.tensor as T
+from theano import gof
+from theano.gof.op import OpenMPOp
+
+__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "check_csr", "csr_matrix", "float_tensors", "index_vector", "like",
+           "sampled_products"]
+
+C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
+
+
+
+def _has_openmp():
+    # Theano's own test, run once a process; Apple's clang, for one, has no OpenMP.
+    if OpenMPOp.gxx_support_openmp is None:
+        OpenMPOp.gxx_support_openmp = OpenMPOp.test_gxx_support()
+    return OpenMPOp.gxx_support_openmp
+
+
+@functools.lru_cache(maxsize=None)
+def _c_code(header):
+    """The text of numpy_glue.h and of another header of this folder."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    texts = []
+    for name in ("numpy_glue.h", header):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            texts.append(file.read())
+    return "\n".join(texts)
+
+
+class CsrOp(gof.Op):
+    """An Op on a CSR block, with C code in a header of this folder."""
+
+    __props__ = ()
+    header = None
+
+    def c_support_code(self):
+        return _c_code(self.header)
+
+    def c_compile_args(self):
+        return ["-O3"] + (["-fopenmp"] if _has_openmp() else [])
+
+    def c_code_cache_version(self):
+        # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade never
+        # runs old code.
+        return 1, zlib.crc32(_c_code(self.header).encode())
+
+    def c_call(self, function, dtype, inputs, outputs, sub):
+        """A call of a template of the header, which returns 0 where all went well."""
+        arguments = ", ".join(list(inputs) + ["&" + out for out in outputs])
+        return "if (sparse_ae::%s<%s>(%s)) { %s }" % (function, C_TYPES[dtype], arguments, sub["fail"])
+
+
+class UpdateOp(CsrOp):
+    """An Op whose first outputs are new values of its first inputs, with a twin that writes them in place."""
+
+    n_updated = 0
+
+    def set_inplace(self, inplace):
+        self.inplace = bool(inplace)
+        if self.inplace:
+            self.destroy_map = {i: [i] for i in range(self.n_updated)}
+
+    def targets(self, inputs):
+        """The arrays to write to."""
+        return [x if self.inplace else x.copy() for x in inputs[:self.n_updated]]
+
+
+@gof.local_optimizer(None)
+def local_update_inplace(node):
+    """Theano checks that nobody needs the old value, and takes the replacement back where somebody does."""
+    if isinstance(node.op, UpdateOp) and not node.op.inplace:
+        return node.op.in_place()(*node.inputs, return_list=True)
+    return False
+
+
+theano.compile.optdb.register("sparse_ae_update_inplace",
+                              T.opt.in2out(local_update_inplace, name="sparse_ae_update_inplace"), 60, "fast_run", "inplace")
+
+
+def index_vector(x, name):
+    """`x` as a vector of int32; TypeError for a tensor that would lose by it."""
+    x = T.as_tensor_variable(x)
+    if x.ndim != 1 or x.dtype not in ("int8", "int16", "int32", "uint8", "uint16"):
+        raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: check "
+                        "that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
+    return T.cast(x, "int32")
+
+
+def float_tensors(**tensors):
+    """Each as a tensor of its expected ndim, all of one floating dtype; `tensors` maps a name to (tensor, ndim)."""
+    converted = {}
+    for name, (x, ndim) in tensors.items():
+        x = T.as_tensor_variable(x)
+        if x.ndim != ndim:
+            raise TypeError("%s has %d dimensions; expected %d" % (name, x.ndim, ndim))
+        if x.dtype not in theano.tensor.float_dtypes + theano.tensor.integer_dtypes or x.dtype == "float16":
+            raise TypeError("%s is of dtype %s; expected float32 or float64" % (name, x.dtype))
+        converted[name] = x
+    dtype = theano.scalar.upcast("float32", *[x.dtype for x in converted.values()])
+    return [T.cast(x, dtype) for x in converted.values()]
+
+
+def like(gradient, x):
+    """A gradient with the broadcast pattern of the input x, as Theano demands."""
+    return T.patternbroadcast(gradient, x.broadcastable)
+
+
+def check_csr(indices, indptr, n_rows, n_items, n_data=None):
+    """numpy_glue.h's check_csr for the NumPy side, with the same messages."""
+    if len(indptr) < 1 or len(indptr) != n_rows + 1:
+        raise ValueError("indptr has %d entries; %d rows need %d" % (len(indptr), n_rows, n_rows + 1))
+    if n_data is not None and n_data != len(indices):
+        raise ValueError("data has %d entries, indices %d; a CSR matrix stores one index per rating" % (n_data, len(indices)))
+    if indptr[0] != 0 or indptr[-1] != len(indices):
+        raise ValueError("indptr runs from %d to %d; it must run from 0 to the number of indices, %d"
+                         % (indptr[0], indptr[-1], len(indices)))
+    falls = np.flatnonzero(np.diff(indptr) < 0)
+    if len(falls):
+        i = falls[0]
+        raise ValueError("indptr falls from %d to %d at row %d; it must never fall" % (indptr[i], indptr[i + 1], i))
+    wrong = np.flatnonzero((indices < 0) | (indices >= n_items))
+    if len(wrong):
+        raise IndexError("indices[%d] is %d; with %d items it must lie in 0 ... %d"
+                         % (wrong[0], indices[wrong[0]], n_items, n_items - 1))
+
+
+def csr_matrix(data, indices, indptr, n_items):
+    """A SciPy matrix of the block's arrays."""
+    # n_rows columns rather than 0: SciPy refuses a matrix without columns.
+    return sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_items))
+
+
+def sampled_products(indices, indptr, A, F):
+    """What `csr.sampled_dot` computes, of arrays."""
+    rows = np.repeat(np.arange(len(A)), np.diff(indptr))
+    s = np.empty(len(indices), F.dtype)
+    chunk = max(1, 2 ** 22 // max(1, F.shape[1]))  # entries at a time, so that the gathered rows stay below some tens of MB
+    for start in range(0, len(indices), chunk):
+        part = slice(start, start + chunk)
+        s[part] = np.einsum("pt,pt->p", A[rows[part]], F[indices[part]])
+    return s
