@@ -232,7 +232,7 @@ def autorec(train, test, settings, seed, curve=False):
     clock, points = 0.0, []
 
     def judge():
-        return rmse(test.data, model.predict_pairs(train, test.row, test.col, default=DEFAULT))
+        return rmse(test.data, model.predict_pairs(train, test.row, test.col, unknown=DEFAULT))
 
     def on_epoch(record):
         nonlocal clock

@@ -28,8 +28,9 @@ import scipy.sparse as sp
 
 from sparse_ae.data import minibatches
 from sparse_ae.data.datasets import movielens
-from sparse_ae.formulations import FORMULATIONS, TrainingStep
+from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
+from sparse_ae.steps import TrainingStep
 import lasagne
 import theano
 

@@ -28,7 +28,6 @@ from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.factorization import fit_factors, predict_factors
 from sparse_ae.metrics import ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.ranking import leave_out, top_n
-import theano
 
 RATING, RANKING = ("rmse", "mae"), ("precision", "recall", "ndcg")
 ROW = "%-14s" + " %-18s" * 5
@@ -120,6 +119,4 @@ def interval(values):
 
 
 if __name__ == "__main__":
-    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
-        theano.config.floatX = "float32"
     main()

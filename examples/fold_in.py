@@ -28,7 +28,6 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 from sparse_ae.baselines import fit_biases, predict_biases
-import theano
 
 
 def main(argv=None):
@@ -84,6 +83,4 @@ def fold_in(recommender, shown, asked, items):
 
 
 if __name__ == "__main__":
-    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
-        theano.config.floatX = "float32"
     main()

@@ -85,9 +85,9 @@ def main(argv=None):
 
     test = split.test.tocoo()
     scale = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
-    print("%s: %d ratings from %g to %g, %d users, %d items; theano %s, %s, %s"
+    print("%s: %d ratings from %g to %g, %d users, %d items; theano %s on %s"
           % (label, ratings.matrix.nnz, scale[0], scale[1], *ratings.matrix.shape, theano.__version__,
-             theano.config.device, theano.config.floatX))
+             theano.config.device))
     print("split with seed %d: %d ratings to train on, %d held out; without a training rating: %d users, %d items"
           % (args.seed, split.train.nnz, split.test.nnz, len(split.cold_users), len(split.cold_items)))
     print("errors are in the ratings' unit, of predictions clipped to %g ... %g; a user or an item without a training "
@@ -207,12 +207,6 @@ def item_strengths(result):
     return hidden - hidden.mean(axis=0)
 
 
-def float32_unless_told():
-    """Theano's default is float64, which takes twice the time here and gains nothing; what the user has set stays."""
-    if type(theano.config).floatX.is_default:  # named neither in THEANO_FLAGS nor in .theanorc
-        theano.config.floatX = "float32"
-
-
 def _parser():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default="100k", metavar="NAME_OR_PATH",
@@ -255,5 +249,4 @@ def _shortened(title, width=40):
 
 
 if __name__ == "__main__":
-    float32_unless_told()
     main()

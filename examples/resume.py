@@ -20,7 +20,6 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import sparse_ae
 
-import theano
 
 
 def main(argv=None):
@@ -83,6 +82,4 @@ def compare(whole, resumed):
 
 
 if __name__ == "__main__":
-    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
-        theano.config.floatX = "float32"
     main()

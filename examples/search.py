@@ -24,7 +24,6 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 from sparse_ae.baselines import fit_biases, predict_biases
-import theano
 
 GRID = {"n_hidden": [50, 100], "l2": [10.0, 20.0, 50.0]}
 
@@ -58,6 +57,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    if type(theano.config).floatX.is_default:  # float64: twice the time, and nothing gained here
-        theano.config.floatX = "float32"
     main()

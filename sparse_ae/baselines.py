@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import check_ratings
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
@@ -63,8 +64,7 @@ def fit_biases(train, shrinkage=5.0):
         If `check_ratings` refuses the ratings, or for a bad shrinkage.
     """
     train = check_ratings(train)
-    if not 0 <= shrinkage < np.inf:
-        raise ValueError("shrinkage is %r; expected a finite number, 0 or more, such as 5.0" % (shrinkage,))
+    check_number(shrinkage, "shrinkage", zero=True, alternative=", such as 5.0")
     n_users, n_items = train.shape
     counts = np.diff(train.indptr)
     rows, cols = np.repeat(np.arange(n_users), counts), train.indices

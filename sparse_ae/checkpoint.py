@@ -7,20 +7,18 @@ import functools
 import zlib
 from collections import OrderedDict, namedtuple
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
-import theano
 
 from sparse_ae import storage
 
-__all__ = ["Best", "Standing", "load", "save", "settings_of"]
+__all__ = ["Best", "RunState", "load", "save", "settings_of"]
 
 # The epoch after which the validation RMSE was least, that RMSE, and the training step's state then.
 Best = namedtuple("Best", "epoch rmse state")
 
 # What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
 # `state`: as the generator's and the training step's get_state() give them.
-Standing = namedtuple("Standing", "history first best rng state")
+RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, train, validation):
@@ -44,22 +42,22 @@ def settings_of(trainer, train, validation):
         ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
         ("formulation", trainer.formulation),
         ("l2_per", trainer.l2_per),
-        ("default", None if trainer.default is None else float(trainer.default)),
-        ("floatX", theano.config.floatX),
+        ("unknown", None if trainer.unknown is None else float(trainer.unknown)),
+        ("dtype", model.dtype),
         ("train", fingerprint(train)),
         ("validation", None if validation is None else fingerprint(validation)),
     ])
 
 
-def save(path, settings, standing):
+def save(path, settings, run):
     """Write a checkpoint, or leave the file as it is; see `storage.write` for the errors."""
-    meta = {"settings": settings, "history": standing.history, "first": standing.first, "rng": _lists(standing.rng),
+    meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
             "best": None}
-    arrays = {"state/" + name: value for name, value in standing.state.items()}
-    if standing.best is not None:
-        meta["best"] = {"epoch": standing.best.epoch, "rmse": standing.best.rmse}
-        if standing.best.epoch != len(standing.history):  # else it is the state that the file has already
-            arrays.update(("best/" + name, value) for name, value in standing.best.state.items())
+    arrays = {"state/" + name: value for name, value in run.state.items()}
+    if run.best is not None:
+        meta["best"] = {"epoch": run.best.epoch, "rmse": run.best.rmse}
+        if run.best.epoch != len(run.history):  # else it is the state that the file has already
+            arrays.update(("best/" + name, value) for name, value in run.best.state.items())
     storage.write(path, "checkpoint", meta, arrays)
 
 
@@ -76,7 +74,7 @@ def load(path, settings, learning_rate):
 
     Returns
     -------
-    Standing
+    RunState
 
     Raises
     ------
@@ -103,7 +101,7 @@ def load(path, settings, learning_rate):
     best = meta["best"]
     if best is not None:
         best = Best(best["epoch"], best["rmse"], states["best"] or states["state"])
-    return Standing(history, first, best, meta["rng"], states["state"])
+    return RunState(history, first, best, meta["rng"], states["state"])
 
 
 def fingerprint(matrix):

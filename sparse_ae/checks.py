@@ -1,9 +1,9 @@
-"""Checks of arguments that many modules take: counts, seeds."""
+"""Checks of arguments that many modules take: counts, numbers, rating scales, seeds."""
 import numbers
 
 import numpy as np
 
-__all__ = ["check_count", "check_rng"]
+__all__ = ["check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "is_number"]
 
 
 def check_count(value, name, alternative=""):
@@ -51,3 +51,64 @@ def check_rng(rng):
     if not 0 <= rng < 2 ** 32:
         raise ValueError("rng=%d is no seed; expected 0 .. 2**32 - 1" % rng)
     return np.random.RandomState(int(rng))
+
+
+def is_number(value):
+    """Whether a value is a real, finite number, and no bool."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def check_number(value, name, zero=False, alternative=""):
+    """Return a positive number as a float.
+
+    Parameters
+    ----------
+    value : float
+    name : str
+        What the message calls it.
+    zero : bool
+        Whether 0 will do.
+    alternative : str
+        What the message says might have come instead, or for example.
+
+    Raises
+    ------
+    ValueError
+        If the value is no number, infinite, NaN, negative, or 0 where that won't do.
+    """
+    if not is_number(value) or not (value > 0 or zero and value == 0):
+        raise ValueError("%s is %r; expected a %s%s"
+                         % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
+    return float(value)
+
+
+def check_dtype(dtype):
+    """Return "float32" or "float64"; ValueError for any other dtype."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if dtype is None or name not in ("float32", "float64"):
+        raise ValueError("dtype is %r; expected 'float32' or 'float64'" % (dtype,))
+    return name
+
+
+def check_rating_scale(rating_scale):
+    """Return the lowest and the highest rating as floats.
+
+    Parameters
+    ----------
+    rating_scale : (float, float)
+
+    Raises
+    ------
+    ValueError
+        If they aren't two finite numbers, the lower first.
+    """
+    try:
+        low, high = (float(x) for x in rating_scale)
+    except (TypeError, ValueError):
+        raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,)) from None
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
+    return low, high

@@ -14,7 +14,6 @@ Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Pri
 
 The cost is a Theano graph on `ops.sampled_dot`, and RProp, which takes all ratings at once, makes it small.
 """
-import numbers
 import time
 from collections import OrderedDict
 from typing import NamedTuple
@@ -23,9 +22,10 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
 import theano
 import theano.tensor as T
+from theano.configparser import change_flags
 
 from sparse_ae.baselines import Biases, predict_biases
-from sparse_ae.checks import check_count, check_rng
+from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import csr_arrays, sampled_dot
 from sparse_ae.updates import rprop
@@ -43,7 +43,7 @@ class Factors(NamedTuple):
     ----------
     biases : baselines.Biases
         The mean, c (n_users,) and d (n_items,).
-    W, H : numpy.ndarray of floatX, shapes (n_users, k) and (n_items, k)
+    W, H : numpy.ndarray, shapes (n_users, k) and (n_items, k)
     """
 
     biases: Biases
@@ -78,7 +78,7 @@ def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
 
 
 def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005, weight_scale=0.01, rng=0,
-                on_epoch=None):
+                on_epoch=None, dtype="float32"):
     """Fit equation (1) to training ratings.
 
     The defaults were chosen on validation ratings of MovieLens 1M (1 to 5 stars).
@@ -102,6 +102,8 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     on_epoch : callable, optional
         Called as ``on_epoch(record, factors)`` after each pass. `record` is a dict: ``epoch`` (1, 2, ...), ``loss``
         (the cost) and ``train_rmse``, both before the pass's step, and the ``seconds`` that it took.
+    dtype : {"float32", "float64"}
+        Of the factors, and of what is computed with them.
 
     Returns
     -------
@@ -116,28 +118,28 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     """
     for name, value in (("n_factors", n_factors), ("n_epochs", n_epochs)):
         check_count(value, name)
-    for name, value in (("l2", l2), ("learning_rate", learning_rate), ("weight_scale", weight_scale)):
-        if not isinstance(value, numbers.Real) or not 0 <= value < np.inf or (value == 0 and name != "l2"):
-            raise ValueError("%s is %r; expected a finite number, %s"
-                             % (name, value, "0 or more" if name == "l2" else "above 0"))
+    check_number(l2, "l2", zero=True)
+    check_number(learning_rate, "learning_rate")
+    check_number(weight_scale, "weight_scale")
     train, rng = check_ratings(train), check_rng(rng)
-    floatX = theano.config.floatX
+    dtype = check_dtype(dtype)
     mean = float(train.data.mean(dtype="float64"))
-    _, indices, indptr = csr_arrays(train, floatX)
+    _, indices, indptr = csr_arrays(train, dtype)
     parameters = OrderedDict()
     for name, counts in (("W", np.diff(indptr)), ("H", np.bincount(indices, minlength=train.shape[1]))):
         start = weight_scale * rng.randn(len(counts), n_factors)
         start[counts == 0] = 0  # nothing is ever learned there: equation (1) falls back on the biases
-        parameters[name] = theano.shared(start.astype(floatX), name=name)
+        parameters[name] = theano.shared(start.astype(dtype), name=name)
     for name, n in zip("cd", train.shape):
-        parameters[name] = theano.shared(np.zeros(n, floatX), name=name)
+        parameters[name] = theano.shared(np.zeros(n, dtype), name=name)
     rows = np.repeat(np.arange(train.shape[0], dtype="int32"), np.diff(indptr))
-    centred = (train.data.astype("float64") - mean).astype(floatX)
+    centred = (train.data.astype("float64") - mean).astype(dtype)
     data, rows, indices, indptr = map(theano.shared, (centred, rows, indices, indptr))
-    cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr, l2=np.asarray(l2, floatX),
-                                      **parameters)
-    updates = rprop(cost, list(parameters.values()), learning_rate)
-    step = theano.function([], [cost, squared_error], updates=updates, name="mf_batch")
+    with change_flags(floatX=dtype):
+        cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr,
+                                          l2=np.asarray(l2, dtype), **parameters)
+        updates = rprop(cost, list(parameters.values()), learning_rate)
+        step = theano.function([], [cost, squared_error], updates=updates, name="mf_batch")
 
     def factors():
         W, H, c, d = (p.get_value() for p in parameters.values())

@@ -13,14 +13,16 @@ For a row r of ratings, observed at the positions O,
 `rating`      (n_rows, n_items)  a mini-batch of dense rows, 0 where there is no rating
 ============  =================  =====================================================
 
-The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update), `ae_batch`. With users as
-rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet
-Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
+The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update),
+`ae_batch`. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
+L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
 
-Where it departs from the post's listing: W and b are sized by items, not users; a bounded f is stretched over the rating scale, so that
-a sigmoid can reach it; V starts Glorot-uniform, since uniform [0, 1) saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
+Where it departs from the post's listing: W and b are sized by items, not users; a bounded f is stretched over the
+rating scale, so that a sigmoid can reach it (the listing's unscaled sigmoid for ratings from 1 to 5 is reachable
+through `ae_batch` only: `check` refuses ratings that f can't reach); V starts Glorot-uniform, since uniform [0, 1)
+saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 """
-import numbers
+from collections import OrderedDict
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
@@ -28,11 +30,12 @@ import numpy as np
 import theano
 import theano.tensor as T
 from lasagne import init, nonlinearities
+from theano.configparser import change_flags
 
-from sparse_ae.ops import blas
-from sparse_ae.checks import check_count, check_rng
-from sparse_ae.data.ratings import check_ratings, occurring
-from sparse_ae.ops import csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, is_number
+from sparse_ae.data.ratings import check_ratings
+from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.scoring import Scorer
 
 __all__ = ["AutoEncoder"]
 
@@ -53,19 +56,21 @@ class AutoEncoder:
         Lowest and highest rating. Predictions are clipped to it, and a bounded `f` is stretched over it: with sigmoid,
         ``output = low + (high - low) sigmoid(...)``. Without it outputs are f's own values.
     f, g : str or callable
-        Output and hidden nonlinearity: a name from `lasagne.nonlinearities`, or any function of a Theano tensor. `f` must act element
-        by element. The post has sigmoid and tanh, the AutoRec paper "identity" and "sigmoid".
+        Output and hidden nonlinearity: a name from `lasagne.nonlinearities`, or any function of a Theano tensor. `f`
+        must act element by element. The post has sigmoid and tanh, the AutoRec paper "identity" and "sigmoid".
     l2 : float or (float, float)
-        Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately. Whether the cost of each mini-batch has all of
-        it, as in the post, is for the trainer to say.
+        Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately. Whether the cost of each
+        mini-batch has all of it, as in the post, is for the trainer to say.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
         Where the initialisers draw from.
+    dtype : {"float32", "float64"}
+        Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
 
     Attributes
     ----------
-    W, V, mu, b : Theano shared variables of dtype floatX
+    W, V, mu, b : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
     params : list
         The four, in this order.
@@ -77,27 +82,34 @@ class AutoEncoder:
     """
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
-                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0):
+                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32"):
         self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
         self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
         if self.f is nonlinearities.softmax:
-            raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as 'sigmoid' or 'linear'")
-        self.rating_scale = None if rating_scale is None else _scale(rating_scale)
+            raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as "
+                             "'sigmoid' or 'linear'")
+        self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
+        self.dtype = check_dtype(dtype)
 
         lasagne_rng = lasagne.random.get_rng()
         lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
         try:
             k, n = self.n_hidden, self.n_items
-            self.W, self.V, self.mu, self.b = self.params = [
-                _parameter(spec, shape, name) for spec, shape, name in
-                [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
+            with self.building():
+                self.W, self.V, self.mu, self.b = self.params = [
+                    _parameter(spec, shape, name, self.dtype) for spec, shape, name in
+                    [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
         finally:
             lasagne.random.set_rng(lasagne_rng)
         item_major(self.V)
         self._compiled = {}
 
-    # ---------------------------------------------------------------------------------------------- the graph
+    def building(self):
+        """A context for building graphs of this model: Theano's floatX is its dtype within."""
+        return change_flags(floatX=self.dtype)
+
+    # The graph
 
     def hidden_activation(self, weighted):
         """g(V r + mu), from ``V r`` of shape (..., k)."""
@@ -107,7 +119,9 @@ class AutoEncoder:
         """f over the rating scale, from ``W h + b`` of any shape."""
         low, span = self.output_map()
         output = self.f(scores)
-        return output if (low, span) == (0.0, 1.0) else np.asarray(low, output.dtype) + np.asarray(span, output.dtype) * output
+        if (low, span) == (0.0, 1.0):
+            return output
+        return np.asarray(low, output.dtype) + np.asarray(span, output.dtype) * output
 
     def output_map(self):
         """(low, span): the output is ``low + span f(...)``. (0, 1) where f is unbounded or no scale was given."""
@@ -116,6 +130,17 @@ class AutoEncoder:
         (low, high), (f_low, f_high) = self.rating_scale, BOUNDED[self.f]
         span = (high - low) / (f_high - f_low)
         return low - span * f_low, span
+
+    def score_of(self, output):
+        """The score ``W h + b`` whose output is `output`; of a bounded f, short of its ends, where it has no slope."""
+        low, span = self.output_map()
+        value = (output - low) / span
+        if self.f is nonlinearities.sigmoid:
+            value = min(max(value, 0.01), 0.99)
+            return np.log(value / (1 - value))
+        if self.f is nonlinearities.tanh:
+            return np.arctanh(min(max(value, -0.98), 0.98))
+        return value
 
     def step(self, rat, W, V, mu, b):
         """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
@@ -127,15 +152,16 @@ class AutoEncoder:
 
     def scan(self, rating):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch."""
-        scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating], non_sequences=[self.W, self.V, self.mu, self.b])
+        scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating],
+                                  non_sequences=[self.W, self.V, self.mu, self.b])
         return scan_res
 
-    def loss(self, squared_error, share=1):
-        """Equation (2), from its first sum; `share` is the part of the weight decay that falls to this mini-batch."""
-        return squared_error + share * (self.l2_W * T.sum(self.W ** 2) + self.l2_V * T.sum(self.V ** 2))
+    def loss(self, squared_error, decay_share=1):
+        """Equation (2), from its first sum; `decay_share` is the part of its weight decay that falls to this batch."""
+        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2) + self.l2_V * T.sum(self.V ** 2))
 
-    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, share=1):
-        """The post's `ae_batch`: the compiled function that takes a mini-batch, updates the parameters and returns the loss.
+    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1):
+        """The post's `ae_batch`: a compiled function that takes a mini-batch and updates the parameters.
 
         Parameters
         ----------
@@ -145,8 +171,8 @@ class AutoEncoder:
             The data term of the loss as a graph of `inputs` and `params`.
         update : callable
             Of the signature of `lasagne.updates.sgd`.
-        learning_rate, share : float or Theano scalar
-            `share` as in `loss`; the post's is 1.
+        learning_rate, decay_share : float or Theano scalar
+            `decay_share` as in `loss`; the post's is 1.
 
         Returns
         -------
@@ -165,14 +191,19 @@ class AutoEncoder:
         >>> ae_batch = model.ae_batch([rating], T.sum((scan_res - rating) ** 2), learning_rate=0.01)
         >>> loss, squared_error = ae_batch([[5, 0, 3, 0], [0, 1, 0, 4]])
         """
-        loss = self.loss(squared_error, share)
-        updates = update(loss, self.params, learning_rate)
-        for variable in updates:  # what an update keeps for V gets V's memory order: Theano is slow where orders mix
-            if variable not in self.params and variable.get_value(borrow=True).shape == (self.n_hidden, self.n_items):
-                item_major(variable)
-        return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
+        with self.building():
+            loss = self.loss(squared_error, decay_share)
+            updates = update(loss, self.params, learning_rate)
+            for variable in updates:
+                # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
+                shape = variable.get_value(borrow=True).shape
+                if variable not in self.params and shape == (self.n_hidden, self.n_items):
+                    item_major(variable)
+            # Inputs of a wider dtype than the parameters' make wider updates.
+            updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
+            return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
-    # ---------------------------------------------------------------------------------------------- predictions
+    # Predictions
 
     def check(self, ratings):
         """`ratings` as canonical CSR, (n_rows, n_items) float32, after checking that this model can take them.
@@ -184,26 +215,55 @@ class AutoEncoder:
         """
         ratings = check_ratings(ratings)
         if ratings.shape[1] != self.n_items:
-            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, columns are items: "
-                             "transpose the matrix if it is the other way round" % (ratings.shape[1], self.n_items))
+            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
+                             "columns are items: transpose the matrix if it is the other way round"
+                             % (ratings.shape[1], self.n_items))
         low, high = self.rating_scale or BOUNDED.get(self.f, (-np.inf, np.inf))
         least, most = ratings.data.min(), ratings.data.max()
         if least < low or most > high:
             first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
-            scale = "rating_scale=(%g, %g)" % (low, high) if self.rating_scale else "what f can reach, %g to %g" % (low, high)
+            scale = ("rating_scale=(%g, %g)" if self.rating_scale else "what f can reach, %g to %g") % (low, high)
             raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating"
                              % (first, scale, least, most))
         return ratings
 
     def hidden(self, ratings):
-        """Hidden units of each row of a CSR block, (n_rows, k)."""
+        """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices."""
         if "hidden" not in self._compiled:
-            data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
-            self._compiled["hidden"] = theano.function(
-                [data, indices, indptr], self.hidden_activation(csr_dot(data, indices, indptr, self.V.T)), name="hidden")
-        return self._compiled["hidden"](*csr_arrays(ratings, theano.config.floatX))
+            with self.building():
+                data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
+                units = self.hidden_activation(csr_dot(data, indices, indptr, self.V.T))
+                self._compiled["hidden"] = theano.function([data, indices, indptr], units, name="hidden")
+        return self._compiled["hidden"](*csr_arrays(ratings, self.dtype))
 
-    def predict_pairs(self, ratings, rows, cols, default=None, block_size=1024):
+    def decode(self, h, cols, indptr, W=None, b=None):
+        """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.
+
+        Each output is computed by itself: it is the same, to the last bit, whatever other pairs are asked for. A
+        product of matrices is quicker, and would break ties differently each time.
+
+        Parameters
+        ----------
+        h : array, (n_rows, k)
+        cols : int array, (n_pairs,)
+        indptr : int array, (n_rows + 1,)
+        W, b : arrays, (n_columns, k) and (n_columns,), optional
+            Those of columns that the model doesn't know; the model's own when not given.
+
+        Returns
+        -------
+        array of `dtype`, (n_pairs,)
+        """
+        if "decode" not in self._compiled:
+            with self.building():
+                (h_, W_), b_, (cols_, indptr_) = T.matrices("h", "W"), T.vector("b"), T.ivectors("cols", "indptr")
+                output = self.output_activation(sampled_dot(cols_, indptr_, h_, W_) + b_[cols_])
+                self._compiled["decode"] = theano.function([h_, W_, b_, cols_, indptr_], output, name="decode")
+        if W is None:
+            W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
+        return self._compiled["decode"](h, W, b, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+
+    def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
         """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
 
         Parameters
@@ -211,14 +271,14 @@ class AutoEncoder:
         ratings : sparse matrix, (n_rows, n_items)
             The input: training ratings. Ratings to be predicted must not be among them.
         rows, cols : int arrays, (n_pairs,)
-        default : float, optional
+        unknown : float, optional
             Prediction where the row or the column has no rating in `ratings`; their mean when not given.
         block_size : int
             Rows encoded at a time.
 
         Returns
         -------
-        array of floatX, (n_pairs,)
+        array of `dtype`, (n_pairs,)
             In the ratings' unit, clipped to `rating_scale`.
 
         Raises
@@ -230,17 +290,8 @@ class AutoEncoder:
         rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
         if len(rows) != len(cols):
             raise ValueError("rows has %d entries, cols %d; a pair needs both" % (len(rows), len(cols)))
-        if "pairs" not in self._compiled:
-            h, (indices, indptr) = T.matrix("h"), T.ivectors("indices", "indptr")
-            scores = sampled_dot(indices, indptr, h, self.W) + self.b[indices]
-            self._compiled["pairs"] = theano.function([h, indices, indptr], self.output_activation(scores), name="predict_pairs")
-        predicted = np.empty(len(rows), theano.config.floatX)
-        for used, part, indptr in pairs_by_row(rows, block_size):
-            predicted[part] = self._compiled["pairs"](self.hidden(ratings[used]), cols[part].astype("int32"), indptr.astype("int32"))
-        predicted = self.clip(predicted)
-        cold = (np.diff(ratings.indptr) == 0)[rows] | ~occurring(ratings.indices, self.n_items)[cols]
-        predicted[cold] = ratings.data.mean(dtype="float64") if default is None else default
-        return predicted
+        scorer = Scorer(self, ratings)
+        return scorer.predict(rows, cols, scorer.mean if unknown is None else unknown, block_size)
 
     def predict_blocks(self, ratings, block_size=256):
         """Predicted ratings of all items, a block of rows at a time.
@@ -254,13 +305,15 @@ class AutoEncoder:
         Yields
         ------
         rows : slice
-        predicted : array of floatX, (rows in the block, n_items)
+        predicted : array of `dtype`, (rows in the block, n_items)
             Clipped to `rating_scale`. Columns without a rating in `ratings` are decoded like the others.
         """
         ratings = self.check(ratings)
         if "all" not in self._compiled:
-            h = T.matrix("h")
-            self._compiled["all"] = theano.function([h], self.output_activation(T.dot(h, self.W.T) + self.b), name="predict_blocks")
+            with self.building():
+                h = T.matrix("h")
+                output = self.output_activation(T.dot(h, self.W.T) + self.b)
+                self._compiled["all"] = theano.function([h], output, name="predict_blocks")
         for start in range(0, ratings.shape[0], block_size):
             rows = slice(start, min(start + block_size, ratings.shape[0]))
             yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
@@ -270,67 +323,34 @@ class AutoEncoder:
         return predicted if self.rating_scale is None else np.clip(predicted, *self.rating_scale, out=predicted)
 
 
-def pairs_by_row(rows, block_size):
-    """Pairs in the order of their rows, a block of rows at a time.
-
-    Parameters
-    ----------
-    rows : int array, (n_pairs,)
-    block_size : int
-        Rows in a block.
-
-    Yields
-    ------
-    used : int array
-        Rows of the block that have pairs, ascending.
-    part : int array
-        Positions of their pairs in `rows`.
-    indptr : int array, (len(used) + 1,)
-        Where those of each row begin within `part`, as in CSR.
-    """
-    order = np.argsort(rows, kind="stable")
-    used, counts = np.unique(rows, return_counts=True)
-    stops = np.concatenate([[0], np.cumsum(counts)])
-    for start in range(0, len(used), block_size):
-        bounds = stops[start:start + block_size + 1]
-        yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]
-
-
 def _nonlinearity(spec, name):
     function = getattr(nonlinearities, spec, None) if isinstance(spec, str) and spec.islower() else spec
     if not callable(function):
-        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' or 'rectify', or a "
-                         "function of a Theano tensor" % (name, spec))
+        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
+                         "or 'rectify', or a function of a Theano tensor" % (name, spec))
     return function
-
-
-def _scale(rating_scale):
-    try:
-        low, high = (float(x) for x in rating_scale)
-    except (TypeError, ValueError):
-        raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,))
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
-    return low, high
 
 
 def _decays(l2):
     pair = l2 if isinstance(l2, (tuple, list)) else (l2, l2)
-    if len(pair) != 2 or not all(isinstance(x, numbers.Real) and np.isfinite(x) and x >= 0 for x in pair):
+    if len(pair) != 2 or not all(is_number(x) and x >= 0 for x in pair):
         raise ValueError("l2 is %r; expected a number that is not negative, or a pair of them for W and V" % (l2,))
     return float(pair[0]), float(pair[1])
 
 
-def _parameter(spec, shape, name):
+def _parameter(spec, shape, name, dtype):
     if isinstance(spec, (np.ndarray, theano.compile.SharedVariable)):
         value = spec if isinstance(spec, np.ndarray) else spec.get_value(borrow=True)
         if value.shape != shape:
             raise ValueError("%s has shape %r; expected %r" % (name, value.shape, shape))
         if isinstance(spec, np.ndarray):
-            spec = spec.astype(theano.config.floatX)
+            spec = spec.astype(dtype)
+        elif spec.dtype != dtype:
+            raise TypeError("%s is a shared variable of dtype %s and the model's is %s; expected the same: pass "
+                            "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
     elif not callable(spec):
-        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a Theano shared variable"
-                        % (name, spec))
+        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
+                        "Theano shared variable" % (name, spec))
     parameter = lasagne.utils.create_param(spec, shape, name=name)
     parameter.name = name
     return parameter

@@ -22,14 +22,29 @@ import scipy.optimize
 import scipy.sparse as sp
 import theano
 import theano.tensor as T
+from theano.configparser import change_flags
 
 from sparse_ae.ranking import leave_out, recommendations, top_n
 
-__all__ = ["NewUser", "column_cost"]
+__all__ = ["ColumnSolver", "NewUser", "column_outputs", "row_outputs"]
 
 
 class NewUser:
     """What `Recommender.fold_in` makes of some ratings.
+
+    Parameters
+    ----------
+    catalogue : data.ids.Catalogue
+        Of the items.
+    places : int array, (n_rated,)
+        Those of the rated items, ascending.
+    ratings : float64 array, (n_rated,)
+    outputs : callable
+        From places of items, (n,), to the model's outputs for this person, (n,), not clipped.
+    clip : callable
+        Brings outputs into the rating scale, in place.
+    unknown : float
+        What is predicted for items of which nothing is known.
 
     Attributes
     ----------
@@ -38,62 +53,75 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, recommender, places, values):
-        self.items, self.ratings = recommender.items_[places], values
-        self._recommender, self._places = recommender, places
-        model = recommender.model_
-        if recommender._rows_are == "users":
-            row = sp.csr_matrix((values.astype("float32"), places, [0, len(places)]), shape=(1, model.n_items))
-            self._h = model.hidden(row)
-        else:
-            self._w, self._b = _new_column(recommender._column_cost(), model, recommender._hidden_of(places), values,
-                                           recommender._users_rated)
+    def __init__(self, catalogue, places, ratings, outputs, clip, unknown):
+        self.items, self.ratings = catalogue.ids[places], ratings
+        self._catalogue, self._places = catalogue, places
+        self._outputs, self._clip, self._unknown = outputs, clip, unknown
 
     def predict(self, items):
         """Predicted ratings of an item, or of several, as `Recommender.predict` gives them."""
-        recommender = self._recommender
-        places = recommender._known_items(items)
-        predicted = np.full(len(places), recommender._default(), theano.config.floatX)
-        predicted[places >= 0] = recommender.model_.clip(self._outputs(places[places >= 0]))
+        places = self._catalogue.find(items)
+        self._catalogue.check_known(items, places)
+        known = places >= 0
+        outputs = self._clip(self._outputs(places[known]))
+        predicted = np.full(len(places), self._unknown, outputs.dtype)
+        predicted[known] = outputs
         return float(predicted[0]) if np.ndim(items) == 0 else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
         """The n best items, as `Recommender.recommend` gives them; `exclude_seen` leaves out those that were rated."""
-        recommender = self._recommender
-        candidates = recommender._candidates(items)
+        candidates = self._catalogue.candidates(items)
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:
             leave_out(scores, candidates, np.zeros(len(self._places), np.intp), self._places)
         best = top_n(scores, n)[0]
-        clipped = recommender.model_.clip(scores[0][best[best >= 0]])
-        return recommendations(recommender.items_[candidates], best, clipped)
-
-    def _outputs(self, places):
-        """The model's output for items, (n,), not clipped."""
-        recommender, model = self._recommender, self._recommender.model_
-        if recommender._rows_are == "users":
-            W, b = (p.get_value(borrow=True) for p in (model.W, model.b))
-            return recommender._decode(self._h, W, b, places, np.array([0, len(places)]))
-        first = np.zeros(len(places), np.intp)  # the one column there is
-        return recommender._decode(recommender._hidden_of(places), self._w, self._b, first, np.arange(len(places) + 1))
+        return recommendations(self._catalogue.ids[candidates], best, self._clip(scores[0][best[best >= 0]]))
 
 
-def column_cost(model):
-    """Equation (1) and its gradient: a function of p = (w, b) (k + 1,), h (n_rated, k), the ratings and the means."""
-    h, (p, rating, means) = T.dmatrix("h"), T.dvectors("p", "rating", "means")
-    error = model.output_activation(T.dot(h, p[:-1]) + p[-1]) - rating
-    cost = T.sum(error ** 2) + model.l2_W * T.sum((p - means) ** 2)
-    # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
-    mode = theano.Mode(linker="py", optimizer="fast_compile")
-    return theano.function([p, h, rating, means], [cost, T.grad(cost, p)], mode=mode, name="column_cost")
+def row_outputs(model, places, ratings):
+    """A new row of a model, as a function from places of columns, (n,), to its outputs."""
+    row = sp.csr_matrix((ratings.astype("float32"), places, [0, len(places)]), shape=(1, model.n_items))
+    h = model.hidden(row)
+    return lambda columns: model.decode(h, columns, np.array([0, len(columns)]))
 
 
-def _new_column(cost, model, h, ratings, columns):
-    """The w (1, k) and b (1,) of (1); `columns` are those that have ratings."""
-    h = h.astype("float64")
-    means = np.append(model.W.get_value(borrow=True)[columns].mean(axis=0, dtype="float64"),
-                      model.b.get_value(borrow=True)[columns].mean(dtype="float64"))
-    least = scipy.optimize.minimize(lambda p: cost(p, h, ratings, means), means, jac=True, method="L-BFGS-B",
-                                    options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-7})
-    p = least.x.astype(theano.config.floatX)
-    return p[np.newaxis, :-1], p[-1:]
+def column_outputs(scorer, solver, places, ratings):
+    """A new column, solved for, as a function from places of rows, (n,), to its outputs."""
+    w, b = solver(scorer.hidden(places), ratings)
+
+    def outputs(rows):
+        first = np.zeros(len(rows), np.intp)  # the one column there is
+        return scorer.model.decode(scorer.hidden(rows), first, np.arange(len(rows) + 1), w, b)
+
+    return outputs
+
+
+class ColumnSolver:
+    """Solves equation (1) for columns that a model has no parameters for.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    known : bool array, (n_columns,)
+        The columns that the means are over: those that have ratings.
+    """
+
+    def __init__(self, model, known):
+        self.dtype = model.dtype
+        self.means = np.append(model.W.get_value(borrow=True)[known].mean(axis=0, dtype="float64"),
+                               model.b.get_value(borrow=True)[known].mean(dtype="float64"))
+        with change_flags(floatX="float64"):
+            h, (p, rating, means) = T.matrix("h"), T.vectors("p", "rating", "means")  # p = (w, b), (k + 1,)
+            error = model.output_activation(T.dot(h, p[:-1]) + p[-1]) - rating
+            cost = T.sum(error ** 2) + model.l2_W * T.sum((p - means) ** 2)
+            # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
+            mode = theano.Mode(linker="py", optimizer="fast_compile")
+            self._cost = theano.function([p, h, rating, means], [cost, T.grad(cost, p)], mode=mode, name="column_cost")
+
+    def __call__(self, h, ratings):
+        """The w (1, k) and b (1,) of a column, from hidden units (n_rated, k) and ratings (n_rated,) of its rows."""
+        h = h.astype("float64")
+        least = scipy.optimize.minimize(lambda p: self._cost(p, h, ratings, self.means), self.means, jac=True,
+                                        method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-7})
+        p = least.x.astype(self.dtype)
+        return p[np.newaxis, :-1], p[-1:]

@@ -22,35 +22,26 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
 import numpy as np
 import scipy.sparse as sp
-import theano
-import theano.tensor as T
 
-from sparse_ae import storage
-from sparse_ae.checks import check_count, check_rng
-from sparse_ae.data.ids import distinct, positions
+from sparse_ae import saved
+from sparse_ae.checks import check_count, check_number, check_rng, is_number
+from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
-from sparse_ae.data.ratings import occurring
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
-from sparse_ae.model import AutoEncoder, pairs_by_row
-from sparse_ae.newuser import NewUser, column_cost
-from sparse_ae.ops import sampled_dot
-from sparse_ae.ranking import Recommendations, leave_out, recommendations, top_n
+from sparse_ae.model import AutoEncoder
+from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
+from sparse_ae.ranking import Recommendations, recommendations, top_n
+from sparse_ae.scoring import Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
-from sparse_ae.trainer import UPDATES, Trainer, TrainingDiverged
+from sparse_ae.steps import UPDATES
+from sparse_ae.trainer import Trainer, TrainingDiverged
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
-# Of the files that `save` writes: goes up when an older version can't read them any more.
-_FORMAT = 1
-
-# Numbers held at a time by what works in blocks, and columns decoded at a time: their rows of W stay in the cache.
-_BLOCK = 2 ** 22
-_TILE = 512
-
 # Updates without a better validation RMSE that patience="auto" bears at least.
-_STEPS_OF_PATIENCE = 200
+_UPDATES_OF_PATIENCE = 200
 
 
 class Recommender(Settings):
@@ -78,8 +69,8 @@ class Recommender(Settings):
         At most so many; exactly so many without validation.
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither. "auto" is 10, and where an epoch is few mini-batches so many more as take
-        200 of them: the error often rises over the first few steps, and stands still, before it falls.
+        epoch are put back. None for neither. "auto" is 10 epochs, and at least 200 updates: the error often rises over
+        the first few, and stands still, before it falls.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
     unknown : "mean", "error" or float
@@ -91,6 +82,8 @@ class Recommender(Settings):
         Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
     progress : bool
         Whether to show progress on stderr.
+    dtype : {"float32", "float64"}
+        Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
 
     Attributes
     ----------
@@ -129,7 +122,7 @@ class Recommender(Settings):
 
     def __init__(self, n_hidden=500, rows="items", f="identity", g="sigmoid", l2=50.0, weight_scale=0.01,
                  update="adam", learning_rate=0.001, batch_size=256, n_epochs=300, patience="auto", rating_scale=None,
-                 unknown="mean", formulation="auto", rng=0, progress=True):
+                 unknown="mean", formulation="auto", rng=0, progress=True, dtype="float32"):
         self.n_hidden = n_hidden
         self.rows = rows
         self.f = f
@@ -146,8 +139,9 @@ class Recommender(Settings):
         self.formulation = formulation
         self.rng = rng
         self.progress = progress
+        self.dtype = dtype
 
-    # ------------------------------------------------------------------------------------------------ training
+    # Training
 
     def fit(self, ratings, y=None, validation=0.1, on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False):
         """Learn from ratings. What was learned before is forgotten, if this ends well.
@@ -200,13 +194,13 @@ class Recommender(Settings):
             everything, users, items = self._stored(ratings, validation)
         else:
             matrix, users, items, _ = as_ratings(ratings, y)
-            everything = self._turn(matrix)
+            everything = matrix if self.rows == "users" else matrix.T.tocsr()
         scale = _check_scale(self.rating_scale, everything.data)
-        train, held_out = self._cut(everything, users, items, validation, rng)
+        train, held_out = self._held_out(everything, users, items, validation, rng)
 
         model = self._model(train, scale, rng)
         trainer = Trainer(model, self.update, self.learning_rate, self.batch_size, self.formulation, "epoch", rng,
-                          self.progress, default=unknown if isinstance(unknown, float) else None)
+                          self.progress, unknown=unknown if isinstance(unknown, float) else None)
         history = trainer.fit(train, self.n_epochs, validation=held_out, on_epoch=on_epoch,
                               patience=self._epochs_of_patience(train, held_out), checkpoint=checkpoint,
                               checkpoint_every=checkpoint_every, resume=resume)
@@ -216,7 +210,7 @@ class Recommender(Settings):
             raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
                                    "learning_rate=%r or weight_scale=%r"
                                    % (error, best_epoch, *scale, self.learning_rate, self.weight_scale))
-        self._set(model, everything, users, items, scale, unknown, history, best_epoch, self.rows)
+        self._take(model, everything, users, items, scale, unknown, history, best_epoch, self.rows)
         return self
 
     def _epochs_of_patience(self, train, held_out):
@@ -226,11 +220,7 @@ class Recommender(Settings):
             return self.patience
         n_rows = np.count_nonzero(np.diff(train.indptr))
         per_epoch = 1 if self.batch_size is None else -(-n_rows // self.batch_size)
-        return max(10, -(-_STEPS_OF_PATIENCE // per_epoch))
-
-    def _turn(self, matrix):
-        """Users by items as rows by columns of the model."""
-        return matrix if self.rows == "users" else matrix.T.tocsr()
+        return max(10, -(-_UPDATES_OF_PATIENCE // per_epoch))
 
     def _stored(self, ratings, validation):
         if ratings.rows != self.rows:
@@ -242,7 +232,7 @@ class Recommender(Settings):
         ids = ratings.row_ids, ratings.col_ids
         return (ratings.matrix,) + (ids if self.rows == "users" else ids[::-1])
 
-    def _cut(self, everything, users, items, validation, rng):
+    def _held_out(self, everything, users, items, validation, rng):
         """The ratings to train on, and those to validate on or None; both by the model's rows."""
         if validation is None:
             return everything, None
@@ -271,27 +261,27 @@ class Recommender(Settings):
         return everything, sp.csr_matrix((coo.data[known], (rows, cols)), shape=everything.shape)
 
     def _model(self, train, scale, rng):
-        if not _is_number(self.weight_scale) or self.weight_scale <= 0:
-            raise ValueError("weight_scale is %r; expected a positive number, such as 0.01" % (self.weight_scale,))
+        check_number(self.weight_scale, "weight_scale", alternative=", such as 0.01")
         normal = lasagne.init.Normal(self.weight_scale)
-        model = AutoEncoder(train.shape[1], self.n_hidden, scale, self.f, self.g, self.l2, W=normal, V=normal, rng=rng)
+        model = AutoEncoder(train.shape[1], self.n_hidden, scale, self.f, self.g, self.l2, W=normal, V=normal, rng=rng,
+                            dtype=self.dtype)
         # Outputs start at the mean rating: what is learned is how each differs from it.
-        start = _score_of(model, float(train.data.mean(dtype="float64")))
-        model.b.set_value(np.full(model.n_items, start, theano.config.floatX))
+        start = model.score_of(float(train.data.mean(dtype="float64")))
+        model.b.set_value(np.full(model.n_items, start, model.dtype))
         return model
 
-    def _set(self, model, ratings, users, items, scale, unknown, history, best_epoch, rows):
-        """What `fit` and `load` leave behind; `ratings` have the model's rows."""
+    def _take(self, model, ratings, users, items, scale, unknown, history, best_epoch, rows):
+        """Takes what was fitted or read; `ratings` have the model's rows."""
         self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
         self.model_, self.history_, self.best_epoch_ = model, history, best_epoch
-        self.mean_ = float(ratings.data.mean(dtype="float64"))
-        # `rows` and `unknown` may be set anew before the next fit.
-        self._ratings, self._rows_are, self._unknown = ratings, rows, unknown
-        rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
-        self._users_rated, self._items_rated = rated if rows == "users" else rated[::-1]
-        self._item_units = self._decoder = self._cost = None
+        self._scorer, self._column_solver = Scorer(model, ratings, rows), None
+        self.mean_ = self._scorer.mean
+        self._unknown = unknown  # the setting may be changed before the next fit
+        strict = unknown == "error"
+        self._users = Catalogue("user", users, self._scorer.users_rated, strict)
+        self._items = Catalogue("item", items, self._scorer.items_rated, strict)
 
-    # ------------------------------------------------------------------------------------------------ predictions
+    # Predictions
 
     def predict(self, users, items=None):
         """Predicted ratings of pairs of users and items.
@@ -304,7 +294,7 @@ class Recommender(Settings):
 
         Returns
         -------
-        numpy.ndarray of floatX, shape (n,); a float for two single ids
+        numpy.ndarray, shape (n,); a float for two single ids
             In the ratings' unit, clipped to `rating_scale_`. Pairs that were rated in `fit` are predicted like others.
 
         Raises
@@ -321,19 +311,16 @@ class Recommender(Settings):
                                 "pairs" % (users,))
             users, items = as_pairs(users)
         single = np.ndim(users) == 0, np.ndim(items) == 0
-        u, i = self._find(users, items)
+        u, i = self._users.find(users), self._items.find(items)
         if not any(single) and len(u) != len(i):
             raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
                              "one of either" % (len(u), len(i)))
         u, i = np.broadcast_arrays(u, i)
+        self._users.check_known(users, u)
+        self._items.check_known(items, i)
         known = (u >= 0) & (i >= 0)
-        if self._unknown == "error" and not known.all():
-            first = int(np.argmin(known))
-            name, ids = ("user", users) if u[first] < 0 else ("item", items)
-            raise ValueError(_ASKED_FOR % (name, _pick(ids, first), "predicted"))
-        predicted = np.full(len(u), self._default(), theano.config.floatX)
-        rows, cols = (u, i) if self._rows_are == "users" else (i, u)
-        predicted[known] = self.model_.clip(self._pairs(rows[known], cols[known]))
+        predicted = np.full(len(u), self._for_unknown(), self.model_.dtype)
+        predicted[known] = self.model_.clip(self._scorer.pairs(u[known], i[known]))
         return float(predicted[0]) if all(single) else predicted
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
@@ -364,23 +351,23 @@ class Recommender(Settings):
             for such an item.
         """
         self._check_fitted()
-        places, _ = self._find(users, None)
+        places = self._users.find(users)
         if (places < 0).any():
             raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
                              "ratings that there are to fold_in, or leave the user out"
-                             % (_pick(users, int(np.argmax(places < 0))),))
-        candidates = self._candidates(items)
+                             % (one_of(users, int(np.argmax(places < 0))),))
+        candidates = self._items.candidates(items)
         ids, found = self.items_[candidates], []
-        for best, scores in self._best(places, check_count(n, "n"), exclude_seen, candidates):
+        for best, scores in self._scorer.best(places, check_count(n, "n"), exclude_seen, candidates):
             found += [recommendations(ids, *of_one_user) for of_one_user in zip(best, scores)]
         return found[0] if np.ndim(users) == 0 else found
 
     def fold_in(self, ratings):
         """A person whom the model has never seen, from some ratings, without training.
 
-        With ``rows="users"`` that is exact: the ratings go through the encoder as any user's do. With ``rows="items"``
-        the person's own parameters are solved for, by least squares with the model's weight decay; see `newuser`, also
-        for how good either is.
+        With ``rows="users"`` the ratings go through the encoder as any user's do: nothing is approximated, yet it
+        predicts strangers worse. With ``rows="items"`` the person's own parameters are solved for, by least squares
+        with the model's weight decay. See `newuser`, also for how good either is.
 
         Parameters
         ----------
@@ -405,17 +392,25 @@ class Recommender(Settings):
                             % (type(ratings).__name__, self.items_[0].item(), high))
         items, values = list(ratings.keys()), list(ratings.values())
         for item, value in zip(items, values):
-            if not _is_number(value):
+            if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
             if not low <= value <= high:
                 raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
                                  % (item, value, low, high))
-        places, values = self._known_items(items), np.array(values, dtype=np.float64)
+        places, values = self._items.find(items), np.array(values, dtype=np.float64)
+        self._items.check_known(items, places, "passed over")
         if not (places >= 0).any():
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
-        return NewUser(self, places[order], values[order])
+        places, values = places[order], values[order]
+        if self._scorer.rows == "users":
+            outputs = row_outputs(self.model_, places, values)
+        else:
+            if self._column_solver is None:
+                self._column_solver = ColumnSolver(self.model_, self._users.rated)
+            outputs = column_outputs(self._scorer, self._column_solver, places, values)
+        return NewUser(self._items, places, values, outputs, self.model_.clip, self._for_unknown())
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.
@@ -440,13 +435,13 @@ class Recommender(Settings):
         self._check_fitted()
         if np.ndim(item) != 0:
             raise TypeError("item is %r; expected a single id" % (item,))
-        _, (place,) = self._find(None, item)
+        place, = self._items.find(item)
         if place < 0:
             raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
                              % (item,))
-        candidates = self._candidates(None)
-        if self._rows_are == "items":
-            factors = self._hidden_of(candidates)
+        candidates = self._items.candidates()
+        if self._scorer.rows == "items":
+            factors = self._scorer.hidden(candidates)
         else:
             factors = self.model_.W.get_value(borrow=True)[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
@@ -457,7 +452,7 @@ class Recommender(Settings):
         best = top_n(cosines[np.newaxis], n)[0]
         return recommendations(self.items_[candidates], best, cosines[best])
 
-    # ------------------------------------------------------------------------------------------------ measures
+    # Measures
 
     def score(self, X, y=None):
         """Minus the RMSE over ratings in any form that `fit` takes: higher is better, as scikit-learn wants it."""
@@ -504,7 +499,7 @@ class Recommender(Settings):
             k = check_count(k, "k")
         users, items, values = as_columns(ratings, y)[:3]
         sums = ErrorSums().add(values, self.predict(users, items))
-        u, i = self._find(users, items)
+        u, i = self._users.find(users), self._items.find(items)
         measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
                     "n_unknown": int(np.count_nonzero((u < 0) | (i < 0)))}
         if k is None:
@@ -524,16 +519,16 @@ class Recommender(Settings):
         n_relevant = np.bincount(np.unique(np.stack([who, what], axis=1), axis=0)[:, 0])
         hits = np.zeros((len(first), k), dtype=bool)
         relevant = (who * len(self.items_) + items)[items >= 0]
-        candidates, known = self._candidates(None), np.flatnonzero(users[first] >= 0)
+        candidates, known = self._items.candidates(), np.flatnonzero(users[first] >= 0)
         done = 0
-        for best, _ in self._best(users[first][known], k, True, candidates):
+        for best, _ in self._scorer.best(users[first][known], k, True, candidates):
             block = known[done:done + len(best)]
             done += len(best)
             pairs = block[:, np.newaxis] * len(self.items_) + candidates[best]
             hits[block] = np.isin(pairs, relevant) & (best >= 0)
         return hits, n_relevant
 
-    # ------------------------------------------------------------------------------------------------ files
+    # Files
 
     def save(self, path):
         """Write all of it to one file: parameters, ids, ratings, scale, settings, history.
@@ -559,9 +554,7 @@ class Recommender(Settings):
         self._check_fitted()
         meta, arrays = self._state()
         settings = {name: to_json(_name_of(name, value)) for name, value in self.get_params().items()}
-        meta.update(format=_FORMAT, settings=settings, f=_name_of("f", meta["f"]), g=_name_of("g", meta["g"]))
-        storage.check_replaceable(path)
-        storage.write(path, "recommender", meta, arrays)
+        saved.write(path, dict(meta, settings=settings, f=_name_of("f", meta["f"]), g=_name_of("g", meta["g"])), arrays)
 
     @classmethod
     def load(cls, path):
@@ -574,45 +567,44 @@ class Recommender(Settings):
         Returns
         -------
         Recommender
-            Under the floatX that it was trained with, its predictions are the same to the last bit.
+            Its predictions are the same to the last bit.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, or of a later version.
+            If there is no such file, or it is damaged, of another kind, or of a later version; see `saved`.
         """
-        meta, arrays = storage.read(path, "recommender")
-        if meta["format"] > _FORMAT:
-            raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade "
-                             "sparse_ae" % (path, meta["format"], _FORMAT))
-        recommender = cls(**{name: from_json(value) for name, value in meta["settings"].items()})
-        recommender._set_state(meta, arrays)
+        meta, arrays, ratings = saved.read(path)
+        try:
+            recommender = cls(**{name: from_json(value) for name, value in meta["settings"].items()})
+            recommender._set_state(meta, arrays, ratings)
+        except (KeyError, TypeError, ValueError) as error:  # of settings that this version hasn't, or can't take
+            raise ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
+                             % (path, error)) from error
         return recommender
 
     def _state(self):
         """What `fit` left behind: all that isn't an array, and the arrays."""
-        ratings, model = self._ratings, self.model_
+        ratings, model = self._scorer.ratings, self.model_
         arrays = {p.name: p.get_value(borrow=True) for p in model.params}
         arrays.update(users=self.users_, items=self.items_, data=ratings.data, indices=ratings.indices,
                       indptr=ratings.indptr)
-        meta = {"rows": self._rows_are, "rating_scale": self.rating_scale_, "unknown": self._unknown,
+        meta = {"rows": self._scorer.rows, "rating_scale": self.rating_scale_, "unknown": self._unknown,
                 "history": self.history_, "best_epoch": self.best_epoch_, "f": model.f, "g": model.g,
                 "l2": (model.l2_W, model.l2_V)}
         return meta, arrays
 
-    def _set_state(self, meta, arrays):
-        n_cols, n_hidden = arrays["W"].shape
+    def _set_state(self, meta, arrays, ratings):
+        n_columns, n_hidden = arrays["W"].shape
         parameters = {name: arrays[name] for name in ("W", "V", "mu", "b")}
-        model = AutoEncoder(n_cols, n_hidden, meta["rating_scale"], meta["f"], meta["g"], tuple(meta["l2"]),
-                            **parameters)
-        ratings = sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]),
-                                shape=(len(arrays["indptr"]) - 1, n_cols))
-        self._set(model, ratings, arrays["users"], arrays["items"], meta["rating_scale"], meta["unknown"],
-                  meta["history"], meta["best_epoch"], meta["rows"])
+        model = AutoEncoder(n_columns, n_hidden, meta["rating_scale"], meta["f"], meta["g"], tuple(meta["l2"]),
+                            dtype=arrays["W"].dtype, **parameters)
+        self._take(model, ratings, arrays["users"], arrays["items"], meta["rating_scale"], meta["unknown"],
+                   meta["history"], meta["best_epoch"], meta["rows"])
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
-        return self.get_params(), self._state() if self._is_fitted() else None
+        return self.get_params(), self._state() + (self._scorer.ratings,) if self._is_fitted() else None
 
     def __setstate__(self, state):
         settings, fitted = state
@@ -620,7 +612,7 @@ class Recommender(Settings):
         if fitted is not None:
             self._set_state(*fitted)
 
-    # ------------------------------------------------------------------------------------------------ the machinery
+    # The machinery
 
     def _is_fitted(self):
         return hasattr(self, "model_")
@@ -629,121 +621,15 @@ class Recommender(Settings):
         if not self._is_fitted():
             raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
 
-    def _default(self):
+    def _for_unknown(self):
         """What is predicted where nothing is known."""
         return self._unknown if isinstance(self._unknown, float) else self.mean_
-
-    def _find(self, users, items):
-        """Places of users and of items, each one id, several, or None; -1 for those without a rating in `fit`."""
-        found = []
-        for name, ids, known, rated in (("users", users, self.users_, self._users_rated),
-                                        ("items", items, self.items_, self._items_rated)):
-            if ids is not None:
-                places = positions([ids] if np.ndim(ids) == 0 else ids, known, name)
-                ids = np.where(rated[places], places, -1)
-            found.append(ids)
-        return found
-
-    def _known_items(self, items):
-        """Places of one item or several; those without a rating in `fit` are -1, or an error if so wished."""
-        _, places = self._find(None, items)
-        if self._unknown == "error" and (places < 0).any():
-            raise ValueError(_ASKED_FOR % ("item", _pick(items, int(np.argmax(places < 0))), "passed over"))
-        return places
-
-    def _candidates(self, items):
-        """Places, ascending, of the items that may be recommended: of these, or of all."""
-        if items is None:
-            return np.flatnonzero(self._items_rated)
-        places = np.unique(self._known_items(items))
-        return places[places >= 0]
-
-    def _column_cost(self):
-        if self._cost is None:
-            self._cost = column_cost(self.model_)
-        return self._cost
-
-    def _decode(self, h, W, b, cols, indptr):
-        """Outputs, not clipped, of pairs: row r of h (n, k) with the columns ``cols[indptr[r]:indptr[r + 1]]``.
-
-        Each output is computed by itself, as in `AutoEncoder.predict_pairs`: it is the same, to the last bit, whatever
-        other pairs are asked for. A product of matrices is quicker, and would break ties differently each time.
-        """
-        if self._decoder is None:
-            (h_, W_), b_, (cols_, indptr_) = T.matrices("h", "W"), T.vector("b"), T.ivectors("cols", "indptr")
-            output = self.model_.output_activation(sampled_dot(cols_, indptr_, h_, W_) + b_[cols_])
-            self._decoder = theano.function([h_, W_, b_, cols_, indptr_], output, name="decode")
-        return self._decoder(h, W, b, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
-
-    def _hidden_of(self, rows):
-        """Hidden units of rows of the ratings, (n, k). Those of all items are kept, once most were needed."""
-        n_rows = self._ratings.shape[0]
-        if self._item_units is None and self._rows_are == "items" and 2 * len(rows) > n_rows:
-            self._item_units = self._encode(np.arange(n_rows))
-        return self._encode(rows) if self._item_units is None else self._item_units[rows]
-
-    def _encode(self, rows):
-        h = np.empty((len(rows), self.model_.n_hidden), theano.config.floatX)
-        for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
-            h[start:start + _TILE] = self.model_.hidden(self._ratings[rows[start:start + _TILE]])
-        return h
-
-    def _parameters(self):
-        return self.model_.W.get_value(borrow=True), self.model_.b.get_value(borrow=True)
-
-    def _pairs(self, rows, cols):
-        """Outputs of pairs of a row and a column of the model, (n,), not clipped."""
-        W, b = self._parameters()
-        output = np.empty(len(rows), theano.config.floatX)
-        for used, part, indptr in pairs_by_row(rows, max(1, _BLOCK // self.model_.n_hidden)):
-            output[part] = self._decode(self._hidden_of(used), W, b, cols[part], indptr)
-        return output
-
-    def _grid(self, users, items):
-        """Outputs of all pairs of some users and some items, (n_users, n_items), not clipped."""
-        W, b = self._parameters()
-        rows, cols = (users, items) if self._rows_are == "users" else (items, users)
-        h = self._hidden_of(rows)
-        output = np.empty((len(rows), len(cols)), theano.config.floatX)
-        for start in range(0, len(cols), _TILE):
-            tile = cols[start:start + _TILE]
-            pairs = self._decode(h, W, b, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
-            output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
-        return output if self._rows_are == "users" else output.T
-
-    def _seen(self, users):
-        """What some users rated in `fit`: places among `users`, and items."""
-        if self._rows_are == "users":
-            block = self._ratings[users].tocoo()
-            return block.row, block.col
-        block = self._ratings[:, users].tocoo()
-        return block.col, block.row
-
-    def _best(self, users, n, exclude_seen, candidates):
-        """Block by block of users: places of their n best among the candidates, as `top_n`, and clipped scores."""
-        step = min(_TILE, max(1, _BLOCK // max(1, len(candidates))))
-        for start in range(0, len(users), step):
-            block = users[start:start + step]
-            scores = self._grid(block, candidates)
-            if exclude_seen:
-                leave_out(scores, candidates, *self._seen(block))
-            best = top_n(scores, n)
-            chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
-            yield best, self.model_.clip(chosen)
-
-
-_ASKED_FOR = ("the %s %r had no rating in fit, and with unknown='error' none is %s; leave it out, or set unknown to "
-              "'mean' or a number before fit")
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and np.isfinite(value)
 
 
 def _check_unknown(unknown):
     if isinstance(unknown, str) and unknown in ("mean", "error"):
         return unknown
-    if not _is_number(unknown):
+    if not is_number(unknown):
         raise ValueError("unknown is %r; expected 'mean', 'error', or the rating to predict for users and items that "
                          "have none" % (unknown,))
     return float(unknown)
@@ -756,24 +642,6 @@ def _check_scale(rating_scale, values):
     if low == high:
         raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % low)
     return low, high
-
-
-def _score_of(model, output):
-    """The score ``W h + b`` whose output is `output`; of a bounded f, short of its ends, where it has no slope."""
-    low, span = model.output_map()
-    value = (output - low) / span
-    if model.f is lasagne.nonlinearities.sigmoid:
-        value = min(max(value, 0.01), 0.99)
-        return np.log(value / (1 - value))
-    if model.f is lasagne.nonlinearities.tanh:
-        return np.arctanh(min(max(value, -0.98), 0.98))
-    return value
-
-
-def _pick(ids, where):
-    """One of the ids, for a message."""
-    value = ids if np.ndim(ids) == 0 else np.asarray(ids, dtype=object)[where]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _name_of(setting, value):

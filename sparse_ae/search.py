@@ -1,5 +1,8 @@
-"""Cross-validation and a search over settings, on splits of ratings: what scikit-learn's do, which cannot split by user
-or by time, and whose scores are a single number.
+"""Cross-validation and a search over settings, on splits of ratings.
+
+scikit-learn's do the same for pairs of user and item, in its own form. Here a split is what `splits` returns, training
+ratings keep the matrix that was split, and each test set has all the measures of `Recommender.evaluate`, those of lists
+included, which are no sum over single ratings.
 
 Both work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
 in several processes where joblib is installed.
@@ -118,14 +121,7 @@ def _run(tasks, n_jobs):
     except ImportError:
         raise ImportError("n_jobs=%r needs joblib, which isn't installed: pip install joblib, or pass n_jobs=1"
                           % (n_jobs,)) from None
-    floatX = importlib.import_module("theano").config.floatX
-    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_in_a_worker)(floatX, task) for task in tasks)
-
-
-def _in_a_worker(floatX, task):
-    # What a program has set in theano.config, unlike THEANO_FLAGS, doesn't reach another process.
-    with importlib.import_module("theano.configparser").change_flags(floatX=floatX):
-        return _fit_and_evaluate(*task)
+    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_fit_and_evaluate)(*task) for task in tasks)
 
 
 def _fit_and_evaluate(recommender, params, ratings, split, k, fit):

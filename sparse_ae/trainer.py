@@ -4,36 +4,27 @@ The post's loop, with users shuffled anew each epoch, the last partial batch inc
 unit beside the loss; and what a long run needs: early stopping on held-out ratings, and checkpoints to resume from.
 """
 import contextlib
-import functools
-import numbers
 import os
 import signal
 import sys
 import threading
 import time
-from collections import OrderedDict
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 from tqdm import tqdm
 
 from sparse_ae import storage
-from sparse_ae.checkpoint import Best, Standing, load, save, settings_of
-from sparse_ae.checks import check_count, check_rng
+from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
+from sparse_ae.checks import check_count, check_number, check_rng, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
-from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
+from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.metrics import rmse
-from sparse_ae.updates import LBFGS, rprop
+from sparse_ae.scoring import Scorer
+from sparse_ae.steps import UPDATES, has_learning_rate, make_step, needs_all_rows
 
 __all__ = ["Trainer", "TrainingDiverged"]
-
-# lasagne.updates also exports what works on updates and on gradients.
-UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
-    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
-UPDATES.update(rprop=rprop, lbfgs=LBFGS)
-
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
@@ -46,8 +37,8 @@ class Trainer:
     ----------
     model : AutoEncoder
     update : str or callable
-        A function of `lasagne.updates`, by name or itself; "rprop" or "lbfgs" of `updates`, for all rows at once; or
-        any function of the signature of `lasagne.updates.sgd`, such as
+        A function of `lasagne.updates`, by name or itself; "rprop" or "lbfgs", for all rows at once; or any function of
+        the signature of `lasagne.updates.sgd`, such as
         ``functools.partial(lasagne.updates.momentum, momentum=0.5)``. With "lbfgs" an epoch is one iteration.
     learning_rate : float, or callable
         A function from the number of the epoch (1, 2, ...) to a float makes a schedule. "rprop" takes it for the first
@@ -66,7 +57,7 @@ class Trainer:
         Shuffles the rows.
     progress : bool
         Whether to show a progress bar (on a terminal) and to announce a long compilation, both on stderr.
-    default : float, optional
+    unknown : float, optional
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
 
@@ -95,17 +86,17 @@ class Trainer:
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
-                 rng=0, progress=True, default=None):
+                 rng=0, progress=True, unknown=None):
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
             raise ValueError("update is %r; expected a function of lasagne.updates or one of %s"
                              % (update, ", ".join(UPDATES)))
         if not callable(learning_rate):
-            _check_rate(learning_rate, "learning_rate")
+            check_number(learning_rate, "learning_rate")
         if batch_size is not None:
             check_count(batch_size, "batch_size", ", or None for all rows at once")
-            if _unwrapped(self.update) in (rprop, LBFGS):
+            if needs_all_rows(self.update):
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
@@ -114,10 +105,10 @@ class Trainer:
                              % (formulation, ", ".join(map(repr, FORMULATIONS))))
         if l2_per not in ("batch", "epoch"):
             raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
-        if default is not None and not (isinstance(default, numbers.Real) and np.isfinite(default)):
-            raise ValueError("default is %r; expected a number, or None for the mean rating" % (default,))
+        if unknown is not None and not is_number(unknown):
+            raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
-        self.l2_per, self.default, self.progress = l2_per, default, progress
+        self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
         self.rng = check_rng(rng)
         self.history = []
         self._step = None
@@ -177,13 +168,16 @@ class Trainer:
         if resume and checkpoint is None:
             raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
         train = self.model.check(train)
-        held_out = None if validation is None else _validation(validation, train)
+        validate = None
+        if validation is not None:
+            validation = _checked_validation(validation, train)
+            validate = self._validator(train, validation)
         if self.formulation == "auto":
             self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]))
         FORMULATIONS[self.formulation].check(train)
         settings = saved = None
         if checkpoint is not None:
-            settings = settings_of(self, train, held_out)
+            settings = settings_of(self, train, validation)
             saved = self._open(checkpoint, resume, settings)
         self._compile()
 
@@ -194,7 +188,7 @@ class Trainer:
             self._step.set_state(saved.state)
             first, best = saved.first, saved.best if patience is not None else None
         if patience is not None and best is None and self.history:
-            best = Best(len(self.history), self._validate(train, held_out), self._step.get_state())
+            best = Best(len(self.history), validate(), self._step.get_state())
 
         def is_over():
             n = len(self.history)
@@ -204,8 +198,8 @@ class Trainer:
         while not is_over() and not interrupted:
             with _sigint_as_flag() as interrupted:
                 record = self._epoch(train, interrupted)
-                if held_out is not None:
-                    record["validation_rmse"] = self._validate(train, held_out)
+                if validate is not None:
+                    record["validation_rmse"] = validate()
                 self.history.append(record)
                 n = len(self.history)
                 if patience is not None and (best is None or record["validation_rmse"] < best.rmse):
@@ -213,7 +207,7 @@ class Trainer:
                 due = (n - first) % checkpoint_every == 0 or is_over()
                 if checkpoint is not None and due and not record["interrupted"]:
                     generator = self.rng.get_state(legacy=False)
-                    save(checkpoint, settings, Standing(self.history, first, best, generator, self._step.get_state()))
+                    save(checkpoint, settings, RunState(self.history, first, best, generator, self._step.get_state()))
                 if on_epoch is not None:
                     on_epoch(record)
         if patience is not None and best is not None and best.epoch < len(self.history):
@@ -243,22 +237,20 @@ class Trainer:
             return
         with _announce_if_slow("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
                                self.progress):
-            if _unwrapped(self.update) is LBFGS:
-                self._step = self.update(self.model, self.formulation)
-            else:
-                rate = self._rate(len(self.history) + 1)
-                self._step = TrainingStep(self.model, self.formulation, self.update, rate)
+            self._step = make_step(self.model, self.formulation, self.update, self._rate(len(self.history) + 1))
 
     def _rate(self, epoch):
-        if _unwrapped(self.update) is LBFGS:
+        if not has_learning_rate(self.update):
             return None
         if callable(self.learning_rate):
-            return _check_rate(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
-        return _check_rate(self.learning_rate, "learning_rate")
+            return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
+        return check_number(self.learning_rate, "learning_rate")
 
-    def _validate(self, train, held_out):
-        pairs = held_out.tocoo()
-        return rmse(pairs.data, self.model.predict_pairs(train, pairs.row, pairs.col, default=self.default))
+    def _validator(self, train, held_out):
+        """A function that gives the RMSE on held-out ratings of the model as it is then."""
+        scorer, pairs = Scorer(self.model, train), held_out.tocoo()
+        unknown = scorer.mean if self.unknown is None else self.unknown
+        return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
 
     def _epoch(self, train, interrupted):
         start = time.perf_counter()
@@ -284,7 +276,7 @@ class Trainer:
         with shown as bar, self._step.deferred():
             for rows, block in batches:
                 if self.l2_per == "epoch":
-                    self._step.share.set_value(np.asarray(block.nnz / train.nnz, self._step.share.dtype))
+                    self._step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
                 loss, squared_error = self._step(block)
                 n_batches += 1
                 if not np.isfinite(loss):
@@ -311,18 +303,6 @@ class Trainer:
                 "restored": None}
 
 
-def _unwrapped(function):
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def _check_rate(rate, name):
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not np.isfinite(rate) or rate <= 0:
-        raise ValueError("%s is %r; expected a positive number" % (name, rate))
-    return float(rate)
-
-
 def _divergence(loss, parameters):
     """What is no longer finite, in words: an epoch's last update can ruin a parameter that its loss didn't show."""
     if not np.isfinite(loss):
@@ -332,7 +312,7 @@ def _divergence(loss, parameters):
     return "%s is not finite after the update" % " and ".join(ruined) if ruined else None
 
 
-def _validation(validation, train):
+def _checked_validation(validation, train):
     validation = check_ratings(validation)
     if validation.shape != train.shape:
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "

@@ -16,7 +16,8 @@ from sparse_ae import checkpoint, storage
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
-from sparse_ae.updates import LBFGS, rprop
+from sparse_ae.steps import LBFGS
+from sparse_ae.updates import rprop
 import lasagne
 import theano
 
@@ -111,7 +112,7 @@ def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(trainer_module, "save", lambda path, settings, standing: saved.append(len(standing.history)))
+    monkeypatch.setattr(trainer_module, "save", lambda path, settings, run: saved.append(len(run.history)))
     trainer().fit(TRAIN, 8, checkpoint=tmp_path / "run.npz", checkpoint_every=3)
     assert saved == [3, 6, 8]
     del saved[:]
@@ -245,7 +246,7 @@ def changed(matrix):
     (dict(update="adam"), "update is 'lasagne.updates.adam' here and was 'lasagne.updates.sgd'"),
     (dict(batch_size=None), "batch_size is None here and was 8"),
     (dict(l2_per="epoch"), "l2_per is 'epoch' here and was 'batch'"),
-    (dict(default=3), "default is 3.0 here and was None"),
+    (dict(unknown=3), "unknown is 3.0 here and was None"),
     (dict(formulation="scan"), "formulation is 'scan' here and was 'dense'"),
     (dict(learning_rate=0.03), "learning_rate is 0.03 here in epoch 1 and was 0.02"),
     (dict(learning_rate=lambda epoch: 0.04 / 2 ** epoch), "learning_rate is 0.01 here in epoch 2 and was 0.02"),

@@ -1,9 +1,7 @@
 """examples/movielens.py: what it prints is true, judged by plain NumPy on a small ratings file of known ids."""
 
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import scipy.sparse as sp
 from sparse_ae import load_ratings, split_ratings
 from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.data import Split
-import theano
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "movielens.py"
 N_USERS, N_ITEMS = 40, 90
@@ -231,23 +228,6 @@ def test_a_path_tells_the_size(example, monkeypatch, tmp_path, path, size):
     with pytest.raises(FileNotFoundError, match="enough"):
         example.load(str(tmp_path / path))
     assert asked == [(size, str(tmp_path / path))]
-
-
-@pytest.mark.parametrize("flags, rc, expected", [
-    ("", "", "float32"), (",floatX=float64", "", "float64"), ("", "[global]\nfloatX = float64\n", "float64")])
-def test_run_as_a_script_it_takes_float32_unless_told(folder, tmp_path, flags, rc, expected):
-    """Stops where the split is refused, before anything is compiled; what Theano was told is looked at then."""
-    (tmp_path / "theanorc").write_text(rc)
-    flags = "base_compiledir=%s%s" % (theano.config.base_compiledir, flags)
-    environment = dict(os.environ, THEANORC=str(tmp_path / "theanorc"), THEANO_FLAGS=flags)
-    environment.pop("PYTHONPATH", None)
-    code = ("import atexit, runpy, sys\n"
-            "atexit.register(lambda: print(sys.modules['theano'].config.floatX))\n"
-            "sys.argv[:] = ['movielens.py', '--data', %r, '--seed', '-1']\n"
-            "runpy.run_path(%r, run_name='__main__')" % (str(folder), str(SCRIPT)))
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=str(tmp_path), env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-    assert (done.returncode, done.stdout.split()) == (2, [expected]), done.stderr
 
 
 @pytest.mark.slow

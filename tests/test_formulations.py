@@ -6,29 +6,28 @@ import pytest
 import reference
 import scipy.sparse as sp
 
-from sparse_ae.formulations import FORMULATIONS, TrainingStep, choose_formulation
+from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
-from sparse_ae.updates import LBFGS
+from sparse_ae.steps import LBFGS, TrainingStep
 import lasagne
 import theano
 import theano.tensor as T
-from theano.configparser import change_flags
 
 ON_GPU = theano.config.device != "cpu"
 NAMES = [name for name in FORMULATIONS if not (ON_GPU and name == "sparse")]
 TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
 N_ITEMS, K, L2 = 7, 4, (0.05, 0.1)
+DTYPE = "float32" if ON_GPU else "float64"
 # Fused in the sparse step, and not: rectify has no fused form. (f, g)
 NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
 SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
 
 
 @pytest.fixture(params=["float64", "float32"])
-def floatX(request):
+def dtype(request):
     if ON_GPU and request.param == "float64":
         pytest.skip("float32 is what a GPU is for")
-    with change_flags(floatX=request.param):
-        yield request.param
+    return request.param
 
 
 def ratings():
@@ -49,9 +48,10 @@ def settings(f, g):
     return dict(SETTINGS, f=f, g=g) if f == "sigmoid" else dict(SETTINGS, f=f, g=g, low=0.0, span=1.0)
 
 
-def model(f="sigmoid", g="tanh", l2=L2):
+def model(f="sigmoid", g="tanh", l2=L2, dtype=DTYPE):
     # mu away from 0, so that rectify is nowhere at its corner
-    return AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), f=f, g=g, l2=l2, mu=lasagne.init.Uniform((0.1, 0.5)), rng=1)
+    return AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), f=f, g=g, l2=l2, mu=lasagne.init.Uniform((0.1, 0.5)), rng=1,
+                       dtype=dtype)
 
 
 def values(model):
@@ -60,41 +60,41 @@ def values(model):
 
 # One compiled step for each case: resetting its parameters is cheaper than compiling it again.
 @functools.lru_cache(maxsize=None)
-def compiled_step(name, f, g, update, learning_rate, floatX):
-    step = TrainingStep(model(f, g), name, getattr(lasagne.updates, update), learning_rate)
+def compiled_step(name, f, g, update, learning_rate, dtype):
+    step = TrainingStep(model(f, g, dtype=dtype), name, getattr(lasagne.updates, update), learning_rate)
     return step, [x.get_value() for x in step.state]
 
 
-def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01):
-    step, start = compiled_step(name, f, g, update, learning_rate, theano.config.floatX)
+def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01, dtype=DTYPE):
+    step, start = compiled_step(name, f, g, update, learning_rate, dtype)
     for variable, value in zip(step.state, start):
         variable.set_value(value)
-    step.share.set_value(np.asarray(1, step.share.dtype))
+    step.decay_share.set_value(np.asarray(1, dtype))
     return step
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("f, g", NONLINEARITIES)
-def test_loss_and_gradients(name, f, g, floatX):
-    m = model(f, g)
-    inputs = FORMULATIONS[name].inputs()
+def test_loss_and_gradients(name, f, g, dtype):
+    m = model(f, g, dtype=dtype)
+    inputs = FORMULATIONS[name].inputs(dtype)
     squared_error = FORMULATIONS[name].squared_error(m, *inputs)
     loss = m.loss(squared_error)
     function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
     for block in blocks():
         expected = reference.loss_and_gradients(reference.pairs(block), *values(m), **settings(f, g))
-        got = function(*FORMULATIONS[name].pack(block))
-        np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[floatX])
+        got = function(*FORMULATIONS[name].pack(block, dtype))
+        np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[dtype])
         for x, y in zip(got[2:], expected[2]):
-            assert x.dtype == floatX
-            np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
+            assert x.dtype == dtype
+            np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("deferred", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("f, g", NONLINEARITIES)
-def test_twenty_one_updates(name, f, g, deferred, floatX):
-    step = fresh_step(name, f, g)
+def test_twenty_one_updates(name, f, g, deferred, dtype):
+    step = fresh_step(name, f, g, dtype=dtype)
     expected, losses, expected_losses = values(step.model), [], []
 
     def train():
@@ -106,17 +106,17 @@ def test_twenty_one_updates(name, f, g, deferred, floatX):
                 losses.append(step(block))
                 if not deferred:
                     for x, y in zip(values(step.model), expected):
-                        np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
+                        np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
 
     if deferred:
         with step.deferred():
             train()
     else:
         train()
-    np.testing.assert_allclose(losses, expected_losses, **TOLERANCE[floatX])
+    np.testing.assert_allclose(losses, expected_losses, **TOLERANCE[dtype])
     for x, y in zip(values(step.model), expected):
-        np.testing.assert_allclose(x, y, **TOLERANCE[floatX])
-    assert [p.dtype for p in step.model.params] == [floatX] * 4
+        np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+    assert [p.dtype for p in step.model.params] == [dtype] * 4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,12 +124,12 @@ def test_twenty_one_updates(name, f, g, deferred, floatX):
 def test_share_of_the_weight_decay(name, f, g):
     step = fresh_step(name, f, g)
     block = blocks()[0]
-    step.share.set_value(np.asarray(0.25, step.share.dtype))
+    step.decay_share.set_value(np.asarray(0.25, DTYPE))
     decay = dict(settings(f, g), l2_W=L2[0] / 4, l2_V=L2[1] / 4)
     loss, _, expected = reference.sgd(reference.pairs(block), values(step.model), 0.01, **decay)
-    np.testing.assert_allclose(step(block)[0], loss, **TOLERANCE[theano.config.floatX])
+    np.testing.assert_allclose(step(block)[0], loss, **TOLERANCE[DTYPE])
     for x, y in zip(values(step.model), expected):
-        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
 @pytest.mark.parametrize("update", ["nesterov_momentum", "adagrad", "adam"])
@@ -141,7 +141,7 @@ def test_lasagne_updates_agree(update):
         results.append([np.array(losses)] + values(step.model))
     for result in results[1:]:
         for x, y in zip(result, results[0]):
-            np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
     assert results[0][0][0, 0] > results[0][0][-3, 0]
 
 
@@ -153,7 +153,7 @@ def test_items_and_rows_without_ratings(name):
     step(whole)
     after = values(step.model)
     decay = 1 - 2 * 0.01 * np.array(L2)
-    tolerance = dict(rtol=1e-12) if theano.config.floatX == "float64" else dict(rtol=1e-6)
+    tolerance = dict(rtol=1e-12) if DTYPE == "float64" else dict(rtol=1e-6)
     np.testing.assert_allclose(after[0][6], before[0][6] * decay[0], **tolerance)
     np.testing.assert_allclose(after[1][:, 6], before[1][:, 6] * decay[1], **tolerance)
     assert after[3][6] == before[3][6]
@@ -162,7 +162,7 @@ def test_items_and_rows_without_ratings(name):
     step = fresh_step(name)
     step(without_row_4)
     for x, y in zip(values(step.model), after):
-        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
         assert np.isfinite(x).all()
 
 
@@ -179,10 +179,11 @@ def test_a_batch_without_ratings(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "scan"])
 def test_a_stored_zero_is_a_rating(name):
-    m = AutoEncoder(3, 2, f="linear", rng=0)
+    m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    inputs = FORMULATIONS[name].inputs()
-    squared_error = theano.function(inputs, FORMULATIONS[name].squared_error(m, *inputs))(*FORMULATIONS[name].pack(block))
+    inputs = FORMULATIONS[name].inputs(DTYPE)
+    squared_error = theano.function(inputs, FORMULATIONS[name].squared_error(m, *inputs))(
+        *FORMULATIONS[name].pack(block, DTYPE))
     expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
     assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]
     np.testing.assert_allclose(squared_error, expected, rtol=1e-5)
@@ -190,7 +191,7 @@ def test_a_stored_zero_is_a_rating(name):
 
 def test_scan_refuses_stored_zeros():
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    for refuse in (FORMULATIONS["scan"].check, FORMULATIONS["scan"].pack):
+    for refuse in (FORMULATIONS["scan"].check, lambda block: FORMULATIONS["scan"].pack(block, "float32")):
         with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
             refuse(block)
 
@@ -222,8 +223,8 @@ def test_the_others_write_every_row(name):
 
 @pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
 @pytest.mark.parametrize("f, g", NONLINEARITIES)
-def test_a_factor_that_gets_small_is_written(f, g, floatX):
-    step = fresh_step("sparse", f, g, learning_rate=1.0)  # weight decay 0.9 and 0.8 a step
+def test_a_factor_that_gets_small_is_written(f, g, dtype):
+    step = fresh_step("sparse", f, g, learning_rate=1.0, dtype=dtype)  # weight decay 0.9 and 0.8 a step
     for p in step.model.params:
         p.set_value(p.get_value() * 0)
     step.model.W.set_value(np.ones_like(step.model.W.get_value()))
@@ -244,7 +245,7 @@ def test_an_error_in_a_step_leaves_exact_parameters():
             step(blocks()[0])
             step(sp.csr_matrix((np.ones(1, "float32"), [7], [0, 1]), shape=(1, N_ITEMS + 1)))
     for x, y in zip(values(step.model), expected):
-        np.testing.assert_allclose(x, y, **TOLERANCE[theano.config.floatX])
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
 @pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
@@ -265,8 +266,7 @@ def test_values_may_be_set_in_any_memory_order(update):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_float64_in_a_float32_graph(name):
-    with change_flags(floatX="float32"):
-        step = fresh_step(name)
+    step = fresh_step(name, dtype="float32")
     # The fused step keeps its factors and sums in float64, scalars all.
     wide = [x for node in step._function.maker.fgraph.toposort() for x in node.outputs
             if getattr(x, "dtype", None) == "float64" and (x.ndim > 1 or (name != "sparse" and x.ndim > 0))]

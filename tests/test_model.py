@@ -12,7 +12,8 @@ import lasagne
 import theano
 import theano.tensor as T
 
-TOLERANCE = dict(rtol=1e-10) if theano.config.floatX == "float64" else dict(rtol=1e-4)
+DTYPE = "float64" if theano.config.device == "cpu" else "float32"
+TOLERANCE = dict(rtol=1e-10) if DTYPE == "float64" else dict(rtol=1e-4)
 
 
 def ratings(n_rows=5, n_items=8, seed=0):
@@ -22,7 +23,8 @@ def ratings(n_rows=5, n_items=8, seed=0):
 
 @pytest.fixture(scope="module")
 def model():
-    return AutoEncoder(8, 3, rating_scale=(1, 5), mu=lasagne.init.Normal(0.1), b=lasagne.init.Normal(0.5), rng=0)
+    return AutoEncoder(8, 3, rating_scale=(1, 5), mu=lasagne.init.Normal(0.1), b=lasagne.init.Normal(0.5), rng=0,
+                       dtype=DTYPE)
 
 
 def outputs(model, matrix):
@@ -35,15 +37,15 @@ def outputs(model, matrix):
 def test_shapes_names_and_memory(model):
     assert [p.name for p in model.params] == ["W", "V", "mu", "b"]
     assert [p.get_value().shape for p in model.params] == [(8, 3), (3, 8), (3,), (8,)]
-    assert [p.dtype for p in model.params] == [theano.config.floatX] * 4
+    assert [p.dtype for p in model.params] == [DTYPE] * 4
     if theano.config.device == "cpu":
         assert model.V.get_value(borrow=True).T.flags.c_contiguous
 
 
 def test_the_posts_program():
     """The post's lines in the post's order; what it prints is the mean loss."""
-    m = AutoEncoder(8, 3, rating_scale=(1, 5), rng=0)
-    rating = T.matrix("rating")
+    m = AutoEncoder(8, 3, rating_scale=(1, 5), rng=0, dtype=DTYPE)
+    rating = T.matrix("rating", DTYPE)
     scan_res = m.scan(rating)
     ae_batch = m.ae_batch([rating], T.sum((scan_res - rating) ** 2), lasagne.updates.sgd, 0.01)
     matrix = ratings()
@@ -109,15 +111,15 @@ def test_nonlinearities_by_name_or_function():
 
 def test_tanh_output_is_stretched_too():
     m = AutoEncoder(8, 2, rating_scale=(-10, 10), f="tanh", W=lasagne.init.Constant(0), b=np.arange(8.0) - 4, rng=0)
-    np.testing.assert_allclose(m.predict_pairs(ratings(), [0] * 8, np.arange(8), default=0)[ratings().toarray().any(axis=0)],
+    np.testing.assert_allclose(m.predict_pairs(ratings(), [0] * 8, np.arange(8), unknown=0)[ratings().toarray().any(axis=0)],
                                (10 * np.tanh(np.arange(8) - 4))[ratings().toarray().any(axis=0)], rtol=1e-5)
 
 
 def test_initialisers_of_every_kind_and_the_rng():
     W = np.arange(16.0).reshape(8, 2)
-    shared = theano.shared(np.ones((2, 8), theano.config.floatX))
+    shared = theano.shared(np.ones((2, 8), "float32"))
     m = AutoEncoder(8, 2, W=W, V=shared, mu=lambda shape: np.full(shape, 7.0), rng=0)
-    assert m.V is shared and m.W.dtype == theano.config.floatX
+    assert m.V is shared and m.W.dtype == "float32"
     np.testing.assert_array_equal(m.W.get_value(), W)
     np.testing.assert_array_equal(m.mu.get_value(), [7, 7])
     W[0, 0] = 99
@@ -157,6 +159,10 @@ def test_the_global_generators_are_left_alone():
     (dict(l2=np.nan), ValueError, "l2 is nan"),
     (dict(V=np.ones((8, 2))), ValueError, r"V has shape \(8, 2\); expected \(2, 8\)"),
     (dict(b="zeros"), TypeError, "b is 'zeros'; expected an initialiser from lasagne.init"),
+    (dict(dtype="float16"), ValueError, "dtype is 'float16'; expected 'float32' or 'float64'"),
+    (dict(dtype=None), ValueError, "dtype is None; expected"),
+    (dict(W=theano.shared(np.ones((8, 2))), dtype="float32"), TypeError,
+     "W is a shared variable of dtype float64 and the model's is float32; .* pass dtype='float64'"),
     (dict(rng="seed"), TypeError, "rng is 'seed'; expected a numpy.random.RandomState or an int seed"),
 ])
 def test_bad_settings(arguments, error, message):
@@ -195,7 +201,7 @@ def test_cold_rows_and_columns_get_the_default(model):
     predicted = model.predict_pairs(matrix, rows, cols)
     np.testing.assert_allclose(predicted[:2], matrix.data.mean(), rtol=1e-6)
     assert predicted[2] != predicted[0]
-    np.testing.assert_array_equal(model.predict_pairs(matrix, rows, cols, default=3)[:2], 3)
+    np.testing.assert_array_equal(model.predict_pairs(matrix, rows, cols, unknown=3)[:2], 3)
 
 
 def test_predictions_are_clipped():

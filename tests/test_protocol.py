@@ -9,9 +9,10 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
-from sparse_ae.formulations import FORMULATIONS, TrainingStep
+from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.metrics import rmse
 from sparse_ae.model import AutoEncoder
+from sparse_ae.steps import TrainingStep
 from sparse_ae.trainer import Trainer
 import lasagne
 
@@ -37,10 +38,10 @@ def with_ratings(matrix, values):
 def trained(train, test, **fit):
     """A model, what it predicts for the test ratings, and its history."""
     m = model(train.shape[1])
-    trainer = Trainer(m, "adam", 0.02, batch_size=8, formulation="sparse", l2_per="epoch", progress=False, default=3.0)
+    trainer = Trainer(m, "adam", 0.02, batch_size=8, formulation="sparse", l2_per="epoch", progress=False, unknown=3.0)
     history = trainer.fit(train, 6, validation=test, **fit)
     pairs = test.tocoo()
-    return m, m.predict_pairs(train, pairs.row, pairs.col, default=3.0), [dict(record, seconds=0) for record in history]
+    return m, m.predict_pairs(train, pairs.row, pairs.col, unknown=3.0), [dict(record, seconds=0) for record in history]
 
 
 def parameters(m):
@@ -87,7 +88,7 @@ def test_rows_are_what_is_reconstructed():
     changed = users.copy()
     changed[4, 5] = 6 - users[4, 5] if users[4, 5] != 3 else 5
     every = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
-    moved = (m.predict_pairs(users, *every, default=3) != m.predict_pairs(changed, *every, default=3)).reshape(30, 20)
+    moved = (m.predict_pairs(users, *every, unknown=3) != m.predict_pairs(changed, *every, unknown=3)).reshape(30, 20)
     assert moved[4].any() and not np.delete(moved, 4, axis=0).any()
 
 
@@ -111,13 +112,13 @@ def test_cold_rows_and_columns_get_the_default_and_stay_in_the_rmse(default):
     train = train.tocsr()
     test = sp.csr_matrix(([5.0, 1.0, 2.0], ([3, 4, 0], [7, 5, 7])), shape=full.shape, dtype="float32")
     m = model(20)
-    trainer = Trainer(m, "adam", 0.01, formulation="sparse", progress=False, default=default)
+    trainer = Trainer(m, "adam", 0.01, formulation="sparse", progress=False, unknown=default)
     record = trainer.fit(train, 2, validation=test)[-1]
     expected = train.data.mean() if default is None else default
     warm = m.predict_pairs(train, [0], [7])[0]
     pairs = test.tocoo()
     order = np.argsort(pairs.row)
-    predicted = m.predict_pairs(train, pairs.row[order], pairs.col[order], default=default)
+    predicted = m.predict_pairs(train, pairs.row[order], pairs.col[order], unknown=default)
     np.testing.assert_allclose(predicted, [warm, expected, expected], rtol=1e-6)
     errors = np.array([2 - warm, 5 - expected, 1 - expected])
     assert record["validation_rmse"] == pytest.approx(np.sqrt(np.mean(errors ** 2)), rel=1e-5)

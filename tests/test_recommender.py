@@ -12,6 +12,7 @@ import lasagne
 from sparse_ae import recommender as recommender_module, storage
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.newuser import ColumnSolver
 from sparse_ae.recommender import NotFittedError, Recommender
 from sparse_ae.trainer import TrainingDiverged
 
@@ -117,7 +118,7 @@ def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
 
 def test_ratings_cut_off_for_validation_are_input_and_seen_afterwards():
     recommender = Recommender(**dict(SETTINGS, n_epochs=1)).fit(TRAIN, validation=0.4)
-    assert recommender._ratings.nnz == len(TRAIN[0])
+    assert recommender._scorer.ratings.nnz == len(TRAIN[0])
     rated = set(TRAIN[1][TRAIN[0] == "user3"])
     assert not rated & set(recommender.recommend("user3", n=N_ITEMS).items)
 
@@ -127,7 +128,7 @@ def test_ratings_given_for_validation_are_never_input(rows):
     recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3))
     extra = [np.append(column, more) for column, more in zip(TEST, ("stranger", ITEMS[0], 5))]
     recommender.fit(TRAIN, validation=tuple(extra))
-    assert recommender._ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
+    assert recommender._scorer.ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
     # The figure that stopping goes by is that of prediction without them.
     last = recommender.history_[-1]["validation_rmse"]
     assert recommender.best_epoch_ == 3 and last == pytest.approx(-recommender.score(TEST), rel=1e-5)
@@ -234,7 +235,7 @@ def test_predictions_are_the_models(fitted):
     """Of every pair: rows encoded, columns decoded, in places and in ids."""
     u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
     rows, cols = (i, u) if fitted.rows == "items" else (u, i)
-    expected = fitted.model_.predict_pairs(fitted._ratings, rows, cols)
+    expected = fitted.model_.predict_pairs(fitted._scorer.ratings, rows, cols)
     assert fitted.predict(fitted.users_[u], fitted.items_[i]).tolist() == expected.tolist()
 
 
@@ -345,7 +346,7 @@ def test_recommends_what_is_loved(fitted):
 def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
     places = np.arange(N_ITEMS)
     user = int(np.flatnonzero(fitted.users_ == "user3")[0])
-    output = fitted._grid(np.array([user]), places)[0]
+    output = fitted._scorer.grid(np.array([user]), places)[0]
     expected = fitted.items_[np.lexsort((places, -output))]
     found = fitted.recommend("user3", n=99, exclude_seen=False)
     assert found.items.tolist() == expected.tolist()
@@ -355,8 +356,8 @@ def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
 def test_lists_do_not_depend_on_what_else_is_asked_for(fitted, monkeypatch):
     one_by_one = [fitted.recommend(user, n=5) for user in USERS]
     alike = fitted.recommend(np.repeat(USERS, 2), n=5)
-    monkeypatch.setattr("sparse_ae.recommender._BLOCK", 40)
-    monkeypatch.setattr("sparse_ae.recommender._TILE", 3)
+    monkeypatch.setattr("sparse_ae.scoring._BLOCK", 40)
+    monkeypatch.setattr("sparse_ae.scoring._TILE", 3)
     small_blocks = copy.deepcopy(fitted).recommend(list(USERS), n=5)
     for k, found in enumerate(one_by_one):
         for other in (small_blocks[k], alike[2 * k], alike[2 * k + 1]):
@@ -433,8 +434,10 @@ def test_a_new_column_is_the_least_of_its_cost(f):
     W, b = (p.get_value().astype("float64")[:-1] for p in (model.W, model.b))
     mean = np.append(W.mean(axis=0), b.mean())
     rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
-    X, r = np.column_stack([model.hidden(recommender._ratings[rows]), np.ones(3)]), np.array([2.0, 4.0, 5.0])
-    p = np.append(new._w, new._b).astype("float64")
+    X, r = np.column_stack([model.hidden(recommender._scorer.ratings[rows]), np.ones(3)]), np.array([2.0, 4.0, 5.0])
+    p = np.append(*ColumnSolver(model, recommender._users.rated)(X[:, :-1], r)).astype("float64")
+    output = X.dot(p) if f == "identity" else 1 + 4 / (1 + np.exp(-X.dot(p)))
+    assert new.predict([870, 880, 900]) == pytest.approx(np.clip(output, 1, 5), abs=1e-5)
     if f == "identity":
         delta = np.linalg.solve(X.T.dot(X) + 0.5 * np.eye(5), X.T.dot(r - X.dot(mean)))
         assert p == pytest.approx(mean + delta, abs=1e-5)

@@ -17,7 +17,6 @@ from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.updates import rprop
 import lasagne
 import theano
-from theano.configparser import change_flags
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
 
@@ -217,10 +216,9 @@ def test_a_schedule_that_ends_in_nonsense():
 @pytest.mark.parametrize("late", [True, False])
 def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
     train, _ = checkerboard()
-    with change_flags(floatX="float32"):
-        t = trainer(update=update, l2=l2, learning_rate=(lambda epoch: last if epoch == 2 else 0.001) if late else last)
-        with pytest.raises(ValueError, match="^" + re.escape(message) + "[^\\n]*$"):
-            t.fit(train, 3)
+    t = trainer(update=update, l2=l2, learning_rate=(lambda epoch: last if epoch == 2 else 0.001) if late else last)
+    with pytest.raises(ValueError, match="^" + re.escape(message) + "[^\\n]*$"):
+        t.fit(train, 3)
     assert len(t.history) == late
     assert all(np.isfinite(p.get_value()).all() for p in t.model.params)
 
@@ -299,7 +297,7 @@ def test_the_declared_default_counts_in_the_validation_error():
     assert train.nnz < checkerboard()[0].nnz
     cold = test.nonzero()[1] == 3
     for default, expected in ((2.0, 2.0), (None, train.data.mean(dtype="float64"))):
-        t = trainer(default=default)
+        t = trainer(unknown=default)
         t.fit(train, 1, validation=test)
         predicted = t.model.predict_pairs(train, *test.nonzero())
         predicted[cold] = expected
@@ -355,7 +353,7 @@ def test_a_real_divergence():
 def test_divergence_in_the_very_last_update():
     """No loss is computed after it: the parameters tell."""
     train, test = checkerboard()
-    rate = float(np.finfo(theano.config.floatX).max / 10)
+    rate = float(np.finfo("float32").max / 10)
     t = trainer(batch_size=None, l2=0, learning_rate=rate)
     before = [p.get_value() for p in t.model.params]
     with pytest.raises(TrainingDiverged, match="b is not finite after the update in epoch 1, batch 1, with learning"):
@@ -490,8 +488,8 @@ def test_nothing_is_printed_where_there_is_no_terminal(capsys):
                            "expected batch_size=None"),
     (dict(update="lbfgs"), "batch_size is 16 with update='lbfgs'"),
     (dict(update=functools.partial(rprop, increase=1.1)), "batch_size is 16 with update=functools.partial"),
-    (dict(default="mean"), "default is 'mean'; expected a number, or None for the mean rating"),
-    (dict(default=float("inf")), "default is inf"),
+    (dict(unknown="mean"), "unknown is 'mean'; expected a number, or None for the mean rating"),
+    (dict(unknown=float("inf")), "unknown is inf"),
     (dict(formulation="csr"), "formulation is 'csr'; expected one of 'auto', 'scan', 'dense', 'sparse'"),
     (dict(l2_per="year"), "l2_per is 'year'; expected 'batch' or 'epoch'"),
 ])
@@ -518,7 +516,7 @@ def test_bad_input_is_refused_before_anything_is_compiled(settings, arguments, e
     def compile_nothing(*args):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr(trainer_module, "TrainingStep", compile_nothing)
+    monkeypatch.setattr(trainer_module, "make_step", compile_nothing)
     train, _ = checkerboard()
     t = trainer(**settings)
     t.model.rating_scale = (0, 5) if settings else (1, 5)

@@ -1,10 +1,8 @@
 """Mini-batches: blocks of rows of the ratings, as CSR and as dense rows."""
-import numbers
-
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_rng
+from sparse_ae.checks import check_count, check_rng
 
 __all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
 
@@ -40,8 +38,7 @@ def minibatches(matrix, batch_size, rng=None):
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
         raise TypeError("the matrix isn't a float32 csr_matrix; expected ratings in the library's own form: pass "
                         "check_ratings(matrix)")
-    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
-        raise ValueError("batch_size is %r; expected a whole number of rows, 1 or more" % (batch_size,))
+    check_count(batch_size, "batch_size")
     if rng is not None:
         rng = check_rng(rng)
     rows = np.flatnonzero(np.diff(matrix.indptr))

@@ -3,7 +3,7 @@ import numbers
 
 import numpy as np
 
-__all__ = ["INT64_MAX", "Codes", "distinct", "positions", "sort_ids"]
+__all__ = ["Catalogue", "Codes", "INT64_MAX", "distinct", "one_of", "positions", "sort_ids"]
 
 INT64_MAX = np.iinfo(np.int64).max
 
@@ -119,3 +119,48 @@ def positions(ids, known, name):
 
 def _kind(ids):
     return "strings" if ids.dtype.kind == "U" else "numbers", ids[0].item()
+
+
+class Catalogue:
+    """The ids of users, or of items, and which of them something is known of.
+
+    Parameters
+    ----------
+    name : {"user", "item"}
+    ids : numpy.ndarray of int64 or str, shape (n,)
+        Ascending.
+    rated : numpy.ndarray of bool, shape (n,)
+        Which of them had a rating in `fit`.
+    strict : bool
+        Whether asking for others is an error.
+    """
+
+    def __init__(self, name, ids, rated, strict):
+        self.name, self.ids, self.rated, self.strict = name, ids, rated, strict
+
+    def find(self, ids):
+        """Places of one id or several, (n,); -1 for those without a rating in `fit`. Errors as of `positions`."""
+        places = positions([ids] if np.ndim(ids) == 0 else ids, self.ids, self.name + "s")
+        return np.where(self.rated[places], places, -1)
+
+    def check_known(self, ids, places, done="predicted"):
+        """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
+        if self.strict and (places < 0).any():
+            raise ValueError("the %s %r had no rating in fit, and with unknown='error' none is %s; leave it out, or set "
+                             "unknown to 'mean' or a number before fit"
+                             % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
+
+    def candidates(self, ids=None):
+        """Places, ascending, of those of some ids that had a rating in `fit`; of all that had when none are given."""
+        if ids is None:
+            return np.flatnonzero(self.rated)
+        places = self.find(ids)
+        self.check_known(ids, places, "passed over")
+        places = np.unique(places)
+        return places[places >= 0]
+
+
+def one_of(ids, position):
+    """One of some ids, or the only one, for a message."""
+    value = ids if np.ndim(ids) == 0 else np.asarray(ids, dtype=object)[position]
+    return value.item() if isinstance(value, np.generic) else value

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_rng
+from sparse_ae.checks import check_count, check_rng
 from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, rows_of_entries
 
 __all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
@@ -131,8 +131,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
         are asked for and the ratings have no timestamps.
     """
     matrix = check_ratings(ratings)
-    if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
-        raise ValueError("k is %r; expected a whole number of ratings, 1 or more" % (k,))
+    check_count(k, "k")
     counts = np.diff(matrix.indptr)
     if counts.max() <= k:
         raise ValueError("no user has more than k=%d ratings; expected some who have, the most is %d: lower k"

@@ -16,7 +16,7 @@ from typing import NamedTuple, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_rng
+from sparse_ae.checks import check_count, check_number, check_rating_scale, check_rng
 from sparse_ae.data.ratings import Ratings, check_ratings
 
 __all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
@@ -65,9 +65,7 @@ def tastes(n_users, n_items, n_factors=5, rating_scale=(1, 5), rng=0):
     """
     for name, size in (("n_users", n_users), ("n_items", n_items), ("n_factors", n_factors)):
         check_count(size, name)
-    low, high = map(float, rating_scale)
-    if not -np.inf < low < high < np.inf:
-        raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
+    low, high = check_rating_scale(rating_scale)
     rng = check_rng(rng)
     width = n_factors ** -0.25
     users = np.column_stack([rng.randn(n_users) * 0.4, np.ones(n_users), rng.randn(n_users, n_factors) * width])
@@ -108,10 +106,9 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
             or not 1 <= n_ratings <= n_users * n_items // 2:
         raise ValueError("n_ratings is %r; expected 1 to half of %d users times %d items"
                          % (n_ratings, n_users, n_items))
-    if not 0 <= noise < np.inf:
-        raise ValueError("noise is %r; expected a finite number, 0 or more" % (noise,))
-    if step is not None and not 0 < step < np.inf:
-        raise ValueError("step is %r; expected a positive number, or None for no rounding" % (step,))
+    check_number(noise, "noise", zero=True)
+    if step is not None:
+        check_number(step, "step", alternative=", or None for no rounding")
     item_odds = _odds(n_items, 0.8)[rng.permutation(n_items)].cumsum()
     item_odds /= item_odds[-1]
     counts = _counts(_odds(n_users, 0.4)[rng.permutation(n_users)], n_ratings, (n_items + 1) // 2)

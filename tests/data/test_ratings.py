@@ -316,7 +316,7 @@ def test_minibatches_are_shuffled_by_the_rng():
 @pytest.mark.parametrize("matrix, batch_size, rng, error, message", [
     (small().tocsc(), 2, None, TypeError, r"isn't a float32 csr_matrix; .*check_ratings\(matrix\)"),
     (small().astype(np.float64), 2, None, TypeError, "isn't a float32 csr_matrix"),
-    (small(), 0, None, ValueError, "batch_size is 0; expected a whole number of rows, 1 or more"),
+    (small(), 0, None, ValueError, "batch_size is 0; expected a positive integer"),
     (small(), 2.0, None, ValueError, "batch_size is 2.0"),
     (small(), 2, "seed", TypeError, "rng is 'seed'"),
     (sp.csr_matrix((2, 2), dtype=np.float32), 2, None, ValueError, "the matrix holds no entries"),

@@ -106,7 +106,7 @@ def test_same_seed_same_bytes(ratings, cut):
     (lambda r: k_folds(r, 1), "n_folds is 1; expected a whole number from 2 to the number of ratings, 60"),
     (lambda r: k_folds(r, 61), "n_folds is 61; expected a whole number from 2"),
     (lambda r: k_folds(r, 2.5), "n_folds is 2.5; expected"),
-    (lambda r: leave_k_out(r, 0), "k is 0; expected a whole number of ratings, 1 or more"),
+    (lambda r: leave_k_out(r, 0), "k is 0; expected a positive integer"),
     (lambda r: leave_k_out(r, 9), "no user has more than k=9 ratings; .* lower k"),
     (lambda r: leave_k_out(r.matrix, newest=True),
      "newest=True needs the time of each rating, and these have none; expected Ratings"),

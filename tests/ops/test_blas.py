@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from sparse_ae.ops import blas
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import blas
 import lasagne
 import theano
 import theano.tensor as T
@@ -28,7 +28,6 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
     blas.SciPyGemm(inplace=True).perform(None, [z, np.array(-2, dtype), x, y, np.array(0.5, dtype)], [output])
     assert output[0] is z
     np.testing.assert_allclose(z, expected, rtol=1e-5)
-
 
     product = [None]
     blas.SciPyDot22().perform(None, [x, y], [product])
@@ -74,7 +73,7 @@ def test_only_whole_sums_of_squares_are_rewritten():
 @pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")
 def test_the_dense_graph_updates_W_and_V_in_one_call_each():
     model = AutoEncoder(6, 2, rating_scale=(1, 5), rng=0)
-    inputs = FORMULATIONS["dense"].inputs()
+    inputs = FORMULATIONS["dense"].inputs(model.dtype)
     function = model.ae_batch(inputs, FORMULATIONS["dense"].squared_error(model, *inputs), lasagne.updates.sgd, 0.01)
     ops = [type(node.op) for node in function.maker.fgraph.toposort()]
     # The norms of W, V and the error.

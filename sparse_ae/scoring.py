@@ -1,0 +1,146 @@
+"""What a trained model says of users and items: its outputs at pairs and on grids, and the n best.
+
+A model's rows are users or items. Here everything goes by places of users and of items, whichever are the rows; ids are
+for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
+all favourites tie at the top of the scale.
+"""
+import numpy as np
+
+from sparse_ae.data.ratings import occurring
+from sparse_ae.ranking import leave_out, top_n
+
+__all__ = ["Scorer"]
+
+# Numbers held at a time by what works in blocks, and columns decoded at a time: their rows of W stay in the cache.
+_BLOCK = 2 ** 22
+_TILE = 512
+
+
+class Scorer:
+    """A model with the ratings that it encodes.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+        Or what else has its `hidden`, `decode`, `clip`, `n_hidden` and `dtype`.
+    ratings : csr_matrix of float32, (n_rows, n_columns)
+        The model's input, checked: by users or by items, as `rows` says.
+    rows : {"users", "items"}
+
+    Attributes
+    ----------
+    mean : float
+        Of the ratings.
+    users_rated, items_rated : bool arrays, (n_users,) and (n_items,)
+        Who and what has a rating.
+    """
+
+    def __init__(self, model, ratings, rows="users"):
+        self.model, self.ratings, self.rows = model, ratings, rows
+        self.mean = float(ratings.data.mean(dtype="float64"))
+        rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
+        self.users_rated, self.items_rated = rated if rows == "users" else rated[::-1]
+        self._item_units = None
+
+    def predict(self, users, items, unknown, block_size=None):
+        """Predicted ratings of pairs, clipped, (n,); `unknown` where the user or the item has no rating."""
+        known = self.users_rated[users] & self.items_rated[items]
+        predicted = np.full(len(users), unknown, self.model.dtype)
+        predicted[known] = self.model.clip(self.pairs(users[known], items[known], block_size))
+        return predicted
+
+    def pairs(self, users, items, block_size=None):
+        """Outputs of pairs, (n,).
+
+        Parameters
+        ----------
+        users, items : int arrays, (n,)
+        block_size : int, optional
+            Rows encoded at a time.
+        """
+        rows, cols = (users, items) if self.rows == "users" else (items, users)
+        output = np.empty(len(rows), self.model.dtype)
+        for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
+            output[part] = self.model.decode(self.hidden(used), cols[part], indptr)
+        return output
+
+    def grid(self, users, items):
+        """Outputs of all pairs of some users and some items, (n_users, n_items)."""
+        rows, cols = (users, items) if self.rows == "users" else (items, users)
+        h = self.hidden(rows)
+        output = np.empty((len(rows), len(cols)), self.model.dtype)
+        for start in range(0, len(cols), _TILE):
+            tile = cols[start:start + _TILE]
+            pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
+            output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
+        return output if self.rows == "users" else output.T
+
+    def best(self, users, n, exclude_seen, candidates):
+        """The n best items for each of some users, block by block of users.
+
+        Parameters
+        ----------
+        users : int array, (n_users,)
+        n : int
+        exclude_seen : bool
+            Whether to leave out what a user has rated.
+        candidates : int array, ascending
+            The items to choose from.
+
+        Yields
+        ------
+        best : int array, (users in the block, n)
+            Positions among the candidates, the best first, -1 where there are no more; as `ranking.top_n`.
+        predicted : array, (users in the block, n)
+            Their predicted ratings, clipped.
+        """
+        step = min(_TILE, max(1, _BLOCK // max(1, len(candidates))))
+        for start in range(0, len(users), step):
+            block = users[start:start + step]
+            scores = self.grid(block, candidates)
+            if exclude_seen:
+                leave_out(scores, candidates, *self._seen(block))
+            best = top_n(scores, n)
+            chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+            yield best, self.model.clip(chosen)
+
+    def hidden(self, rows):
+        """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
+        n_rows = self.ratings.shape[0]
+        if self._item_units is None and self.rows == "items" and 2 * len(rows) > n_rows:
+            self._item_units = self._encode(np.arange(n_rows))
+        return self._encode(rows) if self._item_units is None else self._item_units[rows]
+
+    def _encode(self, rows):
+        h = np.empty((len(rows), self.model.n_hidden), self.model.dtype)
+        for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
+            h[start:start + _TILE] = self.model.hidden(self.ratings[rows[start:start + _TILE]])
+        return h
+
+    def _seen(self, users):
+        """What some users have rated: places among `users`, and items."""
+        if self.rows == "users":
+            block = self.ratings[users].tocoo()
+            return block.row, block.col
+        block = self.ratings[:, users].tocoo()
+        return block.col, block.row
+
+
+def _by_row(rows, block_size):
+    """Pairs in the order of their rows, a block of rows at a time.
+
+    Yields
+    ------
+    used : int array
+        Rows of the block that have pairs, ascending.
+    part : int array
+        Positions of their pairs in `rows`.
+    indptr : int array, (len(used) + 1,)
+        Where those of each row begin within `part`, as in CSR.
+    """
+    order = np.argsort(rows, kind="stable")
+    used, counts = np.unique(rows, return_counts=True)
+    stops = np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, len(used), block_size):
+        bounds = stops[start:start + block_size + 1]
+        yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]

@@ -1,0 +1,379 @@
+"""What the trainer drives: a step of an optimiser on a mini-batch of rows.
+
+`Step` is the protocol, which every driver keeps to: the trainer asks a step, and never which one it is. `TrainingStep`
+is the post's compiled `ae_batch` under any update of Lasagne's form. `LBFGS` takes all rows at once, learns the
+curvature from its last steps, and searches along a line.
+"""
+import contextlib
+import functools
+import warnings
+from collections import OrderedDict
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import lasagne
+import numpy as np
+import scipy.optimize
+import theano
+import theano.tensor as T
+
+from sparse_ae.checks import check_count
+from sparse_ae.formulations import fused_name, get_formulation
+from sparse_ae.ops import SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.updates import rprop
+
+__all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "has_learning_rate", "make_step", "needs_all_rows"]
+
+
+class Step:
+    """One step of an optimiser; called with CSR blocks of rows, which aren't checked but for their indices.
+
+    Attributes
+    ----------
+    model : AutoEncoder
+    formulation : Formulation
+    decay_share : Theano shared variable
+        The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
+    learning_rate : Theano shared variable, or None where the optimiser has none
+    """
+
+    learning_rate = None
+
+    def __init__(self, model, formulation):
+        self.model, self.formulation = model, get_formulation(formulation)
+        self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
+
+    def __call__(self, block):
+        """One step on a CSR block of rows, (n_rows, n_items).
+
+        Returns
+        -------
+        loss, squared_error : float
+            The cost of the block, and the part of it that is no weight decay, both before the step.
+        """
+        raise NotImplementedError
+
+    def deferred(self):
+        """A context in which work may be pending from call to call; all is done when it ends."""
+        return contextlib.nullcontext(self)
+
+    @property
+    def state(self):
+        """Theano shared variables that a step changes, the parameters first: a list."""
+        return list(self.model.params)
+
+    def get_state(self):
+        """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps."""
+        raise NotImplementedError
+
+    def set_state(self, state):
+        """Takes what `get_state` gave."""
+        raise NotImplementedError
+
+
+class TrainingStep(Step):
+    """The compiled `ae_batch` of one formulation, called with CSR blocks of rows.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    update : callable
+        Of the signature of `lasagne.updates.sgd`.
+    learning_rate : float
+
+    Raises
+    ------
+    ValueError
+        For an unknown formulation, for the sparse one on a GPU, and for a rate at which plain SGD's weight decay turns
+        a parameter around.
+
+    Notes
+    -----
+    The sparse formulation under plain SGD works in place on the rows of the items in the batch, and keeps the weight
+    decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
+    which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end.
+    """
+
+    def __init__(self, model, formulation, update, learning_rate):
+        super().__init__(model, formulation)
+        self._update = update
+        self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
+        self._pending = None  # of sparse SGD: the factors and squared norms of W and V
+        self._deferred = False
+        with model.building():
+            self._function = self._compiled(formulation)
+        changed = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None]
+        self._kept = [x for x in changed if x not in model.params and x is not self._pending]
+
+    def _compiled(self, formulation):
+        model, inputs = self.model, self.formulation.inputs(self.model.dtype)
+        if formulation == "sparse" and self._update is lasagne.updates.sgd:
+            self._pending = theano.shared(np.ones(4), name="pending")
+            return _sparse_sgd(model, inputs, self.learning_rate, self.decay_share, self._pending)
+        squared_error = self.formulation.squared_error(model, *inputs)
+        return model.ae_batch(inputs, squared_error, self._update, self.learning_rate, self.decay_share)
+
+    @property
+    def state(self):
+        return self.model.params + self._kept
+
+    def set_learning_rate(self, rate):
+        """The learning rate of the steps from now on; ValueError for one that can't be taken."""
+        self.learning_rate.set_value(self._checked(rate))
+
+    def _checked(self, rate):
+        decay = 2 * rate * max(self.model.l2_W, self.model.l2_V)
+        if self._update is lasagne.updates.sgd and decay >= 1:
+            raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must "
+                             "be below 1: lower the learning rate or l2" % decay)
+        with np.errstate(over="ignore"):
+            value = np.asarray(rate, self.model.dtype)
+        if not np.isfinite(value):
+            raise ValueError("the learning rate is %g, which is no finite %s; expected far less"
+                             % (rate, self.model.dtype))
+        return value
+
+    def __call__(self, block):
+        if not self._deferred:
+            with self.deferred():
+                return self(block)
+        loss, squared_error = self._function(*self.formulation.pack(block, self.model.dtype))
+        if self._pending is not None and self._pending.get_value(borrow=True)[:2].min() < 1e-3:
+            self._write_decay()  # steps are scaled by 1 / factor: it must not get too small for the dtype
+        return float(loss), float(squared_error)
+
+    @contextlib.contextmanager
+    def deferred(self):
+        """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
+        item_major(self.model.V)  # somebody may have set it
+        if self._pending is not None:
+            values = (p.get_value(borrow=True) for p in self.model.params[:2])
+            norms = [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
+            self._pending.set_value(np.array([1.0, 1.0] + norms))
+        self._deferred = True
+        try:
+            yield self
+        finally:
+            self._deferred = False
+            if self._pending is not None:
+                self._write_decay()
+
+    def get_state(self):
+        # What the update keeps is named update_0, update_1, ...
+        return OrderedDict((name, variable.get_value(borrow=False)) for name, variable in self._named_state())
+
+    def set_state(self, state):
+        for name, variable in self._named_state():
+            variable.set_value(state[name], borrow=False)
+
+    def _named_state(self):
+        return ([(p.name, p) for p in self.model.params]
+                + [("update_%d" % i, variable) for i, variable in enumerate(self._kept)])
+
+    def _write_decay(self):
+        pending = self._pending.get_value(borrow=True)
+        for i, parameter in enumerate(self.model.params[:2]):
+            if pending[i] != 1:
+                value = parameter.get_value(borrow=True)
+                value *= value.dtype.type(pending[i])
+                parameter.set_value(value, borrow=True)
+                pending[i] = 1
+        self._pending.set_value(pending, borrow=True)
+
+
+def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
+    """`ae_batch` for sparse rows under plain SGD: rows in use change in place, the others' decay stays in `pending`."""
+    data, indices, indptr = inputs
+    W, V, mu, b = model.params
+    f, g = fused_name(model.f), fused_name(model.g)
+    if f and g:
+        step = SGDStep(f, g, *model.output_map())
+        new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
+            W, V.T, mu, b, pending, data, indices, indptr, learning_rate, model.l2_W * decay_share,
+            model.l2_V * decay_share)
+        loss, squared_error = costs[1], costs[0]
+    else:
+        factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
+        a = csr_dot(factor_V * data, indices, indptr, V.T)
+        h = model.hidden_activation(a)
+        s = sampled_dot(indices, indptr, factor_W * h, W) + b[indices]
+        squared_error = T.sum((model.output_activation(s) - data) ** 2)
+        l2 = decay_share.astype("float64") * np.array([model.l2_W, model.l2_V])
+        loss = squared_error + T.dot(l2, pending[2:])
+        d_s, d_a, d_mu = T.grad(squared_error, [s, a, mu])
+
+        factors = pending[:2] * (1 - 2 * learning_rate.astype("float64") * l2)
+        steps = T.cast(-learning_rate / factors, model.dtype)
+        new_W, growth_W = add_csr_t_dot(W, steps[0], d_s, indices, indptr, h)
+        new_V_t, growth_V = add_csr_t_dot(V.T, steps[1], data, indices, indptr, d_a)
+        new_mu = mu - learning_rate * d_mu
+        new_b = T.inc_subtensor(b[indices], -learning_rate * d_s)
+        squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
+        new_pending = T.concatenate([factors, squares])
+    updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
+    return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+
+
+class LBFGS(Step):
+    """Limited-memory BFGS, for all rows at once and without a learning rate.
+
+    A call is one iteration: the two-loop recursion over the last changes of the parameters and of their gradient gives
+    a direction, and along it SciPy's line search finds a step that meets the strong Wolfe conditions. All in SciPy,
+    `minimize(method="L-BFGS-B")`, would keep what it has learned to itself: no epoch, no checkpoint, no early stopping.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    memory : int
+        How many changes are kept; each takes the memory of the parameters twice.
+
+    References
+    ----------
+    .. [1] D. C. Liu, J. Nocedal: On the limited memory BFGS method for large scale optimization. Mathematical
+           Programming 45, 1989, 503-528.
+    .. [2] J. Nocedal, S. J. Wright: Numerical Optimization, 2nd edition, 2006: algorithms 7.4, the recursion, and 3.5,
+           the line search.
+    """
+
+    def __init__(self, model, formulation, memory=10):
+        self.memory = check_count(memory, "memory")
+        super().__init__(model, formulation)
+        self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
+        self._known = None  # the last evaluation: (block, decay_share, x, (loss, squared error, gradient))
+        with model.building():
+            inputs = self.formulation.inputs(model.dtype)
+            squared_error = self.formulation.squared_error(model, *inputs)
+            loss = model.loss(squared_error, self.decay_share)
+            W, V, mu, b = T.grad(loss, model.params)
+            gradient = T.concatenate([x.flatten() for x in (W, V.T, mu, b)])  # V.T: in V's memory order
+            self._function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
+                                             mode=blas.mode())
+
+    def __call__(self, block):
+        # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
+        # gradient.
+        item_major(self.model.V)  # somebody may have set it
+        x = self._parameters()
+        loss, squared_error, gradient = self._evaluate(block, x)
+        slope = np.sqrt(np.dot(gradient, gradient))
+        if not (np.isfinite(loss) and 0 < slope < np.inf):
+            return loss, squared_error
+        direction = -gradient / slope if not self._pairs else -_inverse_hessian_dot(self._pairs, gradient)
+
+        def cost(x):
+            value = self._evaluate(block, x)[0]
+            return value if np.isfinite(value) else np.inf  # an infinite cost shortens the step; a NaN would not
+
+        new, pairs = x, []
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
+                alpha = scipy.optimize.line_search(cost, lambda x: self._evaluate(block, x)[2], x, direction,
+                                                   gfk=gradient, old_fval=loss)[0]
+            if alpha is not None and cost(x + alpha * direction) < loss:
+                new = x + alpha * direction
+                change = new - x, self._evaluate(block, new)[2] - gradient
+                # Only with a positive product does the model of the curvature stay positive definite.
+                curved = np.dot(*change) > np.finfo(x.dtype).eps * np.dot(change[1], change[1])
+                pairs = (self._pairs + [change] if curved else self._pairs)[-self.memory:]
+        finally:  # also where Ctrl-C comes amid the search
+            self._set_parameters(new)
+        self._pairs = pairs
+        return loss, squared_error
+
+    def get_state(self):
+        state = OrderedDict((p.name, p.get_value(borrow=False)) for p in self.model.params)
+        for i, (s, y) in enumerate(self._pairs):
+            state["s_%d" % i], state["y_%d" % i] = s, y
+        return state
+
+    def set_state(self, state):
+        for p in self.model.params:
+            p.set_value(state[p.name], borrow=False)
+        self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
+
+    def _parameters(self):
+        """W, V, mu and b as one vector, V item by item."""
+        W, V, mu, b = (p.get_value(borrow=True) for p in self.model.params)
+        return np.concatenate([W.ravel(), V.T.ravel(), mu, b])
+
+    def _set_parameters(self, x):
+        n, k = self.model.n_items, self.model.n_hidden
+        W, V_t, mu, b = np.split(x, np.cumsum([n * k, n * k, k]))
+        for parameter, value in zip(self.model.params, (W.reshape(n, k), V_t.reshape(n, k).T, mu, b)):
+            parameter.set_value(value, borrow=False)
+
+    def _evaluate(self, block, x):
+        """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
+        decay_share = float(self.decay_share.get_value())
+        if self._known is not None:
+            known_block, known_share, known_x, known = self._known
+            if decay_share == known_share and np.array_equal(x, known_x) and _same(block, known_block):
+                return known
+        self._set_parameters(x)
+        loss, squared_error, gradient = self._function(*self.formulation.pack(block, self.model.dtype))
+        self._known = block, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
+        return self._known[3]
+
+
+def _inverse_hessian_dot(pairs, gradient):
+    """The two-loop recursion: algorithm 7.4 of Nocedal and Wright, from their first guess (7.20)."""
+    q = gradient.copy()
+    alphas = []
+    for s, y in reversed(pairs):
+        alphas.append(np.dot(s, q) / np.dot(s, y))
+        q -= alphas[-1] * y
+    s, y = pairs[-1]
+    q *= np.dot(s, y) / np.dot(y, y)
+    for (s, y), alpha in zip(pairs, reversed(alphas)):
+        q += (alpha - np.dot(y, q) / np.dot(s, y)) * s
+    return q
+
+
+def _same(block, other):
+    return block is other or (block.shape == other.shape and all(
+        np.array_equal(getattr(block, name), getattr(other, name)) for name in ("indptr", "indices", "data")))
+
+
+# By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
+UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
+    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
+UPDATES.update(rprop=rprop, lbfgs=LBFGS)
+
+
+def make_step(model, formulation, update, learning_rate):
+    """The compiled step of an optimiser.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    update : callable
+        Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
+    learning_rate : float or None
+        None where the optimiser has none.
+
+    Returns
+    -------
+    Step
+    """
+    if has_learning_rate(update):
+        return TrainingStep(model, formulation, update, learning_rate)
+    return update(model, formulation)
+
+
+def has_learning_rate(update):
+    """Whether an optimiser has a learning rate: an update of Lasagne's form has, a class of steps hasn't."""
+    return not isinstance(_unwrapped(update), type)
+
+
+def needs_all_rows(update):
+    """Whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
+    return _unwrapped(update) in (rprop, LBFGS)
+
+
+def _unwrapped(function):
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
