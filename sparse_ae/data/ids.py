@@ -3,9 +3,9 @@ import numbers
 
 import numpy as np
 
-__all__ = ["Catalogue", "Codes", "INT64_MAX", "distinct", "one_of", "positions", "sort_ids"]
+__all__ = ["Catalogue", "Numbering", "distinct", "distinct_integers", "distinct_texts", "one_of", "positions"]
 
-INT64_MAX = np.iinfo(np.int64).max
+_INT64_MAX = np.iinfo(np.int64).max
 
 
 def distinct(values, name="ids"):
@@ -33,9 +33,9 @@ def distinct(values, name="ids"):
     kind = vector.dtype.kind
     # asarray turns [1, "1"] into two equal strings: look at what came.
     if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
-        codes = Codes()
-        positions = np.fromiter((codes[value] for value in _checked_ids(name, values)), np.intp, len(vector))
-        return sort_ids(list(codes), positions)
+        codes = _Codes()
+        places = np.fromiter((codes[value] for value in _checked_ids(name, values)), np.intp, len(vector))
+        return _sorted(list(codes), places)
     if kind not in "iufU":
         raise TypeError("%s are of dtype %s; ids have to be integers or strings: convert them, for example with "
                         "[str(x) for x in %s]" % (name, vector.dtype, name))
@@ -45,9 +45,78 @@ def distinct(values, name="ids"):
             entry = int(np.argmin(whole))
             raise ValueError("entry %d: the id in %s is %r; ids have to be integers or strings"
                              % (entry, name, vector[entry].item()))
-    if kind == "u" and int(vector.max()) > INT64_MAX:
+    if kind == "u" and int(vector.max()) > _INT64_MAX:
         raise ValueError("%s hold the id %d, which is too large for int64: pass them as strings" % (name, vector.max()))
-    return np.unique(vector if kind == "U" else vector.astype(np.int64), return_inverse=True)
+    if kind == "U":
+        return np.unique(vector, return_inverse=True)
+    return distinct_integers(vector.astype(np.int64))
+
+
+def distinct_integers(values):
+    """What `numpy.unique(values, return_inverse=True)` gives, without sorting where the numbers lie close together.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of int64, shape (n,)
+
+    Returns
+    -------
+    ids : numpy.ndarray of int64
+        Ascending.
+    places : numpy.ndarray of int, shape (n,)
+    """
+    if not len(values):
+        return values, np.zeros(0, np.intp)
+    lowest, highest = int(values.min()), int(values.max())
+    if highest - lowest > 16 * len(values):
+        return np.unique(values, return_inverse=True)
+    shifted = values - lowest
+    found = np.zeros(highest - lowest + 1, dtype=bool)
+    found[shifted] = True
+    ids = np.flatnonzero(found)
+    rank = np.empty(len(found), np.intp)
+    rank[ids] = np.arange(len(ids))
+    return ids + lowest, rank[shifted]
+
+
+def distinct_texts(texts):
+    """The distinct ids of a column that was read as text.
+
+    Parameters
+    ----------
+    texts : list of str, length n
+
+    Returns
+    -------
+    ids : numpy.ndarray of int64, or list of str
+        In the order in which they come. Integers if that keeps all of them as they are written: 7, but not 007 or 7.0.
+    places : numpy.ndarray of int, shape (n,)
+        Where each entry's id is among them.
+    """
+    codes = _Codes()
+    places = np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
+    ids = list(codes)
+    try:
+        integers = list(map(int, ids))
+    except ValueError:
+        return ids, places
+    if list(map(str, integers)) == ids and max(map(abs, integers), default=0) <= _INT64_MAX:
+        return np.array(integers, dtype=np.int64), places
+    return ids, places
+
+
+class _Codes(dict):
+    """Numbers its keys in the order in which they are first asked for."""
+
+    def __missing__(self, key):
+        code = self[key] = len(self)
+        return code
+
+
+def _sorted(ids, places):
+    """Bring a list of distinct ids, all int or all str, into ascending order, and the places with them."""
+    ids, rank = np.unique(np.array(ids, dtype=str if isinstance(ids[0], str) else np.int64), return_inverse=True)
+    return ids, rank[places]
 
 
 def _checked_ids(name, values):
@@ -61,25 +130,51 @@ def _checked_ids(name, values):
         if not fits or kind not in (None, isinstance(value, str)):
             raise TypeError("entry %d: the id in %s is %r; ids have to be all integers or all strings: convert them, "
                             "for example with str" % (entry, name, value))
-        if not isinstance(value, str) and abs(int(value)) > INT64_MAX:
+        if not isinstance(value, str) and abs(int(value)) > _INT64_MAX:
             raise ValueError("entry %d: the id %d in %s is too large for int64: pass the ids as strings"
                              % (entry, value, name))
         kind = isinstance(value, str)
         yield value if kind else int(value)
 
 
-class Codes(dict):
-    """Numbers its keys in the order in which they are first asked for."""
+class Numbering:
+    """Numbers ids as they come, a block at a time: all int or, from the first block on that isn't, all str."""
 
-    def __missing__(self, key):
-        code = self[key] = len(self)
-        return code
+    def __init__(self):
+        self._numbers, self._text = _Codes(), False
 
+    def __len__(self):
+        return len(self._numbers)
 
-def sort_ids(ids, positions):
-    """Bring a list of distinct ids, all int or all str, into ascending order, and the positions with them."""
-    ids, rank = np.unique(np.array(ids, dtype=str if isinstance(ids[0], str) else np.int64), return_inverse=True)
-    return ids, rank[positions]
+    def number(self, ids, places):
+        """The numbers of a block's ids, those of new ids included.
+
+        Parameters
+        ----------
+        ids : numpy.ndarray of int64 or str, or list of str
+            Distinct.
+        places : numpy.ndarray of int, shape (n,)
+            Where each entry's id is among them.
+
+        Returns
+        -------
+        numpy.ndarray of int32, (n,)
+        """
+        text = isinstance(ids, list) or ids.dtype.kind == "U"
+        if text and not self._text:
+            self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
+        found = ids if isinstance(ids, list) else ids.tolist()
+        if self._text and not text:
+            found = map(str, found)
+        return np.fromiter(map(self._numbers.__getitem__, found), np.int32, len(ids))[places]
+
+    def ascending(self):
+        """The ids in ascending order, and for each number the place of its id: (m,) of int64 or str, (m,) of int32."""
+        ids = np.array(list(self._numbers), dtype=str if self._text else np.int64)
+        order = np.argsort(ids, kind="stable")
+        places = np.empty(len(ids), np.int32)
+        places[order] = np.arange(len(ids), dtype=np.int32)
+        return ids[order], places
 
 
 def positions(ids, known, name):

@@ -15,7 +15,6 @@ being up to three times the store's own room on disk, 8 bytes a rating.
 """
 import json
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -24,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data import files
-from sparse_ae.data.ids import distinct
-from sparse_ae.data.ratings import as_float32, canonical_csr, index_dtype
+from sparse_ae.data.files import MATRIX_ENDINGS
+from sparse_ae.data.ids import Numbering, distinct
+from sparse_ae.data.ratings import as_float32, canonical_csr, index_dtype, repeated_pair
 from sparse_ae.data.tables import as_columns
+from sparse_ae.data.text import Block, check_file, read_text
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
@@ -35,12 +35,9 @@ _FORMAT = 1
 _NOTE = "store.json"
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
-# Ratings in a bucket, more or less, and ratings dealt out at a time: both take some tens of bytes each.
-_BUCKET = 2 ** 22
-_HAND = 2 ** 21
-
-# Bytes of text parsed at a time.
-_TEXT = 2 ** 23
+# Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
+_RATINGS_PER_BUCKET = 2 ** 22
+_RATINGS_PER_DEAL = 2 ** 21
 
 
 class StoredRatings(NamedTuple):
@@ -62,7 +59,7 @@ class StoredRatings(NamedTuple):
     rows: str
 
 
-def store_ratings(source, folder, rows="items"):
+def store_ratings(source, folder, rows="items", progress=True):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -75,6 +72,8 @@ def store_ratings(source, folder, rows="items"):
         What to make. It must not exist; it is there once all of it is.
     rows : {"items", "users"}
         What a row is; `Recommender` and its `rows` have to agree with it.
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds.
 
     Returns
     -------
@@ -95,18 +94,29 @@ def store_ratings(source, folder, rows="items"):
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
         raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
-    chunks = _text_chunks(Path(source)) if isinstance(source, (str, os.PathLike)) else _plain_chunks(source)
+    if isinstance(source, (str, os.PathLike)):
+        source = Path(source)
+        check_file(source)
+        if source.name.lower().endswith(MATRIX_ENDINGS):
+            raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
+                             "load_ratings" % source)
+        blocks = read_text(source, progress)
+    else:
+        blocks = _blocks_of_chunks(source)
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
-        by_row, by_col, counts = _number(chunks, work / "entries", rows)
-        (row_ids, row_rank), (col_ids, col_rank) = by_row.sorted(), by_col.sorted()
+        by_row, by_col, counts = _number(blocks, work / "entries", rows)
+        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
         counts = counts[np.argsort(row_rank)]
         buckets = _deal(work, row_rank, col_rank, counts)
         done = work / "store"
         done.mkdir()
         for name, array in (("rows", row_ids), ("cols", col_ids)):
             np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-        _sort(buckets, done, row_ids, col_ids, counts, rows)
+        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts)
+        if repeated:
+            pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+            raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
         with open(str(done / _NOTE), "w") as file:
             json.dump({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, file)
             _to_disk(file)
@@ -159,22 +169,19 @@ def open_ratings(folder):
 # Pass 1: read, and number the ids as they come
 
 
-def _number(chunks, path, rows):
-    """Write the entries of all chunks to one file; return the ids by row and column, and the ratings in each row."""
-    users, items = _Ids("users"), _Ids("items")
+def _number(blocks, path, rows):
+    """Write the entries of all blocks to one file; return the ids by row and column, and the ratings in each row."""
+    users, items = Numbering(), Numbering()
     by_row, by_col = (users, items) if rows == "users" else (items, users)
     counts = np.zeros(0, np.int64)
     with open(str(path), "wb") as file:
-        for chunk_users, chunk_items, values, where in chunks:
-            floats, bad = as_float32(values)
-            if bad is not None:
-                raise ValueError("%s: %s" % (where(bad[0]), bad[1]))
-            numbers = users.encode(chunk_users), items.encode(chunk_items)
-            entries = np.empty(len(floats), _ENTRY)
+        for block in blocks:
+            numbers = users.number(*block.users), items.number(*block.items)
+            entries = np.empty(len(block.ratings), _ENTRY)
             entries["row"], entries["col"] = numbers if rows == "users" else numbers[::-1]
-            entries["value"] = floats
+            entries["value"] = block.ratings
             entries.tofile(file)
-            new = np.bincount(entries["row"], minlength=len(by_row.codes))
+            new = np.bincount(entries["row"], minlength=len(by_row))
             new[:len(counts)] += counts
             counts = new
     if not len(counts):
@@ -182,32 +189,8 @@ def _number(chunks, path, rows):
     return by_row, by_col, counts
 
 
-class _Ids:
-    """Distinct ids, numbered as they come; all int or, from the first on that isn't, all str."""
-
-    def __init__(self, name):
-        self.name, self.codes, self.text = name, {}, False
-
-    def encode(self, ids):
-        """The numbers of a chunk's ids, (n,), new ones included."""
-        found, inverse = distinct(ids, self.name)
-        if found.dtype.kind == "U" and not self.text:
-            self.codes, self.text = {str(each): code for each, code in self.codes.items()}, True
-        found = map(str, found.tolist()) if self.text else found.tolist()
-        codes = self.codes
-        return np.array([codes.setdefault(each, len(codes)) for each in found], np.int32)[inverse]
-
-    def sorted(self):
-        """The ids, ascending, and for each number the place of its id."""
-        ids = np.array(list(self.codes), dtype=str if self.text else np.int64)
-        order = np.argsort(ids, kind="stable")
-        rank = np.empty(len(ids), np.int32)
-        rank[order] = np.arange(len(ids), dtype=np.int32)
-        return ids[order], rank
-
-
-def _plain_chunks(source):
-    """Users, items, ratings, and what puts an entry into words, of chunks of ratings in any form."""
+def _blocks_of_chunks(source):
+    """A Block of each chunk of ratings in any form; none of them has lines."""
     for number, chunk in enumerate(source):
         users, items, values = as_columns(chunk)[:3]
         values = np.asarray(values)
@@ -216,100 +199,10 @@ def _plain_chunks(source):
                              "ratings, and one of each for every rating"
                              % (number, len(users), len(items), len(values), values.dtype))
         if len(values):
-            yield users, items, values, lambda entry: "chunk %d, entry %d" % (number, entry)
-
-
-def _text_chunks(path):
-    """The same of a text file, read a block of lines at a time."""
-    line, delimiter, n_columns = _look_at(path)
-    with files._open(path) as stream:
-        for _ in range(line - 1):
-            stream.readline()
-        rest = b""
-        while True:
-            text = stream.read(_TEXT)
-            # The last line waits for the rest of it, if there is any.
-            block = rest + text if text else rest.rstrip() + b"\n"
-            end = block.rfind(b"\n") + 1
-            block, rest = block[:end], block[end:]
-            if block.strip():
-                columns = files._parse_plain(block, delimiter, n_columns)
-                if columns is None:
-                    yield _parse_any(path, block, line, delimiter, n_columns)
-                else:
-                    yield columns[0], columns[1], columns[2], _Line(path, line)
-            if not text:
-                return
-            line += block.count(b"\n")
-
-
-class _Line:
-    """Puts an entry into words, by the line that it is on."""
-
-    def __init__(self, path, first):
-        self.path, self.first = path, first
-
-    def __call__(self, entry):
-        return "%s, line %d" % (self.path, self.first + entry)
-
-
-def _look_at(path):
-    """The line, from 1, that the ratings begin on, the delimiter, and the number of columns."""
-    if not path.is_file():
-        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
-    if path.name.lower().endswith((".npz", ".mat", ".mtx", ".mtx.gz")):
-        raise ValueError("%s is a file of a matrix; expected text with the columns %s: read it with load_ratings"
-                         % (path, files._COLUMNS))
-    with files._open(path) as stream:
-        lines = stream.read(2 ** 16).decode("utf-8-sig", errors="replace").split("\n")
-    number = next((k for k, line in enumerate(lines) if line.strip()), None)
-    if number is None:
-        raise ValueError("%s holds nothing but blanks; expected ratings: fetch or write it again" % path)
-    for delimiter, _ in files._DELIMITERS:
-        fields = files._split_line(lines[number], delimiter)
-        if len(fields) in (3, 4):
-            break
-    else:
-        raise ValueError("%s, line %d: %.60r isn't three or four columns; expected %s, separated by tabs, commas, "
-                         "semicolons, '::' or blanks" % (path, number + 1, lines[number], files._COLUMNS))
-    header = files._is_header(fields)
-    if header:
-        files._check_header(path, number + 1, fields)
-    return number + 1 + header, delimiter, len(fields)
-
-
-def _parse_any(path, block, first, delimiter, n_columns):
-    """Users, items, ratings, and the words for an entry, of whole lines of any text."""
-    try:
-        text = block.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = block.decode("latin-1")
-    users, items, values, lines = [], [], [], []
-    for number, line in enumerate(text.split("\n"), first):
-        line = line.rstrip("\r")
-        if not line.strip():
-            continue
-        fields = [field.strip() for field in files._split_line(line, delimiter)]
-        if len(fields) != n_columns or not fields[0] or not fields[1]:
-            raise ValueError("%s, line %d: %.60r isn't %d columns, separated as on the first line, with a user and an "
-                             "item; mend or drop it (a quoted field must end on the line it begins on)"
-                             % (path, number, line, n_columns))
-        try:
-            values.append(files._as_float(fields[2]))
-        except ValueError:
-            raise ValueError("%s, line %d: the rating %r isn't a number; expected one such as 3 or 4.5: mend or drop "
-                             "the line" % (path, number, fields[2])) from None
-        users.append(fields[0])
-        items.append(fields[1])
-        lines.append(number)
-    return _as_numbers(users), _as_numbers(items), np.array(values), lambda entry: "%s, line %d" % (path, lines[entry])
-
-
-def _as_numbers(ids):
-    """As integers, if that keeps all of them as they are written."""
-    if all(re.fullmatch("0|-?[1-9][0-9]{0,17}", text) for text in ids):
-        return np.array(ids, dtype=np.int64)
-    return ids
+            floats, bad = as_float32(values)
+            if bad is not None:
+                raise ValueError("chunk %d, entry %d: %s" % ((number,) + bad))
+            yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
 
 
 # Pass 2: deal
@@ -317,11 +210,11 @@ def _as_numbers(ids):
 
 def _deal(work, row_rank, col_rank, counts):
     """Put the entries into files of rows that lie together, numbered by the ids' order; returns the files."""
-    bucket_of_row = (np.cumsum(counts) - 1) // _BUCKET
+    bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_PER_BUCKET
     paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
     source = work / "entries"
-    for start in range(0, counts.sum(), _HAND):
-        entries = np.fromfile(str(source), _ENTRY, _HAND, offset=start * _ENTRY.itemsize)
+    for start in range(0, counts.sum(), _RATINGS_PER_DEAL):
+        entries = np.fromfile(str(source), _ENTRY, _RATINGS_PER_DEAL, offset=start * _ENTRY.itemsize)
         entries["row"], entries["col"] = row_rank[entries["row"]], col_rank[entries["col"]]
         bucket = bucket_of_row[entries["row"]]
         entries = entries[np.argsort(bucket, kind="stable")]
@@ -337,28 +230,45 @@ def _deal(work, row_rank, col_rank, counts):
 # Pass 3: sort
 
 
-def _sort(buckets, folder, row_ids, col_ids, counts, rows):
-    """Write the three arrays of the matrix, one bucket after the other."""
+def _sort(buckets, folder, shape, counts):
+    """Write the three arrays of the matrix, one bucket after the other.
+
+    Returns a pair (row, column) for each bucket in which a pair comes twice: the first to do so.
+    """
     n_entries = int(counts.sum())
-    dtype = index_dtype((len(row_ids), len(col_ids)), n_entries)
+    dtype = index_dtype(shape, n_entries)
+    repeated = []
     with _array_file(folder / "data.npy", np.float32, n_entries) as values, \
             _array_file(folder / "indices.npy", dtype, n_entries) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
-            keys = entries["row"].astype(np.int64) * len(col_ids) + entries["col"]
+            keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
             order = np.argsort(keys, kind="stable")
-            twice = np.flatnonzero(np.diff(keys[order]) == 0)
+            twice = order[1:][np.diff(keys[order]) == 0]
             if len(twice):
-                row, col, _ = entries[order[twice[0]]]
-                pair = row_ids[row].item(), col_ids[col].item()
-                raise ValueError("user %r has rated item %r twice; expected one rating per pair: keep the last, or "
-                                 "their mean" % (pair if rows == "users" else pair[::-1]))
+                repeated.append(tuple(entries[twice.min()].tolist()[:2]))
             entries["value"][order].tofile(values)
             entries["col"][order].astype(dtype, copy=False).tofile(indices)
             bucket.unlink()
         for file in (values, indices):
             _to_disk(file)
     np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype), allow_pickle=False)
+    return repeated
+
+
+def _repeated_error(source, pairs):
+    """The error of pairs (user, item) that come twice; in a file, of the first to do so: it is read again for the lines."""
+    if not isinstance(source, Path):
+        return repeated_pair(*pairs[0])
+    lines = {pair: [] for pair in pairs}
+    for block in read_text(source):
+        users, items = ({str(each): k for k, each in enumerate(ids)} for ids, _ in (block.users, block.items))
+        for user, item in pairs:
+            of_both = [(places == found.get(str(each), -1)) for each, found, (_, places) in
+                       ((user, users, block.users), (item, items, block.items))]
+            lines[user, item] += [block.lines[entry] for entry in np.flatnonzero(of_both[0] & of_both[1])]
+    pair = min(pairs, key=lambda each: lines[each][1])
+    return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))
 
 
 def _array_file(path, dtype, length):

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from sparse_ae.data.ids import distinct
 
 __all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_ratings", "index_dtype", "occurring",
-           "ratings_from_triples", "rows_of_entries"]
+           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -314,10 +314,26 @@ def build_ratings(users, items, values, timestamps, where):
     order, repeated = _row_major(rows, cols)
     if repeated:
         first, second = repeated
-        raise ValueError("%s: user %r has rated item %r already, in %s; expected one rating per pair: keep the last, "
-                         "or their mean" % (where(second), user_ids[rows[first]].item(), item_ids[cols[first]].item(),
-                                            where(first)))
+        raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
     shape = (len(user_ids), len(item_ids))
     dtype = index_dtype(shape, len(floats))
     matrix = canonical_csr(np.array(floats[order]), cols[order].astype(dtype), _indptr(rows, shape[0]).astype(dtype), shape)
     return Ratings(matrix, user_ids, item_ids, None if timestamps is None else np.array(timestamps[order]))
+
+
+def repeated_pair(user, item, first=None, second=None):
+    """The error of a pair that comes twice.
+
+    Parameters
+    ----------
+    user, item : int or str
+    first, second : str, optional
+        Words for where it comes.
+
+    Returns
+    -------
+    ValueError
+    """
+    said = "user %r has rated item %r twice" % (user, item) if first is None else (
+        "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
+    return ValueError(said + "; expected one rating per pair: keep the last, or their mean")

@@ -15,10 +15,11 @@ import scipy.sparse as sp
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
 
-__all__ = ["as_ratings", "as_columns", "as_pairs"]
+__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs"]
 
-_NAMES = ("user", "item", "rating", "timestamp")
-_SYNONYMS = {"item": ("movie", "book", "product"), "rating": ("score", "stars")}
+# What the columns of ratings are called, in tables as in the headers of files: the name of each first, then synonyms.
+COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"), "rating": ("rating", "score", "stars"),
+                "timestamp": ("timestamp",)}
 
 
 def as_ratings(ratings, y=None):
@@ -115,7 +116,7 @@ def _columns(table, fewest, most, name):
             name, type(table).__name__, ", ".join(table._fields),
             "pass its ratings" if "ratings" in table._fields else
             "pass one of its parts, with the ids: ratings.part(split.train)"))
-    wanted = _NAMES[:most]
+    wanted = tuple(COLUMN_WORDS)[:most]
     names = _column_names(table)
     if names is not None:
         return [np.asarray(table[column]) for column in _choose(names, fewest, wanted, name)]
@@ -155,7 +156,7 @@ def _choose(names, fewest, wanted, table):
     plain = [re.sub("[^a-z]", "", str(name).lower()) for name in names]
     places = {}
     for word in wanted:
-        for words in ((word,), _SYNONYMS.get(word, ())):
+        for words in (COLUMN_WORDS[word][:1], COLUMN_WORDS[word][1:]):
             known = {each + ending for each in words for ending in ("", "s", "id", "ids")}
             found = [k for k, name in enumerate(plain) if name in known]
             if found:

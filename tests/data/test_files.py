@@ -8,7 +8,6 @@ import scipy.sparse as sp
 from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import files
 from sparse_ae.data.files import load_ratings
 
 # Files of text
@@ -82,98 +81,6 @@ def test_timestamps(tmp_path, times, dtype):
 def test_compressed_text(tmp_path):
     got = load_ratings(written(tmp_path, gzip.compress(b"1,5,3\n2,6,4\n"), "ratings.csv.gz"))
     assert entries(got.matrix) == {(0, 0): 3, (1, 1): 4}
-
-
-@pytest.mark.parametrize("block", [64, 100, 2 ** 20])
-@pytest.mark.parametrize("delimiter", ["\t", ",", "::", " "])
-def test_the_quick_way_reads_what_the_careful_way_reads(tmp_path, monkeypatch, delimiter, block):
-    monkeypatch.setattr(files, "_BLOCK", block)
-    rng = np.random.RandomState(3)
-    pairs = rng.permutation(900)[:200]
-    rows = [(pair // 30 * 37, pair % 30 + 99999, rng.choice(["3", "0.5", "-1.25", "1e-3", "0.30000000000000004"]),
-             10 ** rng.randint(15)) for pair in pairs]
-    text = "\n".join(delimiter.join(map(str, row)) for row in rows)
-    path = written(tmp_path, text)
-    arguments = (None if delimiter == " " else delimiter, 4)
-    with open(str(path), "rb") as stream:
-        assert files._read_plain(stream, *arguments) is not None
-    quick = load_ratings(path)
-    monkeypatch.setattr(files, "_read_plain", lambda *_: None)
-    careful = load_ratings(path)
-    assert_same(quick.matrix, careful.matrix)
-    for name in ("users", "items", "timestamps"):
-        assert getattr(quick, name).dtype == getattr(careful, name).dtype == np.int64
-        assert_array_equal(getattr(quick, name), getattr(careful, name))
-    assert quick.matrix.nnz == 200 and sorted(quick.users.tolist()) == sorted({row[0] for row in rows})
-
-
-@pytest.mark.parametrize("line", ["07,1,3", "a,1,3", "1,-1,3", "1,2.0,3", "1,,3", ",1,3", "1,2,", "1,2,3,4", "1,2",
-                                  "1,2,x", "1,2,1_0", "1 ,2,3", "1,2, 3", '"1",2,3', "1234567890123456,2,3", "",
-                                  "1,2,3\r", "1\t2,3,4", "1,2\n3", "\xe9,1,2", "1,2,3,4\n1,2"])
-def test_the_quick_way_leaves_what_is_not_plain(tmp_path, line):
-    path = written(tmp_path, "1,1,5\n%s\n2,1,5\n" % line.replace("\r", "\rx"), encoding="latin-1")
-    with open(str(path), "rb") as stream:
-        assert files._read_plain(stream, ",", 3) is None
-
-
-def test_the_quick_way_does_not_take_a_tab_for_two_colons(tmp_path):
-    with pytest.raises(ValueError, match="line 2: found 2 columns; expected 3"):
-        load_ratings(written(tmp_path, "1::2::3\n1\t3::4\n"))
-
-
-@pytest.mark.parametrize("text, message", [
-    ("", "ratings.txt is empty"),
-    (" \n\n", "ratings.txt holds nothing but blanks"),
-    ("userId,movieId,rating\n", "ratings.txt holds a header and no ratings"),
-    ("userId,movieId,rating\n\n \n", "ratings.txt holds a header and no ratings"),
-    ("nonsense\n", "ratings.txt, line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
-    ("1,2\n", "ratings.txt, line 1: found 2 columns, separated by commas"),
-    ("1\t2\t3\t4\t5\n", "ratings.txt, line 1: found 5 columns, separated by tabs; .*keep just these"),
-    ("1,2,3\n1,3\n", "ratings.txt, line 2: found 2 columns; expected 3"),
-    ("1,2,3\n1,3,4,5\n", "ratings.txt, line 2: found 4 columns; expected 3"),
-    ("1::2::3\n1::3\n", "ratings.txt, line 2: found 2 columns; expected 3"),
-    ("u,i,r,t\n1,3,4\n", "ratings.txt, line 2: found 3 columns; expected 4"),
-    ("1,2,five\n", "ratings.txt, line 1: the rating 'five' isn't a number"),
-    ("a,b,N/A\nc,d,3\n", "ratings.txt, line 1: the rating 'N/A' isn't a number"),
-    ("a,b,\nc,d,3\n", "ratings.txt, line 1: the rating '' isn't a number"),
-    ("1,2,3\n\n1,3,x\n", "ratings.txt, line 3: the rating 'x' isn't a number; .*mend or drop the line"),
-    ("1;2;3\n1;3;4,5\n", "ratings.txt, line 2: the rating '4,5' isn't a number"),
-    ("1,2,3\n1,3,1_0\n", "ratings.txt, line 2: the rating '1_0' isn't a number"),
-    ("1,2,3\n1,3,nan\n", "ratings.txt, line 2: the rating is nan"),
-    ("1,2,3\nx,3,-inf\n", "ratings.txt, line 2: the rating is -inf"),
-    ("1,2,3\n1,3,1e39\n", r"ratings.txt, line 2: the rating is 1e\+39"),
-    ("1,2,3\n,3,4\n", "ratings.txt, line 2: the user is empty"),
-    ("1,2,3\n1, ,4\n", "ratings.txt, line 2: the item is empty"),
-    ("1,2,3,now\n", "ratings.txt, line 1: the timestamp 'now' isn't a number"),
-    ("1,2,3,4\n1,3,3,nan\n", "ratings.txt, line 2: the timestamp is nan"),
-    ("u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "ratings.txt, line 4: user 1 has rated item 2 already, in .*ratings.txt, line 2"),
-    ("5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
-    ('a,2,3\n"x\ny",2,3\na,2,4\n', "ratings.txt, line 4: user 'a' has rated item 2 already, in .*line 1"),
-    ('a,2,3\n"b,2,3\nc,2,4\n', "ratings.txt, line 2: .*every quote closed, and quotes inside"),
-    ("1,2,3\n1,3\r,4\n", "ratings.txt, line 2: .*expected lines that end in LF or CR LF"),
-    ("item,user,rating\n1,2,3\n", "line 1: the header calls column 2 'user'; expected the order user, item, rating"),
-    ("1,2,978300760,4\n1,3,978302109,5\n", "third column holds numbers such as 978300760, which look like "
-     "timestamps, and the fourth such as 4; expected .*reorder the columns"),
-    ("u,2,978300760,4\n", "third column holds numbers such as 978300760"),
-    ("user,item,timestamp,rating\n1,2,3,4\n", "the header calls column 3 'timestamp'; .*reorder the columns"),
-    ("1,2,3\n".encode("utf-16"), "isn't text that load_ratings can read; it reads SciPy .npz.*save text as UTF-8"),
-    (b"PK\x03\x04\0\0", "unpack it if it is an archive"),
-])
-def test_text_refuses(tmp_path, text, message):
-    with pytest.raises(ValueError, match="(?s)" + message):
-        load_ratings(written(tmp_path, text))
-
-
-def test_text_refuses_a_nul_far_down(tmp_path):
-    text = "".join("a%d::2::3\n" % k for k in range(9000)) + "a\0::2::3\n"
-    with pytest.raises(ValueError, match=r"ratings.txt, line 9001: the id 'a\\x00' ends in a NUL byte"):
-        load_ratings(written(tmp_path, text))
-
-
-@pytest.mark.parametrize("content", [b"1,2,3\n", gzip.compress(b"1,2,3\n" * 1000)[:-20]])
-def test_damaged_compressed_text(tmp_path, content):
-    with pytest.raises(ValueError, match="ratings.csv.gz is cut short or damaged"):
-        load_ratings(written(tmp_path, content, "ratings.csv.gz"))
 
 
 def test_no_such_file(tmp_path):

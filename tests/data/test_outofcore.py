@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import outofcore
+from sparse_ae.data import outofcore, text
 from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
@@ -14,9 +14,9 @@ from sparse_ae.data.outofcore import open_ratings, store_ratings
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(outofcore, "_BUCKET", 7)
-    monkeypatch.setattr(outofcore, "_HAND", 5)
-    monkeypatch.setattr(outofcore, "_TEXT", 40)
+    monkeypatch.setattr(outofcore, "_RATINGS_PER_BUCKET", 7)
+    monkeypatch.setattr(outofcore, "_RATINGS_PER_DEAL", 5)
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 40)
 
 
 def triples(text_ids, seed=0):
@@ -100,25 +100,33 @@ def test_batches_are_read_from_disk(tmp_path):
         stored.matrix.data[0] = 1
 
 
-@pytest.mark.parametrize("text, message", [
-    ("1,2,3\n1,2,4\n", "user 1 has rated item 2 twice; expected one rating per pair"),
-    ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: '1,x' isn't 3 columns"),
-    ("1,2,3\n\n,2,3\n",
-     "ratings.csv, line 3: ',2,3' isn't 3 columns, separated as on the first line, with a user and an item"),
-    ("a,2,3\n" + "b,3,4\n" * 12 + "c,2,good\n", "ratings.csv, line 14: the rating 'good' isn't a number"),
-    ("1,2,3\n1,3,1e99\n", "ratings.csv, line 2: the rating is 1e[+]?99; ratings have to be finite"),
-    ("x,2,3\n\ny,3,nan\n", "ratings.csv, line 3: the rating is nan"),
-    ("user,item,rating\n", "there are no ratings in the source"),
-    ("\n \n", "holds nothing but blanks"),
-    ("1\n2\n", "ratings.csv, line 1: '1' isn't three or four columns; expected user, item, rating"),
-    ("rating,user,item\n1,2,3\n", "line 1: the header calls column 1 'rating'"),
+@pytest.mark.parametrize("content, message", [
+    ("1,2,3\n1,2,4\n", "ratings.csv, line 2: user 1 has rated item 2 already, in .*ratings.csv, line 1"),
+    ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: found 2 columns; expected 3"),
+    ("user,item,rating\n", "ratings.csv holds a header and no ratings"),
 ])
-def test_refused_files(tmp_path, text, message):
+def test_a_refused_file_leaves_nothing_behind(tmp_path, content, message):
     path = tmp_path / "ratings.csv"
-    path.write_text(text)
+    path.write_text(content)
     with pytest.raises(ValueError, match=message):
         store_ratings(path, tmp_path / "store")
     assert [each.name for each in tmp_path.iterdir()] == ["ratings.csv"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_many_pairs_that_come_twice_the_first_to_do_so_is_named(tmp_path, seed):
+    """Their buckets are sorted in the order of the rows, which isn't that of the file."""
+    users, items, values = triples(seed % 2 == 1, seed)
+    lines = ["%s,%s,%s\n" % line for line in zip(users, items, values)]
+    order = np.random.RandomState(seed).permutation(90) % 60
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join(lines[k] for k in order))
+    messages = []
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match="has rated item .* already") as caught:
+            read(path)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("source, error, message", [
@@ -127,6 +135,7 @@ def test_refused_files(tmp_path, text, message):
     ([([1], [2], [np.inf])], ValueError, "chunk 0, entry 0: the rating is inf"),
     ([([1], [None], [3])], TypeError, "the id in items is None"),
     ([], ValueError, "there are no ratings in the source; expected at least one"),
+    ([([1], [2], [3]), ([1], [2], [4])], ValueError, "user 1 has rated item 2 twice; expected one rating per pair"),
     ("nowhere.csv", FileNotFoundError, "there is no file nowhere.csv"),
     ("ratings.mat", FileNotFoundError, "there is no file ratings.mat"),
 ])

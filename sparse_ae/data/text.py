@@ -1,0 +1,558 @@
+"""Text with a rating in each line, read a block of lines at a time, for `load_ratings` and `store_ratings` alike.
+
+A block whose lines all look alike is cut up by NumPy, its numbers parsed there too; one with anything else in it, right
+or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
+is read doesn't depend on where a block ends.
+"""
+import codecs
+import contextlib
+import csv
+import gzip
+import zlib
+from array import array
+from pathlib import Path
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from sparse_ae.data.ids import distinct_integers, distinct_texts
+from sparse_ae.data.ratings import as_float32
+from sparse_ae.data.tables import COLUMN_WORDS
+
+__all__ = ["Block", "Layout", "check_file", "find_layout", "opened", "read_blocks", "read_text"]
+
+# Small enough for the temporary arrays of a block to stay in the processor's cache.
+_BYTES_PER_BLOCK = 2 ** 20
+
+# A line that is longer is none of ratings, and would have to be held as a whole.
+_LONGEST_LINE = 2 ** 24
+
+# What is looked at to find the layout, if the first line isn't longer.
+_HEAD = 2 ** 16
+
+# Reading that is done by then shows no progress.
+_SECONDS_WITHOUT_PROGRESS = 3
+
+# In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
+_DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
+_EXPECTED = "user, item, rating and, if you like, a timestamp"
+
+# The columns that a word in a header may name, the likeliest first: a user_rating is a rating.
+_WORDS_LOOKED_FOR = [(word, tuple(COLUMN_WORDS).index(name))
+                     for name in ("timestamp", "rating", "user", "item") for word in COLUMN_WORDS[name]]
+_BYTE_ORDER_MARK = codecs.BOM_UTF8
+
+
+class Layout(NamedTuple):
+    """How ratings are laid out in a file of text.
+
+    Attributes
+    ----------
+    first_line : int
+        The line, from 1, that the ratings begin on.
+    delimiter : str or None
+        What is between two columns; None for any blanks.
+    n_columns : int
+        3, or 4 if there are timestamps.
+    """
+
+    first_line: int
+    delimiter: Optional[str]
+    n_columns: int
+
+
+class Block(NamedTuple):
+    """Some of a file's ratings, in its order.
+
+    Attributes
+    ----------
+    users, items : (ids, places)
+        The distinct ids, int64 or, if one of them isn't a plain whole number, a list of str, and where each entry's id
+        is among them, (n,).
+    ratings : numpy.ndarray of float32, (n,)
+        Finite.
+    timestamps : numpy.ndarray of int64 or float64, (n,), or None
+        Finite.
+    lines : sequence of int, length n
+        The line that each entry begins on, from 1.
+    """
+
+    users: Tuple[Sequence, np.ndarray]
+    items: Tuple[Sequence, np.ndarray]
+    ratings: np.ndarray
+    timestamps: Optional[np.ndarray]
+    lines: Sequence
+
+
+def check_file(path):
+    """Refuse a path that leads to no file, or to one without a byte.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    if path.is_dir():
+        raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
+    if not path.is_file():
+        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
+    if path.stat().st_size == 0:
+        raise ValueError("%s is empty; expected ratings: fetch or write it again" % path)
+
+
+@contextlib.contextmanager
+def opened(path):
+    """The bytes of a file, unpacked if its name ends in .gz, as a binary stream.
+
+    Raises
+    ------
+    ValueError
+        Where the packed file is found to be damaged.
+    """
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(str(path), "rb") as stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError("%s is cut short or damaged (%s); fetch or write it again" % (path, error)) from error
+
+
+def find_layout(path):
+    """Where the ratings begin in a file of text, and how they are separated, by its first line that isn't blank.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ValueError
+        If that line isn't three or four columns, or a header that calls them otherwise; and for what is no text.
+    """
+    with opened(path) as stream:
+        head = stream.read(_HEAD)
+        if b"\n" not in head:
+            head += stream.readline(_LONGEST_LINE)
+    if b"\0" in head:
+        raise ValueError("%s isn't text; expected lines with the columns %s (load_ratings reads SciPy .npz, "
+                         "MatrixMarket .mtx and MATLAB .mat too): convert it, unpack it if it is an archive, and save "
+                         "text as UTF-8"
+                         % (path, _EXPECTED))
+    lines = head.decode("utf-8-sig", errors="replace").split("\n")
+    before = next((k for k, line in enumerate(lines) if line.strip()), None)
+    if before is None:
+        raise ValueError("%s holds nothing but blanks; expected ratings: fetch or write it again" % path)
+    found = [_first_record(lines[before:], delimiter) + (delimiter, name) for delimiter, name in _DELIMITERS]
+    fields, n_lines, delimiter, name = next((each for each in found if len(each[0]) in (3, 4)),
+                                            max(found, key=lambda each: len(each[0])))
+    line = lines[before].rstrip("\r")
+    if "\r" in line and (delimiter in ("::", None) or len(fields) not in (3, 4)):
+        raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
+                         "with such line ends" % (path, before + 1))
+    if len(fields) < 2:
+        raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
+                         "semicolons, '::' or blanks" % (path, before + 1, line, _EXPECTED))
+    if len(fields) not in (3, 4):
+        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these"
+                         % (path, before + 1, len(fields), name, _EXPECTED))
+    header = _is_header(fields)
+    if header:
+        _check_header(path, before + 1, fields)
+    return Layout(before + 1 + (n_lines if header else 0), delimiter, len(fields))
+
+
+def read_text(path, progress=False):
+    """Read the ratings of a file of text, whatever its layout, a block of lines at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    progress : bool
+        As in `read_blocks`.
+
+    Yields
+    ------
+    Block
+
+    Raises
+    ------
+    ValueError
+        As `find_layout` and `read_blocks`, and if there is a header and nothing else.
+    """
+    empty = True
+    for block in read_blocks(path, find_layout(path), progress):
+        empty = False
+        yield block
+    if empty:
+        raise ValueError("%s holds a header and no ratings; fetch or write it again" % path)
+
+
+def read_blocks(path, layout, progress=False):
+    """Read the ratings of a file of text, a block of lines at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    layout : Layout
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+
+    Yields
+    ------
+    Block
+        None of them empty.
+
+    Raises
+    ------
+    ValueError
+        For the first line that isn't a rating; in the end if the columns turn out to be in another order. The message
+        names the file.
+    """
+    lowest, latest = np.inf, -np.inf
+    # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
+    shown = contextlib.nullcontext() if not progress else tqdm(
+        total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
+        delay=_SECONDS_WITHOUT_PROGRESS)
+    with opened(path) as stream, shown as bar:
+        lines = _Lines(path, stream, layout.first_line)
+        for text in iter(lines.read_block, b""):
+            if bar is not None:
+                bar.update(getattr(stream, "fileobj", stream).tell() - bar.n)  # of a packed file, the bytes on disk
+            block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
+            if block is None:
+                block = _parse_records(lines, text, layout)
+            else:
+                lines.number += text.count(b"\n")
+            if not len(block.lines):
+                continue
+            if block.timestamps is not None:
+                lowest, latest = min(lowest, block.ratings.min()), max(latest, block.timestamps.max())
+            yield block
+    # Seconds since 1970 are above 1e8 from 1973 on; no header told of them.
+    if np.inf > lowest > 1e8 > latest:
+        raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
+                         "is; expected %s: reorder the columns" % (path, _EXPECTED))
+
+
+class _Lines:
+    """The lines of a file from one on, many at a time or, where a quoted field goes on, one by one.
+
+    `number` is that of the next line, counted by whoever has used the lines.
+    """
+
+    def __init__(self, path, stream, first):
+        self.path, self.number = path, first
+        self._stream, self._encoding = stream, None
+        mark = stream.read(len(_BYTE_ORDER_MARK))
+        self._rest = b"" if mark == _BYTE_ORDER_MARK else mark
+        for _ in range(first - 1):
+            self._read_line()
+
+    def read_block(self):
+        """The bytes of whole lines, about as many as are worth parsing together; none at the end of the file."""
+        while True:
+            more = self._stream.read(_BYTES_PER_BLOCK)
+            self._rest += more
+            end = self._rest.rfind(b"\n") + 1 if more else len(self._rest)
+            if end or not more:
+                block, self._rest = self._rest[:end], self._rest[end:]
+                return block
+            self._check_length()
+
+    def records(self, block, delimiter):
+        """Of a block, the line that each record begins on, the fields of each, and the error that ended them, or None.
+
+        A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
+        """
+        stop = self.number + block.count(b"\n") + (not block.endswith(b"\n"))
+        lines = self._numbered(self.decode(block))
+        if delimiter in ("::", None):
+            rows = (line.split(delimiter) for line in lines)
+        else:
+            rows = _csv_reader(lines, delimiter)
+        numbers, records, failure = array("q"), [], None
+        while self.number < stop and failure is None:
+            number = self.number
+            try:
+                fields = next(rows)
+                if len(fields) > 1 or fields and fields[0].strip():
+                    numbers.append(number)
+                    records.append(fields)
+            except csv.Error as error:
+                failure = ValueError("%s, line %d: %s; expected lines that end in LF or CR LF, every quote closed, and "
+                                     "quotes inside a quoted field doubled" % (self.path, number, error))
+            except ValueError as error:  # of what lies behind the rows
+                failure = error
+        return numbers, records, failure
+
+    def _numbered(self, text):
+        while text:
+            nul = "\0" in text
+            for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
+                if nul and "\0" in line:
+                    raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
+                                     % (self.path, self.number))
+                self.number += 1
+                yield line + "\n"
+            text = self.decode(self._read_line())
+
+    def _read_line(self):
+        while b"\n" not in self._rest:
+            more = self._stream.read(_BYTES_PER_BLOCK)
+            if not more:
+                break
+            self._rest += more
+            self._check_length()
+        end = self._rest.find(b"\n") + 1 or len(self._rest)
+        line, self._rest = self._rest[:end], self._rest[end:]
+        return line
+
+    def _check_length(self):
+        if len(self._rest) > _LONGEST_LINE + _BYTES_PER_BLOCK:
+            raise ValueError("%s: there is a line of more than %d MB, after line %d or so; expected one with %s"
+                             % (self.path, _LONGEST_LINE >> 20, self.number - 1, _EXPECTED))
+
+    def decode(self, text):
+        """The text of some bytes of the file."""
+        if text.isascii():
+            return text.decode("ascii")
+        if self._encoding is None:
+            self._encoding = _encoding(self.path)
+        return text.decode(self._encoding)
+
+
+def _csv_reader(lines, delimiter):
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def _encoding(path):
+    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with opened(path) as stream:
+        try:
+            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
+
+
+# The first line
+
+
+def _first_record(lines, delimiter):
+    """The fields of the first record, none if it makes no sense with the delimiter, and how many lines it takes."""
+    if delimiter in ("::", None):
+        return lines[0].split(delimiter), 1
+    rows = _csv_reader((line + "\n" for line in lines), delimiter)
+    try:
+        return next(rows), rows.line_num
+    except csv.Error:
+        return [], 1
+
+
+def _is_header(fields):
+    """Whether a first line names the columns: it holds no number, and its rating isn't just missing."""
+    for field in fields:
+        try:
+            float(field)
+        except ValueError:
+            continue
+        return False
+    return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
+
+
+def _check_header(path, number, fields):
+    """Refuse a header that contradicts the order of the columns."""
+    for column, field in enumerate(fields):
+        place = next((place for word, place in _WORDS_LOOKED_FOR if word in field.lower()), column)
+        if place != column:
+            raise ValueError("%s, line %d: the header calls column %d %r; expected the order %s: reorder the columns"
+                             % (path, number, column + 1, field.strip(), _EXPECTED))
+
+
+# Lines without a surprise
+
+
+def _parse_alike(lines, text, layout):
+    """The Block of whole lines of as many fields each, no field in need of quotes; None for others and errors."""
+    text = text.replace(b"\r\n", b"\n")
+    if not text.endswith(b"\n"):
+        text += b"\n"
+    delimiter, n_columns = layout.delimiter or " ", layout.n_columns
+    if layout.delimiter is None and not text.isascii():  # there are blanks that aren't ASCII
+        return None
+    if delimiter == "::":
+        if b"\t" in text:
+            return None
+        text, delimiter = text.replace(b"::", b"\t"), "\t"
+    letters = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((letters == ord(delimiter)) | (letters == ord("\n")))
+    if len(ends) % n_columns:
+        return None
+    stops = ends.reshape(-1, n_columns)
+    marks = letters[stops]
+    if np.any(marks[:, :-1] != ord(delimiter)) or np.any(marks[:, -1] != ord("\n")):
+        return None
+    n_controls = np.count_nonzero(letters < ord(" "))  # a CR, a NUL, a tab that counts as a blank
+    if n_controls != (ends.size if delimiter == "\t" else len(stops)):
+        return None
+    starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
+    if b'"' in text and layout.delimiter not in ("::", None):
+        # Fields in quotes are as good, if that is the only place of quotes: two to such a field.
+        quoted = (letters[starts] == ord('"')) & (letters[stops - 1] == ord('"')) & (stops - starts > 1)
+        if np.count_nonzero(letters == ord('"')) != 2 * np.count_nonzero(quoted):
+            return None
+        starts, stops, unquoted = starts + quoted, stops - quoted, text.replace(b'"', b"")
+    else:
+        unquoted = text
+    fields, columns = None, []
+    for column in range(n_columns):
+        parse = _parse_ratings if column == 2 else _parse_whole
+        values = parse(letters, starts[:, column].copy(), stops[:, column].copy())
+        if values is None:
+            if fields is None:
+                fields = lines.decode(unquoted).replace("\n", delimiter).split(delimiter)
+            values = fields[column:-1:n_columns]
+        columns.append(values)
+    return _convert(columns, range(lines.number, lines.number + len(stops)))
+
+
+def _parse_lines(lines, text, layout):
+    """The Block of whole lines of CSV with a record in each, all without an error; else None."""
+    if layout.delimiter in ("::", None) or b"\0" in text:
+        return None
+    fields, n_records, texts = [], 0, lines.decode(text.rstrip(b"\r\n")).split("\n")
+    try:
+        for record in _csv_reader(texts, layout.delimiter):
+            if len(record) != layout.n_columns:
+                return None
+            fields += record  # many lists kept alive would have the garbage collector look at them over and over
+            n_records += 1
+    except csv.Error:
+        return None
+    if n_records != len(texts):
+        return None
+    columns = [fields[column::layout.n_columns] for column in range(layout.n_columns)]
+    return _convert(columns, range(lines.number, lines.number + n_records))
+
+
+def _parse_whole(letters, starts, stops):
+    """Whole numbers as int64, or None where a field isn't up to 15 digits without a leading zero."""
+    widths = stops - starts
+    if widths.min() < 1 or widths.max() > 15 or np.any((letters[starts] == ord("0")) & (widths > 1)):
+        return None
+    values = np.zeros(len(starts), np.int64)
+    for place in range(widths.max()):
+        # As uint8, anything below "0" wraps around to more than 9.
+        digits = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)] - np.uint8(ord("0")), 0)
+        if digits.max() > 9:
+            return None
+        values += digits.astype(np.int64) * 10 ** place
+    return values
+
+
+def _parse_ratings(letters, starts, stops):
+    """Numbers as float64, or None."""
+    widths = stops - starts
+    if widths.min() < 1 or widths.max() > 32:
+        return None
+    places = np.arange(widths.max())
+    fields = letters[np.minimum(starts[:, np.newaxis] + places, len(letters) - 1)]
+    inside = places < widths[:, np.newaxis]
+    # float() allows blanks around a number and an underscore between its digits.
+    if np.any(inside & ((fields <= ord(" ")) | (fields == ord("_")))):
+        return None
+    fields[~inside] = 0
+    try:
+        return fields.view("S%d" % len(places)).ravel().astype(np.float64)
+    except ValueError:
+        return None
+
+
+# Anything else, record by record
+
+
+def _parse_records(lines, text, layout):
+    """The Block, perhaps empty, of whole lines of any text."""
+    numbers, records, failure = lines.records(text, layout.delimiter)
+    if not records:
+        block = Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, numbers)
+    elif all(len(fields) == layout.n_columns for fields in records):
+        block = _convert(list(zip(*records)), numbers)
+    else:
+        block = None
+    if block is None:
+        for number, fields in zip(numbers, records):
+            _check_record("%s, line %d" % (lines.path, number), fields, layout.n_columns)
+    if failure is not None:
+        raise failure  # only now: a record before it might have been wrong too
+    return block
+
+
+def _convert(columns, lines):
+    """The Block of columns that are arrays of numbers or sequences of str, or None if there is an error in one."""
+    ids = []
+    for column in columns[:2]:
+        if isinstance(column, np.ndarray):
+            ids.append(distinct_integers(column))
+        else:
+            column = [text.strip() for text in column]
+            if not all(column):
+                return None
+            ids.append(distinct_texts(column))
+    try:
+        values = [column if isinstance(column, np.ndarray) else _as_floats(column) for column in columns[2:]]
+    except ValueError:
+        return None
+    ratings, bad = as_float32(values[0])
+    if bad is not None:
+        return None
+    times = values[1] if len(values) > 1 else None
+    if times is not None and times.dtype == np.float64:
+        if not np.isfinite(times).all():
+            return None
+        if np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53)):
+            times = times.astype(np.int64)
+    return Block(*ids, ratings, times, lines)
+
+
+def _check_record(where, fields, n_columns):
+    """Raise the error of a record that `_convert` doesn't take, if it is this one."""
+    if len(fields) != n_columns:
+        raise ValueError("%s: found %d columns; expected %d, as on the other lines: mend or drop it"
+                         % (where, len(fields), n_columns))
+    for name, text in zip(("user", "item"), fields):
+        if not text.strip():
+            raise ValueError("%s: the %s is empty; expected an id: fill it in, or drop the line" % (where, name))
+    try:
+        rating = _as_floats(fields[2:3])
+    except ValueError:
+        raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: mend or drop the line"
+                         % (where, fields[2].strip())) from None
+    bad = as_float32(rating)[1]
+    if bad is not None:
+        raise ValueError("%s: %s" % (where, bad[1]))
+    if n_columns == 4:
+        try:
+            time = _as_floats(fields[3:4])[0]
+        except ValueError:
+            raise ValueError("%s: the timestamp %r isn't a number; expected one such as 978300760: mend it, or leave "
+                             "the column out" % (where, fields[3].strip())) from None
+        if not np.isfinite(time):
+            raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
+                             "out" % (where, time))
+
+
+def _as_floats(texts):
+    if "_" in "".join(texts):  # float() allows it between digits; no file means that
+        raise ValueError
+    return np.array(list(map(float, texts)))

@@ -1,0 +1,295 @@
+"""The one reader of text: good and bad files, and the same answer from all that stands on it, wherever a block ends."""
+import gzip
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sparse_ae.data import text
+from sparse_ae.data.files import load_ratings
+from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.text import Layout, find_layout, read_blocks, read_text
+
+
+def zipped(content):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("ratings.csv", content)
+    return stream.getvalue()
+
+
+MANY = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
+MANY_RATED = {(k, k % 3): k % 5 for k in range(30)}
+THREE = {(1, 5): 3, (2, 6): 4.5, (3, 5): 0}
+
+# A name for each row, the file's content, and what comes of it: the ratings, or what the error says.
+TABLE = [
+    # Ways to write the same
+    ("tabs", "1\t5\t3\n2\t6\t4.5\n3\t5\t0\n", THREE),
+    ("commas", "1,5,3\n2,6,4.5\n3,5,0\n", THREE),
+    ("two colons", "1::5::3\n2::6::4.5\n3::5::0\n", THREE),
+    ("semicolons", "1;5;3\n2;6;4.5\n3;5;0\n", THREE),
+    ("blanks", "1 5 3\n2 6 4.5\n3 5 0\n", THREE),
+    ("many blanks", "1   5\t3\n 2 6  4.5 \n3\t\t5 0\n", THREE),
+    ("CR LF", "1,5,3\r\n2,6,4.5\r\n3,5,0\r\n", THREE),
+    ("CR LF between blanks", "1 5 3\r\n2 6 4.5\r\n3 5 0\r\n", THREE),
+    ("no last line end", "1,5,3\n2,6,4.5\n3,5,0", THREE),
+    ("a last CR", "1,5,3\n2,6,4.5\n3,5,0\r", THREE),
+    ("byte order mark", "\ufeff1,5,3\n2,6,4.5\n3,5,0\n", THREE),
+    ("byte order mark and header", "\ufeffuserId,movieId,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
+    ("header", "user,item,rating\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
+    ("header of RecBole", "user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t4.5\n3\t5\t0\n", THREE),
+    ("header in other words", "reader,book,stars\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
+    ("header in unknown words", "U;I;R\n1;5;3\n2;6;4.5\n3;5;0\n", THREE),
+    ("quoted header over two lines", '"the\nuser",item,rating\n1,5,3\n2,6,4.5\n3,5,0\n', THREE),
+    ("quotes", '"1","5","3"\n"2","6","4.5"\n"3","5","0"\n', THREE),
+    ("some quotes", '1,"5",3\n"2",6,"4.5"\n"3","5",0\n', THREE),
+    ("blank lines", "\n\n1,5,3\n\n  \n2,6,4.5\n\r\n3,5,0\n\n\n", THREE),
+    ("blanks around", "1, 5, 3\n2 ,6 ,4.5 \n 3, 5,0\n", THREE),
+    ("numbers in other forms", "1,5,3.0\n2,6,45e-1\n3,5,-0\n", THREE),
+    ("timestamps", "1,5,3,100\n2,6,4.5,99\n3,5,0,101\n", THREE),
+    ("timestamps that are floats", "1,5,3,1.5\n2,6,4.5,2\n3,5,0,2.5\n", THREE),
+    ("timestamps, whole, as floats", "1,5,3,1e9\n2,6,4.5,2.0\n3,5,0,-1\n", THREE),
+    ("timestamps, floats late", MANY.replace("\n", ",7\n") + "99,5,3,0.25\n", {**MANY_RATED, (99, 5): 3}),
+    # Ids
+    ("strings", "a,x y,3\nb,z,4\n", {("a", "x y"): 3, ("b", "z"): 4}),
+    ("strings late", MANY + "x,1,5\n", {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("x", 1): 5}),
+    ("leading zeros late", MANY + "007,1,5\n", {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("007", 1): 5}),
+    ("fractions are strings", "1.0,5,3\n2.0,5,4\n", {("1.0", 5): 3, ("2.0", 5): 4}),
+    ("negative", "-1,5,3\n-9223372036854775807,5,4\n", {(-1, 5): 3, (-9223372036854775807, 5): 4}),
+    ("16 digits", "1234567890123456,5,3\n1,5,4\n", {(1234567890123456, 5): 3, (1, 5): 4}),
+    ("20 digits", "99999999999999999999,5,3\n1,5,4\n", {("99999999999999999999", 5): 3, ("1", 5): 4}),
+    ("20 digits late", MANY + "9223372036854775808,1,5\n",
+     {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("9223372036854775808", 1): 5}),
+    ("a delimiter within quotes", '"a, b",x,3\n"say ""hi""",y,4\n', {("a, b", "x"): 3, ('say "hi"', "y"): 4}),
+    ("a line end within quotes", 'u,i,r\n"two\nlines",x,3\nb,y,4\n', {("two\nlines", "x"): 3, ("b", "y"): 4}),
+    ("a line end within the first quotes", '"two\nlines",x,3\nb,"y\r\n\n",4\n',
+     {("two\nlines", "x"): 3, ("b", "y"): 4}),
+    ("a CR within quotes", '"a\rb",x,3\r\nc,y,4\r\n', {("a\rb", "x"): 3, ("c", "y"): 4}),
+    ("quotes between blanks", '"a 5 3\nb" 6 4\n', {('"a', 5): 3, ('b"', 6): 4}),
+    ("other delimiters inside", "1::a,b::3\n2::a;c::4\n", {(1, "a,b"): 3, (2, "a;c"): 4}),
+    ("UTF-8", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n", {("zo\xeb", "\xe9t\xe9"): 4}),
+    ("Latin-1", "user,item,rating\nzo\xeb,\xe9t\xe9,4\n".encode("latin-1"), {("zo\xeb", "\xe9t\xe9"): 4}),
+    ("UTF-8 early, Latin-1 late", "\u20ac,1,5\n".encode("utf-8") + MANY.encode() + b"\xe9,1,5\n",
+     {**{(str(u), i): r for (u, i), r in MANY_RATED.items()}, ("\xe2\x82\xac", 1): 5, ("\xe9", 1): 5}),
+    ("a blank that isn't ASCII", "a\xa0b c 3\n".replace(" ", "\t"), {("a\xa0b", "c"): 3}),
+    # Packed
+    ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),
+    ("packed in two.gz", gzip.compress(b"1,5,3\n2,6") + gzip.compress(b",4.5\n3,5,0\n"), THREE),
+    ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz is cut short or damaged"),
+    ("damaged.gz", gzip.compress(MANY.encode())[:-8] + b"\0" * 8, "damaged.gz is cut short or damaged"),
+    ("not packed.gz", b"1,2,3\n", "not packed.gz is cut short or damaged"),
+    ("nothing packed.gz", gzip.compress(b""), "holds nothing but blanks"),
+    ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack it if it is an archive"),
+    ("zip", zipped("1,2,3\n"), "isn't text; .*unpack it if it is an archive"),
+    ("UTF-16", "1,2,3\n".encode("utf-16"), "isn't text; .*save text as UTF-8"),
+    ("NUL early", b"1,2,3\n1\0,3,4\n", "isn't text"),
+    ("NUL late", b"1::2::3\n" + b"\n" * 70000 + b"a\0::2::3\n", "line 70002: there is a NUL byte in it"),
+    ("NUL late within quotes", b"1,2,3\n" + b"\n" * 70000 + b'"a\nb\0",2,3\n', "line 70003: there is a NUL byte in it"),
+    ("NUL late, an error before", b"1,2,3\n" + b"\n" * 70000 + b"1,3,x\na\0,2,3\n", "line 70002: the rating 'x'"),
+    # Nothing in it
+    ("empty", "", "is empty; expected ratings"),
+    ("blank", " \n\n", "holds nothing but blanks"),
+    ("header alone", "userId,movieId,rating\n", "holds a header and no ratings"),
+    ("header and blanks", "userId,movieId,rating\n\n \n", "holds a header and no ratings"),
+    # Columns
+    ("no delimiter", "nonsense\n", "line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
+    ("two columns", "1,2\n", "line 1: found 2 columns, separated by commas"),
+    ("five columns", "1\t2\t3\t4\t5\n", "line 1: found 5 columns, separated by tabs; .*keep just these"),
+    ("too few", "1,2,3\n1,3\n", "line 2: found 2 columns; expected 3"),
+    ("too many", "1,2,3\n1,3,4,5\n", "line 2: found 4 columns; expected 3"),
+    ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
+    ("too few between colons", "1::2::3\n1::3\n", "line 2: found 2 columns; expected 3"),
+    ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
+    ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
+    ("far down", MANY + "1,2\n" + MANY, "line 31: found 2 columns; expected 3"),
+    ("header in another order", "item,user,rating\n1,2,3\n", "line 1: the header calls column 1 'item'; .*order"),
+    ("header with synonyms in another order", "movieId,who,stars\n1,2,3\n", "the header calls column 1 'movieId'"),
+    ("header with timestamps third", "user,item,timestamp,rating\n1,2,3,4\n", "the header calls column 3 'timestamp'"),
+    ("timestamps third", "1,2,978300760,4\n1,3,978302109,5\n", "numbers in the third column are above 1e8, .*reorder"),
+    ("timestamps third, strings", "u,2,978300760,4\n", "numbers in the third column are above 1e8, .*reorder"),
+    # Fields
+    ("no rating", "1,2,3\n1,3,\n", "line 2: the rating '' isn't a number"),
+    ("no first rating", "a,b,N/A\nc,d,3\n", "line 1: the rating 'N/A' isn't a number"),
+    ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating '' isn't a number"),
+    ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
+    ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*mend or drop the line"),
+    ("a comma for a point", "1;2;3\n1;3;4,5\n", "line 2: the rating '4,5' isn't a number"),
+    ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
+    ("NaN", "1,2,3\n1,3,nan\n", "line 2: the rating is nan"),
+    ("NaN among strings", "a,2,3\nb,3,NaN\n", "line 2: the rating is nan"),
+    ("infinity", "1,2,3\nx,3,-inf\n", "line 2: the rating is -inf"),
+    ("beyond float32", "1,2,3\n1,3,1e39\n", r"line 2: the rating is 1e\+39"),
+    ("no user", "1,2,3\n,3,4\n", "line 2: the user is empty"),
+    ("no item", "1,2,3\n1, ,4\n", "line 2: the item is empty"),
+    ("no quoted item", '1,2,3\n1,"",4\n', "line 2: the item is empty"),
+    ("a bad timestamp", "1,2,3,4\n1,3,3,now\n", "line 2: the timestamp 'now' isn't a number"),
+    ("no timestamp", "1,2,3,4\n1,3,3,\n", "line 2: the timestamp '' isn't a number"),
+    ("a timestamp of NaN", "1,2,3,4\n1,3,3,nan\n", "line 2: the timestamp is nan"),
+    ("the first error counts", MANY + "1,9,x\n" + MANY + "1\n" + MANY + ",1,1\n", "line 31: the rating 'x'"),
+    ("an open quote", 'a,2,3\n"b,2,3\nc,2,4\n', "line 2: .*every quote closed, and quotes inside"),
+    ("an open quote, an error before", 'a,2,3\na,3,x\n"b,2,3\nc,2,4\n', "line 2: the rating 'x' isn't a number"),
+    ("a quote within a field", '"a"b,2,3\nc,2,3\n"d"e,2,3\n', "line 1: found no delimiter"),
+    ("a quote within a field further down", 'a,2,3\n"b"c,2,3\n', "line 2: .*quotes inside a quoted field doubled"),
+    ("a CR within a line", "1,2,3\n1,3\r,4\n", "line 2: .*expected lines that end in LF or CR LF"),
+    ("lines that end in CR", "1,2,3\r4,5,6\r7,8,9\r", "line 1: a CR stands within the line; .*LF or CR LF"),
+    # Pairs
+    ("a pair twice", "u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "line 4: user 1 has rated item 2 already, in .*line 2"),
+    ("the first pair twice", "5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
+    ("a pair three times", "1,1,3\n5,5,3\n1,1,4\n1,1,4\n", "line 3: user 1 has rated item 1 already, in .*line 1"),
+    ("a pair twice after quotes", 'a,2,3\n"x\ny",2,3\na,2,4\n', "line 4: user 'a' has rated item 2 .*line 1"),
+    ("a pair twice, apart", MANY + "\n" + "x,1,1\n29,2,1\n", "line 33: user '29' has rated item 2 .*line 30"),
+]
+
+
+def written(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def outcome(function, *arguments, **settings):
+    """What a call returns, or the error that it raises, in a form that can be compared."""
+    try:
+        return function(*arguments, **settings)
+    except Exception as error:
+        return type(error), str(error)
+
+
+def stored(path, rows):
+    found = outcome(store_ratings, path, path.parent / ("store of " + rows), rows=rows)
+    if len(found) == 2:
+        return found
+    return found.matrix, found.row_ids, found.col_ids
+
+
+def assert_same_matrix(left, right):
+    assert left.shape == right.shape
+    for name in ("data", "indices", "indptr"):
+        assert getattr(left, name).dtype == getattr(right, name).dtype
+        assert_array_equal(getattr(left, name), getattr(right, name))
+
+
+def assert_same_ids(left, right):
+    assert left.dtype == right.dtype
+    assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("size", [11, 64, 2 ** 20])
+@pytest.mark.parametrize("name, content, expected", TABLE, ids=[row[0] for row in TABLE])
+def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, name, content, expected, size):
+    path = written(tmp_path, name, content)
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", size)
+    loaded, by_user, by_item = outcome(load_ratings, path), stored(path, "users"), stored(path, "items")
+    if isinstance(expected, str):
+        assert loaded == by_user == by_item and loaded[0] is ValueError
+        assert str(path) in loaded[1]
+        pytest.raises(ValueError, load_ratings, path).match("(?s)" + expected)
+        assert list(tmp_path.iterdir()) == [path]
+        return
+    assert_same_matrix(loaded.matrix, by_user[0])
+    assert_same_matrix(loaded.matrix, by_item[0].T.tocsr())
+    for ids, others in ((loaded.users, (by_user[1], by_item[2])), (loaded.items, (by_user[2], by_item[1]))):
+        for each in others:
+            assert_same_ids(ids, each)
+    coo = loaded.matrix.tocoo()
+    pairs = zip(loaded.users[coo.row].tolist(), loaded.items[coo.col].tolist())
+    assert dict(zip(pairs, coo.data.tolist())) == expected and coo.nnz == len(expected)
+    assert (loaded.timestamps is not None) == name.startswith("timestamps")
+
+
+@pytest.mark.parametrize("source", ["nowhere.csv", "nowhere.mat", ""])
+def test_the_same_answer_where_there_is_no_file(tmp_path, source):
+    loaded = outcome(load_ratings, tmp_path / source)
+    assert loaded == outcome(store_ratings, tmp_path / source, tmp_path / "store")
+    assert loaded[0] is (FileNotFoundError if source else IsADirectoryError)
+
+
+@pytest.mark.parametrize("block", [64, 100, 2 ** 20])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("delimiter", ["\t", ",", "::", " "])
+def test_the_quick_ways_read_what_the_careful_way_reads(tmp_path, monkeypatch, delimiter, quote, block):
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", block)
+    rng = np.random.RandomState(3)
+    pairs = rng.permutation(900)[:200]
+    rows = [(pair // 30 * 37, pair % 30 + 99999, rng.choice(["3", "0.5", "-1.25", "1e-3", "0.30000000000000004"]),
+             10 ** rng.randint(15)) for pair in pairs]
+    quote = "" if delimiter in ("::", " ") else quote
+    path = written(tmp_path, "ratings", "\n".join(delimiter.join("%s%s%s" % (quote, field, quote) for field in row)
+                                                  for row in rows))
+    careful = text._parse_records
+    monkeypatch.setattr(text, "_parse_records", None)
+    quick = load_ratings(path)
+    monkeypatch.setattr(text, "_parse_alike", lambda *_: None)
+    if delimiter in (",", "\t"):
+        lines = load_ratings(path)
+        assert_same_matrix(quick.matrix, lines.matrix)
+    monkeypatch.setattr(text, "_parse_records", careful)
+    monkeypatch.setattr(text, "_parse_lines", lambda *_: None)
+    slow = load_ratings(path)
+    assert_same_matrix(quick.matrix, slow.matrix)
+    for name in ("users", "items", "timestamps"):
+        assert_same_ids(getattr(quick, name), getattr(slow, name))
+        assert getattr(quick, name).dtype == np.int64
+    assert quick.matrix.nnz == 200 and sorted(quick.users.tolist()) == sorted({row[0] for row in rows})
+
+
+@pytest.mark.parametrize("line", ["1,,3", ",1,3", "1,2,", "1,2,3,4", "1,2", "1,2,x", "1,2,1_0", "1, ,3", "1,2,nan",
+                                  '1,"2,3', '1,"2"3,4', '1,"",4', '"1,2",3', "", "1,2,3\rx", "1,2\n3", "1,2,3,4\n1,2"])
+def test_the_quick_ways_leave_what_may_be_wrong(tmp_path, monkeypatch, line):
+    path = written(tmp_path, "ratings", "1,1,5\n%s\n2,1,5\n" % line)
+    monkeypatch.setattr(text, "_parse_records", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(read_blocks(path, Layout(1, ",", 3)))
+
+
+def test_layouts(tmp_path):
+    for content, layout in [("1,2,3\n", (1, ",", 3)), ("\n\n1\t2\t3\t4", (3, "\t", 4)), ("a b c\n1 2 3", (2, None, 3)),
+                            ('\n"a\nb";c;d\n1;2;3\n', (4, ";", 3)), ("1::2::3::4\r\n", (1, "::", 4))]:
+        assert find_layout(written(tmp_path, "ratings", content)) == Layout(*layout)
+
+
+def test_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 16)
+    path = written(tmp_path, "ratings", 'user,item,rating,time\n7,1,2,30\n8,1,2,30\n"a\nb\nc",1,2,0.5\n\n7,2,2,30\n')
+    blocks = list(read_text(path))
+    assert [line for block in blocks for line in block.lines] == [2, 3, 4, 8]
+    users = [str(block.users[0][place]) for block in blocks for place in block.users[1]]
+    assert users == ["7", "8", "a\nb\nc", "7"]
+    assert [time for block in blocks for time in block.timestamps] == [30, 30, 0.5, 30]
+    assert all(block.ratings.dtype == np.float32 for block in blocks)
+
+
+def test_a_line_that_is_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
+    monkeypatch.setattr(text, "_LONGEST_LINE", 640)
+    path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
+    loaded = outcome(load_ratings, path)
+    assert loaded == outcome(store_ratings, path, tmp_path / "store")
+    assert loaded[0] is ValueError and "there is a line of more than 0 MB, after line 2 or so" in loaded[1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "ratings.csv.gz"])
+def test_progress_is_shown_on_a_terminal_where_reading_takes_long(tmp_path, monkeypatch, name):
+    content = MANY.encode()
+    path = written(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 16)
+
+    def shown(read, stream=None, **settings):
+        terminal = stream or Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        read(path, **settings)
+        return terminal.getvalue()
+
+    assert shown(load_ratings) == ""
+    monkeypatch.setattr(text, "_SECONDS_WITHOUT_PROGRESS", 0)
+    assert "reading " + name in shown(load_ratings)
+    assert "reading " + name in shown(lambda path: store_ratings(path, tmp_path / "store"))
+    assert shown(load_ratings, progress=False) == "" and shown(load_ratings, io.StringIO()) == ""
