@@ -100,25 +100,34 @@ struct Buffer {
 };
 
 struct Workspace {
-    Buffer keys, rows, ratings, spare_keys, spare_rows, spare_ratings, items, starts, scores, hidden, gradient, sums;
+    Buffer keys, rows, ratings, targets, spare_keys, spare_rows, spare_ratings, spare_targets, items, starts, scores, hidden, gradient, sums;
 };
 
-/* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. */
+/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer. */
+template <typename T> struct Ratings : Csr<T> {
+    const T *targets;
+};
+
+/* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. `targets`
+   is `ratings` where the block's are the same. */
 template <typename T> struct ByItem {
     npy_intp n_items;
     npy_int32 *items, *starts, *rows;
-    T *ratings;
+    T *ratings, *targets;
 };
 
 /* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no memory. */
-template <typename T> bool sort_by_item(const Csr<T> &R, Workspace &ws, ByItem<T> &out)
+template <typename T> bool sort_by_item(const Ratings<T> &R, Workspace &ws, ByItem<T> &out)
 {
+    const bool apart = R.targets != R.data;
     npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);
     npy_int32 *rows = ws.rows.get<npy_int32>(R.nnz), *spare_rows = ws.spare_rows.get<npy_int32>(R.nnz);
     T *ratings = ws.ratings.get<T>(R.nnz), *spare_ratings = ws.spare_ratings.get<T>(R.nnz);
+    T *targets = apart ? ws.targets.get<T>(R.nnz) : ratings, *spare_targets = apart ? ws.spare_targets.get<T>(R.nnz) : spare_ratings;
     out.items = ws.items.get<npy_int32>(R.nnz);
     out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
-    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !out.items || !out.starts) return false;
+    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !targets || !spare_targets || !out.items || !out.starts)
+        return false;
 
     int bits = 1;
     while (bits < 31 && ((npy_intp)1 << bits) < R.n_items) bits++;
@@ -138,13 +147,16 @@ template <typename T> bool sort_by_item(const Csr<T> &R, Workspace &ws, ByItem<T
             spare_keys[q] = from[p];
             spare_rows[q] = pass ? rows[p] : (npy_int32)row;
             spare_ratings[q] = pass ? ratings[p] : R.data[p];
+            if (apart) spare_targets[q] = pass ? targets[p] : R.targets[p];
         }
         std::swap(keys, spare_keys);
         std::swap(rows, spare_rows);
         std::swap(ratings, spare_ratings);
+        std::swap(targets, spare_targets);
     }
     out.rows = rows;
     out.ratings = ratings;
+    out.targets = targets;
     out.n_items = 0;
     for (npy_intp p = 0; p < R.nnz; p++)
         if (!p || keys[p] != keys[p - 1]) {
@@ -336,12 +348,12 @@ template <typename T> struct Parameters {
 /* One pass: forward through each thread's blocks, the errors, backward through the blocks. */
 template <typename T, int F, int G, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
-    const Csr<T> &R;
+    const Ratings<T> &R;
     const Parameters<T> &P;
     ByItem<T> B;
     T *H, *D, *scores;
 
-    Pass(const Csr<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
+    Pass(const Ratings<T> &R_, const Parameters<T> &P_) : R(R_), P(P_) {}
 
     /* Calls `visit` for each block of this share of the vectors, with NV a compile-time constant. */
     template <typename V> void blocks(int share, int n_shares, V &visit) const
@@ -404,7 +416,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
                 T s = 0;
                 for (int share = 0; share < n_shares; share++) s += scores[share * R.nnz + q];
                 const T y = apply<F>(P.c_W * s + bias);
-                const T e = P.low + P.span * y - B.ratings[q], d = 2 * e * P.span * slope<F>(y);
+                const T e = P.low + P.span * y - B.targets[q], d = 2 * e * P.span * slope<F>(y);
                 sse += (double)e * e;
                 scores[q] = d;
                 gradient += d;
@@ -454,7 +466,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
 /* One step of SGD in place. state: c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. costs: the squared error and the cost with
    its weight decay, both before the step. 0, or -1 with a Python error set. */
 template <typename T, int F, int G>
-int sgd_step(const Csr<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2, Workspace &ws, double *costs)
+int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2, Workspace &ws, double *costs)
 {
     double factors[2], sums[3];
     for (int i = 0; i < 2; i++) {
@@ -483,7 +495,7 @@ int sgd_step(const Csr<T> &R, Parameters<T> &P, double *state, double learning_r
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of them has to stay in
    the cache. */
 template <typename T, int F, int G>
-int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
+int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
 {
     const npy_intp chunk = 512;
     std::vector<npy_int32> indptr(chunk + 1);
@@ -491,13 +503,14 @@ int squared_error(const Csr<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
     P.step = P.step_W = P.step_V = -1;
     *sse = 0;
     for (npy_intp row = 0; row < R.n_rows; row += chunk) {
-        Csr<T> part = R;
+        Ratings<T> part = R;
         part.n_rows = R.n_rows - row < chunk ? R.n_rows - row : chunk;
         for (npy_intp i = 0; i <= part.n_rows; i++) indptr[i] = R.indptr[row + i] - R.indptr[row];
         part.indptr = &indptr[0];
         part.nnz = indptr[part.n_rows];
         part.indices = R.indices + R.indptr[row];
         part.data = R.data + R.indptr[row];
+        part.targets = R.targets + R.indptr[row];
         double sums[3];
         if (Pass<T, F, G, Accumulate>(part, P).run(ws, sums)) return -1;
         *sse += sums[0];
@@ -518,12 +531,33 @@ static inline int check_parameters(PyArrayObject **in)
     return -1;
 }
 
+/* The block of an Op with `targets` as its last input. */
+template <typename T> struct CheckedRatings {
+    CheckedCsr<T> block;
+    Contiguous targets;
+    Ratings<T> R;
+    CheckedRatings(PyArrayObject **block_, PyArrayObject *targets_)
+        : block(block_[0], block_[1], block_[2]), targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_) {}
+    int check(npy_intp n_rows, npy_intp n_items)
+    {
+        if (targets.failed() || block.check(n_rows, n_items)) return -1;
+        if (targets.dim(0) != block.R.nnz) {
+            PyErr_Format(PyExc_ValueError, "target has %zd entries, indices %zd; each rating needs one", (Py_ssize_t)targets.dim(0),
+                         (Py_ssize_t)block.R.nnz);
+            return -1;
+        }
+        static_cast<Csr<T> &>(R) = block.R;
+        R.targets = targets.data<T>();
+        return 0;
+    }
+};
+
 template <typename T, int F, int G>
 int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V; out: the first five and the costs */
+    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the costs */
     if (check_parameters(in)) return -1;
-    CheckedCsr<T> block(in[5], in[6], in[7]);
+    CheckedRatings<T> block(in + 5, in[11]);
     if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     if (PyArray_DIMS(in[4])[0] != 4) {
         PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[4])[0]);
@@ -548,9 +582,9 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
 template <typename T, int F, int G>
 int squared_error_op(PyArrayObject **in, PyArrayObject **out[5], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, data, indices, indptr; out: the squared error and its gradients for the first four */
+    /* in: W, V', mu, b, data, indices, indptr, target; out: the squared error and its gradients for the first four */
     if (check_parameters(in)) return -1;
-    CheckedCsr<T> block(in[4], in[5], in[6]);
+    CheckedRatings<T> block(in + 4, in[7]);
     if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]);
     if (W.failed() || V.failed() || mu.failed() || b.failed()) return -1;

@@ -22,7 +22,11 @@ def _sigmoid(x):
 
 
 class _FusedOp(CsrOp):
-    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b)."""
+    """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
+
+    The target is the last input of a node: the very variable of the ratings where no other is given. The C code then
+    finds one array and sorts only that.
+    """
 
     header = "fused.h"
     NONLINEARITIES = {  # name -> (value at x, derivative from the value)
@@ -39,23 +43,27 @@ class _FusedOp(CsrOp):
         self.f, self.g, self.low, self.span = f, g, float(low), float(span)
 
     @staticmethod
-    def parameters(W, V_t, mu, b, data, indices, indptr):
-        W, V_t, mu, b, data = float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1))
-        return [W, V_t, mu, b], [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")]
+    def tensors(W, V_t, mu, b, data, indices, indptr, target):
+        """The parameters, the block, and the target, as a node takes them."""
+        floats = float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1),
+                               target=(data if target is None else target, 1))
+        return floats[:4], [floats[4], index_vector(indices, "indices"), index_vector(indptr, "indptr")], floats[4 if target is None else 5]
 
-    def pass_through(self, W, V_t, mu, b, data, indices, indptr, c_W=1, c_V=1):
+    def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, c_W=1, c_V=1):
         """The squared error; the items in use; the gradients for their rows of W and V and entries of b, and for mu."""
         n_items, k = W.shape
         if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
             raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), (n_items,) with k at "
                              "least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
+        if len(target) != len(indices):
+            raise ValueError("target has %d entries, indices %d; each rating needs one" % (len(target), len(indices)))
         (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
         used, local = np.unique(indices, return_inverse=True)
         R = csr_matrix(data, local.astype("int32"), indptr, len(used))
         H = g((R.dot(V_t[used]) * c_V + mu).astype(W.dtype))
         y = f((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
-        e = self.low + self.span * y - data
+        e = self.low + self.span * y - target
         dS = csr_matrix((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
         dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
@@ -78,7 +86,8 @@ class _FusedOp(CsrOp):
 class SquaredError(_FusedOp):
     """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
 
-    ``sum (low + span f(W g(V r + mu) + b) - r)^2`` over the stored ratings.
+    ``sum (low + span f(W g(V r + mu) + b) - t)^2`` over the stored ratings r, with the target t that goes with each: the
+    ratings themselves, if no other is given.
 
     Parameters
     ----------
@@ -90,8 +99,8 @@ class SquaredError(_FusedOp):
     Notes
     -----
     Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one float dtype but for the
-    indices. Outputs: the squared error, and its gradients for the first four, which `theano.grad` takes from there. A second derivative
-    needs `csr_dot` and `sampled_dot`.
+    indices; and ``target``, as many as data and in the same order. Outputs: the squared error, and its gradients for the first four, which
+    `theano.grad` takes from there. It gives none for data and target, and a second derivative needs `csr_dot` and `sampled_dot`.
     """
 
     __props__ = ("f", "g", "low", "span")
@@ -99,9 +108,9 @@ class SquaredError(_FusedOp):
     def __init__(self, f, g, low=0.0, span=1.0):
         self.set_function(f, g, low, span)
 
-    def make_node(self, W, V_t, mu, b, data, indices, indptr):
-        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
-        return gof.Apply(self, parameters + block, [T.scalar(dtype=parameters[0].dtype)] + [x.type() for x in parameters])
+    def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None):
+        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target)
+        return gof.Apply(self, parameters + block + [target], [T.scalar(dtype=parameters[0].dtype)] + [x.type() for x in parameters])
 
     def perform(self, node, inputs, outputs):
         squared_error, used, gradients = self.pass_through(*inputs)
@@ -117,10 +126,10 @@ class SquaredError(_FusedOp):
         return [()] + shapes[:4]
 
     def connection_pattern(self, node):
-        return [[True] + [False] * 4] * 4 + [[False] * 5] * 3
+        return [[True] + [False] * 4] * 4 + [[False] * 5] * 4
 
     def grad(self, inputs, output_gradients):
-        return [output_gradients[0] * gradient for gradient in self(*inputs)[1:]] + [DisconnectedType()() for _ in range(3)]
+        return [output_gradients[0] * gradient for gradient in self(*inputs)[1:]] + [DisconnectedType()() for _ in range(4)]
 
 
 class SGDStep(_FusedOp, UpdateOp):
@@ -139,8 +148,8 @@ class SGDStep(_FusedOp, UpdateOp):
     Notes
     -----
     Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the squared norms of ``c_W W`` and
-    ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V. Outputs: the first five, updated, and costs (2,) float64: the squared
-    error and the whole cost, before the update.
+    ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in `SquaredError`. Outputs: the first five, updated,
+    and costs (2,) float64: the squared error and the whole cost, before the update.
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
@@ -153,20 +162,20 @@ class SGDStep(_FusedOp, UpdateOp):
     def in_place(self):
         return type(self)(self.f, self.g, self.low, self.span, inplace=True)
 
-    def make_node(self, W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V):
-        parameters, block = self.parameters(W, V_t, mu, b, data, indices, indptr)
+    def make_node(self, W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target=None):
+        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target)
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
         scalars = [T.as_tensor_variable(x) for x in (learning_rate, l2_W, l2_V)]
         if any(x.ndim for x in scalars):
             raise TypeError("learning_rate, l2_W and l2_V must be scalars")
-        return gof.Apply(self, parameters + [state] + block + scalars, [x.type() for x in parameters + [state]] + [T.dvector()])
+        return gof.Apply(self, parameters + [state] + block + scalars + [target], [x.type() for x in parameters + [state]] + [T.dvector()])
 
     def perform(self, node, inputs, outputs):
-        data, indices, indptr, learning_rate, l2_W, l2_V = inputs[5:]
+        data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
         c_W, c_V = inputs[4][:2]
-        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr], c_W=c_W, c_V=c_V)
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target], c_W=c_W, c_V=c_V)
         if len(inputs[4]) != 4:
             raise ValueError("state has %d entries; expected 4" % len(inputs[4]))
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")

@@ -69,13 +69,79 @@ def test_work_for_more_than_one_thread(dtype):
 _steps = {}
 
 
-def sgd_step(f, g, dtype, linker=None):
-    if (f, g, dtype, linker) not in _steps:
+def sgd_step(f, g, dtype, linker=None, target=False):
+    if (f, g, dtype, linker, target) not in _steps:
         inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.dvector(),
                   T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _steps[f, g, dtype, linker] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode)
-    return _steps[f, g, dtype, linker]
+        if target:
+            inputs.append(T.vector("target", dtype=dtype))
+        _steps[f, g, dtype, linker, target] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode_of(linker))
+    return _steps[f, g, dtype, linker, target]
+
+
+def mode_of(linker):
+    return None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_step_towards_a_target_against_loops(dtype, linker):
+    step = sgd_step("sigmoid", "tanh", dtype, linker, target=True)
+    tolerance = dict(rtol=2e-4, atol=2e-4) if dtype == "float32" else TOLERANCE[dtype]
+    for k in (1, 40):
+        rng = np.random.RandomState(k)
+        rows, arrays, parameters = problem(rng, 5000, k, dtype)  # more items than one pass of sorting takes
+        targets = [rng.randn(len(row)) + 2 for row in rows]
+        loss, squared_error, expected = reference.sgd(rows, parameters, 0.01, low=1.0, span=4.0, l2_W=0, l2_V=0, targets=targets)
+        start = [np.array(x, dtype, order="C") for x in (parameters[0], parameters[1].T, parameters[2], parameters[3])]
+        arguments = start + [np.ones(4)] + arrays + [0.01, 0, 0]
+        got = step(*arguments + [np.concatenate(targets).astype(dtype)])
+        for x, y in zip([got[0], got[1].T, got[2], got[3]], expected):
+            np.testing.assert_allclose(x, y, **tolerance)
+        np.testing.assert_allclose(got[5], [squared_error, loss], rtol=tolerance["rtol"])
+
+        # A copy of the ratings, the array itself and no target at all are one thing.
+        for x, y, z in zip(step(*arguments + [arrays[0].copy()]), step(*arguments + [arrays[0]]),
+                           sgd_step("sigmoid", "tanh", dtype, linker)(*arguments)):
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(x, z)
+        with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one" % len(arrays[1])):
+            step(*arguments + [np.ones(3, dtype)])
+
+
+def problem(rng, n_items, k, dtype, n_rows=5):
+    """Random ratings as lists of pairs and as the arrays of a CSR block, the first row empty; and parameters W, V, mu, b."""
+    rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(n_items)[:n]]
+            for n in [0] + list(rng.randint(1, min(n_items, 30), n_rows - 1))]
+    indices, data = (np.array(x) for x in zip(*sum(rows, [])))
+    arrays = [data.astype(dtype), indices.astype("int32"), np.cumsum([0] + [len(row) for row in rows]).astype("int32")]
+    return rows, arrays, [rng.randn(n_items, k) / 4, rng.randn(k, n_items) / 4, rng.randn(k) / 4, rng.randn(n_items) / 4]
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_squared_error_towards_a_target_against_loops(dtype, linker):
+    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+              T.ivector(), T.ivector(), T.vector(dtype=dtype)]
+    cost = SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs[:7], target=inputs[7])[0]
+    function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode_of(linker))
+    for x in (inputs[4], inputs[7]):
+        with pytest.raises(theano.gradient.DisconnectedInputError):
+            T.grad(cost, x)
+    rng = np.random.RandomState(0)
+    rows, arrays, parameters = problem(rng, 5, 3, dtype, n_rows=700)  # more rows than are taken at a time in C
+    targets = [rng.randn(len(row)) + 2 for row in rows]
+    _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, low=1.0, span=4.0, l2_W=0, l2_V=0, targets=targets)
+    W, V, mu, b = (np.array(x, dtype) for x in parameters)
+    gradients[1] = gradients[1].T
+    tolerance = dict(rtol=2e-4, atol=2e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
+    target = np.concatenate(targets).astype(dtype)
+    # Any memory layout of either.
+    for data, target in [(arrays[0], target), (np.repeat(arrays[0], 2)[::2], np.repeat(target, 3)[::3])]:
+        for x, y in zip(function(W, V.T, mu, b, data, arrays[1], arrays[2], target), [squared_error] + gradients):
+            np.testing.assert_allclose(x, y, **tolerance)
+    with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one" % len(target)):
+        function(W, V.T, mu, b, arrays[0], arrays[1], arrays[2], np.ones(3, dtype))
 
 
 @pytest.mark.parametrize("linker", [None, "py"])
