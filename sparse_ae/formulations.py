@@ -10,8 +10,12 @@ cost for a batch of B rows with nnz ratings, and in where they run:
 ==========  ==========================  =======================================================================
 
 A formulation is pure pieces: symbolic inputs, the squared error as a graph of them, `pack`, which turns a CSR block of
-rows into the arrays that the compiled function takes, and `check`, which raises for ratings that it can't take. A
-stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses it.
+rows into the arrays that the compiled function takes, `counts`, how many of its ratings each item has, and `check`,
+which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses
+it.
+
+What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
+And a model with a second encoder U takes a second input there, `seen`, which is 0 nowhere.
 """
 from collections import OrderedDict, namedtuple
 
@@ -23,7 +27,7 @@ import theano
 import theano.tensor as T
 
 from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
-from sparse_ae.ops import SquaredError, csr_arrays, csr_dot, sampled_dot
+from sparse_ae.ops import SquaredError, csr_arrays, sampled_dot
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_name", "get_formulation"]
 
@@ -31,8 +35,10 @@ __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_name", "g
 _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid",
           lasagne.nonlinearities.tanh: "tanh"}
 
-# inputs(dtype): symbolic variables. squared_error(model, *inputs): a graph. pack(block, dtype): their values.
-Formulation = namedtuple("Formulation", "name inputs squared_error pack check")
+# inputs(dtype, target=False, seen=False): symbolic variables; those for the target and what is seen come last.
+# squared_error(model, *inputs): a scalar. counts(model, *inputs): a vector of the model's dtype, (n_items,).
+# pack(block, dtype, target=None, seen=None): the inputs' values; the latter two have one for each entry of the block.
+Formulation = namedtuple("Formulation", "name inputs squared_error counts pack check")
 
 
 def fused_name(nonlinearity):
@@ -40,48 +46,81 @@ def fused_name(nonlinearity):
     return _FUSED.get(nonlinearity)
 
 
-def _scan_inputs(dtype):
-    return [T.matrix("rating", dtype)]
+def _extras(make, dtype, target, seen):
+    return [make(name, dtype) for name, wanted in (("target", target), ("seen", seen)) if wanted]
 
 
-def _scan_squared_error(model, rating):
-    scan_res = model.scan(rating)
-    return T.sum((scan_res - rating) ** 2)
+def _scan_inputs(dtype, target=False, seen=False):
+    return [T.matrix("rating", dtype)] + _extras(T.matrix, dtype, target, seen)
 
 
-def _scan_pack(block, dtype):
-    return dense_rows(block, dtype=dtype),
+def _scan_squared_error(model, rating, target=None, seen=None):
+    scan_res = model.scan(rating, seen)
+    return T.sum((scan_res - (rating if target is None else target)) ** 2)
 
 
-def _dense_inputs(dtype):
-    return [T.matrix("rating", dtype), T.matrix("mask", dtype)]
+def _scan_counts(model, rating, target=None, seen=None):
+    return T.sum(T.neq(rating if seen is None else seen, 0), axis=0, dtype=model.dtype)
 
 
-def _dense_squared_error(model, rating, mask):
+def _scan_pack(block, dtype, target=None, seen=None):
+    # Where something is seen, it is what tells a rating from a missing one.
+    rating = dense_rows(block, dtype=dtype) if seen is None else _dense(block, block.data, dtype)
+    return (rating,) + _dense_extras(block, dtype, target, seen)
+
+
+def _dense_extras(block, dtype, target, seen):
+    return tuple(_dense(block, data, dtype) for data in (target, seen) if data is not None)
+
+
+def _dense(block, data, dtype):
+    """The block's entries with other values, as dense rows."""
+    return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape).toarray().astype(dtype, copy=False)
+
+
+def _dense_inputs(dtype, target=False, seen=False):
+    return [T.matrix("rating", dtype), T.matrix("mask", dtype)] + _extras(T.matrix, dtype, target, seen)
+
+
+def _dense_squared_error(model, rating, mask, target=None, seen=None):
     # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
-    h = model.hidden_activation(T.dot(rating, model.V.T))
-    error = model.output_activation(T.dot(h, model.W.T) + model.b) - rating
+    weighted = T.dot(rating, model.V.T)
+    h = model.hidden_activation(weighted if seen is None else weighted + T.dot(seen, model.U.T))
+    error = model.output_activation(T.dot(h, model.W.T) + model.b) - (rating if target is None else target)
     # A switch, not a product: 0 times an infinite output is no 0.
     return T.sum(T.switch(mask, error, 0) ** 2)
 
 
-def _dense_pack(block, dtype):
-    mask = sp.csr_matrix((np.ones_like(block.data), block.indices, block.indptr), shape=block.shape)
-    return tuple(x.toarray().astype(dtype, copy=False) for x in (block, mask))
+def _dense_counts(model, rating, mask, target=None, seen=None):
+    return T.sum(mask, axis=0)
 
 
-def _sparse_inputs(dtype):
-    return [T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr")]
+def _dense_pack(block, dtype, target=None, seen=None):
+    pair = _dense(block, block.data, dtype), _dense(block, np.ones_like(block.data), dtype)
+    return pair + _dense_extras(block, dtype, target, seen)
 
 
-def _sparse_squared_error(model, data, indices, indptr):
+def _sparse_inputs(dtype, target=False, seen=False):
+    return ([T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr")]
+            + _extras(T.vector, dtype, target, seen))
+
+
+def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     f, g = fused_name(model.f), fused_name(model.g)
-    if f and g:
+    if f and g and seen is None:
         error = SquaredError(f, g, *model.output_map())
-        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr)[0]
-    h = model.hidden_activation(csr_dot(data, indices, indptr, model.V.T))
+        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target)[0]
+    h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
-    return T.sum((output - data) ** 2)
+    return T.sum((output - (data if target is None else target)) ** 2)
+
+
+def _sparse_counts(model, data, indices, indptr, target=None, seen=None):
+    return T.extra_ops.bincount(indices, minlength=model.n_items).astype(model.dtype)
+
+
+def _sparse_pack(block, dtype, target=None, seen=None):
+    return csr_arrays(block, dtype) + tuple(x.astype(dtype, copy=False) for x in (target, seen) if x is not None)
 
 
 def _anything(ratings):
@@ -89,9 +128,9 @@ def _anything(ratings):
 
 
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_pack, refuse_stored_zeros),
-    Formulation("dense", _dense_inputs, _dense_squared_error, _dense_pack, _anything),
-    Formulation("sparse", _sparse_inputs, _sparse_squared_error, csr_arrays, _anything),
+    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_counts, _scan_pack, refuse_stored_zeros),
+    Formulation("dense", _dense_inputs, _dense_squared_error, _dense_counts, _dense_pack, _anything),
+    Formulation("sparse", _sparse_inputs, _sparse_squared_error, _sparse_counts, _sparse_pack, _anything),
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures

@@ -13,6 +13,9 @@ For a row r of ratings, observed at the positions O,
 `rating`      (n_rows, n_items)  a mini-batch of dense rows, 0 where there is no rating
 ============  =================  =====================================================
 
+A model may have a second encoder, U (k, n_items): hidden units are then ``g(V r + U s + mu)``, where s, at the same
+entries as r, says that there is a rating; see `residuals`.
+
 The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update),
 `ae_batch`. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
 L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
@@ -61,6 +64,12 @@ class AutoEncoder:
     l2 : float or (float, float)
         Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately. Whether the cost of each
         mini-batch has all of it, as in the post, is for the trainer to say.
+    U : like V, optional
+        The second encoder; by default there is none. Its weight decay is V's.
+    l2_weighted : bool
+        Whether the decay counts each rating's pull: ``l2 sum over items j of n_j (|W_j|^2 + |V_j|^2)`` with the item's
+        number n_j of ratings, in a mini-batch those of the batch. As in the weighted-lambda regularisation of Y. Zhou
+        et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
@@ -72,8 +81,9 @@ class AutoEncoder:
     ----------
     W, V, mu, b : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
+    U : Theano shared variable or None
     params : list
-        The four, in this order.
+        The four, in this order, then U if there is one.
 
     Raises
     ------
@@ -82,7 +92,8 @@ class AutoEncoder:
     """
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
-                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32"):
+                 V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
+                 U=None, l2_weighted=False):
         self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
         self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
         if self.f is nonlinearities.softmax:
@@ -90,7 +101,7 @@ class AutoEncoder:
                              "'sigmoid' or 'linear'")
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
-        self.dtype = check_dtype(dtype)
+        self.l2_weighted, self.dtype = bool(l2_weighted), check_dtype(dtype)
 
         lasagne_rng = lasagne.random.get_rng()
         lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
@@ -100,9 +111,13 @@ class AutoEncoder:
                 self.W, self.V, self.mu, self.b = self.params = [
                     _parameter(spec, shape, name, self.dtype) for spec, shape, name in
                     [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
+                self.U = None if U is None else _parameter(U, (k, n), "U", self.dtype)
         finally:
             lasagne.random.set_rng(lasagne_rng)
-        item_major(self.V)
+        self.encoders = [self.V] + ([] if self.U is None else [self.U])
+        self.params += self.encoders[1:]
+        for encoder in self.encoders:
+            item_major(encoder)
         self._compiled = {}
 
     def building(self):
@@ -142,6 +157,11 @@ class AutoEncoder:
             return np.arctanh(min(max(value, -0.98), 0.98))
         return value
 
+    def weighted(self, data, indices, indptr, seen=None):
+        """What goes into the hidden units of a CSR block but for mu, (n_rows, k), as a graph of its arrays."""
+        weighted = csr_dot(data, indices, indptr, self.V.T)
+        return weighted if seen is None else weighted + csr_dot(seen, indices, indptr, self.U.T)
+
     def step(self, rat, W, V, mu, b):
         """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
         res = T.zeros_like(rat)
@@ -150,17 +170,38 @@ class AutoEncoder:
         output_activation = self.output_activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
         return T.set_subtensor(res[rat_nz], output_activation)
 
-    def scan(self, rating):
+    def step_of_two(self, rat, seen, W, V, mu, b, U):
+        """`step` with the second encoder: observed is where something is seen."""
+        nz = T.neq(seen, 0).nonzero()[0]
+        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
+        output_activation = self.output_activation(T.dot(W[nz, :], hidden_activation) + b[nz])
+        return T.set_subtensor(T.zeros_like(rat)[nz], output_activation)
+
+    def scan(self, rating, seen=None):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch."""
-        scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating],
-                                  non_sequences=[self.W, self.V, self.mu, self.b])
+        step, sequences = (self.step, [rating]) if seen is None else (self.step_of_two, [rating, seen])
+        scan_res, _ = theano.scan(fn=step, outputs_info=None, sequences=sequences, non_sequences=self.params)
         return scan_res
 
-    def loss(self, squared_error, decay_share=1):
-        """Equation (2), from its first sum; `decay_share` is the part of its weight decay that falls to this batch."""
-        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2) + self.l2_V * T.sum(self.V ** 2))
+    def loss(self, squared_error, decay_share=1, counts=None):
+        """Equation (2), from its first sum.
 
-    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1):
+        Parameters
+        ----------
+        squared_error : scalar
+        decay_share : float or Theano scalar
+            The part of the weight decay that falls to this mini-batch. With `l2_weighted` it is not used.
+        counts : vector, (n_items,), optional
+            With `l2_weighted`, how many ratings of this mini-batch each item has.
+        """
+        if self.l2_weighted:
+            return squared_error + (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
+                                    + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))
+        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2)
+                                              + self.l2_V * sum(T.sum(V ** 2) for V in self.encoders))
+
+    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
+                 counts=None):
         """The post's `ae_batch`: a compiled function that takes a mini-batch and updates the parameters.
 
         Parameters
@@ -173,6 +214,8 @@ class AutoEncoder:
             Of the signature of `lasagne.updates.sgd`.
         learning_rate, decay_share : float or Theano scalar
             `decay_share` as in `loss`; the post's is 1.
+        counts : vector, (n_items,), optional
+            As in `loss`, for a model with `l2_weighted`.
 
         Returns
         -------
@@ -192,7 +235,12 @@ class AutoEncoder:
         >>> loss, squared_error = ae_batch([[5, 0, 3, 0], [0, 1, 0, 4]])
         """
         with self.building():
-            loss = self.loss(squared_error, decay_share)
+            loss = self.loss(squared_error, decay_share, counts)
+        return self.compiled_update(inputs, loss, squared_error, update, learning_rate)
+
+    def compiled_update(self, inputs, loss, squared_error, update, learning_rate):
+        """`ae_batch` for any loss, a graph of `inputs` and `params`; returns it and the squared error."""
+        with self.building():
             updates = update(loss, self.params, learning_rate)
             for variable in updates:
                 # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
@@ -227,14 +275,19 @@ class AutoEncoder:
                              % (first, scale, least, most))
         return ratings
 
-    def hidden(self, ratings):
-        """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices."""
+    def hidden(self, ratings, seen=None):
+        """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices.
+
+        `seen`, (nnz,), is the second encoder's input, of a model that has one.
+        """
         if "hidden" not in self._compiled:
             with self.building():
                 data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
-                units = self.hidden_activation(csr_dot(data, indices, indptr, self.V.T))
-                self._compiled["hidden"] = theano.function([data, indices, indptr], units, name="hidden")
-        return self._compiled["hidden"](*csr_arrays(ratings, self.dtype))
+                inputs = [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
+                units = self.hidden_activation(self.weighted(*inputs))
+                self._compiled["hidden"] = theano.function(inputs, units, name="hidden")
+        extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
+        return self._compiled["hidden"](*csr_arrays(ratings, self.dtype) + extra)
 
     def decode(self, h, cols, indptr, W=None, b=None):
         """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.

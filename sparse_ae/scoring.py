@@ -26,6 +26,8 @@ class Scorer:
     ratings : csr_matrix of float32, (n_rows, n_columns)
         The model's input, checked: by users or by items, as `rows` says.
     rows : {"users", "items"}
+    residuals : Residuals, optional
+        Where the model was trained on what biases leave over: its outputs are then added to theirs.
 
     Attributes
     ----------
@@ -33,21 +35,36 @@ class Scorer:
         Of the ratings.
     users_rated, items_rated : bool arrays, (n_users,) and (n_items,)
         Who and what has a rating.
+    clip : callable
+        Brings outputs into the rating scale, in place.
     """
 
-    def __init__(self, model, ratings, rows="users"):
-        self.model, self.ratings, self.rows = model, ratings, rows
+    def __init__(self, model, ratings, rows="users", residuals=None):
+        self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
+        self.clip = model.clip if residuals is None else residuals.clip
         self.mean = float(ratings.data.mean(dtype="float64"))
         rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
         self.users_rated, self.items_rated = rated if rows == "users" else rated[::-1]
         self._item_units = None
 
     def predict(self, users, items, unknown, block_size=None):
-        """Predicted ratings of pairs, clipped, (n,); `unknown` where the user or the item has no rating."""
-        known = self.users_rated[users] & self.items_rated[items]
+        """Predicted ratings of pairs, clipped, (n,).
+
+        Where the user or the item has no rating it is `unknown`; with residuals, where neither has any, and what the
+        biases say where one has.
+        """
+        user_rated, item_rated = self.users_rated[users], self.items_rated[items]
+        known = user_rated & item_rated
         predicted = np.full(len(users), unknown, self.model.dtype)
-        predicted[known] = self.model.clip(self.pairs(users[known], items[known], block_size))
+        predicted[known] = self.clip(self.pairs(users[known], items[known], block_size))
+        if self.residuals is not None:
+            half = user_rated ^ item_rated
+            predicted[half] = self.clip(self.baseline(users[half], items[half]))
         return predicted
+
+    def baseline(self, users, items):
+        """What the biases say of pairs, (n,), not clipped."""
+        return self.residuals.baseline(*(users, items) if self.rows == "users" else (items, users))
 
     def pairs(self, users, items, block_size=None):
         """Outputs of pairs, (n,).
@@ -62,6 +79,8 @@ class Scorer:
         output = np.empty(len(rows), self.model.dtype)
         for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
             output[part] = self.model.decode(self.hidden(used), cols[part], indptr)
+        if self.residuals is not None:
+            output = (self.residuals.baseline(rows, cols) + self.residuals.unit * output).astype(output.dtype)
         return output
 
     def grid(self, users, items):
@@ -73,6 +92,9 @@ class Scorer:
             tile = cols[start:start + _TILE]
             pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
             output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
+        if self.residuals is not None:  # rounded as in `pairs`, to the last bit
+            output = (self.residuals.baseline(rows[:, np.newaxis], cols) + self.residuals.unit * output).astype(
+                output.dtype)
         return output if self.rows == "users" else output.T
 
     def best(self, users, n, exclude_seen, candidates):
@@ -102,7 +124,7 @@ class Scorer:
                 leave_out(scores, candidates, *self._seen(block))
             best = top_n(scores, n)
             chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
-            yield best, self.model.clip(chosen)
+            yield best, self.clip(chosen)
 
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
@@ -114,7 +136,13 @@ class Scorer:
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.model.dtype)
         for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
-            h[start:start + _TILE] = self.model.hidden(self.ratings[rows[start:start + _TILE]])
+            tile = rows[start:start + _TILE]
+            block = self.ratings[tile]
+            if self.residuals is None:
+                h[start:start + _TILE] = self.model.hidden(block)
+            else:
+                inputs, _, seen = self.residuals.batch(tile, block)
+                h[start:start + _TILE] = self.model.hidden(inputs, seen)
         return h
 
     def _seen(self, users):

@@ -27,6 +27,13 @@ __all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "has_learning_rate", "mak
 class Step:
     """One step of an optimiser; called with CSR blocks of rows, which aren't checked but for their indices.
 
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    target : bool
+        Whether each call brings a target beside the ratings; with a second encoder it brings what is seen, too.
+
     Attributes
     ----------
     model : AutoEncoder
@@ -38,12 +45,21 @@ class Step:
 
     learning_rate = None
 
-    def __init__(self, model, formulation):
-        self.model, self.formulation = model, get_formulation(formulation)
+    def __init__(self, model, formulation, target=False):
+        self.model, self.formulation, self.target = model, get_formulation(formulation), target
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
-    def __call__(self, block):
+    def __call__(self, block, target=None, seen=None):
         """One step on a CSR block of rows, (n_rows, n_items).
+
+        Parameters
+        ----------
+        block : csr_matrix of float32
+            What the encoder sees.
+        target : array, (block.nnz,), optional
+            What the decoder is to give at the block's entries; the ratings themselves when not given.
+        seen : array, (block.nnz,), optional
+            The second encoder's input.
 
         Returns
         -------
@@ -68,6 +84,13 @@ class Step:
     def set_state(self, state):
         """Takes what `get_state` gave."""
         raise NotImplementedError
+
+    def graph(self):
+        """The symbolic inputs, the cost of a block, and the part of it that is no weight decay."""
+        inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
+        squared_error = self.formulation.squared_error(self.model, *inputs)
+        counts = self.formulation.counts(self.model, *inputs) if self.model.l2_weighted else None
+        return inputs, self.model.loss(squared_error, self.decay_share, counts), squared_error
 
 
 class TrainingStep(Step):
@@ -94,8 +117,8 @@ class TrainingStep(Step):
     which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end.
     """
 
-    def __init__(self, model, formulation, update, learning_rate):
-        super().__init__(model, formulation)
+    def __init__(self, model, formulation, update, learning_rate, target=False):
+        super().__init__(model, formulation, target)
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
@@ -106,12 +129,13 @@ class TrainingStep(Step):
         self._kept = [x for x in changed if x not in model.params and x is not self._pending]
 
     def _compiled(self, formulation):
-        model, inputs = self.model, self.formulation.inputs(self.model.dtype)
-        if formulation == "sparse" and self._update is lasagne.updates.sgd:
+        plain = self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
+        if formulation == "sparse" and plain:
             self._pending = theano.shared(np.ones(4), name="pending")
-            return _sparse_sgd(model, inputs, self.learning_rate, self.decay_share, self._pending)
-        squared_error = self.formulation.squared_error(model, *inputs)
-        return model.ae_batch(inputs, squared_error, self._update, self.learning_rate, self.decay_share)
+            inputs = self.formulation.inputs(self.model.dtype, self.target)
+            return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
+        inputs, loss, squared_error = self.graph()
+        return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
 
     @property
     def state(self):
@@ -133,11 +157,11 @@ class TrainingStep(Step):
                              % (rate, self.model.dtype))
         return value
 
-    def __call__(self, block):
+    def __call__(self, block, target=None, seen=None):
         if not self._deferred:
             with self.deferred():
-                return self(block)
-        loss, squared_error = self._function(*self.formulation.pack(block, self.model.dtype))
+                return self(block, target, seen)
+        loss, squared_error = self._function(*self.formulation.pack(block, self.model.dtype, target, seen))
         if self._pending is not None and self._pending.get_value(borrow=True)[:2].min() < 1e-3:
             self._write_decay()  # steps are scaled by 1 / factor: it must not get too small for the dtype
         return float(loss), float(squared_error)
@@ -145,7 +169,8 @@ class TrainingStep(Step):
     @contextlib.contextmanager
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
-        item_major(self.model.V)  # somebody may have set it
+        for encoder in self.model.encoders:
+            item_major(encoder)  # somebody may have set it
         if self._pending is not None:
             values = (p.get_value(borrow=True) for p in self.model.params[:2])
             norms = [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
@@ -183,21 +208,22 @@ class TrainingStep(Step):
 
 def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
     """`ae_batch` for sparse rows under plain SGD: rows in use change in place, the others' decay stays in `pending`."""
-    data, indices, indptr = inputs
+    data, indices, indptr = inputs[:3]
+    target = inputs[3] if len(inputs) > 3 else data
     W, V, mu, b = model.params
     f, g = fused_name(model.f), fused_name(model.g)
     if f and g:
         step = SGDStep(f, g, *model.output_map())
         new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
             W, V.T, mu, b, pending, data, indices, indptr, learning_rate, model.l2_W * decay_share,
-            model.l2_V * decay_share)
+            model.l2_V * decay_share, target=target)
         loss, squared_error = costs[1], costs[0]
     else:
         factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
         a = csr_dot(factor_V * data, indices, indptr, V.T)
         h = model.hidden_activation(a)
         s = sampled_dot(indices, indptr, factor_W * h, W) + b[indices]
-        squared_error = T.sum((model.output_activation(s) - data) ** 2)
+        squared_error = T.sum((model.output_activation(s) - target) ** 2)
         l2 = decay_share.astype("float64") * np.array([model.l2_W, model.l2_V])
         loss = squared_error + T.dot(l2, pending[2:])
         d_s, d_a, d_mu = T.grad(squared_error, [s, a, mu])
@@ -236,44 +262,45 @@ class LBFGS(Step):
            the line search.
     """
 
-    def __init__(self, model, formulation, memory=10):
+    def __init__(self, model, formulation, target=False, memory=10):
         self.memory = check_count(memory, "memory")
-        super().__init__(model, formulation)
+        super().__init__(model, formulation, target)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
-        self._known = None  # the last evaluation: (block, decay_share, x, (loss, squared error, gradient))
+        self._known = None  # the last evaluation: (data, decay_share, x, (loss, squared error, gradient))
         with model.building():
-            inputs = self.formulation.inputs(model.dtype)
-            squared_error = self.formulation.squared_error(model, *inputs)
-            loss = model.loss(squared_error, self.decay_share)
-            W, V, mu, b = T.grad(loss, model.params)
-            gradient = T.concatenate([x.flatten() for x in (W, V.T, mu, b)])  # V.T: in V's memory order
+            inputs, loss, squared_error = self.graph()
+            gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
+                         for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
+            gradient = T.concatenate([x.flatten() for x in gradients])
             self._function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=blas.mode())
 
-    def __call__(self, block):
+    def __call__(self, block, target=None, seen=None):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
-        item_major(self.model.V)  # somebody may have set it
+        for encoder in self.model.encoders:
+            item_major(encoder)  # somebody may have set it
+        data = block, target, seen
         x = self._parameters()
-        loss, squared_error, gradient = self._evaluate(block, x)
+        loss, squared_error, gradient = self._evaluate(data, x)
         slope = np.sqrt(np.dot(gradient, gradient))
         if not (np.isfinite(loss) and 0 < slope < np.inf):
             return loss, squared_error
         direction = -gradient / slope if not self._pairs else -_inverse_hessian_dot(self._pairs, gradient)
 
         def cost(x):
-            value = self._evaluate(block, x)[0]
+            value = self._evaluate(data, x)[0]
             return value if np.isfinite(value) else np.inf  # an infinite cost shortens the step; a NaN would not
 
         new, pairs = x, []
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
-                alpha = scipy.optimize.line_search(cost, lambda x: self._evaluate(block, x)[2], x, direction,
+                alpha = scipy.optimize.line_search(cost, lambda x: self._evaluate(data, x)[2], x, direction,
                                                    gfk=gradient, old_fval=loss)[0]
             if alpha is not None and cost(x + alpha * direction) < loss:
                 new = x + alpha * direction
-                change = new - x, self._evaluate(block, new)[2] - gradient
+                change = new - x, self._evaluate(data, new)[2] - gradient
                 # Only with a positive product does the model of the curvature stay positive definite.
                 curved = np.dot(*change) > np.finfo(x.dtype).eps * np.dot(change[1], change[1])
                 pairs = (self._pairs + [change] if curved else self._pairs)[-self.memory:]
@@ -294,26 +321,29 @@ class LBFGS(Step):
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 
     def _parameters(self):
-        """W, V, mu and b as one vector, V item by item."""
-        W, V, mu, b = (p.get_value(borrow=True) for p in self.model.params)
-        return np.concatenate([W.ravel(), V.T.ravel(), mu, b])
+        """All parameters as one vector, V item by item."""
+        values = [(p, p.get_value(borrow=True)) for p in self.model.params]
+        return np.concatenate([(value.T if p in self.model.encoders else value).ravel() for p, value in values])
 
     def _set_parameters(self, x):
-        n, k = self.model.n_items, self.model.n_hidden
-        W, V_t, mu, b = np.split(x, np.cumsum([n * k, n * k, k]))
-        for parameter, value in zip(self.model.params, (W.reshape(n, k), V_t.reshape(n, k).T, mu, b)):
+        start = 0
+        for parameter in self.model.params:
+            shape = parameter.get_value(borrow=True).shape
+            value = x[start:start + np.prod(shape, dtype=int)]
+            start += len(value)
+            value = value.reshape(shape[::-1]).T if parameter in self.model.encoders else value.reshape(shape)
             parameter.set_value(value, borrow=False)
 
-    def _evaluate(self, block, x):
+    def _evaluate(self, data, x):
         """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:
-            known_block, known_share, known_x, known = self._known
-            if decay_share == known_share and np.array_equal(x, known_x) and _same(block, known_block):
+            known_data, known_share, known_x, known = self._known
+            if decay_share == known_share and np.array_equal(x, known_x) and _same(data, known_data):
                 return known
         self._set_parameters(x)
-        loss, squared_error, gradient = self._function(*self.formulation.pack(block, self.model.dtype))
-        self._known = block, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
+        loss, squared_error, gradient = self._function(*self.formulation.pack(data[0], self.model.dtype, *data[1:]))
+        self._known = data, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
         return self._known[3]
 
 
@@ -331,9 +361,12 @@ def _inverse_hessian_dot(pairs, gradient):
     return q
 
 
-def _same(block, other):
-    return block is other or (block.shape == other.shape and all(
-        np.array_equal(getattr(block, name), getattr(other, name)) for name in ("indptr", "indices", "data")))
+def _same(data, other):
+    """Whether two calls brought the same block, target and what is seen."""
+    (block, *extras), (other_block, *other_extras) = data, other
+    return block.shape == other_block.shape and all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(
+        [block.indptr, block.indices, block.data] + extras,
+        [other_block.indptr, other_block.indices, other_block.data] + other_extras))
 
 
 # By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
@@ -342,7 +375,7 @@ UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
 UPDATES.update(rprop=rprop, lbfgs=LBFGS)
 
 
-def make_step(model, formulation, update, learning_rate):
+def make_step(model, formulation, update, learning_rate, target=False):
     """The compiled step of an optimiser.
 
     Parameters
@@ -353,14 +386,16 @@ def make_step(model, formulation, update, learning_rate):
         Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
     learning_rate : float or None
         None where the optimiser has none.
+    target : bool
+        Whether each call brings a target beside the ratings.
 
     Returns
     -------
     Step
     """
     if has_learning_rate(update):
-        return TrainingStep(model, formulation, update, learning_rate)
-    return update(model, formulation)
+        return TrainingStep(model, formulation, update, learning_rate, target)
+    return update(model, formulation, target)
 
 
 def has_learning_rate(update):

@@ -114,7 +114,7 @@ class Trainer:
         self._step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False):
+            resume=False, residuals=None):
         """Trains for some epochs more.
 
         Parameters
@@ -141,6 +141,9 @@ class Trainer:
             then ends with the same parameters, optimiser, generator and history (but for `seconds`), bit for bit, as
             if nothing had happened. `n_epochs` counts the epochs in the file too, which don't come to `on_epoch`
             again; it, `patience` and `checkpoint_every` may differ from those of the run that is resumed.
+        residuals : Residuals, optional
+            Train on what these biases leave over; for a model with a second encoder. Costs are in the residuals' unit,
+            RMSEs in the ratings'.
 
         Returns
         -------
@@ -167,19 +170,20 @@ class Trainer:
                                  % (patience,))
         if resume and checkpoint is None:
             raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
-        train = self.model.check(train)
+        train = self.model.check(train) if residuals is None else check_ratings(train)
         validate = None
         if validation is not None:
             validation = _checked_validation(validation, train)
-            validate = self._validator(train, validation)
+            validate = self._validator(train, validation, residuals)
         if self.formulation == "auto":
             self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]))
-        FORMULATIONS[self.formulation].check(train)
+        if residuals is None:
+            FORMULATIONS[self.formulation].check(train)
         settings = saved = None
         if checkpoint is not None:
             settings = settings_of(self, train, validation)
             saved = self._open(checkpoint, resume, settings)
-        self._compile()
+        self._compile(residuals is not None)
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
@@ -197,7 +201,7 @@ class Trainer:
         interrupted = []
         while not is_over() and not interrupted:
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, interrupted)
+                record = self._epoch(train, interrupted, residuals)
                 if validate is not None:
                     record["validation_rmse"] = validate()
                 self.history.append(record)
@@ -232,12 +236,13 @@ class Trainer:
                              % (checkpoint, saved.first, len(self.history)))
         return saved
 
-    def _compile(self):
+    def _compile(self, target):
         if self._step is not None:
             return
         with _announce_if_slow("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
                                self.progress):
-            self._step = make_step(self.model, self.formulation, self.update, self._rate(len(self.history) + 1))
+            rate = self._rate(len(self.history) + 1)
+            self._step = make_step(self.model, self.formulation, self.update, rate, target)
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):
@@ -246,13 +251,13 @@ class Trainer:
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
         return check_number(self.learning_rate, "learning_rate")
 
-    def _validator(self, train, held_out):
+    def _validator(self, train, held_out, residuals):
         """A function that gives the RMSE on held-out ratings of the model as it is then."""
-        scorer, pairs = Scorer(self.model, train), held_out.tocoo()
+        scorer, pairs = Scorer(self.model, train, residuals=residuals), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
         return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
 
-    def _epoch(self, train, interrupted):
+    def _epoch(self, train, interrupted, residuals):
         start = time.perf_counter()
         epoch = len(self.history) + 1
         rate = self._rate(epoch)
@@ -260,6 +265,7 @@ class Trainer:
             self._step.set_learning_rate(rate)
         good = self._step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
+        unit = 1.0 if residuals is None else residuals.unit
         n_rows = np.count_nonzero(np.diff(train.indptr))
         if self.batch_size is None:
             batches = minibatches(train, n_rows)
@@ -277,7 +283,8 @@ class Trainer:
             for rows, block in batches:
                 if self.l2_per == "epoch":
                     self._step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
-                loss, squared_error = self._step(block)
+                batch = (block,) if residuals is None else residuals.batch(rows, block)
+                loss, squared_error = self._step(*batch)
                 n_batches += 1
                 if not np.isfinite(loss):
                     break
@@ -286,7 +293,7 @@ class Trainer:
                 n_ratings += block.nnz
                 if bar is not None and not bar.disable:
                     bar.set_postfix(loss="%.4g" % (losses / n_batches),
-                                    rmse="%.4f" % np.sqrt(squared_errors / n_ratings), refresh=False)
+                                    rmse="%.4f" % (unit * np.sqrt(squared_errors / n_ratings)), refresh=False)
                     bar.update(len(rows))
                 if interrupted:
                     break
@@ -298,7 +305,7 @@ class Trainer:
                 "or start from smaller weights"
                 % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1))
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
-                "train_rmse": float(np.sqrt(squared_errors / n_ratings)), "validation_rmse": None,
+                "train_rmse": float(unit * np.sqrt(squared_errors / n_ratings)), "validation_rmse": None,
                 "learning_rate": rate, "seconds": time.perf_counter() - start, "interrupted": bool(interrupted),
                 "restored": None}
 
