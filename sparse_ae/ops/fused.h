@@ -75,9 +75,20 @@ template <int KIND, typename T> static inline T slope(T y)
    item's row of V or W is read once per batch, held in registers, and meets every rating of that item. What is reread is the block's
    slice of H and of its gradient, n_rows x block, which stays in the cache. No two threads write the same number. */
 
+/* A vector, and its parts for sums: a loop over the lanes goes through memory. */
 template <typename T> struct Simd;
-template <> struct Simd<float> { typedef float vec __attribute__((vector_size(64), aligned(4), may_alias)); };
-template <> struct Simd<double> { typedef double vec __attribute__((vector_size(64), aligned(8), may_alias)); };
+template <> struct Simd<float> {
+    typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
+    typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
+    static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+};
+template <> struct Simd<double> {
+    typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
+    typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
+    typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
+    static double sum(quarter v) { return v[0] + v[1]; }
+};
 
 /* Memory that is kept from call to call and only ever grows. */
 struct Buffer {
@@ -173,33 +184,33 @@ template <typename T, int NV> struct Block {
     enum { LANES = 64 / sizeof(T), SIZE = NV * LANES };
     npy_intp first, width;
 
-    static vec splat(T a) { vec v; for (int i = 0; i < LANES; i++) v[i] = a; return v; }
+    static vec splat(T a) { const vec zero = {0}; return a - zero; }
     static T sum(vec v)
     {
-        T t[LANES];
-        memcpy(t, &v, sizeof t);
-        for (int half = LANES / 2; half; half /= 2)
-            for (int i = 0; i < half; i++) t[i] += t[i + half];
-        return t[0];
+        const typename Simd<T>::half *h = (const typename Simd<T>::half *)&v, a = h[0] + h[1];
+        const typename Simd<T>::quarter *q = (const typename Simd<T>::quarter *)&a;
+        return Simd<T>::sum(q[0] + q[1]);
     }
     void load(const T *row, vec *x) const
     {
-        if (width == SIZE) {
-            for (int y = 0; y < NV; y++) x[y] = *(const vec *)(row + first + y * LANES);
-        } else {
-            T padded[SIZE] = {0};
-            memcpy(padded, row + first, width * sizeof(T));
-            for (int y = 0; y < NV; y++) x[y] = *(const vec *)(padded + y * LANES);
+        const T *from = row + first;
+        const int whole = width / LANES;
+        for (int y = 0; y < NV; y++) {
+            if (y < whole) x[y] = *(const vec *)(from + y * LANES);
+            else if (y * LANES < width) {
+                T padded[LANES] = {0};
+                memcpy(padded, from + y * LANES, (width - y * LANES) * sizeof(T));
+                x[y] = *(const vec *)padded;
+            } else x[y] = splat(0);
         }
     }
     void store(T *row, const vec *x) const
     {
-        if (width == SIZE) {
-            for (int y = 0; y < NV; y++) *(vec *)(row + first + y * LANES) = x[y];
-        } else {
-            T padded[SIZE];
-            for (int y = 0; y < NV; y++) *(vec *)(padded + y * LANES) = x[y];
-            memcpy(row + first, padded, width * sizeof(T));
+        T *to = row + first;
+        const int whole = width / LANES;
+        for (int y = 0; y < NV; y++) {
+            if (y < whole) *(vec *)(to + y * LANES) = x[y];
+            else if (y * LANES < width) memcpy(to + y * LANES, &x[y], (width - y * LANES) * sizeof(T));
         }
     }
     /* Rows of a block lie 4k bytes apart, too far for the hardware to guess the next one. */
