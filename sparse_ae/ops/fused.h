@@ -75,19 +75,32 @@ template <int KIND, typename T> static inline T slope(T y)
    item's row of V or W is read once per batch, held in registers, and meets every rating of that item. What is reread is the block's
    slice of H and of its gradient, n_rows x block, which stays in the cache. No two threads write the same number. */
 
-/* A vector, and its parts for sums: a loop over the lanes goes through memory. */
+/* A vector, its parts for sums, and its square root. Spelt out lane by lane where a loop over the lanes would go through memory. */
 template <typename T> struct Simd;
 template <> struct Simd<float> {
     typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
     typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
     typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+    static vec root(vec v)
+    {
+        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]), std::sqrt(v[4]), std::sqrt(v[5]),
+                       std::sqrt(v[6]), std::sqrt(v[7]), std::sqrt(v[8]), std::sqrt(v[9]), std::sqrt(v[10]), std::sqrt(v[11]),
+                       std::sqrt(v[12]), std::sqrt(v[13]), std::sqrt(v[14]), std::sqrt(v[15])};
+        return r;
+    }
 };
 template <> struct Simd<double> {
     typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
     typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
     typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
     static double sum(quarter v) { return v[0] + v[1]; }
+    static vec root(vec v)
+    {
+        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]), std::sqrt(v[4]), std::sqrt(v[5]),
+                       std::sqrt(v[6]), std::sqrt(v[7])};
+        return r;
+    }
 };
 
 /* Memory that is kept from call to call and only ever grows. */
@@ -267,6 +280,7 @@ template <typename T, int NV> struct Block {
         memset(D, 0, n_rows * SIZE * sizeof(T));
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, W);
+            sink.prefetch(*this, B, c, k);
             load(W + B.items[c] * k, x);
             for (int y = 0; y < NV; y++) g[y] = splat(0);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
@@ -278,7 +292,7 @@ template <typename T, int NV> struct Block {
                     d[y] += ce * x[y];
                 }
             }
-            sink(*this, B.items[c] * k, x, g);
+            sink(*this, B.items[c] * k, B.starts[c + 1] - B.starts[c], x, g);
         }
     }
 
@@ -291,7 +305,7 @@ template <typename T, int NV> struct Block {
         for (npy_intp i = 0; i < n_rows; i++)
             for (int y = 0; y < NV; y++) g[y] += *(const vec *)(D + i * SIZE + y * LANES);
         load(mu, x);
-        sink(*this, 0, x, g);
+        sink(*this, 0, 0, x, g);
     }
 
     /* R' D, V's gradient, to `sink` item by item. */
@@ -300,6 +314,7 @@ template <typename T, int NV> struct Block {
         vec x[NV], g[NV];
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, V);
+            sink.prefetch(*this, B, c, k);
             load(V + B.items[c] * k, x);
             for (int y = 0; y < NV; y++) g[y] = splat(0);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
@@ -307,18 +322,27 @@ template <typename T, int NV> struct Block {
                 const vec a = splat(B.ratings[q]);
                 for (int y = 0; y < NV; y++) g[y] += a * d[y];
             }
-            sink(*this, B.items[c] * k, x, g);
+            sink(*this, B.items[c] * k, B.starts[c + 1] - B.starts[c], x, g);
         }
     }
 };
 
-/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the row's block and its gradient.
-   Descend: row -= step * gradient, in place; `growth` adds up by how much the squares grew. */
+/* One parameter on its way out, and the numbers of its update; a sink reads of them what it needs. */
+template <typename T> struct Goal {
+    T *values, *squares;  /* squares: Adagrad's sums of squared gradients, of the parameter's shape */
+    double step, decay, epsilon;
+};
+
+/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the number of ratings that it has, the row's block
+   and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
+
+   Descend: row -= step * gradient, in place; sum: by how much the squares grew. */
 template <typename T> struct Descend {
-    T *parameter, step;
-    double growth;
-    Descend(T *parameter_, double step_) : parameter(parameter_), step((T)step_), growth(0) {}
-    template <int NV> void operator()(const Block<T, NV> &block, npy_intp row, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    T *values, step;
+    double sum;
+    explicit Descend(const Goal<T> &to) : values(to.values), step((T)to.step), sum(0) {}
+    template <int NV>
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
     {
         typedef Block<T, NV> B;
         const typename Simd<T>::vec s = B::splat(-step);
@@ -328,32 +352,86 @@ template <typename T> struct Descend {
             grown += d * (x[y] + x[y] + d);
             x[y] += d;
         }
-        block.store(parameter + row, x);
-        growth += B::sum(grown);
+        block.store(values + row, x);
+        sum += B::sum(grown);
+    }
+    template <int NV> void prefetch(const Block<T, NV> &, const ByItem<T> &, npy_intp, npy_intp) const {}
+    void add(npy_intp item, T gradient) { values[item] -= step * gradient; }
+};
+
+/* Adagrad, in place, of the gradient and that of a decay for each rating: d = gradient + 2 decay n row, squares += d^2,
+   row -= step * d / sqrt(squares + epsilon); sum: n |row|^2, before that. */
+template <typename T> struct Adagrad {
+    T *values, *squares, step, decay, epsilon;
+    double sum;
+    explicit Adagrad(const Goal<T> &to)
+        : values(to.values), squares(to.squares), step((T)to.step), decay((T)to.decay), epsilon((T)to.epsilon), sum(0) {}
+    template <int NV>
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    {
+        typedef Block<T, NV> B;
+        typename Simd<T>::vec a[NV], norm = B::splat(0);
+        const typename Simd<T>::vec pull = B::splat(2 * decay * n);
+        block.load(squares + row, a);
+        for (int y = 0; y < NV; y++) {
+            const typename Simd<T>::vec d = g[y] + pull * x[y];
+            norm += x[y] * x[y];
+            a[y] += d * d;
+            x[y] -= B::splat(step) * d / Simd<T>::root(a[y] + B::splat(epsilon));
+        }
+        block.store(squares + row, a);
+        block.store(values + row, x);
+        sum += (double)n * B::sum(norm);
+    }
+    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    {
+        block.prefetch(B, c, k, squares);
+    }
+    void add(npy_intp item, T gradient)
+    {
+        squares[item] += gradient * gradient;
+        values[item] -= step * gradient / std::sqrt(squares[item] + epsilon);
     }
 };
 
 /* Accumulate: gradient array += gradient. */
 template <typename T> struct Accumulate {
-    T *gradient;
-    double growth;
-    Accumulate(T *gradient_, double) : gradient(gradient_), growth(0) {}
-    template <int NV> void operator()(const Block<T, NV> &block, npy_intp row, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    T *values;
+    double sum;
+    explicit Accumulate(const Goal<T> &to) : values(to.values), sum(0) {}
+    template <int NV>
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
     {
-        block.load(gradient + row, x);
+        block.load(values + row, x);
         for (int y = 0; y < NV; y++) x[y] += g[y];
-        block.store(gradient + row, x);
+        block.store(values + row, x);
     }
+    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    {
+        block.prefetch(B, c, k, values);
+    }
+    void add(npy_intp item, T gradient) { values[item] += gradient; }
 };
 
-/* What a pass reads, and what its sinks write to: the same arrays for Descend, gradients of their shapes for Accumulate. */
+/* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
     const T *W, *V, *mu, *b;    /* V: (n_items, k), the transpose of the user's */
-    T *to_W, *to_V, *to_mu, *to_b;
-    double step_W, step_V, step;
     T c_W, c_V;                 /* the user's W is c_W times the stored one */
     T low, span;                /* output = low + span f(...) */
+    Goal<T> to_W, to_V, to_mu, to_b;
+
+    /* Each of from and to: W, V, mu, b. */
+    Parameters(PyArrayObject *const *from, PyArrayObject *const *to, double low_, double span_)
+        : k(PyArray_DIMS(from[0])[1]), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(), to_b()
+    {
+        const T **read[] = {&W, &V, &mu, &b};
+        for (int i = 0; i < 4; i++) {
+            *read[i] = (const T *)PyArray_DATA(from[i]);
+            goal(i).values = (T *)PyArray_DATA(to[i]);
+        }
+    }
+    Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b}; return *goals[i]; }
 };
 
 /* One pass: forward through each thread's blocks, the errors, backward through the blocks. */
@@ -420,6 +498,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
     double errors(npy_intp c0, npy_intp c1, int n_shares)
     {
         double sse = 0;
+        Sink<T> to_b(P.to_b);
         for (npy_intp c = c0; c < c1; c++) {
             const T bias = P.b[B.items[c]];
             T gradient = 0;
@@ -432,12 +511,12 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
                 scores[q] = d;
                 gradient += d;
             }
-            P.to_b[B.items[c]] += (T)-P.step * gradient;
+            to_b.add(B.items[c], gradient);
         }
         return sse;
     }
 
-    /* sums: the squared error, and the growth of the squares of W and of V. 0, or -1 with a Python error set. */
+    /* sums: the squared error, and what the sinks of W and of V added up. 0, or -1 with a Python error set. */
     int run(Workspace &ws, double *sums)
     {
         const npy_intp lines = (P.k + LANES - 1) / LANES;
@@ -462,10 +541,10 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
                 shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
             #pragma omp for schedule(static, 1)
             for (int share = 0; share < n_shares; share++) {
-                Backward backward = {*this, Sink<T>(P.to_W, P.step_W), Sink<T>(P.to_V, P.step_V), Sink<T>(P.to_mu, P.step)};
+                Backward backward = {*this, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu)};
                 blocks(share, n_shares, backward);
-                shares[3 * share + 1] = backward.to_W.growth;
-                shares[3 * share + 2] = backward.to_V.growth;
+                shares[3 * share + 1] = backward.to_W.sum;
+                shares[3 * share + 2] = backward.to_V.sum;
             }
         }
         for (int i = 0; i < 3; i++) sums[i] = 0;
@@ -490,9 +569,7 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     }
     P.c_W = (T)state[0];
     P.c_V = (T)state[1];
-    P.step = learning_rate;
-    P.step_W = learning_rate / factors[0];
-    P.step_V = learning_rate / factors[1];
+    for (int i = 0; i < 4; i++) P.goal(i).step = learning_rate / (i < 2 ? factors[i] : 1);
     if (Pass<T, F, G, Descend>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * state[2] + l2[1] * state[3];
@@ -503,6 +580,23 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     return 0;
 }
 
+/* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0, or -1 with a
+   Python error set. */
+template <typename T, int F, int G>
+int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon, Workspace &ws, double *costs)
+{
+    double sums[3];
+    for (int i = 0; i < 4; i++) {
+        P.goal(i).step = learning_rate;
+        P.goal(i).decay = i < 2 ? l2[i] : 0;
+        P.goal(i).epsilon = epsilon;
+    }
+    if (Pass<T, F, G, Adagrad>(R, P).run(ws, sums)) return -1;
+    costs[0] = sums[0];
+    costs[1] = sums[0] + l2[0] * sums[1] + l2[1] * sums[2];
+    return 0;
+}
+
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of them has to stay in
    the cache. */
 template <typename T, int F, int G>
@@ -510,8 +604,6 @@ int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *
 {
     const npy_intp chunk = 512;
     std::vector<npy_int32> indptr(chunk + 1);
-    P.c_W = P.c_V = 1;
-    P.step = P.step_W = P.step_V = -1;
     *sse = 0;
     for (npy_intp row = 0; row < R.n_rows; row += chunk) {
         Ratings<T> part = R;
@@ -574,20 +666,40 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
         PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[4])[0]);
         return -1;
     }
-    double learning_rate, l2[2];
-    if (to_double(in[8], &learning_rate) || to_double(in[9], &l2[0]) || to_double(in[10], &l2[1])) return -1;
+    double rates[3];  /* learning_rate, l2_W, l2_V */
+    for (int i = 0; i < 3; i++)
+        if (to_double(in[8 + i], &rates[i])) return -1;
     for (int i = 0; i < 5; i++)
         if (take_over(inplace, in[i], out[i])) return -1;
     if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
-    Parameters<T> P;
-    P.k = PyArray_DIMS(in[0])[1];
-    P.W = P.to_W = (T *)PyArray_DATA(*out[0]);
-    P.V = P.to_V = (T *)PyArray_DATA(*out[1]);
-    P.mu = P.to_mu = (T *)PyArray_DATA(*out[2]);
-    P.b = P.to_b = (T *)PyArray_DATA(*out[3]);
-    P.low = (T)low;
-    P.span = (T)span;
-    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), learning_rate, l2, ws, (double *)PyArray_DATA(*out[5]));
+    PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
+    Parameters<T> P(updated, updated, low, span);
+    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws, (double *)PyArray_DATA(*out[5]));
+}
+
+template <typename T, int F, int G>
+int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[9], double low, double span, Workspace &ws)
+{
+    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first eight and the costs */
+    if (check_parameters(in)) return -1;
+    for (int i = 0; i < 4; i++)
+        if (!PyArray_SAMESHAPE(in[i], in[4 + i])) {
+            static const char *const names[] = {"W", "V's transpose", "mu", "b"};
+            PyErr_Format(PyExc_ValueError, "the sum of squared gradients of %s is not of its shape", names[i]);
+            return -1;
+        }
+    CheckedRatings<T> block(in + 8, in[14]);
+    if (block.check(PyArray_DIMS(in[10])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+    double rates[3];  /* learning_rate, l2_W, l2_V */
+    for (int i = 0; i < 3; i++)
+        if (to_double(in[11 + i], &rates[i])) return -1;
+    for (int i = 0; i < 8; i++)
+        if (take_over(inplace, in[i], out[i])) return -1;
+    if (allocate(out[8], 1, 2, 0, NPY_FLOAT64)) return -1;
+    PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
+    Parameters<T> P(updated, updated, low, span);
+    for (int i = 0; i < 4; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[4 + i]);
+    return adagrad_step<T, F, G>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
 }
 
 template <typename T, int F, int G>
@@ -605,18 +717,8 @@ int squared_error_op(PyArrayObject **in, PyArrayObject **out[5], double low, dou
         allocate(out[3], 1, k, 0, type) || allocate(out[4], 1, n_items, 0, type))
         return -1;
     for (int i = 1; i < 5; i++) memset(PyArray_DATA(*out[i]), 0, PyArray_NBYTES(*out[i]));
-    Parameters<T> P;
-    P.k = k;
-    P.W = W.data<T>();
-    P.V = V.data<T>();
-    P.mu = mu.data<T>();
-    P.b = b.data<T>();
-    P.to_W = (T *)PyArray_DATA(*out[1]);
-    P.to_V = (T *)PyArray_DATA(*out[2]);
-    P.to_mu = (T *)PyArray_DATA(*out[3]);
-    P.to_b = (T *)PyArray_DATA(*out[4]);
-    P.low = (T)low;
-    P.span = (T)span;
+    PyArrayObject *from[] = {W.array, V.array, mu.array, b.array}, *to[] = {*out[1], *out[2], *out[3], *out[4]};
+    Parameters<T> P(from, to, low, span);
     double sse;
     if (squared_error<T, F, G>(block.R, P, ws, &sse)) return -1;
     *(T *)PyArray_DATA(*out[0]) = (T)sse;

@@ -1,8 +1,8 @@
-"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and a step of plain SGD in place.
+"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and a step of SGD or Adagrad in place.
 
 `SquaredError` is the cost and its gradients, for the usual nonlinearities. `SGDStep` is the update of the sparse
-formulation under plain SGD: compiled with optimisations, as by default, it writes to the rows in use and touches no
-others, where Theano finds that nobody needs the old values.
+formulation under plain SGD, `AdagradStep` that under Adagrad with a decay for each rating: compiled with optimisations,
+as by default, they write to the rows in use and touch no others, where Theano finds that nobody needs the old values.
 """
 import numpy as np
 
@@ -14,7 +14,7 @@ from theano.gradient import DisconnectedType
 from sparse_ae.ops.op import (C_TYPES, CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector,
                               sampled_products)
 
-__all__ = ["SGDStep", "SquaredError"]
+__all__ = ["AdagradStep", "SGDStep", "SquaredError"]
 
 
 def _sigmoid(x):
@@ -43,11 +43,12 @@ class _FusedOp(CsrOp):
         self.f, self.g, self.low, self.span = f, g, float(low), float(span)
 
     @staticmethod
-    def tensors(W, V_t, mu, b, data, indices, indptr, target):
-        """The parameters, the block, and the target, as a node takes them."""
-        floats = float_tensors(W=(W, 2), V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), data=(data, 1),
-                               target=(data if target is None else target, 1))
-        return floats[:4], [floats[4], index_vector(indices, "indices"), index_vector(indptr, "indptr")], floats[4 if target is None else 5]
+    def tensors(W, V_t, mu, b, data, indices, indptr, target, **more):
+        """The parameters with what `more` names, the block, and the target, as a node takes them; `more` as for `float_tensors`."""
+        own = target is not None
+        data, target, *parameters = float_tensors(data=(data, 1), target=(target if own else data, 1), W=(W, 2), V_t=(V_t, 2), mu=(mu, 1),
+                                                  b=(b, 1), **more)
+        return parameters, [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")], target if own else data
 
     def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, c_W=1, c_V=1):
         """The squared error; the items in use; the gradients for their rows of W and V and entries of b, and for mu."""
@@ -68,6 +69,13 @@ class _FusedOp(CsrOp):
         dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
         return (e.astype("float64") ** 2).sum(), used, gradients
+
+    @staticmethod
+    def scalars(*rates):
+        rates = [T.as_tensor_variable(x) for x in rates]
+        if any(x.ndim for x in rates):
+            raise TypeError("learning_rate, l2_W and l2_V must be scalars")
+        return rates
 
     # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
     def c_support_code_struct(self, node, name):
@@ -167,10 +175,8 @@ class SGDStep(_FusedOp, UpdateOp):
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
-        scalars = [T.as_tensor_variable(x) for x in (learning_rate, l2_W, l2_V)]
-        if any(x.ndim for x in scalars):
-            raise TypeError("learning_rate, l2_W and l2_V must be scalars")
-        return gof.Apply(self, parameters + [state] + block + scalars + [target], [x.type() for x in parameters + [state]] + [T.dvector()])
+        return gof.Apply(self, parameters + [state] + block + self.scalars(learning_rate, l2_W, l2_V) + [target],
+                         [x.type() for x in parameters + [state]] + [T.dvector()])
 
     def perform(self, node, inputs, outputs):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
@@ -202,3 +208,71 @@ class SGDStep(_FusedOp, UpdateOp):
 
     def infer_shape(self, node, shapes):
         return shapes[:5] + [(T.constant(2, dtype="int64"),)]
+
+
+class AdagradStep(_FusedOp, UpdateOp):
+    """One step of Adagrad on the masked autoencoder with a decay for each rating, in one pass and on the rows in use alone.
+
+    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, where item j has n_j ratings in the block: each
+    rating pulls at its item's rows once, as in weighted-lambda regularisation. Over an epoch that is the decay of a fixed cost, and in a
+    step the rows without ratings have no gradient, so that Adagrad leaves them and their sums of squares as they are: what the step costs
+    follows the ratings, and is `lasagne.updates.adagrad` on that cost, exactly.
+
+    Parameters
+    ----------
+    f, g, low, span : as in `SquaredError`
+    epsilon : float
+        Added to the sums of squares under the root, as in `lasagne.updates.adagrad`; above 0.
+
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum of its squared gradients; data,
+    indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in `SquaredError`. Outputs: the first eight, updated, and costs (2,)
+    float64: the squared error and the whole cost, before the update.
+    """
+
+    __props__ = ("f", "g", "low", "span", "epsilon", "inplace")
+    n_updated = 8
+
+    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False):
+        self.set_function(f, g, low, span)
+        if not 0 < epsilon < np.inf:
+            raise ValueError("epsilon is %r; it must be above 0, and finite" % (epsilon,))
+        self.epsilon = float(epsilon)
+        self.set_inplace(inplace)
+
+    def in_place(self):
+        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, inplace=True)
+
+    def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr, learning_rate, l2_W, l2_V,
+                  target=None):
+        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target, squares_W=(squares_W, 2),
+                                                 squares_V_t=(squares_V_t, 2), squares_mu=(squares_mu, 1), squares_b=(squares_b, 1))
+        return gof.Apply(self, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target],
+                         [x.type() for x in parameters] + [T.dvector()])
+
+    def perform(self, node, inputs, outputs):
+        data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[8:]
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target])
+        for x, squares, name in zip(inputs, inputs[4:8], ("W", "V's transpose", "mu", "b")):
+            if x.shape != squares.shape:
+                raise ValueError("the sum of squared gradients of %s is not of its shape" % name)
+        n_ratings = np.bincount(indices, minlength=len(inputs[0]))[used][:, np.newaxis]
+        cost = squared_error
+        updated = self.targets(inputs)
+        for i, l2 in enumerate((l2_W, l2_V)):
+            rows = inputs[i][used]
+            cost += l2 * (n_ratings * rows.astype("float64") ** 2).sum()
+            gradients[i] = (gradients[i] + 2 * float(l2) * n_ratings * rows).astype(rows.dtype)
+        for x, squares, gradient, rows in zip(updated, updated[4:], gradients, (used, used, slice(None), used)):
+            squares[rows] += gradient ** 2
+            x[rows] -= x.dtype.type(learning_rate) * gradient / np.sqrt(squares[rows] + x.dtype.type(self.epsilon))
+        outputs[8][0] = np.array([squared_error, cost])
+        for output, value in zip(outputs, updated):
+            output[0] = value
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name, inputs, outputs, sub)
+
+    def infer_shape(self, node, shapes):
+        return shapes[:8] + [(T.constant(2, dtype="int64"),)]

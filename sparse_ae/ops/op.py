@@ -47,7 +47,8 @@ class CsrOp(gof.Op):
         return _c_code(self.header)
 
     def c_compile_args(self):
-        return ["-O3"] + (["-fopenmp"] if _has_openmp() else [])
+        # Without errno a square root is an instruction, for a whole vector at once.
+        return ["-O3", "-fno-math-errno"] + (["-fopenmp"] if _has_openmp() else [])
 
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade never

@@ -1,10 +1,11 @@
-"""The masked autoencoder in one pass against plain loops, and wrong input."""
+"""The masked autoencoder in one pass against plain loops and Lasagne's updates, and wrong input."""
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
 
-from sparse_ae.ops import SGDStep, SquaredError
+from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
+import lasagne
 import theano
 import theano.tensor as T
 
@@ -205,3 +206,152 @@ def test_float32_nonlinearities_at_their_extremes(f, g):
         expected = {"sigmoid": lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700))), "tanh": np.tanh}
         h = expected[g](np.float64(x))
         np.testing.assert_allclose(np.sqrt(costs[0]), abs(1 + 4 * expected[f](h)), rtol=2e-6, atol=1e-6)
+
+
+class Adagrad:
+    """Steps of AdagradStep, of shared variables of its own; beside it `lasagne.updates.adagrad` on a dense graph."""
+
+    def __init__(self, f, g, dtype, linker=None, target=False):
+        self.f, self.g, self.dtype = f, g, dtype
+        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in (2, 2, 1, 1) * 2]
+        block = [T.vector(dtype=dtype), T.ivector(), T.ivector()]
+        self.rates = [theano.shared(np.float64(x)) for x in (0.05, 0.03, 0.02)]
+        inputs = block + [T.vector(dtype=dtype)] * target
+        outputs = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*self.shared + block + self.rates, target=inputs[3] if target else None)
+        self.function = theano.function(inputs, outputs[8], updates=list(zip(self.shared, outputs[:8])), mode=mode_of(linker))
+
+    def start(self, W, V_t, mu, b):
+        parameters = [np.array(x, self.dtype) for x in (W, V_t, mu, b)]
+        for variable, value in zip(self.shared, parameters + [np.zeros_like(x) for x in parameters]):
+            variable.set_value(value)
+
+    def values(self):
+        return [variable.get_value() for variable in self.shared]
+
+    def judge(self):
+        """Of dense rows, mask and targets: a step of Lasagne's; and the variables that it moves, in the order of `shared`."""
+        W, V_t, mu, b = parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4]]
+        rows, mask, targets = T.dmatrices(3)
+        functions = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
+        hidden = functions[self.g](T.dot(rows, V_t) + mu)
+        squared_error = T.sum(mask * (1 + 4 * functions[self.f](T.dot(hidden, W.T) + b) - targets) ** 2)
+        n = mask.sum(axis=0)
+        cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1)) + 0.02 * T.dot(n, (V_t ** 2).sum(axis=1))
+        updates = lasagne.updates.adagrad(cost, parameters, 0.05, epsilon=1e-6)
+        squares = [variable for variable in updates if variable not in parameters]
+        mode = theano.Mode(linker="py", optimizer="fast_compile")
+        return theano.function([rows, mask, targets], [squared_error, cost], updates=updates, mode=mode), parameters + squares
+
+
+_adagrads = {}
+
+
+def adagrad(*key):
+    if key not in _adagrads:
+        _adagrads[key] = Adagrad(*key)
+    return _adagrads[key]
+
+
+@pytest.mark.parametrize("f, g, target", [("linear", "sigmoid", False), ("sigmoid", "tanh", True)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, dtype, linker):
+    step = adagrad(f, g, dtype, linker, target)
+    assert all(node.op.inplace for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, AdagradStep))
+    # A first step is d / |d|, nearly: the rounding of a gradient near 0 decides where it goes.
+    rtol, atol = (1e-3, 1e-3) if dtype == "float32" else (1e-10, 1e-10)
+    # The last is for more than one thread: four blocks of hidden units, the last one no multiple of a vector.
+    for n_rows, n_items, k in [(4, 7, 1), (6, 9, 19), (60, 90, 505)]:
+        rng = np.random.RandomState(k)
+        parameters = [rng.randn(n_items, k) / 8, rng.randn(n_items, k) / 8, rng.randn(k) / 8, rng.randn(n_items) / 8]
+        step.start(*parameters)
+        before = step.values()
+        judge, expected = step.judge()
+        used = np.zeros(n_items, bool)
+        for _ in range(4):
+            mask = rng.rand(n_rows, n_items) < 0.4
+            mask[:, -2:] = False
+            mask[0] = False
+            used |= mask.any(axis=0)
+            dense = np.where(mask, rng.randint(0, 6, mask.shape), 0).astype(float)  # a stored 0 is a rating
+            targets = np.where(mask, rng.randn(*mask.shape), 0).astype(dtype).astype(float) if target else dense
+            indices, indptr = np.nonzero(mask)[1].astype("int32"), np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
+            costs = step.function(*[dense[mask].astype(dtype), indices, indptr] + [targets[mask].astype(dtype)] * target)
+            np.testing.assert_allclose(costs, judge(dense, mask, targets), rtol=rtol)
+            for x, y in zip(step.values(), (variable.get_value() for variable in expected)):
+                np.testing.assert_allclose(x, y, rtol=rtol, atol=atol * max(1, abs(y).max()))
+        for x, y in zip(step.values(), before):
+            if len(x) == n_items:
+                np.testing.assert_array_equal(x[~used], y[~used])
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adagrad_without_ratings_moves_nothing(linker):
+    step = adagrad("linear", "sigmoid", "float64", linker, False)
+    step.start(np.ones((3, 2)), np.ones((3, 2)), np.ones(2), np.ones(3))
+    before = step.values()
+    for indptr in ([0], [0, 0, 0]):
+        np.testing.assert_array_equal(step.function(np.zeros(0), np.zeros(0, "int32"), np.array(indptr, "int32")), [0, 0])
+        for x, y in zip(step.values(), before):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_adagrad_is_the_same_each_time():
+    rng = np.random.RandomState(0)
+    R = sp.random(60, 90, 0.6, "csr", dtype="float32", random_state=rng)
+    parameters = [rng.randn(90, 505), rng.randn(90, 505), rng.randn(505), rng.randn(90)]
+    step = adagrad("linear", "sigmoid", "float32", None, False)
+    results = []
+    for _ in range(2):
+        step.start(*parameters)
+        results.append([step.function(R.data, R.indices, R.indptr) for _ in range(3)] + step.values())
+    for x, y in zip(*results):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker):
+    step = adagrad("sigmoid", "tanh", "float64", linker, True)
+    block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"), np.ones(4)]
+
+    def refused(error, match, **changed):
+        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)])
+        for position, value in changed.items():
+            if position.startswith("shared"):
+                step.shared[int(position[6:])].set_value(value)
+        before = step.values()
+        with pytest.raises(error, match=match):
+            step.function(*[changed.get("block%d" % i, x) for i, x in enumerate(block)])
+        for x, y in zip(step.values(), before):
+            np.testing.assert_array_equal(x, y)
+
+    refused(IndexError, r"indices\[3\] is 3", block1=np.array([2, 0, 1, 3], "int32"))
+    refused(IndexError, r"indices\[1\] is -1", block1=np.array([2, -1, 1, 2], "int32"))
+    refused(ValueError, "indptr falls", block2=np.array([0, 3, 2, 4], "int32"))
+    refused(ValueError, "data has 3 entries, indices 4", block0=np.ones(3))
+    refused(ValueError, "target has 5 entries, indices 4; each rating needs one", block3=np.ones(5))
+    refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
+    for position, name, shape in [(4, "W", (3, 4)), (5, "V's transpose", (2, 5)), (6, "mu", 4), (7, "b", 4)]:
+        refused(ValueError, "the sum of squared gradients of %s is not of its shape" % name, **{"shared%d" % position: np.ones(shape)})
+
+
+def test_adagrad_refuses_what_is_no_step():
+    for epsilon in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="epsilon is .*; it must be above 0"):
+            AdagradStep("linear", "sigmoid", epsilon=epsilon)
+    with pytest.raises(ValueError, match="nonlinearity 'rectify' has no fused step"):
+        AdagradStep("linear", "rectify")
+    W, x, i = T.matrix(), T.vector(), T.ivector()
+    with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
+        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0)
+
+
+def test_adagrad_leaves_the_old_values_to_whoever_needs_them():
+    W, V_t = theano.shared(np.ones((3, 2))), theano.shared(np.ones((3, 2)))
+    others = [theano.shared(np.ones(n)) for n in (2, 3)] + [theano.shared(np.zeros(s)) for s in ((3, 2), (3, 2), 2, 3)]
+    data, indices, indptr = T.dvector(), T.ivector(), T.ivector()
+    new = AdagradStep("linear", "sigmoid")(W, V_t, *others + [data, indices, indptr, 0.1, 0.0, 0.0])
+    growth = T.sum(abs(new[0] - W))
+    function = theano.function([data, indices, indptr], [growth], updates=[(W, new[0])], mode=mode_of("py"))
+    assert function(np.ones(1), np.int32([1]), np.int32([0, 1]))[0] > 0.1
+    np.testing.assert_array_equal(others[2].get_value(), np.zeros((3, 2)))
