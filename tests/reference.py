@@ -12,21 +12,27 @@ NONLINEARITIES = {  # name -> (value, derivative)
 }
 
 
-def loss_and_gradients(rows, W, V, mu, b, f="sigmoid", g="tanh", low=0.0, span=1.0, l2_W=0.1, l2_V=0.1, targets=None):
-    """The cost of equation (2) and its gradients for W, V, mu and b.
+def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0, span=1.0, l2_W=0.1, l2_V=0.1,
+                       targets=None, seen=None, weighted=False):
+    """The cost of equation (2) and its gradients for W, V, mu and b, and U if there is one.
 
-    `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...), and is
-    held against `targets`, a list of lists of numbers beside those of `rows`; by default against the ratings.
-    Returns the cost, its data term, and a list of the four gradients.
+    `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...),
+    and is held against `targets`, a list of lists of numbers beside those of `rows`; by default against the ratings. U,
+    like V, encodes the numbers of `seen`, lists like `targets`. If `weighted`, an item's decay counts its ratings.
+    Returns the cost, its data term, and a list of the four or five gradients.
     """
     if targets is None:
         targets = [[r for _, r in row] for row in rows]
+    if U is None:
+        seen = [[0.0] * len(row) for row in rows]
     (f, df), (g, dg) = NONLINEARITIES[f], NONLINEARITIES[g]
     n_items, k = W.shape
     dW, dV, dmu, db = np.zeros((n_items, k)), np.zeros((k, n_items)), np.zeros(k), np.zeros(n_items)
+    dU, zero = np.zeros((k, n_items)), np.zeros((k, n_items))
     squared_error = 0.0
-    for row, row_targets in zip(rows, targets):
-        a = [mu[t] + sum(V[t, j] * r for j, r in row) for t in range(k)]
+    for row, row_targets, row_seen in zip(rows, targets, seen):
+        a = [mu[t] + sum(V[t, j] * r for j, r in row)
+             + sum((zero if U is None else U)[t, j] * s for (j, _), s in zip(row, row_seen)) for t in range(k)]
         h = [g(x) for x in a]
         dh = np.zeros(k)
         for (j, r), target in zip(row, row_targets):
@@ -41,10 +47,19 @@ def loss_and_gradients(rows, W, V, mu, b, f="sigmoid", g="tanh", low=0.0, span=1
         for t in range(k):
             da = dh[t] * dg(a[t])
             dmu[t] += da
-            for j, r in row:
+            for (j, r), s in zip(row, row_seen):
                 dV[t, j] += da * r
-    loss = squared_error + l2_W * sum(w ** 2 for w in W.ravel()) + l2_V * sum(v ** 2 for v in V.ravel())
-    return loss, squared_error, [dW + 2 * l2_W * W, dV + 2 * l2_V * V, dmu, db]
+                dU[t, j] += da * s
+    loss = squared_error
+    for j in range(n_items):
+        n = sum(1 for row in rows for i, _ in row if i == j) if weighted else 1
+        loss += n * l2_W * sum(W[j, t] ** 2 for t in range(k)) + n * l2_V * sum(V[t, j] ** 2 for t in range(k))
+        dW[j] += 2 * n * l2_W * W[j]
+        dV[:, j] += 2 * n * l2_V * V[:, j]
+        if U is not None:
+            loss += n * l2_V * sum(U[t, j] ** 2 for t in range(k))
+            dU[:, j] += 2 * n * l2_V * U[:, j]
+    return loss, squared_error, [dW, dV, dmu, db] + ([] if U is None else [dU])
 
 
 def sgd(rows, parameters, learning_rate, **kwargs):

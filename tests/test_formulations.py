@@ -145,6 +145,45 @@ def test_lasagne_updates_agree(update):
     assert results[0][0][0, 0] > results[0][0][-3, 0]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
+    """Targets, and inputs to the first encoder, that are 0 are there all the same."""
+    rng = np.random.RandomState(3)
+    m = AutoEncoder(N_ITEMS, K, f="linear", g="tanh", l2=L2, W=lasagne.init.Normal(0.5), U=lasagne.init.Normal(0.5),
+                    l2_weighted=weighted, rng=1, dtype=DTYPE)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    expected = values(m)
+    for _ in range(3):
+        for block in blocks():
+            target, seen = rng.randint(-2, 3, block.nnz) / 2.0, rng.uniform(1, 2, block.nnz)
+            block = sp.csr_matrix((rng.randint(-1, 2, block.nnz).astype("float32"), block.indices, block.indptr),
+                                  shape=block.shape)
+            cut = np.cumsum(np.diff(block.indptr))[:-1]
+            loss, squared_error, expected = reference.sgd(
+                reference.pairs(block), expected, 0.01, f="linear", g="tanh", l2_W=L2[0], l2_V=L2[1],
+                targets=np.split(target, cut), seen=np.split(seen, cut), weighted=weighted)
+            np.testing.assert_allclose(step(block, target, seen), [loss, squared_error], **TOLERANCE[DTYPE])
+            for x, y in zip(values(m), expected):
+                np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_of_its_own_for_one_encoder(name):
+    """Plain SGD on the sparse graph works in place with it too."""
+    m = model()
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    expected, rng = values(m), np.random.RandomState(3)
+    for block in blocks():
+        target = rng.randint(0, 6, block.nnz) / 2.0
+        loss, squared_error, expected = reference.sgd(
+            reference.pairs(block), expected, 0.01, targets=np.split(target, np.cumsum(np.diff(block.indptr))[:-1]),
+            **SETTINGS)
+        np.testing.assert_allclose(step(block, target), [loss, squared_error], **TOLERANCE[DTYPE])
+        for x, y in zip(values(m), expected):
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_items_and_rows_without_ratings(name):
     step = fresh_step(name)
