@@ -3,7 +3,7 @@ import numbers
 
 import numpy as np
 
-__all__ = ["check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "is_number"]
+__all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "is_number"]
 
 
 def check_count(value, name, alternative=""):
@@ -80,6 +80,13 @@ def check_number(value, name, zero=False, alternative=""):
         raise ValueError("%s is %r; expected a %s%s"
                          % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
     return float(value)
+
+
+def check_bool(value, name):
+    """Return a bool; ValueError for anything else."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError("%s is %r; expected True or False" % (name, value))
+    return bool(value)
 
 
 def check_dtype(dtype):

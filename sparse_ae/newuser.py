@@ -78,20 +78,32 @@ class NewUser:
         return recommendations(self._catalogue.ids[candidates], best, self._clip(scores[0][best[best >= 0]]))
 
 
-def row_outputs(model, places, ratings):
-    """A new row of a model, as a function from places of columns, (n,), to its outputs."""
+def row_outputs(scorer, places, ratings, offset=0.0):
+    """A new row of a model, as a function from places of columns, (n,), to its outputs.
+
+    With residuals, `offset` is what the biases say of the row, and outputs are what is to be added to the biases.
+    """
+    model, residuals = scorer.model, scorer.residuals
     row = sp.csr_matrix((ratings.astype("float32"), places, [0, len(places)]), shape=(1, model.n_items))
-    h = model.hidden(row)
-    return lambda columns: model.decode(h, columns, np.array([0, len(columns)]))
+    if residuals is None:
+        h, unit = model.hidden(row), 1.0
+    else:
+        inputs, _, seen = residuals.block(row, np.array([offset]))
+        h, unit = model.hidden(inputs, seen), residuals.unit
+    return lambda columns: unit * model.decode(h, columns, np.array([0, len(columns)]))
 
 
-def column_outputs(scorer, solver, places, ratings):
-    """A new column, solved for, as a function from places of rows, (n,), to its outputs."""
+def column_outputs(scorer, solver, places, ratings, offset=0.0):
+    """A new column, solved for, as a function from places of rows, (n,), to its outputs; otherwise as `row_outputs`."""
+    residuals, unit = scorer.residuals, 1.0
+    if residuals is not None:
+        unit = residuals.unit
+        ratings = (ratings - residuals.rows[places] - offset) / unit
     w, b = solver(scorer.hidden(places), ratings)
 
     def outputs(rows):
         first = np.zeros(len(rows), np.intp)  # the one column there is
-        return scorer.model.decode(scorer.hidden(rows), first, np.arange(len(rows) + 1), w, b)
+        return unit * scorer.model.decode(scorer.hidden(rows), first, np.arange(len(rows) + 1), w, b)
 
     return outputs
 

@@ -22,6 +22,9 @@ __all__ = ["Residuals"]
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
 _SEEN, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 
+# Ratings looked at together: they may be on disk.
+_PART = 2 ** 22
+
 # The length of MovieLens's scale, 1 to 5.
 _LENGTH = 4.0
 
@@ -78,6 +81,18 @@ class Residuals:
         target = target.astype(np.float32)
         inputs = sp.csr_matrix((target * factor, block.indices, block.indptr), shape=block.shape)
         return inputs, target, np.float32(_SEEN) * factor
+
+    def variance(self, ratings):
+        """Mean square of the residuals of ratings in a CSR matrix; read a part of its rows at a time."""
+        squares, step = 0.0, max(1, _PART * ratings.shape[0] // max(1, ratings.nnz))
+        for start in range(0, ratings.shape[0], step):
+            rows = np.arange(start, min(start + step, ratings.shape[0]))
+            squares += float(np.sum(self.batch(rows, ratings[rows])[1].astype(np.float64) ** 2))
+        return squares / ratings.nnz
+
+    def output_scale(self, f):
+        """The model's `rating_scale`, in the unit of residuals: what a bounded f is stretched over."""
+        return (-_LENGTH, _LENGTH)
 
     def clip(self, predicted):
         """`predicted` brought into the rating scale, in place."""

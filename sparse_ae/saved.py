@@ -13,15 +13,26 @@ from sparse_ae.data.ratings import check_ratings
 __all__ = ["read", "write"]
 
 # Goes up when an older version can't read the files any more.
-FORMAT = 1
+FORMAT = 2
 
-_ARRAYS = ("W", "V", "mu", "b", "users", "items", "data", "indices", "indptr")
-_META = ("settings", "rows", "rating_scale", "unknown", "history", "best_epoch", "f", "g", "l2")
+_ARRAYS = ("users", "items", "data", "indices", "indptr")
+_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch")
+_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight")
 
 
-def write(path, meta, arrays):
-    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors."""
+def write(path, meta, arrays, ratings):
+    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    meta : dict
+    arrays : dict of str to array
+        Those of a model are named after its rows: ``"items/W"``, ...
+    ratings : csr_matrix
+    """
     storage.check_replaceable(path)
+    arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
     storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
 
 
@@ -37,7 +48,7 @@ def read(path):
     meta : dict
     arrays : dict of str to numpy.ndarray
     ratings : scipy.sparse.csr_matrix of float32
-        What its arrays `data`, `indices` and `indptr` are; rows and columns are the model's.
+        What its arrays `data`, `indices` and `indptr` are; its rows are ``meta["ratings_rows"]``.
 
     Raises
     ------
@@ -50,6 +61,9 @@ def read(path):
     if isinstance(version, int) and version > FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
+    if isinstance(version, int) and version < FORMAT:
+        raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads format "
+                         "%d: fit and save it anew" % (path, version, FORMAT))
     try:
         return meta, arrays, _checked(meta, arrays)
     except (KeyError, TypeError, ValueError) as error:
@@ -63,30 +77,20 @@ def _checked(meta, arrays):
         for name in names:
             if name not in found:
                 raise ValueError("it has no %s %r" % (what, name))
-    W = arrays["W"]
-    if W.ndim != 2 or W.dtype.name not in ("float32", "float64"):
-        raise ValueError("W is of shape %r and dtype %s" % (W.shape, W.dtype))
-    n, k = W.shape
-    for name, shape in (("V", (k, n)), ("mu", (k,)), ("b", (n,))):
-        if arrays[name].shape != shape or arrays[name].dtype != W.dtype:
-            raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"
-                             % (name, arrays[name].shape, arrays[name].dtype, W.shape, W.dtype))
-    for name in ("W", "V", "mu", "b"):
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError("%s holds NaN or infinite values" % name)
-    if meta["rows"] not in ("items", "users"):
-        raise ValueError("its rows are %r" % (meta["rows"],))
     ids = [_checked_ids(name, arrays[name]) for name in ("users", "items")]
-    n_rows, n_columns = map(len, ids if meta["rows"] == "users" else ids[::-1])
-    if n_columns != n or len(arrays["indptr"]) != n_rows + 1:
-        raise ValueError("it has %d users and %d items, and a model of %d rows and %d columns, which are %s"
-                         % (len(ids[0]), len(ids[1]), len(arrays["indptr"]) - 1, n, meta["rows"]))
-    parts = [arrays[name] for name in ("data", "indices", "indptr")]
-    if any(part.ndim != 1 for part in parts):
-        raise ValueError("the arrays of its ratings aren't one-dimensional")
-    matrix = sp.csr_matrix(tuple(parts), shape=(n_rows, n_columns))
-    if check_ratings(matrix) is not matrix:
-        raise ValueError("its ratings aren't sorted by row and column, or not of the dtypes that were saved")
+    sizes = dict(zip(("users", "items"), map(len, ids)))
+    matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
+    if not meta["parts"]:
+        raise ValueError("it has no model")
+    for part in meta["parts"]:
+        _check_part(part, arrays, sizes, meta["biases"] is not None)
+    if meta["biases"] is not None:
+        for name, size in (("user_biases", sizes["users"]), ("item_biases", sizes["items"])):
+            if arrays[name].shape != (size,) or arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
+                raise ValueError("%s aren't %d finite float64 numbers" % (name, size))
+        numbers = [meta["biases"]["mean"]] + list(meta["biases"]["shrinkage"])
+        if len(numbers) != 3 or not all(is_number(each) for each in numbers):
+            raise ValueError("its biases are %r" % (meta["biases"],))
     low, high = check_rating_scale(meta["rating_scale"])
     if matrix.data.min() < low or matrix.data.max() > high:
         raise ValueError("its ratings are from %g to %g, on a scale from %g to %g"
@@ -94,9 +98,45 @@ def _checked(meta, arrays):
     if meta["unknown"] not in ("mean", "error") and not is_number(meta["unknown"]):
         raise ValueError("unknown is %r" % (meta["unknown"],))
     n_epochs, best_epoch = len(meta["history"]), meta["best_epoch"]
-    if not isinstance(best_epoch, int) or not 1 <= best_epoch <= n_epochs:
+    if not isinstance(best_epoch, int) or not 0 <= best_epoch <= n_epochs:
         raise ValueError("its best epoch is %r of %d" % (best_epoch, n_epochs))
     return matrix
+
+
+def _checked_ratings(arrays, rows, sizes):
+    if rows not in sizes:
+        raise ValueError("the rows of its ratings are %r" % (rows,))
+    shape = (sizes["users"], sizes["items"]) if rows == "users" else (sizes["items"], sizes["users"])
+    parts = [arrays[name] for name in ("data", "indices", "indptr")]
+    if any(part.ndim != 1 for part in parts) or len(parts[2]) != shape[0] + 1:
+        raise ValueError("it has %d users and %d items, and ratings of %s rows, which are %s"
+                         % (sizes["users"], sizes["items"], parts[2].shape, rows))
+    matrix = sp.csr_matrix(tuple(parts), shape=shape)
+    if check_ratings(matrix) is not matrix:
+        raise ValueError("its ratings aren't sorted by row and column, or not of the dtypes that were saved")
+    return matrix
+
+
+def _check_part(part, arrays, sizes, with_biases):
+    """One model."""
+    for name in _PART:
+        if name not in part:
+            raise ValueError("a model has no entry %r" % name)
+    side = part["rows"]
+    if side not in sizes or not is_number(part["weight"]) or part["weight"] < 0:
+        raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
+    W = arrays["%s/W" % side]
+    n = sizes["items" if side == "users" else "users"]
+    if W.ndim != 2 or len(W) != n or W.dtype.name not in ("float32", "float64"):
+        raise ValueError("W is of shape %r and dtype %s; the model has %d columns" % (W.shape, W.dtype, n))
+    k = W.shape[1]
+    for name, shape in [("W", (n, k)), ("V", (k, n)), ("mu", (k,)), ("b", (n,))] + [("U", (k, n))] * with_biases:
+        array = arrays["%s/%s" % (side, name)]
+        if array.shape != shape or array.dtype != W.dtype:
+            raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"
+                             % (name, array.shape, array.dtype, W.shape, W.dtype))
+        if not np.isfinite(array).all():
+            raise ValueError("%s holds NaN or infinite values" % name)
 
 
 def _checked_ids(name, ids):

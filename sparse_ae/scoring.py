@@ -6,10 +6,10 @@ all favourites tie at the top of the scale.
 """
 import numpy as np
 
-from sparse_ae.data.ratings import occurring
+from sparse_ae.data.ratings import entries_stored, occurring
 from sparse_ae.ranking import leave_out, top_n
 
-__all__ = ["Scorer"]
+__all__ = ["Blend", "Scorer"]
 
 # Numbers held at a time by what works in blocks, and columns decoded at a time: their rows of W stay in the cache.
 _BLOCK = 2 ** 22
@@ -41,11 +41,16 @@ class Scorer:
 
     def __init__(self, model, ratings, rows="users", residuals=None):
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
+        self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
         self.mean = float(ratings.data.mean(dtype="float64"))
         rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
-        self.users_rated, self.items_rated = rated if rows == "users" else rated[::-1]
+        self.users_rated, self.items_rated = self.by_users(*rated)
         self._item_units = None
+
+    def by_users(self, rows, columns):
+        """What goes with the model's rows and columns, or users and items, as the other two."""
+        return (rows, columns) if self.rows == "users" else (columns, rows)
 
     def predict(self, users, items, unknown, block_size=None):
         """Predicted ratings of pairs, clipped, (n,).
@@ -55,7 +60,7 @@ class Scorer:
         """
         user_rated, item_rated = self.users_rated[users], self.items_rated[items]
         known = user_rated & item_rated
-        predicted = np.full(len(users), unknown, self.model.dtype)
+        predicted = np.full(len(users), unknown, self.dtype)
         predicted[known] = self.clip(self.pairs(users[known], items[known], block_size))
         if self.residuals is not None:
             half = user_rated ^ item_rated
@@ -63,8 +68,8 @@ class Scorer:
         return predicted
 
     def baseline(self, users, items):
-        """What the biases say of pairs, (n,), not clipped."""
-        return self.residuals.baseline(*(users, items) if self.rows == "users" else (items, users))
+        """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
+        return self.residuals.baseline(*self.by_users(users, items))
 
     def pairs(self, users, items, block_size=None):
         """Outputs of pairs, (n,).
@@ -75,27 +80,39 @@ class Scorer:
         block_size : int, optional
             Rows encoded at a time.
         """
-        rows, cols = (users, items) if self.rows == "users" else (items, users)
-        output = np.empty(len(rows), self.model.dtype)
-        for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
-            output[part] = self.model.decode(self.hidden(used), cols[part], indptr)
+        output = self.pair_outputs(users, items, block_size)
         if self.residuals is not None:
-            output = (self.residuals.baseline(rows, cols) + self.residuals.unit * output).astype(output.dtype)
+            output = (self.baseline(users, items) + output).astype(self.dtype)
         return output
 
     def grid(self, users, items):
         """Outputs of all pairs of some users and some items, (n_users, n_items)."""
-        rows, cols = (users, items) if self.rows == "users" else (items, users)
+        output = self.grid_outputs(users, items)
+        if self.residuals is not None:  # added and rounded as in `pairs`, to the last bit
+            output = (self.baseline(users[:, np.newaxis], items) + output).astype(self.dtype)
+        return output
+
+    def pair_outputs(self, users, items, block_size=None):
+        """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
+        rows, cols = self.by_users(users, items)
+        output = np.empty(len(rows), self.dtype)
+        for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
+            output[part] = self.model.decode(self.hidden(used), cols[part], indptr)
+        return self._in_ratings_unit(output)
+
+    def grid_outputs(self, users, items):
+        """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
+        rows, cols = self.by_users(users, items)
         h = self.hidden(rows)
-        output = np.empty((len(rows), len(cols)), self.model.dtype)
+        output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
             pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
             output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
-        if self.residuals is not None:  # rounded as in `pairs`, to the last bit
-            output = (self.residuals.baseline(rows[:, np.newaxis], cols) + self.residuals.unit * output).astype(
-                output.dtype)
-        return output if self.rows == "users" else output.T
+        return self._in_ratings_unit(output if self.rows == "users" else output.T)
+
+    def _in_ratings_unit(self, output):
+        return output if self.residuals is None else self.residuals.unit * output
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best items for each of some users, block by block of users.
@@ -126,6 +143,11 @@ class Scorer:
             chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
             yield best, self.clip(chosen)
 
+    def are_rated(self, users, items):
+        """Whether each of some pairs is among the ratings, (n,)."""
+        rows, cols = self.by_users(users, items)
+        return entries_stored(self.ratings, rows, cols)
+
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
         n_rows = self.ratings.shape[0]
@@ -134,7 +156,7 @@ class Scorer:
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
 
     def _encode(self, rows):
-        h = np.empty((len(rows), self.model.n_hidden), self.model.dtype)
+        h = np.empty((len(rows), self.model.n_hidden), self.dtype)
         for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
             tile = rows[start:start + _TILE]
             block = self.ratings[tile]
@@ -152,6 +174,43 @@ class Scorer:
             return block.row, block.col
         block = self.ratings[:, users].tocoo()
         return block.col, block.row
+
+
+class Blend(Scorer):
+    """Biases, and beside them the outputs of one or two models, each with a weight.
+
+    Parameters
+    ----------
+    scorers : list of Scorer
+        With residuals of the same biases.
+    weights : list of float
+        Of 0 where a model helps nothing: its outputs aren't computed then.
+    """
+
+    def __init__(self, scorers, weights):
+        self.scorers, self.weights = scorers, list(map(float, weights))
+        first = scorers[0]
+        self.model, self.ratings, self.rows, self.residuals = first.model, first.ratings, first.rows, first.residuals
+        self.dtype, self.clip, self.mean = first.dtype, first.clip, first.mean
+        self.users_rated, self.items_rated = first.users_rated, first.items_rated
+
+    def pair_outputs(self, users, items, block_size=None):
+        output = np.zeros(len(users), self.dtype)
+        for scorer, weight in self._used():
+            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
+        return output
+
+    def grid_outputs(self, users, items):
+        output = np.zeros((len(users), len(items)), self.dtype)
+        for scorer, weight in self._used():
+            output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
+        return output
+
+    def _used(self):
+        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
+
+    def hidden(self, rows):
+        return self.scorers[0].hidden(rows)
 
 
 def _by_row(rows, block_size):

@@ -129,7 +129,8 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least. In a later call what it starts from counts too, so that a call never ends worse than it began.
+            least. What it starts from counts too in a later call, and in any with `residuals`, where it is next to the
+            biases: such a call never ends worse than it began.
         checkpoint : str or os.PathLike, optional
             A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
             `checkpoint`. It belongs to one call of `fit`.
@@ -191,7 +192,7 @@ class Trainer:
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
             first, best = saved.first, saved.best if patience is not None else None
-        if patience is not None and best is None and self.history:
+        if patience is not None and best is None and (self.history or residuals is not None):
             best = Best(len(self.history), validate(), self._step.get_state())
 
         def is_over():

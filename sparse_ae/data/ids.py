@@ -238,6 +238,10 @@ class Catalogue:
         places = positions([ids] if np.ndim(ids) == 0 else ids, self.ids, self.name + "s")
         return np.where(self.rated[places], places, -1)
 
+    def are_listed(self, ids):
+        """Whether each of one id or several is among `ids`, with a rating or without: bool, (n,)."""
+        return positions([ids] if np.ndim(ids) == 0 else ids, self.ids, self.name + "s") >= 0
+
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
         if self.strict and (places < 0).any():

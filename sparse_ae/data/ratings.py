@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from sparse_ae.data.ids import distinct
 
-__all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_ratings", "index_dtype", "occurring",
+__all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_ratings",
+           "entries_stored", "index_dtype", "occurring",
            "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 _INT32_MAX = np.iinfo(np.int32).max
@@ -183,6 +184,23 @@ def occurring(indices, size):
     for start in range(0, len(indices), _PART):
         found[indices[start:start + _PART]] = True
     return found
+
+
+def entries_stored(matrix, rows, cols):
+    """Whether a CSR matrix stores an entry, be it 0, at each of some places: bool, (n,).
+
+    Parameters
+    ----------
+    matrix : csr_matrix, as `check_ratings` returns it
+    rows, cols : int arrays, (n,)
+        Within the matrix.
+    """
+    used, place = np.unique(rows, return_inverse=True)
+    block = matrix[used]
+    keys = rows_of_entries(block.indptr) * np.int64(matrix.shape[1]) + block.indices  # ascending
+    wanted = place * np.int64(matrix.shape[1]) + cols
+    found = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+    return keys[found] == wanted if len(keys) else np.zeros(len(wanted), bool)
 
 
 def canonical_csr(values, cols, indptr, shape):
