@@ -8,7 +8,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae.data.ids import Numbering
-from sparse_ae.data.ratings import Ratings, build_ratings, check_ratings
+from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.text import Layout, check_file, opened, read_blocks, read_text
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings"]
@@ -17,7 +17,7 @@ __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
 
-def load_ratings(path, variable=None, progress=True):
+def load_ratings(path, variable=None, duplicates="error", progress=True):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
@@ -35,6 +35,11 @@ def load_ratings(path, variable=None, progress=True):
         The file.
     variable : str, optional
         The name of the sparse variable of a `.mat` file that holds several.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
+        the order of the file counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of
+        the rating kept; beside a mean, of the last. In `.npz` and `.mat` files it is too late for most: SciPy adds up
+        such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from ratings any more.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
 
@@ -53,23 +58,24 @@ def load_ratings(path, variable=None, progress=True):
     """
     path = Path(path)
     name = path.name.lower()
+    check_duplicates(duplicates)
     check_file(path)
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
     if name.endswith(".npz"):
-        return _number_ids(path, _read_npz(path))
+        return _number_ids(path, _read_npz(path), duplicates)
     if name.endswith(".mat"):
-        return _number_ids(path, _read_mat(path, variable))
+        return _number_ids(path, _read_mat(path, variable), duplicates)
     if name.endswith(MATRIX_ENDINGS):
-        return _read_mtx(path, progress)
-    return build_ratings(*_whole_table(path, read_text(path, progress)))
+        return _read_mtx(path, duplicates, progress)
+    return build_ratings(*_whole_table(path, read_text(path, progress)), duplicates=duplicates)
 
 
-def _number_ids(path, matrix):
+def _number_ids(path, matrix, duplicates):
     """Ratings of a matrix without ids."""
     try:
-        matrix = check_ratings(matrix)
+        matrix = check_ratings(matrix, duplicates)
     except (TypeError, ValueError) as error:
         raise type(error)("%s: %s" % (path, error)) from None
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
@@ -106,7 +112,7 @@ def _read_mat(path, variable):
     raise ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, way_out))
 
 
-def _read_mtx(path, progress):
+def _read_mtx(path, duplicates, progress):
     """Read MatrixMarket here, not with scipy.io.mmread, which can't name a line and is slow before SciPy 1.12."""
     with opened(path) as stream:
         banner = stream.readline().decode("latin-1").lower().split()
@@ -135,7 +141,7 @@ def _read_mtx(path, progress):
         raise ValueError("%s holds %d entries, line %d announces %d; the file is cut short or damaged: fetch or write "
                          "it again" % (path, len(values), n_lines, n_entries))
     rows, cols = _mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where)
-    return build_ratings(rows, cols, values, None, where)
+    return build_ratings(rows, cols, values, None, where, duplicates)
 
 
 def _mtx_positions(column, size, what, where):

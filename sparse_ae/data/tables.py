@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.ids import distinct
-from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
+from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
 __all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs"]
 
@@ -22,7 +22,7 @@ COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"),
                 "timestamp": ("timestamp",)}
 
 
-def as_ratings(ratings, y=None):
+def as_ratings(ratings, y=None, duplicates="error"):
     """Ratings in any of the forms that people have them in.
 
     Parameters
@@ -42,6 +42,11 @@ def as_ratings(ratings, y=None):
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
         index the rows.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
+        the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
+        rating kept; beside a mean, of the last. SciPy adds up such entries, without a word, when it makes CSR or CSC of
+        COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows what came twice.
 
     Returns
     -------
@@ -53,12 +58,13 @@ def as_ratings(ratings, y=None):
     TypeError, ValueError
         If it is none of these, and what `data.ratings_from_triples` and `data.check_ratings` refuse.
     """
+    check_duplicates(duplicates)
     if y is None and isinstance(ratings, Ratings):
-        return _with_ascending_ids(ratings)
+        return _with_ascending_ids(ratings, duplicates)
     if y is None and sp.issparse(ratings):
-        matrix = check_ratings(ratings)
+        matrix = check_ratings(ratings, duplicates)
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
-    return ratings_from_triples(*as_columns(ratings, y))
+    return ratings_from_triples(*as_columns(ratings, y), duplicates=duplicates)
 
 
 def as_columns(ratings, y=None):
@@ -89,8 +95,8 @@ def as_pairs(X):
     return _columns(X, 2, 2, "X")
 
 
-def _with_ascending_ids(ratings):
-    matrix, given = check_ratings(ratings), (ratings.users, ratings.items)
+def _with_ascending_ids(ratings, duplicates):
+    matrix, given = check_ratings(ratings, duplicates), (ratings.users, ratings.items)
     ids, orders = [], []
     for name, column, size in zip(("users", "items"), given, matrix.shape):
         vector = np.asarray(column)
@@ -105,7 +111,8 @@ def _with_ascending_ids(ratings):
         ids.append(found)
         orders.append(np.argsort(inverse))
     if all(np.array_equal(order, np.arange(len(order))) for order in orders):
-        return Ratings(matrix, ids[0], ids[1], ratings.timestamps)
+        # Of entries that were merged it is not known which timestamps were theirs.
+        return Ratings(matrix, ids[0], ids[1], ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
     return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
 
 

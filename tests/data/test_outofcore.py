@@ -89,6 +89,17 @@ def test_chunks_of_ratings_in_any_form(tmp_path, text_ids):
     same(stored, ratings_from_triples(users, items, values), "users")
 
 
+@pytest.mark.parametrize("duplicates", ["first", "last", "mean"])
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
+    rng = np.random.RandomState(1)
+    users, items, values = rng.randint(0, 9, 300), rng.randint(0, 7, 300), np.round(rng.rand(300) * 4, 2)
+    chunks = [(users[part], items[part], values[part]) for part in np.split(np.arange(300), [40, 41, 200])]
+    stored = store_ratings(chunks, tmp_path / "store", rows=rows, duplicates=duplicates)
+    same(stored, ratings_from_triples(users, items, values, duplicates=duplicates), rows)
+    assert stored.matrix.nnz < 64 and check_ratings(stored.matrix) is stored.matrix
+
+
 def test_batches_are_read_from_disk(tmp_path):
     users, items, values = triples(False)
     stored = store_ratings([(users, items, values)], tmp_path / "store", rows="users")

@@ -200,6 +200,44 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, name, content,
     assert (loaded.timestamps is not None) == name.startswith("timestamps")
 
 
+# The two ratings of (1, 2) are 1 and 2, in this order, and those of (5, 5) are 5, 3 and 3.5.
+TWICE = "u,i,r,t\n5,5,5,9\n1,2,1,8\n5,5,3,7\n3,4,4,6\n5,5,3.5,2\n1,2,2,1\n"
+
+
+@pytest.mark.parametrize("size", [11, 2 ** 20])
+@pytest.mark.parametrize("text_ids", [False, True])
+@pytest.mark.parametrize("duplicates, values, times", [
+    ("first", [1, 4, 5], [8, 6, 9]), ("last", [2, 4, 3.5], [1, 6, 2]), ("mean", [1.5, 4, 11.5 / 3], [1, 6, 2])])
+def test_pairs_that_come_twice(tmp_path, monkeypatch, duplicates, values, times, text_ids, size):
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", size)
+    path = written(tmp_path, "ratings", TWICE.replace("5,5,", "x,5,") if text_ids else TWICE)
+    loaded = load_ratings(path, duplicates=duplicates)
+    assert_array_equal(loaded.matrix.data, np.array(values, np.float32))
+    assert loaded.matrix.indices.tolist() == [0, 1, 2] and loaded.timestamps.tolist() == times
+    for rows in ("users", "items"):
+        found = store_ratings(path, tmp_path / rows, rows=rows, duplicates=duplicates).matrix
+        assert_same_matrix(found if rows == "users" else found.T.tocsr(), loaded.matrix)
+
+
+def test_pairs_that_come_twice_are_refused_with_a_way_out(tmp_path):
+    path = written(tmp_path, "ratings", TWICE)
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match="line 4: user 5 has rated item 5 .*line 2; .*duplicates=\"last\""):
+            read(path)
+    for read in (load_ratings, lambda path, **way: store_ratings(path, tmp_path / "store", **way)):
+        with pytest.raises(ValueError, match="duplicates is 'sum'; expected 'error', 'first', 'last' or 'mean'"):
+            read(path, duplicates="sum")
+
+
+def test_filmtrust_has_three_pairs_twice(shared_data, tmp_path):
+    path = shared_data / "filmtrust" / "ratings.txt"
+    with pytest.raises(ValueError, match="has rated item .* already"):
+        load_ratings(path)
+    ratings = load_ratings(path, duplicates="mean")
+    assert ratings.matrix.nnz == 35497 - 3 and ratings.matrix.data.min() == 0.5 and ratings.matrix.data.max() == 4
+    assert_same_matrix(store_ratings(path, tmp_path / "s", rows="users", duplicates="mean").matrix, ratings.matrix)
+
+
 @pytest.mark.parametrize("source", ["nowhere.csv", "nowhere.mat", ""])
 def test_the_same_answer_where_there_is_no_file(tmp_path, source):
     loaded = outcome(load_ratings, tmp_path / source)
