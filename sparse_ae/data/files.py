@@ -8,8 +8,9 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae.data.ids import Numbering
+from sparse_ae.data.lines import check_file, opened
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
-from sparse_ae.data.text import Layout, check_file, opened, read_blocks, read_text
+from sparse_ae.data.text import Layout, read_blocks, read_text
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 

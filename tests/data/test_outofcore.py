@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import outofcore, text
+from sparse_ae.data import lines, outofcore
 from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
@@ -16,7 +16,7 @@ from sparse_ae.data.outofcore import open_ratings, store_ratings
 def small_chunks(monkeypatch):
     monkeypatch.setattr(outofcore, "_RATINGS_PER_BUCKET", 7)
     monkeypatch.setattr(outofcore, "_RATINGS_PER_DEAL", 5)
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 40)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 40)
 
 
 def triples(text_ids, seed=0):
