@@ -1,4 +1,4 @@
-"""Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line."""
+"""Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 import bisect
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
+from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
 from sparse_ae.data.lines import check_file, opened
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
@@ -17,18 +18,24 @@ __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
+_MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
-def load_ratings(path, variable=None, duplicates="error", progress=True):
+
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
-    or integer, general), `.mat` (MATLAB, before version 7.3). Any other file is read as text with one rating per
-    line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks,
-    with or without a header. Fields may be quoted as in CSV, save between `::` or blanks; blanks around a field
-    and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed (`.gz`).
+    or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
+    rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
+    or blanks, with or without a header. Fields may be quoted as in CSV, save between `::` or blanks; blanks around a
+    field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed
+    (`.gz`).
 
     Ids in text that all are whole numbers (written plainly: 7, not 007 or 7.0) become int64, else they stay strings;
     being labels, they may be negative. A matrix has no ids: its rows and columns are numbered from 0.
+
+    With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
+    header, separated in any of these ways. Its rows and columns are numbered from 0 too.
 
     Parameters
     ----------
@@ -41,6 +48,9 @@ def load_ratings(path, variable=None, duplicates="error", progress=True):
         the order of the file counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of
         the rating kept; beside a mean, of the last. In `.npz` and `.mat` files it is too late for most: SciPy adds up
         such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from ratings any more.
+    missing : float, optional
+        The number that stands for "not rated" in a dense table; NaN if that, or nothing, does. All others are ratings,
+        0 included. None for text with a rating in each line.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
 
@@ -64,12 +74,18 @@ def load_ratings(path, variable=None, duplicates="error", progress=True):
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
+    if missing is not None and name.endswith(MATRIX_ENDINGS):
+        raise ValueError("missing=%r was given for %s; only a table in text has a number for no rating: leave it out"
+                         % (missing, path))
     if name.endswith(".npz"):
         return _number_ids(path, _read_npz(path), duplicates)
     if name.endswith(".mat"):
         return _number_ids(path, _read_mat(path, variable), duplicates)
     if name.endswith(MATRIX_ENDINGS):
         return _read_mtx(path, duplicates, progress)
+    if missing is not None:
+        return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
+                                   % str(path).replace("%", "%%"))
     return build_ratings(*_whole_table(path, read_text(path, progress)), duplicates=duplicates)
 
 

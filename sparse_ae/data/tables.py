@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
@@ -22,7 +23,7 @@ COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"),
                 "timestamp": ("timestamp",)}
 
 
-def as_ratings(ratings, y=None, duplicates="error"):
+def as_ratings(ratings, y=None, duplicates="error", missing=None):
     """Ratings in any of the forms that people have them in.
 
     Parameters
@@ -38,6 +39,8 @@ def as_ratings(ratings, y=None, duplicates="error"):
         a sparse matrix                 users by items; their ids are then 0, 1, ...
         ``Ratings(matrix, users,        a sparse matrix with ids in any order
         items)``
+        an array of numbers, with       users by items, as dense as it is; their ids are then 0, 1, ...
+        ``missing=``
         ==============================  ==============================================================================
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
@@ -47,6 +50,9 @@ def as_ratings(ratings, y=None, duplicates="error"):
         the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
         rating kept; beside a mean, of the last. SciPy adds up such entries, without a word, when it makes CSR or CSC of
         COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows what came twice.
+    missing : float, optional
+        The number that stands for "not rated" in a dense array, (n_users, n_items); it may be NaN. All others are
+        ratings, 0 included.
 
     Returns
     -------
@@ -59,6 +65,11 @@ def as_ratings(ratings, y=None, duplicates="error"):
         If it is none of these, and what `data.ratings_from_triples` and `data.check_ratings` refuse.
     """
     check_duplicates(duplicates)
+    if missing is not None:
+        if y is not None or sp.issparse(ratings) or isinstance(ratings, tuple):
+            raise TypeError("missing=%r was given with %s; only a dense array of users by items, alone, has a number "
+                            "for no rating: leave it out" % (missing, type(ratings).__name__ if y is None else "y"))
+        return ratings_from_table(ratings, missing)
     if y is None and isinstance(ratings, Ratings):
         return _with_ascending_ids(ratings, duplicates)
     if y is None and sp.issparse(ratings):

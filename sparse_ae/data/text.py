@@ -93,8 +93,10 @@ def find_layout(path):
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
                          "semicolons, '::' or blanks" % (path, before + 1, line, _EXPECTED))
     if len(fields) not in (3, 4):
-        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these"
-                         % (path, before + 1, len(fields), name, _EXPECTED))
+        table = (", or if this is a table, with a row for each user, read it by load_ratings(path, missing=99), where "
+                 "99 stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else "")
+        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
+                         % (path, before + 1, len(fields), name, _EXPECTED, table))
     header = _is_header(fields)
     if header:
         _check_header(path, before + 1, fields)
@@ -183,13 +185,17 @@ def _first_record(lines, delimiter):
 
 def _is_header(fields):
     """Whether a first line names the columns: it holds no number, and its rating isn't just missing."""
-    for field in fields:
-        try:
-            float(field)
-        except ValueError:
-            continue
+    if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
     return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
+
+
+def _is_number_or_blank(field):
+    try:
+        float(field.strip() or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_header(path, number, fields):

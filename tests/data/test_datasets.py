@@ -659,6 +659,45 @@ def test_jester_refuses(tmp_path, name, content, message):
         jester(tmp_path)
 
 
+def jester_table(*rows):
+    """Rows of data set 1, of which only the ratings of the first jokes are given."""
+    rows = [row + (99,) * (100 - len(row)) for row in rows]
+    return lines("%d,%s" % (sum(x != 99 for x in row), ",".join(map(str, row))) for row in rows)
+
+
+@pytest.mark.parametrize("form", ["archive", "folder", "file"])
+def test_jester_1(tmp_path, form):
+    content = jester_table((-9.95, 99, 0), (99, 99), (99, 10))
+    archive = write_zip(tmp_path / "jester-data-1.zip", {"jester-data-1.csv": content.encode()})
+    folder = tmp_path / "jester"
+    folder.mkdir()
+    (folder / "jester-data-1.csv").write_text(content)
+    dataset = jester({"archive": archive, "folder": folder, "file": folder / "jester-data-1.csv"}[form])
+    assert dataset.name == "jester-1" and dataset.titles == {}
+    assert dataset.ratings.users.tolist() == [1, 2, 3] and dataset.ratings.items.tolist() == list(range(1, 101))
+    coo = dataset.ratings.matrix.tocoo()
+    assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.95)), (0, 2, 0), (2, 1, 10)]
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("2,1,", "3,1,", "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, and 2 numbers"),
+    ("2,1,", "2,11,", "jester-data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
+    ("2,1,", "2,nan,", "jester.csv, line 1, column 2: the rating is nan"),
+])
+def test_jester_1_refuses(tmp_path, old, new, message):
+    content = jester_table((1, 2), (3,)).replace(old, new, 1)
+    with pytest.raises(ValueError, match=message):
+        jester(write_zip(tmp_path / "jester-data-1.zip", {"jester.csv": content.encode()}))
+
+
+def test_jester_1_as_it_was_published(shared_data):
+    dataset = jester(shared_data / "jester" / "jester-data-1.zip")
+    matrix = dataset.ratings.matrix
+    assert matrix.shape == (24983, 100) and matrix.nnz == 1810455 and np.count_nonzero(matrix.data == 0) == 5383
+    assert dataset.ratings.users[[0, -1]].tolist() == [1, 24983]
+    assert matrix[0, :2].toarray().tolist() == [[np.float32(-7.82), np.float32(8.79)]]
+
+
 @pytest.mark.network
 def test_the_real_jester(monkeypatch):
     monkeypatch.delenv("SPARSE_AE_DATA")
