@@ -108,25 +108,58 @@ def _read_npz(path):
 
 
 def _read_mat(path, variable):
-    way_out = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
     try:
         names = [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
-        if variable is None and len(names) == 1:
-            variable = names[0]
-        if variable in names:
-            return scipy.io.loadmat(str(path), variable_names=[variable])[variable]
-    except NotImplementedError as error:
-        raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read: %s" % (path, way_out)) from error
+        if _is_wanted(variable, names):
+            name = variable or names[0]
+            return scipy.io.loadmat(str(path), variable_names=[name])[name]
+    except NotImplementedError:
+        return _read_mat_73(path, variable)
     except Exception as error:  # SciPy's reader raises whatever the damaged bytes lead it to
-        raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
-                         % (path, type(error).__name__, error, way_out)) from error
+        raise _unreadable_mat(path, error) from error
+    raise _no_variable(path, variable, names)
+
+
+def _read_mat_73(path, variable):
+    """Read a file of MATLAB 7.3, which is HDF5: a sparse variable is a group of the arrays of a CSC matrix."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
+                         % (path, _MAT_WAY_OUT)) from error
+    try:
+        with h5py.File(str(path), "r") as file:
+            names = [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
+            if _is_wanted(variable, names):
+                group = file[variable or names[0]]
+                indptr = group["jc"][()].astype(np.int64)
+                # MATLAB leaves out the arrays of a matrix without entries.
+                values, rows = (group[name][()] if name in group else np.zeros(0) for name in ("data", "ir"))
+                shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
+                return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of HDF5, and of arrays that don't fit
+        raise _unreadable_mat(path, error) from error
+    raise _no_variable(path, variable, names)
+
+
+def _is_wanted(variable, names):
+    """Whether it is clear which of the sparse variables holds the ratings."""
+    return variable in names or variable is None and len(names) == 1
+
+
+def _unreadable_mat(path, error):
+    return ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
+                      % (path, type(error).__name__, error, _MAT_WAY_OUT))
+
+
+def _no_variable(path, variable, names):
     if variable is not None:
-        raise ValueError("%s has no sparse variable %r; its sparse variables are %s: pass one of them as variable="
-                         % (path, variable, ", ".join(map(repr, names)) or "none"))
+        return ValueError("%s has no sparse variable %r; its sparse variables are %s: pass one of them as variable="
+                          % (path, variable, ", ".join(map(repr, names)) or "none"))
     if names:
-        raise ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
-                         % (path, len(names), ", ".join(map(repr, names))))
-    raise ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, way_out))
+        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
+                          % (path, len(names), ", ".join(map(repr, names))))
+    return ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, _MAT_WAY_OUT))
 
 
 def _read_mtx(path, duplicates, progress):
