@@ -298,36 +298,3 @@ def test_blocks(tmp_path, monkeypatch):
     assert users == ["7", "8", "a\nb\nc", "7"]
     assert [time for block in blocks for time in block.timestamps] == [30, 30, 0.5, 30]
     assert all(block.ratings.dtype == np.float32 for block in blocks)
-
-
-def test_a_line_that_is_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 64)
-    monkeypatch.setattr(lines, "_LONGEST_LINE", 640)
-    path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
-    loaded = outcome(load_ratings, path)
-    assert loaded == outcome(store_ratings, path, tmp_path / "store")
-    assert loaded[0] is ValueError and "there is a line of more than 0 MB, after line 2 or so" in loaded[1]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("name", ["ratings.csv", "ratings.csv.gz"])
-def test_progress_is_shown_on_a_terminal_where_reading_takes_long(tmp_path, monkeypatch, name):
-    content = MANY.encode()
-    path = written(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
-    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 16)
-
-    def shown(read, stream=None, **settings):
-        terminal = stream or Terminal()
-        monkeypatch.setattr("sys.stderr", terminal)
-        read(path, **settings)
-        return terminal.getvalue()
-
-    assert shown(load_ratings) == ""
-    monkeypatch.setattr(lines, "_SECONDS_WITHOUT_PROGRESS", 0)
-    assert "reading " + name in shown(load_ratings)
-    assert "reading " + name in shown(lambda path: store_ratings(path, tmp_path / "store"))
-    assert shown(load_ratings, progress=False) == "" and shown(load_ratings, io.StringIO()) == ""
