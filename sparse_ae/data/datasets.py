@@ -124,7 +124,8 @@ def movielens(name="100k", path=None):
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data set.
+        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data
+        set.
 
     Returns
     -------

@@ -581,7 +581,8 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
 def test_import_is_light(monkeypatch):
     monkeypatch.undo()
-    code = "import sys, sparse_ae.data.datasets; print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])"
+    code = ("import sys, sparse_ae.data.datasets; "
+            "print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           cwd=str(Path(__file__).resolve().parents[2]))
     assert done.stdout.decode().strip() == "[]"
@@ -648,8 +649,10 @@ def test_jester_out_of_reach(tmp_path):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n", "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
-    ("jester_items.dat", b"Two fish in a tank\n", r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
+    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n",
+     "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
+    ("jester_items.dat", b"Two fish in a tank\n",
+     r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
 ])
 def test_jester_refuses(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
@@ -702,4 +705,5 @@ def test_jester_1_as_it_was_published(shared_data):
 def test_the_real_jester(monkeypatch):
     monkeypatch.delenv("SPARSE_AE_DATA")
     dataset = jester()
-    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140) and len(dataset.titles) == 150
+    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140)
+    assert len(dataset.titles) == 150
