@@ -37,8 +37,9 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import Ratings
+from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.ratings import Ratings
 
 __all__ = ["Dataset", "cache_folder", "jester", "movielens", "movielens_100k_folds"]
 
@@ -101,6 +102,9 @@ _JESTER_ARCHIVE = "https://eigentaste.berkeley.edu/dataset/archive/jester_datase
 # The page has none; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
 _JESTER_CHECKSUM = "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09"
 
+# A table of data set 1: how many columns there are after the first, and what stands for no rating.
+_JESTER_JOKES, _JESTER_MISSING = 100, 99
+
 _TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
 _MATRICES = (".npz", ".mtx", ".mat")
 _TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
@@ -120,7 +124,8 @@ def movielens(name="100k", path=None):
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data set.
+        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data
+        set.
 
     Returns
     -------
@@ -190,26 +195,32 @@ def movielens_100k_folds(path=None):
 
 
 def jester(path=None):
-    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10.
+    """Jester's data set 2: 1.7 million ratings of 150 jokes, real numbers from -10 to 10; or data set 1 from a file.
 
     They were given between November 2006 and May 2009. A joke that is neither good nor bad has a 0: it is a stored
     entry, and no missing one. Ten of the jokes have no ratings.
+
+    Data set 1, from 1999 to 2003, is 4.1 million ratings of 100 jokes in three files, each of them a table: how many
+    jokes somebody has rated, then a number for each joke, 99 for those not rated.
 
     Parameters
     ----------
     path : str or path-like, optional
         What you have on disk; no network is used: `jester_dataset_2.zip`, a folder with `jester_ratings.dat`, or that
-        file. It is taken as it is: it may be a part of the data set.
+        file; or one of the tables of data set 1 as text (an .xls has to be saved as .csv), in a zip archive or a folder
+        or by itself. It is taken as it is: it may be a part of the data set.
 
     Returns
     -------
     Dataset
-        A joke's title is its text, where `jester_items.dat` is beside the ratings.
+        A joke's title is its text, where `jester_items.dat` is beside the ratings. In data set 1 a joke's id is its
+        number, 1 to 100, and a user's is the line of the file, from 1.
 
     Raises
     ------
     ValueError
-        For a file that can't be read, or ratings outside -10 .. 10: Jester's other files mark missing ones by 99.
+        For a file that can't be read, ratings outside -10 .. 10, or a table whose first column doesn't count what isn't
+        99.
     FileNotFoundError
         Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
 
@@ -219,13 +230,33 @@ def jester(path=None):
     """
     wanted = _Wanted("Jester 2", "jester_ratings.dat", "jester", _JESTER_HOME)
     with _located(_fetch_jester() if path is None else path, wanted) as (ratings_file, titles_file):
-        ratings = load_ratings(ratings_file)
+        first = ratings_file.suffix.lower() not in _MATRICES and count_columns(ratings_file) == 1 + _JESTER_JOKES
+        ratings = _read_jester_table(ratings_file) if first else load_ratings(ratings_file)
         titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
-        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2: "
-                         "the other data sets are tables in which 99 stands for a missing rating" % (path, low, high))
-    return Dataset("jester-2", ratings, titles)
+        raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2, "
+                         "or a table of %d columns, as those of data set 1" % (path, low, high, 1 + _JESTER_JOKES))
+    return Dataset("jester-1" if first else "jester-2", ratings, titles)
+
+
+def _read_jester_table(path):
+    """Ratings of a table of Jester's data set 1."""
+    blocks = _without_counts(path, read_table(path))
+    ratings = ratings_from_blocks(blocks, _JESTER_MISSING, "%s, line %%d, column %%d" % str(path).replace("%", "%%"), 2)
+    return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
+
+
+def _without_counts(path, blocks):
+    """Blocks of a table without the first column, once that is known to count the numbers that are ratings."""
+    for lines, table in blocks:
+        n_rated = np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
+        wrong = np.flatnonzero(table[:, 0] != n_rated)
+        if len(wrong):
+            raise ValueError("%s, line %d: the first column says that %g jokes were rated, and %d numbers after it "
+                             "aren't %d; expected a row of Jester's data set 1 as it was published: fetch it again"
+                             % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
+        yield lines, table[:, 1:]
 
 
 def cache_folder():

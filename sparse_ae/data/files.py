@@ -1,4 +1,4 @@
-"""Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line."""
+"""Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 import bisect
 import re
 from pathlib import Path
@@ -7,27 +7,35 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
+from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
-from sparse_ae.data.ratings import Ratings, build_ratings, check_ratings
-from sparse_ae.data.text import Layout, check_file, opened, read_blocks, read_text
+from sparse_ae.data.lines import check_file, opened
+from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
+from sparse_ae.data.text import Layout, read_blocks, read_text
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
+_MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
-def load_ratings(path, variable=None, progress=True):
+
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
-    or integer, general), `.mat` (MATLAB, before version 7.3). Any other file is read as text with one rating per
-    line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::` or blanks,
-    with or without a header. Fields may be quoted as in CSV, save between `::` or blanks; blanks around a field
-    and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed (`.gz`).
+    or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
+    rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
+    or blanks, with or without a header. Fields may be quoted as in CSV, save between `::` or blanks; blanks around a
+    field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed
+    (`.gz`).
 
     Ids in text that all are whole numbers (written plainly: 7, not 007 or 7.0) become int64, else they stay strings;
     being labels, they may be negative. A matrix has no ids: its rows and columns are numbered from 0.
+
+    With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
+    header, separated in any of these ways. Its rows and columns are numbered from 0 too.
 
     Parameters
     ----------
@@ -35,6 +43,14 @@ def load_ratings(path, variable=None, progress=True):
         The file.
     variable : str, optional
         The name of the sparse variable of a `.mat` file that holds several.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
+        the order of the file counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of
+        the rating kept; beside a mean, of the last. In `.npz` and `.mat` files it is too late for most: SciPy adds up
+        such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from ratings any more.
+    missing : float, optional
+        The number that stands for "not rated" in a dense table; NaN if that, or nothing, does. All others are ratings,
+        0 included. None for text with a rating in each line.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
 
@@ -53,23 +69,30 @@ def load_ratings(path, variable=None, progress=True):
     """
     path = Path(path)
     name = path.name.lower()
+    check_duplicates(duplicates)
     check_file(path)
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
+    if missing is not None and name.endswith(MATRIX_ENDINGS):
+        raise ValueError("missing=%r was given for %s; only a table in text has a number for no rating: leave it out"
+                         % (missing, path))
     if name.endswith(".npz"):
-        return _number_ids(path, _read_npz(path))
+        return _number_ids(path, _read_npz(path), duplicates)
     if name.endswith(".mat"):
-        return _number_ids(path, _read_mat(path, variable))
+        return _number_ids(path, _read_mat(path, variable), duplicates)
     if name.endswith(MATRIX_ENDINGS):
-        return _read_mtx(path, progress)
-    return build_ratings(*_whole_table(path, read_text(path, progress)))
+        return _read_mtx(path, duplicates, progress)
+    if missing is not None:
+        return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
+                                   % str(path).replace("%", "%%"))
+    return build_ratings(*_whole_table(path, read_text(path, progress)), duplicates=duplicates)
 
 
-def _number_ids(path, matrix):
+def _number_ids(path, matrix, duplicates):
     """Ratings of a matrix without ids."""
     try:
-        matrix = check_ratings(matrix)
+        matrix = check_ratings(matrix, duplicates)
     except (TypeError, ValueError) as error:
         raise type(error)("%s: %s" % (path, error)) from None
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
@@ -85,28 +108,61 @@ def _read_npz(path):
 
 
 def _read_mat(path, variable):
-    way_out = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
     try:
         names = [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
-        if variable is None and len(names) == 1:
-            variable = names[0]
-        if variable in names:
-            return scipy.io.loadmat(str(path), variable_names=[variable])[variable]
-    except NotImplementedError as error:
-        raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read: %s" % (path, way_out)) from error
+        if _is_wanted(variable, names):
+            name = variable or names[0]
+            return scipy.io.loadmat(str(path), variable_names=[name])[name]
+    except NotImplementedError:
+        return _read_mat_73(path, variable)
     except Exception as error:  # SciPy's reader raises whatever the damaged bytes lead it to
-        raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
-                         % (path, type(error).__name__, error, way_out)) from error
+        raise _unreadable_mat(path, error) from error
+    raise _no_variable(path, variable, names)
+
+
+def _read_mat_73(path, variable):
+    """Read a file of MATLAB 7.3, which is HDF5: a sparse variable is a group of the arrays of a CSC matrix."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
+                         % (path, _MAT_WAY_OUT)) from error
+    try:
+        with h5py.File(str(path), "r") as file:
+            names = [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
+            if _is_wanted(variable, names):
+                group = file[variable or names[0]]
+                indptr = group["jc"][()].astype(np.int64)
+                # MATLAB leaves out the arrays of a matrix without entries.
+                values, rows = (group[name][()] if name in group else np.zeros(0) for name in ("data", "ir"))
+                shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
+                return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of HDF5, and of arrays that don't fit
+        raise _unreadable_mat(path, error) from error
+    raise _no_variable(path, variable, names)
+
+
+def _is_wanted(variable, names):
+    """Whether it is clear which of the sparse variables holds the ratings."""
+    return variable in names or variable is None and len(names) == 1
+
+
+def _unreadable_mat(path, error):
+    return ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
+                      % (path, type(error).__name__, error, _MAT_WAY_OUT))
+
+
+def _no_variable(path, variable, names):
     if variable is not None:
-        raise ValueError("%s has no sparse variable %r; its sparse variables are %s: pass one of them as variable="
-                         % (path, variable, ", ".join(map(repr, names)) or "none"))
+        return ValueError("%s has no sparse variable %r; its sparse variables are %s: pass one of them as variable="
+                          % (path, variable, ", ".join(map(repr, names)) or "none"))
     if names:
-        raise ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
-                         % (path, len(names), ", ".join(map(repr, names))))
-    raise ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, way_out))
+        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
+                          % (path, len(names), ", ".join(map(repr, names))))
+    return ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, _MAT_WAY_OUT))
 
 
-def _read_mtx(path, progress):
+def _read_mtx(path, duplicates, progress):
     """Read MatrixMarket here, not with scipy.io.mmread, which can't name a line and is slow before SciPy 1.12."""
     with opened(path) as stream:
         banner = stream.readline().decode("latin-1").lower().split()
@@ -135,7 +191,7 @@ def _read_mtx(path, progress):
         raise ValueError("%s holds %d entries, line %d announces %d; the file is cut short or damaged: fetch or write "
                          "it again" % (path, len(values), n_lines, n_entries))
     rows, cols = _mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where)
-    return build_ratings(rows, cols, values, None, where)
+    return build_ratings(rows, cols, values, None, where, duplicates)
 
 
 def _mtx_positions(column, size, what, where):

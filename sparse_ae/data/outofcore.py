@@ -25,9 +25,11 @@ import scipy.sparse as sp
 
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, distinct
-from sparse_ae.data.ratings import as_float32, canonical_csr, index_dtype, repeated_pair
+from sparse_ae.data.lines import check_file
+from sparse_ae.data.ratings import (as_float32, canonical_csr, check_duplicates, index_dtype, merge_repeated,
+                                    repeated_pair)
 from sparse_ae.data.tables import as_columns
-from sparse_ae.data.text import Block, check_file, read_text
+from sparse_ae.data.text import Block, read_text
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
@@ -59,7 +61,7 @@ class StoredRatings(NamedTuple):
     rows: str
 
 
-def store_ratings(source, folder, rows="items", progress=True):
+def store_ratings(source, folder, rows="items", duplicates="error", progress=True):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -72,6 +74,9 @@ def store_ratings(source, folder, rows="items", progress=True):
         What to make. It must not exist; it is there once all of it is.
     rows : {"items", "users"}
         What a row is; `Recommender` and its `rows` have to agree with it.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once, as in `files.load_ratings`. The order is that
+        of the file, or of the chunks and what is in them.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds.
 
@@ -89,6 +94,7 @@ def store_ratings(source, folder, rows="items", progress=True):
     """
     if rows not in ("items", "users"):
         raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
+    check_duplicates(duplicates)
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
@@ -113,7 +119,7 @@ def store_ratings(source, folder, rows="items", progress=True):
         done.mkdir()
         for name, array in (("rows", row_ids), ("cols", col_ids)):
             np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts)
+        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
         if repeated:
             pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
             raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
@@ -230,34 +236,39 @@ def _deal(work, row_rank, col_rank, counts):
 # Pass 3: sort
 
 
-def _sort(buckets, folder, shape, counts):
+def _sort(buckets, folder, shape, counts, duplicates):
     """Write the three arrays of the matrix, one bucket after the other.
 
-    Returns a pair (row, column) for each bucket in which a pair comes twice: the first to do so.
+    Returns a pair (row, column) for each bucket in which a pair comes twice and mustn't: the first to do so.
     """
-    n_entries = int(counts.sum())
-    dtype = index_dtype(shape, n_entries)
-    repeated = []
-    with _array_file(folder / "data.npy", np.float32, n_entries) as values, \
-            _array_file(folder / "indices.npy", dtype, n_entries) as indices:
+    dtype = index_dtype(shape, int(counts.sum()))
+    counts, repeated = counts.copy(), []
+    with _array_file(folder / "data.npy", np.float32) as values, _array_file(folder / "indices.npy", dtype) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
             keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
             order = np.argsort(keys, kind="stable")
-            twice = order[1:][np.diff(keys[order]) == 0]
-            if len(twice):
-                repeated.append(tuple(entries[twice.min()].tolist()[:2]))
-            entries["value"][order].tofile(values)
+            same = np.diff(keys[order]) == 0
+            floats = entries["value"][order]
+            if same.any() and duplicates == "error":
+                repeated.append(tuple(entries[order[1:][same].min()].tolist()[:2]))
+            elif same.any():
+                kept, floats = merge_repeated(floats, same, duplicates)
+                np.subtract.at(counts, entries["row"][order[:-1][same]], 1)
+                order = order[kept]
+            floats.tofile(values)
             entries["col"][order].astype(dtype, copy=False).tofile(indices)
             bucket.unlink()
-        for file in (values, indices):
+        for file, each in ((values, np.float32), (indices, dtype)):
+            file.seek(0)
+            _write_header(file, each, int(counts.sum()))
             _to_disk(file)
     np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype), allow_pickle=False)
     return repeated
 
 
 def _repeated_error(source, pairs):
-    """The error of pairs (user, item) that come twice; in a file, of the first to do so: it is read again for the lines."""
+    """The error of pairs (user, item) that come twice; in a file, of the first to do so, whose lines are looked for."""
     if not isinstance(source, Path):
         return repeated_pair(*pairs[0])
     lines = {pair: [] for pair in pairs}
@@ -271,12 +282,17 @@ def _repeated_error(source, pairs):
     return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))
 
 
-def _array_file(path, dtype, length):
-    """A file that a one-dimensional array is written to bit by bit, its .npy header done."""
+def _array_file(path, dtype):
+    """A file that a one-dimensional array of yet unknown length is written to bit by bit, behind a .npy header."""
     file = open(str(path), "wb")
+    _write_header(file, dtype, 0)
+    return file
+
+
+def _write_header(file, dtype, length):
+    """The header of a .npy file: NumPy pads it, so that it takes the same 128 bytes for any length."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(file, header)
-    return file
 
 
 def _to_disk(file):

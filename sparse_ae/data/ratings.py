@@ -12,9 +12,9 @@ import scipy.sparse as sp
 
 from sparse_ae.data.ids import distinct
 
-__all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_ratings",
-           "entries_stored", "index_dtype", "occurring",
-           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
+__all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
+           "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples", "repeated_pair",
+           "rows_of_entries"]
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -64,7 +64,7 @@ class Ratings(NamedTuple):
         return self._replace(matrix=matrix, timestamps=None)
 
 
-def ratings_from_triples(users, items, ratings, timestamps=None):
+def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="error"):
     """Build ratings from arrays of users, items and ratings.
 
     Parameters
@@ -75,6 +75,10 @@ def ratings_from_triples(users, items, ratings, timestamps=None):
         Finite numbers, zeros included.
     timestamps : array_like of numbers or datetime64, shape (n_ratings,), optional
         The time of each rating, in any unit.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
+        the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
+        rating kept; beside a mean, of the last.
 
     Returns
     -------
@@ -86,8 +90,10 @@ def ratings_from_triples(users, items, ratings, timestamps=None):
     ------
     TypeError, ValueError
         If the lengths differ, an id is neither an integer nor a string, a rating or a timestamp isn't a finite number,
-        or a pair of user and item comes twice. The message names the entry, counted from 0.
+        or a pair of user and item comes twice and `duplicates` says nothing else. The message names the entry, counted
+        from 0.
     """
+    check_duplicates(duplicates)
     values = _vector("ratings", ratings)
     columns = {"users": _vector("users", users), "items": _vector("items", items)}
     if timestamps is not None:
@@ -105,17 +111,21 @@ def ratings_from_triples(users, items, ratings, timestamps=None):
     if timestamps is not None and columns["timestamps"].dtype.kind not in "iufM":
         raise TypeError("timestamps are of dtype %s; expected numbers or datetime64: convert them or leave them out"
                         % columns["timestamps"].dtype)
-    return build_ratings(distinct(users, "users"), distinct(items, "items"), values,
-                  columns.get("timestamps"), lambda entry: "entry %d" % entry)
+    return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
+                         where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
 
-def check_ratings(ratings):
+def check_ratings(ratings, duplicates="error"):
     """Check a user's matrix of ratings and bring it into the one form that the library works on.
 
     Parameters
     ----------
     ratings : SciPy sparse matrix or array of real numbers, shape (n_users, n_items), or Ratings
         Stored zeros are ratings, except in the DIA and BSR formats, which pad with zeros: there zeros are dropped.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
+        without a word, in most of what turns a COO matrix into another: ``coo.tocsr()``, and even
+        ``csr_matrix((values, (rows, columns)))``. What it has added up can't be told from a rating here.
 
     Returns
     -------
@@ -128,9 +138,11 @@ def check_ratings(ratings):
     TypeError
         If `ratings` isn't sparse or doesn't hold real numbers.
     ValueError
-        If `ratings` holds no entries, NaN, an infinite rating, a pair twice, or indices that don't fit its shape. The
-        message names the row and the column, or the entry whose index is wrong, all counted from 0.
+        If `ratings` holds no entries, NaN, an infinite rating, a pair twice (unless `duplicates` says what to do), or
+        indices that don't fit its shape. The message names the row and the column, or the entry whose index is wrong,
+        all counted from 0.
     """
+    check_duplicates(duplicates)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):
         if isinstance(matrix, np.ndarray):
@@ -160,16 +172,21 @@ def check_ratings(ratings):
                          % tuple(matrix.shape))
     if rows is not None:
         order, repeated = _row_major(rows, cols)
-        if repeated:
+        if repeated and duplicates == "error":
             first, second = repeated
             raise ValueError("row %d, column %d is stored twice (%s and %s); expected one rating per pair: drop one, "
-                             "or add them up with sum_duplicates() if their sum is the rating"
+                             "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add them "
+                             "up with sum_duplicates() if their sum is the rating"
                              % (rows[first], cols[first], values[first], values[second]))
-        values, cols, indptr = values[order], cols[order], _indptr(rows, matrix.shape[0])
+        rows, values, cols = rows[order], values[order], cols[order]
+        indptr = _indptr(rows, matrix.shape[0])
     values, bad = as_float32(values)
     if bad is not None:
         row = np.searchsorted(indptr, bad[0], side="right") - 1
         raise ValueError("row %d, column %d: %s" % (row, cols[bad[0]], bad[1]))
+    if rows is not None and repeated:
+        kept, values = merge_repeated(values, (np.diff(rows) == 0) & (np.diff(cols) == 0), duplicates)
+        cols, indptr = cols[kept], _indptr(rows[kept], matrix.shape[0])
 
     dtype = index_dtype(matrix.shape, len(values))
     if (type(matrix) is sp.csr_matrix and rows is None and len(values) == len(matrix.data)
@@ -319,7 +336,7 @@ def _vector(name, values):
     return vector
 
 
-def build_ratings(users, items, values, timestamps, where):
+def build_ratings(users, items, values, timestamps, where, duplicates="error"):
     """Ratings of (ids, positions) of users and items; `where` puts the number of an entry into words."""
     (user_ids, rows), (item_ids, cols) = users, items
     floats, bad = as_float32(values)
@@ -330,13 +347,52 @@ def build_ratings(users, items, values, timestamps, where):
         raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps out"
                          % (where(entry), timestamps[entry]))
     order, repeated = _row_major(rows, cols)
-    if repeated:
+    if repeated and duplicates == "error":
         first, second = repeated
         raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
+    if repeated:
+        same = (np.diff(rows[order]) == 0) & (np.diff(cols[order]) == 0)
+        kept, floats = merge_repeated(floats[order], same, duplicates)
+        order = order[kept]
+        rows = rows[order]
+    else:
+        floats = np.array(floats[order])
     shape = (len(user_ids), len(item_ids))
     dtype = index_dtype(shape, len(floats))
-    matrix = canonical_csr(np.array(floats[order]), cols[order].astype(dtype), _indptr(rows, shape[0]).astype(dtype), shape)
+    matrix = canonical_csr(floats, cols[order].astype(dtype), _indptr(rows, shape[0]).astype(dtype), shape)
     return Ratings(matrix, user_ids, item_ids, None if timestamps is None else np.array(timestamps[order]))
+
+
+def check_duplicates(duplicates):
+    """ValueError unless it is one of the ways to deal with pairs that come more than once."""
+    if not isinstance(duplicates, str) or duplicates not in ("error", "first", "last", "mean"):
+        raise ValueError("duplicates is %r; expected 'error', 'first', 'last' or 'mean'" % (duplicates,))
+
+
+def merge_repeated(values, same, duplicates):
+    """One rating for each pair, of ratings in which those of a pair follow each other.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float32, shape (n,)
+        The ratings of a pair in the order in which they came.
+    same : numpy.ndarray of bool, shape (n - 1,)
+        Whether an entry is of the same pair as the one that follows.
+    duplicates : {"first", "last", "mean"}
+
+    Returns
+    -------
+    kept : numpy.ndarray of int, shape (m,)
+        The entry of each pair that is kept; the last for a mean.
+    ratings : numpy.ndarray of float32, shape (m,)
+        A mean is that of the float32 numbers, in float64.
+    """
+    firsts = np.flatnonzero(np.concatenate([[True], ~same]))
+    lasts = np.flatnonzero(np.concatenate([~same, [True]]))
+    kept = firsts if duplicates == "first" else lasts
+    if duplicates == "mean":
+        return kept, (np.add.reduceat(values, firsts, dtype=np.float64) / (lasts - firsts + 1)).astype(np.float32)
+    return kept, values[kept]
 
 
 def repeated_pair(user, item, first=None, second=None):
@@ -354,4 +410,5 @@ def repeated_pair(user, item, first=None, second=None):
     """
     said = "user %r has rated item %r twice" % (user, item) if first is None else (
         "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
-    return ValueError(said + "; expected one rating per pair: keep the last, or their mean")
+    return ValueError(said + "; expected one rating per pair: pass duplicates=\"last\" to keep the last, \"first\", or "
+                      "\"mean\"")

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
-from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
+from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
 __all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs"]
 
@@ -22,7 +23,7 @@ COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"),
                 "timestamp": ("timestamp",)}
 
 
-def as_ratings(ratings, y=None):
+def as_ratings(ratings, y=None, duplicates="error", missing=None):
     """Ratings in any of the forms that people have them in.
 
     Parameters
@@ -38,10 +39,20 @@ def as_ratings(ratings, y=None):
         a sparse matrix                 users by items; their ids are then 0, 1, ...
         ``Ratings(matrix, users,        a sparse matrix with ids in any order
         items)``
+        an array of numbers, with       users by items, as dense as it is; their ids are then 0, 1, ...
+        ``missing=``
         ==============================  ==============================================================================
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
         index the rows.
+    duplicates : {"error", "first", "last", "mean"}
+        What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
+        the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
+        rating kept; beside a mean, of the last. SciPy adds up such entries, without a word, when it makes CSR or CSC of
+        COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows what came twice.
+    missing : float, optional
+        The number that stands for "not rated" in a dense array, (n_users, n_items); it may be NaN. All others are
+        ratings, 0 included.
 
     Returns
     -------
@@ -53,12 +64,18 @@ def as_ratings(ratings, y=None):
     TypeError, ValueError
         If it is none of these, and what `data.ratings_from_triples` and `data.check_ratings` refuse.
     """
+    check_duplicates(duplicates)
+    if missing is not None:
+        if y is not None or sp.issparse(ratings) or isinstance(ratings, tuple):
+            raise TypeError("missing=%r was given with %s; only a dense array of users by items, alone, has a number "
+                            "for no rating: leave it out" % (missing, type(ratings).__name__ if y is None else "y"))
+        return ratings_from_table(ratings, missing)
     if y is None and isinstance(ratings, Ratings):
-        return _with_ascending_ids(ratings)
+        return _with_ascending_ids(ratings, duplicates)
     if y is None and sp.issparse(ratings):
-        matrix = check_ratings(ratings)
+        matrix = check_ratings(ratings, duplicates)
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
-    return ratings_from_triples(*as_columns(ratings, y))
+    return ratings_from_triples(*as_columns(ratings, y), duplicates=duplicates)
 
 
 def as_columns(ratings, y=None):
@@ -89,8 +106,8 @@ def as_pairs(X):
     return _columns(X, 2, 2, "X")
 
 
-def _with_ascending_ids(ratings):
-    matrix, given = check_ratings(ratings), (ratings.users, ratings.items)
+def _with_ascending_ids(ratings, duplicates):
+    matrix, given = check_ratings(ratings, duplicates), (ratings.users, ratings.items)
     ids, orders = [], []
     for name, column, size in zip(("users", "items"), given, matrix.shape):
         vector = np.asarray(column)
@@ -105,7 +122,8 @@ def _with_ascending_ids(ratings):
         ids.append(found)
         orders.append(np.argsort(inverse))
     if all(np.array_equal(order, np.arange(len(order))) for order in orders):
-        return Ratings(matrix, ids[0], ids[1], ratings.timestamps)
+        # Of entries that were merged it is not known which timestamps were theirs.
+        return Ratings(matrix, ids[0], ids[1], ratings.timestamps if matrix.nnz == ratings.matrix.nnz else None)
     return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
 
 

@@ -4,44 +4,24 @@ A block whose lines all look alike is cut up by NumPy, its numbers parsed there 
 or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
 is read doesn't depend on where a block ends.
 """
-import codecs
-import contextlib
 import csv
-import gzip
-import zlib
 from array import array
-from pathlib import Path
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from tqdm import tqdm
 
 from sparse_ae.data.ids import distinct_integers, distinct_texts
+from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS
 
-__all__ = ["Block", "Layout", "check_file", "find_layout", "opened", "read_blocks", "read_text"]
+__all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_text"]
 
-# Small enough for the temporary arrays of a block to stay in the processor's cache.
-_BYTES_PER_BLOCK = 2 ** 20
-
-# A line that is longer is none of ratings, and would have to be held as a whole.
-_LONGEST_LINE = 2 ** 24
-
-# What is looked at to find the layout, if the first line isn't longer.
-_HEAD = 2 ** 16
-
-# Reading that is done by then shows no progress.
-_SECONDS_WITHOUT_PROGRESS = 3
-
-# In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
-_DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
 # The columns that a word in a header may name, the likeliest first: a user_rating is a rating.
 _WORDS_LOOKED_FOR = [(word, tuple(COLUMN_WORDS).index(name))
                      for name in ("timestamp", "rating", "user", "item") for word in COLUMN_WORDS[name]]
-_BYTE_ORDER_MARK = codecs.BOM_UTF8
 
 
 class Layout(NamedTuple):
@@ -85,41 +65,6 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def check_file(path):
-    """Refuse a path that leads to no file, or to one without a byte.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Raises
-    ------
-    OSError, ValueError
-    """
-    if path.is_dir():
-        raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
-    if not path.is_file():
-        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
-    if path.stat().st_size == 0:
-        raise ValueError("%s is empty; expected ratings: fetch or write it again" % path)
-
-
-@contextlib.contextmanager
-def opened(path):
-    """The bytes of a file, unpacked if its name ends in .gz, as a binary stream.
-
-    Raises
-    ------
-    ValueError
-        Where the packed file is found to be damaged.
-    """
-    try:
-        with (gzip.open if path.name.lower().endswith(".gz") else open)(str(path), "rb") as stream:
-            yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError("%s is cut short or damaged (%s); fetch or write it again" % (path, error)) from error
-
-
 def find_layout(path):
     """Where the ratings begin in a file of text, and how they are separated, by its first line that isn't blank.
 
@@ -136,23 +81,11 @@ def find_layout(path):
     ValueError
         If that line isn't three or four columns, or a header that calls them otherwise; and for what is no text.
     """
-    with opened(path) as stream:
-        head = stream.read(_HEAD)
-        if b"\n" not in head:
-            head += stream.readline(_LONGEST_LINE)
-    if b"\0" in head:
-        raise ValueError("%s isn't text; expected lines with the columns %s (load_ratings reads SciPy .npz, "
-                         "MatrixMarket .mtx and MATLAB .mat too): convert it, unpack it if it is an archive, and save "
-                         "text as UTF-8"
-                         % (path, _EXPECTED))
-    lines = head.decode("utf-8-sig", errors="replace").split("\n")
-    before = next((k for k, line in enumerate(lines) if line.strip()), None)
-    if before is None:
-        raise ValueError("%s holds nothing but blanks; expected ratings: fetch or write it again" % path)
-    found = [_first_record(lines[before:], delimiter) + (delimiter, name) for delimiter, name in _DELIMITERS]
+    before, lines = first_lines(path)
+    found = [_first_record(lines, delimiter) + (delimiter, name) for delimiter, name in DELIMITERS]
     fields, n_lines, delimiter, name = next((each for each in found if len(each[0]) in (3, 4)),
                                             max(found, key=lambda each: len(each[0])))
-    line = lines[before].rstrip("\r")
+    line = lines[0].rstrip("\r")
     if "\r" in line and (delimiter in ("::", None) or len(fields) not in (3, 4)):
         raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
                          "with such line ends" % (path, before + 1))
@@ -160,8 +93,10 @@ def find_layout(path):
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
                          "semicolons, '::' or blanks" % (path, before + 1, line, _EXPECTED))
     if len(fields) not in (3, 4):
-        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these"
-                         % (path, before + 1, len(fields), name, _EXPECTED))
+        table = (", or if this is a table, with a row for each user, read it by load_ratings(path, missing=99), where "
+                 "99 stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else "")
+        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
+                         % (path, before + 1, len(fields), name, _EXPECTED, table))
     header = _is_header(fields)
     if header:
         _check_header(path, before + 1, fields)
@@ -216,15 +151,8 @@ def read_blocks(path, layout, progress=False):
         names the file.
     """
     lowest, latest = np.inf, -np.inf
-    # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
-    shown = contextlib.nullcontext() if not progress else tqdm(
-        total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
-        delay=_SECONDS_WITHOUT_PROGRESS)
-    with opened(path) as stream, shown as bar:
-        lines = _Lines(path, stream, layout.first_line)
+    with lines_of(path, layout.first_line, progress) as lines:
         for text in iter(lines.read_block, b""):
-            if bar is not None:
-                bar.update(getattr(stream, "fileobj", stream).tell() - bar.n)  # of a packed file, the bytes on disk
             block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
             if block is None:
                 block = _parse_records(lines, text, layout)
@@ -239,110 +167,6 @@ def read_blocks(path, layout, progress=False):
     if np.inf > lowest > 1e8 > latest:
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (path, _EXPECTED))
-
-
-class _Lines:
-    """The lines of a file from one on, many at a time or, where a quoted field goes on, one by one.
-
-    `number` is that of the next line, counted by whoever has used the lines.
-    """
-
-    def __init__(self, path, stream, first):
-        self.path, self.number = path, first
-        self._stream, self._encoding = stream, None
-        mark = stream.read(len(_BYTE_ORDER_MARK))
-        self._rest = b"" if mark == _BYTE_ORDER_MARK else mark
-        for _ in range(first - 1):
-            self._read_line()
-
-    def read_block(self):
-        """The bytes of whole lines, about as many as are worth parsing together; none at the end of the file."""
-        while True:
-            more = self._stream.read(_BYTES_PER_BLOCK)
-            self._rest += more
-            end = self._rest.rfind(b"\n") + 1 if more else len(self._rest)
-            if end or not more:
-                block, self._rest = self._rest[:end], self._rest[end:]
-                return block
-            self._check_length()
-
-    def records(self, block, delimiter):
-        """Of a block, the line that each record begins on, the fields of each, and the error that ended them, or None.
-
-        A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
-        """
-        stop = self.number + block.count(b"\n") + (not block.endswith(b"\n"))
-        lines = self._numbered(self.decode(block))
-        if delimiter in ("::", None):
-            rows = (line.split(delimiter) for line in lines)
-        else:
-            rows = _csv_reader(lines, delimiter)
-        numbers, records, failure = array("q"), [], None
-        while self.number < stop and failure is None:
-            number = self.number
-            try:
-                fields = next(rows)
-                if len(fields) > 1 or fields and fields[0].strip():
-                    numbers.append(number)
-                    records.append(fields)
-            except csv.Error as error:
-                failure = ValueError("%s, line %d: %s; expected lines that end in LF or CR LF, every quote closed, and "
-                                     "quotes inside a quoted field doubled" % (self.path, number, error))
-            except ValueError as error:  # of what lies behind the rows
-                failure = error
-        return numbers, records, failure
-
-    def _numbered(self, text):
-        while text:
-            nul = "\0" in text
-            for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
-                if nul and "\0" in line:
-                    raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
-                                     % (self.path, self.number))
-                self.number += 1
-                yield line + "\n"
-            text = self.decode(self._read_line())
-
-    def _read_line(self):
-        while b"\n" not in self._rest:
-            more = self._stream.read(_BYTES_PER_BLOCK)
-            if not more:
-                break
-            self._rest += more
-            self._check_length()
-        end = self._rest.find(b"\n") + 1 or len(self._rest)
-        line, self._rest = self._rest[:end], self._rest[end:]
-        return line
-
-    def _check_length(self):
-        if len(self._rest) > _LONGEST_LINE + _BYTES_PER_BLOCK:
-            raise ValueError("%s: there is a line of more than %d MB, after line %d or so; expected one with %s"
-                             % (self.path, _LONGEST_LINE >> 20, self.number - 1, _EXPECTED))
-
-    def decode(self, text):
-        """The text of some bytes of the file."""
-        if text.isascii():
-            return text.decode("ascii")
-        if self._encoding is None:
-            self._encoding = _encoding(self.path)
-        return text.decode(self._encoding)
-
-
-def _csv_reader(lines, delimiter):
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _encoding(path):
-    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with opened(path) as stream:
-        try:
-            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
-                decoder.decode(part)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "latin-1"
-    return "utf-8"
 
 
 # The first line
@@ -361,13 +185,17 @@ def _first_record(lines, delimiter):
 
 def _is_header(fields):
     """Whether a first line names the columns: it holds no number, and its rating isn't just missing."""
-    for field in fields:
-        try:
-            float(field)
-        except ValueError:
-            continue
+    if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
     return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
+
+
+def _is_number_or_blank(field):
+    try:
+        float(field.strip() or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_header(path, number, fields):
@@ -483,7 +311,7 @@ def _parse_ratings(letters, starts, stops):
 
 def _parse_records(lines, text, layout):
     """The Block, perhaps empty, of whole lines of any text."""
-    numbers, records, failure = lines.records(text, layout.delimiter)
+    numbers, records, failure = _records(lines, text, layout.delimiter)
     if not records:
         block = Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, numbers)
     elif all(len(fields) == layout.n_columns for fields in records):
@@ -496,6 +324,33 @@ def _parse_records(lines, text, layout):
     if failure is not None:
         raise failure  # only now: a record before it might have been wrong too
     return block
+
+
+def _records(lines, block, delimiter):
+    """Of a block, the line that each record begins on, the fields of each, and the error that ended them, or None.
+
+    A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
+    """
+    stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
+    texts = lines.one_by_one(lines.decode(block))
+    if delimiter in ("::", None):
+        rows = (line.split(delimiter) for line in texts)
+    else:
+        rows = _csv_reader(texts, delimiter)
+    numbers, records, failure = array("q"), [], None
+    while lines.number < stop and failure is None:
+        number = lines.number
+        try:
+            fields = next(rows)
+            if len(fields) > 1 or fields and fields[0].strip():
+                numbers.append(number)
+                records.append(fields)
+        except csv.Error as error:
+            failure = ValueError("%s, line %d: %s; expected lines that end in LF or CR LF, every quote closed, and "
+                                 "quotes inside a quoted field doubled" % (lines.path, number, error))
+        except ValueError as error:  # of what lies behind the rows
+            failure = error
+    return numbers, records, failure
 
 
 def _convert(columns, lines):
@@ -556,3 +411,7 @@ def _as_floats(texts):
     if "_" in "".join(texts):  # float() allows it between digits; no file means that
         raise ValueError
     return np.array(list(map(float, texts)))
+
+
+def _csv_reader(texts, delimiter):
+    return csv.reader(texts, delimiter=delimiter, skipinitialspace=True, strict=True)

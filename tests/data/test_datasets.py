@@ -581,7 +581,8 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
 def test_import_is_light(monkeypatch):
     monkeypatch.undo()
-    code = "import sys, sparse_ae.data.datasets; print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])"
+    code = ("import sys, sparse_ae.data.datasets; "
+            "print([m for m in ('theano', 'pooch', 'requests') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           cwd=str(Path(__file__).resolve().parents[2]))
     assert done.stdout.decode().strip() == "[]"
@@ -648,8 +649,10 @@ def test_jester_out_of_reach(tmp_path):
 
 
 @pytest.mark.parametrize("name, content, message", [
-    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n", "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
-    ("jester_items.dat", b"Two fish in a tank\n", r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
+    ("jester-data-1.csv", b"74,5,99\n80,5,0.5\n",
+     "holds ratings from 0.5 to 99; expected -10 to 10, as in jester_ratings.dat"),
+    ("jester_items.dat", b"Two fish in a tank\n",
+     r"jester_items.dat: expected an item id \(int, as in the ratings\) and a title"),
 ])
 def test_jester_refuses(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
@@ -659,8 +662,48 @@ def test_jester_refuses(tmp_path, name, content, message):
         jester(tmp_path)
 
 
+def jester_table(*rows):
+    """Rows of data set 1, of which only the ratings of the first jokes are given."""
+    rows = [row + (99,) * (100 - len(row)) for row in rows]
+    return lines("%d,%s" % (sum(x != 99 for x in row), ",".join(map(str, row))) for row in rows)
+
+
+@pytest.mark.parametrize("form", ["archive", "folder", "file"])
+def test_jester_1(tmp_path, form):
+    content = jester_table((-9.95, 99, 0), (99, 99), (99, 10))
+    archive = write_zip(tmp_path / "jester-data-1.zip", {"jester-data-1.csv": content.encode()})
+    folder = tmp_path / "jester"
+    folder.mkdir()
+    (folder / "jester-data-1.csv").write_text(content)
+    dataset = jester({"archive": archive, "folder": folder, "file": folder / "jester-data-1.csv"}[form])
+    assert dataset.name == "jester-1" and dataset.titles == {}
+    assert dataset.ratings.users.tolist() == [1, 2, 3] and dataset.ratings.items.tolist() == list(range(1, 101))
+    coo = dataset.ratings.matrix.tocoo()
+    assert list(zip(coo.row, coo.col, coo.data)) == [(0, 0, np.float32(-9.95)), (0, 2, 0), (2, 1, 10)]
+
+
+@pytest.mark.parametrize("old, new, message", [
+    ("2,1,", "3,1,", "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, and 2 numbers"),
+    ("2,1,", "2,11,", "jester-data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
+    ("2,1,", "2,nan,", "jester.csv, line 1, column 2: the rating is nan"),
+])
+def test_jester_1_refuses(tmp_path, old, new, message):
+    content = jester_table((1, 2), (3,)).replace(old, new, 1)
+    with pytest.raises(ValueError, match=message):
+        jester(write_zip(tmp_path / "jester-data-1.zip", {"jester.csv": content.encode()}))
+
+
+def test_jester_1_as_it_was_published(shared_data):
+    dataset = jester(shared_data / "jester" / "jester-data-1.zip")
+    matrix = dataset.ratings.matrix
+    assert matrix.shape == (24983, 100) and matrix.nnz == 1810455 and np.count_nonzero(matrix.data == 0) == 5383
+    assert dataset.ratings.users[[0, -1]].tolist() == [1, 24983]
+    assert matrix[0, :2].toarray().tolist() == [[np.float32(-7.82), np.float32(8.79)]]
+
+
 @pytest.mark.network
 def test_the_real_jester(monkeypatch):
     monkeypatch.delenv("SPARSE_AE_DATA")
     dataset = jester()
-    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140) and len(dataset.titles) == 150
+    assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140)
+    assert len(dataset.titles) == 150

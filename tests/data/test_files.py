@@ -1,5 +1,6 @@
 """Files of ratings, right and wrong: a tour of bad input where every message counts."""
 import gzip
+import sys
 
 import numpy as np
 import pytest
@@ -145,9 +146,53 @@ def test_mat_files_that_cannot_be_read(tmp_path):
     path.write_bytes(whole[:len(whole) // 2])
     with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
         load_ratings(path)
-    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM" + b"\x89HDF" * 50)
-    with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, which SciPy can't read: .*-v7"):
+
+
+HEAD_73 = b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM"
+
+
+def save_73(path, **matrices):
+    """Write sparse matrices as MATLAB 7.3 does: HDF5 behind 512 bytes that say so."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(str(path), "w", userblock_size=512) as file:
+        file["dense"] = np.eye(2)
+        for name, matrix in matrices.items():
+            matrix, group = matrix.tocsc(), file.create_group(name)
+            group.attrs["MATLAB_sparse"] = np.uint64(matrix.shape[0])
+            group["jc"] = matrix.indptr.astype(np.uint64)
+            if matrix.nnz:
+                group["ir"], group["data"] = matrix.indices.astype(np.uint64), matrix.data.astype(np.float64)
+    with open(str(path), "r+b") as file:
+        file.write(HEAD_73)
+
+
+def test_mat_files_of_version_73(tmp_path):
+    path = tmp_path / "m.mat"
+    save_73(path, X=small())
+    assert_same(load_ratings(path).matrix, small())
+    assert_same(load_ratings(path, variable="X").matrix, small())
+    save_73(path, A=sp.eye(2).tocsc(), B=random_ratings())
+    assert_same(load_ratings(path, variable="B").matrix, random_ratings())
+    with pytest.raises(ValueError, match="m.mat holds 2 sparse variables: 'A', 'B'; pass the one .* variable="):
         load_ratings(path)
+    with pytest.raises(ValueError, match="m.mat has no sparse variable 'dense'; its sparse variables are 'A', 'B'"):
+        load_ratings(path, variable="dense")
+    save_73(path)
+    with pytest.raises(ValueError, match="m.mat holds no sparse variable"):
+        load_ratings(path)
+    save_73(path, X=sp.csc_matrix((3, 4)))
+    with pytest.raises(ValueError, match="m.mat: ratings of shape 3 x 4 hold no entries"):
+        load_ratings(path)
+    path.write_bytes(HEAD_73 + b"\x89HDF" * 500)
+    with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
+        load_ratings(path)
+
+
+def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch):
+    (tmp_path / "m.mat").write_bytes(HEAD_73 + b"\x89HDF" * 50)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, .*pip install h5py, or save .*-v7"):
+        load_ratings(tmp_path / "m.mat")
 
 
 def test_npz_files_that_cannot_be_read(tmp_path):

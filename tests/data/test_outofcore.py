@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import outofcore, text
+from sparse_ae.data import lines, outofcore
 from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
@@ -16,7 +16,7 @@ from sparse_ae.data.outofcore import open_ratings, store_ratings
 def small_chunks(monkeypatch):
     monkeypatch.setattr(outofcore, "_RATINGS_PER_BUCKET", 7)
     monkeypatch.setattr(outofcore, "_RATINGS_PER_DEAL", 5)
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 40)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 40)
 
 
 def triples(text_ids, seed=0):
@@ -87,6 +87,17 @@ def test_chunks_of_ratings_in_any_form(tmp_path, text_ids):
     chunks[2] = {"rating": chunks[2][2], "user": chunks[2][0], "item": chunks[2][1]}
     stored = store_ratings(iter(chunks), tmp_path / "store", rows="users")
     same(stored, ratings_from_triples(users, items, values), "users")
+
+
+@pytest.mark.parametrize("duplicates", ["first", "last", "mean"])
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
+    rng = np.random.RandomState(1)
+    users, items, values = rng.randint(0, 9, 300), rng.randint(0, 7, 300), np.round(rng.rand(300) * 4, 2)
+    chunks = [(users[part], items[part], values[part]) for part in np.split(np.arange(300), [40, 41, 200])]
+    stored = store_ratings(chunks, tmp_path / "store", rows=rows, duplicates=duplicates)
+    same(stored, ratings_from_triples(users, items, values, duplicates=duplicates), rows)
+    assert stored.matrix.nnz < 64 and check_ratings(stored.matrix) is stored.matrix
 
 
 def test_batches_are_read_from_disk(tmp_path):

@@ -373,3 +373,47 @@ def test_the_global_random_state_is_left_alone():
     after = np.random.get_state()
     assert_array_equal(before[1], after[1])
     assert before[2:] == after[2:]
+
+
+# Pairs that come more than once
+
+AGAIN = (["b", "a", "b", "a", "b"], [7, 7, 7, 3, 7], [1.0, 5, 2, 4, 4], [50, 10, 40, 20, 30])
+
+
+@pytest.mark.parametrize("duplicates, values, times", [
+    ("first", [4, 5, 1], [20, 10, 50]), ("last", [4, 5, 4], [20, 10, 30]), ("mean", [4, 5, 7 / 3], [20, 10, 30])])
+def test_pairs_of_triples_that_come_twice(duplicates, values, times):
+    got = ratings_from_triples(*AGAIN, duplicates=duplicates)
+    assert_canonical(got.matrix)
+    assert got.matrix.data.tolist() == np.array(values, np.float32).tolist() and got.timestamps.tolist() == times
+    assert got.users.tolist() == ["a", "b"] and got.matrix.indptr.tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize("form", ["coo", "csr", "csc"])
+@pytest.mark.parametrize("duplicates, value", [("first", 1), ("last", 4), ("mean", 7 / 3)])
+def test_pairs_of_a_matrix_that_come_twice(form, duplicates, value):
+    rows, cols, values = [1, 0, 1, 0, 1], [1, 1, 1, 0, 1], np.array([1.0, 5, 2, 4, 4])
+    matrix = sp.coo_matrix((values, (rows, cols)))
+    if form == "csr":
+        matrix = sp.csr_matrix((values[[1, 3, 0, 2, 4]], [1, 0, 1, 1, 1], [0, 2, 5]), shape=(2, 2))
+    elif form == "csc":
+        matrix = sp.csc_matrix((values[[3, 0, 1, 2, 4]], [0, 1, 0, 1, 1], [0, 1, 5]), shape=(2, 2))
+    got = check_ratings(matrix, duplicates)
+    assert_canonical(got)
+    assert got.toarray().tolist() == [[4, 5], [0, np.float32(value)]]
+    with pytest.raises(ValueError, match='row 1, column 1 is stored twice .*duplicates="last"'):
+        check_ratings(matrix)
+
+
+def test_a_mean_is_taken_in_float64():
+    values = [16777216.0] + [1.0] * 3
+    got = ratings_from_triples([1] * 4, [1] * 4, values, duplicates="mean")
+    assert got.matrix.data.tolist() == [np.float32(16777219 / 4)]
+
+
+@pytest.mark.parametrize("duplicates", ["sum", None, True, ["last"]])
+def test_ways_with_pairs_that_come_twice(duplicates):
+    for check in (lambda: ratings_from_triples(*AGAIN, duplicates=duplicates),
+                  lambda: check_ratings(small(), duplicates)):
+        with pytest.raises(ValueError, match="duplicates is .*; expected 'error', 'first', 'last' or 'mean'"):
+            check()

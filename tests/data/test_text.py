@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import text
+from sparse_ae.data import lines, text
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.data.text import Layout, find_layout, read_blocks, read_text
@@ -181,7 +181,7 @@ def assert_same_ids(left, right):
 @pytest.mark.parametrize("name, content, expected", TABLE, ids=[row[0] for row in TABLE])
 def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, name, content, expected, size):
     path = written(tmp_path, name, content)
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", size)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
     loaded, by_user, by_item = outcome(load_ratings, path), stored(path, "users"), stored(path, "items")
     if isinstance(expected, str):
         assert loaded == by_user == by_item and loaded[0] is ValueError
@@ -200,6 +200,44 @@ def test_the_same_answer_to_the_same_bytes(tmp_path, monkeypatch, name, content,
     assert (loaded.timestamps is not None) == name.startswith("timestamps")
 
 
+# The two ratings of (1, 2) are 1 and 2, in this order, and those of (5, 5) are 5, 3 and 3.5.
+TWICE = "u,i,r,t\n5,5,5,9\n1,2,1,8\n5,5,3,7\n3,4,4,6\n5,5,3.5,2\n1,2,2,1\n"
+
+
+@pytest.mark.parametrize("size", [11, 2 ** 20])
+@pytest.mark.parametrize("text_ids", [False, True])
+@pytest.mark.parametrize("duplicates, values, times", [
+    ("first", [1, 4, 5], [8, 6, 9]), ("last", [2, 4, 3.5], [1, 6, 2]), ("mean", [1.5, 4, 11.5 / 3], [1, 6, 2])])
+def test_pairs_that_come_twice(tmp_path, monkeypatch, duplicates, values, times, text_ids, size):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+    path = written(tmp_path, "ratings", TWICE.replace("5,5,", "x,5,") if text_ids else TWICE)
+    loaded = load_ratings(path, duplicates=duplicates)
+    assert_array_equal(loaded.matrix.data, np.array(values, np.float32))
+    assert loaded.matrix.indices.tolist() == [0, 1, 2] and loaded.timestamps.tolist() == times
+    for rows in ("users", "items"):
+        found = store_ratings(path, tmp_path / rows, rows=rows, duplicates=duplicates).matrix
+        assert_same_matrix(found if rows == "users" else found.T.tocsr(), loaded.matrix)
+
+
+def test_pairs_that_come_twice_are_refused_with_a_way_out(tmp_path):
+    path = written(tmp_path, "ratings", TWICE)
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match="line 4: user 5 has rated item 5 .*line 2; .*duplicates=\"last\""):
+            read(path)
+    for read in (load_ratings, lambda path, **way: store_ratings(path, tmp_path / "store", **way)):
+        with pytest.raises(ValueError, match="duplicates is 'sum'; expected 'error', 'first', 'last' or 'mean'"):
+            read(path, duplicates="sum")
+
+
+def test_filmtrust_has_three_pairs_twice(shared_data, tmp_path):
+    path = shared_data / "filmtrust" / "ratings.txt"
+    with pytest.raises(ValueError, match="has rated item .* already"):
+        load_ratings(path)
+    ratings = load_ratings(path, duplicates="mean")
+    assert ratings.matrix.nnz == 35497 - 3 and ratings.matrix.data.min() == 0.5 and ratings.matrix.data.max() == 4
+    assert_same_matrix(store_ratings(path, tmp_path / "s", rows="users", duplicates="mean").matrix, ratings.matrix)
+
+
 @pytest.mark.parametrize("source", ["nowhere.csv", "nowhere.mat", ""])
 def test_the_same_answer_where_there_is_no_file(tmp_path, source):
     loaded = outcome(load_ratings, tmp_path / source)
@@ -211,7 +249,7 @@ def test_the_same_answer_where_there_is_no_file(tmp_path, source):
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize("delimiter", ["\t", ",", "::", " "])
 def test_the_quick_ways_read_what_the_careful_way_reads(tmp_path, monkeypatch, delimiter, quote, block):
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", block)
     rng = np.random.RandomState(3)
     pairs = rng.permutation(900)[:200]
     rows = [(pair // 30 * 37, pair % 30 + 99999, rng.choice(["3", "0.5", "-1.25", "1e-3", "0.30000000000000004"]),
@@ -224,8 +262,8 @@ def test_the_quick_ways_read_what_the_careful_way_reads(tmp_path, monkeypatch, d
     quick = load_ratings(path)
     monkeypatch.setattr(text, "_parse_alike", lambda *_: None)
     if delimiter in (",", "\t"):
-        lines = load_ratings(path)
-        assert_same_matrix(quick.matrix, lines.matrix)
+        by_lines = load_ratings(path)
+        assert_same_matrix(quick.matrix, by_lines.matrix)
     monkeypatch.setattr(text, "_parse_records", careful)
     monkeypatch.setattr(text, "_parse_lines", lambda *_: None)
     slow = load_ratings(path)
@@ -252,7 +290,7 @@ def test_layouts(tmp_path):
 
 
 def test_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 16)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 16)
     path = written(tmp_path, "ratings", 'user,item,rating,time\n7,1,2,30\n8,1,2,30\n"a\nb\nc",1,2,0.5\n\n7,2,2,30\n')
     blocks = list(read_text(path))
     assert [line for block in blocks for line in block.lines] == [2, 3, 4, 8]
@@ -260,36 +298,3 @@ def test_blocks(tmp_path, monkeypatch):
     assert users == ["7", "8", "a\nb\nc", "7"]
     assert [time for block in blocks for time in block.timestamps] == [30, 30, 0.5, 30]
     assert all(block.ratings.dtype == np.float32 for block in blocks)
-
-
-def test_a_line_that_is_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
-    monkeypatch.setattr(text, "_LONGEST_LINE", 640)
-    path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
-    loaded = outcome(load_ratings, path)
-    assert loaded == outcome(store_ratings, path, tmp_path / "store")
-    assert loaded[0] is ValueError and "there is a line of more than 0 MB, after line 2 or so" in loaded[1]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("name", ["ratings.csv", "ratings.csv.gz"])
-def test_progress_is_shown_on_a_terminal_where_reading_takes_long(tmp_path, monkeypatch, name):
-    content = MANY.encode()
-    path = written(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
-    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 16)
-
-    def shown(read, stream=None, **settings):
-        terminal = stream or Terminal()
-        monkeypatch.setattr("sys.stderr", terminal)
-        read(path, **settings)
-        return terminal.getvalue()
-
-    assert shown(load_ratings) == ""
-    monkeypatch.setattr(text, "_SECONDS_WITHOUT_PROGRESS", 0)
-    assert "reading " + name in shown(load_ratings)
-    assert "reading " + name in shown(lambda path: store_ratings(path, tmp_path / "store"))
-    assert shown(load_ratings, progress=False) == "" and shown(load_ratings, io.StringIO()) == ""

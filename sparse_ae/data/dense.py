@@ -1,0 +1,172 @@
+"""Dense tables: a row for each user, a column for each item, and one number that stands for "not rated".
+
+A table has no room for the difference between a rating and none, so somebody has to say which number means none: 99 in
+Jester's files, NaN in many others. Any other number is a rating, 0 included. Users and items are numbered from 0.
+"""
+import math
+import numbers
+
+import numpy as np
+
+from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
+from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr, index_dtype
+
+__all__ = ["count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
+
+
+def ratings_from_table(table, missing):
+    """Ratings of a dense table.
+
+    Parameters
+    ----------
+    table : array_like of real numbers, shape (n_users, n_items)
+    missing : float
+        What stands for "not rated"; it may be NaN.
+
+    Returns
+    -------
+    Ratings
+        Users and items are numbered from 0, those without ratings too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such table, holds no rating, or one that isn't finite: the message names its row and column, counted
+        from 0.
+    """
+    if hasattr(table, "columns"):
+        raise TypeError("ratings are %s, whose columns and rows have names, and missing=%r was given; expected an "
+                        "array of numbers: pass ratings.to_numpy(), which numbers users and items from 0"
+                        % (type(table).__name__, missing))
+    array = np.asarray(table)
+    if array.dtype.kind not in "iuf" or array.ndim != 2:
+        raise TypeError("ratings are of dtype %s and shape %r, and missing=%r was given; expected a table of real "
+                        "numbers with a row for each user and a column for each item"
+                        % (array.dtype, array.shape, missing))
+    return ratings_from_blocks([(range(len(array)), array)], missing, "row %d, column %d", first_column=0)
+
+
+def read_table(path, progress=False):
+    """Read a dense table of numbers from a file of text, some rows at a time.
+
+    Numbers are separated as ratings in text are, and may be in quotes; one that isn't there counts as NaN.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+
+    Yields
+    ------
+    numbers : list of int, length n
+        The line of each row, from 1.
+    table : numpy.ndarray of float64, shape (n, n_columns)
+
+    Raises
+    ------
+    ValueError
+        For what is no number, and a row of another length than the first.
+    """
+    delimiter, n_columns = _layout(path)
+    with lines_of(path, progress=progress) as lines:
+        for block in iter(lines.read_block, b""):
+            numbered, fields = [], []
+            for line in lines.decode(block).replace('"', "").split("\n"):
+                if line.strip():
+                    row = line.rstrip("\r").split(delimiter)
+                    if len(row) != n_columns:
+                        raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
+                                         "drop it" % (path, lines.number, len(row), n_columns))
+                    numbered.append(lines.number)
+                    fields += row
+                lines.number += 1
+            lines.number -= block.endswith(b"\n")
+            try:
+                table = _as_floats(fields).reshape(-1, n_columns)
+            except ValueError:
+                _name_what_is_no_number(path, numbered, fields, n_columns)
+            if numbered:
+                yield numbered, table
+
+
+def count_columns(path):
+    """The number of columns that a file of text has, if it is a table of numbers; else 0."""
+    n_columns = _layout(path)[1]
+    try:
+        _as_floats(first_lines(path)[1][0].replace('"', "").rstrip("\r").split(_layout(path)[0]))
+    except ValueError:
+        return 0
+    return n_columns
+
+
+def ratings_from_blocks(blocks, missing, where, first_column=1):
+    """Ratings of a dense table that comes some rows at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of (sequence of int, numpy.ndarray of shape (n, n_items))
+        The numbers of some rows, for messages, and the rows.
+    missing : float
+    where : str
+        A pattern that puts the numbers of a row and a column into words.
+    first_column : int
+        The number of the first column, for messages.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    ValueError
+        If no entry is a rating, or one isn't finite.
+    """
+    if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
+        raise ValueError("missing is %r; expected the number that stands for no rating in a table, such as 99 or nan"
+                         % (missing,))
+    values, cols, lengths, n_items = [], [], [], 0
+    for numbered, table in blocks:
+        rated = ~np.isnan(table) if math.isnan(missing) else table != missing
+        row, col = np.nonzero(rated)
+        floats, bad = as_float32(table[rated])
+        if bad is not None:
+            raise ValueError("%s: %s, or pass missing=nan if it stands for none"
+                             % (where % (numbered[row[bad[0]]], first_column + col[bad[0]]), bad[1]))
+        values.append(floats)
+        cols.append(col.astype(np.int32))
+        lengths.append(np.count_nonzero(rated, axis=1))
+        n_items = table.shape[1]
+    if not sum(map(len, values)):
+        raise ValueError("the table holds nothing but %r, which stands for no rating; expected at least one rating"
+                         % (missing,))
+    lengths, values = np.concatenate(lengths), np.concatenate(values)
+    shape = len(lengths), n_items
+    dtype = index_dtype(shape, len(values))
+    matrix = canonical_csr(values, np.concatenate(cols).astype(dtype, copy=False),
+                           np.concatenate([[0], np.cumsum(lengths)]).astype(dtype), shape)
+    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
+
+
+def _layout(path):
+    """Delimiter and number of columns of a table: those that make the most columns of the first line."""
+    line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
+    counts = [(len(line.split(delimiter)), delimiter) for delimiter, _ in DELIMITERS]
+    n_columns, delimiter = max(counts, key=lambda each: each[0])
+    return delimiter, n_columns
+
+
+def _as_floats(fields):
+    if "_" in "".join(fields):  # float() allows it between digits; no file means that
+        raise ValueError
+    return np.array([float(field) if field and not field.isspace() else np.nan for field in fields])
+
+
+def _name_what_is_no_number(path, numbered, fields, n_columns):
+    for k, field in enumerate(fields):
+        try:
+            _as_floats([field])
+        except ValueError:
+            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: mend "
+                             "it, or drop the header"
+                             % (path, numbered[k // n_columns], k % n_columns + 1, field)) from None

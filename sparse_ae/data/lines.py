@@ -1,0 +1,201 @@
+"""Lines of text files, packed or not, in UTF-8 or Latin-1: read a block at a time, and counted."""
+import codecs
+import contextlib
+import gzip
+import zlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+__all__ = ["DELIMITERS", "Lines", "check_file", "first_lines", "lines_of", "opened"]
+
+# In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
+DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
+
+# Small enough for the temporary arrays of a block to stay in the processor's cache.
+_BYTES_PER_BLOCK = 2 ** 20
+
+# A line that is longer is none of ratings, and would have to be held as a whole.
+_LONGEST_LINE = 2 ** 24
+
+# What is looked at to find the layout, if the first line isn't longer.
+_HEAD = 2 ** 16
+
+# Reading that is done by then shows no progress.
+_SECONDS_WITHOUT_PROGRESS = 3
+
+_BYTE_ORDER_MARK = codecs.BOM_UTF8
+
+
+def check_file(path):
+    """Refuse a path that leads to no file, or to one without a byte.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Raises
+    ------
+    OSError, ValueError
+    """
+    if path.is_dir():
+        raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
+    if not path.is_file():
+        raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
+    if path.stat().st_size == 0:
+        raise ValueError("%s is empty; expected ratings: fetch or write it again" % path)
+
+
+@contextlib.contextmanager
+def opened(path):
+    """The bytes of a file, unpacked if its name ends in .gz, as a binary stream.
+
+    Raises
+    ------
+    ValueError
+        Where the packed file is found to be damaged.
+    """
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(str(path), "rb") as stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError("%s is cut short or damaged (%s); fetch or write it again" % (path, error)) from error
+
+
+def first_lines(path):
+    """What a file of text begins with.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    n_blank : int
+        The number of blank lines at the top.
+    lines : list of str
+        Some lines after them, without their line feed; the last may be a part of one.
+
+    Raises
+    ------
+    ValueError
+        For what is no text, or blank.
+    """
+    with opened(path) as stream:
+        head = stream.read(_HEAD)
+        if b"\n" not in head:
+            head += stream.readline(_LONGEST_LINE)
+    if b"\0" in head:
+        raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
+                         "and MATLAB .mat too): convert it, unpack it if it is an archive, and save text as UTF-8"
+                         % path)
+    lines = head.decode("utf-8-sig", errors="replace").split("\n")
+    n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
+    if n_blank is None:
+        raise ValueError("%s holds nothing but blanks; expected ratings: fetch or write it again" % path)
+    return n_blank, lines[n_blank:]
+
+
+@contextlib.contextmanager
+def lines_of(path, first=1, progress=False):
+    """The lines of a file of text.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    first : int
+        The line, from 1, to begin on.
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+
+    Yields
+    ------
+    Lines
+    """
+    # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
+    shown = contextlib.nullcontext() if not progress else tqdm(
+        total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
+        delay=_SECONDS_WITHOUT_PROGRESS)
+    with opened(path) as stream, shown as bar:
+        yield Lines(path, stream, first, bar)
+
+
+class Lines:
+    """The lines of a file from one on, many at a time or, where a quoted field goes on, one by one.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    number : int
+        That of the next line, counted by whoever uses a block of lines.
+    """
+
+    def __init__(self, path, stream, first, bar=None):
+        self.path, self.number = path, first
+        self._stream, self._bar, self._encoding = stream, bar, None
+        mark = stream.read(len(_BYTE_ORDER_MARK))
+        self._rest = b"" if mark == _BYTE_ORDER_MARK else mark
+        for _ in range(first - 1):
+            self._read_line()
+
+    def read_block(self):
+        """The bytes of whole lines, about as many as are worth parsing together; none at the end of the file."""
+        while True:
+            more = self._stream.read(_BYTES_PER_BLOCK)
+            if self._bar is not None:  # of a packed file, the bytes on disk
+                self._bar.update(getattr(self._stream, "fileobj", self._stream).tell() - self._bar.n)
+            self._rest += more
+            end = self._rest.rfind(b"\n") + 1 if more else len(self._rest)
+            if end or not more:
+                block, self._rest = self._rest[:end], self._rest[end:]
+                return block
+            self._check_length()
+
+    def one_by_one(self, text):
+        """The lines of a text, counted, each with its line end; then those that follow in the file."""
+        while text:
+            nul = "\0" in text
+            for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
+                if nul and "\0" in line:
+                    raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
+                                     % (self.path, self.number))
+                self.number += 1
+                yield line + "\n"
+            text = self.decode(self._read_line())
+
+    def _read_line(self):
+        while b"\n" not in self._rest:
+            more = self._stream.read(_BYTES_PER_BLOCK)
+            if not more:
+                break
+            self._rest += more
+            self._check_length()
+        end = self._rest.find(b"\n") + 1 or len(self._rest)
+        line, self._rest = self._rest[:end], self._rest[end:]
+        return line
+
+    def _check_length(self):
+        if len(self._rest) > _LONGEST_LINE + _BYTES_PER_BLOCK:
+            raise ValueError("%s: there is a line of more than %d MB, after line %d or so; expected shorter ones"
+                             % (self.path, _LONGEST_LINE >> 20, self.number - 1))
+
+    def decode(self, text):
+        """The text of some bytes of the file."""
+        if text.isascii():
+            return text.decode("ascii")
+        if self._encoding is None:
+            self._encoding = _encoding(self.path)
+        return text.decode(self._encoding)
+
+
+def _encoding(path):
+    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with opened(path) as stream:
+        try:
+            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"

@@ -1,0 +1,148 @@
+"""Dense tables, in memory and in files: what is no rating is left out, every other number is one."""
+import gzip
+
+import numpy as np
+import pytest
+from matrices import assert_canonical, assert_same
+
+from sparse_ae.data import check_ratings, lines
+from sparse_ae.data.dense import count_columns, ratings_from_table
+from sparse_ae.data.files import load_ratings
+from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.tables import as_ratings
+
+NAN = float("nan")
+
+# The second user has rated nothing, nobody the third item; the first has given a 0.
+TABLE = [[0, 2.5, 99, -1], [99, 99, 99, 99], [99, 5, 99, 99]]
+RATED = [(0, 0, 0), (0, 1, 2.5), (0, 3, -1), (2, 1, 5)]
+
+
+def check(ratings):
+    assert_canonical(ratings.matrix)
+    assert check_ratings(ratings.matrix) is ratings.matrix
+    assert ratings.users.tolist() == [0, 1, 2] and ratings.items.tolist() == [0, 1, 2, 3]
+    assert ratings.users.dtype == ratings.items.dtype == np.int64 and ratings.timestamps is None
+    coo = ratings.matrix.tocoo()
+    assert list(zip(coo.row, coo.col, coo.data)) == RATED and ratings.matrix.shape == (3, 4)
+
+
+@pytest.mark.parametrize("missing", [99, 99.0, NAN, np.float32("nan"), -7])
+def test_arrays(missing):
+    array = np.array(TABLE)
+    array[array == 99] = missing
+    kept = array.copy()
+    check(as_ratings(array, missing=missing))
+    check(ratings_from_table(array.astype(np.float32), missing))
+    check(as_ratings(array.tolist(), missing=missing))
+    np.testing.assert_array_equal(array, kept)
+
+
+def test_whole_numbers():
+    ratings = as_ratings(np.array([[0, 1], [2, 1]], np.uint8), missing=1)
+    assert ratings.matrix.toarray().tolist() == [[0, 0], [2, 0]] and ratings.matrix.nnz == 2
+
+
+@pytest.mark.parametrize("size", [7, 2 ** 20])
+@pytest.mark.parametrize("delimiter", ["\t", ",", "::", ";", " ", ", "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files(tmp_path, monkeypatch, delimiter, end, size):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+    content = end.join(delimiter.join(map(str, row)) for row in TABLE)
+    for name, before, after in (("a", "", ""), ("b", "", end), ("c", "\ufeff" + end, end + "  " + end)):
+        path = tmp_path / name
+        path.write_bytes((before + content + after).encode("utf-8"))
+        check(load_ratings(path, missing=99))
+        assert count_columns(path) == 4
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(content.encode()))
+    check(load_ratings(tmp_path / "d.csv.gz", missing=99))
+
+
+def test_what_is_not_there_is_nan(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('"0",2.5,,"-1"\n,nan,NaN,""\n, 5 ,,\n')
+    check(load_ratings(path, missing=NAN))
+    with pytest.raises(ValueError, match="table.csv, line 1, column 3: the rating is nan; .*pass missing=nan"):
+        load_ratings(path, missing=99)
+
+
+@pytest.mark.parametrize("content, message", [
+    ("1,2\n3,4,5\n", "table.csv, line 2: found 3 columns; expected 2, as on the first line"),
+    ("\n1,2\n\n3,x\n", "table.csv, line 4, column 2: 'x' isn't a number; expected a table of numbers alone"),
+    ("joke,other\n1,2\n", "table.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
+    ("1,2\n1_0,4\n", "table.csv, line 2, column 1: '1_0' isn't a number"),
+    ("1,2\n3,inf\n", "table.csv, line 2, column 2: the rating is inf; ratings have to be finite"),
+    ("99,99\n99,99\n", "the table holds nothing but 99, which stands for no rating"),
+    ("", "table.csv is empty"), (" \n", "table.csv holds nothing but blanks"), ("1,2\0", "table.csv isn't text"),
+])
+@pytest.mark.parametrize("size", [7, 2 ** 20])
+def test_refused_files(tmp_path, monkeypatch, size, content, message):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+    path = tmp_path / "table.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_ratings(path, missing=99)
+
+
+@pytest.mark.parametrize("table, missing, error, message", [
+    ([[1, NAN]], 99, ValueError, "row 0, column 1: the rating is nan; .*pass missing=nan if it stands for none"),
+    ([[1, 1e39]], 99, ValueError, r"row 0, column 1: the rating is 1e\+39"),
+    ([[9, 9]], 9, ValueError, "the table holds nothing but 9"),
+    ([[1, 2]], "99", ValueError, "missing is '99'; expected the number that stands for no rating in a table"),
+    ([[1, 2]], True, ValueError, "missing is True"), ([[1, 2]], float("inf"), ValueError, "missing is inf"),
+    ([1, 2], 99, TypeError, r"ratings are of dtype int64 and shape \(2,\), and missing=99 was given"),
+    ([["a", "b"]], 99, TypeError, "ratings are of dtype <U1 and shape"),
+    (([1], [2], [3]), 99, TypeError, "missing=99 was given with tuple; only a dense array"),
+    (check_ratings(as_ratings(TABLE, missing=99)), 99, TypeError, "missing=99 was given with csr_"),
+])
+def test_refused_arrays(table, missing, error, message):
+    with pytest.raises(error, match=message):
+        as_ratings(table, missing=missing)
+
+
+def test_refused_tables():
+    with pytest.raises(TypeError, match="missing=99 was given with y; only a dense array"):
+        as_ratings([[1, 2]], [3], missing=99)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(TABLE)
+    with pytest.raises(TypeError, match=r"ratings are DataFrame, whose columns .*pass ratings.to_numpy\(\)"):
+        as_ratings(frame, missing=99)
+    check(as_ratings(frame.to_numpy(), missing=99))
+
+
+def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("1,2,3,4,99\n99,2,,4,5\n")
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match=r"found 5 columns, .*by load_ratings\(path, missing=99\)"):
+            read(path)
+    path.write_text("1,2,3,a,99\n")
+    with pytest.raises(ValueError, match="found 5 columns, separated by commas; .*keep just these$"):
+        load_ratings(path)
+    path.write_text("1,2,3,4\n")
+    assert load_ratings(path).timestamps.tolist() == [4]
+    assert load_ratings(path, missing=99).matrix.toarray().tolist() == [[1, 2, 3, 4]]
+    assert count_columns(path) == 4
+    path.write_text("a,b\n1,2\n")
+    assert count_columns(path) == 0
+
+
+def test_missing_is_not_for_files_of_matrices(tmp_path):
+    (tmp_path / "m.npz").write_bytes(b"x")
+    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only a table in text"):
+        load_ratings(tmp_path / "m.npz", missing=99)
+
+
+def test_a_path_with_a_percent_sign(tmp_path):
+    path = tmp_path / "80%d.csv"
+    path.write_text("1,inf\n")
+    with pytest.raises(ValueError, match="80%d.csv, line 1, column 2: the rating is inf"):
+        load_ratings(path, missing=99)
+
+
+def test_every_rating_of_a_large_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 999)
+    rng = np.random.RandomState(0)
+    table = np.where(rng.rand(60, 40) < 0.5, np.round(20 * rng.rand(60, 40) - 10, 2), 99)
+    np.savetxt(str(tmp_path / "table"), table, fmt="%.2f")
+    assert_same(load_ratings(tmp_path / "table", missing=99).matrix, as_ratings(table, missing=99).matrix)

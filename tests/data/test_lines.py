@@ -1,0 +1,76 @@
+"""Lines of text: the same ones however they are asked for, in either encoding; and how far reading has come."""
+import gzip
+import io
+
+import pytest
+
+from sparse_ae.data import lines
+from sparse_ae.data.files import load_ratings
+from sparse_ae.data.lines import first_lines, lines_of
+from sparse_ae.data.outofcore import store_ratings
+
+CONTENT = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
+
+
+def written(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+@pytest.mark.parametrize("size", [1, 5, 2 ** 20])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_blocks_and_lines(tmp_path, monkeypatch, size, encoding, packed):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
+    wanted = ["one", "", "\xe9\r", "four", "\xa7 and the last"]
+    content = "\n".join(wanted).encode(encoding)
+    path = written(tmp_path, "text.gz" if packed else "text", gzip.compress(content) if packed else content)
+    for first in (1, 3):
+        with lines_of(path, first) as found:
+            blocks = [found.decode(block) for block in iter(found.read_block, b"")]
+        assert "".join(blocks) == "\n".join(wanted[first - 1:])
+        assert all(block.endswith("\n") for block in blocks[:-1])
+        with lines_of(path, first) as found:
+            one_by_one = found.one_by_one(found.decode(found.read_block()))
+            assert [(found.number, line) for line in one_by_one] == [
+                (number + 1, line + "\n") for number, line in enumerate(wanted[first - 1:], first)]
+
+
+def test_first_lines(tmp_path):
+    assert first_lines(written(tmp_path, "a", "\ufeff \n\n1\r\n2")) == (2, ["1\r", "2"])
+    long = "1," * 50000
+    assert first_lines(written(tmp_path, "b", long + "\n2")) == (0, [long, ""])
+
+
+def test_a_line_that_is_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 64)
+    monkeypatch.setattr(lines, "_LONGEST_LINE", 640)
+    path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
+    for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
+        with pytest.raises(ValueError, match="ratings: there is a line of more than 0 MB, after line 2 or so"):
+            read(path)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "ratings.csv.gz"])
+def test_progress_is_shown_on_a_terminal_where_reading_takes_long(tmp_path, monkeypatch, name):
+    content = CONTENT.encode()
+    path = written(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 16)
+
+    def shown(read, stream=None, **settings):
+        terminal = stream or Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        read(path, **settings)
+        return terminal.getvalue()
+
+    assert shown(load_ratings) == ""
+    monkeypatch.setattr(lines, "_SECONDS_WITHOUT_PROGRESS", 0)
+    assert "reading " + name in shown(load_ratings)
+    assert "reading " + name in shown(lambda path: store_ratings(path, tmp_path / "store"))
+    assert shown(load_ratings, progress=False) == "" and shown(load_ratings, io.StringIO()) == ""
