@@ -162,7 +162,7 @@ def test_versions_beyond_repair_are_refused(monkeypatch, version, numpy_version)
     expected = r"Python 3\.8 to 3\.11 with NumPy below 2, and this is %s\. .*pip install 'numpy<2'" % found
     for package in ("theano", "lasagne"):
         with pytest.raises(ImportError, match=expected):
-            theano_compat._run(None, types.ModuleType(package))
+            theano_compat._run_mended(None, types.ModuleType(package))
 
 
 # Settings -----------------------------------------------------------------------------------------------------------
@@ -350,27 +350,27 @@ def test_lines_that_nobody_can_act_on_are_not_logged(name, message, level):
     assert stream.getvalue() == "Refreshing lock failed\n"
 
 
-def test_pkg_resources_is_lent_where_there_is_none(monkeypatch):
+def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
     monkeypatch.delitem(sys.modules, "pkg_resources", raising=False)
     monkeypatch.setattr(theano_compat.importlib.util, "find_spec", lambda name: None)
-    with theano_compat._pkg_resources():
+    with theano_compat._pkg_resources_stand_in():
         import pkg_resources
         assert pkg_resources.get_distribution("Lasagne").version == "0.1"
         with pytest.raises(pkg_resources.DistributionNotFound):
             pkg_resources.get_distribution("no-such-distribution")
         with pytest.raises(ImportError, match="pkg_resources is not installed"):
             pkg_resources.declare_namespace
-        with theano_compat._pkg_resources():
+        with theano_compat._pkg_resources_stand_in():
             pass
         assert sys.modules["pkg_resources"] is pkg_resources
     assert "pkg_resources" not in sys.modules
 
 
-def test_numpy_gets_names_lent_and_takes_them_back():
+def test_names_are_added_for_a_while_and_none_is_replaced():
     module = types.ModuleType("module")
     module.kept = 1
     with pytest.raises(KeyError):
-        with theano_compat._lent(module, kept=2, lent=3):
-            assert (module.kept, module.lent) == (1, 3)
+        with theano_compat._names_added(module, kept=2, added=3):
+            assert (module.kept, module.added) == (1, 3)
             raise KeyError
-    assert module.kept == 1 and not hasattr(module, "lent")
+    assert module.kept == 1 and not hasattr(module, "added")
