@@ -15,8 +15,8 @@ NONLINEARITIES = {  # name -> (value, derivative)
 def loss_and_gradients(rows, W, V, mu, b, f="sigmoid", g="tanh", low=0.0, span=1.0, l2_W=0.1, l2_V=0.1, targets=None):
     """The cost of equation (2) and its gradients for W, V, mu and b.
 
-    `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...), and is
-    held against `targets`, a list of lists of numbers beside those of `rows`; by default against the ratings.
+    `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...),
+    and is held against `targets`, a list of lists of numbers beside those of `rows`; by default against the ratings.
     Returns the cost, its data term, and a list of the four gradients.
     """
     if targets is None:
@@ -29,7 +29,7 @@ def loss_and_gradients(rows, W, V, mu, b, f="sigmoid", g="tanh", low=0.0, span=1
         a = [mu[t] + sum(V[t, j] * r for j, r in row) for t in range(k)]
         h = [g(x) for x in a]
         dh = np.zeros(k)
-        for (j, r), target in zip(row, row_targets):
+        for (j, _), target in zip(row, row_targets):
             s = b[j] + sum(W[j, t] * h[t] for t in range(k))
             error = low + span * f(s) - target
             squared_error += error ** 2

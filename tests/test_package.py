@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import sparse_ae
-from sparse_ae import __main__ as command_line
-from sparse_ae import theano_compat
+from sparse_ae import __main__ as command_line, theano_compat
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -158,6 +157,13 @@ def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
         assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
+@pytest.mark.parametrize("folder", ["sparse_ae", "tests", "examples"])
+def test_a_section_has_a_title_and_no_rule(folder):
+    """``# Title``, with an empty line after it; what else the source looks like is for ruff, and pyproject.toml."""
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not re.search(r"^ *#.*[-=*#]{4}", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
 # Names
 
 
@@ -181,12 +187,12 @@ def test_modules_are_attributes_before_they_are_imported():
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'sparse_ae' has no attribute 'autoencoder'"):
-        sparse_ae.autoencoder
+        sparse_ae.autoencoder  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'autoencoder' from 'sparse_ae'"):
         from sparse_ae import autoencoder  # noqa: F401
 
 
-# setup.py -----------------------------------------------------------------------------------------------------------
+# setup.py
 
 
 def test_setup_takes_its_version_from_the_package(setup_arguments):
@@ -219,7 +225,7 @@ def test_setup_ships_every_file_of_the_package(setup_arguments):
     assert shipped == {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
 
-# python -m sparse_ae ------------------------------------------------------------------------------------------------
+# python -m sparse_ae
 
 
 def test_the_command_line_says_what_a_bug_report_needs(tmp_path):

@@ -52,7 +52,7 @@ def without_flags(*names):
     return ",".join(flag for flag in flags if flag and flag.partition("=")[0] not in names)
 
 
-# Imports ------------------------------------------------------------------------------------------------------------
+# Imports
 
 
 def test_import_is_quiet_and_loads_little():
@@ -165,7 +165,7 @@ def test_versions_beyond_repair_are_refused(monkeypatch, version, numpy_version)
             theano_compat._run_mended(None, types.ModuleType(package))
 
 
-# Settings -----------------------------------------------------------------------------------------------------------
+# Settings
 
 
 def test_flags_and_theanorc_mean_what_they_meant(tmp_path):
@@ -206,7 +206,7 @@ def test_theanorc_example_names_real_flags_and_gives_reasons(tmp_path):
     assert "device = cuda" in settings and "force_device = True" in settings
 
 
-# Compilers ----------------------------------------------------------------------------------------------------------
+# Compilers
 
 
 def test_without_a_compiler_one_line_says_what_to_install(tmp_path):
@@ -247,7 +247,7 @@ def test_headers_may_be_where_the_user_says(monkeypatch, name):
     assert theano_compat.python_headers() == ("/nowhere", True)
 
 
-# What is mended -----------------------------------------------------------------------------------------------------
+# What is mended
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -359,7 +359,7 @@ def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
         with pytest.raises(pkg_resources.DistributionNotFound):
             pkg_resources.get_distribution("no-such-distribution")
         with pytest.raises(ImportError, match="pkg_resources is not installed"):
-            pkg_resources.declare_namespace
+            pkg_resources.declare_namespace  # noqa: B018
         with theano_compat._pkg_resources_stand_in():
             pass
         assert sys.modules["pkg_resources"] is pkg_resources
