@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEVER_THEANO = """
     checks metrics ranking settings storage
     data.ids data.ratings data.batches data.splits data.synthetic data.tables data.text data.files data.outofcore
-    data.datasets data saved baselines scoring checkpoint search plots
+    data.datasets data residuals saved baselines scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
     ops.op ops.csr ops.fused ops.blas ops
