@@ -198,12 +198,24 @@ def test_theanorc_example_names_real_flags_and_gives_reasons(tmp_path):
     text = (ROOT / "theanorc.example").read_text()
     cuda = text[text.index("# On an NVIDIA GPU"):]
     settings = [line[2:] for line in cuda.splitlines() if re.match(r"# (\[\w+\]|\w+ = \w+)$", line)]
-    (tmp_path / "rc").write_text("\n".join(settings).replace("device = cuda", "").replace("force_", ""))
+    (tmp_path / "rc").write_text("\n".join(settings).replace("device = cuda", ""))
     code = ("import sparse_ae, theano; c = theano.config\n"
-            "print(c.floatX, c.on_opt_error, c.on_shape_error, c.dnn.enabled, c.force_device)")
+            "print(c.floatX, c.on_opt_error, c.on_shape_error, c.dnn.enabled)")
     flags = without_flags("device", "floatX", "on_opt_error", "on_shape_error")
-    assert run(code, THEANORC=str(tmp_path / "rc"), THEANO_FLAGS=flags) == ("float32 raise raise False False\n", "")
-    assert "device = cuda" in settings and "force_device = True" in settings
+    assert run(code, THEANORC=str(tmp_path / "rc"), THEANO_FLAGS=flags) == ("float32 raise raise False\n", "")
+    assert "device = cuda" in settings
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pygpu") is not None, reason="there may be a card that can be used")
+def test_a_card_that_cannot_be_used_stops_nothing():
+    """Not even with force_device: what the README and theanorc.example say of it."""
+    code = ("import os\n"
+            "os.environ['THEANO_FLAGS'] += ',device=cuda,force_device=True'\n"
+            "import sparse_ae, theano\n"
+            "x = theano.tensor.vector()\n"
+            "print(theano.config.device, theano.function([x], 2 * x)([1, 2]).tolist())")
+    said, log = run(code)
+    assert said == "cuda [2.0, 4.0]\n" and log.startswith("ERROR (theano.gpuarray): pygpu was configured but could not")
 
 
 # Compilers
