@@ -55,5 +55,7 @@ setup(
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
         "test": ["pytest>=6.2", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib"],
         "examples": ["matplotlib>=3.1"],
+        # One minor version: the next may find more, and a checkout must not fail for that.
+        "lint": ["ruff>=0.17,<0.18"],
     },
 )

@@ -8,12 +8,12 @@ S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collabora
 
 The protocol is the paper's: a random tenth of MovieLens 1M is tested on, five times; the figure is the mean RMSE with
 its 95% interval (Student's t). Predictions are clipped to 1 ... 5; a user or an item without a training rating is
-predicted as 3, and stays in the RMSE. Test ratings are never input. The value of every
-setting below, the number of epochs included, was chosen on a tenth of the *training* ratings of one split; `--validate`
-judges by such tenths and looks at no test rating. One thing did come from test ratings: a first complete run showed poor
-figures for U-AutoRec (0.8828), for k below 500 (k=10: 1.02) and for matrix factorisation on MovieLens 100K (0.9212), and
-these, and only these, were then tuned again, on validation. Their figures are the less independent for it. On MovieLens
-100K the settings are from u1's training ratings, which the test ratings of u2 to u5 are among.
+predicted as 3, and stays in the RMSE. Test ratings are never input. The value of every setting below, the number of
+epochs included, was chosen on a tenth of the *training* ratings of one split; `--validate` judges by such tenths and
+looks at no test rating. One thing did come from test ratings: a first complete run showed poor figures for U-AutoRec
+(0.8828), for k below 500 (k=10: 1.02) and for matrix factorisation on MovieLens 100K (0.9212), and these, and only
+these, were then tuned again, on validation. Their figures are the less independent for it. On MovieLens 100K the
+settings are from u1's training ratings, which the test ratings of u2 to u5 are among.
 """
 import argparse
 import os
@@ -31,6 +31,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 import scipy.stats
+
 from sparse_ae import AutoEncoder, Trainer, movielens, rmse, split_ratings
 from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.data.datasets import movielens_100k_folds
@@ -142,8 +143,8 @@ def main(argv=None):
     say("Judged by **%s** ratings. %d ratings of MovieLens 1M, %d users, %d items; seed%s %s."
         % ("validation" if args.validate else "test", ratings.matrix.nnz, *ratings.matrix.shape, "s" * (len(seeds) > 1),
            ", ".join(map(str, seeds))))
-    say("%s cores, Python %s, NumPy %s, Theano %s, %s; seconds are of training, without compilation."
-        % (os.cpu_count(), platform.python_version(), np.__version__, theano.__version__, theano.config.floatX))
+    say("%s cores, Python %s, NumPy %s, Theano %s, float32; seconds are of training, without compilation."
+        % (os.cpu_count(), platform.python_version(), np.__version__, theano.__version__))
 
     done = {}
 
@@ -210,7 +211,7 @@ def main(argv=None):
     say("%.0f seconds in all." % (time.perf_counter() - started))
 
 
-# ------------------------------------------------------------------------------------------------------- scores
+# Scores
 
 
 def autorec(train, test, settings, seed, curve=False):
@@ -297,7 +298,7 @@ def cmfrec_als(train, test, seed):
     return Score(rmse(test.data, np.clip(model.predict(test.row, test.col), *SCALE)), elapsed, [])
 
 
-# ------------------------------------------------------------------------------------------------------- figures
+# Figures
 
 
 def interval(scores):

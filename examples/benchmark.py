@@ -5,22 +5,21 @@
     python examples/benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
     python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
 
-All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32. First they must agree
-on a step; then they are timed in turns, the preparation of batches included. A contender whose epoch takes too long is timed on some of
-its batches, and the figure, scaled up, is marked with ~.
+All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32.
+First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
+epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
 """
 import argparse
 import os
 import platform
 import sys
 import time
+from pathlib import Path
 
-os.environ.setdefault("THEANO_FLAGS", "floatX=float32")
 try:
-    import sparse_ae
-except ImportError:  # a bare checkout
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-    import sparse_ae
+    import sparse_ae  # noqa: F401
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import scipy
@@ -129,9 +128,10 @@ def agree(all_contenders, block):
     first = all_contenders[0]
     for contender in all_contenders:
         contender.error = contender.run([block])[0]
-        np.testing.assert_allclose(contender.error, first.error, rtol=1e-4, err_msg="%s against %s" % (contender.name, first.name))
+        pair = "%s against %s" % (contender.name, first.name)
+        np.testing.assert_allclose(contender.error, first.error, rtol=1e-4, err_msg=pair)
         for x, y in zip(contender.parameters(), first.parameters()):
-            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5, err_msg="%s against %s" % (contender.name, first.name))
+            np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5, err_msg=pair)
 
 
 def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
@@ -169,7 +169,8 @@ def machine():
 def race(matrix, k, batch_size, names, rounds, budget, seed=0):
     """Prints the table; returns {name: median seconds per epoch}."""
     rng = np.random.RandomState(seed)
-    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((matrix.shape[1], k), (k, matrix.shape[1]))]
+    n_items = matrix.shape[1]
+    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
     field = list(contenders(names, start))
     agree(field, matrix[:min(batch_size, 16)])
     times = {contender.name: [] for contender in field}
@@ -185,13 +186,13 @@ def race(matrix, k, batch_size, names, rounds, budget, seed=0):
     print("\n| k=%d, batch %d | seconds per epoch (min ... max) | against %s |" % (k, batch_size, field[0].name))
     print("|---|---|---|")
     for name, x in times.items():
-        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |" % (name, "~" if name in scaled else "", medians[name], min(x), max(x),
-                                                         medians[name] / best))
+        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |"
+              % (name, "~" if name in scaled else "", medians[name], min(x), max(x), medians[name] / best))
     return medians
 
 
 def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
-    """Sparse against dense as the ratings get denser; returns the density from which dense is the faster one, or None."""
+    """Sparse against dense as the ratings get denser; the density from which dense is the faster one, or None."""
     print("| density | sparse, s | dense, s | sparse / dense |\n|---|---|---|---|")
     rng = np.random.RandomState(0)
     start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
@@ -211,17 +212,18 @@ def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", help="archive, folder or file of MovieLens 1M")
-    parser.add_argument("--shape", type=lambda s: [int(x) for x in s.split(",")], help="ROWS,ITEMS,RATINGS of a synthetic matrix")
+    parser.add_argument("--shape", type=lambda s: [int(x) for x in s.split(",")],
+                        help="ROWS,ITEMS,RATINGS of a synthetic matrix")
     parser.add_argument("--k", type=int, default=500, help="hidden units (default %(default)s)")
     parser.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="rows in a batch (default 64 and 512)")
     parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "scan"],
                         choices=list(FORMULATIONS) + ["torch"], help="the first is what the others are compared with")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is timed (default %(default)s)")
-    parser.add_argument("--budget", type=float, default=10, help="seconds after which a turn is cut short (default %(default)s)")
-    parser.add_argument("--density", action="store_true", help="compare sparse and dense over the density of ratings instead")
+    parser.add_argument("--budget", type=float, default=10,
+                        help="seconds after which a turn is cut short (default %(default)s)")
+    parser.add_argument("--density", action="store_true",
+                        help="compare sparse and dense over the density of ratings instead")
     args = parser.parse_args(argv)
-    if theano.config.floatX != "float32":
-        sys.exit("floatX is %s; the benchmark compares float32 with float32: set THEANO_FLAGS=floatX=float32" % theano.config.floatX)
     if args.density:
         density_rule()
         print(machine())

@@ -12,12 +12,12 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
-os.environ.setdefault("THEANO_FLAGS", "floatX=float32")
 try:
     import sparse_ae
-except ImportError:  # a bare checkout
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import sparse_ae
 
 import numpy as np

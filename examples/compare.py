@@ -24,6 +24,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 import scipy.stats
+
 from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.factorization import fit_factors, predict_factors
 from sparse_ae.metrics import ndcg_at_k, precision_at_k, recall_at_k

@@ -7,10 +7,10 @@ A sixth of the people is left out of training. Then they come with four fifths o
 without training, and its predictions of the last fifth are judged. Beside that stands the error on the same ratings
 when the same people, with the same four fifths, are trained with.
 
-With rows="users" folding in is exact: a person is an input, and the ratings go through the model as anybody's do. That
-isn't to say that strangers are predicted as well as the people whom the weights were fitted to. With rows="items" a
-person is an output, with weights that a stranger lacks. They are fitted to the ratings by least squares with the
-model's weight decay, and all else stays: what training with the person would have changed there is lost.
+With rows="users" a person is an input: nothing is approximated, the ratings go through the model as anybody's do, and
+yet strangers are predicted worse than the people whom the weights were fitted to. With rows="items" a person is an
+output, with weights that a stranger lacks. They are fitted to the ratings by least squares with the model's weight
+decay, and all else stays: what training with the person would have changed there is lost.
 
 The last column shows the difference. Those who were trained with are folded in as well: how far off, at most, are their
 predictions from those that training gave them?
@@ -27,6 +27,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+
 from sparse_ae.baselines import fit_biases, predict_biases
 
 

@@ -21,6 +21,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+
 from sparse_ae import AutoEncoder, Trainer, mae, movielens, plots, rmse, split_ratings
 from sparse_ae.baselines import fit_biases, predict_biases
 import lasagne

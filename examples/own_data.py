@@ -18,6 +18,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+
 from sparse_ae.baselines import fit_biases, predict_biases
 
 

@@ -23,6 +23,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+
 from sparse_ae.baselines import fit_biases, predict_biases
 
 GRID = {"n_hidden": [50, 100], "l2": [10.0, 20.0, 50.0]}

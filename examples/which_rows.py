@@ -2,20 +2,18 @@
 
     python examples/which_rows.py [--plot which_rows.png]
 
-First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while items, ratings and
-hidden units grow, one at a time.
+First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
+items, ratings and hidden units grow, one at a time.
 """
 import argparse
-import os
 import sys
 import time
+from pathlib import Path
 
-os.environ.setdefault("THEANO_FLAGS", "floatX=float32")
 try:
-    import sparse_ae
-except ImportError:  # a bare checkout
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-    import sparse_ae
+    import sparse_ae  # noqa: F401
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,7 +31,8 @@ def batch(n_items, ratings_per_row, rng):
     rated = np.arange(N_RATED) * n_items // N_RATED
     indices = np.concatenate([np.sort(rng.choice(rated, ratings_per_row, replace=False)) for _ in range(N_ROWS)])
     data = rng.randint(1, 6, len(indices)).astype("float32")
-    return sp.csr_matrix((data, indices.astype("int32"), np.arange(N_ROWS + 1) * ratings_per_row), shape=(N_ROWS, n_items))
+    indptr = np.arange(N_ROWS + 1) * ratings_per_row
+    return sp.csr_matrix((data, indices.astype("int32"), indptr), shape=(N_ROWS, n_items))
 
 
 def compiled(formulation, n_items, k):
@@ -68,7 +67,7 @@ def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
 
 
 def measure(limit):
-    """{panel: {formulation: ([x], [seconds])}}; `limit` is the largest number of items times hidden units that is tried."""
+    """{panel: {formulation: ([x], [seconds])}}; `limit` is the largest number of items times hidden units to try."""
     rng = np.random.RandomState(0)
     panels = {
         "items": ([(n, 100, 100) for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000)], lambda n, r, k: n),
@@ -85,11 +84,13 @@ def measure(limit):
 def draw(panels, path):
     from matplotlib.figure import Figure
     figure = Figure(figsize=(12, 4.2), constrained_layout=True)
-    style = {"scan": ("tab:red", "scan: the post's graph"), "dense": ("tab:orange", "dense, masked"), "sparse": ("tab:blue", "sparse")}
+    style = {"scan": ("tab:red", "scan: the post's graph"), "dense": ("tab:orange", "dense, masked"),
+             "sparse": ("tab:blue", "sparse")}
     for ax, (panel, lines) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
         for name in ("scan", "dense", "sparse"):
             if lines[name]:
-                ax.plot(lines[name][0], 1e3 * np.array(lines[name][1]), "o-", color=style[name][0], label=style[name][1], markersize=4)
+                x, seconds = lines[name]
+                ax.plot(x, 1e3 * np.array(seconds), "o-", color=style[name][0], label=style[name][1], markersize=4)
         ax.set(xscale="log", yscale="log", xlabel=panel)
         ax.grid(True, which="major", color="0.9")
         for side in ("top", "right"):
@@ -107,7 +108,8 @@ def draw(panels, path):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--plot", default="which_rows.png", help="where the picture goes (default %(default)s)")
-    parser.add_argument("--limit", type=int, default=10 ** 8, help="largest number of items times hidden units (default %(default)s)")
+    parser.add_argument("--limit", type=int, default=10 ** 8,
+                        help="largest number of items times hidden units (default %(default)s)")
     args = parser.parse_args(argv)
 
     n_items, k = 10000, 100
@@ -125,7 +127,8 @@ def main(argv=None):
         print("\n| %s | %s |" % (panel, " | ".join(name + ", ms" for name in lines)))
         print("|" + "---|" * (len(lines) + 1))
         for i, x in enumerate(lines["sparse"][0]):
-            cells = ["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else "" for values in lines.values()]
+            cells = ["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else ""
+                     for values in lines.values()]
             print("| %d | %s |" % (x, " | ".join(cells)))
     draw(panels, args.plot)
     print("\nThe picture is in %s." % args.plot)

@@ -18,17 +18,17 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
-import theano
-import theano.tensor as T
-from theano.configparser import change_flags
 
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
 from sparse_ae.baselines import Biases, predict_biases
 from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import csr_arrays, sampled_dot
 from sparse_ae.updates import rprop
+import theano
+import theano.tensor as T
+from theano.configparser import change_flags
 
 __all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
 

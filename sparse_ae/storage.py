@@ -190,7 +190,7 @@ def _explained(path, kind):
         yield
     except _UNREADABLE as error:
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
-                         "damaged: take a whole copy" % (path, error, kind))
+                         "damaged: take a whole copy" % (path, error, kind)) from error
 
 
 def _header(archive):
@@ -223,4 +223,4 @@ def _array(archive, name):
         try:
             return np.lib.format.read_array(entry, allow_pickle=False)
         except ValueError as error:  # an entry in another format, or one of pickled objects
-            raise ValueError("entry %r: %s" % (name, error))
+            raise ValueError("entry %r: %s" % (name, error)) from error

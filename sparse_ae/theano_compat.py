@@ -42,7 +42,7 @@ NO_HEADERS = (
     "whatever brings the headers of this Python")
 
 # What NumPy once had and Theano still looks up.
-_ALIASES = {"bool": np.bool_, "complex": complex, "product": np.prod}
+_NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
 
 
 def any_compiler():
@@ -69,11 +69,11 @@ def python_headers():
     return folders[0], found
 
 
-# What has to be in place while a module is run ---------------------------------------------------------------------
+# What has to be in place while a module is run
 
 
 @contextlib.contextmanager
-def _lent(module, **values):
+def _names_added(module, **values):
     """Gives the module those of the names that it lacks, and takes them back."""
     lacking = [name for name in values if name not in vars(module)]
     for name in lacking:
@@ -85,7 +85,7 @@ def _lent(module, **values):
             delattr(module, name)
 
 
-def _check_versions():
+def _refuse_versions_beyond_repair():
     """Beyond these versions Theano breaks in many places, in some of them by wrong dtypes: better not at all."""
     if sys.version_info >= (3, 12) or int(np.__version__.partition(".")[0]) >= 2:
         raise ImportError(
@@ -96,7 +96,7 @@ def _check_versions():
 
 
 @contextlib.contextmanager
-def _blas_opt_info():
+def _numpy_says_how_it_was_linked():
     """configdefaults.py:1284 asks NumPy how it was linked, to choose a default for the flag blas.ldflags.
 
     NumPy 1.22's wheels no longer say it. NumPy 1.26 lacks the whole module, and what Theano tries then,
@@ -108,7 +108,7 @@ def _blas_opt_info():
         import numpy.distutils.__config__ as numpy_config
     except ImportError:
         numpy_config = types.ModuleType("numpy.distutils.__config__")
-    with _lent(numpy.distutils, __config__=numpy_config), _lent(numpy_config, blas_opt_info={}):
+    with _names_added(numpy.distutils, __config__=numpy_config), _names_added(numpy_config, blas_opt_info={}):
         yield
 
 
@@ -120,13 +120,13 @@ def _no_compiler_without_headers():
     """
     from theano import configparser
     folder, found = python_headers()
-    if not found and not any(_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags")) and any_compiler():
+    if not found and not any(_flag_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags")) and any_compiler():
         logging.getLogger("theano.configdefaults").warning(NO_HEADERS.format(folder=folder))
         configparser.THEANO_FLAGS_DICT["cxx"] = ""
     yield
 
 
-def _is_set(configparser, flag):
+def _flag_is_set(configparser, flag):
     try:
         configparser.fetch_val_for_key(flag)
     except KeyError:
@@ -135,14 +135,14 @@ def _is_set(configparser, flag):
 
 
 @contextlib.contextmanager
-def _numpy_aliases():
+def _numpy_with_dropped_names():
     """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24."""
-    with _lent(np, **_ALIASES):
+    with _names_added(np, **_NAMES_NUMPY_DROPPED):
         yield
 
 
 @contextlib.contextmanager
-def _pkg_resources():
+def _pkg_resources_stand_in():
     """lasagne/__init__.py:27 and gpuarray/linalg.py:5, which scan imports on a CPU too, import pkg_resources.
 
     setuptools 82 dropped it, and an environment may hold no setuptools at all.
@@ -166,28 +166,28 @@ def _pkg_resources():
         del sys.modules[stand_in.__name__]
 
 
-# What is put right once a module has been run -----------------------------------------------------------------------
+# What is put right once a module has been run
 
 
-class _NumPyWithAliases(types.ModuleType):
+class _NumPyWithDroppedNames(types.ModuleType):
     """NumPy, and the names of it that Theano still looks up."""
 
     def __getattr__(self, name):
         return getattr(np, name)
 
 
-def _own_numpy(module):
+def _give_numpy_of_its_own(module):
     """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
 
     The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
     a ``try`` that takes any error for "not a constant": without the mend, optimisations would silently not happen.
     """
-    if not _ALIASES.keys() <= vars(np).keys():
-        module.np = _NumPyWithAliases("numpy")
-        vars(module.np).update(_ALIASES)
+    if not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
+        module.np = _NumPyWithDroppedNames("numpy")
+        vars(module.np).update(_NAMES_NUMPY_DROPPED)
 
 
-def _topk(module):
+def _mend_topk(module):
     """tensor/sort.py:282, 285, 293 index with a list of slices: a warning since NumPy 1.15, an error since 1.23."""
 
     def topk(op, x, k, axis, idx_dtype):
@@ -206,7 +206,7 @@ def _topk(module):
     module._topk_py_impl = topk
 
 
-def _batched_dot(module):
+def _mend_batched_dot(module):
     """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, which needs a linked BLAS.
 
     So it breaks wherever blas.ldflags is empty, which is common since NumPy 1.22. Without C code it takes its NumPy
@@ -223,7 +223,7 @@ def _batched_dot(module):
     module.BatchedDot.c_code = c_code_with_blas
 
 
-def _image_shape(module):
+def _accept_image_shape(module):
     """tensor/nnet/__init__.py:157 warns of an argument's old name, by which Lasagne 0.1's convolutions call it.
 
     Theano 1.0.5 was the last: the old name will not go.
@@ -239,22 +239,22 @@ def _image_shape(module):
     module.conv2d = conv2d_of_either_name
 
 
-def _one_clear_line(record):
+def _say_what_to_install(record):
     """A filter of log records: configdefaults.py:580 says at length that there is no compiler, not what to install."""
     if str(record.msg).startswith("g++ not detected"):
         record.msg, record.args = NO_COMPILER, ()
     return True
 
 
-def _not_to_act_on(record):
+def _drop_what_needs_no_action(record):
     """A filter of log records, of tensor/blas_headers.py:988 and gof/compilelock.py:105: both say that all is well."""
     return record.msg not in ("Using NumPy C-API based implementation for BLAS functions.", "Refreshing lock %s")
 
 
-# Modules that Theano 1.0 lacks, or that must not be there -----------------------------------------------------------
+# Modules that Theano 1.0 lacks, or that must not be there
 
 
-def _downsample(module):
+def _make_downsample(module):
     """lasagne/layers/pool.py:6 imports what theano.tensor.signal.pool replaced in Theano 1.0, with other arguments."""
     from theano.tensor.signal import pool
 
@@ -264,7 +264,7 @@ def _downsample(module):
     module.max_pool_2d = max_pool_2d
 
 
-def _absent(module):
+def _raise_import_error(module):
     """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved: every scan is an error.
 
     An ImportError is what makes scan take its Python loop (scan_module/scan_op.py:953), which is a tenth slower.
@@ -272,35 +272,39 @@ def _absent(module):
     raise ImportError("%s does not compile on Python 3.11 and later" % module.__name__, name=module.__name__)
 
 
-# The tables, and what carries them out ------------------------------------------------------------------------------
+# The tables, and what carries them out
 
 
-_WHILE_RUN = {
-    "theano": _blas_opt_info,
+# Module: the context manager within which it is run.
+_CONTEXT_TO_RUN_IN = {
+    "theano": _numpy_says_how_it_was_linked,
     "theano.configdefaults": _no_compiler_without_headers,
-    "theano.scalar.basic": _numpy_aliases,
-    "theano.gpuarray.linalg": _pkg_resources,
-    "lasagne": _pkg_resources,
+    "theano.scalar.basic": _numpy_with_dropped_names,
+    "theano.gpuarray.linalg": _pkg_resources_stand_in,
+    "lasagne": _pkg_resources_stand_in,
 }
-_ONCE_RUN = {
-    "theano.scalar.basic": _own_numpy,
-    "theano.scalar.sharedvar": _own_numpy,
-    "theano.tensor.basic": _own_numpy,
-    "theano.tensor.sort": _topk,
-    "theano.tensor.blas": _batched_dot,
-    "theano.tensor.nnet": _image_shape,
+# Module: what is done to it once it has been run.
+_MEND_ONCE_RUN = {
+    "theano.scalar.basic": _give_numpy_of_its_own,
+    "theano.scalar.sharedvar": _give_numpy_of_its_own,
+    "theano.tensor.basic": _give_numpy_of_its_own,
+    "theano.tensor.sort": _mend_topk,
+    "theano.tensor.blas": _mend_batched_dot,
+    "theano.tensor.nnet": _accept_image_shape,
 }
-_INSTEAD = {"theano.tensor.signal.downsample": _downsample}
+# Module: what fills it, in place of a file of Theano's.
+_MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
 if sys.version_info >= (3, 11):
-    _INSTEAD["theano.scan_module.scan_perform_ext"] = _absent
-_FILTERS = {
-    "theano.configdefaults": _one_clear_line,
-    "theano.tensor.blas": _not_to_act_on,
-    "theano.gof.compilelock": _not_to_act_on,
+    _MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
+# Logger: what its records pass through.
+_LOG_FILTERS = {
+    "theano.configdefaults": _say_what_to_install,
+    "theano.tensor.blas": _drop_what_needs_no_action,
+    "theano.gof.compilelock": _drop_what_needs_no_action,
 }
 
 
-class _Finder:
+class _FinderOfMended:
     """Finds the modules of theano and lasagne, and has them run with their mends."""
 
     @classmethod
@@ -308,21 +312,21 @@ class _Finder:
         package = name.partition(".")[0]
         if package not in ("theano", "lasagne"):
             return None
-        if name in _INSTEAD:
-            return importlib.machinery.ModuleSpec(name, _StandIn)
+        if name in _MADE_BY_US:
+            return importlib.machinery.ModuleSpec(name, _LoaderOfOurs)
         if name == package and name not in sys.modules:
-            _drop_leftovers(package)
+            _drop_leftovers_of_a_failed_import(package)
         for finder in sys.meta_path:
             spec = finder.find_spec(name, path, target) if finder is not cls else None
             if spec is not None:
                 if spec.loader is not None:
                     # The loader is this spec's own, and stays what it is for all that ask it for sources or data.
-                    spec.loader.exec_module = functools.partial(_run, spec.loader.exec_module)
+                    spec.loader.exec_module = functools.partial(_run_mended, spec.loader.exec_module)
                 return spec
         return None
 
 
-class _StandIn:
+class _LoaderOfOurs:
     """Loads a module of ours under a name of Theano's."""
 
     @staticmethod
@@ -331,12 +335,12 @@ class _StandIn:
 
     @staticmethod
     def exec_module(module):
-        _INSTEAD[module.__name__](module)
+        _MADE_BY_US[module.__name__](module)
 
 
-def _run(exec_module, module):
+def _run_mended(exec_module, module):
     if module.__name__ in ("theano", "lasagne"):  # Lasagne would say only that Theano can't be imported
-        _check_versions()
+        _refuse_versions_beyond_repair()
     with warnings.catch_warnings():
         # Not all: that a flag is misspelt, for one, is the user's to know.
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
@@ -344,13 +348,13 @@ def _run(exec_module, module):
             warnings.simplefilter("ignore", category)
         for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler"):
             warnings.filterwarnings("ignore", message)
-        with _WHILE_RUN.get(module.__name__, contextlib.nullcontext)():
+        with _CONTEXT_TO_RUN_IN.get(module.__name__, contextlib.nullcontext)():
             exec_module(module)
-    if module.__name__ in _ONCE_RUN:
-        _ONCE_RUN[module.__name__](module)
+    if module.__name__ in _MEND_ONCE_RUN:
+        _MEND_ONCE_RUN[module.__name__](module)
 
 
-def _drop_leftovers(package):
+def _drop_leftovers_of_a_failed_import(package):
     for name in list(sys.modules):
         if name.startswith(package + "."):
             del sys.modules[name]
@@ -360,10 +364,10 @@ def install():
     """Puts every mend in place, now or for when its module is imported. A second call does nothing."""
     if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
         return
-    sys.meta_path.insert(0, _Finder)
-    for name, log_filter in _FILTERS.items():
+    sys.meta_path.insert(0, _FinderOfMended)
+    for name, log_filter in _LOG_FILTERS.items():
         logging.getLogger(name).addFilter(log_filter)
-    for name, mend in _ONCE_RUN.items():
+    for name, mend in _MEND_ONCE_RUN.items():
         if name in sys.modules:
             mend(sys.modules[name])
 

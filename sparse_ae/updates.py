@@ -6,9 +6,10 @@ shrinks when it turns. It needs the gradient of all ratings at once:
 """
 from collections import OrderedDict
 
+import numpy as np
+
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
-import numpy as np
 import theano
 import theano.tensor as T
 

@@ -130,11 +130,10 @@ def test_test_ratings_change_the_score_and_nothing_else(example, rows):
     other.data = 6 - other.data
     predicted = {}
     for name, judged in (("test", test), ("other", other)):
-        seen = []
-        example.rmse = lambda observed, guess: seen.append((np.array(observed), np.array(guess))) or 0.5
+        seen = predicted[name] = []
+        example.rmse = lambda observed, guess, seen=seen: seen.append((np.array(observed), np.array(guess))) or 0.5
         settings = example.Settings(rows=rows, n_hidden=3, l2=(0.5, 0.5), n_epochs=2)
         example.autorec(train, judged, settings, seed=0, curve=True)
-        predicted[name] = seen
         assert len(seen) == 3
     for (observed, guess), (other_observed, other_guess) in zip(predicted["test"], predicted["other"]):
         assert_array_equal(guess, other_guess)

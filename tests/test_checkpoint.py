@@ -12,11 +12,10 @@ import pytest
 import scipy.sparse as sp
 
 import sparse_ae
-from sparse_ae import checkpoint, storage
-from sparse_ae import trainer as trainer_module
+from sparse_ae import checkpoint, storage, trainer as trainer_module
 from sparse_ae.model import AutoEncoder
-from sparse_ae.trainer import Trainer
 from sparse_ae.steps import LBFGS
+from sparse_ae.trainer import Trainer
 from sparse_ae.updates import rprop
 import lasagne
 import theano

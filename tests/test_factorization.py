@@ -2,14 +2,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import theano
-import theano.tensor as T
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import Biases, fit_biases, predict_biases
 from sparse_ae.data import split_ratings
 from sparse_ae.factorization import Factors, factor_cost, fit_factors, predict_factors
 from sparse_ae.metrics import rmse
+import theano
+import theano.tensor as T
 
 DTYPE = "float64" if theano.config.device == "cpu" else "float32"
 TOLERANCE = 1e-10 if DTYPE == "float64" else 2e-4

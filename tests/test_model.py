@@ -1,12 +1,9 @@
 """The model: its parameters, the post's graph, its predictions; and the defects of the post's listing, mended."""
-import doctest
-
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
 
-from sparse_ae import model as model_module
 from sparse_ae.model import AutoEncoder
 import lasagne
 import theano
@@ -31,7 +28,8 @@ def outputs(model, matrix):
     """What the model predicts for each row and item, in loops."""
     W, V, mu, b = (p.get_value().astype("float64") for p in model.params)
     dense = matrix.toarray().astype("float64")
-    return np.array([[1 + 4 / (1 + np.exp(-b[j] - W[j].dot(np.tanh(V.dot(row) + mu)))) for j in range(len(b))] for row in dense])
+    return np.array([[1 + 4 / (1 + np.exp(-b[j] - W[j].dot(np.tanh(V.dot(row) + mu)))) for j in range(len(b))]
+                     for row in dense])
 
 
 def test_shapes_names_and_memory(model):
@@ -60,7 +58,8 @@ def test_the_posts_program():
         np.testing.assert_allclose(p.get_value(), value, atol=1e-5, **TOLERANCE)
 
 
-# ------------------------------------------------------------------------- the listing's defects, by number (README's table)
+# The listing's defects, by number (README's table)
+
 
 def test_defect_1_items_not_users_size_W_and_b():
     # The listing sizes W and b by the users: with more items than users it indexes past their end.
@@ -85,21 +84,20 @@ def test_defect_5_hidden_units_start_unsaturated():
     # A user with 100 ratings, as MovieLens has them.
     rng = np.random.RandomState(0)
     matrix = sp.csr_matrix(rng.randint(1, 6, (20, 1000)) * (rng.rand(20, 1000) < 0.1), dtype="float32")
-    ours, listing = AutoEncoder(1000, 50, (1, 5), rng=0), AutoEncoder(1000, 50, (1, 5), V=lasagne.init.Uniform((0, 1)), rng=0)
+    ours = AutoEncoder(1000, 50, (1, 5), rng=0)
+    listing = AutoEncoder(1000, 50, (1, 5), V=lasagne.init.Uniform((0, 1)), rng=0)
     assert 0 <= listing.V.get_value().min() and 0.99 < listing.V.get_value().max() < 1
     assert (np.abs(listing.hidden(matrix)) > 0.999).all()
     assert (np.abs(ours.hidden(matrix)) > 0.999).mean() < 0.05
 
 
-# Defect 2, the split: test_data.py. 4, stored zeros, and 8, rows in use: test_formulations.py. 7, the training loop: test_trainer.py.
-# 6, names: the next test runs the listing's code as it stands in the docstring.
-
-def test_docstring_examples_run():
-    with np.printoptions():
-        assert doctest.testmod(model_module).failed == 0
+# Elsewhere: defect 2, the split, in data/test_ratings.py; 4, stored zeros, and 8, rows in use, in test_formulations.py;
+# 7, the training loop, in test_trainer.py; 9, what is trained on, in test_protocol.py. 6 is of names: test_package.py
+# runs the listing's lines as they stand in the docstring of ae_batch.
 
 
-# ------------------------------------------------------------------------- settings
+# Settings
+
 
 def test_nonlinearities_by_name_or_function():
     m = AutoEncoder(8, 2, f="identity", g=T.sqr, rng=0, mu=lasagne.init.Constant(0.5))
@@ -111,8 +109,8 @@ def test_nonlinearities_by_name_or_function():
 
 def test_tanh_output_is_stretched_too():
     m = AutoEncoder(8, 2, rating_scale=(-10, 10), f="tanh", W=lasagne.init.Constant(0), b=np.arange(8.0) - 4, rng=0)
-    np.testing.assert_allclose(m.predict_pairs(ratings(), [0] * 8, np.arange(8), unknown=0)[ratings().toarray().any(axis=0)],
-                               (10 * np.tanh(np.arange(8) - 4))[ratings().toarray().any(axis=0)], rtol=1e-5)
+    predicted, rated = m.predict_pairs(ratings(), [0] * 8, np.arange(8), unknown=0), ratings().toarray().any(axis=0)
+    np.testing.assert_allclose(predicted[rated], (10 * np.tanh(np.arange(8) - 4))[rated], rtol=1e-5)
 
 
 def test_initialisers_of_every_kind_and_the_rng():
@@ -170,7 +168,8 @@ def test_bad_settings(arguments, error, message):
         AutoEncoder(**dict(dict(n_items=8, n_hidden=2), **arguments))
 
 
-# ------------------------------------------------------------------------- predictions
+# Predictions
+
 
 def test_pairs_in_any_order_and_any_blocks(model):
     matrix = ratings()
@@ -205,7 +204,8 @@ def test_cold_rows_and_columns_get_the_default(model):
 
 
 def test_predictions_are_clipped():
-    m = AutoEncoder(8, 2, rating_scale=(1, 5), f="linear", W=lasagne.init.Constant(0), b=np.array([-9.0, 9, 2, 2, 2, 2, 2, 2]), rng=0)
+    m = AutoEncoder(8, 2, rating_scale=(1, 5), f="linear", W=lasagne.init.Constant(0), rng=0,
+                    b=np.array([-9.0, 9, 2, 2, 2, 2, 2, 2]))
     matrix = sp.csr_matrix(np.full((1, 8), 2.0), dtype="float32")
     np.testing.assert_array_equal(m.predict_pairs(matrix, [0, 0, 0], [0, 1, 2]), [1, 5, 2])
     np.testing.assert_array_equal(next(m.predict_blocks(matrix))[1][0, :3], [1, 5, 2])
@@ -220,12 +220,16 @@ def test_predictions_follow_the_parameters(model):
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda m: m.predict_pairs(ratings(n_items=7), [0], [0]), ValueError, "ratings have 7 columns; the model has n_items=8.*transpose"),
-    (lambda m: m.predict_pairs(ratings() * 2, [0], [0]), ValueError, r"is outside rating_scale=\(1, 5\); pass rating_scale=\(2, 10\)"),
-    (lambda m: m.predict_pairs(ratings(), [5], [0]), IndexError, r"rows holds 5; the ratings have positions 0 \.\.\. 4"),
+    (lambda m: m.predict_pairs(ratings(n_items=7), [0], [0]), ValueError,
+     "ratings have 7 columns; the model has n_items=8.*transpose"),
+    (lambda m: m.predict_pairs(ratings() * 2, [0], [0]), ValueError,
+     r"is outside rating_scale=\(1, 5\); pass rating_scale=\(2, 10\)"),
+    (lambda m: m.predict_pairs(ratings(), [5], [0]), IndexError,
+     r"rows holds 5; the ratings have positions 0 \.\.\. 4"),
     (lambda m: m.predict_pairs(ratings(), [0], [-1]), IndexError, "cols holds -1"),
     (lambda m: m.predict_pairs(ratings(), [0, 1], [0]), ValueError, "rows has 2 entries, cols 1; a pair needs both"),
-    (lambda m: m.predict_pairs(ratings(), [0.5], [0]), ValueError, "rows is a 1-d array of float64; expected a vector of integers"),
+    (lambda m: m.predict_pairs(ratings(), [0.5], [0]), ValueError,
+     "rows is a 1-d array of float64; expected a vector of integers"),
     (lambda m: m.predict_pairs(ratings().toarray(), [0], [0]), TypeError, "dense array"),
     (lambda m: next(m.predict_blocks(ratings(n_items=9))), ValueError, "ratings have 9 columns"),
 ])

@@ -1,6 +1,7 @@
-"""The package as a whole: its names, what it asks pip for, what it says of itself."""
+"""The package as a whole: its rooms and what passes between them, its names, what it asks pip for, what it says."""
 
 import ast
+import doctest
 import importlib.metadata
 import os
 import re
@@ -13,10 +14,77 @@ import numpy as np
 import pytest
 
 import sparse_ae
-from sparse_ae import __main__ as command_line
-from sparse_ae import theano_compat
+from sparse_ae import __main__ as command_line, theano_compat
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Every module, and in such an order that each imports only from those before it. A new one takes its place here.
+NEVER_THEANO = """
+    checks metrics ranking settings storage
+    data.ids data.ratings data.batches data.splits data.synthetic data.tables data.text data.files data.outofcore
+    data.datasets data residuals saved baselines scoring checkpoint search plots
+""".split()
+WITH_THEANO = """
+    ops.op ops.csr ops.fused ops.blas ops
+    model formulations updates steps trainer factorization newuser recommender __main__
+""".split()
+MODULES = ["sparse_ae.theano_compat", "sparse_ae"] + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO]
+
+
+def module_path(module):
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree):
+    """What a file imports, at its top or within functions: modules, and ``module.name`` for each name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            yield from ("%s.%s" % (node.module, alias.name) for alias in node.names)
+
+
+def home(name):
+    """The module of ours that an imported name is, or is of."""
+    return name if name in MODULES else name.rpartition(".")[0]
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def defined_names(tree):
+    """What a file defines or assigns to: functions, classes, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def private_names_of_others(trees):
+    """(file, name) wherever a file uses a private name that is another's.
+
+    It is another's if it is imported, or an attribute of a module of ours, or an attribute of anything that this file
+    doesn't define and another one does: so ``_replace`` of a namedtuple is nobody's, and ``_function`` may be two's.
+    """
+    defined = {file: set(filter(is_private, defined_names(tree))) for file, tree in trees.items()}
+    for file, tree in trees.items():
+        ours = [name for name in imported(tree) if name.partition(".")[0] == "sparse_ae"]
+        modules = {name.rpartition(".")[2] for name in ours if name in MODULES}
+        foreign = set().union(*(names for other, names in defined.items() if other != file)) - defined[file]
+        yield from ((file, name) for name in ours if is_private(name.rpartition(".")[2]))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and is_private(node.attr):
+                owner = getattr(node.value, "id", getattr(node.value, "attr", None))
+                if owner in modules or node.attr in foreign:
+                    yield file, node.attr
 
 
 @pytest.fixture
@@ -30,7 +98,73 @@ def setup_arguments(monkeypatch):
     return given
 
 
-# Names --------------------------------------------------------------------------------------------------------------
+# Rooms
+
+
+def test_every_module_is_written_down():
+    there = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "sparse_ae").rglob("*.py")}
+    assert {re.sub(r"\.__init__$", "", module) for module in there} == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module):
+    """Those at a file's top and those within functions: so there is no circle."""
+    ours = {home(name) for name in imported(tree(module_path(module))) if name.partition(".")[0] == "sparse_ae"}
+    assert ours <= set(MODULES[:MODULES.index(module)])
+
+
+def test_no_module_uses_a_private_name_of_another():
+    trees = {path.relative_to(ROOT).as_posix(): tree(path)
+             for folder in ("sparse_ae", "examples") for path in (ROOT / folder).rglob("*.py")}
+    assert list(private_names_of_others(trees)) == []
+
+
+@pytest.mark.parametrize("line, name", [
+    ("from sparse_ae.metrics import _sums", "sparse_ae.metrics._sums"),
+    ("from sparse_ae import metrics\nmetrics._mine()", "_mine"),
+    ("import sparse_ae.metrics\nsparse_ae.metrics._mine()", "_mine"),
+    ("def f(errors):\n    return errors._total", "_total"),
+    ("class More(Errors):\n    def f(self):\n        return self._total", "_total"),
+])
+def test_private_names_of_others_are_found(line, name):
+    metrics = "class Errors:\n    def f(self):\n        self._total = 1\n"
+    user = "def _mine(row):\n    return row._replace(total=1)\n"
+    found = private_names_of_others({"metrics.py": ast.parse(metrics), "user.py": ast.parse(user + line)})
+    assert list(found) == [("user.py", name)]
+    assert not list(private_names_of_others({"metrics.py": ast.parse(metrics), "user.py": ast.parse(user)}))
+
+
+@pytest.mark.parametrize("name", NEVER_THEANO)
+def test_these_never_import_theano(name):
+    """Not within a function either."""
+    packages = {each.partition(".")[0] for each in imported(tree(module_path("sparse_ae." + name)))}
+    assert not packages & {"theano", "lasagne"}
+
+
+def test_these_work_where_there_is_no_theano():
+    code = ("import importlib, sys\n"
+            "sys.modules['theano'] = sys.modules['lasagne'] = None\n"
+            "for name in %r: importlib.import_module('sparse_ae.' + name)\n"
+            "print(sum(name.partition('.')[0] in ('theano', 'lasagne') for name in sys.modules))" % NEVER_THEANO)
+    assert subprocess.check_output([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT)).split() == [b"2"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
+    """Those that need a file or the net are marked to be skipped."""
+    monkeypatch.chdir(tmp_path)
+    with np.printoptions():
+        assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+@pytest.mark.parametrize("folder", ["sparse_ae", "tests", "examples"])
+def test_a_section_has_a_title_and_no_rule(folder):
+    """``# Title``, with an empty line after it; what else the source looks like is for ruff, and pyproject.toml."""
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not re.search(r"^ *#.*[-=*#]{4}", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+# Names
 
 
 def test_public_names_are_there_and_come_from_their_modules():
@@ -53,12 +187,12 @@ def test_modules_are_attributes_before_they_are_imported():
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'sparse_ae' has no attribute 'autoencoder'"):
-        sparse_ae.autoencoder
+        sparse_ae.autoencoder  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'autoencoder' from 'sparse_ae'"):
         from sparse_ae import autoencoder  # noqa: F401
 
 
-# setup.py -----------------------------------------------------------------------------------------------------------
+# setup.py
 
 
 def test_setup_takes_its_version_from_the_package(setup_arguments):
@@ -91,7 +225,7 @@ def test_setup_ships_every_file_of_the_package(setup_arguments):
     assert shipped == {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
 
-# python -m sparse_ae ------------------------------------------------------------------------------------------------
+# python -m sparse_ae
 
 
 def test_the_command_line_says_what_a_bug_report_needs(tmp_path):

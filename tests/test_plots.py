@@ -38,7 +38,7 @@ def legend(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-# All of them --------------------------------------------------------------------------------------
+# All of them
 
 
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
@@ -75,7 +75,7 @@ def test_without_matplotlib(draw, monkeypatch):
         draw()
 
 
-# Learning curves ----------------------------------------------------------------------------------
+# Learning curves
 
 
 def test_learning_curves_hold_the_history():
@@ -111,7 +111,7 @@ def test_learning_curves_of_nothing():
         plots.learning_curves({})
 
 
-# Calibration --------------------------------------------------------------------------------------
+# Calibration
 
 
 def test_calibration_by_hand():
@@ -140,7 +140,7 @@ def test_calibration_of_several_by_name():
     assert sorted(legend(ax)) == ["a", "b", "perfect calibration"]
 
 
-# RMSE by number of ratings ------------------------------------------------------------------------
+# RMSE by number of ratings
 
 
 def test_rmse_by_count_by_hand():
@@ -172,7 +172,7 @@ def test_rmse_by_count_has_every_rating_in_one_bin():
     assert all(40 < each.sum() < 140 for each in inside)
 
 
-# Hidden units -------------------------------------------------------------------------------------
+# Hidden units
 
 
 STRENGTHS = np.array([[9.0, 8.9, 0, 1],
@@ -216,7 +216,7 @@ def test_long_titles_are_shortened():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x" * 39 + "...", "y" * 42]
 
 
-# What can't be drawn ------------------------------------------------------------------------------
+# What can't be drawn
 
 
 @pytest.mark.parametrize("draw, message", [

@@ -110,7 +110,7 @@ def ranking(scores, train, test, k=10, least=4):
     return np.mean(measures, axis=0)
 
 
-# own_data.py --------------------------------------------------------------------------------------------------------
+# own_data.py
 
 
 def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
@@ -166,7 +166,7 @@ def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
     assert len(rmse) == 2 and 0.5 < rmse[1] < rmse[0] - 0.03  # 0.5: what noise leaves to a perfect model
 
 
-# fold_in.py ---------------------------------------------------------------------------------------------------------
+# fold_in.py
 
 
 def fold_in(recommender, shown, matrix):
@@ -223,7 +223,7 @@ def test_folded_in_and_trained_with(csv, fits, capsys):
     assert eval(said) == ratings.items[np.argsort(-predicted, kind="stable")[:3]].tolist()
 
 
-# resume.py ----------------------------------------------------------------------------------------------------------
+# resume.py
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
         example.run([sys.executable, "-c", "print(1); exit(3)"])
 
 
-# compare.py ---------------------------------------------------------------------------------------------------------
+# compare.py
 
 
 def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch):
@@ -321,7 +321,7 @@ def check(cells, per_fold):
     np.testing.assert_allclose(said[:, 1], 2.7764451 * per_fold.std(axis=0, ddof=1) / 5 ** 0.5, atol=1e-4)
 
 
-# search.py ----------------------------------------------------------------------------------------------------------
+# search.py
 
 
 def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, capsys, monkeypatch):
@@ -363,14 +363,14 @@ def test_the_search_has_as_many_processes_as_asked_for(csv, monkeypatch):
     monkeypatch.setattr(sparse_ae, "grid_search", grid_search)
     example = load("search")
     for installed, expected in ((None, "1"), (object(), "2")):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: installed)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=installed: found)
         with pytest.raises(InterruptedError, match="^%s$" % expected):
             example.main(["--data", str(csv)])
     with pytest.raises(InterruptedError, match="^3$"):
         example.main(["--data", str(csv), "--jobs", "3"])
 
 
-# All ----------------------------------------------------------------------------------------------------------------
+# All
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

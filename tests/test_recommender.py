@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-import lasagne
 from sparse_ae import recommender as recommender_module, storage
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.newuser import ColumnSolver
 from sparse_ae.recommender import NotFittedError, Recommender
 from sparse_ae.trainer import TrainingDiverged
+import lasagne
 
 N_USERS, N_ITEMS = 30, 14
 # Ids that aren't positions, in an order that isn't theirs.
@@ -46,7 +46,7 @@ def weights(recommender):
     return [p.get_value().tobytes() for p in recommender.model_.params]
 
 
-# Training -----------------------------------------------------------------------------------------------------------
+# Training
 
 
 def test_learns_what_can_be_known(fitted):
@@ -220,7 +220,8 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
      r"%d of the validation ratings are among the ratings to train on" % len(TRAIN[0])),
     ({}, dict(validation=(["who"], [900], [3])), ValueError,
      "none of the 1 validation ratings is of a user and an item"),
-    ({}, dict(validation="test.csv"), ValueError, "ratings are str, 'test.csv': a file is read by load_ratings; expected"),
+    ({}, dict(validation="test.csv"), ValueError,
+     "ratings are str, 'test.csv': a file is read by load_ratings; expected"),
     ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
 ])
 def test_fit_refuses(settings, arguments, error, message):
@@ -228,7 +229,7 @@ def test_fit_refuses(settings, arguments, error, message):
         Recommender(**dict(SETTINGS, **settings)).fit(TRAIN, **arguments)
 
 
-# Predictions --------------------------------------------------------------------------------------------------------
+# Predictions
 
 
 def test_predictions_are_the_models(fitted):
@@ -328,7 +329,7 @@ def test_not_fitted(call):
         call(Recommender())
 
 
-# Recommendations ----------------------------------------------------------------------------------------------------
+# Recommendations
 
 
 def test_recommends_what_is_loved(fitted):
@@ -394,7 +395,7 @@ def test_similar_items(fitted):
     assert np.all(np.diff(found.scores) <= 0) and -1 <= found.scores[-1] < 0 < found.scores[0] <= 1 + 1e-6
 
 
-# New users ----------------------------------------------------------------------------------------------------------
+# New users
 
 
 def test_a_new_user_gets_what_they_love(fitted):
@@ -457,7 +458,7 @@ def test_the_recommender_stays_as_it_is(fitted):
     assert weights(fitted) == before and len(fitted.users_) == N_USERS
 
 
-# Measures -----------------------------------------------------------------------------------------------------------
+# Measures
 
 
 def test_measures_by_loops(fitted):
@@ -495,7 +496,7 @@ def test_relevant_is_what_is_said_to_be(fitted):
     assert set(fitted.evaluate(TEST, k=None)) == {"rmse", "mae", "n_ratings", "n_unknown"}
 
 
-# Files --------------------------------------------------------------------------------------------------------------
+# Files
 
 
 def same(left, right):
@@ -575,7 +576,7 @@ def test_pickled_and_copied(fitted):
     assert pickle.loads(pickle.dumps(Recommender(n_hidden=7))).get_params() == Recommender(n_hidden=7).get_params()
 
 
-# Settings, and scikit-learn -----------------------------------------------------------------------------------------
+# Settings, and scikit-learn
 
 
 def test_settings_are_stored_as_given():

@@ -14,7 +14,8 @@ def small():
 def test_by_hand():
     # One user, one hidden unit, items 0 and 2 rated 1 and 2; identity everywhere:
     # h = 0.5 + 1*1 + 2*2 = 5.5; outputs 2*5.5 + 1 = 12 and -1*5.5 + 0 = -5.5; errors 11 and -7.5.
-    W, V, mu, b = np.array([[2.0], [9.0], [-1.0]]), np.array([[1.0, 9.0, 2.0]]), np.array([0.5]), np.array([1.0, 9.0, 0.0])
+    W, V = np.array([[2.0], [9.0], [-1.0]]), np.array([[1.0, 9.0, 2.0]])
+    mu, b = np.array([0.5]), np.array([1.0, 9.0, 0.0])
     loss, squared_error, (dW, dV, dmu, db) = reference.loss_and_gradients(
         [[(0, 1.0), (2, 2.0)]], W, V, mu, b, f="linear", g="linear", l2_W=0.5, l2_V=0.25)
     assert squared_error == 11 ** 2 + 7.5 ** 2

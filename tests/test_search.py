@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
+from sparse_ae.data.splits import k_folds, leave_k_out
 from sparse_ae.recommender import Recommender
 from sparse_ae.search import cross_validate, grid_search
-from sparse_ae.data.splits import k_folds, leave_k_out
 import theano
 from theano.configparser import change_flags
 

@@ -63,7 +63,8 @@ def test_one_maker_of_steps():
         with step.deferred():
             loss, squared_error = step(ratings())
         assert loss > squared_error > 0
-        assert any(not np.array_equal(value, before[name]) for name, value in step.get_state().items() if name in before)
+        after = step.get_state()
+        assert any(not np.array_equal(after[name], value) for name, value in before.items() if name in after)
         step.set_state(before)
         for name, value in step.get_state().items():
             np.testing.assert_array_equal(value, before[name])

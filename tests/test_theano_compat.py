@@ -52,7 +52,7 @@ def without_flags(*names):
     return ",".join(flag for flag in flags if flag and flag.partition("=")[0] not in names)
 
 
-# Imports ------------------------------------------------------------------------------------------------------------
+# Imports
 
 
 def test_import_is_quiet_and_loads_little():
@@ -162,10 +162,10 @@ def test_versions_beyond_repair_are_refused(monkeypatch, version, numpy_version)
     expected = r"Python 3\.8 to 3\.11 with NumPy below 2, and this is %s\. .*pip install 'numpy<2'" % found
     for package in ("theano", "lasagne"):
         with pytest.raises(ImportError, match=expected):
-            theano_compat._run(None, types.ModuleType(package))
+            theano_compat._run_mended(None, types.ModuleType(package))
 
 
-# Settings -----------------------------------------------------------------------------------------------------------
+# Settings
 
 
 def test_flags_and_theanorc_mean_what_they_meant(tmp_path):
@@ -198,15 +198,27 @@ def test_theanorc_example_names_real_flags_and_gives_reasons(tmp_path):
     text = (ROOT / "theanorc.example").read_text()
     cuda = text[text.index("# On an NVIDIA GPU"):]
     settings = [line[2:] for line in cuda.splitlines() if re.match(r"# (\[\w+\]|\w+ = \w+)$", line)]
-    (tmp_path / "rc").write_text("\n".join(settings).replace("device = cuda", "").replace("force_", ""))
+    (tmp_path / "rc").write_text("\n".join(settings).replace("device = cuda", ""))
     code = ("import sparse_ae, theano; c = theano.config\n"
-            "print(c.floatX, c.on_opt_error, c.on_shape_error, c.dnn.enabled, c.force_device)")
+            "print(c.floatX, c.on_opt_error, c.on_shape_error, c.dnn.enabled)")
     flags = without_flags("device", "floatX", "on_opt_error", "on_shape_error")
-    assert run(code, THEANORC=str(tmp_path / "rc"), THEANO_FLAGS=flags) == ("float32 raise raise False False\n", "")
-    assert "device = cuda" in settings and "force_device = True" in settings
+    assert run(code, THEANORC=str(tmp_path / "rc"), THEANO_FLAGS=flags) == ("float32 raise raise False\n", "")
+    assert "device = cuda" in settings
 
 
-# Compilers ----------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(importlib.util.find_spec("pygpu") is not None, reason="there may be a card that can be used")
+def test_a_card_that_cannot_be_used_stops_nothing():
+    """Not even with force_device: what the README and theanorc.example say of it."""
+    code = ("import os\n"
+            "os.environ['THEANO_FLAGS'] += ',device=cuda,force_device=True'\n"
+            "import sparse_ae, theano\n"
+            "x = theano.tensor.vector()\n"
+            "print(theano.config.device, theano.function([x], 2 * x)([1, 2]).tolist())")
+    said, log = run(code)
+    assert said == "cuda [2.0, 4.0]\n" and log.startswith("ERROR (theano.gpuarray): pygpu was configured but could not")
+
+
+# Compilers
 
 
 def test_without_a_compiler_one_line_says_what_to_install(tmp_path):
@@ -247,7 +259,7 @@ def test_headers_may_be_where_the_user_says(monkeypatch, name):
     assert theano_compat.python_headers() == ("/nowhere", True)
 
 
-# What is mended -----------------------------------------------------------------------------------------------------
+# What is mended
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -350,27 +362,27 @@ def test_lines_that_nobody_can_act_on_are_not_logged(name, message, level):
     assert stream.getvalue() == "Refreshing lock failed\n"
 
 
-def test_pkg_resources_is_lent_where_there_is_none(monkeypatch):
+def test_pkg_resources_has_a_stand_in_where_there_is_none(monkeypatch):
     monkeypatch.delitem(sys.modules, "pkg_resources", raising=False)
     monkeypatch.setattr(theano_compat.importlib.util, "find_spec", lambda name: None)
-    with theano_compat._pkg_resources():
+    with theano_compat._pkg_resources_stand_in():
         import pkg_resources
         assert pkg_resources.get_distribution("Lasagne").version == "0.1"
         with pytest.raises(pkg_resources.DistributionNotFound):
             pkg_resources.get_distribution("no-such-distribution")
         with pytest.raises(ImportError, match="pkg_resources is not installed"):
-            pkg_resources.declare_namespace
-        with theano_compat._pkg_resources():
+            pkg_resources.declare_namespace  # noqa: B018
+        with theano_compat._pkg_resources_stand_in():
             pass
         assert sys.modules["pkg_resources"] is pkg_resources
     assert "pkg_resources" not in sys.modules
 
 
-def test_numpy_gets_names_lent_and_takes_them_back():
+def test_names_are_added_for_a_while_and_none_is_replaced():
     module = types.ModuleType("module")
     module.kept = 1
     with pytest.raises(KeyError):
-        with theano_compat._lent(module, kept=2, lent=3):
-            assert (module.kept, module.lent) == (1, 3)
+        with theano_compat._names_added(module, kept=2, added=3):
+            assert (module.kept, module.added) == (1, 3)
             raise KeyError
-    assert module.kept == 1 and not hasattr(module, "lent")
+    assert module.kept == 1 and not hasattr(module, "added")
