@@ -22,7 +22,7 @@ USERS = np.array(["user%d" % (7 * u % N_USERS) for u in range(N_USERS)])
 ITEMS = 900 - 10 * np.arange(N_ITEMS)
 
 SETTINGS = dict(n_hidden=4, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=60,
-                formulation="sparse", progress=False)
+                formulation="sparse", progress=False, biases=False, update="adam")
 
 
 def checkerboard(seed=0):

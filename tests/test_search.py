@@ -13,7 +13,7 @@ from theano.configparser import change_flags
 
 SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5,
                 formulation="sparse",
-                progress=False)
+                progress=False, biases=False, update="adam")
 
 
 class Constant:
