@@ -100,7 +100,9 @@ def choose(settings, train, variance, validated):
 
 
 def validation_fraction(n_ratings):
-    """What part of the ratings to hold out."""
+    """What part of n ratings to hold out; None stands for any number of them, without biases."""
+    if n_ratings is None:
+        return _LEAST_FRACTION
     return float(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION))
 
 

@@ -216,7 +216,7 @@ class Recommender(Settings):
             laid_out = sides[0]
             everything = _laid_out(everything, "users", laid_out)
         scale = _check_scale(self.rating_scale, everything.data)
-        fraction = _fraction(validation, everything.nnz)
+        fraction = _fraction(validation, everything.nnz, self.biases)
         train, held_out = _held_out(everything, laid_out, users, items, fraction, validation, rng)
         keep = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         check_bool(refit, "refit")
@@ -829,10 +829,10 @@ def _residuals(biases, rows, scale):
     return Residuals(biases.mean + rows, columns, scale)
 
 
-def _fraction(validation, n_ratings):
+def _fraction(validation, n_ratings, biases):
     """The fraction to cut off; None where validation is none."""
     if is_auto(validation):
-        return validation_fraction(n_ratings)
+        return validation_fraction(n_ratings if biases else None)
     if not isinstance(validation, numbers.Number):
         return None
     if isinstance(validation, bool) or not isinstance(validation, numbers.Real) or not 0 < validation < 1:
