@@ -20,6 +20,7 @@ import numbers
 import os
 import sys
 from collections import OrderedDict
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
@@ -27,15 +28,16 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import saved
+from sparse_ae import saved, storage
 from sparse_ae.baselines import Biases, fit_biases
-from sparse_ae.checks import check_bool, check_count, check_number, check_rng, is_number
+from sparse_ae.checks import (check_bool, check_count, check_number, check_rating_scale, check_rng, check_run,
+                              is_number)
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
-from sparse_ae.defaults import choose, is_auto, validation_fraction
+from sparse_ae.defaults import Choice, choose, is_auto, validation_fraction
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
@@ -50,6 +52,57 @@ __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
 # Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
 _CLEARLY_BETTER = 2.0
+
+
+class _Sided:
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
+
+    def __init__(self, matrix, rows):
+        self.rows, self._made = rows, {rows: matrix}
+
+    def by(self, rows):
+        if rows not in self._made:
+            self._made[rows] = self._made[self.rows].T.tocsr()
+        return self._made[rows]
+
+
+class _Given(NamedTuple):
+    """What `fit` has made of the ratings and the settings that go with them."""
+
+    everything: _Sided
+    train: _Sided
+    held_out: Optional[_Sided]
+    scale: Tuple[float, float]
+    unknown: Union[str, float]
+
+
+class _Trained(NamedTuple):
+    """A model of one side, beside biases; `error` where it diverged."""
+
+    side: str
+    model: AutoEncoder
+    choice: Choice
+    history: list
+    epoch: int
+    error: Optional[TrainingDiverged]
+
+    @property
+    def interrupted(self):
+        return bool(self.history) and self.history[-1]["interrupted"]
+
+    def scorer(self, ratings, biases, scale):
+        return Scorer(self.model, ratings.by(self.side), self.side, _residuals(biases, self.side, scale))
+
+
+class _Found(NamedTuple):
+    """What training, or a file, has brought."""
+
+    scorer: Scorer
+    history: list
+    best_epoch: int
+    choices: Dict[str, Choice]
+    biases: Optional[Biases] = None
+    validation_rmse: Optional[Dict[str, float]] = None
 
 
 class Recommender(Settings):
@@ -201,32 +254,35 @@ class Recommender(Settings):
         """
         unknown = _check_unknown(self.unknown)
         rng = check_rng(self.rng)
+        for name, value in (("biases", self.biases), ("guard", self.guard), ("refit", refit)):
+            check_bool(value, name)
         stored = isinstance(ratings, StoredRatings)
         sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
-            everything, laid_out = ratings.matrix, ratings.rows
-            users, items = _swapped(laid_out == "items", ratings.row_ids, ratings.col_ids)
+            matrix, rows = ratings.matrix, ratings.rows
+            users, items = _swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):
                 raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass "
                                  "held-out ratings, or validation=None" % (validation,))
             validation = None if is_auto(validation) else validation
         else:
-            everything, users, items, _ = as_ratings(ratings, y)
+            matrix, users, items, _ = as_ratings(ratings, y)
             # The post's way cuts off ratings in the order of its rows.
-            laid_out = sides[0]
-            everything = _laid_out(everything, "users", laid_out)
-        scale = _check_scale(self.rating_scale, everything.data)
-        fraction = _fraction(validation, everything.nnz, self.biases)
-        train, held_out = _held_out(everything, laid_out, users, items, fraction, validation, rng)
-        keep = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
-        check_bool(refit, "refit")
-        if not self.biases:
-            scorer, history, best_epoch = self._fit_ratings(train, held_out, everything, laid_out, scale, unknown, rng,
-                                                            dict(keep, checkpoint=checkpoint))
-            self._take(scorer, users, items, scale, unknown, history, best_epoch, None)
-            return self
-        self._fit_residuals(train, held_out, everything, laid_out, sides, scale, users, items, unknown, rng, checkpoint,
-                            keep, refit and fraction is not None)
+            rows = sides[0]
+            matrix = matrix if rows == "users" else matrix.T.tocsr()
+        scale = _check_scale(self.rating_scale, matrix.data)
+        run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
+        paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
+        self._check_settings(matrix, scale, unknown, validation is not None, paths, run)
+        fraction = _fraction(validation, matrix.nnz, self.biases)
+        train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
+        given = _Given(_Sided(matrix, rows), _Sided(train, rows), None if held_out is None else _Sided(held_out, rows),
+                       scale, unknown)
+        if self.biases:
+            found = self._fit_residuals(given, sides, rng, paths, run, refit and fraction is not None)
+        else:
+            found = self._fit_ratings(given, rows, rng, dict(run, checkpoint=checkpoint))
+        self._take(found, users, items, scale, unknown)
         return self
 
     def _sides(self, stored_rows, validation):
@@ -245,129 +301,149 @@ class Recommender(Settings):
             return "items", "users"
         return ("items",) if self.rows == "auto" else (self.rows,)
 
+    def _check_settings(self, matrix, scale, unknown, validated, paths, run):
+        """Raise what training would, before anything is fitted, compiled or written."""
+        choice = choose(self.get_params(), matrix, 1.0 if self.biases else None, validated)
+        rng = np.random.RandomState(0)
+        self._trainer(self._model(1, choice, rng, scale), choice, rng, unknown)
+        check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
+        for path in paths:
+            if path is not None:
+                storage.check_destination(path)
+                if os.path.exists(path) and not run["resume"]:
+                    raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
+                                          % path)
+
     def _trainer(self, model, choice, rng, unknown):
         return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, self.formulation, "epoch", rng,
                        self.progress, unknown=unknown if isinstance(unknown, float) else None)
 
-    def _model(self, n_columns, choice, rng, **more):
+    def _model(self, n_columns, choice, rng, rating_scale, two_encoders=False):
         check_number(self.weight_scale, "weight_scale", alternative=", such as 0.01")
         normal = lasagne.init.Normal(self.weight_scale)
-        return AutoEncoder(n_columns, choice.n_hidden, f=self.f, g=self.g, l2=choice.l2, W=normal, V=normal, rng=rng,
-                           dtype=self.dtype, l2_weighted=choice.l2_weighted, **more)
+        return AutoEncoder(n_columns, choice.n_hidden, rating_scale, self.f, self.g, choice.l2, W=normal, V=normal,
+                           rng=rng, dtype=self.dtype, U=normal if two_encoders else None,
+                           l2_weighted=choice.l2_weighted)
 
-    def _fit_ratings(self, train, held_out, everything, rows, scale, unknown, rng, keep):
-        """The post's way: ratings in, ratings out. Returns the scorer, the history and its best epoch."""
+    def _fit_ratings(self, given, rows, rng, run):
+        """The post's way: ratings in, ratings out."""
+        train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
         choice = choose(self.get_params(), train, None, held_out is not None)
-        model = self._model(train.shape[1], choice, rng, rating_scale=scale)
+        model = self._model(train.shape[1], choice, rng, given.scale)
         # Outputs start at the mean rating: what is learned is how each differs from it.
         start = model.score_of(float(train.data.mean(dtype="float64")))
         model.b.set_value(np.full(model.n_items, start, model.dtype))
-        history = self._trainer(model, choice, rng, unknown).fit(
-            train, choice.n_epochs, validation=held_out, patience=choice.patience, **keep)
+        history = self._trainer(model, choice, rng, given.unknown).fit(
+            train, choice.n_epochs, validation=held_out, patience=choice.patience, **run)
         best_epoch = history[-1]["restored"] or len(history)
-        self._check_learned(history[best_epoch - 1]["train_rmse"], best_epoch, scale, choice)
-        self._record([(rows, choice)])
-        return Scorer(model, everything, rows), history, best_epoch
+        self._check_learned(history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
+        return _Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
 
-    def _fit_residuals(self, train, held_out, everything, laid_out, sides, scale, users, items, unknown, rng,
-                       checkpoint, keep, refit):
+    def _fit_residuals(self, given, sides, rng, paths, run, refit):
         """Ratings in, residuals out: one model or two beside the biases, with weights from validation."""
         seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-        paths = [[_path(checkpoint, number) for number in range(1 + len(sides) * k, 1 + len(sides) * (k + 1))]
-                 for k in range(2)]
-        if checkpoint is not None and not keep["resume"]:
-            for path in sum(paths, []):
-                if os.path.exists(path):
-                    raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                          % path)
-        biases = _fit_biases(train, laid_out)
-        scorers, choices, history, epochs = [], [], [], []
-        for side, seed, path in zip(sides, seeds[0], paths[0]):
-            scorer, choice, records, epoch = self._fit_side(
-                side, train, held_out, laid_out, biases, scale, None, seed, unknown, dict(keep, checkpoint=path))
-            scorers.append(scorer)
-            choices.append((side, choice))
-            history += records
-            epochs.append(epoch)
-        weights = [1.0 / len(sides)] * len(sides)
-        self.validation_rmse_ = None
-        if held_out is not None:
-            weights, self.validation_rmse_ = self._weigh(scorers, epochs, held_out, laid_out, sides)
-        if refit:
-            biases = _fit_biases(everything, laid_out)
-            for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[1])):
-                if weights[k]:
-                    scorers[k], _, records, _ = self._fit_side(
-                        side, everything, None, laid_out, biases, scale, (choices[k][1], epochs[k]), seed, unknown,
-                        dict(keep, checkpoint=path))
-                    history += records
-        scorers = [Scorer(scorer.model, _laid_out(everything, laid_out, side), side,
-                          _residuals(biases, side, scale)) for scorer, side in zip(scorers, sides)]
-        self._record(choices)
-        self._take(Blend(scorers, weights), users, items, scale, unknown, history, epochs[0], biases)
+        biases = _fit_biases(given.train)
+        trained, history = [], []
+        for side, seed, path in zip(sides, seeds[0], paths):
+            trained.append(self._fit_side(given, side, biases, seed, dict(run, checkpoint=path)))
+            history += trained[-1].history
+            if trained[-1].interrupted:
+                break
+        errors = [each.error for each in trained if each.error]
+        if len(errors) == len(trained):
+            raise errors[0]
+        weights, rmses = self._weigh(given, trained, biases)
+        if refit and not trained[-1].interrupted:
+            biases = _fit_biases(given.everything)
+            for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
+                if not weights[k] or not trained[k].epoch:
+                    continue
+                again = self._fit_side(given, side, biases, seed, dict(run, checkpoint=path), trained[k])
+                history += again.history
+                if again.interrupted:
+                    break
+                if not again.error:
+                    trained[k] = again
+        scorers = [each.scorer(given.everything, biases, given.scale) for each in trained]
+        return _Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+                      biases, rmses)
 
-    def _fit_side(self, side, train, held_out, laid_out, biases, scale, chosen, seed, unknown, keep):
-        """A model of one side, beside biases; `chosen` are a choice and a number of epochs, where these are known."""
-        train, residuals = _laid_out(train, laid_out, side), _residuals(biases, side, scale)
-        held_out = None if held_out is None else _laid_out(held_out, laid_out, side)
-        if chosen is None:
-            choice = choose(self.get_params(), train, residuals.variance(train), held_out is not None)
-            n_epochs = choice.n_epochs
+    def _fit_side(self, given, side, biases, seed, run, before=None):
+        """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
+        refit, on_epoch = before is not None, run["on_epoch"]
+        train = (given.everything if refit else given.train).by(side)
+        held_out = None if refit or given.held_out is None else given.held_out.by(side)
+        residuals = _residuals(biases, side, given.scale)
+        if refit:
+            choice, n_epochs, patience = before.choice, before.epoch, None
         else:
-            choice, n_epochs = chosen
+            choice = choose(self.get_params(), train, residuals.variance(train), held_out is not None)
+            n_epochs, patience = choice.n_epochs, choice.patience
+            self._say_what_is_chosen(side, choice)
         rng = np.random.RandomState(seed)
-        normal = lasagne.init.Normal(self.weight_scale)
-        # A bounded f is stretched over all residuals that there could be.
-        model = self._model(train.shape[1], choice, rng, U=normal, rating_scale=residuals.output_scale(self.f))
-        on_epoch, refitted = keep["on_epoch"], chosen is not None
+        model = self._model(train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
+        trainer, error = self._trainer(model, choice, rng, given.unknown), None
 
         def on_record(record):
-            record.update(rows=side, refit=refitted)
+            record.update(rows=side, refit=refit)
             if on_epoch is not None:
                 on_epoch(record)
 
-        history = self._trainer(model, choice, rng, unknown).fit(
-            train, n_epochs, validation=held_out, patience=None if refitted else choice.patience, residuals=residuals,
-            **dict(keep, on_epoch=on_record))
-        restored = history[-1]["restored"]
-        epoch = len(history) if restored is None else restored
-        if epoch:
-            self._check_learned(history[epoch - 1]["train_rmse"], epoch, scale, choice)
-        return Scorer(model, train, side, residuals), choice, history, epoch
+        try:
+            trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals,
+                        **dict(run, on_epoch=on_record))
+            restored = trainer.history[-1]["restored"]
+            epoch = len(trainer.history) if restored is None else restored
+            if epoch:
+                self._check_learned(trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
+        except TrainingDiverged as found:
+            error, epoch = found, 0
+            self._say("%s as rows%s: %s; that model is left out"
+                      % (side, ", on all ratings" if refit else "", found))
+        for record in trainer.history:  # those of a checkpoint don't come to `on_record`
+            record.update(rows=side, refit=refit)
+        return _Trained(side, model, choice, trainer.history, epoch, error)
 
-    def _weigh(self, scorers, epochs, held_out, laid_out, sides):
+    def _weigh(self, given, trained, biases):
         """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
 
-        A side that isn't better than the biases by more than luck explains gets 0, and the others what is left.
+        A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
+        does one that diverged, and without validation all others share alike.
         """
-        pairs = held_out.tocoo()
-        users, items = _swapped(laid_out == "items", pairs.row, pairs.col)
-        first = scorers[0]
+        sound = [each.error is None for each in trained]
+        alike = [float(each) / sum(sound) for each in sound]
+        if given.held_out is None:
+            return alike, None
+        scorers = [each.scorer(given.train, biases, given.scale) for each in trained]
+        first, pairs = scorers[0], given.held_out.by(trained[0].side).tocoo()
+        users, items = first.by_users(pairs.row, pairs.col)
         known = first.users_rated[users] & first.items_rated[items]
         users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
         if not len(observed):
-            return [0.0] * len(sides), {}
+            return [0.0] * len(trained) if self.guard else alike, {}
         base = first.baseline(users, items)
-        outputs = [scorer.pair_outputs(users, items).astype(np.float64) for scorer in scorers]
+        outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
+                   for scorer, each in zip(scorers, sound)]
 
         def errors(weights):
             predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
             return (first.clip(predicted) - observed) ** 2
 
-        alone = errors([0.0] * len(sides))
+        alone = errors([0.0] * len(trained))
         found = OrderedDict([("biases", float(np.sqrt(alone.mean())))])
-        useful = []
-        for k, side in enumerate(sides):
-            of_side = errors([float(k == other) for other in range(len(sides))])
-            found[side] = float(np.sqrt(of_side.mean()))
-            useful.append(not self.guard or epochs[k] > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER)
-        weights = [float(each) for each in useful]
-        if sum(useful) > 1:
-            chosen = np.stack(outputs, axis=1)
-            weights = scipy.optimize.nnls(chosen, observed - base)[0].tolist()
+        weights = []
+        for k, each in enumerate(trained):
+            if each.error:
+                weights.append(0.0)
+                continue
+            of_side = errors([float(k == other) for other in range(len(trained))])
+            found[each.side] = float(np.sqrt(of_side.mean()))
+            better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
+            weights.append(float(better or not self.guard))
+        if sum(weights) > 1:
+            weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
             found["both"] = float(np.sqrt(errors(weights).mean()))
-        if self.progress:
-            print(_verdict(found, dict(zip(sides, weights))), file=sys.stderr, flush=True)
+        self._say(_verdict(found, dict(zip([each.side for each in trained], weights))))
         return weights, dict(found)
 
     def _check_learned(self, error, epoch, scale, choice):
@@ -376,21 +452,27 @@ class Recommender(Settings):
                                    "learning_rate=%r or weight_scale=%r"
                                    % (error, epoch, *scale, choice.learning_rate, self.weight_scale))
 
-    def _record(self, choices):
-        """Keeps what was chosen for "auto", of the first side, and says it."""
-        _, first = choices[0]
-        self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
-        self.choices_ = {side: choice for side, choice in choices}
+    def _say_what_is_chosen(self, side, choice):
+        chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                  for name, value in choice._asdict().items() if is_auto(getattr(self, name, None))]
+        if chosen:
+            self._say("%s as rows: %s" % (side, ", ".join(chosen)))
 
-    def _take(self, scorer, users, items, scale, unknown, history, best_epoch, biases):
+    def _say(self, line):
+        if self.progress:
+            print(line, file=sys.stderr, flush=True)
+
+    def _take(self, found, users, items, scale, unknown):
         """Takes what was fitted or read."""
+        scorer, first = found.scorer, next(iter(found.choices.values()))
         self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
-        scorers = getattr(scorer, "scorers", [scorer])
-        self.models_ = {each.rows: each.model for each in scorers}
-        self.weights_ = dict(zip(self.models_, getattr(scorer, "weights", [1.0])))
-        self.model_, self.history_, self.best_epoch_, self.biases_ = scorer.model, history, best_epoch, biases
-        self._scorer, self._column_solvers = scorer, {}
-        self.mean_ = scorer.mean if biases is None else biases.mean
+        self.models_ = {each.rows: each.model for each in scorer.scorers}
+        self.weights_ = dict(zip(self.models_, scorer.weights))
+        self.model_, self.history_, self.best_epoch_ = scorer.model, found.history, found.best_epoch
+        self.biases_, self.validation_rmse_, self.choices_ = found.biases, found.validation_rmse, found.choices
+        self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
+        self._scorer, self._column_solvers, self._popular = scorer, {}, None
+        self.mean_ = scorer.mean if self.biases_ is None else self.biases_.mean
         self.users_rated_, self.items_rated_ = scorer.users_rated, scorer.items_rated
         self._unknown = unknown  # the setting may be changed before the next fit
         strict = unknown == "error"
@@ -492,9 +574,10 @@ class Recommender(Settings):
 
     def _for_nobody_in_particular(self, n, candidates):
         """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are."""
-        biases = self.biases_
-        if biases is None:
-            biases = _fit_biases(self._scorer.ratings, self._scorer.rows)
+        if self._popular is None:
+            scorer = self._scorer
+            self._popular = self.biases_ or _fit_biases(_Sided(scorer.ratings, scorer.rows))
+        biases = self._popular
         scores = biases.mean + biases.items[candidates]
         best = top_n(scores[np.newaxis], n)[0]
         return recommendations(self.items_[candidates], best, np.clip(scores[best[best >= 0]], *self.rating_scale_))
@@ -709,9 +792,8 @@ class Recommender(Settings):
         """
         self._check_fitted()
         meta, arrays, ratings = self._state()
-        settings = {name: to_json(_name_of(name, value)) for name, value in self.get_params().items()}
-        parts = [dict(part, f=_name_of("f", part["f"]), g=_name_of("g", part["g"])) for part in meta["parts"]]
-        saved.write(path, dict(meta, parts=parts, settings=settings), arrays, ratings)
+        parts = [dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]]
+        saved.write(path, dict(meta, parts=parts, settings=_named(self.get_params())), arrays, ratings)
 
     @classmethod
     def load(cls, path):
@@ -733,8 +815,9 @@ class Recommender(Settings):
         """
         meta, arrays, ratings = saved.read(path)
         try:
-            recommender = cls(**{name: from_json(value) for name, value in meta["settings"].items()})
-            recommender._set_state(meta, arrays, ratings)
+            recommender = cls(**_unnamed(meta["settings"]))
+            parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
+            recommender._set_state(dict(meta, parts=parts), arrays, ratings)
         except (KeyError, TypeError, ValueError) as error:  # of settings that this version hasn't, or can't take
             raise ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
                              % (path, error)) from error
@@ -744,38 +827,40 @@ class Recommender(Settings):
         """What `fit` left behind: all that isn't an array, the arrays, and the ratings."""
         scorer = self._scorer
         parts, arrays = [], {"users": self.users_, "items": self.items_}
-        for each in getattr(scorer, "scorers", [scorer]):
+        for each in scorer.scorers:
             model = each.model
             arrays.update(("%s/%s" % (each.rows, p.name), p.get_value(borrow=True)) for p in model.params)
             parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
-                          "l2_weighted": model.l2_weighted, "weight": self.weights_[each.rows]})
+                          "l2_weighted": model.l2_weighted, "weight": self.weights_[each.rows],
+                          "choice": dict(self.choices_[each.rows]._asdict())})
         meta = {"parts": parts, "rating_scale": self.rating_scale_, "unknown": self._unknown, "biases": None,
-                "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows}
+                "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows,
+                "validation_rmse": self.validation_rmse_}
         if self.biases_ is not None:
             meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
             arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
         return meta, arrays, scorer.ratings
 
     def _set_state(self, meta, arrays, ratings):
-        biases, rows, scale = None, meta["ratings_rows"], meta["rating_scale"]
+        biases, scale = None, meta["rating_scale"]
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
-        scorers = []
+        ratings, scorers, choices = _Sided(ratings, meta["ratings_rows"]), [], {}
         for part in meta["parts"]:
             side = part["rows"]
-            parameters = {name: arrays["%s/%s" % (side, name)] for name in ("W", "V", "mu", "b")}
             residuals = None if biases is None else _residuals(biases, side, scale)
-            if residuals is not None:
-                parameters["U"] = arrays["%s/U" % side]
+            names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
+            parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
             n_columns, n_hidden = parameters["W"].shape
-            model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale(part["f"]),
-                                part["f"], part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
+            model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale, part["f"],
+                                part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
                                 l2_weighted=part["l2_weighted"], **parameters)
-            scorers.append(Scorer(model, _laid_out(ratings, rows, side), side, residuals))
+            scorers.append(Scorer(model, ratings.by(side), side, residuals))
+            choices[side] = Choice(**part["choice"])
         scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
-        self._take(scorer, arrays["users"], arrays["items"], scale, meta["unknown"], meta["history"],
-                   meta["best_epoch"], biases)
+        found = _Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"])
+        self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"])
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
@@ -805,21 +890,16 @@ def _swapped(swap, first, second):
     return (second, first) if swap else (first, second)
 
 
-def _laid_out(matrix, rows, wanted):
-    """A matrix whose rows are users, or items, as one whose rows are what is wanted."""
-    return matrix if rows == wanted else matrix.T.tocsr()
-
-
 def _half_known(biases, users, items):
     """What biases say of pairs of places, one of which is -1, (n,)."""
     return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
             + np.where(items >= 0, biases.items[items], 0.0))
 
 
-def _fit_biases(matrix, rows):
-    """The biases of ratings whose rows are users, or items."""
-    biases = fit_biases(matrix)
-    if rows == "users":
+def _fit_biases(ratings):
+    """The biases of `_Sided` ratings, which are read as they are laid out."""
+    biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.rows == "users":
         return biases
     return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
 
@@ -855,7 +935,8 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
     try:
         given = as_ratings(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind("validation: %s" % error) from error
     coo = given.matrix.tocoo()
     u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
     known = (u >= 0) & (i >= 0)
@@ -870,15 +951,17 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
     return everything, check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
 
 
-def _path(checkpoint, number):
-    """The checkpoint of a training after the first, beside the first's."""
-    if checkpoint is None or number == 1:
-        return checkpoint
-    return "%s.%d" % (os.fspath(checkpoint), number)
+def _paths(checkpoint, n):
+    """The checkpoints of n trainings: the one given, and others beside it."""
+    if checkpoint is None:
+        return [None] * n
+    return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]
 
 
 def _standard_score(gains):
     """How many standard errors a mean gain is above 0."""
+    if len(gains) < 2:
+        return 0.0
     spread = gains.std()
     if not spread:
         return np.inf if gains.mean() > 0 else 0.0
@@ -904,12 +987,26 @@ def _check_unknown(unknown):
 
 
 def _check_scale(rating_scale, values):
-    if rating_scale is not None:
-        return rating_scale  # AutoEncoder looks at it
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % low)
+    least, most = float(values.min()), float(values.max())
+    if rating_scale is None:
+        if least == most:
+            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % least)
+        return least, most
+    low, high = check_rating_scale(rating_scale)
+    if least < low or most > high:
+        raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
+                         "highest rating" % (least if least < low else most, low, high, least, most))
     return low, high
+
+
+def _named(settings):
+    """A dict of settings as JSON has them."""
+    return {name: to_json(_name_of(name, value)) for name, value in settings.items()}
+
+
+def _unnamed(settings):
+    """What `_named` was given, but for functions, which remain names."""
+    return {name: from_json(value) for name, value in settings.items()}
 
 
 def _name_of(setting, value):

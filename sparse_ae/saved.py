@@ -16,8 +16,9 @@ __all__ = ["read", "write"]
 FORMAT = 2
 
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
-_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch")
-_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight")
+_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
+         "validation_rmse")
+_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
