@@ -471,7 +471,7 @@ class Recommender(Settings):
         self.model_, self.history_, self.best_epoch_ = scorer.model, found.history, found.best_epoch
         self.biases_, self.validation_rmse_, self.choices_ = found.biases, found.validation_rmse, found.choices
         self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
-        self._scorer, self._column_solvers, self._popular = scorer, {}, None
+        self._scorer, self._column_solver, self._popular = scorer, None, None
         self.mean_ = scorer.mean if self.biases_ is None else self.biases_.mean
         self.users_rated_, self.items_rated_ = scorer.users_rated, scorer.items_rated
         self._unknown = unknown  # the setting may be changed before the next fit
@@ -499,8 +499,13 @@ class Recommender(Settings):
         ------
         NotFittedError
         TypeError, ValueError
-            For what can't be ids, for columns of different lengths, and, with ``unknown="error"``, for a user or an
-            item without a rating in `fit`.
+            For what can't be ids, for columns of different lengths, and, with ``unknown="error"``, for pairs of which
+            nothing is known.
+
+        Notes
+        -----
+        Of a user or an item without a rating in `fit` nothing is known, and `unknown` says what is predicted. Beside
+        biases that is so only where both are without: where one is, the mean and the other's offset are predicted.
         """
         self._check_fitted()
         if items is None:
@@ -554,8 +559,8 @@ class Recommender(Settings):
 
         Notes
         -----
-        A user who is among `users_` but had no rating in `fit` (see `users_rated_`), because all of them were held out,
-        gets the items with the highest biases: those rated best by many.
+        A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
+        offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many.
         """
         self._check_fitted()
         places, candidates = self._users.find(users), self._items.candidates(items)
@@ -626,27 +631,27 @@ class Recommender(Settings):
         places, values = places[order], values[order]
         clip = self._scorer.clip
         if self.biases_ is None:
-            outputs = self._folded(self._scorer, places, values, 0.0)
-            return NewUser(self._items, places, values, outputs, clip, self._for_unknown())
+            outputs = self._folded(self._scorer, places, values)
+            return NewUser(self._items, places, values, outputs, clip,
+                           None if self._unknown == "error" else self._for_unknown())
         # Equation (3) of `baselines`, for this person alone.
         mean, offsets, shrinkage = self.biases_.mean, self.biases_.items, self.biases_.shrinkage[0]
-        level = mean + np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
-        folded = [(weight, self._folded(scorer, places, values, level))
-                  for scorer, weight in zip(self._scorer.scorers, self._scorer.weights) if weight]
+        offset = np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
+        folded = [(weight, self._folded(scorer, places, values, mean, offset)) for scorer, weight in self._scorer.used()]
 
         def outputs(items):
-            return (level + offsets[items] + sum(weight * each(items) for weight, each in folded)).astype(
+            return (mean + offset + offsets[items] + sum(weight * each(items) for weight, each in folded)).astype(
                 self._scorer.dtype)
 
-        return NewUser(self._items, places, values, outputs, clip, float(np.clip(level, low, high)))
+        return NewUser(self._items, places, values, outputs, clip, float(np.clip(mean + offset, low, high)))
 
-    def _folded(self, scorer, places, values, level):
+    def _folded(self, scorer, places, values, mean=0.0, offset=0.0):
         """What one model says of a person with some ratings, as a function of places of items."""
         if scorer.rows == "users":
-            return row_outputs(scorer, places, values, level)
-        if scorer.rows not in self._column_solvers:
-            self._column_solvers[scorer.rows] = ColumnSolver(scorer.model, self._users.rated)
-        return column_outputs(scorer, self._column_solvers[scorer.rows], places, values, level)
+            return row_outputs(scorer, places, values, mean + offset)
+        if self._column_solver is None:
+            self._column_solver = ColumnSolver(scorer.model, self._users.rated)
+        return column_outputs(scorer, self._column_solver, places, values, offset)
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.
@@ -659,8 +664,9 @@ class Recommender(Settings):
         Returns
         -------
         Recommendations
-            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with ``rows="items"``
-            their hidden units, with ``rows="users"`` their rows of the decoder, W. Equal ones are ordered by id.
+            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with items as rows
+            their hidden units, with users as rows their rows of the decoder, W. Of two models it is the one with the
+            larger weight. Equal ones are ordered by id.
 
         Raises
         ------
@@ -676,10 +682,11 @@ class Recommender(Settings):
             raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
                              % (item,))
         candidates = self._items.candidates()
-        if self._scorer.rows == "items":
-            factors = self._scorer.hidden(candidates)
+        scorer = max(self._scorer.used() or [(self._scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
+        if scorer.rows == "items":
+            factors = scorer.hidden(candidates)
         else:
-            factors = self.model_.W.get_value(borrow=True)[candidates]
+            factors = scorer.model.W.get_value(borrow=True)[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)

@@ -39,16 +39,25 @@ class Scorer:
         Who and what has a rating.
     clip : callable
         Brings outputs into the rating scale, in place.
-    scorers, weights : list
-        What the outputs are made of: itself, with weight 1.
+    scorers, weights : lists
+        What the outputs are made of, of Scorer and of float.
     """
 
     def __init__(self, model, ratings, rows="users", residuals=None):
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
         self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
-        self.scorers, self.weights = [self], [1.0]
         self._item_units = None
+
+    # What the outputs are made of.
+
+    @property
+    def scorers(self):
+        return [self]
+
+    @property
+    def weights(self):
+        return [1.0]
 
     # Each reads all ratings, which may be on disk: once, and only if it is asked for.
 
@@ -68,6 +77,10 @@ class Scorer:
     def _rated(self):
         ratings = self.ratings
         return self.by_users(np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1]))
+
+    def used(self):
+        """The scorers with a weight, and their weights: a list of pairs."""
+        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def by_users(self, rows, columns):
         """What goes with the model's rows and columns, or users and items, as the other two."""
@@ -211,25 +224,27 @@ class Blend(Scorer):
     def __init__(self, scorers, weights):
         first = scorers[0]
         super().__init__(first.model, first.ratings, first.rows, first.residuals)
-        self.scorers, self.weights = scorers, list(map(float, weights))
+        self._scorers, self._weights = list(scorers), list(map(float, weights))
+
+    @property
+    def scorers(self):
+        return self._scorers
+
+    @property
+    def weights(self):
+        return self._weights
 
     def pair_outputs(self, users, items, block_size=None):
         output = np.zeros(len(users), self.dtype)
-        for scorer, weight in self._used():
+        for scorer, weight in self.used():
             output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
         return output
 
     def grid_outputs(self, users, items):
         output = np.zeros((len(users), len(items)), self.dtype)
-        for scorer, weight in self._used():
+        for scorer, weight in self.used():
             output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
         return output
-
-    def _used(self):
-        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
-
-    def hidden(self, rows):
-        return self.scorers[0].hidden(rows)
 
 
 def _by_row(rows, block_size):
