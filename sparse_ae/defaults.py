@@ -10,9 +10,9 @@ have ratings:
                                                         moves all columns, stays in proportion to the ratings
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it
-`update`,        Adam, 0.001; Adagrad, 0.03, and a      where columns have few ratings each, Adam's moves of all of
-`learning_rate`  decay for each rating, where columns   them cost more than all else; Adagrad moves those in use only
-                 have fewer than 3 ratings on average
+`update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
+`learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
+                 average                                if the decay is for each rating: so it is then with l2="auto"
 `patience`       200 updates, at least 5 epochs         the error often rises at first, and stands still, before it
                                                         falls; from 100 to 400 it makes no difference
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
@@ -81,14 +81,16 @@ def choose(settings, train, variance, validated):
                     update="adagrad" if sparse_columns else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
-    weighted = variance is not None and is_auto(settings["update"]) and chosen["update"] == "adagrad"
-    if weighted and is_auto(settings["l2"]):
+    # A decay that is given means what it says: all of W and V.
+    weighted = (variance is not None and is_auto(settings["update"]) and is_auto(settings["l2"])
+                and chosen["update"] == "adagrad")
+    if weighted:
         chosen["l2"] /= n / train.shape[1]
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
     rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]
     if is_auto(rate):
-        rate = 0.03 if weighted else 0.001
+        rate = 0.03 if variance is not None and chosen["update"] == "adagrad" else 0.001
     if is_auto(n_epochs):
         updates = _UPDATES_AT_MOST if validated else _UPDATES_UNVALIDATED
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
