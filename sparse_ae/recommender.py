@@ -12,9 +12,14 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 >>> recommender.recommend(8).items
 array(['jam'], dtype='<U3')
 
-With ``rows="items"`` the model reconstructs items from the ratings of their users: I-AutoRec, the better model on
-MovieLens. With ``rows="users"`` it reconstructs users from the ratings of their items: U-AutoRec, and the post. S.
-Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
+Most of a rating is said by biases: the mean, the user's offset and the item's. By default the model is trained on what
+they leave over, and the two are added; see `residuals`. With ``biases=False`` it is trained on the ratings themselves,
+as in the post.
+
+A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
+With users as rows it reconstructs users from the ratings of their items: U-AutoRec, and the post. S. Sedhain, A. K.
+Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
+the ratings, and often both together do better than either.
 """
 import numbers
 import os
@@ -22,16 +27,17 @@ import sys
 from collections import OrderedDict
 from typing import Dict, NamedTuple, Optional, Tuple, Union
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import saved, storage
+from sparse_ae import (
+    saved,
+    storage,
+    theano_compat,  # noqa: F401  (before theano)
+)
 from sparse_ae.baselines import Biases, fit_biases
-from sparse_ae.checks import (check_bool, check_count, check_number, check_rating_scale, check_rng, check_run,
-                              is_number)
+from sparse_ae.checks import check_bool, check_count, check_number, check_rating_scale, check_rng, check_run, is_number
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
@@ -47,6 +53,7 @@ from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.steps import UPDATES
 from sparse_ae.trainer import Trainer, TrainingDiverged
+import lasagne
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
@@ -106,67 +113,95 @@ class _Found(NamedTuple):
 
 
 class Recommender(Settings):
-    """A masked autoencoder over ratings with ids.
+    """A masked autoencoder over ratings with ids, beside biases.
 
     Parameters
     ----------
-    n_hidden : int
-        Hidden units.
-    rows : {"items", "users"}
-        What is reconstructed; see the module's docstring.
+    n_hidden : int or "auto"
+        Hidden units. For this and each other "auto" see `defaults`.
+    rows : {"auto", "items", "users", "both"}
+        What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
+        up their outputs with the weights that predict validation ratings best; without validation they count alike.
+        "auto" is "both" where there is validation; else "items", or what the rows of ratings on disk are.
     f, g : str or callable
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
-    l2 : float or (float, float)
+    l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
+        Beside biases the squared error is in the unit of `residuals`, a quarter of the rating scale.
     weight_scale : float
         Standard deviation of the normal distribution that W and V are drawn from at first.
-    update : str or callable
+    update : str, callable or "auto"
         The optimiser, as `Trainer` takes it.
-    learning_rate : float or callable
+    learning_rate : float, callable or "auto"
         As `Trainer` takes it.
-    batch_size : int or None
+    batch_size : int, None or "auto"
         Rows in a mini-batch; None for all at once, as "rprop" and "lbfgs" need it.
-    n_epochs : int
+    n_epochs : int or "auto"
         At most so many; exactly so many without validation.
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither. "auto" is 10 epochs, and at least 200 updates: the error often rises over
-        the first few, and stands still, before it falls.
+        epoch are put back. None for neither.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
     unknown : "mean", "error" or float
-        What is predicted for a user or an item that had no rating in `fit`: the mean rating, a number (the paper's is
-        3), or nothing: it is an error.
+        What is predicted where nothing is known: the mean rating, a number (the paper's is 3), or nothing: it is an
+        error. That is where the user and the item had no rating in `fit`; with ``biases=False`` where one of them had
+        none.
     formulation : {"auto", "scan", "dense", "sparse"}
         As `Trainer` takes it.
     rng : int or numpy.random.RandomState
         Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
     progress : bool
-        Whether to show progress on stderr.
+        Whether to show progress on stderr, and to say there what was chosen and what validation has shown.
     dtype : {"float32", "float64"}
         Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
+    biases : bool
+        Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out.
+    guard : bool
+        Whether a model counts only if it is clearly better than the biases alone, by two standard errors on the
+        validation ratings. Where none is, predictions are the biases'. Without validation there is no telling, and with
+        ``biases=False`` no guard.
 
     Attributes
     ----------
     users_, items_ : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         The known ids, ascending.
+    users_rated_, items_rated_ : numpy.ndarray of bool, shape (n_users,), (n_items,)
+        Which of them had a rating in `fit`. Some may have none where the ratings came as a matrix with its ids.
     rating_scale_ : (float, float)
     mean_ : float
         Mean of the ratings.
+    biases_ : baselines.Biases or None
+        By places of `users_` and `items_`; None with ``biases=False``.
+    models_ : dict of str to AutoEncoder
+        By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
     model_ : AutoEncoder
-        Its "items" are the columns: users, with ``rows="items"``.
+        The first of them.
+    weights_ : dict of str to float
+        What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged.
+    validation_rmse_ : dict of str to float, or None
+        On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
+        of "users", and with "both"; None without validation, and with ``biases=False``, where `history_` has it.
+    n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
+        What `model_` was trained with.
+    choices_ : dict of str to defaults.Choice
+        All that was chosen for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`.
+        One for each epoch, as `Trainer.history`. Beside biases those of one model come after another's, and the epochs
+        on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``.
     best_epoch_ : int
-        The epoch that the parameters are of.
+        The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
+        where no epoch was better than the biases alone.
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. The defaults were chosen on validation ratings of
-    MovieLens 100K and 1M, which are from 1 to 5. For ratings on a much wider scale lower `weight_scale` in proportion.
+    Settings are stored as they are given, and checked by `fit`. What "auto" stands for, and why, is a table in
+    `defaults`; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
 
-    What is recommended beyond the defaults, chosen on validation ratings too, is Adam at a constant rate for some
-    epochs, then at a falling one, for a fixed number of epochs on all ratings: ``fit(ratings, validation=None)`` with
+    With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
+    5; for ratings on a much wider scale lower `weight_scale` in proportion. What is recommended beyond them, chosen on
+    validation ratings too, is Adam at a constant rate for some epochs, then at a falling one, for a fixed number of
+    epochs on all ratings: ``fit(ratings, validation=None)`` with
     ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
 
     ===================  =======  ==========  ==========  ====  ========
@@ -177,8 +212,7 @@ class Recommender(Settings):
     MovieLens 100K       "items"  50          128         12    20
     ===================  =======  ==========  ==========  ====  ========
 
-    Fewer hidden units want less weight decay and more, larger steps; a linear `g` wants more weight decay and smaller
-    steps. ``examples/autorec_table.py`` has settings for these, and shows what each of them reaches.
+    ``examples/autorec_table.py`` has more of them, and shows what each reaches.
     """
 
     def __init__(self, n_hidden="auto", rows="auto", f="identity", g="sigmoid", l2="auto", weight_scale=0.01,
@@ -215,25 +249,26 @@ class Recommender(Settings):
         ----------
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
             Users, items and ratings, in any form that `tables.as_ratings` takes; or ratings on disk, of which a
-            mini-batch is read at a time, with the recommender's `rows` or "auto".
+            mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto".
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
             A fraction of the ratings is cut off at random, and training stops early on it; see `defaults` for "auto".
             Held-out ratings of your own do the same; those of users and items that `ratings` lacks are passed over.
-            None runs all `n_epochs`.
+            None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None there.
         on_epoch : callable, optional
-            Called with each epoch's dict.
+            Called with each epoch's dict, as `history_` has it.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
-            With biases there is one beside it for each further training: of the other side, and of all ratings.
+            Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
+            the other rows and of the trainings on all ratings.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
             Whether to go on from `checkpoint`, if there is such a file. A program that was killed is run again as it
             is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
         refit : bool
-            With biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
+            Beside biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
             many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
 
         Returns
@@ -244,11 +279,17 @@ class Recommender(Settings):
         ------
         TypeError, ValueError
             For settings and ratings that can't be used, before anything is compiled.
+        OSError
+            For a checkpoint that exists without `resume`, and one that can't be written.
         trainer.TrainingDiverged
-            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale.
+            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale. Of
+            two models one may do so: it is left out, and a line says it.
 
         Notes
         -----
+        Ctrl-C ends the training after the current mini-batch, with what there is then: a model that wasn't begun is
+        missing from `models_`, and what was not trained again on all ratings stays as it was.
+
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
         """
@@ -637,11 +678,12 @@ class Recommender(Settings):
         # Equation (3) of `baselines`, for this person alone.
         mean, offsets, shrinkage = self.biases_.mean, self.biases_.items, self.biases_.shrinkage[0]
         offset = np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
-        folded = [(weight, self._folded(scorer, places, values, mean, offset)) for scorer, weight in self._scorer.used()]
+        folded = [(weight, self._folded(scorer, places, values, mean, offset))
+                  for scorer, weight in self._scorer.used()]
 
         def outputs(items):
-            return (mean + offset + offsets[items] + sum(weight * each(items) for weight, each in folded)).astype(
-                self._scorer.dtype)
+            beyond = sum(weight * each(items) for weight, each in folded)
+            return (mean + offset + offsets[items] + beyond).astype(self._scorer.dtype)
 
         return NewUser(self._items, places, values, outputs, clip, float(np.clip(mean + offset, low, high)))
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
-    checks metrics ranking settings storage
+    checks defaults metrics ranking settings storage
     data.ids data.ratings data.batches data.splits data.synthetic data.tables data.text data.files data.outofcore
     data.datasets data residuals saved baselines scoring checkpoint search plots
 """.split()
