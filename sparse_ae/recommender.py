@@ -31,11 +31,7 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import (
-    saved,
-    storage,
-    theano_compat,  # noqa: F401  (before theano)
-)
+from sparse_ae import saved, storage, theano_compat  # noqa: F401  (theano_compat before theano)
 from sparse_ae.baselines import Biases, fit_biases
 from sparse_ae.checks import check_bool, check_count, check_number, check_rating_scale, check_rng, check_run, is_number
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
