@@ -66,8 +66,8 @@ def _cores():
 
 def _data_cache():
     try:
-        from sparse_ae.data import datasets
-        return datasets.cache_folder()
+        from sparse_ae.data.download import cache_folder
+        return cache_folder()
     except ImportError as error:
         return "unknown (%s)" % error
 
