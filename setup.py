@@ -55,8 +55,8 @@ setup(
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
         "test": ["pytest>=6.2", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib", "h5py"],
         "examples": ["matplotlib>=3.1"],
-        # For MATLAB 7.3 files.
-        "hdf5": ["h5py"],
+        # Files that MATLAB wrote as version 7.3.
+        "matlab": ["h5py"],
         # One minor version: the next may find more, and a checkout must not fail for that.
         "lint": ["ruff>=0.17,<0.18"],
     },

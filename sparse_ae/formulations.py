@@ -19,15 +19,14 @@ And a model with a second encoder U takes a second input there, `seen`, which is
 """
 from collections import OrderedDict, namedtuple
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.sparse as sp
-import theano
-import theano.tensor as T
 
 from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
 from sparse_ae.ops import SquaredError, csr_arrays, sampled_dot
+import lasagne
+import theano
+import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_name", "get_formulation"]
 

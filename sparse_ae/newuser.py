@@ -16,15 +16,14 @@ others was 0.885 with items as rows, and 0.890 when they were trained with. With
 that the ratings go through the encoder as anybody's do doesn't make a stranger's ratings as well known to it as those
 that it was trained on (``examples/fold_in.py``).
 """
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
+
+from sparse_ae.ranking import leave_out, recommendations, top_n
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
-
-from sparse_ae.ranking import leave_out, recommendations, top_n
 
 __all__ = ["ColumnSolver", "NewUser", "column_outputs", "row_outputs"]
 

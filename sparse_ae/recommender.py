@@ -21,8 +21,6 @@ import os
 import sys
 from collections import OrderedDict
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
@@ -45,6 +43,7 @@ from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.steps import UPDATES
 from sparse_ae.trainer import Trainer, TrainingDiverged
+import lasagne
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 

@@ -9,17 +9,16 @@ import functools
 import warnings
 from collections import OrderedDict
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.optimize
-import theano
-import theano.tensor as T
 
 from sparse_ae.checks import check_count
 from sparse_ae.formulations import fused_name, get_formulation
 from sparse_ae.ops import SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.updates import rprop
+import lasagne
+import theano
+import theano.tensor as T
 
 __all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "has_learning_rate", "make_step", "needs_all_rows"]
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
 from tqdm import tqdm
 
@@ -25,6 +24,7 @@ from sparse_ae.scoring import Scorer
 from sparse_ae.steps import UPDATES, has_learning_rate, make_step, needs_all_rows
 
 __all__ = ["Trainer", "TrainingDiverged"]
+
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""

@@ -34,14 +34,14 @@ array([[0., 0.],
        [4., 4.],
        [0., 0.]])
 """
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 import theano
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
-
-from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 
 __all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major", "sampled_dot"]
 

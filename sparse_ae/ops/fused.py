@@ -7,12 +7,19 @@ as by default, they write to the rows in use and touch no others, where Theano f
 import numpy as np
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
+from sparse_ae.ops.op import (
+    C_TYPES,
+    CsrOp,
+    UpdateOp,
+    check_csr,
+    csr_matrix,
+    float_tensors,
+    index_vector,
+    sampled_products,
+)
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
-
-from sparse_ae.ops.op import (C_TYPES, CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector,
-                              sampled_products)
 
 __all__ = ["AdagradStep", "SGDStep", "SquaredError"]
 
