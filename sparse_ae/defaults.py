@@ -4,8 +4,9 @@ With n ratings to train on, of residual variance s^2 (in the unit of `residuals`
 have ratings:
 
 ===============  =====================================  ==============================================================
-`n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart; twice or half as many cost up
-                 16 from 96 to 512                      to 0.002 of RMSE on films
+`n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
+                 16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
+                 the rows and columns with ratings      films
 `batch_size`     an epoch is 12 mini-batches            6 to 24 are alike; so the cost of an adaptive update, which
                                                         moves all columns, stays in proportion to the ratings
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
@@ -28,11 +29,14 @@ from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from sparse_ae.data.ratings import occurring
+
 __all__ = ["Choice", "choose", "is_auto", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _UPDATES_AT_MOST, _UPDATES_UNVALIDATED = 12, 3000, 430
 _PATIENCE, _LEAST_PATIENCE = 200, 5
+_LEAST_HIDDEN, _MOST_HIDDEN = 96, 512
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION = 5000, 0.1, 0.25
 
 # Without biases: MovieLens's.
@@ -75,7 +79,9 @@ def choose(settings, train, variance, validated):
         rule = dict(_PLAIN)
     else:
         sparse_columns = n < 3 * train.shape[1]
-        rule = dict(n_hidden=16 * int(np.clip(round(100 * np.sqrt(n / _TYPICAL) / 16), 6, 32)),
+        rank = min(n_rows, np.count_nonzero(occurring(train.indices, train.shape[1])))
+        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
+        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // _UPDATES_PER_EPOCH),
                     l2=50 * variance * (n / _TYPICAL) ** (1 / 3),
                     update="adagrad" if sparse_columns else "adam")
