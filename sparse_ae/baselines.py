@@ -160,15 +160,16 @@ def _positive(weights):
     return np.maximum(weights, np.finfo(float).tiny)
 
 
-def predict_biases(biases, rows, cols):
+def predict_biases(biases, user_places, item_places):
     """Predict ratings by equation (1), without clipping them to a rating scale.
 
     Parameters
     ----------
     biases : Biases
         What `fit_biases` returned.
-    rows, cols : array_like of int, shape (n,)
-        Row (user) and column (item) of each rating that is asked for.
+    user_places, item_places : array_like of int, shape (n,)
+        The user and the item of each rating that is asked for: not by ids, but by their places among the rows and the
+        columns of the matrix that the biases were fitted to.
 
     Returns
     -------
@@ -177,17 +178,19 @@ def predict_biases(biases, rows, cols):
     Raises
     ------
     TypeError, ValueError
-        If rows and cols aren't whole numbers, differ in shape, or aren't in the matrix that the biases were fitted to.
+        If the places aren't whole numbers, differ in shape, or aren't in the matrix that the biases were fitted to.
     """
-    rows, cols = np.asarray(rows), np.asarray(cols)
-    if rows.shape != cols.shape:
-        raise ValueError("%r rows and %r columns; expected as many of each" % (rows.shape, cols.shape))
-    for name, indices, size in (("row", rows, len(biases.users)), ("column", cols, len(biases.items))):
-        if indices.size and indices.dtype.kind not in "iu":
-            raise TypeError("the %ss are of dtype %s; expected integers" % (name, indices.dtype))
-        if indices.size and not 0 <= indices.min() <= indices.max() < size:
-            raise ValueError("there is a %s %d; expected 0 .. %d, as in the training ratings"
-                             % (name, indices.min() if indices.min() < 0 else indices.max(), size - 1))
-    if not rows.size:
-        return np.zeros(rows.shape)
-    return biases.mean + biases.users[rows] + biases.items[cols]
+    user_places, item_places = np.asarray(user_places), np.asarray(item_places)
+    if user_places.shape != item_places.shape:
+        raise ValueError("user_places are of shape %r and item_places of %r; expected as many of each"
+                         % (user_places.shape, item_places.shape))
+    for name, places, size in (("user", user_places, len(biases.users)), ("item", item_places, len(biases.items))):
+        if places.size and places.dtype.kind not in "iu":
+            raise TypeError("%s_places are of dtype %s; expected integers, the places of %ss in the training ratings "
+                            "and not their ids" % (name, places.dtype, name))
+        if places.size and not 0 <= places.min() <= places.max() < size:
+            raise ValueError("%s_places hold %d; expected 0 .. %d, places in the training ratings and no ids"
+                             % (name, places.min() if places.min() < 0 else places.max(), size - 1))
+    if not user_places.size:
+        return np.zeros(user_places.shape)
+    return biases.mean + biases.users[user_places] + biases.items[item_places]

@@ -38,6 +38,8 @@ def settings_of(trainer, train, validation):
         ("g", describe(model.g)),
         ("rating_scale", None if model.rating_scale is None else list(model.rating_scale)),
         ("l2", [model.l2_W, model.l2_V]),
+        ("l2_weighted", model.l2_weighted),
+        ("encoders", len(model.encoders)),
         ("update", describe(trainer.update)),
         ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
         ("formulation", trainer.formulation),

@@ -3,7 +3,8 @@ import numbers
 
 import numpy as np
 
-__all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "is_number"]
+__all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "check_run",
+           "is_number"]
 
 
 def check_count(value, name, alternative=""):
@@ -119,3 +120,13 @@ def check_rating_scale(rating_scale):
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
     return low, high
+
+
+def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume):
+    """Raise ValueError for arguments of a call of `Trainer.fit` that can't be used."""
+    check_count(n_epochs, "n_epochs")
+    check_count(checkpoint_every, "checkpoint_every")
+    if patience is not None:
+        check_count(patience, "patience", ", or None to run all epochs")
+    if resume and checkpoint is None:
+        raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))

@@ -11,9 +11,9 @@ have ratings:
                                                         moves all columns, stays in proportion to the ratings
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it
-`update`,        Adam, 0.001; Adagrad, 0.03, and a      where columns have few ratings each, Adam's moves of all of
-`learning_rate`  decay for each rating, where columns   them cost more than all else; Adagrad moves those in use only
-                 have fewer than 3 ratings on average
+`update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
+`learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
+                 average                                if the decay is for each rating: so it is then with l2="auto"
 `patience`       200 updates, at least 5 epochs         the error often rises at first, and stands still, before it
                                                         falls; from 100 to 400 it makes no difference
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
@@ -31,12 +31,12 @@ import numpy as np
 
 from sparse_ae.data.ratings import occurring
 
-__all__ = ["Choice", "choose", "is_auto", "validation_fraction"]
+__all__ = ["Choice", "choose", "is_auto", "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _UPDATES_AT_MOST, _UPDATES_UNVALIDATED = 12, 3000, 430
 _PATIENCE, _LEAST_PATIENCE = 200, 5
-_LEAST_HIDDEN, _MOST_HIDDEN = 96, 512
+_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_PER_ROW = 96, 512, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION = 5000, 0.1, 0.25
 
 # Without biases: MovieLens's.
@@ -87,14 +87,16 @@ def choose(settings, train, variance, validated):
                     update="adagrad" if sparse_columns else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
-    weighted = variance is not None and is_auto(settings["update"]) and chosen["update"] == "adagrad"
-    if weighted and is_auto(settings["l2"]):
+    # A decay that is given means what it says: all of W and V.
+    weighted = (variance is not None and is_auto(settings["update"]) and is_auto(settings["l2"])
+                and chosen["update"] == "adagrad")
+    if weighted:
         chosen["l2"] /= n / train.shape[1]
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
     rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]
     if is_auto(rate):
-        rate = 0.03 if weighted else 0.001
+        rate = 0.03 if variance is not None and chosen["update"] == "adagrad" else 0.001
     if is_auto(n_epochs):
         updates = _UPDATES_AT_MOST if validated else _UPDATES_UNVALIDATED
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
@@ -105,8 +107,31 @@ def choose(settings, train, variance, validated):
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
 
 
+def useful_sides(sides, ratings):
+    """Of the models that ``rows="auto"`` would train, those that promise something.
+
+    Parameters
+    ----------
+    sides : tuple of {"items", "users"}
+    ratings : csr_matrix, (n_users, n_items)
+
+    Returns
+    -------
+    tuple
+        Without the side whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive
+        the hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
+    """
+    per_row = {"users": ratings.nnz / ratings.shape[0], "items": ratings.nnz / ratings.shape[1]}
+    crowded = max(per_row, key=per_row.get)
+    if per_row[crowded] <= _MOST_PER_ROW:
+        return sides
+    return tuple(side for side in sides if side != crowded) or tuple(side for side in per_row if side != crowded)
+
+
 def validation_fraction(n_ratings):
-    """What part of the ratings to hold out."""
+    """What part of n ratings to hold out; None stands for any number of them, without biases."""
+    if n_ratings is None:
+        return _LEAST_FRACTION
     return float(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION))
 
 

@@ -157,13 +157,14 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     return factors()
 
 
-def predict_factors(factors, rows, cols):
+def predict_factors(factors, user_places, item_places):
     """Predict ratings by equation (1), without clipping them to a rating scale.
 
     Parameters
     ----------
     factors : Factors
-    rows, cols : array_like of int, shape (n,)
+    user_places, item_places : array_like of int, shape (n,)
+        As `baselines.predict_biases` takes them: places in the training ratings, no ids.
 
     Returns
     -------
@@ -174,9 +175,9 @@ def predict_factors(factors, rows, cols):
     TypeError, ValueError
         As `baselines.predict_biases`.
     """
-    predicted = predict_biases(factors.biases, rows, cols)
-    rows, cols = np.asarray(rows), np.asarray(cols)
-    for start in range(0, rows.size, _PAIRS):
+    predicted = predict_biases(factors.biases, user_places, item_places)
+    user_places, item_places = np.asarray(user_places), np.asarray(item_places)
+    for start in range(0, user_places.size, _PAIRS):
         part = slice(start, start + _PAIRS)
-        predicted[part] += np.einsum("pt,pt->p", factors.W[rows[part]], factors.H[cols[part]])
+        predicted[part] += np.einsum("pt,pt->p", factors.W[user_places[part]], factors.H[item_places[part]])
     return predicted

@@ -12,28 +12,33 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 >>> recommender.recommend(8).items
 array(['jam'], dtype='<U3')
 
-With ``rows="items"`` the model reconstructs items from the ratings of their users: I-AutoRec, the better model on
-MovieLens. With ``rows="users"`` it reconstructs users from the ratings of their items: U-AutoRec, and the post. S.
-Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
+Most of a rating is said by biases: the mean, the user's offset and the item's. By default the model is trained on what
+they leave over, and the two are added; see `residuals`. With ``biases=False`` it is trained on the ratings themselves,
+as in the post.
+
+A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
+With users as rows it reconstructs users from the ratings of their items: U-AutoRec, and the post. S. Sedhain, A. K.
+Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
+the ratings, and often both together do better than either.
 """
 import numbers
 import os
 import sys
 from collections import OrderedDict
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import saved
 from sparse_ae.baselines import Biases, fit_biases
-from sparse_ae.checks import check_bool, check_count, check_number, check_rng, is_number
+from sparse_ae.checks import check_bool, check_count, check_number, check_rating_scale, check_rng, check_run, is_number
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
-from sparse_ae.defaults import choose, is_auto, validation_fraction
+from sparse_ae.defaults import Choice, choose, is_auto, validation_fraction
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
@@ -51,68 +56,147 @@ __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 _CLEARLY_BETTER = 2.0
 
 
+class _Sided:
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
+
+    def __init__(self, matrix, rows):
+        self.rows, self._made = rows, {rows: matrix}
+
+    def by(self, rows):
+        if rows not in self._made:
+            self._made[rows] = self._made[self.rows].T.tocsr()
+        return self._made[rows]
+
+
+class _Given(NamedTuple):
+    """What `fit` has made of the ratings and the settings that go with them."""
+
+    everything: _Sided
+    train: _Sided
+    held_out: Optional[_Sided]
+    scale: Tuple[float, float]
+    unknown: Union[str, float]
+
+
+class _Trained(NamedTuple):
+    """A model of one side, beside biases; `error` where it diverged."""
+
+    side: str
+    model: AutoEncoder
+    choice: Choice
+    history: list
+    epoch: int
+    error: Optional[TrainingDiverged]
+
+    @property
+    def interrupted(self):
+        return bool(self.history) and self.history[-1]["interrupted"]
+
+    def scorer(self, ratings, biases, scale):
+        return Scorer(self.model, ratings.by(self.side), self.side, _residuals(biases, self.side, scale))
+
+
+class _Found(NamedTuple):
+    """What training, or a file, has brought."""
+
+    scorer: Scorer
+    history: list
+    best_epoch: int
+    choices: Dict[str, Choice]
+    biases: Optional[Biases] = None
+    validation_rmse: Optional[Dict[str, float]] = None
+
+
 class Recommender(Settings):
-    """A masked autoencoder over ratings with ids.
+    """A masked autoencoder over ratings with ids, beside biases.
 
     Parameters
     ----------
-    n_hidden : int
-        Hidden units.
-    rows : {"items", "users"}
-        What is reconstructed; see the module's docstring.
+    n_hidden : int or "auto"
+        Hidden units. For this and each other "auto" see `defaults`.
+    rows : {"auto", "items", "users", "both"}
+        What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
+        up their outputs with the weights that predict validation ratings best; without validation they count alike.
+        "auto" is "both" where there is validation; else "items", or what the rows of ratings on disk are.
     f, g : str or callable
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
-    l2 : float or (float, float)
+    l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
+        Beside biases the squared error is in the unit of `residuals`, a quarter of the rating scale.
     weight_scale : float
         Standard deviation of the normal distribution that W and V are drawn from at first.
-    update : str or callable
+    update : str, callable or "auto"
         The optimiser, as `Trainer` takes it.
-    learning_rate : float or callable
+    learning_rate : float, callable or "auto"
         As `Trainer` takes it.
-    batch_size : int or None
+    batch_size : int, None or "auto"
         Rows in a mini-batch; None for all at once, as "rprop" and "lbfgs" need it.
-    n_epochs : int
+    n_epochs : int or "auto"
         At most so many; exactly so many without validation.
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither. "auto" is 10 epochs, and at least 200 updates: the error often rises over
-        the first few, and stands still, before it falls.
+        epoch are put back. None for neither.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
     unknown : "mean", "error" or float
-        What is predicted for a user or an item that had no rating in `fit`: the mean rating, a number (the paper's is
-        3), or nothing: it is an error.
+        What is predicted where nothing is known: the mean rating, a number (the paper's is 3), or nothing: it is an
+        error. That is where the user and the item had no rating in `fit`; with ``biases=False`` where one of them had
+        none.
     formulation : {"auto", "scan", "dense", "sparse"}
         As `Trainer` takes it.
     rng : int or numpy.random.RandomState
         Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
     progress : bool
-        Whether to show progress on stderr.
+        Whether to show progress on stderr, and to say there what was chosen and what validation has shown.
     dtype : {"float32", "float64"}
         Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
+    biases : bool
+        Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out.
+    guard : bool
+        Whether a model counts only if it is clearly better than the biases alone, by two standard errors on the
+        validation ratings. Where none is, predictions are the biases'. Without validation there is no telling, and with
+        ``biases=False`` no guard.
 
     Attributes
     ----------
     users_, items_ : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         The known ids, ascending.
+    users_rated_, items_rated_ : numpy.ndarray of bool, shape (n_users,), (n_items,)
+        Which of them had a rating in `fit`. Some may have none where the ratings came as a matrix with its ids.
     rating_scale_ : (float, float)
     mean_ : float
         Mean of the ratings.
+    biases_ : baselines.Biases or None
+        By places of `users_` and `items_`; None with ``biases=False``.
+    models_ : dict of str to AutoEncoder
+        By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
     model_ : AutoEncoder
-        Its "items" are the columns: users, with ``rows="items"``.
+        The first of them.
+    weights_ : dict of str to float
+        What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged.
+    validation_rmse_ : dict of str to float, or None
+        On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
+        of "users", and with "both"; None without validation, and with ``biases=False``, where `history_` has it.
+    n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
+        What `model_` was trained with.
+    choices_ : dict of str to defaults.Choice
+        All that was chosen for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`.
+        One for each epoch, as `Trainer.history`. Beside biases those of one model come after another's, and the epochs
+        on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``.
     best_epoch_ : int
-        The epoch that the parameters are of.
+        The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
+        where no epoch was better than the biases alone.
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. The defaults were chosen on validation ratings of
-    MovieLens 100K and 1M, which are from 1 to 5. For ratings on a much wider scale lower `weight_scale` in proportion.
+    Settings are stored as they are given, and checked by `fit`. What "auto" stands for, and why, is a table in
+    `defaults`; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
 
-    What is recommended beyond the defaults, chosen on validation ratings too, is Adam at a constant rate for some
-    epochs, then at a falling one, for a fixed number of epochs on all ratings: ``fit(ratings, validation=None)`` with
+    With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
+    5; for ratings on a much wider scale lower `weight_scale` in proportion. What is recommended beyond them, chosen on
+    validation ratings too, is Adam at a constant rate for some epochs, then at a falling one, for a fixed number of
+    epochs on all ratings: ``fit(ratings, validation=None)`` with
     ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
 
     ===================  =======  ==========  ==========  ====  ========
@@ -123,8 +207,7 @@ class Recommender(Settings):
     MovieLens 100K       "items"  50          128         12    20
     ===================  =======  ==========  ==========  ====  ========
 
-    Fewer hidden units want less weight decay and more, larger steps; a linear `g` wants more weight decay and smaller
-    steps. ``examples/autorec_table.py`` has settings for these, and shows what each of them reaches.
+    ``examples/autorec_table.py`` has more of them, and shows what each reaches.
     """
 
     def __init__(self, n_hidden="auto", rows="auto", f="identity", g="sigmoid", l2="auto", weight_scale=0.01,
@@ -161,25 +244,26 @@ class Recommender(Settings):
         ----------
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
             Users, items and ratings, in any form that `tables.as_ratings` takes; or ratings on disk, of which a
-            mini-batch is read at a time, with the recommender's `rows` or "auto".
+            mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto".
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
             A fraction of the ratings is cut off at random, and training stops early on it; see `defaults` for "auto".
             Held-out ratings of your own do the same; those of users and items that `ratings` lacks are passed over.
-            None runs all `n_epochs`.
+            None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None there.
         on_epoch : callable, optional
-            Called with each epoch's dict.
+            Called with each epoch's dict, as `history_` has it.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
-            With biases there is one beside it for each further training: of the other side, and of all ratings.
+            Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
+            the other rows and of the trainings on all ratings.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
             Whether to go on from `checkpoint`, if there is such a file. A program that was killed is run again as it
             is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
         refit : bool
-            With biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
+            Beside biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
             many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
 
         Returns
@@ -190,42 +274,53 @@ class Recommender(Settings):
         ------
         TypeError, ValueError
             For settings and ratings that can't be used, before anything is compiled.
+        OSError
+            For a checkpoint that exists without `resume`, and one that can't be written.
         trainer.TrainingDiverged
-            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale.
+            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale. Of
+            two models one may do so: it is left out, and a line says it.
 
         Notes
         -----
+        Ctrl-C ends the training after the current mini-batch, with what there is then: a model that wasn't begun is
+        missing from `models_`, and what was not trained again on all ratings stays as it was.
+
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
         """
         unknown = _check_unknown(self.unknown)
         rng = check_rng(self.rng)
+        for name, value in (("biases", self.biases), ("guard", self.guard), ("refit", refit)):
+            check_bool(value, name)
         stored = isinstance(ratings, StoredRatings)
         sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
-            everything, laid_out = ratings.matrix, ratings.rows
-            users, items = _swapped(laid_out == "items", ratings.row_ids, ratings.col_ids)
+            matrix, rows = ratings.matrix, ratings.rows
+            users, items = _swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):
                 raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass "
                                  "held-out ratings, or validation=None" % (validation,))
             validation = None if is_auto(validation) else validation
         else:
-            everything, users, items, _ = as_ratings(ratings, y)
+            matrix, users, items, _ = as_ratings(ratings, y)
+            if self.rows == "auto":
+                sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
-            laid_out = sides[0]
-            everything = _laid_out(everything, "users", laid_out)
-        scale = _check_scale(self.rating_scale, everything.data)
-        fraction = _fraction(validation, everything.nnz)
-        train, held_out = _held_out(everything, laid_out, users, items, fraction, validation, rng)
-        keep = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
-        check_bool(refit, "refit")
-        if not self.biases:
-            scorer, history, best_epoch = self._fit_ratings(train, held_out, everything, laid_out, scale, unknown, rng,
-                                                            dict(keep, checkpoint=checkpoint))
-            self._take(scorer, users, items, scale, unknown, history, best_epoch, None)
-            return self
-        self._fit_residuals(train, held_out, everything, laid_out, sides, scale, users, items, unknown, rng, checkpoint,
-                            keep, refit and fraction is not None)
+            rows = sides[0]
+            matrix = matrix if rows == "users" else matrix.T.tocsr()
+        scale = _check_scale(self.rating_scale, matrix.data)
+        run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
+        paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
+        self._check_settings(matrix, scale, unknown, validation is not None, paths, run)
+        fraction = _fraction(validation, matrix.nnz, self.biases)
+        train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
+        given = _Given(_Sided(matrix, rows), _Sided(train, rows), None if held_out is None else _Sided(held_out, rows),
+                       scale, unknown)
+        if self.biases:
+            found = self._fit_residuals(given, sides, rng, paths, run, refit and fraction is not None)
+        else:
+            found = self._fit_ratings(given, rows, rng, dict(run, checkpoint=checkpoint))
+        self._take(found, users, items, scale, unknown)
         return self
 
     def _sides(self, stored_rows, validation):
@@ -244,129 +339,149 @@ class Recommender(Settings):
             return "items", "users"
         return ("items",) if self.rows == "auto" else (self.rows,)
 
+    def _check_settings(self, matrix, scale, unknown, validated, paths, run):
+        """Raise what training would, before anything is fitted, compiled or written."""
+        choice = choose(self.get_params(), matrix, 1.0 if self.biases else None, validated)
+        rng = np.random.RandomState(0)
+        self._trainer(self._model(1, choice, rng, scale), choice, rng, unknown)
+        check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
+        for path in paths:
+            if path is not None:
+                storage.check_destination(path)
+                if os.path.exists(path) and not run["resume"]:
+                    raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
+                                          % path)
+
     def _trainer(self, model, choice, rng, unknown):
         return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, self.formulation, "epoch", rng,
                        self.progress, unknown=unknown if isinstance(unknown, float) else None)
 
-    def _model(self, n_columns, choice, rng, **more):
+    def _model(self, n_columns, choice, rng, rating_scale, two_encoders=False):
         check_number(self.weight_scale, "weight_scale", alternative=", such as 0.01")
         normal = lasagne.init.Normal(self.weight_scale)
-        return AutoEncoder(n_columns, choice.n_hidden, f=self.f, g=self.g, l2=choice.l2, W=normal, V=normal, rng=rng,
-                           dtype=self.dtype, l2_weighted=choice.l2_weighted, **more)
+        return AutoEncoder(n_columns, choice.n_hidden, rating_scale, self.f, self.g, choice.l2, W=normal, V=normal,
+                           rng=rng, dtype=self.dtype, U=normal if two_encoders else None,
+                           l2_weighted=choice.l2_weighted)
 
-    def _fit_ratings(self, train, held_out, everything, rows, scale, unknown, rng, keep):
-        """The post's way: ratings in, ratings out. Returns the scorer, the history and its best epoch."""
+    def _fit_ratings(self, given, rows, rng, run):
+        """The post's way: ratings in, ratings out."""
+        train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
         choice = choose(self.get_params(), train, None, held_out is not None)
-        model = self._model(train.shape[1], choice, rng, rating_scale=scale)
+        model = self._model(train.shape[1], choice, rng, given.scale)
         # Outputs start at the mean rating: what is learned is how each differs from it.
         start = model.score_of(float(train.data.mean(dtype="float64")))
         model.b.set_value(np.full(model.n_items, start, model.dtype))
-        history = self._trainer(model, choice, rng, unknown).fit(
-            train, choice.n_epochs, validation=held_out, patience=choice.patience, **keep)
+        history = self._trainer(model, choice, rng, given.unknown).fit(
+            train, choice.n_epochs, validation=held_out, patience=choice.patience, **run)
         best_epoch = history[-1]["restored"] or len(history)
-        self._check_learned(history[best_epoch - 1]["train_rmse"], best_epoch, scale, choice)
-        self._record([(rows, choice)])
-        return Scorer(model, everything, rows), history, best_epoch
+        self._check_learned(history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
+        return _Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
 
-    def _fit_residuals(self, train, held_out, everything, laid_out, sides, scale, users, items, unknown, rng,
-                       checkpoint, keep, refit):
+    def _fit_residuals(self, given, sides, rng, paths, run, refit):
         """Ratings in, residuals out: one model or two beside the biases, with weights from validation."""
         seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-        paths = [[_path(checkpoint, number) for number in range(1 + len(sides) * k, 1 + len(sides) * (k + 1))]
-                 for k in range(2)]
-        if checkpoint is not None and not keep["resume"]:
-            for path in sum(paths, []):
-                if os.path.exists(path):
-                    raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                          % path)
-        biases = _fit_biases(train, laid_out)
-        scorers, choices, history, epochs = [], [], [], []
-        for side, seed, path in zip(sides, seeds[0], paths[0]):
-            scorer, choice, records, epoch = self._fit_side(
-                side, train, held_out, laid_out, biases, scale, None, seed, unknown, dict(keep, checkpoint=path))
-            scorers.append(scorer)
-            choices.append((side, choice))
-            history += records
-            epochs.append(epoch)
-        weights = [1.0 / len(sides)] * len(sides)
-        self.validation_rmse_ = None
-        if held_out is not None:
-            weights, self.validation_rmse_ = self._weigh(scorers, epochs, held_out, laid_out, sides)
-        if refit:
-            biases = _fit_biases(everything, laid_out)
-            for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[1])):
-                if weights[k]:
-                    scorers[k], _, records, _ = self._fit_side(
-                        side, everything, None, laid_out, biases, scale, (choices[k][1], epochs[k]), seed, unknown,
-                        dict(keep, checkpoint=path))
-                    history += records
-        scorers = [Scorer(scorer.model, _laid_out(everything, laid_out, side), side,
-                          _residuals(biases, side, scale)) for scorer, side in zip(scorers, sides)]
-        self._record(choices)
-        self._take(Blend(scorers, weights), users, items, scale, unknown, history, epochs[0], biases)
+        biases = _fit_biases(given.train)
+        trained, history = [], []
+        for side, seed, path in zip(sides, seeds[0], paths):
+            trained.append(self._fit_side(given, side, biases, seed, dict(run, checkpoint=path)))
+            history += trained[-1].history
+            if trained[-1].interrupted:
+                break
+        errors = [each.error for each in trained if each.error]
+        if len(errors) == len(trained):
+            raise errors[0]
+        weights, rmses = self._weigh(given, trained, biases)
+        if refit and not trained[-1].interrupted:
+            biases = _fit_biases(given.everything)
+            for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
+                if not weights[k] or not trained[k].epoch:
+                    continue
+                again = self._fit_side(given, side, biases, seed, dict(run, checkpoint=path), trained[k])
+                history += again.history
+                if again.interrupted:
+                    break
+                if not again.error:
+                    trained[k] = again
+        scorers = [each.scorer(given.everything, biases, given.scale) for each in trained]
+        return _Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+                      biases, rmses)
 
-    def _fit_side(self, side, train, held_out, laid_out, biases, scale, chosen, seed, unknown, keep):
-        """A model of one side, beside biases; `chosen` are a choice and a number of epochs, where these are known."""
-        train, residuals = _laid_out(train, laid_out, side), _residuals(biases, side, scale)
-        held_out = None if held_out is None else _laid_out(held_out, laid_out, side)
-        if chosen is None:
-            choice = choose(self.get_params(), train, residuals.variance(train), held_out is not None)
-            n_epochs = choice.n_epochs
+    def _fit_side(self, given, side, biases, seed, run, before=None):
+        """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
+        refit, on_epoch = before is not None, run["on_epoch"]
+        train = (given.everything if refit else given.train).by(side)
+        held_out = None if refit or given.held_out is None else given.held_out.by(side)
+        residuals = _residuals(biases, side, given.scale)
+        if refit:
+            choice, n_epochs, patience = before.choice, before.epoch, None
         else:
-            choice, n_epochs = chosen
+            choice = choose(self.get_params(), train, residuals.variance(train), held_out is not None)
+            n_epochs, patience = choice.n_epochs, choice.patience
+            self._say_what_is_chosen(side, choice)
         rng = np.random.RandomState(seed)
-        normal = lasagne.init.Normal(self.weight_scale)
-        # A bounded f is stretched over all residuals that there could be.
-        model = self._model(train.shape[1], choice, rng, U=normal, rating_scale=residuals.output_scale(self.f))
-        on_epoch, refitted = keep["on_epoch"], chosen is not None
+        model = self._model(train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
+        trainer, error = self._trainer(model, choice, rng, given.unknown), None
 
         def on_record(record):
-            record.update(rows=side, refit=refitted)
+            record.update(rows=side, refit=refit)
             if on_epoch is not None:
                 on_epoch(record)
 
-        history = self._trainer(model, choice, rng, unknown).fit(
-            train, n_epochs, validation=held_out, patience=None if refitted else choice.patience, residuals=residuals,
-            **dict(keep, on_epoch=on_record))
-        restored = history[-1]["restored"]
-        epoch = len(history) if restored is None else restored
-        if epoch:
-            self._check_learned(history[epoch - 1]["train_rmse"], epoch, scale, choice)
-        return Scorer(model, train, side, residuals), choice, history, epoch
+        try:
+            trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals,
+                        **dict(run, on_epoch=on_record))
+            restored = trainer.history[-1]["restored"]
+            epoch = len(trainer.history) if restored is None else restored
+            if epoch:
+                self._check_learned(trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
+        except TrainingDiverged as found:
+            error, epoch = found, 0
+            self._say("%s as rows%s: %s; that model is left out"
+                      % (side, ", on all ratings" if refit else "", found))
+        for record in trainer.history:  # those of a checkpoint don't come to `on_record`
+            record.update(rows=side, refit=refit)
+        return _Trained(side, model, choice, trainer.history, epoch, error)
 
-    def _weigh(self, scorers, epochs, held_out, laid_out, sides):
+    def _weigh(self, given, trained, biases):
         """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
 
-        A side that isn't better than the biases by more than luck explains gets 0, and the others what is left.
+        A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
+        does one that diverged, and without validation all others share alike.
         """
-        pairs = held_out.tocoo()
-        users, items = _swapped(laid_out == "items", pairs.row, pairs.col)
-        first = scorers[0]
+        sound = [each.error is None for each in trained]
+        alike = [float(each) / sum(sound) for each in sound]
+        if given.held_out is None:
+            return alike, None
+        scorers = [each.scorer(given.train, biases, given.scale) for each in trained]
+        first, pairs = scorers[0], given.held_out.by(trained[0].side).tocoo()
+        users, items = first.by_users(pairs.row, pairs.col)
         known = first.users_rated[users] & first.items_rated[items]
         users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
         if not len(observed):
-            return [0.0] * len(sides), {}
+            return [0.0] * len(trained) if self.guard else alike, {}
         base = first.baseline(users, items)
-        outputs = [scorer.pair_outputs(users, items).astype(np.float64) for scorer in scorers]
+        outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
+                   for scorer, each in zip(scorers, sound)]
 
         def errors(weights):
             predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
             return (first.clip(predicted) - observed) ** 2
 
-        alone = errors([0.0] * len(sides))
+        alone = errors([0.0] * len(trained))
         found = OrderedDict([("biases", float(np.sqrt(alone.mean())))])
-        useful = []
-        for k, side in enumerate(sides):
-            of_side = errors([float(k == other) for other in range(len(sides))])
-            found[side] = float(np.sqrt(of_side.mean()))
-            useful.append(not self.guard or epochs[k] > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER)
-        weights = [float(each) for each in useful]
-        if sum(useful) > 1:
-            chosen = np.stack(outputs, axis=1)
-            weights = scipy.optimize.nnls(chosen, observed - base)[0].tolist()
+        weights = []
+        for k, each in enumerate(trained):
+            if each.error:
+                weights.append(0.0)
+                continue
+            of_side = errors([float(k == other) for other in range(len(trained))])
+            found[each.side] = float(np.sqrt(of_side.mean()))
+            better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
+            weights.append(float(better or not self.guard))
+        if sum(weights) > 1:
+            weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
             found["both"] = float(np.sqrt(errors(weights).mean()))
-        if self.progress:
-            print(_verdict(found, dict(zip(sides, weights))), file=sys.stderr, flush=True)
+        self._say(_verdict(found, dict(zip([each.side for each in trained], weights))))
         return weights, dict(found)
 
     def _check_learned(self, error, epoch, scale, choice):
@@ -375,21 +490,27 @@ class Recommender(Settings):
                                    "learning_rate=%r or weight_scale=%r"
                                    % (error, epoch, *scale, choice.learning_rate, self.weight_scale))
 
-    def _record(self, choices):
-        """Keeps what was chosen for "auto", of the first side, and says it."""
-        _, first = choices[0]
-        self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
-        self.choices_ = {side: choice for side, choice in choices}
+    def _say_what_is_chosen(self, side, choice):
+        chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                  for name, value in choice._asdict().items() if is_auto(getattr(self, name, None))]
+        if chosen:
+            self._say("%s as rows: %s" % (side, ", ".join(chosen)))
 
-    def _take(self, scorer, users, items, scale, unknown, history, best_epoch, biases):
+    def _say(self, line):
+        if self.progress:
+            print(line, file=sys.stderr, flush=True)
+
+    def _take(self, found, users, items, scale, unknown):
         """Takes what was fitted or read."""
+        scorer, first = found.scorer, next(iter(found.choices.values()))
         self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
-        scorers = getattr(scorer, "scorers", [scorer])
-        self.models_ = {each.rows: each.model for each in scorers}
-        self.weights_ = dict(zip(self.models_, getattr(scorer, "weights", [1.0])))
-        self.model_, self.history_, self.best_epoch_, self.biases_ = scorer.model, history, best_epoch, biases
-        self._scorer, self._column_solvers = scorer, {}
-        self.mean_ = scorer.mean if biases is None else biases.mean
+        self.models_ = {each.rows: each.model for each in scorer.scorers}
+        self.weights_ = dict(zip(self.models_, scorer.weights))
+        self.model_, self.history_, self.best_epoch_ = scorer.model, found.history, found.best_epoch
+        self.biases_, self.validation_rmse_, self.choices_ = found.biases, found.validation_rmse, found.choices
+        self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
+        self._scorer, self._column_solver, self._popular = scorer, None, None
+        self.mean_ = scorer.mean if self.biases_ is None else self.biases_.mean
         self.users_rated_, self.items_rated_ = scorer.users_rated, scorer.items_rated
         self._unknown = unknown  # the setting may be changed before the next fit
         strict = unknown == "error"
@@ -416,8 +537,13 @@ class Recommender(Settings):
         ------
         NotFittedError
         TypeError, ValueError
-            For what can't be ids, for columns of different lengths, and, with ``unknown="error"``, for a user or an
-            item without a rating in `fit`.
+            For what can't be ids, for columns of different lengths, and, with ``unknown="error"``, for pairs of which
+            nothing is known.
+
+        Notes
+        -----
+        Of a user or an item without a rating in `fit` nothing is known, and `unknown` says what is predicted. Beside
+        biases that is so only where both are without: where one is, the mean and the other's offset are predicted.
         """
         self._check_fitted()
         if items is None:
@@ -471,8 +597,8 @@ class Recommender(Settings):
 
         Notes
         -----
-        A user who is among `users_` but had no rating in `fit` (see `users_rated_`), because all of them were held out,
-        gets the items with the highest biases: those rated best by many.
+        A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
+        offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many.
         """
         self._check_fitted()
         places, candidates = self._users.find(users), self._items.candidates(items)
@@ -491,9 +617,10 @@ class Recommender(Settings):
 
     def _for_nobody_in_particular(self, n, candidates):
         """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are."""
-        biases = self.biases_
-        if biases is None:
-            biases = _fit_biases(self._scorer.ratings, self._scorer.rows)
+        if self._popular is None:
+            scorer = self._scorer
+            self._popular = self.biases_ or _fit_biases(_Sided(scorer.ratings, scorer.rows))
+        biases = self._popular
         scores = biases.mean + biases.items[candidates]
         best = top_n(scores[np.newaxis], n)[0]
         return recommendations(self.items_[candidates], best, np.clip(scores[best[best >= 0]], *self.rating_scale_))
@@ -542,27 +669,28 @@ class Recommender(Settings):
         places, values = places[order], values[order]
         clip = self._scorer.clip
         if self.biases_ is None:
-            outputs = self._folded(self._scorer, places, values, 0.0)
-            return NewUser(self._items, places, values, outputs, clip, self._for_unknown())
+            outputs = self._folded(self._scorer, places, values)
+            return NewUser(self._items, places, values, outputs, clip,
+                           None if self._unknown == "error" else self._for_unknown())
         # Equation (3) of `baselines`, for this person alone.
         mean, offsets, shrinkage = self.biases_.mean, self.biases_.items, self.biases_.shrinkage[0]
-        level = mean + np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
-        folded = [(weight, self._folded(scorer, places, values, level))
-                  for scorer, weight in zip(self._scorer.scorers, self._scorer.weights) if weight]
+        offset = np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
+        folded = [(weight, self._folded(scorer, places, values, mean, offset))
+                  for scorer, weight in self._scorer.used()]
 
         def outputs(items):
-            return (level + offsets[items] + sum(weight * each(items) for weight, each in folded)).astype(
-                self._scorer.dtype)
+            beyond = sum(weight * each(items) for weight, each in folded)
+            return (mean + offset + offsets[items] + beyond).astype(self._scorer.dtype)
 
-        return NewUser(self._items, places, values, outputs, clip, float(np.clip(level, low, high)))
+        return NewUser(self._items, places, values, outputs, clip, float(np.clip(mean + offset, low, high)))
 
-    def _folded(self, scorer, places, values, level):
+    def _folded(self, scorer, places, values, mean=0.0, offset=0.0):
         """What one model says of a person with some ratings, as a function of places of items."""
         if scorer.rows == "users":
-            return row_outputs(scorer, places, values, level)
-        if scorer.rows not in self._column_solvers:
-            self._column_solvers[scorer.rows] = ColumnSolver(scorer.model, self._users.rated)
-        return column_outputs(scorer, self._column_solvers[scorer.rows], places, values, level)
+            return row_outputs(scorer, places, values, mean + offset)
+        if self._column_solver is None:
+            self._column_solver = ColumnSolver(scorer.model, self._users.rated)
+        return column_outputs(scorer, self._column_solver, places, values, offset)
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.
@@ -575,8 +703,9 @@ class Recommender(Settings):
         Returns
         -------
         Recommendations
-            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with ``rows="items"``
-            their hidden units, with ``rows="users"`` their rows of the decoder, W. Equal ones are ordered by id.
+            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with items as rows
+            their hidden units, with users as rows their rows of the decoder, W. Of two models it is the one with the
+            larger weight. Equal ones are ordered by id.
 
         Raises
         ------
@@ -592,10 +721,11 @@ class Recommender(Settings):
             raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
                              % (item,))
         candidates = self._items.candidates()
-        if self._scorer.rows == "items":
-            factors = self._scorer.hidden(candidates)
+        scorer = max(self._scorer.used() or [(self._scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
+        if scorer.rows == "items":
+            factors = scorer.hidden(candidates)
         else:
-            factors = self.model_.W.get_value(borrow=True)[candidates]
+            factors = scorer.model.W.get_value(borrow=True)[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)
@@ -708,9 +838,8 @@ class Recommender(Settings):
         """
         self._check_fitted()
         meta, arrays, ratings = self._state()
-        settings = {name: to_json(_name_of(name, value)) for name, value in self.get_params().items()}
-        parts = [dict(part, f=_name_of("f", part["f"]), g=_name_of("g", part["g"])) for part in meta["parts"]]
-        saved.write(path, dict(meta, parts=parts, settings=settings), arrays, ratings)
+        parts = [dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]]
+        saved.write(path, dict(meta, parts=parts, settings=_named(self.get_params())), arrays, ratings)
 
     @classmethod
     def load(cls, path):
@@ -732,8 +861,9 @@ class Recommender(Settings):
         """
         meta, arrays, ratings = saved.read(path)
         try:
-            recommender = cls(**{name: from_json(value) for name, value in meta["settings"].items()})
-            recommender._set_state(meta, arrays, ratings)
+            recommender = cls(**_unnamed(meta["settings"]))
+            parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
+            recommender._set_state(dict(meta, parts=parts), arrays, ratings)
         except (KeyError, TypeError, ValueError) as error:  # of settings that this version hasn't, or can't take
             raise ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
                              % (path, error)) from error
@@ -743,38 +873,40 @@ class Recommender(Settings):
         """What `fit` left behind: all that isn't an array, the arrays, and the ratings."""
         scorer = self._scorer
         parts, arrays = [], {"users": self.users_, "items": self.items_}
-        for each in getattr(scorer, "scorers", [scorer]):
+        for each in scorer.scorers:
             model = each.model
             arrays.update(("%s/%s" % (each.rows, p.name), p.get_value(borrow=True)) for p in model.params)
             parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
-                          "l2_weighted": model.l2_weighted, "weight": self.weights_[each.rows]})
+                          "l2_weighted": model.l2_weighted, "weight": self.weights_[each.rows],
+                          "choice": dict(self.choices_[each.rows]._asdict())})
         meta = {"parts": parts, "rating_scale": self.rating_scale_, "unknown": self._unknown, "biases": None,
-                "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows}
+                "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows,
+                "validation_rmse": self.validation_rmse_}
         if self.biases_ is not None:
             meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
             arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
         return meta, arrays, scorer.ratings
 
     def _set_state(self, meta, arrays, ratings):
-        biases, rows, scale = None, meta["ratings_rows"], meta["rating_scale"]
+        biases, scale = None, meta["rating_scale"]
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
-        scorers = []
+        ratings, scorers, choices = _Sided(ratings, meta["ratings_rows"]), [], {}
         for part in meta["parts"]:
             side = part["rows"]
-            parameters = {name: arrays["%s/%s" % (side, name)] for name in ("W", "V", "mu", "b")}
             residuals = None if biases is None else _residuals(biases, side, scale)
-            if residuals is not None:
-                parameters["U"] = arrays["%s/U" % side]
+            names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
+            parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
             n_columns, n_hidden = parameters["W"].shape
-            model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale(part["f"]),
-                                part["f"], part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
+            model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale, part["f"],
+                                part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
                                 l2_weighted=part["l2_weighted"], **parameters)
-            scorers.append(Scorer(model, _laid_out(ratings, rows, side), side, residuals))
+            scorers.append(Scorer(model, ratings.by(side), side, residuals))
+            choices[side] = Choice(**part["choice"])
         scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
-        self._take(scorer, arrays["users"], arrays["items"], scale, meta["unknown"], meta["history"],
-                   meta["best_epoch"], biases)
+        found = _Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"])
+        self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"])
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
@@ -804,21 +936,16 @@ def _swapped(swap, first, second):
     return (second, first) if swap else (first, second)
 
 
-def _laid_out(matrix, rows, wanted):
-    """A matrix whose rows are users, or items, as one whose rows are what is wanted."""
-    return matrix if rows == wanted else matrix.T.tocsr()
-
-
 def _half_known(biases, users, items):
     """What biases say of pairs of places, one of which is -1, (n,)."""
     return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
             + np.where(items >= 0, biases.items[items], 0.0))
 
 
-def _fit_biases(matrix, rows):
-    """The biases of ratings whose rows are users, or items."""
-    biases = fit_biases(matrix)
-    if rows == "users":
+def _fit_biases(ratings):
+    """The biases of `_Sided` ratings, which are read as they are laid out."""
+    biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.rows == "users":
         return biases
     return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
 
@@ -828,10 +955,10 @@ def _residuals(biases, rows, scale):
     return Residuals(biases.mean + rows, columns, scale)
 
 
-def _fraction(validation, n_ratings):
+def _fraction(validation, n_ratings, biases):
     """The fraction to cut off; None where validation is none."""
     if is_auto(validation):
-        return validation_fraction(n_ratings)
+        return validation_fraction(n_ratings if biases else None)
     if not isinstance(validation, numbers.Number):
         return None
     if isinstance(validation, bool) or not isinstance(validation, numbers.Real) or not 0 < validation < 1:
@@ -854,7 +981,8 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
     try:
         given = as_ratings(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind("validation: %s" % error) from error
     coo = given.matrix.tocoo()
     u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
     known = (u >= 0) & (i >= 0)
@@ -869,15 +997,17 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
     return everything, check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
 
 
-def _path(checkpoint, number):
-    """The checkpoint of a training after the first, beside the first's."""
-    if checkpoint is None or number == 1:
-        return checkpoint
-    return "%s.%d" % (os.fspath(checkpoint), number)
+def _paths(checkpoint, n):
+    """The checkpoints of n trainings: the one given, and others beside it."""
+    if checkpoint is None:
+        return [None] * n
+    return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]
 
 
 def _standard_score(gains):
     """How many standard errors a mean gain is above 0."""
+    if len(gains) < 2:
+        return 0.0
     spread = gains.std()
     if not spread:
         return np.inf if gains.mean() > 0 else 0.0
@@ -903,12 +1033,26 @@ def _check_unknown(unknown):
 
 
 def _check_scale(rating_scale, values):
-    if rating_scale is not None:
-        return rating_scale  # AutoEncoder looks at it
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % low)
+    least, most = float(values.min()), float(values.max())
+    if rating_scale is None:
+        if least == most:
+            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % least)
+        return least, most
+    low, high = check_rating_scale(rating_scale)
+    if least < low or most > high:
+        raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
+                         "highest rating" % (least if least < low else most, low, high, least, most))
     return low, high
+
+
+def _named(settings):
+    """A dict of settings as JSON has them."""
+    return {name: to_json(_name_of(name, value)) for name, value in settings.items()}
+
+
+def _unnamed(settings):
+    """What `_named` was given, but for functions, which remain names."""
+    return {name: from_json(value) for name, value in settings.items()}
 
 
 def _name_of(setting, value):

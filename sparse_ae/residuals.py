@@ -43,7 +43,11 @@ class Residuals:
     ----------
     unit : float
         Of a residual, in the ratings' own unit.
+    output_scale : (float, float)
+        The model's `rating_scale`, in the unit of residuals: a bounded f is stretched over all that there could be.
     """
+
+    output_scale = -_LENGTH, _LENGTH
 
     def __init__(self, rows, columns, rating_scale):
         self.rows, self.columns = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
@@ -89,10 +93,6 @@ class Residuals:
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows])[1].astype(np.float64) ** 2))
         return squares / ratings.nnz
-
-    def output_scale(self, f):
-        """The model's `rating_scale`, in the unit of residuals: what a bounded f is stretched over."""
-        return (-_LENGTH, _LENGTH)
 
     def clip(self, predicted):
         """`predicted` brought into the rating scale, in place."""

@@ -16,8 +16,9 @@ __all__ = ["read", "write"]
 FORMAT = 2
 
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
-_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch")
-_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight")
+_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
+         "validation_rmse")
+_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
@@ -57,7 +58,7 @@ def read(path):
         The message names the file.
     """
     meta, arrays = storage.read(path, "recommender")
-    version = meta.get("format")
+    version = meta.get("format") if isinstance(meta, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
@@ -73,34 +74,50 @@ def read(path):
 
 def _checked(meta, arrays):
     """The ratings, once all parts are known to go together."""
-    for what, names, found in (("array", _ARRAYS, arrays), ("entry", _META, meta)):
-        for name in names:
-            if name not in found:
-                raise ValueError("it has no %s %r" % (what, name))
+    _check_names("array", _ARRAYS, arrays)
+    _check_names("entry", _META, meta)
     ids = [_checked_ids(name, arrays[name]) for name in ("users", "items")]
     sizes = dict(zip(("users", "items"), map(len, ids)))
     matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
-    if not meta["parts"]:
-        raise ValueError("it has no model")
-    for part in meta["parts"]:
-        _check_part(part, arrays, sizes, meta["biases"] is not None)
     if meta["biases"] is not None:
+        _check_names("array", ("user_biases", "item_biases"), arrays)
         for name, size in (("user_biases", sizes["users"]), ("item_biases", sizes["items"])):
             if arrays[name].shape != (size,) or arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
                 raise ValueError("%s aren't %d finite float64 numbers" % (name, size))
         numbers = [meta["biases"]["mean"]] + list(meta["biases"]["shrinkage"])
-        if len(numbers) != 3 or not all(is_number(each) for each in numbers):
+        if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0:
             raise ValueError("its biases are %r" % (meta["biases"],))
+    _check_parts(meta["parts"], arrays, sizes, meta["biases"] is not None)
     low, high = check_rating_scale(meta["rating_scale"])
     if matrix.data.min() < low or matrix.data.max() > high:
         raise ValueError("its ratings are from %g to %g, on a scale from %g to %g"
                          % (matrix.data.min(), matrix.data.max(), low, high))
-    if meta["unknown"] not in ("mean", "error") and not is_number(meta["unknown"]):
+    if meta["unknown"] not in ("mean", "error") and not (isinstance(meta["unknown"], float)
+                                                         and is_number(meta["unknown"])):
         raise ValueError("unknown is %r" % (meta["unknown"],))
-    n_epochs, best_epoch = len(meta["history"]), meta["best_epoch"]
-    if not isinstance(best_epoch, int) or not 0 <= best_epoch <= n_epochs:
-        raise ValueError("its best epoch is %r of %d" % (best_epoch, n_epochs))
+    if not isinstance(meta["settings"], dict):
+        raise ValueError("its settings are %r" % (meta["settings"],))
+    history, best_epoch = meta["history"], meta["best_epoch"]
+    if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
+        raise ValueError("its history is no list of epochs")
+    if not _is_whole(best_epoch) or not 0 <= best_epoch <= len(history):
+        raise ValueError("its best epoch is %r of %d" % (best_epoch, len(history)))
+    rmses = meta["validation_rmse"]
+    if rmses is not None and not (isinstance(rmses, dict) and all(is_number(rmse) for rmse in rmses.values())):
+        raise ValueError("its validation errors are %r" % (rmses,))
     return matrix
+
+
+def _check_names(what, names, found):
+    if not isinstance(found, dict):
+        raise ValueError("%r stands where entries are expected" % (found,))
+    for name in names:
+        if name not in found:
+            raise ValueError("it has no %s %r" % (what, name))
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _checked_ratings(arrays, rows, sizes):
@@ -117,20 +134,33 @@ def _checked_ratings(arrays, rows, sizes):
     return matrix
 
 
+def _check_parts(parts, arrays, sizes, with_biases):
+    """The models: one, or beside biases one of each side."""
+    if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + with_biases:
+        raise ValueError("its models are %r" % (parts,))
+    for part in parts:
+        _check_part(part, arrays, sizes, with_biases)
+    if len({part["rows"] for part in parts}) < len(parts):
+        raise ValueError("its models have the same rows")
+
+
 def _check_part(part, arrays, sizes, with_biases):
-    """One model."""
-    for name in _PART:
-        if name not in part:
-            raise ValueError("a model has no entry %r" % name)
-    side = part["rows"]
+    _check_names("entry of a model", _PART, part)
+    side, decays = part["rows"], part["l2"]
     if side not in sizes or not is_number(part["weight"]) or part["weight"] < 0:
         raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
+    if len(decays) != 2 or not all(is_number(each) and each >= 0 for each in decays):
+        raise ValueError("a model's l2 is %r" % (decays,))
+    if not isinstance(part["l2_weighted"], bool) or not isinstance(part["choice"], dict):
+        raise ValueError("a model's l2_weighted is %r and its choice %r" % (part["l2_weighted"], part["choice"]))
+    own = ("W", "V", "mu", "b") + (("U",) if with_biases else ())
+    _check_names("array", ["%s/%s" % (side, name) for name in own], arrays)
     W = arrays["%s/W" % side]
     n = sizes["items" if side == "users" else "users"]
     if W.ndim != 2 or len(W) != n or W.dtype.name not in ("float32", "float64"):
         raise ValueError("W is of shape %r and dtype %s; the model has %d columns" % (W.shape, W.dtype, n))
     k = W.shape[1]
-    for name, shape in [("W", (n, k)), ("V", (k, n)), ("mu", (k,)), ("b", (n,))] + [("U", (k, n))] * with_biases:
+    for name, shape in zip(own, ((n, k), (k, n), (k,), (n,), (k, n))):
         array = arrays["%s/%s" % (side, name)]
         if array.shape != shape or array.dtype != W.dtype:
             raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"

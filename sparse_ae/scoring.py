@@ -4,6 +4,8 @@ A model's rows are users or items. Here everything goes by places of users and o
 for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
 all favourites tie at the top of the scale.
 """
+from functools import cached_property
+
 import numpy as np
 
 from sparse_ae.data.ratings import entries_stored, occurring
@@ -37,16 +39,48 @@ class Scorer:
         Who and what has a rating.
     clip : callable
         Brings outputs into the rating scale, in place.
+    scorers, weights : lists
+        What the outputs are made of, of Scorer and of float.
     """
 
     def __init__(self, model, ratings, rows="users", residuals=None):
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
         self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
-        self.mean = float(ratings.data.mean(dtype="float64"))
-        rated = np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1])
-        self.users_rated, self.items_rated = self.by_users(*rated)
         self._item_units = None
+
+    # What the outputs are made of.
+
+    @property
+    def scorers(self):
+        return [self]
+
+    @property
+    def weights(self):
+        return [1.0]
+
+    # Each reads all ratings, which may be on disk: once, and only if it is asked for.
+
+    @cached_property
+    def mean(self):
+        return float(self.ratings.data.mean(dtype="float64"))
+
+    @cached_property
+    def users_rated(self):
+        return self._rated[0]
+
+    @cached_property
+    def items_rated(self):
+        return self._rated[1]
+
+    @cached_property
+    def _rated(self):
+        ratings = self.ratings
+        return self.by_users(np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1]))
+
+    def used(self):
+        """The scorers with a weight, and their weights: a list of pairs."""
+        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def by_users(self, rows, columns):
         """What goes with the model's rows and columns, or users and items, as the other two."""
@@ -188,29 +222,29 @@ class Blend(Scorer):
     """
 
     def __init__(self, scorers, weights):
-        self.scorers, self.weights = scorers, list(map(float, weights))
         first = scorers[0]
-        self.model, self.ratings, self.rows, self.residuals = first.model, first.ratings, first.rows, first.residuals
-        self.dtype, self.clip, self.mean = first.dtype, first.clip, first.mean
-        self.users_rated, self.items_rated = first.users_rated, first.items_rated
+        super().__init__(first.model, first.ratings, first.rows, first.residuals)
+        self._scorers, self._weights = list(scorers), list(map(float, weights))
+
+    @property
+    def scorers(self):
+        return self._scorers
+
+    @property
+    def weights(self):
+        return self._weights
 
     def pair_outputs(self, users, items, block_size=None):
         output = np.zeros(len(users), self.dtype)
-        for scorer, weight in self._used():
+        for scorer, weight in self.used():
             output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
         return output
 
     def grid_outputs(self, users, items):
         output = np.zeros((len(users), len(items)), self.dtype)
-        for scorer, weight in self._used():
+        for scorer, weight in self.used():
             output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
         return output
-
-    def _used(self):
-        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
-
-    def hidden(self, rows):
-        return self.scorers[0].hidden(rows)
 
 
 def _by_row(rows, block_size):

@@ -13,9 +13,8 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
-from sparse_ae.checks import check_count, check_number, check_rng, is_number
+from sparse_ae.checks import check_count, check_number, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
@@ -162,15 +161,10 @@ class Trainer:
             For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
             anything is compiled.
         """
-        check_count(n_epochs, "n_epochs")
-        check_count(checkpoint_every, "checkpoint_every")
-        if patience is not None:
-            check_count(patience, "patience", ", or None to run all epochs")
-            if validation is None:
-                raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
-                                 % (patience,))
-        if resume and checkpoint is None:
-            raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
+        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume)
+        if patience is not None and validation is None:
+            raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
+                             % (patience,))
         train = self.model.check(train) if residuals is None else check_ratings(train)
         validate = None
         if validation is not None:

@@ -97,10 +97,10 @@ def test_refuses_what_check_ratings_refuses():
 
 
 @pytest.mark.parametrize("rows, cols, error, message", [
-    ([0, 1], [0], ValueError, r"\(2,\) rows and \(1,\) columns; expected as many of each"),
-    ([-1], [0], ValueError, r"there is a row -1; expected 0 \.\. 1"),
-    ([0], [3], ValueError, r"there is a column 3; expected 0 \.\. 2"),
-    ([0.0], [0], TypeError, "the rows are of dtype float64; expected integers"),
+    ([0, 1], [0], ValueError, r"user_places are of shape \(2,\) and item_places of \(1,\); expected as many of each"),
+    ([-1], [0], ValueError, r"user_places hold -1; expected 0 \.\. 1, places in the training ratings and no ids"),
+    ([0], [3], ValueError, r"item_places hold 3; expected 0 \.\. 2"),
+    ([0.0], [0], TypeError, "user_places are of dtype float64; expected integers, the places of users"),
 ])
 def test_predictions_refuse(rows, cols, error, message):
     with pytest.raises(error, match=message):

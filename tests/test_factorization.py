@@ -79,7 +79,7 @@ def test_predictions_by_hand(monkeypatch):
     assert predict_factors(factors, [], []).shape == (0,)
     monkeypatch.setattr("sparse_ae.factorization._PAIRS", 2)
     assert predict_factors(factors, [0, 0, 1], [0, 1, 1]).tolist() == [4.5, 0.5, 1.5]
-    with pytest.raises(ValueError, match=r"there is a row 2; expected 0 \.\. 1"):
+    with pytest.raises(ValueError, match=r"user_places hold 2; expected 0 \.\. 1"):
         predict_factors(factors, [2], [0])
 
 
@@ -88,7 +88,7 @@ def test_unrated_users_and_items_get_what_is_known_without_them():
     train[3], train[:, 5] = 0, 0
     factors = fit_factors(train.tocsr(), n_factors=3, n_epochs=10)
     assert not factors.W[3].any() and not factors.H[5].any()
-    mean, c, d = factors.biases
+    mean, c, d, _ = factors.biases
     assert c[3] == d[5] == 0
     assert predict_factors(factors, [3, 3], [5, 6]).tolist() == [mean, mean + d[6]]
 

@@ -292,7 +292,7 @@ def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch)
         assert all((each.train != train).nnz == 0 for each, (train, _) in zip(baselines, folds))
 
     def factors(fold):
-        (mean, c, d), W, H = fitted[example.predict_factors][fold].learned
+        (mean, c, d, _), W, H = fitted[example.predict_factors][fold].learned
         return mean + c[:, np.newaxis] + d + W.astype("float64") @ H.T.astype("float64")
 
     scores = {

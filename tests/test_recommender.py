@@ -196,11 +196,12 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
                        match="stored ratings have %s as rows and the recommender rows='%s'" % (rows, other)):
         Recommender(rows=other, **SETTINGS).fit(stored, validation=None)
     with pytest.raises(ValueError, match="validation is 0.1 and the ratings are on disk"):
-        Recommender(rows=rows, **SETTINGS).fit(stored)
+        Recommender(rows=rows, **SETTINGS).fit(stored, validation=0.1)
 
 
 @pytest.mark.parametrize("settings, arguments, error, message", [
-    (dict(rows="user"), {}, ValueError, "rows is 'user'; expected 'items' or 'users'"),
+    (dict(rows="user"), {}, ValueError, "rows is 'user'; expected 'auto', 'items', 'users' or 'both'"),
+    (dict(rows="both"), {}, ValueError, "rows is 'both' and biases False; expected biases=True"),
     (dict(unknown="zero"), {}, ValueError, "unknown is 'zero'; expected 'mean', 'error', or the rating to predict"),
     (dict(unknown=np.nan), {}, ValueError, "unknown is nan"),
     (dict(weight_scale=0), {}, ValueError, "weight_scale is 0; expected a positive number"),
@@ -213,7 +214,7 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
     (dict(n_epochs=0), {}, ValueError, "n_epochs is 0"),
     (dict(patience=0), {}, ValueError, "patience is 0"),
     ({}, dict(validation=1), ValueError,
-     "validation is 1; expected a fraction between 0 and 1, held-out ratings, or None"),
+     "validation is 1; expected 'auto', a fraction between 0 and 1, held-out ratings, or None"),
     ({}, dict(validation=True), ValueError, "validation is True"),
     ({}, dict(validation=1e-9), ValueError, "validation=1e-09 is 0 of .* or validation=None"),
     ({}, dict(validation=TRAIN), ValueError,
@@ -493,7 +494,7 @@ def test_relevant_is_what_is_said_to_be(fitted):
     assert fitted.evaluate(TEST, relevant=1)["n_users"] == len(np.unique(TEST[0]))
     nearly = TEST[:2] + (np.where(TEST[2] == 5, 3.9, TEST[2]),)
     assert fitted.evaluate(nearly)["n_users"] == 0 and fitted.evaluate(nearly[:2] + (nearly[2] + 0.1,))["n_users"] > 20
-    assert set(fitted.evaluate(TEST, k=None)) == {"rmse", "mae", "n_ratings", "n_unknown"}
+    assert set(fitted.evaluate(TEST, k=None)) == {"rmse", "mae", "n_ratings", "n_unknown", "n_trained"}
 
 
 # Files
@@ -522,7 +523,8 @@ def test_saved_and_loaded(fitted, tmp_path):
     again = Recommender.load(path).fit(TRAIN, validation=None)
     assert weights(again) == weights(fitted)
     with np.load(str(path), allow_pickle=False) as file:
-        assert set(file.files) == {"header", "W", "V", "mu", "b", "users", "items", "data", "indices", "indptr"}
+        own = {"%s/%s" % (fitted.rows, name) for name in ("W", "V", "mu", "b")}
+        assert set(file.files) == {"header", "users", "items", "data", "indices", "indptr"} | own
 
 
 def test_settings_come_back(tmp_path):
@@ -561,10 +563,11 @@ def test_foreign_and_future_files(fitted, tmp_path):
         Recommender.load(path)
     fitted.save(path)
     meta, arrays = storage.read(path, "recommender")
-    storage.write(path, "recommender", dict(meta, format=2), arrays)
-    with pytest.raises(ValueError,
-                       match="model.npz has format 2 of a recommender; this sparse_ae reads formats up to 1: upgrade"):
-        Recommender.load(path)
+    for version, message in ((3, "format 3 of a recommender; this sparse_ae reads formats up to 2: upgrade sparse_ae"),
+                             (1, "format 1 of a recommender, of before the first release; .* fit and save it anew")):
+        storage.write(path, "recommender", dict(meta, format=version), arrays)
+        with pytest.raises(ValueError, match="model.npz has " + message):
+            Recommender.load(path)
     storage.write(path, "checkpoint", meta, arrays)
     with pytest.raises(ValueError, match="is a checkpoint of sparse_ae; expected a recommender"):
         Recommender.load(path)

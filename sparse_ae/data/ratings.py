@@ -212,12 +212,23 @@ def entries_stored(matrix, rows, cols):
     rows, cols : int arrays, (n,)
         Within the matrix.
     """
-    used, place = np.unique(rows, return_inverse=True)
-    block = matrix[used]
-    keys = rows_of_entries(block.indptr) * np.int64(matrix.shape[1]) + block.indices  # ascending
-    wanted = place * np.int64(matrix.shape[1]) + cols
-    found = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
-    return keys[found] == wanted if len(keys) else np.zeros(len(wanted), bool)
+    rows, cols = np.asarray(rows), np.asarray(cols)
+    stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
+    sizes = np.cumsum(np.diff(matrix.indptr)[rows[order]] * (np.diff(rows[order], prepend=-1) > 0), dtype=np.int64)
+    start = 0
+    while start < len(order):
+        before = sizes[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(sizes, before + _PART, side="right")))
+        part = order[start:stop]
+        start = stop
+        used, place = np.unique(rows[part], return_inverse=True)
+        block = matrix[used]
+        if not block.nnz:
+            continue
+        keys = rows_of_entries(block.indptr) * np.int64(matrix.shape[1]) + block.indices  # ascending
+        wanted = place * np.int64(matrix.shape[1]) + cols[part]
+        stored[part] = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+    return stored
 
 
 def canonical_csr(values, cols, indptr, shape):
