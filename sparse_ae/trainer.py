@@ -13,6 +13,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
+from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
 from sparse_ae.checks import check_count, check_number, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
