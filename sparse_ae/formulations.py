@@ -106,9 +106,10 @@ def _sparse_inputs(dtype, target=False, seen=False):
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     f, g = fused_name(model.f), fused_name(model.g)
-    if f and g and seen is None:
+    if f and g:
         error = SquaredError(f, g, *model.output_map())
-        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target)[0]
+        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
+                     U_t=None if seen is None else model.U.T, seen=seen)[0]
     h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     return T.sum((output - (data if target is None else target)) ** 2)

@@ -156,7 +156,7 @@ class AddCsrTDot(UpdateOp):
 
     __props__ = ("inplace",)
     header = "products.h"
-    n_updated = 1
+    updated = {0: 0}
 
     def __init__(self, inplace=False):
         self.set_inplace(inplace)
