@@ -352,7 +352,7 @@ def _chosen(recommender):
     """Lines on what `fit` has chosen, and what it was chosen by."""
     errors = recommender.validation_rmse_
     if errors:
-        yield "validation RMSE: " + ", ".join("%s %.4f" % (name, errors[name]) for name in errors)
+        yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % (name, errors[name]) for name in errors)
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
                    if record.get("rows", rows) == rows and not record.get("refit")]
@@ -400,7 +400,8 @@ def _run_tune(parsed):
     for candidate in candidates:
         print("validation RMSE %.4f, %.1f s: %s"
               % (candidate["rmse"], candidate["seconds"],
-                 ", ".join("%s=%s" % pair for pair in candidate["params"].items()) or "the settings as given"))
+                 ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                           for name, value in candidate["params"].items()) or "the settings as given"))
     _save_and_say(best, ratings, parsed.output)
 
 
@@ -418,8 +419,9 @@ def _add_compare(commands):
 
 def _run_compare(parsed):
     from sparse_ae.data.splits import split_ratings
-    recommenders = [_recommender(parsed, rows=rows) for rows in ("items", "users", "both") if parsed.biases
-                    or rows != "both"]
+    # The table is sign of life enough.
+    recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
+                    if parsed.biases or rows != "both"]
     ratings = _load(parsed)
     split = split_ratings(ratings, parsed.test_fraction, parsed.seed)
     train, test = ratings.part(split.train), ratings.part(split.test)
@@ -433,9 +435,10 @@ def _run_compare(parsed):
         contenders.append(("autoencoder, " + name,
                            lambda recommender=recommender: recommender.fit(train).evaluate(test, k=None)["rmse"]))
     for name, error in contenders:
+        print("%-28s" % name, end="", flush=True)
         start = time.perf_counter()
         rmse = error()
-        print("%-28s%9.4f%10.1f" % (name, rmse, time.perf_counter() - start), flush=True)
+        print("%9.4f%10.1f" % (rmse, time.perf_counter() - start), flush=True)
 
 
 def _error_of_biases(split, scale):

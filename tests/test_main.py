@@ -74,7 +74,7 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     record = again.history_[best - 1]
     assert lines == [
         "120 ratings from 0 to 6, 20 users, 12 items",
-        "validation RMSE: biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
+        "validation RMSE, of known users and items: biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
         "users as rows, weight 1.00: epoch %d of %d%s" % (
             best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f" % (
                 record["train_rmse"], record["validation_rmse"]) if best else ""),
@@ -86,7 +86,7 @@ def test_what_was_chosen(files, tmp_path, capsys):
     arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
     lines = run(capsys, *arguments)
     recommender = Recommender.load(tmp_path / "m")
-    assert lines[1].startswith("validation RMSE: biases ") and "items " in lines[1] and "users " in lines[1]
+    assert lines[1].startswith("validation RMSE, of known users and items: biases ") and "items " in lines[1] and "users " in lines[1]
     for line, rows in ((lines[2], "items"), (lines[4], "users")):
         assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
     recommender.weights_ = {"items": 0.0, "users": 0.0}
