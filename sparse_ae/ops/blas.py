@@ -10,7 +10,6 @@ They apply to functions compiled with `mode`, and to no others.
 import numpy as np
 import scipy.linalg.blas
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import theano
 import theano.tensor as T
 from theano import gof

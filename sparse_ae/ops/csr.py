@@ -36,7 +36,6 @@ array([[0., 0.],
 """
 import numpy as np
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 import theano
 import theano.tensor as T

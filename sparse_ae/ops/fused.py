@@ -6,7 +6,6 @@ as by default, they write to the rows in use and touch no others, where Theano f
 """
 import numpy as np
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 from sparse_ae.ops.op import (
     C_TYPES,
     CsrOp,

@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import theano
 import theano.tensor as T
 from theano import gof
