@@ -352,7 +352,7 @@ def _chosen(recommender):
     """Lines on what `fit` has chosen, and what it was chosen by."""
     errors = recommender.validation_rmse_
     if errors:
-        yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % (name, errors[name]) for name in errors)
+        yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % each for each in errors.items())
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
                    if record.get("rows", rows) == rows and not record.get("refit")]
