@@ -271,6 +271,8 @@ def _start_values(recommender, fitted):
     for name in {name: None for name, _ in _MOVES}:
         if name not in given or repr(given[name]) != repr(defaults[name]):
             continue
+        if name == "l2" and any(getattr(choice, "l2_weighted", False) for choice in chosen):
+            continue  # for each rating by "auto"; a number would be for all of W and V
         found = {getattr(choice, name) for choice in chosen} if is_auto(given[name]) else {given[name]}
         if len(found) == 1:
             values[name], = found

@@ -187,6 +187,16 @@ def test_tune_judges_all_on_the_same_part(ratings):
     assert {(whole.matrix.nnz, validation.matrix.nnz) for whole, validation in parts} == {(150, own.matrix.nnz)}
 
 
+def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
+    class Weighted(Tunable):
+        def fit(self, ratings, validation=None, diverge=()):
+            super().fit(ratings, validation)
+            self.choices_["users"].l2_weighted = True
+            return self
+
+    assert {name for row in tune(Weighted(), ratings).candidates for name in row["params"]} == {"g", "n_hidden"}
+
+
 def test_tune_passes_over_what_diverges(ratings, capsys):
     best, table = tune(Tunable(progress=True), ratings, diverge=[20])
     assert best.n_hidden == 10 and table[-1]["rmse"] == np.inf and table[-1]["params"]["n_hidden"] == 20
