@@ -24,7 +24,7 @@ REQUIRED = [
     "numpy>=1.17,<2",
     "scipy>=1.4",
     "pooch>=1.3",
-    "tqdm>=4.40",
+    "tqdm>=4.58",
 ]
 
 setup(
@@ -53,8 +53,10 @@ setup(
     install_requires=['%s; python_version < "3.12"' % each for each in REQUIRED],
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
-        "test": ["pytest>=6.2", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib"],
+        "test": ["pytest>=6.2", "hypothesis>=5.49", "pandas", "scikit-learn", "joblib", "h5py"],
         "examples": ["matplotlib>=3.1"],
+        # Files that MATLAB wrote as version 7.3.
+        "matlab": ["h5py"],
         # One minor version: the next may find more, and a checkout must not fail for that.
         "lint": ["ruff>=0.17,<0.18"],
     },

@@ -77,7 +77,7 @@ class Baseline:
         return np.where(places < 0, -1, self.candidates[places])
 
 
-# For each model, what it can be judged by. The settings of the last two were chosen on a few thousand ratings of
+# For each model, what it can be judged by. The factorisation's settings were chosen on a few thousand ratings of
 # MovieLens 100K, which are test ratings here in one fold or another; search.py shows how to keep the two apart.
 MODELS = {
     "mean": (RATING, Baseline(lambda train: train.data.mean(dtype="float64"),
@@ -87,7 +87,7 @@ MODELS = {
     "biases": (RATING + RANKING, Baseline(fit_biases, predict_biases)),
     "factorisation": (RATING + RANKING, Baseline(functools.partial(fit_factors, n_factors=50, l2=0.1),
                                                  predict_factors)),
-    "Recommender": (RATING + RANKING, sparse_ae.Recommender(n_hidden=100, l2=20.0, batch_size=128, progress=False)),
+    "Recommender": (RATING + RANKING, sparse_ae.Recommender(progress=False)),
 }
 
 

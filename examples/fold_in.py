@@ -70,8 +70,8 @@ def main(argv=None):
 
 
 def train(rows, ratings):
-    """A recommender with fewer hidden units and smaller batches than the defaults: quicker, and about as good."""
-    return sparse_ae.Recommender(rows=rows, n_hidden=100, batch_size=128, rng=0, progress=False).fit(ratings)
+    """A recommender of one side alone; by default both are trained, and weighed."""
+    return sparse_ae.Recommender(rows=rows, rng=0, progress=False).fit(ratings)
 
 
 def fold_in(recommender, shown, asked, items):

@@ -39,12 +39,12 @@ def main(argv=None):
 
     split = sparse_ae.split_ratings(ratings, test_fraction=0.2, rng=0)
     train, test = ratings.part(split.train), ratings.part(split.test)
-    # These suit some ten thousand ratings; search.py shows how to find what suits yours. A tenth of the training
-    # ratings is cut off to stop early on. Where items are few, an epoch has few steps: hence small batches, and
-    # patience.
-    recommender = sparse_ae.Recommender(n_hidden=100, l2=10.0, batch_size=16, patience=30, rng=0).fit(train)
-    print("trained on %d ratings for %d epochs, of which number %d was the best"
-          % (train.matrix.nnz, len(recommender.history_), recommender.best_epoch_))
+    # No setting is given: they are chosen to fit the ratings. Some of these are cut off to stop early on, and to find
+    # out how much the models of items and of users help beside the biases; then all are trained on.
+    recommender = sparse_ae.Recommender(rng=0).fit(train)
+    print("trained on %d ratings, %d hidden units; weights: %s"
+          % (train.matrix.nnz, recommender.n_hidden_,
+             ", ".join("%s as rows %.2f" % each for each in recommender.weights_.items())))
 
     pairs = test.matrix.tocoo()
     users, items = test.users[pairs.row], test.items[pairs.col]

@@ -48,9 +48,9 @@ def main(argv=None):
 def train(data, n_epochs, name):
     """The program that is killed. It doesn't know whether it runs for the first time."""
     ratings = sparse_ae.load_ratings(data) if data else sparse_ae.movielens("100k").ratings
-    recommender = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=n_epochs, patience=None, rng=0,
-                                        progress=False)
-    recommender.fit(ratings, checkpoint=name + ".checkpoint", resume=True,
+    # One training, of items; there would be others of users, and of all ratings, each with a checkpoint of its own.
+    recommender = sparse_ae.Recommender(rows="items", n_epochs=n_epochs, patience=None, rng=0, progress=False)
+    recommender.fit(ratings, checkpoint=name + ".checkpoint", resume=True, refit=False,
                     on_epoch=lambda record: print(record["epoch"], flush=True))
     recommender.save(name + ".npz")
 

@@ -5,8 +5,9 @@
 
 A tenth of the ratings is put away, for one look at the end. On the rest each combination of a grid is tried, on the
 same three folds. The best is fitted to all of the rest, and only it meets the ratings that were put away: the least of
-several validation errors is a little too good, by luck. (Within `fit`, a further tenth of the training ratings says
-when to stop.) Where joblib is installed two processes share the work.
+several validation errors is a little too good, by luck. (Within `fit`, a further part of the training ratings says
+when to stop.) Where joblib is installed two processes share the work. `sparse_ae.tune` is the quicker way: it climbs
+from the defaults, on one validation part, within a given time.
 
 With scikit-learn, GridSearchCV takes a Recommender as well, and any of its other searches: pairs of user and item as X,
 ratings as y. `grid_search` needs no scikit-learn, and takes splits by user and by time.
@@ -26,7 +27,7 @@ import numpy as np
 
 from sparse_ae.baselines import fit_biases, predict_biases
 
-GRID = {"n_hidden": [50, 100], "l2": [10.0, 20.0, 50.0]}
+GRID = {"n_hidden": [64, 128], "l2": [25.0, 50.0, 100.0]}
 
 
 def main(argv=None):
@@ -41,7 +42,7 @@ def main(argv=None):
     train, test = ratings.part(split.train), ratings.part(split.test)
     print("%d ratings to search with, %d put away" % (train.matrix.nnz, test.matrix.nnz))
 
-    recommender = sparse_ae.Recommender(batch_size=128, patience=20, rng=0, progress=False)
+    recommender = sparse_ae.Recommender(rows="items", rng=0, progress=False)
     found = sparse_ae.grid_search(recommender, train, GRID, splits=3, n_jobs=args.jobs)
     print("\n%-12s %-12s %s" % (*GRID, "validation RMSE, mean of 3 folds (least and most)"))
     for candidate in found:

@@ -40,6 +40,7 @@ _HOMES = {
     "made_up_ratings": "data.synthetic",
     "cross_validate": "search",
     "grid_search": "search",
+    "tune": "search",
     "rmse": "metrics",
     "mae": "metrics",
 }

@@ -1,19 +1,27 @@
 """``python -m sparse_ae``: what runs here, as a bug report needs it; and a recommender from files, without a program.
 
+    python -m sparse_ae compare ratings.csv
     python -m sparse_ae fit ratings.csv -o model.npz
+    python -m sparse_ae tune ratings.csv -o model.npz --seconds 600
     python -m sparse_ae recommend model.npz --user 42
+    python -m sparse_ae predict model.npz pairs.csv
     python -m sparse_ae evaluate model.npz held_out.csv
 
-A command is a parser and a function of its parsed arguments, and does no more than call the library.
+A command is a parser and a function of its parsed arguments, and does no more than call the library. What was asked for
+comes on stdout, signs of life on stderr, and an error is one line there, with status 2.
 """
 
 import argparse
+import csv
 import importlib.metadata
+import itertools
 import logging
 import os
 import platform
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -66,8 +74,8 @@ def _cores():
 
 def _data_cache():
     try:
-        from sparse_ae.data import datasets
-        return datasets.cache_folder()
+        from sparse_ae.data.download import cache_folder
+        return cache_folder()
     except ImportError as error:
         return "unknown (%s)" % error
 
@@ -161,8 +169,11 @@ def main(arguments=None):
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("info", help="what runs here, as a bug report needs it (the default)")
+    _add_compare(commands)
     _add_fit(commands)
+    _add_tune(commands)
     _add_recommend(commands)
+    _add_predict(commands)
     _add_evaluate(commands)
     parsed = parser.parse_args(arguments)
     try:
@@ -175,67 +186,295 @@ def _run_info(parsed):
     print(info())
 
 
-# What `fit` takes of Recommender's settings: name, type, help.
+# Values of arguments
+
+
+def _or(word, kind, name):
+    """A type of arguments: the word, or what `kind` makes of the text."""
+    def value(text):
+        if text == word:
+            return text
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError("%r; expected %s or %s" % (text, name, word)) from None
+    return value
+
+
+_count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
+
+
+def _number_or_nan(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r; expected a number, or nan" % text) from None
+
+
+# Settings of a recommender: name, its default there, what argparse is told, help. 0 stands for None.
 _SETTINGS = [
-    ("n_hidden", int, "hidden units"),
-    ("rows", str, "what is reconstructed: items or users"),
-    ("f", str, "output nonlinearity, of lasagne.nonlinearities"),
-    ("g", str, "hidden nonlinearity"),
-    ("l2", float, "weight decay; or two numbers, of W and of V"),
-    ("weight_scale", float, "standard deviation of the first weights"),
-    ("update", str, "optimiser, of lasagne.updates"),
-    ("learning_rate", float, "of the optimiser"),
-    ("batch_size", int, "rows in a mini-batch; 0 for all at once"),
-    ("n_epochs", int, "at most so many; without validation exactly so many"),
-    ("patience", int, "epochs without a better validation RMSE before training ends; else 10, or 200 mini-batches"),
+    ("rows", "auto", {"choices": ("auto", "items", "users", "both")},
+     "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
+    ("n_hidden", "auto", {"type": _count}, "hidden units"),
+    ("l2", "auto", {"type": _number, "nargs": "+"}, "weight decay; or two numbers, of W and of V"),
+    ("f", "identity", {}, "output nonlinearity, of lasagne.nonlinearities"),
+    ("g", "sigmoid", {}, "hidden nonlinearity"),
+    ("weight_scale", 0.01, {"type": float}, "standard deviation of the first weights"),
+    ("update", "auto", {}, "optimiser, of lasagne.updates"),
+    ("learning_rate", "auto", {"type": _number}, "of the optimiser"),
+    ("batch_size", "auto", {"type": _count}, "rows in a mini-batch; 0 for all at once"),
+    ("n_epochs", "auto", {"type": _count}, "at most so many; without validation exactly so many"),
+    ("patience", "auto", {"type": _count},
+     "epochs without a better validation RMSE before training ends; 0 for no such end"),
+    ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
+    ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
 ]
+_SWITCHES = [
+    ("biases", "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
+    ("guard", "use the autoencoder even where validation doesn't show that it is better than biases alone"),
+    ("progress", "no signs of life"),
+]
+_AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
+         "sparse_ae.defaults has the rules, and fit prints what it chose")
+
+
+def _add_settings(parser, without=()):
+    group = parser.add_argument_group("settings", "those of Recommender. " + _AUTO + ".")
+    for name, default, told, text in _SETTINGS:
+        if name not in without:
+            told = told if "choices" in told else dict(told, metavar=name.upper())
+            group.add_argument("--" + name.replace("_", "-"), default=default,
+                               help="%s (default: %s)" % (text, default), **told)
+    for name, text in _SWITCHES:
+        group.add_argument("--no-" + name, dest=name, action="store_false", help=text)
+    group.add_argument("--rating-scale", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"),
+                       help="default: that of the ratings")
+    group.add_argument("--unknown", default="mean", metavar="RATING",
+                       help="what is predicted where nothing is known: a number, mean or error (default: mean)")
+    group.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+
+
+def _recommender(parsed, **more):
+    from sparse_ae.recommender import Recommender
+    settings = {name: getattr(parsed, name) for name, _, _, _ in _SETTINGS if hasattr(parsed, name)}
+    settings.update((name, getattr(parsed, name)) for name, _ in _SWITCHES)
+    if isinstance(settings["l2"], list):
+        settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
+    for name in ("batch_size", "patience"):
+        if settings[name] == 0:
+            settings[name] = None
+    return Recommender(rating_scale=parsed.rating_scale and tuple(parsed.rating_scale), rng=parsed.seed,
+                       unknown=_number_or_word(parsed.unknown), **dict(settings, **more))
+
+
+def _add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
+                              "reads"):
+    parser.add_argument("ratings", help=text)
+    parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean"),
+                        help="what becomes of a pair of user and item that comes more than once (default: %(default)s)")
+    parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
+                        help="the file is a table, a row for each user and a column for each item, in which this "
+                             "number stands for no rating; nan for none")
+
+
+def _load(parsed, path=None):
+    from sparse_ae.data.files import load_ratings
+    return load_ratings(path or parsed.ratings, duplicates=parsed.duplicates, missing=parsed.missing,
+                        progress=getattr(parsed, "progress", True))
+
+
+def _add_validation(parser):
+    parser.add_argument("--validation", default="auto", metavar="FRACTION",
+                        help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
+                             "(default: %(default)s)")
+
+
+def _validation(parsed):
+    """As `Recommender.fit` takes it; a file is read as the ratings are."""
+    text = parsed.validation
+    if text == "auto":
+        return text
+    value = _number_or_word(text)
+    if value in (0, "none"):
+        return None
+    if isinstance(value, float) and not Path(text).is_file():
+        return value
+    return _load(parsed, text)
+
+
+# Commands
 
 
 def _add_fit(commands):
     parser = commands.add_parser("fit", help="learn from a file of ratings, and save what was learned",
-                                 description="Learn from a file of ratings: user, item, rating in each line, or any "
-                                             "other form that load_ratings reads.")
-    parser.add_argument("ratings", help="the file")
+                                 description="Learn from a file of ratings, save what was learned, and print what was "
+                                             "chosen.")
+    _add_ratings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
-    parser.add_argument("--validation", type=float, default=0.1, metavar="FRACTION",
-                        help="of the ratings, to stop early on; 0 for none (default: %(default)s)")
-    parser.add_argument("--rating-scale", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"),
-                        help="default: that of the ratings")
-    parser.add_argument("--unknown", default="mean", metavar="RATING",
-                        help="what is predicted for unknown users and items: a number, mean or error (default: mean)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    _add_validation(parser)
+    parser.add_argument("--no-refit", dest="refit", action="store_false",
+                        help="don't train again on all ratings after validation: half the time, a little worse")
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="keep a checkpoint in this file, and go on from it if it is there")
-    settings = parser.add_argument_group("settings", "those of Recommender, with its defaults")
-    for name, kind, text in _SETTINGS:
-        settings.add_argument("--" + name.replace("_", "-"), type=kind, help=text, nargs="+" if name == "l2" else None)
+    _add_settings(parser)
     parser.set_defaults(run=_run_fit)
 
 
 def _run_fit(parsed):
-    from sparse_ae.data.files import load_ratings
-    from sparse_ae.recommender import Recommender
+    recommender = _recommender(parsed)
+    _check_output(parsed.output)
+    ratings = _load(parsed)
+    recommender.fit(ratings, validation=_validation(parsed), checkpoint=parsed.checkpoint,
+                    resume=parsed.checkpoint is not None, refit=parsed.refit)
+    _save_and_say(recommender, ratings, parsed.output)
+
+
+def _check_output(path):
     from sparse_ae.storage import check_destination, check_replaceable
-    check_destination(parsed.output)
-    check_replaceable(parsed.output)
-    settings = {name: getattr(parsed, name) for name, _, _ in _SETTINGS if getattr(parsed, name) is not None}
-    if "l2" in settings:
-        settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
-    if settings.get("batch_size") == 0:
-        settings["batch_size"] = None
-    recommender = Recommender(rating_scale=parsed.rating_scale and tuple(parsed.rating_scale), rng=parsed.seed,
-                              unknown=_number_or_word(parsed.unknown), **settings)
-    ratings = load_ratings(parsed.ratings)
-    recommender.fit(ratings, validation=parsed.validation or None, checkpoint=parsed.checkpoint,
-                    resume=parsed.checkpoint is not None)
-    recommender.save(parsed.output)
-    print("%d ratings from %g to %g, %d users, %d items"
-          % ((ratings.matrix.nnz,) + recommender.rating_scale_ + ratings.matrix.shape))
-    best = recommender.history_[recommender.best_epoch_ - 1]
-    validation = "" if best["validation_rmse"] is None else ", validation RMSE %.4f" % best["validation_rmse"]
-    print("epoch %d of %d: training RMSE %.4f%s"
-          % (recommender.best_epoch_, len(recommender.history_), best["train_rmse"], validation))
-    print("saved to %s" % parsed.output)
+    check_destination(path)
+    check_replaceable(path)
+
+
+def _save_and_say(recommender, ratings, path):
+    recommender.save(path)
+    print(_size(ratings, recommender.rating_scale_))
+    for line in _chosen(recommender):
+        print(line)
+    print("saved to %s" % path)
+
+
+def _size(ratings, scale):
+    return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
+                                                             + ratings.matrix.shape)
+
+
+def _chosen(recommender):
+    """Lines on what `fit` has chosen, and what it was chosen by."""
+    errors = recommender.validation_rmse_
+    if errors:
+        yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % each for each in errors.items())
+    for rows, choice in recommender.choices_.items():
+        records = [record for record in recommender.history_
+                   if record.get("rows", rows) == rows and not record.get("refit")]
+        best = records[-1]["restored"] if records else 0
+        best = len(records) if best is None else best
+        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records),
+                                                            _errors(records[best - 1]) if best else "")
+        yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
+            choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
+    if not any(recommender.weights_.values()):
+        yield "no autoencoder is clearly better than biases: predictions are those of biases alone"
+
+
+def _errors(record):
+    validation = record["validation_rmse"]
+    return ", training RMSE %.4f%s" % (record["train_rmse"],
+                                       "" if validation is None else ", validation RMSE %.4f" % validation)
+
+
+def _short(value):
+    return ", ".join("%.4g" % each for each in value) if isinstance(value, tuple) else "%.4g" % value
+
+
+def _add_tune(commands):
+    parser = commands.add_parser("tune", help="as fit, after a search for better settings",
+                                 description="Try settings around the given ones for a while, each on the same "
+                                             "validation ratings; fit the best on all ratings, save it, and print the "
+                                             "table. A setting that is given stays as it is.")
+    _add_ratings(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
+    parser.add_argument("--seconds", type=float, default=300, help="for all of it, about (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1,
+                        help="processes, which takes joblib; -1 for one for each core (default: %(default)s)")
+    _add_validation(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=_run_tune)
+
+
+def _run_tune(parsed):
+    from sparse_ae.search import tune
+    recommender = _recommender(parsed)
+    _check_output(parsed.output)
+    ratings = _load(parsed)
+    best, candidates = tune(recommender, ratings, parsed.seconds, parsed.jobs, parsed.seed, _validation(parsed))
+    for candidate in candidates:
+        print("validation RMSE %.4f, %.1f s: %s"
+              % (candidate["rmse"], candidate["seconds"],
+                 ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                           for name, value in candidate["params"].items()) or "the settings as given"))
+    _save_and_say(best, ratings, parsed.output)
+
+
+def _add_compare(commands):
+    parser = commands.add_parser("compare", help="biases, factorisation and autoencoders on a file of ratings",
+                                 description="Cut off some ratings for testing, and print how well biases, matrix "
+                                             "factorisation and the autoencoders, trained on the others, predict them. "
+                                             "Seconds include the compiler's, which works only once.")
+    _add_ratings(parser)
+    parser.add_argument("--test-fraction", type=float, default=0.2, help="of the ratings (default: %(default)s)")
+    parser.add_argument("--factors", type=int, default=100, help="of the factorisation (default: %(default)s)")
+    _add_settings(parser, without=("rows",))
+    parser.set_defaults(run=_run_compare)
+
+
+def _run_compare(parsed):
+    from sparse_ae.data.splits import split_ratings
+    # The table is sign of life enough.
+    recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
+                    if parsed.biases or rows != "both"]
+    ratings = _load(parsed)
+    split = split_ratings(ratings, parsed.test_fraction, parsed.seed)
+    train, test = ratings.part(split.train), ratings.part(split.test)
+    scale = parsed.rating_scale or (split.train.data.min(), split.train.data.max())
+    print("%s; tested on %d of them" % (_size(ratings, scale), split.test.nnz))
+    print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
+    contenders = [("biases", lambda: _error_of_biases(split, scale)),
+                  ("factorisation", lambda: _error_of_factors(split, scale, parsed))]
+    for recommender in recommenders:
+        name = "both" if recommender.rows == "both" else recommender.rows + " as rows"
+        contenders.append(("autoencoder, " + name,
+                           lambda recommender=recommender: recommender.fit(train).evaluate(test, k=None)["rmse"]))
+    for name, error in contenders:
+        print("%-28s" % name, end="", flush=True)
+        start = time.perf_counter()
+        rmse = error()
+        print("%9.4f%10.1f" % (rmse, time.perf_counter() - start), flush=True)
+
+
+def _error_of_biases(split, scale):
+    from sparse_ae.baselines import fit_biases, predict_biases
+    return _clipped_error(split.test, scale, lambda rows, cols: predict_biases(fit_biases(split.train), rows, cols))
+
+
+def _error_of_factors(split, scale, parsed):
+    """By as many passes as are best on a part of the training ratings, on a scale from 1 to 5, for which it is made."""
+    from sparse_ae.data.splits import split_ratings
+    from sparse_ae.defaults import validation_fraction
+    from sparse_ae.factorization import fit_factors, predict_factors
+    low, high = scale
+
+    def scaled(matrix):
+        matrix = matrix.copy()
+        matrix.data = 1 + 4 * (matrix.data - low) / (high - low)
+        return matrix
+
+    train = scaled(split.train)
+    part = split_ratings(train, validation_fraction(train.nnz), parsed.seed)
+    errors = []
+
+    def note(record, factors):
+        errors.append(_clipped_error(part.test, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols)))
+
+    fit_factors(part.train, parsed.factors, n_epochs=50, rng=parsed.seed, on_epoch=note)
+    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed)
+    return (high - low) / 4 * _clipped_error(scaled(split.test), (1, 5),
+                                             lambda rows, cols: predict_factors(factors, rows, cols))
+
+
+def _clipped_error(test, scale, predict):
+    from sparse_ae.metrics import rmse
+    pairs = test.tocoo()
+    return rmse(pairs.data, np.clip(predict(pairs.row, pairs.col), *scale))
 
 
 def _number_or_word(text):
@@ -279,12 +518,81 @@ def _ids(words, known, name):
                          % (name, ", ".join(words), name, known[0])) from None
 
 
+def _add_predict(commands):
+    parser = commands.add_parser("predict", help="ratings of pairs of user and item, by a saved model",
+                                 description="Print user, item and predicted rating of each of some pairs, separated "
+                                             "by tabs.")
+    parser.add_argument("model", help="what fit has written")
+    parser.add_argument("pairs", nargs="?", help="a file of text with user and item in each line, separated by tabs, "
+                                                 "commas, semicolons, :: or blanks, with or without a header; columns "
+                                                 "after these count for nothing")
+    parser.add_argument("--user", metavar="ID", help="instead of a file: this user,")
+    parser.add_argument("--item", nargs="+", metavar="ID", help="and these items")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(parsed):
+    from sparse_ae.recommender import Recommender
+    if (parsed.pairs is None) == (parsed.user is None or parsed.item is None) or (
+            parsed.pairs is not None and (parsed.user or parsed.item)):
+        raise ValueError("predict takes a file of pairs, or --user and --item; expected the one or the other")
+    recommender = Recommender.load(parsed.model)
+    if parsed.pairs is None:
+        users, items = [parsed.user] * len(parsed.item), parsed.item
+        u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
+    else:
+        users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
+    for line in zip(users, items, recommender.predict(u, i).tolist()):
+        print("%s\t%s\t%.4f" % line)
+
+
+def _read_pairs(path, *known):
+    """Users and items of a file of text, as they stand there, and as a model has them."""
+    from sparse_ae.data.lines import DELIMITERS, check_file, first_lines, opened
+    check_file(path)
+    n_blank, lines = first_lines(path)
+    delimiter = next((each for each, _ in DELIMITERS if len(lines[0].split(each)) > 1), None)
+    pairs, ids = [], []
+    with opened(path) as stream:
+        text = (line.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace").rstrip("\r\n")
+                for number, line in enumerate(stream))
+        if delimiter in (None, "::"):
+            records = (line.split(delimiter) for line in text)
+        else:
+            records = csv.reader(text, delimiter=delimiter)
+        for number, fields in enumerate(records, start=1):
+            fields = [field.strip() for field in fields]
+            if not any(fields):
+                continue
+            if len(fields) < 2:
+                raise ValueError("%s, line %d: found one column, %r; expected user and item"
+                                 % (path, number, fields[0]))
+            if number == n_blank + 1 and _is_header(fields, known):
+                continue
+            pairs.append(fields[:2])
+            try:
+                ids.append([_ids([field], each, name)[0]
+                            for field, each, name in zip(fields, known, ("user", "item"))])
+            except ValueError as error:
+                raise ValueError("%s, line %d: %s" % (path, number, error)) from None
+    if not pairs:
+        raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
+    return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]
+
+
+def _is_header(fields, known):
+    """Whether the first two fields name columns: no ids of the model, and called as `load_ratings` has it."""
+    from sparse_ae.data.tables import COLUMN_WORDS
+    return all(any(word in field.lower() for word in COLUMN_WORDS[name]) and field not in ids.astype(str)
+               for field, name, ids in zip(fields, ("user", "item"), known))
+
+
 def _add_evaluate(commands):
     parser = commands.add_parser("evaluate", help="how well a saved model predicts held-out ratings",
                                  description="Print the errors and the measures of ranking on a file of held-out "
                                              "ratings; Recommender.evaluate says what they are.")
     parser.add_argument("model", help="what fit has written")
-    parser.add_argument("ratings", help="a file of ratings that were not in the file for fit")
+    _add_ratings(parser, "a file of ratings that were not in the file for fit")
     parser.add_argument("-k", type=int, default=10,
                         help="length of the ranked lists; 0 for none (default: %(default)s)")
     parser.add_argument("--relevant", type=float, metavar="RATING",
@@ -293,10 +601,9 @@ def _add_evaluate(commands):
 
 
 def _run_evaluate(parsed):
-    from sparse_ae.data.files import load_ratings
     from sparse_ae.recommender import Recommender
     recommender = Recommender.load(parsed.model)
-    ratings = load_ratings(parsed.ratings)
+    ratings = _load(parsed)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,

@@ -4,8 +4,9 @@ With n ratings to train on, of residual variance s^2 (in the unit of `residuals`
 have ratings:
 
 ===============  =====================================  ==============================================================
-`n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart; twice or half as many cost up
-                 16 from 96 to 512                      to 0.002 of RMSE on films
+`n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
+                 16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
+                 the rows and columns with ratings      films
 `batch_size`     an epoch is 12 mini-batches            6 to 24 are alike; so the cost of an adaptive update, which
                                                         moves all columns, stays in proportion to the ratings
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
@@ -28,11 +29,14 @@ from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-__all__ = ["Choice", "choose", "is_auto", "validation_fraction"]
+from sparse_ae.data.ratings import occurring
+
+__all__ = ["Choice", "choose", "is_auto", "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _UPDATES_AT_MOST, _UPDATES_UNVALIDATED = 12, 3000, 430
 _PATIENCE, _LEAST_PATIENCE = 200, 5
+_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_PER_ROW = 96, 512, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION = 5000, 0.1, 0.25
 
 # Without biases: MovieLens's.
@@ -75,7 +79,9 @@ def choose(settings, train, variance, validated):
         rule = dict(_PLAIN)
     else:
         sparse_columns = n < 3 * train.shape[1]
-        rule = dict(n_hidden=16 * int(np.clip(round(100 * np.sqrt(n / _TYPICAL) / 16), 6, 32)),
+        rank = min(n_rows, np.count_nonzero(occurring(train.indices, train.shape[1])))
+        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
+        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // _UPDATES_PER_EPOCH),
                     l2=50 * variance * (n / _TYPICAL) ** (1 / 3),
                     update="adagrad" if sparse_columns else "adam")
@@ -99,6 +105,27 @@ def choose(settings, train, variance, validated):
     elif is_auto(patience):
         patience = max(_PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE, -(-_PATIENCE // per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+
+
+def useful_sides(sides, ratings):
+    """Of the models that ``rows="auto"`` would train, those that promise something.
+
+    Parameters
+    ----------
+    sides : tuple of {"items", "users"}
+    ratings : csr_matrix, (n_users, n_items)
+
+    Returns
+    -------
+    tuple
+        Without the side whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive
+        the hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
+    """
+    per_row = {"users": ratings.nnz / ratings.shape[0], "items": ratings.nnz / ratings.shape[1]}
+    crowded = max(per_row, key=per_row.get)
+    if per_row[crowded] <= _MOST_PER_ROW:
+        return sides
+    return tuple(side for side in sides if side != crowded) or tuple(side for side in per_row if side != crowded)
 
 
 def validation_fraction(n_ratings):

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 from sparse_ae.baselines import Biases, predict_biases
 from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings

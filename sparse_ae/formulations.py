@@ -19,15 +19,14 @@ And a model with a second encoder U takes a second input there, `seen`, which is
 """
 from collections import OrderedDict, namedtuple
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.sparse as sp
-import theano
-import theano.tensor as T
 
 from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
 from sparse_ae.ops import SquaredError, csr_arrays, sampled_dot
+import lasagne
+import theano
+import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_name", "get_formulation"]
 
@@ -107,9 +106,10 @@ def _sparse_inputs(dtype, target=False, seen=False):
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     f, g = fused_name(model.f), fused_name(model.g)
-    if f and g and seen is None:
+    if f and g:
         error = SquaredError(f, g, *model.output_map())
-        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target)[0]
+        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
+                     U_t=None if seen is None else model.U.T, seen=seen)[0]
     h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     return T.sum((output - (data if target is None else target)) ** 2)

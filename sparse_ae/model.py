@@ -27,18 +27,17 @@ saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 """
 from collections import OrderedDict
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
-import theano
-import theano.tensor as T
-from lasagne import init, nonlinearities
-from theano.configparser import change_flags
 
 from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, is_number
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
+import lasagne
+import theano
+import theano.tensor as T
+from lasagne import init, nonlinearities
+from theano.configparser import change_flags
 
 __all__ = ["AutoEncoder"]
 

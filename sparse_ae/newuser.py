@@ -7,10 +7,11 @@ for, with everything else as it is; they are what is least, of all (w, b), in
     sum over rated items (f(w h_item + b) - rating)**2  +  l2 (|w - mean of w|**2 + (b - mean of b)**2)        (1)
 
 where h_item, (k,), are the items' hidden units, the means are over the users that the model knows, and l2 is its weight
-decay of W, times the number of ratings where that counts each of them. The first sum and the decay are what training has for a user; drawn to the mean instead of 0, a person with
-hardly any ratings is close to the average one. What is lost: the ratings don't go into the hidden units of the items,
-to which training would have let them contribute. Beside biases the person's offset comes first, by equation (3) of
-`baselines`, and what it leaves over of the ratings stands in the place of the ratings.
+decay of W, times the number of ratings where that counts each of them. The first sum and the decay are what training
+has for a user; drawn to the mean instead of 0, a person with hardly any ratings is close to the average one. What is
+lost: the ratings don't go into the hidden units of the items, to which training would have let them contribute.
+Beside biases the person's offset comes first, by equation (3) of `baselines`, and what it leaves over of the ratings
+stands in the place of the ratings.
 
 For 157 users of MovieLens 100K who were left out of `fit` and folded in with 80% of their ratings, the RMSE on the
 others was 0.885 with items as rows, and 0.890 when they were trained with. With users as rows it was 0.973 and 0.926:
@@ -21,7 +22,6 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 from sparse_ae.ranking import leave_out, recommendations, top_n
 import theano
 import theano.tensor as T

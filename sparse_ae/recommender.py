@@ -31,7 +31,7 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import saved, storage, theano_compat  # noqa: F401  (theano_compat before theano)
+from sparse_ae import saved, storage
 from sparse_ae.baselines import Biases, fit_biases
 from sparse_ae.checks import check_bool, check_count, check_number, check_rating_scale, check_rng, check_run, is_number
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
@@ -39,7 +39,7 @@ from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
-from sparse_ae.defaults import Choice, choose, is_auto, validation_fraction
+from sparse_ae.defaults import Choice, choose, is_auto, useful_sides, validation_fraction
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
@@ -304,6 +304,8 @@ class Recommender(Settings):
             validation = None if is_auto(validation) else validation
         else:
             matrix, users, items, _ = as_ratings(ratings, y)
+            if self.rows == "auto":
+                sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()

@@ -1,25 +1,48 @@
-"""Cross-validation and a search over settings, on splits of ratings.
+"""Cross-validation and searches over settings, on splits of ratings.
 
 scikit-learn's do the same for pairs of user and item, in its own form. Here a split is what `splits` returns, training
 ratings keep the matrix that was split, and each test set has all the measures of `Recommender.evaluate`, those of lists
 included, which are no sum over single ratings.
 
-Both work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
+================  ==================================================================================================
+`cross_validate`  how good are these settings? Every measure, on every fold
+`grid_search`     which of these settings are best? All combinations, on every fold
+`tune`            what is there to gain beside the defaults, in five minutes? One validation part, and the best fitted
+================  ==================================================================================================
+
+They work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
 in several processes where joblib is installed.
 """
 import copy
 import importlib
 import itertools
 import numbers
+import sys
 import time
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 
+from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings
-from sparse_ae.data.splits import k_folds
+from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.defaults import is_auto, validation_fraction
 
-__all__ = ["cross_validate", "grid_search"]
+__all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
+
+# What `tune` tries: a setting, and what it becomes. Powers of two: the way back ends exactly where it began.
+_MOVES = [
+    ("l2", lambda value: value / 2),
+    ("l2", lambda value: value * 2),
+    ("g", lambda value: "tanh"),
+    ("n_hidden", lambda value: 2 * value),
+    ("n_hidden", lambda value: max(1, value // 2)),
+    ("learning_rate", lambda value: value / 2),
+    ("learning_rate", lambda value: value * 2),
+]
+
+_now = time.monotonic
 
 
 def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
@@ -52,9 +75,13 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     TypeError, ValueError
         For ratings or splits that can't be used, and what `fit` raises.
     """
+    _check_kind(recommender)
+    run = _runner(n_jobs)
+    if k is not None:
+        check_count(k, "k", ", or None for the errors alone")
     ratings = as_ratings(ratings)
-    results = _run([(recommender, {}, ratings, split, k, fit) for split in _splits(splits, ratings)], n_jobs)
-    return _columns(results)
+    return _columns(run(_fit_and_evaluate, [(recommender, {}, ratings, split, k, fit)
+                                            for split in _splits(splits, ratings)]))
 
 
 def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
@@ -79,6 +106,11 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
     ImportError, TypeError, ValueError
         As `cross_validate`, and for settings that aren't there.
     """
+    _check_kind(recommender)
+    run = _runner(n_jobs)
+    if not hasattr(grid, "items") or not grid:
+        raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
+                         % (grid,))
     for name, values in grid.items():
         if name not in recommender.get_params():
             raise ValueError("grid has %r, which is no setting of %s; expected some of %s"
@@ -88,8 +120,8 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
     ratings = as_ratings(ratings)
     splits = _splits(splits, ratings)
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    results = _run([(recommender, params, ratings, split, None, fit) for params in candidates for split in splits],
-                   n_jobs)
+    results = run(_fit_and_evaluate, [(recommender, params, ratings, split, None, fit)
+                                      for params in candidates for split in splits])
     found = []
     for start, params in zip(range(0, len(results), len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
@@ -97,9 +129,194 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
     return sorted(found, key=lambda candidate: candidate["rmse"])
 
 
+class Tuned(NamedTuple):
+    """What `tune` found.
+
+    Attributes
+    ----------
+    recommender : Recommender
+        Fitted on all ratings, with the best settings.
+    candidates : list of dict
+        One for each that was tried, the best first: "params" (what differs from the settings as they were given),
+        "rmse" on the validation part (infinite where training diverged), and "seconds".
+    """
+
+    recommender: object
+    candidates: List[Dict]
+
+
+def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", **fit):
+    """Try settings around the given ones for a while, and fit the best on all ratings.
+
+    The first candidate is the recommender as it is, so the result is never worse on validation than that. From the
+    best so far one setting is changed at a time: l2 to half and twice, g to tanh, n_hidden to twice and half,
+    learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is up.
+    What isn't at its default stays as it is: somebody wanted it so. So does what "auto" makes different for the two
+    sides of a recommender.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        Its settings are taken, and it stays as it is. With its ``progress`` there is a line for each candidate.
+    ratings : ratings in any form that `tables.as_ratings` takes
+    seconds : float
+        How long all may take, about. No candidate is begun when the rest is needed to fit the best on all ratings, for
+        which twice a candidate's time is reckoned; what has begun is ended.
+    n_jobs : int
+        Candidates at a time, each in a process. More than 1 need joblib, which also takes -1, for all cores.
+    rng : int or numpy.random.RandomState
+        Cuts off the validation part.
+    validation : "auto", float, or ratings
+        The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
+        held-out ratings.
+    **fit
+        For `Recommender.fit`.
+
+    Returns
+    -------
+    Tuned
+        The RMSE of the best candidate is the least of several, and so a little too good.
+
+    Raises
+    ------
+    ImportError
+        For more than one process without joblib.
+    TypeError, ValueError
+        For what can't be used.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> ratings = sparse_ae.load_ratings("ratings.csv")                                  # doctest: +SKIP
+    >>> best, candidates = sparse_ae.tune(sparse_ae.Recommender(), ratings, seconds=60)  # doctest: +SKIP
+    """
+    start = _now()
+    _check_kind(recommender)
+    check_number(seconds, "seconds", zero=True)
+    run = _runner(n_jobs)
+    at_a_time = n_jobs if n_jobs > 0 else _joblib(n_jobs).effective_n_jobs(n_jobs)
+    for name in ("checkpoint", "checkpoint_every", "resume"):
+        if name in fit:
+            raise TypeError("%s=%r was given to tune, whose candidates can't share a checkpoint; leave it out"
+                            % (name, fit[name]))
+    ratings = as_ratings(ratings)
+    train, held_out = _validation_part(ratings, validation, rng)
+    say = _say if recommender.get_params().get("progress") else lambda text: None
+
+    results = []
+
+    def tried(candidates):
+        found = run(_fit_candidate, [(recommender, params, train, held_out, fit) for params in candidates])
+        for candidate, _ in found:
+            better = bool(results) and candidate["rmse"] < min(results, key=_rmse)["rmse"]
+            results.append(candidate)
+            say(_line(len(results), candidate, better))
+        return found
+
+    start_values = tried([{}])[0][1]
+    while True:
+        best = min(results, key=_rmse)
+        if _now() - start + 2 * best["seconds"] >= seconds:
+            break
+        known = [result["params"] for result in results]
+        candidates = list(itertools.islice(_neighbours(best["params"], start_values, known), at_a_time))
+        if not candidates:
+            break
+        tried(candidates)
+    say("fitting %s on all ratings" % _words(best["params"]))
+    settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
+    fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
+    return Tuned(fitted, sorted(results, key=_rmse))
+
+
+def _validation_part(ratings, validation, rng):
+    if is_auto(validation):
+        validation = validation_fraction(ratings.matrix.nnz)
+    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
+        if not 0 < validation < 1:
+            raise ValueError("validation is %r; expected 'auto', a fraction between 0 and 1, or held-out ratings"
+                             % (validation,))
+        split = split_ratings(ratings, validation, rng)
+        return ratings.part(split.train), ratings.part(split.test)
+    if validation is None:
+        raise ValueError("validation is None; expected 'auto', a fraction between 0 and 1, or held-out ratings: what "
+                         "is best shows on these")
+    try:
+        return ratings, as_ratings(validation)
+    except (TypeError, ValueError) as error:
+        raise type(error)("validation: %s" % error) from error
+
+
+def _fit_candidate(recommender, params, train, held_out, fit):
+    """A row of the table, and what the settings are that can be changed from here."""
+    settings = copy.deepcopy(dict(recommender.get_params(), **params))
+    if "progress" in settings:
+        settings["progress"] = False
+    start = _now()
+    try:
+        fitted = type(recommender)(**settings).fit(train, validation=held_out, **fit)
+    except ArithmeticError:
+        if not params:
+            raise
+        return {"params": params, "rmse": np.inf, "seconds": _now() - start}, {}
+    rmse = fitted.evaluate(held_out, k=None)["rmse"]
+    return {"params": params, "rmse": rmse, "seconds": _now() - start}, _start_values(recommender, fitted)
+
+
+def _start_values(recommender, fitted):
+    """Settings that nobody has set, and the numbers that "auto" has become, where they are the same for all sides."""
+    given, defaults = recommender.get_params(), type(recommender)().get_params()
+    chosen = list(getattr(fitted, "choices_", {}).values())
+    values = {}
+    for name in {name: None for name, _ in _MOVES}:
+        if name not in given or repr(given[name]) != repr(defaults[name]):
+            continue
+        if name == "l2" and any(getattr(choice, "l2_weighted", False) for choice in chosen):
+            continue  # for each rating by "auto"; a number would be for all of W and V
+        found = {getattr(choice, name) for choice in chosen} if is_auto(given[name]) else {given[name]}
+        if len(found) == 1:
+            values[name], = found
+    return values
+
+
+def _neighbours(params, start_values, known):
+    """Settings that differ from `params` in one, and are none of the known."""
+    for name, moved in _MOVES:
+        if name in start_values:
+            value = moved(params.get(name, start_values[name]))
+            candidate = {other: params[other] for other in params if other != name}
+            if value != start_values[name]:
+                candidate[name] = value
+            if candidate not in known:
+                yield candidate
+
+
+def _rmse(candidate):
+    return candidate["rmse"]
+
+
+def _words(params):
+    return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                     for name, value in params.items()) or "the settings as given"
+
+
+def _line(number, candidate, best):
+    title = "candidate %d: %s" % (number, _words(candidate["params"]))
+    if not np.isfinite(candidate["rmse"]):
+        return title + ": training diverged"
+    return "%s: validation RMSE %.4f, in %.1f s%s" % (title, candidate["rmse"], candidate["seconds"],
+                                                      ", the best so far" if best else "")
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
 def _splits(splits, ratings):
     if isinstance(splits, numbers.Integral):
         return [split[:2] for split in k_folds(ratings, splits)]
+    if isinstance(splits, str) or not hasattr(splits, "__iter__"):
+        raise ValueError("splits is %r; expected a number of folds, or a list of (train, test)" % (splits,))
     pairs = [splits] if hasattr(splits, "train") else list(splits)
     if not pairs:
         raise ValueError("there are no splits; expected a number of folds, or a list of (train, test)")
@@ -113,15 +330,28 @@ def _splits(splits, ratings):
     return checked
 
 
-def _run(tasks, n_jobs):
+def _check_kind(recommender):
+    if isinstance(recommender, type) or not all(hasattr(recommender, name)
+                                                for name in ("get_params", "fit", "evaluate")):
+        raise TypeError("recommender is %r; expected a Recommender, such as Recommender()" % (recommender,))
+
+
+def _runner(n_jobs):
+    """A function that calls another with each of some arguments, in so many processes."""
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
+        raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))
     if n_jobs == 1:
-        return [_fit_and_evaluate(*task) for task in tasks]
+        return lambda function, tasks: [function(*task) for task in tasks]
+    joblib = _joblib(n_jobs)
+    return lambda function, tasks: joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
+
+
+def _joblib(n_jobs):
     try:
-        joblib = importlib.import_module("joblib")
+        return importlib.import_module("joblib")
     except ImportError:
         raise ImportError("n_jobs=%r needs joblib, which isn't installed: pip install joblib, or pass n_jobs=1"
                           % (n_jobs,)) from None
-    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(_fit_and_evaluate)(*task) for task in tasks)
 
 
 def _fit_and_evaluate(recommender, params, ratings, split, k, fit):

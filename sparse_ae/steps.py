@@ -9,17 +9,16 @@ import functools
 import warnings
 from collections import OrderedDict
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
-import lasagne
 import numpy as np
 import scipy.optimize
+
+from sparse_ae.checks import check_count, is_number
+from sparse_ae.formulations import fused_name, get_formulation
+from sparse_ae.ops import AdagradStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.updates import rprop
+import lasagne
 import theano
 import theano.tensor as T
-
-from sparse_ae.checks import check_count
-from sparse_ae.formulations import fused_name, get_formulation
-from sparse_ae.ops import SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
-from sparse_ae.updates import rprop
 
 __all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "has_learning_rate", "make_step", "needs_all_rows"]
 
@@ -88,8 +87,10 @@ class Step:
     def graph(self):
         """The symbolic inputs, the cost of a block, and the part of it that is no weight decay."""
         inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
-        squared_error = self.formulation.squared_error(self.model, *inputs)
-        counts = self.formulation.counts(self.model, *inputs) if self.model.l2_weighted else None
+        # What is seen comes after a target, also where there is none.
+        arguments = inputs if self.target or self.model.U is None else inputs[:-1] + [None] + inputs[-1:]
+        squared_error = self.formulation.squared_error(self.model, *arguments)
+        counts = self.formulation.counts(self.model, *arguments) if self.model.l2_weighted else None
         return inputs, self.model.loss(squared_error, self.decay_share, counts), squared_error
 
 
@@ -114,7 +115,8 @@ class TrainingStep(Step):
     -----
     The sparse formulation under plain SGD works in place on the rows of the items in the batch, and keeps the weight
     decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
-    which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end.
+    which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end. Under Adagrad
+    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient.
     """
 
     def __init__(self, model, formulation, update, learning_rate, target=False):
@@ -134,6 +136,12 @@ class TrainingStep(Step):
             self._pending = theano.shared(np.ones(4), name="pending")
             inputs = self.formulation.inputs(self.model.dtype, self.target)
             return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
+        epsilon = _adagrad_epsilon(self._update)
+        only_rows_in_use = self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V)
+        fused = fused_name(self.model.f) and fused_name(self.model.g)
+        if formulation == "sparse" and epsilon and only_rows_in_use and fused:
+            inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
+            return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
         inputs, loss, squared_error = self.graph()
         return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
 
@@ -238,6 +246,42 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
     return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+
+
+def _adagrad_epsilon(update):
+    """The epsilon of an update that is `lasagne.updates.adagrad`; None for another, or one that has no fused step."""
+    known = {}
+    while isinstance(update, functools.partial):
+        if update.args:
+            return None
+        known = dict(update.keywords, **known)
+        update = update.func
+    epsilon = known.pop("epsilon", 1e-6)
+    fused = update is lasagne.updates.adagrad and not known and is_number(epsilon) and 0 < epsilon < np.inf
+    return float(epsilon) if fused else None
+
+
+def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
+    """`ae_batch` for sparse rows under Adagrad, with a decay for each rating or none: rows in use change in place."""
+    (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
+    more = dict(target=extras.pop(0)) if has_target else {}
+    W, V, mu, b = model.params[:4]
+    squares = [theano.shared(np.zeros_like(p.get_value(borrow=True)), broadcastable=p.broadcastable)
+               for p in model.params]
+    for variable in squares[1:2] + squares[4:]:
+        item_major(variable)
+    if model.U is not None:
+        more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=extras.pop(0))
+    step = AdagradStep(fused_name(model.f), fused_name(model.g), *model.output_map(), epsilon=epsilon)
+    new = step(W, V.T, mu, b, squares[0], squares[1].T, squares[2], squares[3], data, indices, indptr, learning_rate,
+               model.l2_W, model.l2_V, **more)
+    updates = [(squares[0], new[4]), (W, new[0]), (squares[1], new[5].T), (V, new[1].T),
+               (squares[2], new[6]), (mu, new[2]), (squares[3], new[7]), (b, new[3])]
+    if model.U is not None:
+        updates += [(squares[4], new[10].T), (model.U, new[9].T)]
+    # A parameter without broadcastable axes has none in its update, whatever the shape.
+    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
+    return theano.function(inputs, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
 
 
 class LBFGS(Step):

@@ -239,6 +239,60 @@ def _accept_image_shape(module):
     module.conv2d = conv2d_of_either_name
 
 
+def _mend_module_cache(module):
+    """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
+
+    One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it, of
+    which a later compilation ends in a bare AssertionError (line 516), or in a file that isn't found; an entry of which
+    the writing failed half way ends in another (line 937). So key.pkl is written in one step; and after such an error
+    what is known of the cache is forgotten, as in a new process, and the compilation is tried once more.
+    """
+    cache_class = module.ModuleCache
+
+    def save_pkl(self):
+        new = "%s.%d" % (self.key_pkl, os.getpid())
+        try:
+            with open(new, "wb") as file:
+                module.pickle.dump(self, file, protocol=module.pickle.HIGHEST_PROTOCOL)
+            os.replace(new, self.key_pkl)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.remove(new)
+            if isinstance(error, module.pickle.PicklingError):
+                module._logger.warning("Cache leak due to unpickle-able key data %s", self.keys)
+            raise
+
+    first_try = cache_class.module_from_key
+
+    @functools.wraps(first_try)
+    def module_from_key(self, *args, **kwargs):
+        lock = module.compilelock.get_lock
+        locks = getattr(lock, "n_lock", 0)
+        try:
+            return first_try(self, *args, **kwargs)
+        except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
+            if _raised_by(error) not in (module.__name__, __name__):
+                raise
+        module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
+                               self.dirname)
+        while getattr(lock, "n_lock", 0) > locks:  # lock_ctx, at compilelock.py:38, keeps it after an error
+            module.compilelock.release_lock()
+        self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
+        self.refresh(cleanup=False)
+        return first_try(self, *args, **kwargs)
+
+    module.KeyData.save_pkl = save_pkl
+    cache_class.module_from_key = module_from_key
+
+
+def _raised_by(error):
+    """The name of the module that an error was raised in."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__")
+
+
 def _say_what_to_install(record):
     """A filter of log records: configdefaults.py:580 says at length that there is no compiler, not what to install."""
     if str(record.msg).startswith("g++ not detected"):
@@ -247,8 +301,28 @@ def _say_what_to_install(record):
 
 
 def _drop_what_needs_no_action(record):
-    """A filter of log records, of tensor/blas_headers.py:988 and gof/compilelock.py:105: both say that all is well."""
-    return record.msg not in ("Using NumPy C-API based implementation for BLAS functions.", "Refreshing lock %s")
+    """A filter of log records: tensor/blas_headers.py:988 says that all is well."""
+    return record.msg != "Using NumPy C-API based implementation for BLAS functions."
+
+
+def _say_once_who_waits(record):
+    """A filter of log records: gof/compilelock.py:266 takes two lines to say that another process is compiling.
+
+    Lines 105 and 240 say that all is well: that the lock is refreshed, or taken over from a process that has died.
+    """
+    if record.msg == "To manually release the lock, delete %s":
+        record.msg = ("Another process is compiling; waiting for it. (Should there be none, on no machine: delete its "
+                      "lock, %s)")
+    return not str(record.msg).startswith(("Waiting for existing lock by", "Refreshing lock %s",
+                                           "Overriding existing lock by dead"))
+
+
+def _say_that_it_is_made_anew(record):
+    """A filter of log records: gof/cmodule.py:1555 says that it deletes something broken, not what follows from it."""
+    if record.args and str(record.args[0]).startswith("Deleting (broken cache directory"):
+        record.msg, record.args = ("A broken entry of the cache of compiled code is deleted, and made anew when it is "
+                                   "needed: %s", record.args[1:])
+    return True
 
 
 # Modules that Theano 1.0 lacks, or that must not be there
@@ -285,6 +359,7 @@ _CONTEXT_TO_RUN_IN = {
 }
 # Module: what is done to it once it has been run.
 _MEND_ONCE_RUN = {
+    "theano.gof.cmodule": _mend_module_cache,
     "theano.scalar.basic": _give_numpy_of_its_own,
     "theano.scalar.sharedvar": _give_numpy_of_its_own,
     "theano.tensor.basic": _give_numpy_of_its_own,
@@ -300,7 +375,8 @@ if sys.version_info >= (3, 11):
 _LOG_FILTERS = {
     "theano.configdefaults": _say_what_to_install,
     "theano.tensor.blas": _drop_what_needs_no_action,
-    "theano.gof.compilelock": _drop_what_needs_no_action,
+    "theano.gof.compilelock": _say_once_who_waits,
+    "theano.gof.cmodule": _say_that_it_is_made_anew,
 }
 
 

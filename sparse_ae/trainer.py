@@ -6,24 +6,24 @@ unit beside the loss; and what a long run needs: early stopping on held-out rati
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 
 import numpy as np
-from tqdm import tqdm
 
-from sparse_ae import storage, theano_compat  # noqa: F401  (theano_compat before theano)
+from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
 from sparse_ae.checks import check_count, check_number, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.metrics import rmse
+from sparse_ae.progress import announced, signs_of_life
 from sparse_ae.scoring import Scorer
 from sparse_ae.steps import UPDATES, has_learning_rate, make_step, needs_all_rows
 
 __all__ = ["Trainer", "TrainingDiverged"]
+
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
@@ -55,7 +55,7 @@ class Trainer:
     rng : numpy.random.RandomState or int
         Shuffles the rows.
     progress : bool
-        Whether to show a progress bar (on a terminal) and to announce a long compilation, both on stderr.
+        Whether to show how far the training is, as `progress` tells, and to announce a long compilation.
     unknown : float, optional
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
@@ -193,10 +193,12 @@ class Trainer:
             n = len(self.history)
             return n - first >= n_epochs or (patience is not None and best is not None and n - best.epoch >= patience)
 
+        n_rows = np.count_nonzero(np.diff(train.indptr))
+        signs = signs_of_life(self.progress, n_epochs - (len(self.history) - first), n_rows)
         interrupted = []
         while not is_over() and not interrupted:
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, interrupted, residuals)
+                record = self._epoch(train, interrupted, residuals, signs)
                 if validate is not None:
                     record["validation_rmse"] = validate()
                 self.history.append(record)
@@ -212,6 +214,7 @@ class Trainer:
         if patience is not None and best is not None and best.epoch < len(self.history):
             self._step.set_state(best.state)
             self.history[-1]["restored"] = best.epoch
+        signs.end(self.history)
         return self.history
 
     def _open(self, checkpoint, resume, settings):
@@ -234,8 +237,8 @@ class Trainer:
     def _compile(self, target):
         if self._step is not None:
             return
-        with _announce_if_slow("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                               self.progress):
+        with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
+                       self.progress):
             rate = self._rate(len(self.history) + 1)
             self._step = make_step(self.model, self.formulation, self.update, rate, target)
 
@@ -252,7 +255,7 @@ class Trainer:
         unknown = scorer.mean if self.unknown is None else self.unknown
         return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
 
-    def _epoch(self, train, interrupted, residuals):
+    def _epoch(self, train, interrupted, residuals, signs):
         start = time.perf_counter()
         epoch = len(self.history) + 1
         rate = self._rate(epoch)
@@ -266,15 +269,7 @@ class Trainer:
             batches = minibatches(train, n_rows)
         else:
             batches = minibatches(train, self.batch_size, self.rng)
-        title = "epoch %d" % epoch
-        if self.history:  # all that the bar of a full batch can say while it lasts
-            trained, validated = (self.history[-1][name] for name in ("train_rmse", "validation_rmse"))
-            title += ", RMSE %.4f so far" % (trained if validated is None else validated)
-        # disable=None: no bar where stderr is no terminal. Even a disabled one takes a lock that all forks of a process
-        # share, and for ever if one of them is killed with it: whoever wants no bar gets none.
-        shown = (tqdm(total=n_rows, desc=title, unit="row", leave=False, disable=None) if self.progress
-                 else contextlib.nullcontext())
-        with shown as bar, self._step.deferred():
+        with signs.epoch(epoch, self.history[-1] if self.history else None), self._step.deferred():
             for rows, block in batches:
                 if self.l2_per == "epoch":
                     self._step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
@@ -286,10 +281,7 @@ class Trainer:
                 losses += loss
                 squared_errors += squared_error
                 n_ratings += block.nnz
-                if bar is not None and not bar.disable:
-                    bar.set_postfix(loss="%.4g" % (losses / n_batches),
-                                    rmse="%.4f" % (unit * np.sqrt(squared_errors / n_ratings)), refresh=False)
-                    bar.update(len(rows))
+                signs.batch(len(rows), losses / n_batches, unit * np.sqrt(squared_errors / n_ratings))
                 if interrupted:
                     break
         diverged = _divergence(loss, self.model.params)
@@ -320,19 +312,6 @@ def _checked_validation(validation, train):
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))
     return validation
-
-
-@contextlib.contextmanager
-def _announce_if_slow(message, wanted, after=2.0):
-    """Prints `message` on stderr when the body takes long, in seconds; what Theano has cached comes back sooner."""
-    timer = threading.Timer(after, print, [message], {"file": sys.stderr, "flush": True})
-    timer.daemon = True
-    if wanted:
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 @contextlib.contextmanager

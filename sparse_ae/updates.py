@@ -8,7 +8,6 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import lasagne
 import theano
 import theano.tensor as T

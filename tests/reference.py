@@ -35,7 +35,7 @@ def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0
              + sum((zero if U is None else U)[t, j] * s for (j, _), s in zip(row, row_seen)) for t in range(k)]
         h = [g(x) for x in a]
         dh = np.zeros(k)
-        for (j, r), target in zip(row, row_targets):
+        for (j, _), target in zip(row, row_targets):
             s = b[j] + sum(W[j, t] * h[t] for t in range(k))
             error = low + span * f(s) - target
             squared_error += error ** 2

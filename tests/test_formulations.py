@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import AdagradStep
 from sparse_ae.steps import LBFGS, TrainingStep
 import lasagne
 import theano
@@ -182,6 +183,70 @@ def test_a_target_of_its_own_for_one_encoder(name):
         np.testing.assert_allclose(step(block, target), [loss, squared_error], **TOLERANCE[DTYPE])
         for x, y in zip(values(m), expected):
             np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
+    m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=L2, U=lasagne.init.Normal(0.5), rng=1, dtype=DTYPE)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01)
+    expected, rng = values(m), np.random.RandomState(3)
+    for block in blocks():
+        seen = rng.uniform(1, 2, block.nnz)
+        loss, squared_error, expected = reference.sgd(
+            reference.pairs(block), expected, 0.01, seen=np.split(seen, np.cumsum(np.diff(block.indptr))[:-1]),
+            **SETTINGS)
+        np.testing.assert_allclose(step(block, seen=seen), [loss, squared_error], **TOLERANCE[DTYPE])
+        for x, y in zip(values(m), expected):
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+@pytest.mark.parametrize("update", [lasagne.updates.adagrad, functools.partial(lasagne.updates.adagrad, epsilon=1e-3)])
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("target", [False, True])
+@pytest.mark.parametrize("l2, weighted", [(L2, True), (0, False)])
+def test_sparse_adagrad_works_in_place_on_the_rows_in_use(update, two, target, l2, weighted):
+    steps = []
+    for name in ("sparse", "dense"):
+        m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,
+                        U=lasagne.init.Normal(0.5) if two else None)
+        steps.append(TrainingStep(m, name, update, 0.1, target))
+    ops = [node.op for node in steps[0]._function.maker.fgraph.apply_nodes]
+    assert [op.inplace for op in ops if isinstance(op, AdagradStep)] == [True]
+    for x in steps[0].state:
+        assert x.get_value().shape != (K, N_ITEMS) or x.get_value(borrow=True).T.flags.c_contiguous
+    rng = np.random.RandomState(3)
+    for _ in range(3):
+        for block in blocks():
+            extras = [rng.randint(0, 6, block.nnz) / 2.0 if target else None,
+                      rng.uniform(1, 2, block.nnz) if two else None]
+            before = [x.get_value() for x in steps[0].state]
+            memory = [x.get_value(borrow=True) for x in steps[0].state]
+            costs = [step(block, *extras) for step in steps]
+            np.testing.assert_allclose(*costs, **TOLERANCE[DTYPE])
+            states = [step.get_state() for step in steps]
+            assert list(states[0]) == list(states[1])
+            for name in states[0]:
+                np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **TOLERANCE[DTYPE])
+            unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
+            assert len(unused)
+            for x, y, z in zip(steps[0].state, before, memory):
+                assert np.shares_memory(x.get_value(borrow=True), z)
+                if N_ITEMS in y.shape:
+                    axis = y.shape.index(N_ITEMS)
+                    np.testing.assert_array_equal(np.take(x.get_value(), unused, axis), np.take(y, unused, axis))
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+def test_adagrad_that_moves_every_row_is_lasagnes_own():
+    partial = functools.partial
+    for update, settings in [(lasagne.updates.adagrad, dict(l2=L2)), (lasagne.updates.adagrad, dict(l2=0, g="rectify")),
+                             (partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0)),
+                             (partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0)),
+                             (partial(lasagne.updates.rmsprop, epsilon=1e-6), dict(l2=0))]:
+        m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), dtype=DTYPE, **settings)
+        step = TrainingStep(m, "sparse", update, 0.1)
+        assert not any(isinstance(node.op, AdagradStep) for node in step._function.maker.fgraph.apply_nodes)
 
 
 @pytest.mark.parametrize("name", NAMES)

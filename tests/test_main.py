@@ -7,11 +7,17 @@ import pytest
 
 import sparse_ae
 from sparse_ae import __main__ as command_line
+from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.splits import split_ratings
+from sparse_ae.metrics import rmse
 from sparse_ae.recommender import Recommender
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
          "--l2", "0.01"]
+
+# What the library says on stderr while it works.
+SIGNS = ("Compiling the ", "validation RMSE: ", "items as rows", "users as rows", "candidate ", "fitting ")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +35,9 @@ def files(tmp_path_factory):
 
 
 def captured(capsys):
+    """Without the signs of life."""
     out, err = capsys.readouterr()
-    return out, re.sub("Compiling the .*\n", "", err)  # said where the compiler is slow
+    return out, "".join(line for line in err.splitlines(True) if not line.startswith(SIGNS))
 
 
 def run(capsys, *arguments):
@@ -54,25 +61,150 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     path = tmp_path / "model"
     lines = run(capsys, "fit", files / "text.csv", "-o", path, "--seed", 3, "--rows", "users", "--f", "sigmoid",
                 "--g", "tanh", "--update", "adagrad", "--patience", 2, "--unknown", 2.5, "--rating-scale", 0, 6,
-                "--validation", 0.2, *QUICK)
+                "--validation", 0.2, "--no-guard", "--no-refit", "--dtype", "float64", "--formulation", "sparse",
+                "--no-progress", *QUICK)
     recommender = Recommender.load(path)
     expected = dict(n_hidden=3, rows="users", f="sigmoid", g="tanh", l2=0.01, weight_scale=0.1, update="adagrad",
-                    learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6), unknown=2.5, rng=3)
-    assert {name: recommender.get_params()[name] for name in expected} == expected
-    assert lines[0] == "120 ratings from 0 to 6, 20 users, 12 items" and lines[2] == "saved to %s" % path
-    record = recommender.history_[recommender.best_epoch_ - 1]
-    assert lines[1] == "epoch %d of %d: training RMSE %.4f, validation RMSE %.4f" % (
-        recommender.best_epoch_, len(recommender.history_), record["train_rmse"], record["validation_rmse"])
-    again = Recommender(progress=False, **expected).fit(load_ratings(files / "text.csv"), validation=0.2)
+                    learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6), unknown=2.5, rng=3,
+                    formulation="sparse", dtype="float64", biases=True, guard=False, progress=False)
+    assert recommender.get_params() == expected
+    again = Recommender(**expected).fit(load_ratings(files / "text.csv"), validation=0.2, refit=False)
     assert again.predict("u3", ["i100", "i101"]).tolist() == recommender.predict("u3", ["i100", "i101"]).tolist()
+    best = again.best_epoch_
+    record = again.history_[best - 1]
+    assert lines == [
+        "120 ratings from 0 to 6, 20 users, 12 items",
+        "validation RMSE, of known users and items: biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
+        "users as rows, weight 1.00: epoch %d of %d%s" % (
+            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f" % (
+                record["train_rmse"], record["validation_rmse"]) if best else ""),
+        "  n_hidden=3, batch_size=8, l2=0.01, update=adagrad, learning_rate=0.02",
+        "saved to %s" % path]
 
 
-def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys):
-    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--validation", 0]
-    arguments += ["--checkpoint", tmp_path / "c"] + QUICK + ["--batch-size", 0]
+def test_what_was_chosen(files, tmp_path, capsys):
+    arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
+    lines = run(capsys, *arguments)
+    recommender = Recommender.load(tmp_path / "m")
+    assert re.match("validation RMSE, of known users and items: biases .*, items .*, users ", lines[1])
+    for line, rows in ((lines[2], "items"), (lines[4], "users")):
+        assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
+    recommender.weights_ = {"items": 0.0, "users": 0.0}
+    recommender.history_[3]["restored"] = 0
+    chosen = list(command_line._chosen(recommender))
+    assert chosen[1] == "items as rows, weight 0.00: epoch 0 of 4"
+    assert chosen[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
+
+
+def test_fit_validated_on_a_file(files, tmp_path, capsys):
+    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK,
+        "--validation", files / "text-held-out.csv")
+    again = Recommender.load(tmp_path / "m").fit(load_ratings(files / "text.csv"),
+                                                 validation=load_ratings(files / "text-held-out.csv"))
+    assert again.validation_rmse_ == Recommender.load(tmp_path / "m").validation_rmse_
+
+
+@pytest.mark.parametrize("none", ["0", "none"])
+def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys, none):
+    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--validation", none, "--no-biases"]
+    arguments += ["--checkpoint", tmp_path / "c"] + QUICK + ["--batch-size", 0, "--patience", 0]
     first, again = run(capsys, *arguments), run(capsys, *arguments)
-    assert first == again and first[1].startswith("epoch 4 of 4: training RMSE ") and "validation" not in first[1]
-    assert Recommender.load(tmp_path / "m").batch_size is None
+    assert first == again and "validation" not in first[1]
+    assert first[1].startswith("items as rows, weight 1.00: epoch 4 of 4, training RMSE ")
+    model = Recommender.load(tmp_path / "m")
+    assert (model.batch_size, model.patience, model.biases) == (None, None, False)
+
+
+def test_the_defaults_that_help_shows_are_the_librarys(capsys):
+    defaults = Recommender().get_params()
+    shown = {name: default for name, default, _, _ in command_line._SETTINGS}
+    shown.update((name, True) for name, _ in command_line._SWITCHES)
+    assert dict(shown, rating_scale=None, unknown="mean", rng=0) == defaults
+    with pytest.raises(SystemExit) as exit:
+        command_line.main(["fit", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert exit.value.code == 0 and "auto is chosen by the number of ratings" in text
+    for name, default in shown.items():
+        if default is not True:
+            assert re.search(r"--%s [^()]*\(default: %s\)" % (name.replace("_", "-"), default), text), name
+        else:
+            assert "--no-" + name in text
+
+
+def test_pairs_that_come_twice_and_tables(files, tmp_path, capsys):
+    twice = tmp_path / "twice.csv"
+    twice.write_text((files / "text.csv").read_text() + "new,i100,1\nnew,i100,4\n")
+    assert "come" in fails(capsys, "fit", twice, "-o", tmp_path / "m", *QUICK)
+    arguments = ["fit", twice, "-o", tmp_path / "m", "--rows", "users", "--duplicates", "last", *QUICK]
+    assert run(capsys, *arguments)[0] == "121 ratings from 1 to 5, 21 users, 12 items"
+    table = tmp_path / "table.txt"
+    rng = np.random.RandomState(0)
+    values = np.where(rng.rand(20, 12) < 0.6, rng.randint(1, 6, (20, 12)), 99)
+    np.savetxt(str(table), values, fmt="%d")
+    lines = run(capsys, "fit", table, "-o", tmp_path / "m", "--rows", "users", "--missing", 99, *QUICK)
+    assert lines[0] == "%d ratings from 1 to 5, 20 users, 12 items" % np.count_nonzero(values != 99)
+    lines = run(capsys, "evaluate", tmp_path / "m", table, "--missing", 99, "-k", 0)
+    assert "n_trained: %d" % np.count_nonzero(values != 99) in lines
+
+
+@pytest.mark.parametrize("name", ["text", "numbers"])
+@pytest.mark.parametrize("line, header", [
+    ("%s,%s\n", "user,item\n"), ("%s\t%s\n", ""), ("%s::%s::3::7\n", ""), ("%s %s\n", "userId movieId\n"),
+    ('"%s" ; "%s"\r\n'.replace(" ; ", ";"), "\n\ufeffuser;item\r\n".replace("\ufeff", ""))])
+def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
+    recommender = Recommender.load(files / (name + ".npz"))
+    users, items = (["u3", "u9", "u3"], ["i100", "i111", "i104"]) if name == "text" else ([3, 9, 3], [100, 111, 104])
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_bytes((header + "".join(line % pair for pair in zip(users, items)) + "\n").encode())
+    expected = ["%s\t%s\t%.4f" % each for each in zip(users, items, recommender.predict(users, items))]
+    assert run(capsys, "predict", files / (name + ".npz"), pairs) == expected
+    assert run(capsys, "predict", files / (name + ".npz"), "--user", users[0], "--item", items[0], items[2]) == [
+        expected[0], expected[2]]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
+    ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),
+    ("", "pairs is empty"),
+])
+def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
+    (tmp_path / "pairs").write_text(text)
+    assert message in fails(capsys, "predict", files / "text.npz", tmp_path / "pairs")
+    (tmp_path / "pairs").write_text("3,100\nann,100\n")
+    assert "pairs, line 2: user ann: the ids of users in this model are numbers" in fails(
+        capsys, "predict", files / "numbers.npz", tmp_path / "pairs")
+
+
+def test_tune(files, tmp_path, capsys):
+    arguments = ["tune", files / "text.csv", "-o", tmp_path / "m", "--seconds", 0, "--rows", "users", *QUICK]
+    lines = run(capsys, *arguments)
+    assert re.match(r"validation RMSE \d\.\d{4}, \d+\.\d s: the settings as given$", lines[0])
+    assert lines[1] == "120 ratings from 1 to 5, 20 users, 12 items" and lines[-1] == "saved to %s" % (tmp_path / "m")
+    found = Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"])
+    run(capsys, "fit", *arguments[1:4], *arguments[6:])
+    assert Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"]).tolist() == found.tolist()
+
+
+def test_compare(files, capsys):
+    lines = run(capsys, "compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3, *QUICK)
+    assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
+    assert lines[1].split() == ["test", "RMSE", "seconds"]
+    table = {line[:28].strip(): [float(each) for each in line[28:].split()] for line in lines[2:]}
+    assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows",
+                           "autoencoder, both"]
+    ratings = load_ratings(files / "text.csv")
+    split = split_ratings(ratings, 0.25, 1)
+    biases = fit_biases(split.train)
+    pairs = split.test.tocoo()
+    expected = rmse(pairs.data, np.clip(predict_biases(biases, pairs.row, pairs.col), 1, 5))
+    assert table["biases"][0] == pytest.approx(expected, abs=1e-4)
+    recommender = Recommender(n_hidden=3, n_epochs=4, batch_size=8, weight_scale=0.1, learning_rate=0.02, l2=0.01,
+                              rows="users", rng=1, progress=False).fit(ratings.part(split.train))
+    measures = recommender.evaluate(ratings.part(split.test), k=None)
+    assert table["autoencoder, users as rows"][0] == pytest.approx(measures["rmse"], abs=1e-4)
+    assert 0 < table["factorisation"][0] < 4
+    lines = run(capsys, "compare", files / "text.csv", "--no-biases", "--factors", 3, *QUICK)
+    assert len(lines) == 6
 
 
 @pytest.mark.parametrize("name, users, item", [("text", ["u3", "u7"], "i%d"), ("numbers", ["3", "7"], "%d")])
@@ -98,7 +230,7 @@ def test_evaluate_is_the_librarys(files, capsys, name):
                      for key, value in measures.items()]
     assert measures["n_unknown"] == 1 and measures["precision"] > 0
     lines = run(capsys, "evaluate", files / (name + ".npz"), files / (name + "-held-out.csv"), "-k", 0)
-    assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown"]
+    assert [line.split(":")[0] for line in lines] == ["rmse", "mae", "n_ratings", "n_unknown", "n_trained"]
 
 
 def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
@@ -112,10 +244,16 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["fit", "nowhere.csv", "-o", "{tmp}/m"], "there is no file nowhere.csv; check the path"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/no/m"], "there is no folder .*/no to write m to; create it first"),
     (["fit", "{files}/text.csv"], "the following arguments are required: -o/--output .*fit --help says more"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "argument --l2: invalid float value: 'much'"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "argument --l2: 'much'; expected a number or auto"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--n-hidden", "2.5"],
+     "argument --n-hidden: '2.5'; expected a whole number or auto"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--missing", "none"], "argument --missing: 'none'; expected a numb"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "movies"], "argument --rows: invalid choice: 'movies'"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "both", "--no-biases"], "rows is 'both' and biases False"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "-1"], "l2 is -1.0; expected"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--unknown", "zero"], "unknown is 'zero'; expected 'mean', 'error'"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a fraction"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected 'auto', a frac"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "nowhere"], "there is no file nowhere"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rating-scale", "2", "3"],
      r"rating [15] is outside rating_scale=\(2, 3\)"),
     (["recommend", "{files}/text.csv", "--user", "u3"],
@@ -129,6 +267,15 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["evaluate", "{files}/text.npz", "nowhere.csv"], "there is no file nowhere.csv"),
     (["evaluate", "{files}/numbers.npz", "{files}/text.csv"], "users are strings such as 'u0'; expected numbers"),
     (["evaluate", "{files}/text.npz", "{files}/text.csv", "-k", "-3"], "k is -3; expected a positive integer"),
+    (["predict", "{files}/text.npz"], "predict takes a file of pairs, or --user and --item; expected the one or the"),
+    (["predict", "{files}/text.npz", "nowhere.csv"], "there is no file nowhere.csv"),
+    (["predict", "{files}/text.npz", "pairs.csv", "--user", "u3"], "predict takes a file of pairs, or --user and"),
+    (["predict", "{files}/text.npz", "--user", "u3"], "predict takes a file of pairs, or --user and --item"),
+    (["predict", "{files}/numbers.npz", "--user", "u3", "--item", "100"], "user u3: the ids of users in this model"),
+    (["tune", "{files}/text.csv", "-o", "{tmp}/m", "--seconds", "-1"], "seconds is -1.0; expected a finite number"),
+    (["tune", "{files}/text.csv", "-o", "{tmp}/m", "--jobs", "0"], "n_jobs is 0; expected a number of processes"),
+    (["compare", "nowhere.csv"], "there is no file nowhere.csv"),
+    (["compare", "{files}/text.csv", "--test-fraction", "1.5"], "1.5"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
 ])
 def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):

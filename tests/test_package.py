@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
-    checks defaults metrics ranking settings storage
-    data.ids data.ratings data.batches data.splits data.synthetic data.tables data.text data.files data.outofcore
-    data.datasets data residuals saved baselines scoring checkpoint search plots
+    checks metrics progress ranking settings storage
+    data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.text data.files
+    data.outofcore data.download data.datasets data
+    defaults residuals saved baselines scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
     ops.op ops.csr ops.fused ops.blas ops
@@ -205,7 +206,8 @@ def test_setup_takes_its_version_from_the_package(setup_arguments):
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python lists its standard library since 3.10")
 def test_setup_asks_for_all_that_is_imported(setup_arguments):
     wanted = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["install_requires"]}
-    optional = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["extras_require"]["examples"]}
+    optional = {re.match("[A-Za-z_0-9]+", each).group().lower()
+                for extra in ("examples", "matlab") for each in setup_arguments["extras_require"][extra]}
     allowed = wanted | optional | {"sparse_ae"} | set(sys.stdlib_module_names)
     for path in (ROOT / "sparse_ae").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -425,55 +425,31 @@ def test_auto_says_what_it_took():
     assert t.formulation == "dense"
 
 
-def test_a_long_compilation_is_announced(capsys):
-    with trainer_module._announce_if_slow("Compiling ...", wanted=True, after=0) as _:
-        deadline = time.monotonic() + 10
-        while not (said := capsys.readouterr().err) and time.monotonic() < deadline:
-            pass
-    assert said == "Compiling ...\n"
-    with trainer_module._announce_if_slow("Compiling ...", wanted=True, after=60):
-        pass
-    with trainer_module._announce_if_slow("Compiling ...", wanted=False, after=0):
-        pass
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
-@pytest.mark.parametrize("validated", [True, False])
-def test_what_the_bar_says(batch_size, counts, validated, monkeypatch):
+def test_signs_of_life(batch_size, counts, monkeypatch):
     train, test = checkerboard()
-    bars = []
+    seen = []
 
-    class Bar(contextlib.nullcontext):
-        def __init__(self, **arguments):
-            super().__init__(self)
-            self.arguments, self.disable, self.counts = arguments, False, []
-            self.update = self.counts.append
-            bars.append(self)
+    class Signs:
+        def epoch(self, number, last):
+            seen.append((number, last))
+            return contextlib.nullcontext()
 
-        def set_postfix(self, refresh, **figures):
-            self.figures = figures
+        def batch(self, n_rows, loss, rmse):
+            seen.append((n_rows, loss, rmse))
 
-    monkeypatch.setattr(trainer_module, "tqdm", Bar)
+        def end(self, history):
+            seen.append(history)
+
+    monkeypatch.setattr(trainer_module, "signs_of_life", lambda *arguments: seen.append(arguments) or Signs())
     t = trainer(batch_size=batch_size, progress=True)
-    first, second = t.fit(train, 2, validation=test if validated else None)
-    so_far = first["validation_rmse" if validated else "train_rmse"]
-    assert [bar.arguments["desc"] for bar in bars] == ["epoch 1", "epoch 2, RMSE %.4f so far" % so_far]
-    assert bars[1].counts == counts and bars[1].arguments["total"] == 40
-    assert bars[1].figures == {"loss": "%.4g" % second["loss"], "rmse": "%.4f" % second["train_rmse"]}
-
-
-def test_whoever_wants_no_bar_takes_none_of_its_locks(monkeypatch):
-    # tqdm's lock is shared by the forks of a process; one that is killed with it would stop the others for ever.
-    monkeypatch.setattr(trainer_module, "tqdm", lambda *args, **kwargs: pytest.fail("a bar was made"))
-    trainer().fit(checkerboard()[0], 1)
-
-
-def test_nothing_is_printed_where_there_is_no_terminal(capsys):
-    train, _ = checkerboard()
-    t = trainer(progress=True)
-    t.fit(train, 1)
-    assert capsys.readouterr() == ("", "") or "Compiling" in capsys.readouterr().err
+    first, second = t.fit(train, 2, validation=test)
+    assert seen[:2] == [(True, 2, 40), (1, None)] and seen[2 + len(counts)] == (2, first) and seen[-1] is t.history
+    second_epoch = seen[3 + len(counts):-1]
+    assert [batch[0] for batch in second_epoch] == counts
+    assert second_epoch[-1][1:] == pytest.approx((second["loss"], second["train_rmse"]))
+    t.fit(train, 3)
+    assert seen[5 + 2 * len(counts) - 1] == (True, 3, 40)
 
 
 @pytest.mark.parametrize("arguments, message", [

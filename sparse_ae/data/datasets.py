@@ -22,11 +22,7 @@ import csv
 import hashlib
 import html
 import io
-import os
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -38,10 +34,11 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
+from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.ratings import Ratings
 
-__all__ = ["Dataset", "cache_folder", "jester", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
 
 
 class Dataset(NamedTuple):
@@ -94,9 +91,6 @@ _RECBOLE_WHEEL = "recbole-1.2.1-py3-none-any.whl"
 _RECBOLE_CHECKSUM = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 _RECBOLE_RATINGS = "recbole/dataset_example/ml-100k/ml-100k.inter"
 
-# Seconds. A network that drops packets must not hold up the next source, or the error, for minutes.
-_CONNECT_TIMEOUT, _READ_TIMEOUT, _PIP_TIMEOUT = 5, 30, 120
-
 _JESTER_HOME = "https://eigentaste.berkeley.edu/dataset/"
 _JESTER_ARCHIVE = "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip"
 # The page has none; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
@@ -144,9 +138,9 @@ def movielens(name="100k", path=None):
 
     Notes
     -----
-    Downloads are cached in :func:`cache_folder`. The RecBole wheel, which stands in for "100k" where GroupLens can't be
-    reached, keeps a title and its year apart, and spells the title of item 267 "unkonwn". Both are mended here, after
-    which its titles equal those of `u.item`.
+    Downloads are cached in `download.cache_folder()`. The RecBole wheel, which stands in for "100k" where GroupLens
+    can't be reached, keeps a title and its year apart, and spells the title of item 267 "unkonwn". Both are mended
+    here, after which its titles equal those of `u.item`.
 
     The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
     """
@@ -226,7 +220,7 @@ def jester(path=None):
 
     Notes
     -----
-    The archive is cached in :func:`cache_folder`. Cite Goldberg et al. (2001), see the module's docstring.
+    The archive is cached in `download.cache_folder()`. Cite Goldberg et al. (2001), see the module's docstring.
     """
     wanted = _Wanted("Jester 2", "jester_ratings.dat", "jester", _JESTER_HOME)
     with _located(_fetch_jester() if path is None else path, wanted) as (ratings_file, titles_file):
@@ -259,103 +253,22 @@ def _without_counts(path, blocks):
         yield lines, table[:, 1:]
 
 
-def cache_folder():
-    """The folder that downloads are kept in: the environment variable SPARSE_AE_DATA, else the user's cache folder.
-
-    Returns
-    -------
-    pathlib.Path
-        It need not exist: the first download makes it.
-    """
-    folder = os.environ.get("SPARSE_AE_DATA")
-    if folder:
-        return Path(folder).expanduser()
-    import pooch
-    return Path(pooch.os_cache("sparse_ae"))
-
-
 def _fetch(name):
     """Path of a MovieLens archive."""
-    sources = [_Source("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, _over_http)]
+    sources = [Source("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, over_http)]
     if name == "100k":
-        sources.append(_Source("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, _download_wheel))
-    return _first_of(sources, "MovieLens %s" % name, _HOME, "movielens(%r, path='.../ml-%s.zip')" % (name, name))
+        downloader = wheel_downloader(_RECBOLE_WHEEL, _check_wheel)
+        sources.append(Source("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, downloader))
+    return fetch(sources, "MovieLens %s" % name, _HOME, "movielens(%r, path='.../ml-%s.zip')" % (name, name))
 
 
 def _fetch_jester():
-    sources = [_Source("Berkeley", _JESTER_ARCHIVE, "jester_dataset_2.zip", _JESTER_CHECKSUM, _over_http)]
-    return _first_of(sources, "Jester 2", _JESTER_HOME, "jester(path='.../jester_dataset_2.zip')")
+    sources = [Source("Berkeley", _JESTER_ARCHIVE, "jester_dataset_2.zip", _JESTER_CHECKSUM, over_http)]
+    return fetch(sources, "Jester 2", _JESTER_HOME, "jester(path='.../jester_dataset_2.zip')")
 
 
-class _Source(NamedTuple):
-    label: str
-    url: str
-    file_name: str
-    checksum: str
-    downloader: Any
-
-
-def _over_http(url, output_file, pooch_object):
-    import pooch
-    over_http = pooch.HTTPDownloader(timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT), chunk_size=1 << 16)
-    return over_http(url, output_file, pooch_object)
-
-
-def _first_of(sources, what, home, call):
-    """Path of a verified file: from the cache, else from the first source that delivers it."""
-    import pooch
-    folder = cache_folder()
-    for source in sources:
-        algorithm, digest = source.checksum.split(":")
-        file = folder / source.file_name
-        if file.is_file() and pooch.file_hash(str(file), alg=algorithm) == digest:
-            return file
-
-    failures = []
-    for source in sources:
-        try:
-            with _without_info(pooch.get_logger()):
-                return Path(pooch.retrieve(source.url, source.checksum, fname=source.file_name, path=folder,
-                                           downloader=source.downloader))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            failures.append("  %s, %s: %s: %s" % (source.label, source.url, type(error).__name__, error))
-    raise FileNotFoundError(
-        "%s is not in the cache folder %s and could not be fetched. Tried:\n%s\n"
-        "Download %s from %s by any other way and call %s. "
-        "The environment variable SPARSE_AE_DATA names another cache folder."
-        % (what, folder, "\n".join(failures), sources[0].file_name, home, call))
-
-
-@contextlib.contextmanager
-def _without_info(logger):
-    """Keep pooch from announcing each download on stderr, and leave its logger as it was."""
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _download_wheel(requirement, output_file, _):
-    """A pooch downloader that asks pip, which knows the user's index, proxy and certificates."""
-    with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
-        # Wheels only: building a source distribution would run its code.
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
-                   "--disable-pip-version-check", "--retries=1", "--timeout=15", "--dest", folder, requirement]
-        try:
-            pip = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 timeout=_PIP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise OSError("pip download did not end within %d seconds" % _PIP_TIMEOUT) from None
-        if pip.returncode != 0:
-            said = pip.stdout.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            errors = [line for line in said if line.startswith("ERROR")]
-            raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
-        wheel = Path(folder, _RECBOLE_WHEEL)
-        with zipfile.ZipFile(wheel) as archive:
-            _u_data(archive.read(_RECBOLE_RATINGS), "%s in %s" % (_RECBOLE_RATINGS, _RECBOLE_WHEEL))
-        shutil.copyfile(str(wheel), output_file)
+def _check_wheel(archive):
+    _u_data(archive.read(_RECBOLE_RATINGS), "%s in %s" % (_RECBOLE_RATINGS, _RECBOLE_WHEEL))
 
 
 def _u_data(raw, where):

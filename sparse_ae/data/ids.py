@@ -245,8 +245,8 @@ class Catalogue:
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
         if self.strict and (places < 0).any():
-            raise ValueError("the %s %r had no rating in fit, and with unknown='error' none is %s; leave it out, or set "
-                             "unknown to 'mean' or a number before fit"
+            raise ValueError("the %s %r had no rating in fit, and with unknown='error' none is %s; leave it out, or "
+                             "set unknown to 'mean' or a number before fit"
                              % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
 
     def candidates(self, ids=None):

@@ -26,8 +26,14 @@ import scipy.sparse as sp
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, distinct
 from sparse_ae.data.lines import check_file
-from sparse_ae.data.ratings import (as_float32, canonical_csr, check_duplicates, index_dtype, merge_repeated,
-                                    repeated_pair)
+from sparse_ae.data.ratings import (
+    as_float32,
+    canonical_csr,
+    check_duplicates,
+    index_dtype,
+    merge_repeated,
+    repeated_pair,
+)
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 

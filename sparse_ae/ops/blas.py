@@ -7,9 +7,9 @@
 
 They apply to functions compiled with `mode`, and to no others.
 """
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
 import scipy.linalg.blas
+
 import theano
 import theano.tensor as T
 from theano import gof

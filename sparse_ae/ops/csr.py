@@ -34,14 +34,13 @@ array([[0., 0.],
        [4., 4.],
        [0., 0.]])
 """
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import numpy as np
+
+from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 import theano
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
-
-from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 
 __all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major", "sampled_dot"]
 
@@ -156,7 +155,7 @@ class AddCsrTDot(UpdateOp):
 
     __props__ = ("inplace",)
     header = "products.h"
-    n_updated = 1
+    updated = {0: 0}
 
     def __init__(self, inplace=False):
         self.set_inplace(inplace)

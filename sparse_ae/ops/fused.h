@@ -124,20 +124,22 @@ struct Buffer {
 };
 
 struct Workspace {
-    Buffer keys, rows, ratings, targets, spare_keys, spare_rows, spare_ratings, spare_targets, items, starts, scores, hidden, gradient, sums;
+    Buffer keys, rows, ratings, targets, seen, spare_keys, spare_rows, spare_ratings, spare_targets, spare_seen, items, starts, scores,
+        hidden, gradient, sums;
 };
 
-/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer. */
+/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer. And what a second
+   encoder sees of each; NULL without one. */
 template <typename T> struct Ratings : Csr<T> {
-    const T *targets;
+    const T *targets, *seen;
 };
 
 /* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. `targets`
-   is `ratings` where the block's are the same. */
+   is `ratings` where the block's are the same, `seen` NULL where the block's is. */
 template <typename T> struct ByItem {
     npy_intp n_items;
     npy_int32 *items, *starts, *rows;
-    T *ratings, *targets;
+    T *ratings, *targets, *seen;
 };
 
 /* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no memory. */
@@ -148,9 +150,11 @@ template <typename T> bool sort_by_item(const Ratings<T> &R, Workspace &ws, ByIt
     npy_int32 *rows = ws.rows.get<npy_int32>(R.nnz), *spare_rows = ws.spare_rows.get<npy_int32>(R.nnz);
     T *ratings = ws.ratings.get<T>(R.nnz), *spare_ratings = ws.spare_ratings.get<T>(R.nnz);
     T *targets = apart ? ws.targets.get<T>(R.nnz) : ratings, *spare_targets = apart ? ws.spare_targets.get<T>(R.nnz) : spare_ratings;
+    T *seen = R.seen ? ws.seen.get<T>(R.nnz) : NULL, *spare_seen = R.seen ? ws.spare_seen.get<T>(R.nnz) : NULL;
     out.items = ws.items.get<npy_int32>(R.nnz);
     out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
-    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !targets || !spare_targets || !out.items || !out.starts)
+    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !targets || !spare_targets || !out.items ||
+        !out.starts || (R.seen && (!seen || !spare_seen)))
         return false;
 
     int bits = 1;
@@ -172,15 +176,18 @@ template <typename T> bool sort_by_item(const Ratings<T> &R, Workspace &ws, ByIt
             spare_rows[q] = pass ? rows[p] : (npy_int32)row;
             spare_ratings[q] = pass ? ratings[p] : R.data[p];
             if (apart) spare_targets[q] = pass ? targets[p] : R.targets[p];
+            if (R.seen) spare_seen[q] = pass ? seen[p] : R.seen[p];
         }
         std::swap(keys, spare_keys);
         std::swap(rows, spare_rows);
         std::swap(ratings, spare_ratings);
         std::swap(targets, spare_targets);
+        std::swap(seen, spare_seen);
     }
     out.rows = rows;
     out.ratings = ratings;
     out.targets = targets;
+    out.seen = seen;
     out.n_items = 0;
     for (npy_intp p = 0; p < R.nnz; p++)
         if (!p || keys[p] != keys[p - 1]) {
@@ -235,23 +242,32 @@ template <typename T, int NV> struct Block {
         }
     }
 
-    /* H = g(c R V + mu) */
-    template <int G> void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *mu, T c_V, T *H) const
+    /* H = g(c R V + mu); with TWO encoders H = g(c R V + S U + mu), S what is seen of each rating */
+    template <int G, bool TWO>
+    void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *U, const T *mu, T c_V, T *H) const
     {
-        vec x[NV];
+        vec x[NV], z[NV];
         load(mu, x);
         for (npy_intp i = 0; i < n_rows; i++)
             for (int y = 0; y < NV; y++) *(vec *)(H + i * SIZE + y * LANES) = x[y];
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, V);
             load(V + B.items[c] * k, x);
+            if (TWO) {
+                prefetch(B, c, k, U);
+                load(U + B.items[c] * k, z);
+            }
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 const vec a = splat(c_V * B.ratings[q]);
                 vec *h = (vec *)(H + (npy_intp)B.rows[q] * SIZE);
-                for (int y = 0; y < NV; y++) h[y] += a * x[y];
+                if (TWO) {
+                    const vec s = splat(B.seen[q]);
+                    for (int y = 0; y < NV; y++) h[y] += a * x[y] + s * z[y];
+                } else
+                    for (int y = 0; y < NV; y++) h[y] += a * x[y];
             }
         }
-        for (npy_intp z = 0; z < n_rows * SIZE; z++) H[z] = apply<G>(H[z]);
+        for (npy_intp i = 0; i < n_rows * SIZE; i++) H[i] = apply<G>(H[i]);
         if (width < SIZE)  /* g(0) needn't be 0 */
             for (npy_intp i = 0; i < n_rows; i++) memset(H + i * SIZE + width, 0, (SIZE - width) * sizeof(T));
     }
@@ -306,6 +322,33 @@ template <typename T, int NV> struct Block {
             for (int y = 0; y < NV; y++) g[y] += *(const vec *)(D + i * SIZE + y * LANES);
         load(mu, x);
         sink(*this, 0, 0, x, g);
+    }
+
+    /* R' D and S' D, the gradients of V and U, to their sinks item by item. */
+    template <typename Sink>
+    void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *U, const T *D, Sink &to_V, Sink &to_U) const
+    {
+        vec x[NV], g[NV], z[NV];
+        for (npy_intp c = 0; c < B.n_items; c++) {
+            const npy_int32 n = B.starts[c + 1] - B.starts[c];
+            prefetch(B, c, k, V);
+            prefetch(B, c, k, U);
+            to_V.prefetch(*this, B, c, k);
+            to_U.prefetch(*this, B, c, k);
+            for (int y = 0; y < NV; y++) g[y] = z[y] = splat(0);
+            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+                const vec *d = (const vec *)(D + (npy_intp)B.rows[q] * SIZE);
+                const vec a = splat(B.ratings[q]), s = splat(B.seen[q]);
+                for (int y = 0; y < NV; y++) {
+                    g[y] += a * d[y];
+                    z[y] += s * d[y];
+                }
+            }
+            load(V + B.items[c] * k, x);
+            to_V(*this, B.items[c] * k, n, x, g);
+            load(U + B.items[c] * k, x);
+            to_U(*this, B.items[c] * k, n, x, z);
+        }
     }
 
     /* R' D, V's gradient, to `sink` item by item. */
@@ -416,26 +459,26 @@ template <typename T> struct Accumulate {
 /* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
-    const T *W, *V, *mu, *b;    /* V: (n_items, k), the transpose of the user's */
-    T c_W, c_V;                 /* the user's W is c_W times the stored one */
-    T low, span;                /* output = low + span f(...) */
-    Goal<T> to_W, to_V, to_mu, to_b;
+    const T *W, *V, *mu, *b, *U;  /* V and U: (n_items, k), the transposes of the user's; U: NULL without a second encoder */
+    T c_W, c_V;                   /* the user's W is c_W times the stored one */
+    T low, span;                  /* output = low + span f(...) */
+    Goal<T> to_W, to_V, to_mu, to_b, to_U;
 
-    /* Each of from and to: W, V, mu, b. */
-    Parameters(PyArrayObject *const *from, PyArrayObject *const *to, double low_, double span_)
-        : k(PyArray_DIMS(from[0])[1]), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(), to_b()
+    /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
+    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, double low_, double span_)
+        : k(PyArray_DIMS(from[0])[1]), U(NULL), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(), to_b(), to_U()
     {
-        const T **read[] = {&W, &V, &mu, &b};
-        for (int i = 0; i < 4; i++) {
+        const T **read[] = {&W, &V, &mu, &b, &U};
+        for (int i = 0; i < n; i++) {
             *read[i] = (const T *)PyArray_DATA(from[i]);
             goal(i).values = (T *)PyArray_DATA(to[i]);
         }
     }
-    Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b}; return *goals[i]; }
+    Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b, &to_U}; return *goals[i]; }
 };
 
-/* One pass: forward through each thread's blocks, the errors, backward through the blocks. */
-template <typename T, int F, int G, template <typename> class Sink> struct Pass {
+/* One pass: forward through each thread's blocks, the errors, backward through the blocks. TWO: whether there is a second encoder. */
+template <typename T, int F, int G, bool TWO, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Ratings<T> &R;
     const Parameters<T> &P;
@@ -475,7 +518,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
         {
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first;
-            block.template encode<G>(pass.B, pass.R.n_rows, P.k, P.V, P.mu, P.c_V, H);
+            block.template encode<G, TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.mu, P.c_V, H);
             block.decode(pass.B, P.k, P.W, H, scores, add);
             add = true;
         }
@@ -483,14 +526,15 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
 
     struct Backward {
         const Pass &pass;
-        Sink<T> to_W, to_V, to_mu;
+        Sink<T> to_W, to_V, to_mu, to_U;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
             block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
             block.template hidden_gradient<G>(pass.R.n_rows, H, D, P.mu, to_mu);
-            block.encode_gradient(pass.B, P.k, P.V, D, to_V);
+            if (TWO) block.encode_gradient(pass.B, P.k, P.V, P.U, D, to_V, to_U);
+            else block.encode_gradient(pass.B, P.k, P.V, D, to_V);
         }
     };
 
@@ -516,7 +560,7 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
         return sse;
     }
 
-    /* sums: the squared error, and what the sinks of W and of V added up. 0, or -1 with a Python error set. */
+    /* sums: the squared error, and what the sinks of W and of V and U added up. 0, or -1 with a Python error set. */
     int run(Workspace &ws, double *sums)
     {
         const npy_intp lines = (P.k + LANES - 1) / LANES;
@@ -541,10 +585,10 @@ template <typename T, int F, int G, template <typename> class Sink> struct Pass 
                 shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
             #pragma omp for schedule(static, 1)
             for (int share = 0; share < n_shares; share++) {
-                Backward backward = {*this, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu)};
+                Backward backward = {*this, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu), Sink<T>(P.to_U)};
                 blocks(share, n_shares, backward);
                 shares[3 * share + 1] = backward.to_W.sum;
-                shares[3 * share + 2] = backward.to_V.sum;
+                shares[3 * share + 2] = backward.to_V.sum + backward.to_U.sum;
             }
         }
         for (int i = 0; i < 3; i++) sums[i] = 0;
@@ -570,7 +614,7 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     P.c_W = (T)state[0];
     P.c_V = (T)state[1];
     for (int i = 0; i < 4; i++) P.goal(i).step = learning_rate / (i < 2 ? factors[i] : 1);
-    if (Pass<T, F, G, Descend>(R, P).run(ws, sums)) return -1;
+    if (Pass<T, F, G, false, Descend>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * state[2] + l2[1] * state[3];
     for (int i = 0; i < 2; i++) {
@@ -582,16 +626,17 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
 
 /* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0, or -1 with a
    Python error set. */
-template <typename T, int F, int G>
+template <typename T, int F, int G, bool TWO>
 int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon, Workspace &ws, double *costs)
 {
     double sums[3];
-    for (int i = 0; i < 4; i++) {
+    const double decays[] = {l2[0], l2[1], 0, 0, l2[1]};
+    for (int i = 0; i < 5; i++) {
         P.goal(i).step = learning_rate;
-        P.goal(i).decay = i < 2 ? l2[i] : 0;
+        P.goal(i).decay = decays[i];
         P.goal(i).epsilon = epsilon;
     }
-    if (Pass<T, F, G, Adagrad>(R, P).run(ws, sums)) return -1;
+    if (Pass<T, F, G, TWO, Adagrad>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * sums[1] + l2[1] * sums[2];
     return 0;
@@ -599,7 +644,7 @@ int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, co
 
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of them has to stay in
    the cache. */
-template <typename T, int F, int G>
+template <typename T, int F, int G, bool TWO>
 int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
 {
     const npy_intp chunk = 512;
@@ -614,8 +659,9 @@ int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *
         part.indices = R.indices + R.indptr[row];
         part.data = R.data + R.indptr[row];
         part.targets = R.targets + R.indptr[row];
+        if (TWO) part.seen = R.seen + R.indptr[row];
         double sums[3];
-        if (Pass<T, F, G, Accumulate>(part, P).run(ws, sums)) return -1;
+        if (Pass<T, F, G, TWO, Accumulate>(part, P).run(ws, sums)) return -1;
         *sse += sums[0];
     }
     return 0;
@@ -634,24 +680,39 @@ static inline int check_parameters(PyArrayObject **in)
     return -1;
 }
 
-/* The block of an Op with `targets` as its last input. */
+static inline int check_second_encoder(PyArrayObject *V, PyArrayObject *U)
+{
+    if (PyArray_SAMESHAPE(U, V)) return 0;
+    PyErr_Format(PyExc_ValueError, "U's transpose is (%zd, %zd), V's (%zd, %zd); expected the same", (Py_ssize_t)PyArray_DIMS(U)[0],
+                 (Py_ssize_t)PyArray_DIMS(U)[1], (Py_ssize_t)PyArray_DIMS(V)[0], (Py_ssize_t)PyArray_DIMS(V)[1]);
+    return -1;
+}
+
+/* The block of an Op with `targets`, and `seen` where there is a second encoder; else it is NULL. */
 template <typename T> struct CheckedRatings {
     CheckedCsr<T> block;
-    Contiguous targets;
+    Contiguous targets, seen;
+    const bool two;
     Ratings<T> R;
-    CheckedRatings(PyArrayObject **block_, PyArrayObject *targets_)
-        : block(block_[0], block_[1], block_[2]), targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_) {}
+    CheckedRatings(PyArrayObject **block_, PyArrayObject *targets_, PyArrayObject *seen_)
+        : block(block_[0], block_[1], block_[2]), targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_),
+          seen(seen_ ? seen_ : block_[1]), two(seen_ != NULL) {}
     int check(npy_intp n_rows, npy_intp n_items)
     {
-        if (targets.failed() || block.check(n_rows, n_items)) return -1;
-        if (targets.dim(0) != block.R.nnz) {
-            PyErr_Format(PyExc_ValueError, "target has %zd entries, indices %zd; each rating needs one", (Py_ssize_t)targets.dim(0),
-                         (Py_ssize_t)block.R.nnz);
+        if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || one_each(targets, "target") ||
+            (two && one_each(seen, "seen")))
             return -1;
-        }
         static_cast<Csr<T> &>(R) = block.R;
         R.targets = targets.data<T>();
+        R.seen = two ? seen.data<T>() : NULL;
         return 0;
+    }
+    int one_each(const Contiguous &x, const char *name) const
+    {
+        if (x.dim(0) == block.R.nnz) return 0;
+        PyErr_Format(PyExc_ValueError, "%s has %zd entries, indices %zd; each rating needs one", name, (Py_ssize_t)x.dim(0),
+                     (Py_ssize_t)block.R.nnz);
+        return -1;
     }
 };
 
@@ -660,7 +721,7 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
 {
     /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the costs */
     if (check_parameters(in)) return -1;
-    CheckedRatings<T> block(in + 5, in[11]);
+    CheckedRatings<T> block(in + 5, in[11], NULL);
     if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     if (PyArray_DIMS(in[4])[0] != 4) {
         PyErr_Format(PyExc_ValueError, "state has %zd entries; expected 4", (Py_ssize_t)PyArray_DIMS(in[4])[0]);
@@ -673,54 +734,64 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
         if (take_over(inplace, in[i], out[i])) return -1;
     if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
-    Parameters<T> P(updated, updated, low, span);
+    Parameters<T> P(4, updated, updated, low, span);
     return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws, (double *)PyArray_DATA(*out[5]));
 }
 
-template <typename T, int F, int G>
-int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[9], double low, double span, Workspace &ws)
+template <typename T, int F, int G, bool TWO>
+int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first eight and the costs */
-    if (check_parameters(in)) return -1;
-    for (int i = 0; i < 4; i++)
-        if (!PyArray_SAMESHAPE(in[i], in[4 + i])) {
-            static const char *const names[] = {"W", "V's transpose", "mu", "b"};
+    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target, and with a second encoder U', its
+       squares and seen; out: the first eight, the costs, U' and its squares */
+    enum { N = TWO ? 5 : 4 };
+    static const int parameter[] = {0, 1, 2, 3, 15}, squares[] = {4, 5, 6, 7, 16};
+    static const int updated[] = {0, 1, 2, 3, 9}, updated_squares[] = {4, 5, 6, 7, 10};
+    static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
+    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[15]))) return -1;
+    for (int i = 0; i < N; i++)
+        if (!PyArray_SAMESHAPE(in[parameter[i]], in[squares[i]])) {
             PyErr_Format(PyExc_ValueError, "the sum of squared gradients of %s is not of its shape", names[i]);
             return -1;
         }
-    CheckedRatings<T> block(in + 8, in[14]);
+    CheckedRatings<T> block(in + 8, in[14], TWO ? in[17] : NULL);
     if (block.check(PyArray_DIMS(in[10])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     double rates[3];  /* learning_rate, l2_W, l2_V */
     for (int i = 0; i < 3; i++)
         if (to_double(in[11 + i], &rates[i])) return -1;
-    for (int i = 0; i < 8; i++)
-        if (take_over(inplace, in[i], out[i])) return -1;
+    for (int i = 0; i < N; i++)
+        if (take_over(inplace, in[parameter[i]], out[updated[i]]) || take_over(inplace, in[squares[i]], out[updated_squares[i]])) return -1;
     if (allocate(out[8], 1, 2, 0, NPY_FLOAT64)) return -1;
-    PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
-    Parameters<T> P(updated, updated, low, span);
-    for (int i = 0; i < 4; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[4 + i]);
-    return adagrad_step<T, F, G>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
+    PyArrayObject *values[5];
+    for (int i = 0; i < N; i++) values[i] = *out[updated[i]];
+    Parameters<T> P(N, values, values, low, span);
+    for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[updated_squares[i]]);
+    return adagrad_step<T, F, G, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
 }
 
-template <typename T, int F, int G>
-int squared_error_op(PyArrayObject **in, PyArrayObject **out[5], double low, double span, Workspace &ws)
+template <typename T, int F, int G, bool TWO>
+int squared_error_op(PyArrayObject **in, PyArrayObject **out[], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, data, indices, indptr, target; out: the squared error and its gradients for the first four */
-    if (check_parameters(in)) return -1;
-    CheckedRatings<T> block(in + 4, in[7]);
+    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and seen; out: the squared error and its gradients for
+       the first four and U' */
+    enum { N = TWO ? 5 : 4 };
+    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[8]))) return -1;
+    CheckedRatings<T> block(in + 4, in[7], TWO ? in[9] : NULL);
     if (block.check(PyArray_DIMS(in[6])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]);
-    if (W.failed() || V.failed() || mu.failed() || b.failed()) return -1;
+    const Contiguous W(in[0]), V(in[1]), mu(in[2]), b(in[3]), U(in[TWO ? 8 : 3]);
+    if (W.failed() || V.failed() || mu.failed() || b.failed() || U.failed()) return -1;
     const int type = PyArray_TYPE(in[0]);
     const npy_intp n_items = W.dim(0), k = W.dim(1);
     if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_items, k, type) || allocate(out[2], 2, n_items, k, type) ||
-        allocate(out[3], 1, k, 0, type) || allocate(out[4], 1, n_items, 0, type))
+        allocate(out[3], 1, k, 0, type) || allocate(out[4], 1, n_items, 0, type) || (TWO && allocate(out[5], 2, n_items, k, type)))
         return -1;
-    for (int i = 1; i < 5; i++) memset(PyArray_DATA(*out[i]), 0, PyArray_NBYTES(*out[i]));
-    PyArrayObject *from[] = {W.array, V.array, mu.array, b.array}, *to[] = {*out[1], *out[2], *out[3], *out[4]};
-    Parameters<T> P(from, to, low, span);
+    PyArrayObject *from[] = {W.array, V.array, mu.array, b.array, U.array}, *to[5];
+    for (int i = 0; i < N; i++) {
+        to[i] = *out[1 + i];
+        memset(PyArray_DATA(to[i]), 0, PyArray_NBYTES(to[i]));
+    }
+    Parameters<T> P(N, from, to, low, span);
     double sse;
-    if (squared_error<T, F, G>(block.R, P, ws, &sse)) return -1;
+    if (squared_error<T, F, G, TWO>(block.R, P, ws, &sse)) return -1;
     *(T *)PyArray_DATA(*out[0]) = (T)sse;
     return 0;
 }

@@ -6,13 +6,19 @@ as by default, they write to the rows in use and touch no others, where Theano f
 """
 import numpy as np
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
+from sparse_ae.ops.op import (
+    C_TYPES,
+    CsrOp,
+    UpdateOp,
+    check_csr,
+    csr_matrix,
+    float_tensors,
+    index_vector,
+    sampled_products,
+)
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
-
-from sparse_ae.ops.op import (C_TYPES, CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector,
-                              sampled_products)
 
 __all__ = ["AdagradStep", "SGDStep", "SquaredError"]
 
@@ -24,8 +30,8 @@ def _sigmoid(x):
 class _FusedOp(CsrOp):
     """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
 
-    The target is the last input of a node: the very variable of the ratings where no other is given. The C code then
-    finds one array and sorts only that.
+    The target of a node is the very variable of the ratings where no other is given. The C code then finds one array and
+    sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
     """
 
     header = "fused.h"
@@ -50,24 +56,41 @@ class _FusedOp(CsrOp):
                                                   b=(b, 1), **more)
         return parameters, [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")], target if own else data
 
-    def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, c_W=1, c_V=1):
-        """The squared error; the items in use; the gradients for their rows of W and V and entries of b, and for mu."""
+    @staticmethod
+    def second_encoder(**more):
+        """`more` as `tensors` takes it, or nothing where all of it is None; TypeError where only some is."""
+        missing = [name for name, (x, _) in more.items() if x is None]
+        if missing and len(missing) < len(more):
+            raise TypeError("a second encoder needs %s; %s is missing" % (", ".join(more), ", ".join(missing)))
+        return {} if missing else more
+
+    def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, seen=None, c_W=1, c_V=1):
+        """The squared error; the items in use; the gradients for their rows of W and V and entries of b, for mu, and for rows of U."""
         n_items, k = W.shape
         if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
             raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), (n_items,) with k at "
                              "least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
+        if U_t is not None and U_t.shape != V_t.shape:
+            raise ValueError("U's transpose is %r, V's %r; expected the same" % (U_t.shape, V_t.shape))
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
-        if len(target) != len(indices):
-            raise ValueError("target has %d entries, indices %d; each rating needs one" % (len(target), len(indices)))
+        for name, x in (("target", target), ("seen", seen)):
+            if x is not None and len(x) != len(indices):
+                raise ValueError("%s has %d entries, indices %d; each rating needs one" % (name, len(x), len(indices)))
         (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
         used, local = np.unique(indices, return_inverse=True)
         R = csr_matrix(data, local.astype("int32"), indptr, len(used))
-        H = g((R.dot(V_t[used]) * c_V + mu).astype(W.dtype))
+        weighted = R.dot(V_t[used]) * c_V + mu
+        if U_t is not None:
+            S = csr_matrix(seen, R.indices, indptr, len(used))
+            weighted += S.dot(U_t[used])
+        H = g(weighted.astype(W.dtype))
         y = f((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
         e = self.low + self.span * y - target
         dS = csr_matrix((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
         dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
+        if U_t is not None:
+            gradients.append(S.T.dot(dA))
         return (e.astype("float64") ** 2).sum(), used, gradients
 
     @staticmethod
@@ -81,12 +104,13 @@ class _FusedOp(CsrOp):
     def c_support_code_struct(self, node, name):
         return "sparse_ae::Workspace workspace_%s;" % name
 
-    def c_fused_call(self, function, node, name, inputs, outputs, sub):
+    def c_fused_call(self, function, node, name, inputs, outputs, sub, more=""):
         return """
         {
             PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
             if (sparse_ae::%(function)s%(low)r, %(span)r, workspace_%(name)s)) { %(fail)s }
-        }""" % dict(function=function % ("<%s, sparse_ae::%s, sparse_ae::%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(), self.g.upper())),
+        }""" % dict(function=function % ("<%s, sparse_ae::%s, sparse_ae::%s%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(),
+                                                                              self.g.upper(), more)),
                     inputs=", ".join(inputs), outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
                     fail=sub["fail"])
 
@@ -95,7 +119,7 @@ class SquaredError(_FusedOp):
     """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
 
     ``sum (low + span f(W g(V r + mu) + b) - t)^2`` over the stored ratings r, with the target t that goes with each: the
-    ratings themselves, if no other is given.
+    ratings themselves, if no other is given. With a second encoder U the hidden units are ``g(V r + U s + mu)``, where s stands beside r.
 
     Parameters
     ----------
@@ -107,8 +131,9 @@ class SquaredError(_FusedOp):
     Notes
     -----
     Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one float dtype but for the
-    indices; and ``target``, as many as data and in the same order. Outputs: the squared error, and its gradients for the first four, which
-    `theano.grad` takes from there. It gives none for data and target, and a second derivative needs `csr_dot` and `sampled_dot`.
+    indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose (n_items, k), and ``seen``, s, as many as data:
+    both or neither. Outputs: the squared error, and its gradients for the first four, then for U's transpose if it is there; `theano.grad`
+    takes them from there. It gives none for data, target and seen, and a second derivative needs `csr_dot` and `sampled_dot`.
     """
 
     __props__ = ("f", "g", "low", "span")
@@ -116,28 +141,39 @@ class SquaredError(_FusedOp):
     def __init__(self, f, g, low=0.0, span=1.0):
         self.set_function(f, g, low, span)
 
-    def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None):
-        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target)
-        return gof.Apply(self, parameters + block + [target], [T.scalar(dtype=parameters[0].dtype)] + [x.type() for x in parameters])
+    def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None, U_t=None, seen=None):
+        second = self.second_encoder(U_t=(U_t, 2), seen=(seen, 1))
+        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target, **second)
+        parameters, second = parameters[:4], parameters[4:]
+        return gof.Apply(self, parameters + block + [target] + second,
+                         [T.scalar(dtype=target.dtype)] + [x.type() for x in parameters + second[:1]])
 
     def perform(self, node, inputs, outputs):
         squared_error, used, gradients = self.pass_through(*inputs)
         outputs[0][0] = np.asarray(squared_error, inputs[0].dtype)
-        for x, gradient, output in zip(inputs, gradients, outputs[1:]):
-            output[0] = np.zeros(x.shape, x.dtype)
-            output[0][slice(None) if x is inputs[2] else used] = gradient
+        for i, gradient, output in zip(self._differentiable(inputs), gradients, outputs[1:]):
+            output[0] = np.zeros_like(inputs[i], order="C")
+            output[0][slice(None) if i == 2 else used] = gradient
+
+    @staticmethod
+    def _differentiable(inputs):
+        """The positions of the inputs that there are gradients for, in the outputs' order."""
+        return [0, 1, 2, 3] + ([8] if len(inputs) > 8 else [])
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("squared_error_op%s(in, out, ", node, name, inputs, outputs, sub)
+        return self.c_fused_call("squared_error_op%s(in, out, ", node, name, inputs, outputs, sub,
+                                 ", true" if len(inputs) > 8 else ", false")
 
     def infer_shape(self, node, shapes):
-        return [()] + shapes[:4]
+        return [()] + [shapes[i] for i in self._differentiable(node.inputs)]
 
     def connection_pattern(self, node):
-        return [[True] + [False] * 4] * 4 + [[False] * 5] * 4
+        differentiable = self._differentiable(node.inputs)
+        return [[i in differentiable] + [False] * len(differentiable) for i in range(len(node.inputs))]
 
     def grad(self, inputs, output_gradients):
-        return [output_gradients[0] * gradient for gradient in self(*inputs)[1:]] + [DisconnectedType()() for _ in range(4)]
+        gradients = dict(zip(self._differentiable(inputs), self(*inputs)[1:]))
+        return [output_gradients[0] * gradients[i] if i in gradients else DisconnectedType()() for i in range(len(inputs))]
 
 
 class SGDStep(_FusedOp, UpdateOp):
@@ -161,7 +197,7 @@ class SGDStep(_FusedOp, UpdateOp):
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
-    n_updated = 5
+    updated = {i: i for i in range(5)}
 
     def __init__(self, f, g, low=0.0, span=1.0, inplace=False):
         self.set_function(f, g, low, span)
@@ -223,56 +259,72 @@ class AdagradStep(_FusedOp, UpdateOp):
     f, g, low, span : as in `SquaredError`
     epsilon : float
         Added to the sums of squares under the root, as in `lasagne.updates.adagrad`; above 0.
+    two : bool
+        Whether the node has a second encoder. Set when it is made.
 
     Notes
     -----
     Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum of its squared gradients; data,
-    indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in `SquaredError`. Outputs: the first eight, updated, and costs (2,)
-    float64: the squared error and the whole cost, before the update.
+    indices, indptr; learning_rate, l2_W, l2_V; ``target``, as in `SquaredError`; and for a second encoder ``U_t``, ``squares_U_t`` and
+    ``seen``, all or none of them, where U's decay is l2_V. Outputs: the first eight, updated; costs (2,) float64: the squared error and
+    the whole cost, before the update; and U's transpose and its sum of squared gradients, updated.
     """
 
-    __props__ = ("f", "g", "low", "span", "epsilon", "inplace")
-    n_updated = 8
+    __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two")
 
-    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False):
+    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False, two=False):
         self.set_function(f, g, low, span)
         if not 0 < epsilon < np.inf:
             raise ValueError("epsilon is %r; it must be above 0, and finite" % (epsilon,))
-        self.epsilon = float(epsilon)
+        self.epsilon, self.two = float(epsilon), bool(two)
+        self.updated = {i: i for i in range(8)}
+        if self.two:
+            self.updated.update({9: 15, 10: 16})
         self.set_inplace(inplace)
 
     def in_place(self):
-        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, inplace=True)
+        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, True, self.two)
 
     def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr, learning_rate, l2_W, l2_V,
-                  target=None):
+                  target=None, U_t=None, squares_U_t=None, seen=None):
+        second = self.second_encoder(U_t=(U_t, 2), squares_U_t=(squares_U_t, 2), seen=(seen, 1))
         parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target, squares_W=(squares_W, 2),
-                                                 squares_V_t=(squares_V_t, 2), squares_mu=(squares_mu, 1), squares_b=(squares_b, 1))
-        return gof.Apply(self, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target],
-                         [x.type() for x in parameters] + [T.dvector()])
+                                                 squares_V_t=(squares_V_t, 2), squares_mu=(squares_mu, 1), squares_b=(squares_b, 1),
+                                                 **second)
+        parameters, second = parameters[:8], parameters[8:]
+        # Which inputs a node of this Op destroys is for the Op to say, not for the node.
+        op = self if self.two == bool(second) else type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
+        return gof.Apply(op, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target] + second,
+                         [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
 
     def perform(self, node, inputs, outputs):
-        data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[8:]
-        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target])
-        for x, squares, name in zip(inputs, inputs[4:8], ("W", "V's transpose", "mu", "b")):
+        data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[8:15]
+        U_t, squares_U_t, seen = inputs[15:] or [None] * 3
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target, U_t, seen])
+        parameters, all_squares, names = inputs[:4], inputs[4:8], ["W", "V's transpose", "mu", "b"]
+        if self.two:
+            parameters, all_squares, names = parameters + [U_t], all_squares + [squares_U_t], names + ["U's transpose"]
+        for x, squares, name in zip(parameters, all_squares, names):
             if x.shape != squares.shape:
                 raise ValueError("the sum of squared gradients of %s is not of its shape" % name)
         n_ratings = np.bincount(indices, minlength=len(inputs[0]))[used][:, np.newaxis]
         cost = squared_error
         updated = self.targets(inputs)
-        for i, l2 in enumerate((l2_W, l2_V)):
-            rows = inputs[i][used]
+        for i, l2 in [(0, l2_W), (1, l2_V)] + [(4, l2_V)] * self.two:
+            rows = parameters[i][used]
             cost += l2 * (n_ratings * rows.astype("float64") ** 2).sum()
             gradients[i] = (gradients[i] + 2 * float(l2) * n_ratings * rows).astype(rows.dtype)
-        for x, squares, gradient, rows in zip(updated, updated[4:], gradients, (used, used, slice(None), used)):
+        values, all_squares = updated[:4] + updated[8:9], updated[4:8] + updated[9:]
+        for x, squares, gradient, rows in zip(values, all_squares, gradients, (used, used, slice(None), used, used)):
             squares[rows] += gradient ** 2
             x[rows] -= x.dtype.type(learning_rate) * gradient / np.sqrt(squares[rows] + x.dtype.type(self.epsilon))
         outputs[8][0] = np.array([squared_error, cost])
-        for output, value in zip(outputs, updated):
-            output[0] = value
+        for i, value in zip(self.updated, updated):
+            outputs[i][0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name, inputs, outputs, sub)
+        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name, inputs, outputs, sub,
+                                 ", true" if self.two else ", false")
 
     def infer_shape(self, node, shapes):
-        return shapes[:8] + [(T.constant(2, dtype="int64"),)]
+        return shapes[:8] + [(T.constant(2, dtype="int64"),)] + shapes[15:17]

@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import theano
 import theano.tensor as T
 from theano import gof
@@ -62,18 +61,18 @@ class CsrOp(gof.Op):
 
 
 class UpdateOp(CsrOp):
-    """An Op whose first outputs are new values of its first inputs, with a twin that writes them in place."""
+    """An Op some outputs of which are new values of inputs, with a twin that writes them in place."""
 
-    n_updated = 0
+    updated = {}  # output -> input
 
     def set_inplace(self, inplace):
         self.inplace = bool(inplace)
         if self.inplace:
-            self.destroy_map = {i: [i] for i in range(self.n_updated)}
+            self.destroy_map = {new: [old] for new, old in self.updated.items()}
 
     def targets(self, inputs):
-        """The arrays to write to."""
-        return [x if self.inplace else x.copy() for x in inputs[:self.n_updated]]
+        """The arrays to write to, in the order of `updated`."""
+        return [inputs[i] if self.inplace else inputs[i].copy() for i in self.updated.values()]
 
 
 @gof.local_optimizer(None)

@@ -16,7 +16,8 @@ import scipy.io
 import scipy.sparse as sp
 
 from sparse_ae.data import datasets
-from sparse_ae.data.datasets import cache_folder, jester, movielens, movielens_100k_folds
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
+from sparse_ae.data.download import cache_folder
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.data import lines, outofcore
-from sparse_ae.data import check_ratings, minibatches, ratings_from_triples
+from sparse_ae.data import check_ratings, lines, minibatches, outofcore, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 

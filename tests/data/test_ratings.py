@@ -5,10 +5,16 @@ import scipy.sparse as sp
 from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import ratings as module
-from sparse_ae.data import (check_ratings, check_rng, dense_rows, minibatches, ratings_from_triples,
-                            refuse_stored_zeros, split_ratings)
-
+from sparse_ae.data import (
+    check_ratings,
+    check_rng,
+    dense_rows,
+    minibatches,
+    ratings as module,
+    ratings_from_triples,
+    refuse_stored_zeros,
+    split_ratings,
+)
 
 # check_ratings
 

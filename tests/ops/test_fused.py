@@ -147,6 +147,76 @@ def test_squared_error_towards_a_target_against_loops(dtype, linker):
 
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("linear", "sigmoid")])
+def test_squared_error_of_two_encoders_against_loops(f, g, dtype, linker):
+    matrix, vector = T.TensorType(dtype, (False, False)), T.TensorType(dtype, (False,))
+    W, V_t, U_t, mu, b, data, target, seen = inputs = [matrix() for _ in range(3)] + [vector() for _ in range(5)]
+    inputs += [T.ivector(), T.ivector()]
+    cost = 2 * SquaredError(f, g, 1.0, 4.0)(W, V_t, mu, b, data, *inputs[8:], target=target, U_t=U_t, seen=seen)[0]
+    function = theano.function(inputs, [cost] + T.grad(cost, [W, V_t, mu, b, U_t]), mode=mode_of(linker))
+    for x in (data, target, seen):
+        with pytest.raises(theano.gradient.DisconnectedInputError):
+            T.grad(cost, x)
+    # The second has more rows than are taken at a time in C.
+    for n_items, k, n_rows in [(40, 1, 5), (5, 3, 700), (6000, 21, 4)]:
+        rng = np.random.RandomState(k)
+        rows, (data, indices, indptr), parameters = problem(rng, n_items, k, dtype, n_rows)
+        parameters.append(rng.randn(k, n_items) / 4)
+        targets, seen = ([rng.randn(len(row)) + 2 for row in rows] for _ in range(2))
+        _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, f=f, g=g, low=1.0, span=4.0, l2_W=0, l2_V=0,
+                                                                   targets=targets, seen=seen)
+        W, V, mu, b, U = (np.array(x, dtype) for x in parameters)
+        gradients[1], gradients[4] = gradients[1].T, gradients[4].T
+        tolerance = dict(rtol=4e-4, atol=4e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
+        targets, seen = (np.concatenate(x).astype(dtype) for x in (targets, seen))
+        for seen in (seen, np.repeat(seen, 2)[::2]):  # any memory layout, as of U and V
+            got = function(W, V.T, U.T, mu, b, data, targets, seen, indices, indptr)
+            for x, y in zip(got, [squared_error] + gradients):
+                np.testing.assert_allclose(x, 2 * y, **tolerance)
+    with pytest.raises(ValueError, match="seen has 3 entries, indices %d; each rating needs one" % len(indices)):
+        function(W, V.T, U.T, mu, b, data, targets, np.ones(3, dtype), indices, indptr)
+    for shape in [(5999, 21), (6000, 20)]:
+        with pytest.raises(ValueError, match=r"U's transpose is \(%d, %d\), V's \(6000, 21\); expected the same" % shape):
+            function(W, V.T, np.ones(shape, dtype), mu, b, data, targets, seen, indices, indptr)
+
+
+def test_two_encoders_on_more_than_one_thread():
+    """Against NumPy on dense matrices."""
+    rng = np.random.RandomState(0)
+    n_rows, n_items, k = 60, 90, 505
+    R = sp.random(n_rows, n_items, 0.6, "csr", dtype="float64", random_state=rng)
+    W, V, U = (rng.randn(n_items, k) / 10 for _ in range(3))
+    mu, b, seen = rng.randn(k) / 10, rng.randn(n_items), rng.randn(R.nnz)
+    dense, dense_seen = R.toarray(), sp.csr_matrix((seen, R.indices, R.indptr), shape=R.shape).toarray()
+    H = np.tanh(dense.dot(V) + dense_seen.dot(U) + mu)
+    y = 1 / (1 + np.exp(-(H.dot(W.T) + b)))
+    errors = np.where(dense != 0, 1 + 4 * y - dense, 0)
+    dS = 2 * errors * 4 * y * (1 - y)
+    dA = dS.dot(W) * (1 - H ** 2)
+    inputs = [theano.shared(x) for x in (W, V, mu, b, R.data, R.indices, R.indptr)]
+    outputs = SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs, U_t=theano.shared(U), seen=theano.shared(seen))
+    function = theano.function([], outputs)
+    expected = [(errors ** 2).sum(), dS.T.dot(H), dense.T.dot(dA), dA.sum(axis=0), dS.sum(axis=0), dense_seen.T.dot(dA)]
+    for x, y, z in zip(function(), expected, function()):
+        np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-10)
+        np.testing.assert_array_equal(x, z)
+
+
+def test_a_second_encoder_comes_with_what_it_sees():
+    W, x, i = T.matrix(), T.vector(), T.ivector()
+    error = SquaredError("linear", "sigmoid")
+    assert len(error.make_node(W, W, x, x, x, i, i).inputs) == 8
+    for more, message in [(dict(U_t=W), "needs U_t, seen; seen is missing"), (dict(seen=x), "needs U_t, seen; U_t is missing")]:
+        with pytest.raises(TypeError, match=message):
+            error(W, W, x, x, x, i, i, **more)
+    with pytest.raises(TypeError, match="needs U_t, squares_U_t, seen; squares_U_t is missing"):
+        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, x, x, x, i, i, 0, 0, 0, U_t=W, seen=x)
+    with pytest.raises(TypeError, match="seen has 2 dimensions; expected 1"):
+        error(W, W, x, x, x, i, i, U_t=W, seen=W)
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_squared_error_against_loops(dtype, linker):
     inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
               T.ivector(), T.ivector()]
@@ -211,17 +281,23 @@ def test_float32_nonlinearities_at_their_extremes(f, g):
 class Adagrad:
     """Steps of AdagradStep, of shared variables of its own; beside it `lasagne.updates.adagrad` on a dense graph."""
 
-    def __init__(self, f, g, dtype, linker=None, target=False):
-        self.f, self.g, self.dtype = f, g, dtype
-        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in (2, 2, 1, 1) * 2]
+    def __init__(self, f, g, dtype, linker=None, target=False, two=False):
+        self.f, self.g, self.dtype, self.two = f, g, dtype, two
+        # W, V's transpose, mu, b, U's transpose, and then the squares of each
+        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in (2, 2, 1, 1, 2)[:4 + two] * 2]
         block = [T.vector(dtype=dtype), T.ivector(), T.ivector()]
         self.rates = [theano.shared(np.float64(x)) for x in (0.05, 0.03, 0.02)]
-        inputs = block + [T.vector(dtype=dtype)] * target
-        outputs = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*self.shared + block + self.rates, target=inputs[3] if target else None)
-        self.function = theano.function(inputs, outputs[8], updates=list(zip(self.shared, outputs[:8])), mode=mode_of(linker))
+        inputs = block + [T.vector(dtype=dtype) for _ in range(target + two)]
+        more = dict(target=inputs[3]) if target else {}
+        shared = list(self.shared)
+        if two:
+            more.update(U_t=shared.pop(4), squares_U_t=shared.pop(8), seen=inputs[-1])
+        outputs = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*shared + block + self.rates, **more)
+        updates = list(zip(shared, outputs)) + ([(more["U_t"], outputs[9]), (more["squares_U_t"], outputs[10])] if two else [])
+        self.function = theano.function(inputs, outputs[8], updates=updates, mode=mode_of(linker))
 
-    def start(self, W, V_t, mu, b):
-        parameters = [np.array(x, self.dtype) for x in (W, V_t, mu, b)]
+    def start(self, *parameters):
+        parameters = [np.array(x, self.dtype) for x in parameters]
         for variable, value in zip(self.shared, parameters + [np.zeros_like(x) for x in parameters]):
             variable.set_value(value)
 
@@ -229,18 +305,23 @@ class Adagrad:
         return [variable.get_value() for variable in self.shared]
 
     def judge(self):
-        """Of dense rows, mask and targets: a step of Lasagne's; and the variables that it moves, in the order of `shared`."""
-        W, V_t, mu, b = parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4]]
-        rows, mask, targets = T.dmatrices(3)
+        """Of dense rows, mask, targets and what is seen: a step of Lasagne's; and the variables that it moves, in the order of `shared`."""
+        parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4 + self.two]]
+        W, V_t, mu, b = parameters[:4]
+        rows, mask, targets, seen = T.dmatrices(4)
         functions = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
-        hidden = functions[self.g](T.dot(rows, V_t) + mu)
+        weighted = T.dot(rows, V_t) + (T.dot(seen, parameters[4]) if self.two else 0)
+        hidden = functions[self.g](weighted + mu)
         squared_error = T.sum(mask * (1 + 4 * functions[self.f](T.dot(hidden, W.T) + b) - targets) ** 2)
         n = mask.sum(axis=0)
-        cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1)) + 0.02 * T.dot(n, (V_t ** 2).sum(axis=1))
+        cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1))
+        for encoder in [V_t] + parameters[4:]:
+            cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
         updates = lasagne.updates.adagrad(cost, parameters, 0.05, epsilon=1e-6)
         squares = [variable for variable in updates if variable not in parameters]
         mode = theano.Mode(linker="py", optimizer="fast_compile")
-        return theano.function([rows, mask, targets], [squared_error, cost], updates=updates, mode=mode), parameters + squares
+        return theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates, mode=mode,
+                               on_unused_input="ignore"), parameters + squares
 
 
 _adagrads = {}
@@ -252,11 +333,12 @@ def adagrad(*key):
     return _adagrads[key]
 
 
-@pytest.mark.parametrize("f, g, target", [("linear", "sigmoid", False), ("sigmoid", "tanh", True)])
+@pytest.mark.parametrize("f, g, target, two", [("linear", "sigmoid", False, False), ("sigmoid", "tanh", True, False),
+                                               ("linear", "sigmoid", True, True), ("sigmoid", "tanh", False, True)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("linker", [None, "py"])
-def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, dtype, linker):
-    step = adagrad(f, g, dtype, linker, target)
+def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, two, dtype, linker):
+    step = adagrad(f, g, dtype, linker, target, two)
     assert all(node.op.inplace for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, AdagradStep))
     # A first step is d / |d|, nearly: the rounding of a gradient near 0 decides where it goes.
     rtol, atol = (1e-3, 1e-3) if dtype == "float32" else (1e-10, 1e-10)
@@ -264,7 +346,7 @@ def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, dtype, linker):
     for n_rows, n_items, k in [(4, 7, 1), (6, 9, 19), (60, 90, 505)]:
         rng = np.random.RandomState(k)
         parameters = [rng.randn(n_items, k) / 8, rng.randn(n_items, k) / 8, rng.randn(k) / 8, rng.randn(n_items) / 8]
-        step.start(*parameters)
+        step.start(*parameters + [rng.randn(n_items, k) / 8] * two)
         before = step.values()
         judge, expected = step.judge()
         used = np.zeros(n_items, bool)
@@ -275,9 +357,11 @@ def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, dtype, linker):
             used |= mask.any(axis=0)
             dense = np.where(mask, rng.randint(0, 6, mask.shape), 0).astype(float)  # a stored 0 is a rating
             targets = np.where(mask, rng.randn(*mask.shape), 0).astype(dtype).astype(float) if target else dense
+            seen = np.where(mask, rng.rand(*mask.shape), 0).astype(dtype).astype(float)
             indices, indptr = np.nonzero(mask)[1].astype("int32"), np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
-            costs = step.function(*[dense[mask].astype(dtype), indices, indptr] + [targets[mask].astype(dtype)] * target)
-            np.testing.assert_allclose(costs, judge(dense, mask, targets), rtol=rtol)
+            costs = step.function(*[dense[mask].astype(dtype), indices, indptr] + [targets[mask].astype(dtype)] * target
+                                  + [seen[mask].astype(dtype)] * two)
+            np.testing.assert_allclose(costs, judge(dense, mask, targets, seen), rtol=rtol)
             for x, y in zip(step.values(), (variable.get_value() for variable in expected)):
                 np.testing.assert_allclose(x, y, rtol=rtol, atol=atol * max(1, abs(y).max()))
         for x, y in zip(step.values(), before):
@@ -309,13 +393,14 @@ def test_adagrad_is_the_same_each_time():
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize("two", [False, True])
 @pytest.mark.parametrize("linker", [None, "py"])
-def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker):
-    step = adagrad("sigmoid", "tanh", "float64", linker, True)
-    block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"), np.ones(4)]
+def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker, two):
+    step = adagrad("sigmoid", "tanh", "float64", linker, True, two)
+    block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"), np.ones(4)] + [np.ones(4)] * two
 
     def refused(error, match, **changed):
-        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)])
+        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)] + [np.ones((3, 5))] * two)
         for position, value in changed.items():
             if position.startswith("shared"):
                 step.shared[int(position[6:])].set_value(value)
@@ -331,8 +416,12 @@ def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker):
     refused(ValueError, "data has 3 entries, indices 4", block0=np.ones(3))
     refused(ValueError, "target has 5 entries, indices 4; each rating needs one", block3=np.ones(5))
     refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
-    for position, name, shape in [(4, "W", (3, 4)), (5, "V's transpose", (2, 5)), (6, "mu", 4), (7, "b", 4)]:
+    squares = [("W", (3, 4)), ("V's transpose", (2, 5)), ("mu", 4), ("b", 4), ("U's transpose", (3, 4))][:4 + two]
+    for position, (name, shape) in enumerate(squares, len(squares)):
         refused(ValueError, "the sum of squared gradients of %s is not of its shape" % name, **{"shared%d" % position: np.ones(shape)})
+    if two:
+        refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
+        refused(ValueError, "seen has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
 
 
 def test_adagrad_refuses_what_is_no_step():

@@ -1,0 +1,145 @@
+"""Does it serve anybody's ratings? `Recommender()` as it is, no setting given, beside what people would use instead.
+
+    python examples/anyones_ratings.py --filmtrust ratings.txt --douban ratings.csv --jester jester-data-1.zip \\
+        --ml-100k u.data --ml-1m ml-1m.zip
+    python examples/anyones_ratings.py                # made-up ratings of four kinds only
+    python examples/anyones_ratings.py --data mine.csv
+
+Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, a mean over seeds
+0, 1 and 2 of a random 80/20 split (MovieLens 1M: 90/10; MovieLens 100K: the folds u1 to u5; Douban: its own split,
+once), in the ratings' own unit. "less" is by how much the recommender's RMSE is below the biases', with the worst of
+the splits; seconds are of `fit`, compiling included, the mean over splits. Surprise and cmfrec are run where they are
+installed, with their defaults (Surprise: SVD and KNNBaseline).
+
+The made-up ratings (`sparse_ae.made_up_ratings`) are of four kinds: few users and items rated densely and with little
+noise; as many as rate ten times each, in stars; a few people with a long catalogue, from 0 to 100; noisy stars.
+"""
+import argparse
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.data.datasets import movielens_100k_folds
+from sparse_ae.factorization import fit_factors, predict_factors
+
+SEEDS = (0, 1, 2)
+SIZES = (3000, 10000, 30000, 100000)
+KINDS = {  # what made_up_ratings takes for n ratings
+    "dense": lambda n: dict(n_users=n // 50, n_items=n // 60),
+    "stars": lambda n: dict(n_users=n // 10, n_items=n // 12, step=1),
+    "0 to 100": lambda n: dict(n_users=max(20, n // 100), n_items=n // 15, noise=8.0, rating_scale=(0, 100)),
+    "noisy": lambda n: dict(n_users=n // 20, n_items=n // 15, noise=1.0, step=1),
+}
+ROW = "%-20s %-8s" + " %-9s" * 5 + " %-16s %s"
+
+
+def main(argv=None):
+    """Prints the table with the arguments of the command line, or with those given."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("filmtrust", "douban", "jester", "ml-100k", "ml-1m", "data"):
+        parser.add_argument("--" + name, metavar="FILE",
+                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
+                        help="of the made-up sets; none for no such sets (default: %(default)s)")
+    args = parser.parse_args(argv)
+    print((ROW % ("", "biases", "factors", "SVD", "KNN", "cmfrec", "ours", "less (worst)", "seconds")).rstrip())
+    for label, splits in sets(args):
+        scores = [judge(train, test) for train, test in splits]
+        columns = {name: np.array([score[name] for score in scores]) for name in scores[0]}
+        less = columns["biases"] - columns["ours"]
+        cells = ["%.4f" % columns[name].mean() if name in columns else ""
+                 for name in ("biases", "factors", "SVD", "KNN", "cmfrec", "ours")]
+        print((ROW % tuple([label] + cells + ["%+.4f (%+.4f)" % (less.mean(), less.min()),
+                                              "%.0f" % columns["seconds"].mean()])).rstrip(), flush=True)
+
+
+def sets(args):
+    """(label, splits) for each set; a split is two sparse matrices, and made when its turn comes."""
+    if args.filmtrust:
+        ratings = sparse_ae.load_ratings(args.filmtrust, duplicates="last")
+        yield "FilmTrust 80/20", random_splits(ratings, 0.2, args.seeds)
+    if args.douban:
+        yield "Douban, own split", [douban(args.douban)]
+    if args.jester:
+        yield "Jester 80/20", random_splits(sparse_ae.jester(args.jester).ratings, 0.2, args.seeds[:1])
+    if args.ml_100k:
+        yield "ML-100K u1 ... u5", movielens_100k_folds(args.ml_100k)
+    if args.ml_1m:
+        yield "ML-1M 90/10", random_splits(sparse_ae.movielens("1m", path=args.ml_1m).ratings, 0.1, args.seeds)
+    if args.data:
+        yield Path(args.data).name[:19], random_splits(sparse_ae.load_ratings(args.data), 0.2, args.seeds)
+    for n in args.sizes:
+        for kind, settings in KINDS.items():
+            yield "%d, %s" % (n, kind), (split for seed in args.seeds for split in random_splits(
+                sparse_ae.made_up_ratings(n_ratings=n, rng=seed, **settings(n))[0], 0.2, [seed]))
+
+
+def random_splits(ratings, test_fraction, seeds):
+    for seed in seeds:
+        yield sparse_ae.split_ratings(ratings, test_fraction, seed)[:2]
+
+
+def douban(path):
+    """The split of F. Monti, M. Bronstein, X. Bresson, NIPS 2017: a file of user, item, rating and part."""
+    table = np.genfromtxt(path, delimiter=",", dtype=None, names=True, encoding="utf-8")
+    shape = table["user"].max() + 1, table["item"].max() + 1
+    return [sp.csr_matrix((table["rating"][part].astype(np.float32), (table["user"][part], table["item"][part])), shape)
+            for part in (table["part"] == "train", table["part"] == "test")]
+
+
+def judge(train, test):
+    """Test RMSEs by name, and the recommender's seconds."""
+    low, high = float(train.data.min()), float(train.data.max())
+    pairs = test.tocoo()
+
+    def rmse(predicted):
+        return sparse_ae.rmse(pairs.data, np.clip(predicted, low, high))
+
+    start = time.perf_counter()
+    recommender = sparse_ae.Recommender(progress=False).fit(train)
+    found = {"seconds": time.perf_counter() - start,
+             "ours": rmse(recommender.predict(pairs.row, pairs.col)),
+             "biases": rmse(predict_biases(fit_biases(train), pairs.row, pairs.col)),
+             "factors": rmse(predict_factors(fit_factors(train, n_factors=100, l2=0.1), pairs.row, pairs.col))}
+    if importlib.util.find_spec("surprise"):
+        found.update({name: rmse(predicted) for name, predicted in surprise(train, pairs, (low, high))})
+    if importlib.util.find_spec("cmfrec"):
+        import cmfrec
+        known = train.tocoo()
+        table = {"UserId": known.row, "ItemId": known.col, "Rating": known.data}
+        import pandas as pd
+        model = cmfrec.CMF(verbose=False).fit(pd.DataFrame(table))
+        predicted = model.predict(pairs.row, pairs.col)
+        found["cmfrec"] = rmse(np.where(np.isnan(predicted), train.data.mean(), predicted))
+    return found
+
+
+def surprise(train, pairs, scale):
+    """(name, predictions) of Surprise's SVD and KNNBaseline with their defaults."""
+    import surprise
+    known = train.tocoo()
+    reader = surprise.Reader(rating_scale=scale)
+    folded = surprise.Dataset(reader)
+    triples = [(int(u), int(i), float(r), None) for u, i, r in zip(known.row, known.col, known.data)]
+    built = folded.construct_trainset(triples)
+    for name, model in (("SVD", surprise.SVD(random_state=0)),
+                        ("KNN", surprise.KNNBaseline(sim_options={"user_based": train.shape[0] < train.shape[1]},
+                                                     verbose=False))):
+        model.fit(built)
+        yield name, np.array([model.predict(int(u), int(i)).est for u, i in zip(pairs.row, pairs.col)])
+
+
+if __name__ == "__main__":
+    main()

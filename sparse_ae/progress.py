@@ -1,0 +1,211 @@
+"""Signs of life of what takes long, all on stderr: a bar on a terminal or in a notebook, else a line now and then.
+
+==================  ================================================================================================
+where stderr is     a training shows
+==================  ================================================================================================
+a terminal          a bar for each epoch, which goes when the epoch is over
+in a notebook       one bar for all epochs, a notebook's, where ipywidgets can draw it; else lines as below
+a pipe or a file    a line after some seconds, then every half minute, and one at the end; none where it ends sooner
+==================  ================================================================================================
+
+Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes one that all
+forks of a process share, and for ever if one of them is killed with it.
+"""
+import contextlib
+import importlib
+import importlib.util
+import sys
+import threading
+import time
+import warnings
+
+from tqdm import tqdm
+
+__all__ = ["announced", "signs_of_life"]
+
+# Seconds before the first line, and between two.
+_FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
+
+_now = time.monotonic
+
+
+@contextlib.contextmanager
+def announced(message, wanted=True, after=2.0):
+    """Print a message on stderr if what is done meanwhile takes long.
+
+    Parameters
+    ----------
+    message : str
+    wanted : bool
+        Whether to print anything at all.
+    after : float
+        Seconds from which it takes long.
+    """
+    timer = threading.Timer(after, print, [message], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if wanted:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def signs_of_life(wanted, n_epochs, n_rows):
+    """What a training shows of itself, as its surroundings allow.
+
+    Parameters
+    ----------
+    wanted : bool
+        Whether to show anything at all.
+    n_epochs : int
+        That are still to come, at most.
+    n_rows : int
+        In each of them.
+
+    Returns
+    -------
+    signs
+        With the methods ``epoch(number, last)``, a context manager for each epoch, where `last` is the record of the
+        epoch before or None; ``batch(n_rows, loss, rmse)`` after each mini-batch in it, with the means of the epoch
+        so far; and ``end(history)``.
+    """
+    if not wanted:
+        return _Nothing()
+    if sys.stderr is not None and sys.stderr.isatty():
+        return _Bars(n_rows)
+    notebook_bar = _notebook_bar()
+    if notebook_bar is not None:
+        return _NotebookBar(notebook_bar, n_epochs, n_rows)
+    return _Lines(n_epochs, n_rows)
+
+
+def _notebook_bar():
+    """The class of bars of a notebook; None where there is no notebook, or no ipywidgets to draw them."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if "IPKernelApp" not in getattr(shell, "config", {}) or importlib.util.find_spec("ipywidgets") is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tqdm's, on what ipywidgets may lack
+        return importlib.import_module("tqdm.auto").tqdm
+
+
+class _Nothing:
+    """No sign."""
+
+    def epoch(self, number, last):
+        return contextlib.nullcontext()
+
+    def batch(self, n_rows, loss, rmse):
+        pass
+
+    def end(self, history):
+        pass
+
+
+class _Bars(_Nothing):
+    """A bar for each epoch."""
+
+    def __init__(self, n_rows):
+        self._n_rows = n_rows
+
+    @contextlib.contextmanager
+    def epoch(self, number, last):
+        # disable=None: stderr may be another by now.
+        with tqdm(total=self._n_rows, desc=_title(number, last), unit="row", leave=False, disable=None) as self._bar:
+            yield
+
+    def batch(self, n_rows, loss, rmse):
+        if not self._bar.disable:
+            self._bar.set_postfix(loss="%.4g" % loss, rmse="%.4f" % rmse, refresh=False)
+            self._bar.update(n_rows)
+
+
+class _NotebookBar(_Nothing):
+    """One bar for all epochs: a notebook keeps an empty line for each bar that goes."""
+
+    def __init__(self, make_bar, n_epochs, n_rows):
+        self._make_bar, self._total, self._bar = make_bar, n_epochs * n_rows, None
+
+    @contextlib.contextmanager
+    def epoch(self, number, last):
+        if self._bar is None:
+            self._bar = self._make_bar(total=self._total, unit="row", leave=False)
+        self._bar.set_description(_title(number, last), refresh=False)
+        try:
+            yield
+        except BaseException:
+            self._bar.close()
+            raise
+
+    def batch(self, n_rows, loss, rmse):
+        self._bar.set_postfix(loss="%.4g" % loss, rmse="%.4f" % rmse, refresh=False)
+        self._bar.update(n_rows)
+
+    def end(self, history):
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _title(number, last):
+    if last is None:
+        return "epoch %d" % number
+    # All that the bar of one batch of all rows can say while it lasts.
+    validated = last["validation_rmse"]
+    return "epoch %d, RMSE %.4f so far" % (number, last["train_rmse"] if validated is None else validated)
+
+
+class _Lines(_Nothing):
+    """A line now and then."""
+
+    def __init__(self, n_epochs, n_rows):
+        self._n_epochs, self._n_rows, self._done = n_epochs, n_rows, 0
+        self._start = _now()
+        self._next, self._first, self._last = self._start + _FIRST_LINE, None, None
+
+    def epoch(self, number, last):
+        if self._first is None:
+            self._first = number
+        self._number, self._last = number, last
+        return contextlib.nullcontext()
+
+    def batch(self, n_rows, loss, rmse):
+        self._done += n_rows
+        now = _now()
+        if now < self._next:
+            return
+        self._next = now + _BETWEEN_LINES
+        left = (now - self._start) * (self._n_epochs * self._n_rows / self._done - 1)
+        errors = "training RMSE %.4f" % rmse if self._last is None else _errors(self._last)
+        _say("epoch %d of at most %d: %s so far; %s, at most %s left"
+             % (self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start), _duration(left)))
+
+    def end(self, history):
+        took = _now() - self._start
+        if took < _FIRST_LINE or not history:
+            return
+        best = history[-1]["restored"]
+        text = "training ended after epoch %d, in %s" % (len(history), _duration(took))
+        if best == 0:
+            text += "; none was better than what it began with, which is put back"
+        else:
+            best = best or len(history)
+            text += "; epoch %d: %s" % (best, _errors(history[best - 1]))
+        _say(text)
+
+
+def _errors(record):
+    text = "training RMSE %.4f" % record["train_rmse"]
+    return text if record["validation_rmse"] is None else text + ", validation RMSE %.4f" % record["validation_rmse"]
+
+
+def _duration(seconds):
+    seconds = int(round(seconds))
+    if seconds < 100:
+        return "%d s" % seconds
+    minutes = int(round(seconds / 60))
+    return "%d min" % minutes if minutes < 100 else "%.1f h" % (minutes / 60)
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
