@@ -59,10 +59,13 @@ def read(path):
     """
     meta, arrays = storage.read(path, "recommender")
     version = meta.get("format") if isinstance(meta, dict) else None
-    if isinstance(version, int) and version > FORMAT:
+    if not _is_whole(version):
+        raise ValueError("%s is damaged, or was changed by hand: its format is %r; take a whole copy, or save the "
+                         "recommender anew" % (path, version))
+    if version > FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
-    if isinstance(version, int) and version < FORMAT:
+    if version < FORMAT:
         raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads format "
                          "%d: fit and save it anew" % (path, version, FORMAT))
     try:
@@ -128,9 +131,12 @@ def _checked_ratings(arrays, rows, sizes):
     if any(part.ndim != 1 for part in parts) or len(parts[2]) != shape[0] + 1:
         raise ValueError("it has %d users and %d items, and ratings of %s rows, which are %s"
                          % (sizes["users"], sizes["items"], parts[2].shape, rows))
+    dtypes = [part.dtype.name for part in parts]
+    if dtypes not in (["float32", "int32", "int32"], ["float32", "int64", "int64"]):
+        raise ValueError("its ratings are of the dtypes %s" % ", ".join(dtypes))
     matrix = sp.csr_matrix(tuple(parts), shape=shape)
     if check_ratings(matrix) is not matrix:
-        raise ValueError("its ratings aren't sorted by row and column, or not of the dtypes that were saved")
+        raise ValueError("its ratings aren't sorted by row and column")
     return matrix
 
 

@@ -107,6 +107,80 @@ def test_predictions_refuse(rows, cols, error, message):
         predict_biases(Biases(3.0, np.zeros(2), np.zeros(3)), rows, cols)
 
 
+def normal_ratings(noise, of_users, of_items, seed=0, shape=(300, 200), density=0.2):
+    """Ratings as equation (4) takes them: offsets and what is left over from normal distributions."""
+    rng = np.random.RandomState(seed)
+    users, items = of_users * rng.randn(shape[0]), of_items * rng.randn(shape[1])
+    rows, cols = np.nonzero(rng.rand(*shape) < density)
+    values = 3 + users[rows] + items[cols] + noise * rng.randn(len(rows))
+    return sp.csr_matrix((values.astype(np.float32), (rows, cols)), shape=shape)
+
+
+@pytest.mark.parametrize("noise, of_users, of_items", [(1.0, 0.5, 0.3), (0.5, 0.2, 1.0), (2.0, 1.0, 0.5)])
+def test_shrinkage_recovers_known_variances(noise, of_users, of_items):
+    got = fit_biases(normal_ratings(noise, of_users, of_items)).shrinkage
+    assert got[0] == pytest.approx((noise / of_users) ** 2, rel=0.3)
+    assert got[1] == pytest.approx((noise / of_items) ** 2, rel=0.3)
+
+
+def test_shrinkage_is_large_where_there_is_nothing_but_noise():
+    got = fit_biases(normal_ratings(1.0, 0.0, 0.5))
+    assert got.shrinkage[0] > 100 > 10 > got.shrinkage[1] and np.abs(got.users).max() < 0.2
+    alike = fit_biases(sp.csr_matrix(np.full((4, 3), 2.0)))
+    assert alike.mean == 2 and not alike.users.any() and not alike.items.any() and np.isfinite(alike.shrinkage).all()
+
+
+def em_by_loops(matrix, n_estimates=30, n_sweeps=20):
+    """Expectation and maximisation, rating by rating."""
+    coo = matrix.tocoo()
+    entries = list(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
+    mean = sum(r for _, _, r in entries) / len(entries)
+    counts = [[sum(1 for e in entries if e[side] == k) for k in range(size)] for side, size in enumerate(matrix.shape)]
+    offsets, shrinkage = [[0.0] * size for size in matrix.shape], [5.0, 5.0]
+
+    def sweep():
+        for side in (1, 0):  # items first
+            for k, n in enumerate(counts[side]):
+                left = sum(e[2] - mean - offsets[1 - side][e[1 - side]] for e in entries if e[side] == k)
+                offsets[side][k] = left / (n + shrinkage[side]) if n else 0.0
+
+    for _ in range(n_estimates):
+        sweep()
+        sweep()
+        squares = sum((r - mean - offsets[0][u] - offsets[1][i]) ** 2 for u, i, r in entries)
+        spent = sum(n / (n + shrinkage[side]) for side in range(2) for n in counts[side])
+        variance = squares / (len(entries) - spent)
+        spreads = [[b ** 2 + variance / (n + shrinkage[side]) for b, n in zip(offsets[side], counts[side]) if n]
+                   for side in range(2)]
+        shrinkage = [variance / (sum(each) / len(each)) for each in spreads]
+    for _ in range(n_sweeps):
+        sweep()
+    return mean, offsets[0], offsets[1], shrinkage
+
+
+@pytest.mark.parametrize("part", [1, 7, 2 ** 22])
+def test_shrinkage_by_loops(part, monkeypatch):
+    """Also where ratings are read a few at a time, and with a user and an item that have none."""
+    monkeypatch.setattr("sparse_ae.baselines._PART", part)
+    train = ratings(shape=(12, 9))
+    mean, users, items, shrinkage = em_by_loops(train)
+    got = fit_biases(train, "auto")
+    assert got.mean == pytest.approx(mean, rel=1e-12) and got.shrinkage == pytest.approx(shrinkage, rel=1e-8)
+    assert_allclose(got.users, users, atol=1e-9)
+    assert_allclose(got.items, items, atol=1e-9)
+    assert got.users[3] == got.items[5] == 0
+
+
+def test_a_shrinkage_of_each():
+    train = ratings()
+    assert fit_biases(train, (5, 20)).shrinkage == (5.0, 20.0) and fit_biases(train, 5).shrinkage == (5.0, 5.0)
+    strong = fit_biases(train, (5.0, 1e12))
+    assert np.abs(strong.items).max() < 1e-9 < 0.1 < np.abs(strong.users).max()
+    for bad in ((1, -1), (1, 2, 3), "much"):
+        with pytest.raises(ValueError, match="shrinkage is .*; expected a finite number, 0 or more, such as 5.0, or"):
+            fit_biases(train, bad)
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="%s isn't there" % SHARED)
 def test_movielens_100k():
     matrix = load_ratings(SHARED / "ml-100k" / "u.data").matrix
