@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.defaults import choose, is_auto, validation_fraction
+from sparse_ae.defaults import choose, is_auto, useful_sides, validation_fraction
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
 AUTO = dict.fromkeys(NAMES, "auto")
@@ -13,7 +13,8 @@ def matrix(n, n_rows, n_columns, empty=0):
     """A CSR matrix with n entries in its first rows, as even as can be; what is looked at is only where they are."""
     filled = n_rows - empty
     indptr = np.append(np.arange(filled + 1) * n // filled, [n] * empty)
-    return sp.csr_matrix((np.ones(n, np.float32), np.zeros(n, np.int32), indptr), shape=(n_rows, n_columns))
+    indices = (np.arange(n) % n_columns).astype(np.int32)
+    return sp.csr_matrix((np.ones(n, np.float32), indices, indptr), shape=(n_rows, n_columns))
 
 
 def chosen(n, n_rows=600, n_columns=400, variance=0.8, validated=True, empty=0, **given):
@@ -21,10 +22,21 @@ def chosen(n, n_rows=600, n_columns=400, variance=0.8, validated=True, empty=0, 
 
 
 def test_hidden_units():
-    found = [chosen(n).n_hidden for n in (100, 10000, 50000, 100000, 300000, 2000000)]
+    found = [chosen(n, 6000, 4000).n_hidden for n in (100, 10000, 50000, 100000, 300000, 2000000)]
     assert found == sorted(found) and found[0] == 96 and found[2] == 96 and found[-1] == 512
     assert all(k % 16 == 0 and isinstance(k, int) for k in found)
     assert chosen(300000).n_hidden == 240  # 100 sqrt(6) is 245
+    # No more than rows, or columns, have ratings; but 96.
+    assert chosen(2000000, 300, 4000).n_hidden == 288 and chosen(2000000, 6000, 170).n_hidden == 160
+    assert chosen(2000000, 50, 4000).n_hidden == 96
+
+
+def test_a_side_with_crowded_rows_is_left_out():
+    jokes = matrix(1500000, 25000, 100)  # users by items: 15,000 ratings for each item
+    assert useful_sides(("items", "users"), jokes) == ("users",)
+    assert useful_sides(("items", "users"), jokes.T.tocsr()) == ("items",)
+    assert useful_sides(("items", "users"), matrix(900000, 6000, 3700)) == ("items", "users")
+    assert useful_sides(("items",), jokes) == ("users",)  # without validation there is but one
 
 
 def test_mini_batches():
