@@ -1,11 +1,11 @@
 """Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`; see `fused`. `csr_arrays` brings a SciPy matrix to them,
-`item_major` a shared variable into the memory order that they work fastest in.
+pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`; see `fused`. `csr_arrays` brings a SciPy matrix to
+them, `item_major` a shared variable into the memory order that they work fastest in.
 """
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 
-__all__ = ["AdagradStep", "SGDStep", "SquaredError", "add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major",
-           "sampled_dot"]
+__all__ = ["AdagradStep", "SGDStep", "SquaredError", "add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot",
+           "item_major", "sampled_dot"]

@@ -1,8 +1,8 @@
 """Rewrites that make the dense graph fast on a CPU where Theano has been given no BLAS, as after a plain `pip install`.
 
-- Theano then takes NumPy's BLAS for a product, and for its in-place `Gemm`, which updates W and V with their gradient in one call, a
-  product, a copy and two strided loops, five times slower than the product alone. SciPy brings a BLAS too, at most as old as NumPy's,
-  and its gemm works in place.
+- Theano then takes NumPy's BLAS for a product, and for its in-place `Gemm`, which updates W and V with their gradient
+  in one call, a product, a copy and two strided loops, five times slower than the product alone. SciPy brings a BLAS
+  too, at most as old as NumPy's, and its gemm works in place.
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
 
 They apply to functions compiled with `mode`, and to no others.
@@ -35,7 +35,8 @@ class SciPyDot22(Dot22):
     def perform(self, node, inputs, outputs):
         x, y = inputs
         if x.shape[1] != y.shape[0]:
-            raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows" % (x.shape, y.shape))
+            raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows"
+                             % (x.shape, y.shape))
         if x.size and y.size:
             outputs[0][0] = _gemm(1, y.T, x.T).T
         else:
@@ -102,13 +103,17 @@ def local_squared_norm(node):
     if not isinstance(node.op, T.Sum) or node.outputs[0].ndim:
         return False
     square, = node.inputs
-    if square.owner and square.owner.op == T.sqr and square.dtype in ("float32", "float64") and square.dtype == node.outputs[0].dtype:
+    if (square.owner and square.owner.op == T.sqr and square.dtype in ("float32", "float64")
+            and square.dtype == node.outputs[0].dtype):
         return [SquaredNorm()(square.owner.inputs[0])]
     return False
 
 
 if theano.config.device == "cpu":
-    # Before the elementwise graphs are fused (49), where the square can still be seen; and after Theano has worked its products out (70).
-    theano.compile.optdb.register("sparse_ae_squared_norm", T.opt.in2out(local_squared_norm, name="sparse_ae_squared_norm"), 48.7, TAG)
+    # Before the elementwise graphs are fused (49), where the square can still be seen; and after Theano has worked its
+    # products out (70).
+    theano.compile.optdb.register("sparse_ae_squared_norm",
+                                  T.opt.in2out(local_squared_norm, name="sparse_ae_squared_norm"), 48.7, TAG)
     if not theano.config.blas.ldflags:
-        theano.compile.optdb.register("sparse_ae_scipy_blas", T.opt.in2out(local_scipy_blas, name="sparse_ae_scipy_blas"), 70.5, TAG)
+        theano.compile.optdb.register("sparse_ae_scipy_blas",
+                                      T.opt.in2out(local_scipy_blas, name="sparse_ae_scipy_blas"), 70.5, TAG)

@@ -1,7 +1,8 @@
 """Sparse Ops: products of a CSR matrix of ratings with dense factors, at a cost proportional to the ratings.
 
-A block of ratings R, (n_rows, n_items), comes as SciPy's three CSR arrays: `data` (nnz,), `indices` (nnz,) and `indptr` (n_rows + 1,),
-the last two int32. Dense factors F are (n_items, k), one row per item; hidden units A are (n_rows, k), one row per user.
+A block of ratings R, (n_rows, n_items), comes as SciPy's three CSR arrays: `data` (nnz,), `indices` (nnz,) and `indptr`
+(n_rows + 1,), the last two int32. Dense factors F are (n_items, k), one row per item; hidden units A are (n_rows, k),
+one row per user.
 
 =========================================  ================  ==========================================
 ``csr_dot(data, indices, indptr, F)``      (n_rows, k)       R F: the encoder, ``csr_dot(..., V.T)``
@@ -9,15 +10,16 @@ the last two int32. Dense factors F are (n_items, k), one row per item; hidden u
 ``csr_t_dot(data, ..., A, n_items)``       (n_items, k)      R' A: the gradient of both for F
 =========================================  ================  ==========================================
 
-The gradient of each is made of the three, so any nonlinearity, loss or Lasagne layer can be differentiated through them, twice if
-need be. None gathers rows into a copy. Each has C code with OpenMP and a `perform` in NumPy and SciPy that says the same, for float32
-and float64, and checks its indices: wrong ones raise, whatever they are. Order and repetition of indices within a row don't matter.
+The gradient of each is made of the three, so any nonlinearity, loss or Lasagne layer can be differentiated through
+them, twice if need be. None gathers rows into a copy. Each has C code with OpenMP and a `perform` in NumPy and SciPy
+that says the same, for float32 and float64, and checks its indices: wrong ones raise, whatever they are. Order and
+repetition of indices within a row don't matter.
 
-`add_csr_t_dot` is an update of F. Compiled with optimisations, as by default, it works in place where Theano finds that nobody needs
-the old value: then it writes to the rows in use, and touches no others.
+`add_csr_t_dot` is an update of F. Compiled with optimisations, as by default, it works in place where Theano finds that
+nobody needs the old value: then it writes to the rows in use, and touches no others.
 
-Theano's own `sparse.structured_dot` and `sparse.sampling_dot` run on one thread, or compute the whole dense product, or have no
-gradient in C; see the README.
+Theano's own `sparse.structured_dot` and `sparse.sampling_dot` run on one thread, or compute the whole dense product, or
+have no gradient in C; see the README.
 
 Examples
 --------
@@ -123,7 +125,8 @@ class CsrTDot(_Product):
         data, A = float_tensors(data=(data, 1), A=(A, 2))
         n_items = T.as_tensor_variable(n_items)
         if n_items.ndim != 0 or n_items.dtype not in theano.tensor.integer_dtypes:
-            raise TypeError("n_items is a %d-d tensor of %s; expected an integer scalar" % (n_items.ndim, n_items.dtype))
+            raise TypeError("n_items is a %d-d tensor of %s; expected an integer scalar"
+                            % (n_items.ndim, n_items.dtype))
         inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, T.cast(n_items, "int64")]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 

@@ -1,4 +1,4 @@
-"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and a step of SGD or Adagrad in place.
+"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and steps of SGD and Adagrad.
 
 `SquaredError` is the cost and its gradients, for the usual nonlinearities. `SGDStep` is the update of the sparse
 formulation under plain SGD, `AdagradStep` that under Adagrad with a decay for each rating: compiled with optimisations,
@@ -30,8 +30,8 @@ def _sigmoid(x):
 class _FusedOp(CsrOp):
     """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
 
-    The target of a node is the very variable of the ratings where no other is given. The C code then finds one array and
-    sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
+    The target of a node is the very variable of the ratings where no other is given. The C code then finds one array
+    and sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
     """
 
     header = "fused.h"
@@ -50,11 +50,15 @@ class _FusedOp(CsrOp):
 
     @staticmethod
     def tensors(W, V_t, mu, b, data, indices, indptr, target, **more):
-        """The parameters with what `more` names, the block, and the target, as a node takes them; `more` as for `float_tensors`."""
+        """The parameters with what `more` names, the block, and the target, as a node takes them.
+
+        `more` is as for `float_tensors`.
+        """
         own = target is not None
-        data, target, *parameters = float_tensors(data=(data, 1), target=(target if own else data, 1), W=(W, 2), V_t=(V_t, 2), mu=(mu, 1),
-                                                  b=(b, 1), **more)
-        return parameters, [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")], target if own else data
+        data, target, *parameters = float_tensors(data=(data, 1), target=(target if own else data, 1), W=(W, 2),
+                                                  V_t=(V_t, 2), mu=(mu, 1), b=(b, 1), **more)
+        block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr")]
+        return parameters, block, target if own else data
 
     @staticmethod
     def second_encoder(**more):
@@ -65,11 +69,11 @@ class _FusedOp(CsrOp):
         return {} if missing else more
 
     def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, seen=None, c_W=1, c_V=1):
-        """The squared error; the items in use; the gradients for their rows of W and V and entries of b, for mu, and for rows of U."""
+        """The squared error; the items in use; the gradients for their rows of W, V, U and entries of b, and for mu."""
         n_items, k = W.shape
         if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
-            raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), (n_items,) with k at "
-                             "least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
+            raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), "
+                             "(n_items,) with k at least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
         if U_t is not None and U_t.shape != V_t.shape:
             raise ValueError("U's transpose is %r, V's %r; expected the same" % (U_t.shape, V_t.shape))
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
@@ -105,21 +109,23 @@ class _FusedOp(CsrOp):
         return "sparse_ae::Workspace workspace_%s;" % name
 
     def c_fused_call(self, function, node, name, inputs, outputs, sub, more=""):
+        template = "<%s, sparse_ae::%s, sparse_ae::%s%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(),
+                                                             self.g.upper(), more)
         return """
         {
             PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
             if (sparse_ae::%(function)s%(low)r, %(span)r, workspace_%(name)s)) { %(fail)s }
-        }""" % dict(function=function % ("<%s, sparse_ae::%s, sparse_ae::%s%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(),
-                                                                              self.g.upper(), more)),
-                    inputs=", ".join(inputs), outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
+        }""" % dict(function=function % template, inputs=", ".join(inputs),
+                    outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
                     fail=sub["fail"])
 
 
 class SquaredError(_FusedOp):
     """The squared error of the masked autoencoder at the ratings of a CSR block, with its gradients from the same pass.
 
-    ``sum (low + span f(W g(V r + mu) + b) - t)^2`` over the stored ratings r, with the target t that goes with each: the
-    ratings themselves, if no other is given. With a second encoder U the hidden units are ``g(V r + U s + mu)``, where s stands beside r.
+    ``sum (low + span f(W g(V r + mu) + b) - t)^2`` over the stored ratings r, with the target t that goes with each:
+    the ratings themselves, if no other is given. With a second encoder U the hidden units are ``g(V r + U s + mu)``,
+    where s stands beside r.
 
     Parameters
     ----------
@@ -128,12 +134,11 @@ class SquaredError(_FusedOp):
     low, span : float
         Map f's value to the ratings' scale.
 
-    Notes
-    -----
-    Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one float dtype but for the
-    indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose (n_items, k), and ``seen``, s, as many as data:
-    both or neither. Outputs: the squared error, and its gradients for the first four, then for U's transpose if it is there; `theano.grad`
-    takes them from there. It gives none for data, target and seen, and a second derivative needs `csr_dot` and `sampled_dot`.
+    Notes ----- Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all
+    of one float dtype but for the indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose
+    (n_items, k), and ``seen``, s, as many as data: both or neither. Outputs: the squared error, and its gradients for
+    the first four, then for U's transpose if it is there; `theano.grad` takes them from there. It gives none for data,
+    target and seen, and a second derivative needs `csr_dot` and `sampled_dot`.
     """
 
     __props__ = ("f", "g", "low", "span")
@@ -173,27 +178,28 @@ class SquaredError(_FusedOp):
 
     def grad(self, inputs, output_gradients):
         gradients = dict(zip(self._differentiable(inputs), self(*inputs)[1:]))
-        return [output_gradients[0] * gradients[i] if i in gradients else DisconnectedType()() for i in range(len(inputs))]
+        return [output_gradients[0] * gradients[i] if i in gradients else DisconnectedType()()
+                for i in range(len(inputs))]
 
 
 class SGDStep(_FusedOp, UpdateOp):
-    """One step of SGD on the masked autoencoder with L2 on all of W and V: encode, decode, errors, gradients and update in one pass.
+    """One step of SGD on the masked autoencoder with L2 on all of W and V, in one pass over the ratings.
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``.
 
-    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and ``c_V V``. A
-    step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient over the factor. This is
-    exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it multiplies a factor in before it gets small.
+    The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and
+    ``c_V V``. A step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient
+    over the factor. This is exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it
+    multiplies a factor in before it gets small.
 
     Parameters
     ----------
     f, g, low, span : as in `SquaredError`
 
-    Notes
-    -----
-    Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the squared norms of ``c_W W`` and
-    ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in `SquaredError`. Outputs: the first five, updated,
-    and costs (2,) float64: the squared error and the whole cost, before the update.
+    Notes ----- Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the
+    squared norms of ``c_W W`` and ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in
+    `SquaredError`. Outputs: the first five, updated, and costs (2,) float64: the squared error and the whole cost,
+    before the update.
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
@@ -217,14 +223,15 @@ class SGDStep(_FusedOp, UpdateOp):
     def perform(self, node, inputs, outputs):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
         c_W, c_V = inputs[4][:2]
-        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target], c_W=c_W, c_V=c_V)
+        squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target],
+                                                           c_W=c_W, c_V=c_V)
         if len(inputs[4]) != 4:
             raise ValueError("state has %d entries; expected 4" % len(inputs[4]))
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
         factors = inputs[4][:2] * (1 - 2 * lr * l2)
         if not (factors > 0).all():
-            raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V around; lower the "
-                             "learning rate or l2")
+            raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
+                             "around; lower the learning rate or l2")
         W, V_t, mu, b, state = updated = self.targets(inputs)
         outputs[5][0] = np.array([squared_error, squared_error + l2.dot(state[2:])])
         for i, M in enumerate((W, V_t)):
@@ -247,12 +254,13 @@ class SGDStep(_FusedOp, UpdateOp):
 
 
 class AdagradStep(_FusedOp, UpdateOp):
-    """One step of Adagrad on the masked autoencoder with a decay for each rating, in one pass and on the rows in use alone.
+    """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use alone.
 
-    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, where item j has n_j ratings in the block: each
-    rating pulls at its item's rows once, as in weighted-lambda regularisation. Over an epoch that is the decay of a fixed cost, and in a
-    step the rows without ratings have no gradient, so that Adagrad leaves them and their sums of squares as they are: what the step costs
-    follows the ratings, and is `lasagne.updates.adagrad` on that cost, exactly.
+    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, where item j has n_j ratings in
+    the block: each rating pulls at its item's rows once, as in weighted-lambda regularisation. Over an epoch that is
+    the decay of a fixed cost, and in a step the rows without ratings have no gradient, so that Adagrad leaves them and
+    their sums of squares as they are: what the step costs follows the ratings, and is `lasagne.updates.adagrad` on that
+    cost, exactly.
 
     Parameters
     ----------
@@ -262,12 +270,11 @@ class AdagradStep(_FusedOp, UpdateOp):
     two : bool
         Whether the node has a second encoder. Set when it is made.
 
-    Notes
-    -----
-    Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum of its squared gradients; data,
-    indices, indptr; learning_rate, l2_W, l2_V; ``target``, as in `SquaredError`; and for a second encoder ``U_t``, ``squares_U_t`` and
-    ``seen``, all or none of them, where U's decay is l2_V. Outputs: the first eight, updated; costs (2,) float64: the squared error and
-    the whole cost, before the update; and U's transpose and its sum of squared gradients, updated.
+    Notes ----- Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum
+    of its squared gradients; data, indices, indptr; learning_rate, l2_W, l2_V; ``target``, as in `SquaredError`; and
+    for a second encoder ``U_t``, ``squares_U_t`` and ``seen``, all or none of them, where U's decay is l2_V. Outputs:
+    the first eight, updated; costs (2,) float64: the squared error and the whole cost, before the update; and U's
+    transpose and its sum of squared gradients, updated.
     """
 
     __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two")
@@ -285,15 +292,17 @@ class AdagradStep(_FusedOp, UpdateOp):
     def in_place(self):
         return type(self)(self.f, self.g, self.low, self.span, self.epsilon, True, self.two)
 
-    def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr, learning_rate, l2_W, l2_V,
-                  target=None, U_t=None, squares_U_t=None, seen=None):
+    def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr,
+                  learning_rate, l2_W, l2_V, target=None, U_t=None, squares_U_t=None, seen=None):
         second = self.second_encoder(U_t=(U_t, 2), squares_U_t=(squares_U_t, 2), seen=(seen, 1))
-        parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target, squares_W=(squares_W, 2),
-                                                 squares_V_t=(squares_V_t, 2), squares_mu=(squares_mu, 1), squares_b=(squares_b, 1),
-                                                 **second)
+        parameters, block, target = self.tensors(
+            W, V_t, mu, b, data, indices, indptr, target, squares_W=(squares_W, 2), squares_V_t=(squares_V_t, 2),
+            squares_mu=(squares_mu, 1), squares_b=(squares_b, 1), **second)
         parameters, second = parameters[:8], parameters[8:]
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
-        op = self if self.two == bool(second) else type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
+        op = self
+        if self.two != bool(second):
+            op = type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
         return gof.Apply(op, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target] + second,
                          [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
 
@@ -323,7 +332,8 @@ class AdagradStep(_FusedOp, UpdateOp):
             outputs[i][0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name, inputs, outputs, sub,
+        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name,
+                                 inputs, outputs, sub,
                                  ", true" if self.two else ", false")
 
     def infer_shape(self, node, shapes):

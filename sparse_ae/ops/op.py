@@ -1,4 +1,4 @@
-"""What the Ops share: the C code's surroundings, the types and the checks of a CSR block, the twin that works in place."""
+"""What the Ops share: what surrounds their C code, types and checks of a CSR block, the twin that works in place."""
 import functools
 import os
 import zlib
@@ -50,8 +50,8 @@ class CsrOp(gof.Op):
         return ["-O3", "-fno-math-errno"] + (["-fopenmp"] if _has_openmp() else [])
 
     def c_code_cache_version(self):
-        # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade never
-        # runs old code.
+        # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade
+        # never runs old code.
         return 1, zlib.crc32(_c_code(self.header).encode())
 
     def c_call(self, function, dtype, inputs, outputs, sub):
@@ -84,15 +84,16 @@ def local_update_inplace(node):
 
 
 theano.compile.optdb.register("sparse_ae_update_inplace",
-                              T.opt.in2out(local_update_inplace, name="sparse_ae_update_inplace"), 60, "fast_run", "inplace")
+                              T.opt.in2out(local_update_inplace, name="sparse_ae_update_inplace"),
+                              60, "fast_run", "inplace")
 
 
 def index_vector(x, name):
     """`x` as a vector of int32; TypeError for a tensor that would lose by it."""
     x = T.as_tensor_variable(x)
     if x.ndim != 1 or x.dtype not in ("int8", "int16", "int32", "uint8", "uint16"):
-        raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: check "
-                        "that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
+        raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: "
+                        "check that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
     return T.cast(x, "int32")
 
 
@@ -120,7 +121,8 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
     if len(indptr) < 1 or len(indptr) != n_rows + 1:
         raise ValueError("indptr has %d entries; %d rows need %d" % (len(indptr), n_rows, n_rows + 1))
     if n_data is not None and n_data != len(indices):
-        raise ValueError("data has %d entries, indices %d; a CSR matrix stores one index per rating" % (n_data, len(indices)))
+        raise ValueError("data has %d entries, indices %d; a CSR matrix stores one index per rating"
+                         % (n_data, len(indices)))
     if indptr[0] != 0 or indptr[-1] != len(indices):
         raise ValueError("indptr runs from %d to %d; it must run from 0 to the number of indices, %d"
                          % (indptr[0], indptr[-1], len(indices)))
@@ -144,7 +146,8 @@ def sampled_products(indices, indptr, A, F):
     """What `csr.sampled_dot` computes, of arrays."""
     rows = np.repeat(np.arange(len(A)), np.diff(indptr))
     s = np.empty(len(indices), F.dtype)
-    chunk = max(1, 2 ** 22 // max(1, F.shape[1]))  # entries at a time, so that the gathered rows stay below some tens of MB
+    # Entries at a time, so that the gathered rows stay below some tens of MB.
+    chunk = max(1, 2 ** 22 // max(1, F.shape[1]))
     for start in range(0, len(indices), chunk):
         part = slice(start, start + chunk)
         s[part] = np.einsum("pt,pt->p", A[rows[part]], F[indices[part]])

@@ -1,4 +1,4 @@
-"""The rewrites for a CPU without a BLAS of Theano's own: same numbers, in every memory order; and they are in the graph."""
+"""The rewrites for a CPU without a BLAS of Theano's own: same numbers, in every memory order; they are in the graph."""
 import numpy as np
 import pytest
 
@@ -37,7 +37,8 @@ def test_gemm_in_every_memory_order(z_order, x_order, dtype):
 
 def test_gemm_without_anything_to_add():
     z, output = np.ones((4, 3)), [None]
-    blas.SciPyGemm(inplace=True).perform(None, [z, np.array(-2.0), np.ones((4, 0)), np.ones((0, 3)), np.array(0.5)], [output])
+    blas.SciPyGemm(inplace=True).perform(None, [z, np.array(-2.0), np.ones((4, 0)), np.ones((0, 3)), np.array(0.5)],
+                                         [output])
     np.testing.assert_array_equal(z, np.full((4, 3), 0.5))
 
 
@@ -51,7 +52,8 @@ def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"shapes \(4, 5\) and \(4, 3\) don't fit"):
         blas.SciPyDot22().perform(None, [np.ones((4, 5)), np.ones((4, 3))], [[None]])
     with pytest.raises(ValueError, match=r"shapes \(4, 3\) = \(4, 5\) times \(4, 3\) don't fit"):
-        blas.SciPyGemm(inplace=True).perform(None, [np.ones((4, 3)), np.array(1.0), np.ones((4, 5)), np.ones((4, 3)), np.array(1.0)], [[None]])
+        arguments = [np.ones((4, 3)), np.array(1.0), np.ones((4, 5)), np.ones((4, 3)), np.array(1.0)]
+        blas.SciPyGemm(inplace=True).perform(None, arguments, [[None]])
 
 
 @pytest.mark.parametrize("order", ["C", "F", "strided"])

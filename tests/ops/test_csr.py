@@ -33,8 +33,10 @@ def compiled(dtype, linker=None):
         graphs = {"csr_dot": ([data, indices, indptr, F], csr.csr_dot(data, indices, indptr, F)),
                   "sampled_dot": ([indices, indptr, A, F], csr.sampled_dot(indices, indptr, A, F)),
                   "csr_t_dot": ([data, indices, indptr, A, n_items], csr.csr_t_dot(data, indices, indptr, A, n_items)),
-                  "add_csr_t_dot": ([F, alpha, data, indices, indptr, A], csr.add_csr_t_dot(F, alpha, data, indices, indptr, A))}
-        _compiled[dtype, linker] = dtype, {name: theano.function(inputs, out, mode=mode) for name, (inputs, out) in graphs.items()}
+                  "add_csr_t_dot": ([F, alpha, data, indices, indptr, A],
+                                    csr.add_csr_t_dot(F, alpha, data, indices, indptr, A))}
+        _compiled[dtype, linker] = dtype, {name: theano.function(inputs, out, mode=mode)
+                                           for name, (inputs, out) in graphs.items()}
     return _compiled[dtype, linker]
 
 
@@ -47,7 +49,9 @@ def blocks(draw):
     indptr = np.cumsum([0] + [len(row) for row in rows]).astype("int32")
     rng = np.random.RandomState(draw(st.integers(0, 1000)))
     layout = draw(st.sampled_from(["C", "F", "strided", "reversed"]))
-    return indices, indptr, rng.randn(len(indices)), laid_out(rng.randn(n_rows, k), layout), laid_out(rng.randn(n_items, k), layout)
+    data = rng.randn(len(indices))
+    A, F = (laid_out(rng.randn(n, k), layout) for n in (n_rows, n_items))
+    return indices, indptr, data, A, F
 
 
 def laid_out(x, layout):
@@ -62,8 +66,10 @@ def agree(functions, block):
     data, A, F = (np.array(x, dtype, order="K") if x.ndim < 2 else x.astype(dtype) for x in block[2:])
     before = [x.copy() for x in (data, A, F)]
     tolerance = TOLERANCE[dtype]
-    np.testing.assert_allclose(compiled["csr_dot"](data, indices, indptr, F), reference.csr_dot(data, indices, indptr, F), **tolerance)
-    np.testing.assert_allclose(compiled["sampled_dot"](indices, indptr, A, F), reference.sampled_dot(indices, indptr, A, F), **tolerance)
+    np.testing.assert_allclose(compiled["csr_dot"](data, indices, indptr, F),
+                               reference.csr_dot(data, indices, indptr, F), **tolerance)
+    np.testing.assert_allclose(compiled["sampled_dot"](indices, indptr, A, F),
+                               reference.sampled_dot(indices, indptr, A, F), **tolerance)
     product = reference.csr_t_dot(data, indices, indptr, A, len(F))
     np.testing.assert_allclose(compiled["csr_t_dot"](data, indices, indptr, A, len(F)), product, **tolerance)
     moved, growth = compiled["add_csr_t_dot"](F, 0.5, data, indices, indptr, A)
@@ -90,22 +96,29 @@ def test_perform_agrees_with_loops(dtype, block):
 def good():
     indices, indptr = np.array([2, 0, 1, 2], "int32"), np.array([0, 2, 2, 4], "int32")
     rng = np.random.RandomState(0)
-    return dict(data=rng.randn(4), indices=indices, indptr=indptr, A=rng.randn(3, 5), F=rng.randn(3, 5), n_items=3, alpha=1.0)
+    return dict(data=rng.randn(4), indices=indices, indptr=indptr, A=rng.randn(3, 5), F=rng.randn(3, 5), n_items=3,
+                alpha=1.0)
 
 
-ARGUMENTS = {"csr_dot": "data indices indptr F", "sampled_dot": "indices indptr A F", "csr_t_dot": "data indices indptr A n_items",
+ARGUMENTS = {"csr_dot": "data indices indptr F", "sampled_dot": "indices indptr A F",
+             "csr_t_dot": "data indices indptr A n_items",
              "add_csr_t_dot": "F alpha data indices indptr A"}
 
 BROKEN = {
-    "index too large": (dict(indices=np.array([2, 0, 3, 2], "int32")), NAMES, IndexError, r"indices\[2\] is 3; with 3 items .* 0 \.\.\. 2"),
+    "index too large": (dict(indices=np.array([2, 0, 3, 2], "int32")), NAMES, IndexError,
+                        r"indices\[2\] is 3; with 3 items .* 0 \.\.\. 2"),
     "index negative": (dict(indices=np.array([-1, 0, 1, 2], "int32")), NAMES, IndexError, r"indices\[0\] is -1"),
-    "index far away": (dict(indices=np.array([2, 0, 1, 2 ** 31 - 1], "int32")), NAMES, IndexError, r"indices\[3\] is 2147483647"),
-    "indptr falls": (dict(indptr=np.array([0, 3, 2, 4], "int32")), NAMES, ValueError, "indptr falls from 3 to 2 at row 1"),
-    "indptr beyond": (dict(indptr=np.array([0, 2, 2, 5], "int32")), NAMES, ValueError, "indptr runs from 0 to 5.*number of indices, 4"),
+    "index far away": (dict(indices=np.array([2, 0, 1, 2 ** 31 - 1], "int32")), NAMES, IndexError,
+                       r"indices\[3\] is 2147483647"),
+    "indptr falls": (dict(indptr=np.array([0, 3, 2, 4], "int32")), NAMES, ValueError,
+                     "indptr falls from 3 to 2 at row 1"),
+    "indptr beyond": (dict(indptr=np.array([0, 2, 2, 5], "int32")), NAMES, ValueError,
+                      "indptr runs from 0 to 5.*number of indices, 4"),
     "indptr short": (dict(indptr=np.array([0, 2, 2, 3], "int32")), NAMES, ValueError, "indptr runs from 0 to 3"),
     "indptr not from 0": (dict(indptr=np.array([1, 2, 2, 4], "int32")), NAMES, ValueError, "indptr runs from 1 to 4"),
     "indptr empty": (dict(indptr=np.array([], "int32")), NAMES, ValueError, "indptr has 0 entries"),
-    "data short": (dict(data=np.ones(3)), ["csr_dot", "csr_t_dot", "add_csr_t_dot"], ValueError, "data has 3 entries, indices 4"),
+    "data short": (dict(data=np.ones(3)), ["csr_dot", "csr_t_dot", "add_csr_t_dot"], ValueError,
+                   "data has 3 entries, indices 4"),
     "rows missing": (dict(A=np.ones((2, 5))), NAMES[1:], ValueError, "indptr has 4 entries; 2 rows need 3"),
     "units differ": (dict(A=np.ones((3, 4))), ["sampled_dot", "add_csr_t_dot"], ValueError, "A has 4 columns, F 5"),
     "no items": (dict(F=np.ones((0, 5)), n_items=0), NAMES, IndexError, r"indices\[0\] is 2; with 0 items"),
@@ -126,7 +139,8 @@ def test_broken_arrays_raise(what, linker):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ((T.fvector(), T.lvector(), T.ivector(), T.fmatrix()), "indices is a 1-d tensor of int64; expected a vector of int32"),
+    ((T.fvector(), T.lvector(), T.ivector(), T.fmatrix()),
+     "indices is a 1-d tensor of int64; expected a vector of int32"),
     ((T.fvector(), T.ivector(), T.fvector(), T.fmatrix()), "indptr is a 1-d tensor of float32"),
     ((T.fmatrix(), T.ivector(), T.ivector(), T.fmatrix()), "data has 2 dimensions; expected 1"),
     ((T.fvector(), T.ivector(), T.ivector(), T.zmatrix()), "F is of dtype complex128; expected float32 or float64"),
@@ -170,7 +184,8 @@ def test_the_gradient_check_can_fail(monkeypatch):
 
     monkeypatch.setattr(csr.CsrDot, "grad", wrong)
     with pytest.raises(Exception, match="GradientError"):
-        verify_grad(lambda F: csr.csr_dot(g["data"], g["indices"], g["indptr"], F), [g["F"]], rng=np.random.RandomState(1))
+        verify_grad(lambda F: csr.csr_dot(g["data"], g["indices"], g["indptr"], F), [g["F"]],
+                    rng=np.random.RandomState(1))
 
 
 def test_shapes_are_known_without_computing():
@@ -212,8 +227,11 @@ def test_work_for_more_than_one_thread(dtype):
     tolerance = dict(rtol=1e-4, atol=1e-4) if dtype == "float32" else TOLERANCE[dtype]
     functions = compiled(dtype)[1]
     np.testing.assert_allclose(functions["csr_dot"](R.data, R.indices, R.indptr, F), dense.dot(F), **tolerance)
-    np.testing.assert_allclose(functions["sampled_dot"](R.indices, R.indptr, A, F), A.dot(F.T)[rows, R.indices], **tolerance)
-    np.testing.assert_allclose(functions["csr_t_dot"](R.data, R.indices, R.indptr, A, n_items), dense.T.dot(A), **tolerance)
+    np.testing.assert_allclose(functions["sampled_dot"](R.indices, R.indptr, A, F), A.dot(F.T)[rows, R.indices],
+                               **tolerance)
+    np.testing.assert_allclose(functions["csr_t_dot"](R.data, R.indices, R.indptr, A, n_items), dense.T.dot(A),
+                               **tolerance)
     moved, growth = functions["add_csr_t_dot"](F, 0.5, R.data, R.indices, R.indptr, A)
     np.testing.assert_allclose(moved, F + 0.5 * dense.T.dot(A), **tolerance)
-    np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(), rtol=1e-3)
+    np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(),
+                               rtol=1e-3)

@@ -26,7 +26,8 @@ def test_fused_step_against_loops(f, g, dtype, linker):
         W, V, mu, b = rng.randn(n_items, k) / 2, rng.randn(k, n_items) / 2, rng.randn(k) / 2, rng.randn(n_items) / 2
         factors, l2 = np.array([0.7, 0.4]), (0.3, 0.2)
         norms = [(W ** 2).sum(), (V ** 2).sum()]
-        loss, squared_error, expected = reference.sgd(rows, [W, V, mu, b], 0.01, f=f, g=g, low=1.0, span=4.0, l2_W=l2[0], l2_V=l2[1])
+        loss, squared_error, expected = reference.sgd(rows, [W, V, mu, b], 0.01, f=f, g=g, low=1.0, span=4.0,
+                                                      l2_W=l2[0], l2_V=l2[1])
 
         stored = [(W / factors[0]).astype(dtype), (V.T / factors[1]).astype(dtype), mu.astype(dtype), b.astype(dtype)]
         new_W, new_V_t, new_mu, new_b, state, costs = step(*stored + [np.append(factors, norms), data.astype(dtype),
@@ -37,7 +38,8 @@ def test_fused_step_against_loops(f, g, dtype, linker):
             np.testing.assert_allclose(x, y, **tolerance)
         np.testing.assert_allclose(costs, [squared_error, loss], rtol=tolerance["rtol"])
         np.testing.assert_allclose(state[:2], factors * (1 - 0.02 * np.array(l2)), rtol=1e-14)
-        np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()], rtol=tolerance["rtol"])
+        np.testing.assert_allclose(state[2:], [(expected[0] ** 2).sum(), (expected[1] ** 2).sum()],
+                                   rtol=tolerance["rtol"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -58,7 +60,8 @@ def test_work_for_more_than_one_thread(dtype):
     step = sgd_step("sigmoid", "tanh", dtype)
     state = np.array([1.0, 1.0, (W ** 2).sum(), (V ** 2).sum()])
     got = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
-    expected = [W - 0.01 * dS.T.dot(H), V - 0.01 * dense.T.dot(dA), mu - 0.01 * dA.sum(axis=0), b - 0.01 * dS.sum(axis=0)]
+    expected = [W - 0.01 * dS.T.dot(H), V - 0.01 * dense.T.dot(dA), mu - 0.01 * dA.sum(axis=0),
+                b - 0.01 * dS.sum(axis=0)]
     for x, y in zip(got, expected):
         np.testing.assert_allclose(x, y, **tolerance)
     np.testing.assert_allclose(got[5][0], (errors ** 2).sum(), rtol=1e-5)
@@ -72,11 +75,13 @@ _steps = {}
 
 def sgd_step(f, g, dtype, linker=None, target=False):
     if (f, g, dtype, linker, target) not in _steps:
-        inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.dvector(),
+        inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+                  T.dvector(),
                   T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar(), T.dscalar(), T.dscalar()]
         if target:
             inputs.append(T.vector("target", dtype=dtype))
-        _steps[f, g, dtype, linker, target] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs), mode=mode_of(linker))
+        _steps[f, g, dtype, linker, target] = theano.function(inputs, SGDStep(f, g, 1.0, 4.0)(*inputs),
+                                                              mode=mode_of(linker))
     return _steps[f, g, dtype, linker, target]
 
 
@@ -93,7 +98,8 @@ def test_step_towards_a_target_against_loops(dtype, linker):
         rng = np.random.RandomState(k)
         rows, arrays, parameters = problem(rng, 5000, k, dtype)  # more items than one pass of sorting takes
         targets = [rng.randn(len(row)) + 2 for row in rows]
-        loss, squared_error, expected = reference.sgd(rows, parameters, 0.01, low=1.0, span=4.0, l2_W=0, l2_V=0, targets=targets)
+        loss, squared_error, expected = reference.sgd(rows, parameters, 0.01, low=1.0, span=4.0, l2_W=0, l2_V=0,
+                                                      targets=targets)
         start = [np.array(x, dtype, order="C") for x in (parameters[0], parameters[1].T, parameters[2], parameters[3])]
         arguments = start + [np.ones(4)] + arrays + [0.01, 0, 0]
         got = step(*arguments + [np.concatenate(targets).astype(dtype)])
@@ -106,23 +112,26 @@ def test_step_towards_a_target_against_loops(dtype, linker):
                            sgd_step("sigmoid", "tanh", dtype, linker)(*arguments)):
             np.testing.assert_array_equal(x, y)
             np.testing.assert_array_equal(x, z)
-        with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one" % len(arrays[1])):
+        with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one"
+                           % len(arrays[1])):
             step(*arguments + [np.ones(3, dtype)])
 
 
 def problem(rng, n_items, k, dtype, n_rows=5):
-    """Random ratings as lists of pairs and as the arrays of a CSR block, the first row empty; and parameters W, V, mu, b."""
+    """Random ratings as lists of pairs and as a CSR block's arrays, the first row empty; and parameters W, V, mu, b."""
     rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(n_items)[:n]]
             for n in [0] + list(rng.randint(1, min(n_items, 30), n_rows - 1))]
     indices, data = (np.array(x) for x in zip(*sum(rows, [])))
     arrays = [data.astype(dtype), indices.astype("int32"), np.cumsum([0] + [len(row) for row in rows]).astype("int32")]
-    return rows, arrays, [rng.randn(n_items, k) / 4, rng.randn(k, n_items) / 4, rng.randn(k) / 4, rng.randn(n_items) / 4]
+    return rows, arrays, [rng.randn(n_items, k) / 4, rng.randn(k, n_items) / 4, rng.randn(k) / 4,
+                          rng.randn(n_items) / 4]
 
 
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_squared_error_towards_a_target_against_loops(dtype, linker):
-    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+              T.vector(dtype=dtype),
               T.ivector(), T.ivector(), T.vector(dtype=dtype)]
     cost = SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs[:7], target=inputs[7])[0]
     function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode_of(linker))
@@ -132,14 +141,15 @@ def test_squared_error_towards_a_target_against_loops(dtype, linker):
     rng = np.random.RandomState(0)
     rows, arrays, parameters = problem(rng, 5, 3, dtype, n_rows=700)  # more rows than are taken at a time in C
     targets = [rng.randn(len(row)) + 2 for row in rows]
-    _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, low=1.0, span=4.0, l2_W=0, l2_V=0, targets=targets)
+    _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, low=1.0, span=4.0, l2_W=0, l2_V=0,
+                                                               targets=targets)
     W, V, mu, b = (np.array(x, dtype) for x in parameters)
     gradients[1] = gradients[1].T
     tolerance = dict(rtol=2e-4, atol=2e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
     target = np.concatenate(targets).astype(dtype)
     # Any memory layout of either.
-    for data, target in [(arrays[0], target), (np.repeat(arrays[0], 2)[::2], np.repeat(target, 3)[::3])]:
-        for x, y in zip(function(W, V.T, mu, b, data, arrays[1], arrays[2], target), [squared_error] + gradients):
+    for data, other in [(arrays[0], target), (np.repeat(arrays[0], 2)[::2], np.repeat(target, 3)[::3])]:
+        for x, y in zip(function(W, V.T, mu, b, data, arrays[1], arrays[2], other), [squared_error] + gradients):
             np.testing.assert_allclose(x, y, **tolerance)
     with pytest.raises(ValueError, match="target has 3 entries, indices %d; each rating needs one" % len(target)):
         function(W, V.T, mu, b, arrays[0], arrays[1], arrays[2], np.ones(3, dtype))
@@ -163,20 +173,22 @@ def test_squared_error_of_two_encoders_against_loops(f, g, dtype, linker):
         rows, (data, indices, indptr), parameters = problem(rng, n_items, k, dtype, n_rows)
         parameters.append(rng.randn(k, n_items) / 4)
         targets, seen = ([rng.randn(len(row)) + 2 for row in rows] for _ in range(2))
-        _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, f=f, g=g, low=1.0, span=4.0, l2_W=0, l2_V=0,
+        _, squared_error, gradients = reference.loss_and_gradients(rows, *parameters, f=f, g=g, low=1.0, span=4.0,
+                                                                   l2_W=0, l2_V=0,
                                                                    targets=targets, seen=seen)
         W, V, mu, b, U = (np.array(x, dtype) for x in parameters)
         gradients[1], gradients[4] = gradients[1].T, gradients[4].T
         tolerance = dict(rtol=4e-4, atol=4e-3) if dtype == "float32" else dict(rtol=1e-10, atol=1e-10)
         targets, seen = (np.concatenate(x).astype(dtype) for x in (targets, seen))
-        for seen in (seen, np.repeat(seen, 2)[::2]):  # any memory layout, as of U and V
-            got = function(W, V.T, U.T, mu, b, data, targets, seen, indices, indptr)
+        for same in (seen, np.repeat(seen, 2)[::2]):  # any memory layout, as of U and V
+            got = function(W, V.T, U.T, mu, b, data, targets, same, indices, indptr)
             for x, y in zip(got, [squared_error] + gradients):
                 np.testing.assert_allclose(x, 2 * y, **tolerance)
     with pytest.raises(ValueError, match="seen has 3 entries, indices %d; each rating needs one" % len(indices)):
         function(W, V.T, U.T, mu, b, data, targets, np.ones(3, dtype), indices, indptr)
     for shape in [(5999, 21), (6000, 20)]:
-        with pytest.raises(ValueError, match=r"U's transpose is \(%d, %d\), V's \(6000, 21\); expected the same" % shape):
+        with pytest.raises(ValueError, match=r"U's transpose is \(%d, %d\), V's \(6000, 21\); expected the same"
+                           % shape):
             function(W, V.T, np.ones(shape, dtype), mu, b, data, targets, seen, indices, indptr)
 
 
@@ -206,7 +218,8 @@ def test_a_second_encoder_comes_with_what_it_sees():
     W, x, i = T.matrix(), T.vector(), T.ivector()
     error = SquaredError("linear", "sigmoid")
     assert len(error.make_node(W, W, x, x, x, i, i).inputs) == 8
-    for more, message in [(dict(U_t=W), "needs U_t, seen; seen is missing"), (dict(seen=x), "needs U_t, seen; U_t is missing")]:
+    for more, message in [(dict(U_t=W), "needs U_t, seen; seen is missing"),
+                          (dict(seen=x), "needs U_t, seen; U_t is missing")]:
         with pytest.raises(TypeError, match=message):
             error(W, W, x, x, x, i, i, **more)
     with pytest.raises(TypeError, match="needs U_t, squares_U_t, seen; squares_U_t is missing"):
@@ -218,7 +231,8 @@ def test_a_second_encoder_comes_with_what_it_sees():
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_squared_error_against_loops(dtype, linker):
-    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+    inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
+              T.vector(dtype=dtype),
               T.ivector(), T.ivector()]
     mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
     cost = 2 * SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
@@ -226,7 +240,8 @@ def test_squared_error_against_loops(dtype, linker):
     # More rows than are taken at a time in C, and fewer.
     for n_rows, k in [(0, 3), (3, 1), (3, 20), (1100, 2)]:
         rng = np.random.RandomState(n_rows)
-        rows = [[(int(j), float(rng.randint(1, 6))) for j in rng.permutation(4)[:rng.randint(0, 4)]] for _ in range(n_rows)]
+        rows = [[(int(j),
+                  float(rng.randint(1, 6))) for j in rng.permutation(4)[:rng.randint(0, 4)]] for _ in range(n_rows)]
         entries = sum(rows, [])
         indices, data = np.array([j for j, _ in entries], "int32"), np.array([r for _, r in entries], dtype)
         indptr = np.cumsum([0] + [len(row) for row in rows]).astype("int32")
@@ -260,18 +275,21 @@ def test_fused_step_refuses_what_it_cannot_take():
     for value in (5.0, 7.0, np.nan):
         with pytest.raises(ValueError, match="one step of weight decay would turn W or V around"):
             call(9, value)
-    with pytest.raises(ValueError, match="nonlinearity 'softmax' has no fused step; expected one of linear, sigmoid, tanh"):
+    with pytest.raises(ValueError,
+                       match="nonlinearity 'softmax' has no fused step; expected one of linear, sigmoid, tanh"):
         SGDStep("softmax", "tanh")
 
 
 @pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
 def test_float32_nonlinearities_at_their_extremes(f, g):
     # One item, one hidden unit, no learning: the squared error shows f and g at x.
-    values = np.concatenate([np.linspace(-20, 20, 401), [-1e4, -200, -89, 89, 200, 1e4], np.logspace(-12, 0, 25)]).astype("float32")
+    values = np.concatenate([np.linspace(-20, 20, 401), [-1e4, -200, -89, 89, 200, 1e4],
+                             np.logspace(-12, 0, 25)]).astype("float32")
     step = sgd_step(f, g, "float32")
     one = np.ones((1, 1), "float32")
     for x in values:
-        _, _, _, _, _, costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4), np.zeros(1, "float32"),
+        _, _, _, _, _, costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4),
+                                    np.zeros(1, "float32"),
                                     np.int32([0]), np.int32([0, 1]), 0.0, 0.0, 0.0)
         expected = {"sigmoid": lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700))), "tanh": np.tanh}
         h = expected[g](np.float64(x))
@@ -293,7 +311,8 @@ class Adagrad:
         if two:
             more.update(U_t=shared.pop(4), squares_U_t=shared.pop(8), seen=inputs[-1])
         outputs = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*shared + block + self.rates, **more)
-        updates = list(zip(shared, outputs)) + ([(more["U_t"], outputs[9]), (more["squares_U_t"], outputs[10])] if two else [])
+        updates = list(zip(shared, outputs)) + ([(more["U_t"], outputs[9]),
+                                                 (more["squares_U_t"], outputs[10])] if two else [])
         self.function = theano.function(inputs, outputs[8], updates=updates, mode=mode_of(linker))
 
     def start(self, *parameters):
@@ -305,7 +324,7 @@ class Adagrad:
         return [variable.get_value() for variable in self.shared]
 
     def judge(self):
-        """Of dense rows, mask, targets and what is seen: a step of Lasagne's; and the variables that it moves, in the order of `shared`."""
+        """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, ordered as `shared`."""
         parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4 + self.two]]
         W, V_t, mu, b = parameters[:4]
         rows, mask, targets, seen = T.dmatrices(4)
@@ -358,7 +377,8 @@ def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, two, dtype, linker):
             dense = np.where(mask, rng.randint(0, 6, mask.shape), 0).astype(float)  # a stored 0 is a rating
             targets = np.where(mask, rng.randn(*mask.shape), 0).astype(dtype).astype(float) if target else dense
             seen = np.where(mask, rng.rand(*mask.shape), 0).astype(dtype).astype(float)
-            indices, indptr = np.nonzero(mask)[1].astype("int32"), np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
+            indices = np.nonzero(mask)[1].astype("int32")
+            indptr = np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
             costs = step.function(*[dense[mask].astype(dtype), indices, indptr] + [targets[mask].astype(dtype)] * target
                                   + [seen[mask].astype(dtype)] * two)
             np.testing.assert_allclose(costs, judge(dense, mask, targets, seen), rtol=rtol)
@@ -375,7 +395,8 @@ def test_adagrad_without_ratings_moves_nothing(linker):
     step.start(np.ones((3, 2)), np.ones((3, 2)), np.ones(2), np.ones(3))
     before = step.values()
     for indptr in ([0], [0, 0, 0]):
-        np.testing.assert_array_equal(step.function(np.zeros(0), np.zeros(0, "int32"), np.array(indptr, "int32")), [0, 0])
+        np.testing.assert_array_equal(step.function(np.zeros(0), np.zeros(0, "int32"), np.array(indptr, "int32")),
+                                      [0, 0])
         for x, y in zip(step.values(), before):
             np.testing.assert_array_equal(x, y)
 
@@ -397,10 +418,12 @@ def test_adagrad_is_the_same_each_time():
 @pytest.mark.parametrize("linker", [None, "py"])
 def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker, two):
     step = adagrad("sigmoid", "tanh", "float64", linker, True, two)
-    block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"), np.ones(4)] + [np.ones(4)] * two
+    block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"),
+             np.ones(4)] + [np.ones(4)] * two
 
     def refused(error, match, **changed):
-        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)] + [np.ones((3, 5))] * two)
+        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)]
+                   + [np.ones((3, 5))] * two)
         for position, value in changed.items():
             if position.startswith("shared"):
                 step.shared[int(position[6:])].set_value(value)
@@ -418,7 +441,8 @@ def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker, two):
     refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
     squares = [("W", (3, 4)), ("V's transpose", (2, 5)), ("mu", 4), ("b", 4), ("U's transpose", (3, 4))][:4 + two]
     for position, (name, shape) in enumerate(squares, len(squares)):
-        refused(ValueError, "the sum of squared gradients of %s is not of its shape" % name, **{"shared%d" % position: np.ones(shape)})
+        refused(ValueError, "the sum of squared gradients of %s is not of its shape" % name,
+                **{"shared%d" % position: np.ones(shape)})
     if two:
         refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
         refused(ValueError, "seen has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
