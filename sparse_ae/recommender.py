@@ -118,7 +118,8 @@ class Recommender(Settings):
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
-        "auto" is "both" where there is validation; else "items", or what the rows of ratings on disk are.
+        "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
+        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items".
     f, g : str or callable
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
     l2 : float, (float, float) or "auto"
@@ -304,7 +305,7 @@ class Recommender(Settings):
             validation = None if is_auto(validation) else validation
         else:
             matrix, users, items, _ = as_ratings(ratings, y)
-            if self.rows == "auto":
+            if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
