@@ -313,11 +313,12 @@ class Recommender(Settings):
         scale = _check_scale(self.rating_scale, matrix.data)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
-        self._check_settings(matrix, scale, unknown, validation is not None, paths, run)
+        self._check_settings(scale, unknown, validation is not None, paths, run)
         fraction = _fraction(validation, matrix.nnz, self.biases)
         train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
-        given = _Given(_Sided(matrix, rows), _Sided(train, rows), None if held_out is None else _Sided(held_out, rows),
-                       scale, unknown)
+        everything = _Sided(matrix, rows)
+        given = _Given(everything, everything if train is matrix else _Sided(train, rows),
+                       None if held_out is None else _Sided(held_out, rows), scale, unknown)
         if self.biases:
             found = self._fit_residuals(given, sides, rng, paths, run, refit and fraction is not None)
         else:
@@ -341,9 +342,10 @@ class Recommender(Settings):
             return "items", "users"
         return ("items",) if self.rows == "auto" else (self.rows,)
 
-    def _check_settings(self, matrix, scale, unknown, validated, paths, run):
+    def _check_settings(self, scale, unknown, validated, paths, run):
         """Raise what training would, before anything is fitted, compiled or written."""
-        choice = choose(self.get_params(), matrix, 1.0 if self.biases else None, validated)
+        any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
+        choice = choose(self.get_params(), any_ratings, 1.0 if self.biases else None, validated)
         rng = np.random.RandomState(0)
         self._trainer(self._model(1, choice, rng, scale), choice, rng, unknown)
         check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
