@@ -418,6 +418,7 @@ def _add_compare(commands):
 
 
 def _run_compare(parsed):
+    from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
     # The table is sign of life enough.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
@@ -426,6 +427,7 @@ def _run_compare(parsed):
     split = split_ratings(ratings, parsed.test_fraction, parsed.seed)
     train, test = ratings.part(split.train), ratings.part(split.test)
     scale = parsed.rating_scale or (split.train.data.min(), split.train.data.max())
+    check_rating_scale(scale)
     print("%s; tested on %d of them" % (_size(ratings, scale), split.test.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
     contenders = [("biases", lambda: _error_of_biases(split, scale)),
@@ -559,7 +561,7 @@ def _read_pairs(path, *known):
         if delimiter in (None, "::"):
             records = (line.split(delimiter) for line in text)
         else:
-            records = csv.reader(text, delimiter=delimiter)
+            records = _csv_records(path, text, delimiter)
         for number, fields in enumerate(records, start=1):
             fields = [field.strip() for field in fields]
             if not any(fields):
@@ -578,6 +580,14 @@ def _read_pairs(path, *known):
     if not pairs:
         raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]
+
+
+def _csv_records(path, text, delimiter):
+    reader = csv.reader(text, delimiter=delimiter)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ValueError("%s, line %d: %s" % (path, reader.line_num, error)) from error
 
 
 def _is_header(fields, known):

@@ -72,7 +72,7 @@ def signs_of_life(wanted, n_epochs, n_rows):
     """
     if not wanted:
         return _Nothing()
-    if sys.stderr is not None and sys.stderr.isatty():
+    if getattr(sys.stderr, "isatty", lambda: False)():
         return _Bars(n_rows)
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:

@@ -10,10 +10,11 @@ AUTO = dict.fromkeys(NAMES, "auto")
 
 
 def matrix(n, n_rows, n_columns, empty=0):
-    """A CSR matrix with n entries in its first rows, over all columns in turn: only where they are is looked at."""
+    """A CSR matrix with n entries in its first rows, as even as can be; what is looked at is only where they are."""
     filled = n_rows - empty
     indptr = np.append(np.arange(filled + 1) * n // filled, [n] * empty)
-    return sp.csr_matrix((np.ones(n, np.float32), np.arange(n, dtype=np.int32) % n_columns, indptr), shape=(n_rows, n_columns))
+    indices = (np.arange(n) % n_columns).astype(np.int32)
+    return sp.csr_matrix((np.ones(n, np.float32), indices, indptr), shape=(n_rows, n_columns))
 
 
 def chosen(n, n_rows=600, n_columns=400, variance=0.8, validated=True, empty=0, **given):
@@ -21,13 +22,21 @@ def chosen(n, n_rows=600, n_columns=400, variance=0.8, validated=True, empty=0, 
 
 
 def test_hidden_units():
-    found = [chosen(n, 900, 800).n_hidden for n in (100, 10000, 50000, 100000, 300000, 2000000)]
-    assert found == [96, 96, 96, 144, 240, 512]  # 100 sqrt(6) is 245
-    assert all(isinstance(k, int) for k in found)
-    # No more than there are rows and columns with ratings, but 96.
-    assert chosen(300000, 900, 200).n_hidden == 192 and chosen(300000, 200, 900).n_hidden == 192
-    assert chosen(300000, 900, 800, empty=750).n_hidden == 144 and chosen(300000, 900, 50).n_hidden == 96
-    assert chosen(150, 900, 200, empty=800).n_hidden == 96
+    found = [chosen(n, 6000, 4000).n_hidden for n in (100, 10000, 50000, 100000, 300000, 2000000)]
+    assert found == sorted(found) and found[0] == 96 and found[2] == 96 and found[-1] == 512
+    assert all(k % 16 == 0 and isinstance(k, int) for k in found)
+    assert chosen(300000).n_hidden == 240  # 100 sqrt(6) is 245
+    # No more than rows, or columns, have ratings; but 96.
+    assert chosen(2000000, 300, 4000).n_hidden == 288 and chosen(2000000, 6000, 170).n_hidden == 160
+    assert chosen(2000000, 50, 4000).n_hidden == 96
+
+
+def test_a_side_with_crowded_rows_is_left_out():
+    jokes = matrix(1500000, 25000, 100)  # users by items: 15,000 ratings for each item
+    assert useful_sides(("items", "users"), jokes) == ("users",)
+    assert useful_sides(("items", "users"), jokes.T.tocsr()) == ("items",)
+    assert useful_sides(("items", "users"), matrix(900000, 6000, 3700)) == ("items", "users")
+    assert useful_sides(("items",), jokes) == ("users",)  # without validation there is but one
 
 
 def test_mini_batches():
@@ -95,14 +104,3 @@ def test_validation_fraction():
 
 def test_auto():
     assert is_auto("auto") and not any(map(is_auto, ("adam", None, 0, np.array(["auto", "auto"]), (1, 2))))
-
-
-def test_sides_that_promise_something():
-    def sides(given, n, n_users, n_items):
-        return useful_sides(given, matrix(n, n_users, n_items))
-
-    both = "items", "users"
-    assert sides(both, 50000, 5000, 5) == both  # 10,000 ratings an item
-    assert sides(both, 50005, 5000, 5) == ("users",) and sides(both, 50005, 5, 5000) == ("items",)
-    assert sides(("items",), 50005, 5000, 5) == ("users",) and sides(("items",), 50005, 5, 5000) == ("items",)
-    assert sides(("items",), 50000, 5000, 5) == ("items",)

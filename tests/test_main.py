@@ -166,6 +166,7 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
     ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
     ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),
     ("", "pairs is empty"),
+    ("u1,i100\nu2,%s\n" % ("i" * 200000), "pairs, line 2: field larger than field limit"),
 ])
 def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
     (tmp_path / "pairs").write_text(text)
@@ -205,6 +206,11 @@ def test_compare(files, capsys):
     assert 0 < table["factorisation"][0] < 4
     lines = run(capsys, "compare", files / "text.csv", "--no-biases", "--factors", 3, *QUICK)
     assert len(lines) == 6
+
+
+def test_compare_needs_a_scale(files, tmp_path, capsys):
+    (tmp_path / "alike.csv").write_text("".join("u%d,i%d,3\n" % (k // 5, k % 5) for k in range(25)))
+    assert "rating_scale is (3.0, 3.0); expected two finite numbers" in fails(capsys, "compare", tmp_path / "alike.csv")
 
 
 @pytest.mark.parametrize("name, users, item", [("text", ["u3", "u7"], "i%d"), ("numbers", ["3", "7"], "%d")])
