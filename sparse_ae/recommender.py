@@ -118,7 +118,8 @@ class Recommender(Settings):
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
-        "auto" is "both" where there is validation; else "items", or what the rows of ratings on disk are.
+        "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
+        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items".
     f, g : str or callable
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
     l2 : float, (float, float) or "auto"
@@ -304,7 +305,7 @@ class Recommender(Settings):
             validation = None if is_auto(validation) else validation
         else:
             matrix, users, items, _ = as_ratings(ratings, y)
-            if self.rows == "auto":
+            if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
@@ -312,11 +313,12 @@ class Recommender(Settings):
         scale = _check_scale(self.rating_scale, matrix.data)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
-        self._check_settings(matrix, scale, unknown, validation is not None, paths, run)
+        self._check_settings(scale, unknown, validation is not None, paths, run)
         fraction = _fraction(validation, matrix.nnz, self.biases)
         train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
-        given = _Given(_Sided(matrix, rows), _Sided(train, rows), None if held_out is None else _Sided(held_out, rows),
-                       scale, unknown)
+        everything = _Sided(matrix, rows)
+        given = _Given(everything, everything if train is matrix else _Sided(train, rows),
+                       None if held_out is None else _Sided(held_out, rows), scale, unknown)
         if self.biases:
             found = self._fit_residuals(given, sides, rng, paths, run, refit and fraction is not None)
         else:
@@ -340,9 +342,10 @@ class Recommender(Settings):
             return "items", "users"
         return ("items",) if self.rows == "auto" else (self.rows,)
 
-    def _check_settings(self, matrix, scale, unknown, validated, paths, run):
+    def _check_settings(self, scale, unknown, validated, paths, run):
         """Raise what training would, before anything is fitted, compiled or written."""
-        choice = choose(self.get_params(), matrix, 1.0 if self.biases else None, validated)
+        any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
+        choice = choose(self.get_params(), any_ratings, 1.0 if self.biases else None, validated)
         rng = np.random.RandomState(0)
         self._trainer(self._model(1, choice, rng, scale), choice, rng, unknown)
         check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
