@@ -324,7 +324,7 @@ class Adagrad:
         return [variable.get_value() for variable in self.shared]
 
     def judge(self):
-        """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, ordered as `shared`."""
+        """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, as in `shared`."""
         parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4 + self.two]]
         W, V_t, mu, b = parameters[:4]
         rows, mask, targets, seen = T.dmatrices(4)
