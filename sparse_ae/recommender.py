@@ -23,90 +23,40 @@ the ratings, and often both together do better than either.
 """
 import numbers
 import os
-import sys
-from collections import OrderedDict
-from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import saved, storage
-from sparse_ae.baselines import Biases, fit_biases
-from sparse_ae.checks import check_bool, check_count, check_number, check_rating_scale, check_rng, check_run, is_number
+from sparse_ae import saved
+from sparse_ae.baselines import Biases
+from sparse_ae.checks import check_bool, check_count, check_rating_scale, check_rng, is_number
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
-from sparse_ae.defaults import Choice, choose, is_auto, useful_sides, validation_fraction
+from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
+from sparse_ae.fitting import (
+    Found,
+    Given,
+    Sided,
+    biases_of,
+    check_settings,
+    fit_ratings,
+    fit_residuals,
+    residuals_of,
+    swapped,
+)
 from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, recommendations, top_n
-from sparse_ae.residuals import Residuals
 from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.steps import UPDATES
-from sparse_ae.trainer import Trainer, TrainingDiverged
 import lasagne
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
-
-# Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
-_CLEARLY_BETTER = 2.0
-
-
-class _Sided:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
-
-    def __init__(self, matrix, rows):
-        self.rows, self._made = rows, {rows: matrix}
-
-    def by(self, rows):
-        if rows not in self._made:
-            self._made[rows] = self._made[self.rows].T.tocsr()
-        return self._made[rows]
-
-
-class _Given(NamedTuple):
-    """What `fit` has made of the ratings and the settings that go with them."""
-
-    everything: _Sided
-    train: _Sided
-    held_out: Optional[_Sided]
-    scale: Tuple[float, float]
-    unknown: Union[str, float]
-
-
-class _Trained(NamedTuple):
-    """A model of one side, beside biases; `error` where it diverged."""
-
-    side: str
-    model: AutoEncoder
-    choice: Choice
-    history: list
-    epoch: int
-    error: Optional[TrainingDiverged]
-
-    @property
-    def interrupted(self):
-        return bool(self.history) and self.history[-1]["interrupted"]
-
-    def scorer(self, ratings, biases, scale):
-        return Scorer(self.model, ratings.by(self.side), self.side, _residuals(biases, self.side, scale))
-
-
-class _Found(NamedTuple):
-    """What training, or a file, has brought."""
-
-    scorer: Scorer
-    history: list
-    best_epoch: int
-    choices: Dict[str, Choice]
-    biases: Optional[Biases] = None
-    validation_rmse: Optional[Dict[str, float]] = None
-
 
 class Recommender(Settings):
     """A masked autoencoder over ratings with ids, beside biases.
@@ -298,7 +248,7 @@ class Recommender(Settings):
         sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
             matrix, rows = ratings.matrix, ratings.rows
-            users, items = _swapped(rows == "items", ratings.row_ids, ratings.col_ids)
+            users, items = swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):
                 raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass "
                                  "held-out ratings, or validation=None" % (validation,))
@@ -313,16 +263,16 @@ class Recommender(Settings):
         scale = _check_scale(self.rating_scale, matrix.data)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
-        self._check_settings(scale, unknown, validation is not None, paths, run)
+        check_settings(self, scale, unknown, validation is not None, paths, run)
         fraction = _fraction(validation, matrix.nnz, self.biases)
         train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
-        everything = _Sided(matrix, rows)
-        given = _Given(everything, everything if train is matrix else _Sided(train, rows),
-                       None if held_out is None else _Sided(held_out, rows), scale, unknown)
+        everything = Sided(matrix, rows)
+        given = Given(everything, everything if train is matrix else Sided(train, rows),
+                       None if held_out is None else Sided(held_out, rows), scale, unknown)
         if self.biases:
-            found = self._fit_residuals(given, sides, rng, paths, run, refit and fraction is not None)
+            found = fit_residuals(self, given, sides, rng, paths, run, refit and fraction is not None)
         else:
-            found = self._fit_ratings(given, rows, rng, dict(run, checkpoint=checkpoint))
+            found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
         self._take(found, users, items, scale, unknown)
         return self
 
@@ -341,168 +291,6 @@ class Recommender(Settings):
         if self.rows == "both" or self.rows == "auto" and self.biases and validation is not None:
             return "items", "users"
         return ("items",) if self.rows == "auto" else (self.rows,)
-
-    def _check_settings(self, scale, unknown, validated, paths, run):
-        """Raise what training would, before anything is fitted, compiled or written."""
-        any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
-        choice = choose(self.get_params(), any_ratings, 1.0 if self.biases else None, validated)
-        rng = np.random.RandomState(0)
-        self._trainer(self._model(1, choice, rng, scale), choice, rng, unknown)
-        check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
-        for path in paths:
-            if path is not None:
-                storage.check_destination(path)
-                if os.path.exists(path) and not run["resume"]:
-                    raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                          % path)
-
-    def _trainer(self, model, choice, rng, unknown):
-        return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, self.formulation, "epoch", rng,
-                       self.progress, unknown=unknown if isinstance(unknown, float) else None)
-
-    def _model(self, n_columns, choice, rng, rating_scale, two_encoders=False):
-        check_number(self.weight_scale, "weight_scale", alternative=", such as 0.01")
-        normal = lasagne.init.Normal(self.weight_scale)
-        return AutoEncoder(n_columns, choice.n_hidden, rating_scale, self.f, self.g, choice.l2, W=normal, V=normal,
-                           rng=rng, dtype=self.dtype, U=normal if two_encoders else None,
-                           l2_weighted=choice.l2_weighted)
-
-    def _fit_ratings(self, given, rows, rng, run):
-        """The post's way: ratings in, ratings out."""
-        train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
-        choice = choose(self.get_params(), train, None, held_out is not None)
-        model = self._model(train.shape[1], choice, rng, given.scale)
-        # Outputs start at the mean rating: what is learned is how each differs from it.
-        start = model.score_of(float(train.data.mean(dtype="float64")))
-        model.b.set_value(np.full(model.n_items, start, model.dtype))
-        history = self._trainer(model, choice, rng, given.unknown).fit(
-            train, choice.n_epochs, validation=held_out, patience=choice.patience, **run)
-        best_epoch = history[-1]["restored"] or len(history)
-        self._check_learned(history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
-        return _Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
-
-    def _fit_residuals(self, given, sides, rng, paths, run, refit):
-        """Ratings in, residuals out: one model or two beside the biases, with weights from validation."""
-        seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-        biases = _fit_biases(given.train)
-        trained, history = [], []
-        for side, seed, path in zip(sides, seeds[0], paths):
-            trained.append(self._fit_side(given, side, biases, seed, dict(run, checkpoint=path)))
-            history += trained[-1].history
-            if trained[-1].interrupted:
-                break
-        errors = [each.error for each in trained if each.error]
-        if len(errors) == len(trained):
-            raise errors[0]
-        weights, rmses = self._weigh(given, trained, biases)
-        if refit and not trained[-1].interrupted:
-            biases = _fit_biases(given.everything)
-            for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
-                if not weights[k] or not trained[k].epoch:
-                    continue
-                again = self._fit_side(given, side, biases, seed, dict(run, checkpoint=path), trained[k])
-                history += again.history
-                if again.interrupted:
-                    break
-                if not again.error:
-                    trained[k] = again
-        scorers = [each.scorer(given.everything, biases, given.scale) for each in trained]
-        return _Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                      biases, rmses)
-
-    def _fit_side(self, given, side, biases, seed, run, before=None):
-        """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
-        refit, on_epoch = before is not None, run["on_epoch"]
-        train = (given.everything if refit else given.train).by(side)
-        held_out = None if refit or given.held_out is None else given.held_out.by(side)
-        residuals = _residuals(biases, side, given.scale)
-        if refit:
-            choice, n_epochs, patience = before.choice, before.epoch, None
-        else:
-            choice = choose(self.get_params(), train, residuals.variance(train), held_out is not None)
-            n_epochs, patience = choice.n_epochs, choice.patience
-            self._say_what_is_chosen(side, choice)
-        rng = np.random.RandomState(seed)
-        model = self._model(train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
-        trainer, error = self._trainer(model, choice, rng, given.unknown), None
-
-        def on_record(record):
-            record.update(rows=side, refit=refit)
-            if on_epoch is not None:
-                on_epoch(record)
-
-        try:
-            trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals,
-                        **dict(run, on_epoch=on_record))
-            restored = trainer.history[-1]["restored"]
-            epoch = len(trainer.history) if restored is None else restored
-            if epoch:
-                self._check_learned(trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
-        except TrainingDiverged as found:
-            error, epoch = found, 0
-            self._say("%s as rows%s: %s; that model is left out"
-                      % (side, ", on all ratings" if refit else "", found))
-        for record in trainer.history:  # those of a checkpoint don't come to `on_record`
-            record.update(rows=side, refit=refit)
-        return _Trained(side, model, choice, trainer.history, epoch, error)
-
-    def _weigh(self, given, trained, biases):
-        """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
-
-        A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
-        does one that diverged, and without validation all others share alike.
-        """
-        sound = [each.error is None for each in trained]
-        alike = [float(each) / sum(sound) for each in sound]
-        if given.held_out is None:
-            return alike, None
-        scorers = [each.scorer(given.train, biases, given.scale) for each in trained]
-        first, pairs = scorers[0], given.held_out.by(trained[0].side).tocoo()
-        users, items = first.by_users(pairs.row, pairs.col)
-        known = first.users_rated[users] & first.items_rated[items]
-        users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
-        if not len(observed):
-            return [0.0] * len(trained) if self.guard else alike, {}
-        base = first.baseline(users, items)
-        outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
-                   for scorer, each in zip(scorers, sound)]
-
-        def errors(weights):
-            predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
-            return (first.clip(predicted) - observed) ** 2
-
-        alone = errors([0.0] * len(trained))
-        found = OrderedDict([("biases", float(np.sqrt(alone.mean())))])
-        weights = []
-        for k, each in enumerate(trained):
-            if each.error:
-                weights.append(0.0)
-                continue
-            of_side = errors([float(k == other) for other in range(len(trained))])
-            found[each.side] = float(np.sqrt(of_side.mean()))
-            better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
-            weights.append(float(better or not self.guard))
-        if sum(weights) > 1:
-            weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
-            found["both"] = float(np.sqrt(errors(weights).mean()))
-        self._say(_verdict(found, dict(zip([each.side for each in trained], weights))))
-        return weights, dict(found)
-
-    def _check_learned(self, error, epoch, scale, choice):
-        if error > scale[1] - scale[0]:  # any constant on the scale is better
-            raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
-                                   "learning_rate=%r or weight_scale=%r"
-                                   % (error, epoch, *scale, choice.learning_rate, self.weight_scale))
-
-    def _say_what_is_chosen(self, side, choice):
-        chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-                  for name, value in choice._asdict().items() if is_auto(getattr(self, name, None))]
-        if chosen:
-            self._say("%s as rows: %s" % (side, ", ".join(chosen)))
-
-    def _say(self, line):
-        if self.progress:
-            print(line, file=sys.stderr, flush=True)
 
     def _take(self, found, users, items, scale, unknown):
         """Takes what was fitted or read."""
@@ -623,7 +411,7 @@ class Recommender(Settings):
         """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are."""
         if self._popular is None:
             scorer = self._scorer
-            self._popular = self.biases_ or _fit_biases(_Sided(scorer.ratings, scorer.rows))
+            self._popular = self.biases_ or biases_of(Sided(scorer.ratings, scorer.rows))
         biases = self._popular
         scores = biases.mean + biases.items[candidates]
         best = top_n(scores[np.newaxis], n)[0]
@@ -896,10 +684,10 @@ class Recommender(Settings):
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
-        ratings, scorers, choices = _Sided(ratings, meta["ratings_rows"]), [], {}
+        ratings, scorers, choices = Sided(ratings, meta["ratings_rows"]), [], {}
         for part in meta["parts"]:
             side = part["rows"]
-            residuals = None if biases is None else _residuals(biases, side, scale)
+            residuals = None if biases is None else residuals_of(biases, side, scale)
             names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
             parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
             n_columns, n_hidden = parameters["W"].shape
@@ -909,7 +697,7 @@ class Recommender(Settings):
             scorers.append(Scorer(model, ratings.by(side), side, residuals))
             choices[side] = Choice(**part["choice"])
         scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
-        found = _Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"])
+        found = Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"])
         self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"])
 
     def __getstate__(self):
@@ -936,27 +724,10 @@ class Recommender(Settings):
         return self._unknown if isinstance(self._unknown, float) else self.mean_
 
 
-def _swapped(swap, first, second):
-    return (second, first) if swap else (first, second)
-
-
 def _half_known(biases, users, items):
     """What biases say of pairs of places, one of which is -1, (n,)."""
     return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
             + np.where(items >= 0, biases.items[items], 0.0))
-
-
-def _fit_biases(ratings):
-    """The biases of `_Sided` ratings, which are read as they are laid out."""
-    biases = fit_biases(ratings.by(ratings.rows))
-    if ratings.rows == "users":
-        return biases
-    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
-
-
-def _residuals(biases, rows, scale):
-    rows, columns = _swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns, scale)
 
 
 def _fraction(validation, n_ratings, biases):
@@ -993,7 +764,7 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
     if not known.any():
         raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "
                          "expected some: check the ids" % len(known))
-    pairs = _swapped(rows == "items", u[known], i[known])
+    pairs = swapped(rows == "items", u[known], i[known])
     twice = np.count_nonzero(entries_stored(everything, *pairs))
     if twice:
         raise ValueError("%d of the validation ratings are among the ratings to train on; expected held-out ones, "
@@ -1006,25 +777,6 @@ def _paths(checkpoint, n):
     if checkpoint is None:
         return [None] * n
     return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]
-
-
-def _standard_score(gains):
-    """How many standard errors a mean gain is above 0."""
-    if len(gains) < 2:
-        return 0.0
-    spread = gains.std()
-    if not spread:
-        return np.inf if gains.mean() > 0 else 0.0
-    return gains.mean() / (spread / np.sqrt(len(gains)))
-
-
-def _verdict(found, weights):
-    """What validation says, in a line."""
-    errors = ", ".join("%s %.4f" % (name + " as rows" if name in ("items", "users") else name, error)
-                       for name, error in found.items())
-    used = ["%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight]
-    return "validation RMSE: %s; predictions are biases %s" % (
-        errors, "and " + " and ".join(used) if used else "alone: no model is clearly better")
 
 
 def _check_unknown(unknown):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae import recommender as recommender_module, storage
+from sparse_ae import fitting, storage
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.newuser import ColumnSolver
@@ -83,12 +83,12 @@ def test_validation_is_cut_off_and_the_best_epoch_comes_back():
 def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, monkeypatch):
     given = []
 
-    class Recording(recommender_module.Trainer):
+    class Recording(fitting.Trainer):
         def fit(self, *args, patience, **kwargs):
             given.append(patience)
             return super().fit(*args, patience=patience, **kwargs)
 
-    monkeypatch.setattr(recommender_module, "Trainer", Recording)
+    monkeypatch.setattr(fitting, "Trainer", Recording)
     settings = dict(SETTINGS, n_epochs=1, batch_size=batch_size, update="rprop" if batch_size is None else "adam")
     items, users = np.indices((25, 20)).reshape(2, -1)
     ratings = users, items, 1 + (users + items) % 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae import recommender as recommender_module
+from sparse_ae import fitting
 from sparse_ae.baselines import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
@@ -219,7 +219,7 @@ def test_one_rating_is_no_evidence():
 
 def diverging(sides, refit=(False, True)):
     """A Trainer that diverges for models with these rows."""
-    class Diverging(recommender_module.Trainer):
+    class Diverging(fitting.Trainer):
         def fit(self, *args, **kwargs):
             side = "items" if self.model.n_items == N_USERS else "users"
             if side in sides and (kwargs["validation"] is None) in refit:
@@ -230,7 +230,7 @@ def diverging(sides, refit=(False, True)):
 
 
 def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(recommender_module, "Trainer", diverging(["items"]))
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items"]))
     found = made(rows="both", n_epochs=12, progress=True)
     assert found.weights_["items"] == 0 < 0.9 < found.weights_["users"]
     assert set(found.validation_rmse_) == {"biases", "users"}
@@ -239,13 +239,13 @@ def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     monkeypatch.undo()
     found.save(tmp_path / "m")
     same(Recommender.load(tmp_path / "m"), found)
-    monkeypatch.setattr(recommender_module, "Trainer", diverging(["items", "users"]))
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items", "users"]))
     with pytest.raises(TrainingDiverged, match="the loss is nan"):
         made(rows="both", n_epochs=2)
 
 
 def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
-    monkeypatch.setattr(recommender_module, "Trainer", diverging(["items"], refit=[True]))
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items"], refit=[True]))
     found = made(rows="items", n_epochs=12)
     monkeypatch.undo()
     before = made(rows="items", n_epochs=12, fit=dict(refit=False))
@@ -258,7 +258,7 @@ def test_ctrl_c_ends_all_of_it(phase, sides, refitted, monkeypatch):
     """In each of the four trainings, after its tenth epoch; what is trained by then is what there is."""
     trainings = []
 
-    class Interrupted(recommender_module.Trainer):
+    class Interrupted(fitting.Trainer):
         def fit(self, train, n_epochs, **kwargs):
             trainings.append(self)
             last = len(trainings) - 1 == phase
@@ -266,7 +266,7 @@ def test_ctrl_c_ends_all_of_it(phase, sides, refitted, monkeypatch):
             history[-1]["interrupted"] = last
             return history
 
-    monkeypatch.setattr(recommender_module, "Trainer", Interrupted)
+    monkeypatch.setattr(fitting, "Trainer", Interrupted)
     found = made(rows="both", n_epochs=12)
     assert len(trainings) == phase + 1 and list(found.models_) == sides
     before = trainings[:2][:len(sides)]
@@ -585,7 +585,7 @@ def test_a_stored_zero_was_trained_on():
 def test_refused(settings, fit, error, message, monkeypatch):
     for name in ("fit_biases", "split_ratings"):
         monkeypatch.setattr(recommender_module, name, None)
-    monkeypatch.setattr(recommender_module.Trainer, "fit", None)
+    monkeypatch.setattr(fitting.Trainer, "fit", None)
     with pytest.raises(error, match=message):
         made(rows=settings.pop("rows", "both"), fit=fit, **settings)
 

@@ -1,0 +1,327 @@
+"""From ratings to models: what `Recommender.fit` does once the ratings are a matrix and the settings are given.
+
+The post's way, `fit_ratings`, is one model with ratings in and ratings out. `fit_residuals` trains one model or two on
+what biases leave over, weighs them on validation ratings, and trains what helps again on all ratings.
+
+`settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
+"""
+import os
+import sys
+from collections import OrderedDict
+from typing import Dict, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+import scipy.optimize
+import scipy.sparse as sp
+
+from sparse_ae import storage
+from sparse_ae.baselines import Biases, fit_biases
+from sparse_ae.checks import check_number, check_run
+from sparse_ae.defaults import Choice, choose, is_auto
+from sparse_ae.model import AutoEncoder
+from sparse_ae.residuals import Residuals
+from sparse_ae.scoring import Blend, Scorer
+from sparse_ae.trainer import Trainer, TrainingDiverged
+import lasagne
+
+__all__ = ["Found", "Given", "Sided", "biases_of", "check_settings", "fit_ratings", "fit_residuals", "residuals_of",
+           "swapped"]
+
+# Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
+_CLEARLY_BETTER = 2.0
+
+
+class Sided:
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
+
+    def __init__(self, matrix, rows):
+        self.rows, self._made = rows, {rows: matrix}
+
+    def by(self, rows):
+        if rows not in self._made:
+            self._made[rows] = self._made[self.rows].T.tocsr()
+        return self._made[rows]
+
+
+class Given(NamedTuple):
+    """What `fit` has made of the ratings and the settings that go with them."""
+
+    everything: Sided
+    train: Sided
+    held_out: Optional[Sided]
+    scale: Tuple[float, float]
+    unknown: Union[str, float]
+
+
+class Found(NamedTuple):
+    """What training, or a file, has brought."""
+
+    scorer: Scorer
+    history: list
+    best_epoch: int
+    choices: Dict[str, Choice]
+    biases: Optional[Biases] = None
+    validation_rmse: Optional[Dict[str, float]] = None
+
+
+class _Trained(NamedTuple):
+    """A model of one side, beside biases; `error` where it diverged."""
+
+    side: str
+    model: AutoEncoder
+    choice: Choice
+    history: list
+    epoch: int
+    error: Optional[TrainingDiverged]
+
+    @property
+    def interrupted(self):
+        return bool(self.history) and self.history[-1]["interrupted"]
+
+    def scorer(self, ratings, biases, scale):
+        return Scorer(self.model, ratings.by(self.side), self.side, residuals_of(biases, self.side, scale))
+
+
+def check_settings(settings, scale, unknown, validated, paths, run):
+    """Raise what training would, before anything is fitted, compiled or written."""
+    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated)
+    rng = np.random.RandomState(0)
+    _trainer(settings, _model(settings, 1, choice, rng, scale), choice, rng, unknown)
+    check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
+    for path in paths:
+        if path is not None:
+            storage.check_destination(path)
+            if os.path.exists(path) and not run["resume"]:
+                raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
+                                      % path)
+
+
+def fit_ratings(settings, given, rows, rng, run):
+    """The post's way: ratings in, ratings out.
+
+    Parameters
+    ----------
+    settings : Recommender
+    given : Given
+    rows : {"items", "users"}
+    rng : numpy.random.RandomState
+    run : dict
+        What goes on to `Trainer.fit`: on_epoch, checkpoint, checkpoint_every, resume.
+
+    Returns
+    -------
+    Found
+    """
+    train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
+    choice = choose(settings.get_params(), train, None, held_out is not None)
+    model = _model(settings, train.shape[1], choice, rng, given.scale)
+    # Outputs start at the mean rating: what is learned is how each differs from it.
+    start = model.score_of(float(train.data.mean(dtype="float64")))
+    model.b.set_value(np.full(model.n_items, start, model.dtype))
+    history = _trainer(settings, model, choice, rng, given.unknown).fit(
+        train, choice.n_epochs, validation=held_out, patience=choice.patience, **run)
+    best_epoch = history[-1]["restored"] or len(history)
+    _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
+    return Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
+
+
+def fit_residuals(settings, given, sides, rng, paths, run, refit):
+    """Ratings in, residuals out: one model or two beside the biases, with weights from validation.
+
+    Parameters
+    ----------
+    settings : Recommender
+    given : Given
+    sides : tuple of {"items", "users"}
+    rng : numpy.random.RandomState
+    paths : list of str or None, (2 len(sides),)
+        Checkpoints of the trainings with validation, then of those on all ratings.
+    run : dict
+        What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
+    refit : bool
+        Whether to train what helps again, on all ratings.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    TrainingDiverged
+        If all models did.
+    """
+    seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
+    biases = biases_of(given.train)
+    trained, history = [], []
+    for side, seed, path in zip(sides, seeds[0], paths):
+        trained.append(_fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path)))
+        history += trained[-1].history
+        if trained[-1].interrupted:
+            break
+    errors = [each.error for each in trained if each.error]
+    if len(errors) == len(trained):
+        raise errors[0]
+    weights, rmses = _weigh(settings, given, trained, biases)
+    if refit and not trained[-1].interrupted:
+        biases = biases_of(given.everything)
+        for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
+            if not weights[k] or not trained[k].epoch:
+                continue
+            again = _fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), trained[k])
+            history += again.history
+            if again.interrupted:
+                break
+            if not again.error:
+                trained[k] = again
+    scorers = [each.scorer(given.everything, biases, given.scale) for each in trained]
+    return Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+                  biases, rmses)
+
+
+def _fit_side(settings, given, side, biases, seed, run, before=None):
+    """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
+    refit, on_epoch = before is not None, run["on_epoch"]
+    train = (given.everything if refit else given.train).by(side)
+    held_out = None if refit or given.held_out is None else given.held_out.by(side)
+    residuals = residuals_of(biases, side, given.scale)
+    if refit:
+        choice, n_epochs, patience = before.choice, before.epoch, None
+    else:
+        choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None)
+        n_epochs, patience = choice.n_epochs, choice.patience
+        _say_what_is_chosen(settings, side, choice)
+    rng = np.random.RandomState(seed)
+    model = _model(settings, train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown), None
+
+    def on_record(record):
+        record.update(rows=side, refit=refit)
+        if on_epoch is not None:
+            on_epoch(record)
+
+    try:
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals,
+                    **dict(run, on_epoch=on_record))
+        restored = trainer.history[-1]["restored"]
+        epoch = len(trainer.history) if restored is None else restored
+        if epoch:
+            _check_learned(settings, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
+    except TrainingDiverged as found:
+        error, epoch = found, 0
+        _say(settings, "%s as rows%s: %s; that model is left out"
+             % (side, ", on all ratings" if refit else "", found))
+    for record in trainer.history:  # those of a checkpoint don't come to `on_record`
+        record.update(rows=side, refit=refit)
+    return _Trained(side, model, choice, trainer.history, epoch, error)
+
+
+def _weigh(settings, given, trained, biases):
+    """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
+
+    A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
+    does one that diverged, and without validation all others share alike.
+    """
+    sound = [each.error is None for each in trained]
+    alike = [float(each) / sum(sound) for each in sound]
+    if given.held_out is None:
+        return alike, None
+    scorers = [each.scorer(given.train, biases, given.scale) for each in trained]
+    first, pairs = scorers[0], given.held_out.by(trained[0].side).tocoo()
+    users, items = first.by_users(pairs.row, pairs.col)
+    known = first.users_rated[users] & first.items_rated[items]
+    users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
+    if not len(observed):
+        return [0.0] * len(trained) if settings.guard else alike, {}
+    base = first.baseline(users, items)
+    outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
+               for scorer, each in zip(scorers, sound)]
+
+    def errors(weights):
+        predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
+        return (first.clip(predicted) - observed) ** 2
+
+    alone = errors([0.0] * len(trained))
+    found = OrderedDict([("biases", float(np.sqrt(alone.mean())))])
+    weights = []
+    for k, each in enumerate(trained):
+        if each.error:
+            weights.append(0.0)
+            continue
+        of_side = errors([float(k == other) for other in range(len(trained))])
+        found[each.side] = float(np.sqrt(of_side.mean()))
+        better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
+        weights.append(float(better or not settings.guard))
+    if sum(weights) > 1:
+        weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
+        found["both"] = float(np.sqrt(errors(weights).mean()))
+    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights))))
+    return weights, dict(found)
+
+
+def _trainer(settings, model, choice, rng, unknown):
+    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, settings.formulation, "epoch", rng,
+                   settings.progress, unknown=unknown if isinstance(unknown, float) else None)
+
+
+def _model(settings, n_columns, choice, rng, rating_scale, two_encoders=False):
+    check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01")
+    normal = lasagne.init.Normal(settings.weight_scale)
+    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, settings.f, settings.g, choice.l2, W=normal, V=normal,
+                       rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
+                       l2_weighted=choice.l2_weighted)
+
+
+def _check_learned(settings, error, epoch, scale, choice):
+    if error > scale[1] - scale[0]:  # any constant on the scale is better
+        raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
+                               "learning_rate=%r or weight_scale=%r"
+                               % (error, epoch, *scale, choice.learning_rate, settings.weight_scale))
+
+
+def _say_what_is_chosen(settings, side, choice):
+    chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+              for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))]
+    if chosen:
+        _say(settings, "%s as rows: %s" % (side, ", ".join(chosen)))
+
+
+def _say(settings, line):
+    if settings.progress:
+        print(line, file=sys.stderr, flush=True)
+
+
+def swapped(swap, first, second):
+    return (second, first) if swap else (first, second)
+
+
+def biases_of(ratings):
+    """The biases of `Sided` ratings, which are read as they are laid out."""
+    biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.rows == "users":
+        return biases
+    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
+
+
+def residuals_of(biases, rows, scale):
+    rows, columns = swapped(rows == "items", biases.users, biases.items)
+    return Residuals(biases.mean + rows, columns, scale)
+
+
+def _standard_score(gains):
+    """How many standard errors a mean gain is above 0."""
+    if len(gains) < 2:
+        return 0.0
+    spread = gains.std()
+    if not spread:
+        return np.inf if gains.mean() > 0 else 0.0
+    return gains.mean() / (spread / np.sqrt(len(gains)))
+
+
+def _verdict(found, weights):
+    """What validation says, in a line."""
+    errors = ", ".join("%s %.4f" % (name + " as rows" if name in ("items", "users") else name, error)
+                       for name, error in found.items())
+    used = ["%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight]
+    return "validation RMSE: %s; predictions are biases %s" % (
+        errors, "and " + " and ".join(used) if used else "alone: no model is clearly better")
