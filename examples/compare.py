@@ -78,7 +78,8 @@ class Baseline:
 
 
 # For each model, what it can be judged by. The factorisation's settings were chosen on a few thousand ratings of
-# MovieLens 100K, which are test ratings here in one fold or another; search.py shows how to keep the two apart.
+# MovieLens 100K, and so, on other data as well, were the rules that the Recommender's defaults follow: these are test
+# ratings here in one fold or another. search.py shows how to keep the two apart.
 MODELS = {
     "mean": (RATING, Baseline(lambda train: train.data.mean(dtype="float64"),
                               lambda mean, rows, cols: np.full(len(rows), mean))),

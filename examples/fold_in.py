@@ -7,10 +7,11 @@ A sixth of the people is left out of training. Then they come with four fifths o
 without training, and its predictions of the last fifth are judged. Beside that stands the error on the same ratings
 when the same people, with the same four fifths, are trained with.
 
-With rows="users" a person is an input: nothing is approximated, the ratings go through the model as anybody's do, and
-yet strangers are predicted worse than the people whom the weights were fitted to. With rows="items" a person is an
-output, with weights that a stranger lacks. They are fitted to the ratings by least squares with the model's weight
-decay, and all else stays: what training with the person would have changed there is lost.
+First comes the person's offset among the biases, which takes nothing but the ratings. With rows="users" a person is an
+input: nothing is approximated, the ratings go through the model as anybody's do, and yet strangers are predicted worse
+than the people whom the weights were fitted to. With rows="items" a person is an output, with weights that a stranger
+lacks. They are fitted by least squares, with the model's weight decay, to what the biases leave over of the ratings,
+and all else stays: what training with the person would have changed there is lost.
 
 The last column shows the difference. Those who were trained with are folded in as well: how far off, at most, are their
 predictions from those that training gave them?

@@ -6,7 +6,7 @@
 Run it again as it was: with a checkpoint and resume=True it goes on after the last epoch that it had finished, and ends
 as if it had not been killed. Here a training runs in a process of its own three times: to its end; killed from outside
 on the way, which the process can neither catch nor prepare for; and once more, by the same command as the killed one.
-Then the parameters of the first run and of the last are compared, bit for bit.
+Then the model's parameters of the first run and of the last are compared, bit for bit.
 """
 import argparse
 import subprocess
@@ -19,7 +19,6 @@ try:
 except ModuleNotFoundError:  # not installed: take the checkout that this file is in
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import sparse_ae
-
 
 
 def main(argv=None):

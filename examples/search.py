@@ -6,8 +6,9 @@
 A tenth of the ratings is put away, for one look at the end. On the rest each combination of a grid is tried, on the
 same three folds. The best is fitted to all of the rest, and only it meets the ratings that were put away: the least of
 several validation errors is a little too good, by luck. (Within `fit`, a further part of the training ratings says
-when to stop.) Where joblib is installed two processes share the work. `sparse_ae.tune` is the quicker way: it climbs
-from the defaults, on one validation part, within a given time.
+when to stop, before all of these are trained on.) All are models of items alone, without that of users which a
+Recommender has beside it by default: that takes about half the time. Where joblib is installed two processes share the
+work. `sparse_ae.tune` is the quicker way: it climbs from the defaults, on one validation part, within a given time.
 
 With scikit-learn, GridSearchCV takes a Recommender as well, and any of its other searches: pairs of user and item as X,
 ratings as y. `grid_search` needs no scikit-learn, and takes splits by user and by time.

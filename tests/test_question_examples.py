@@ -27,8 +27,8 @@ def load(name):
 
 @pytest.fixture(scope="module")
 def csv(tmp_path_factory):
-    """1500 ratings with string ids, of 60 users and 50 items."""
-    ratings, _ = sparse_ae.made_up_ratings(60, 50, 1500, step=0.5, rng=3)
+    """1500 ratings with string ids, of 60 users and 50 items, of which models learn more than biases tell."""
+    ratings, _ = sparse_ae.made_up_ratings(60, 50, 1500, n_factors=2, noise=0.2, step=0.5, rng=3)
     path = tmp_path_factory.mktemp("questions") / "mine.csv"
     pairs = ratings.matrix.tocoo()
     path.write_text("".join("u%d,i%d,%g\n" % each for each in zip(pairs.row, pairs.col, pairs.data)))
@@ -59,34 +59,60 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def parameters(recommender):
-    return [p.get_value().astype("float64") for p in recommender.model_.params]
+def parameters(model):
+    """Those of a model, by name."""
+    return {p.name: p.get_value().astype("float64") for p in model.params}
+
+
+def encode(recommender, model, full, offsets):
+    """Hidden units of rows of ratings (n, n_columns), 0 where there is none; `offsets` are the biases', of each."""
+    low, high = recommender.rating_scale_
+    seen = (full > 0) * (50 / np.maximum(1, np.count_nonzero(full, axis=1)))[:, np.newaxis] ** 0.25
+    p = parameters(model)
+    return sigmoid((full - offsets) / ((high - low) / 4) * seen @ p["V"].T + 3 * seen @ p["U"].T + p["mu"])
+
+
+def baseline(recommender):
+    """What the biases of a recommender say, of all users and items."""
+    mean, of_users, of_items = recommender.biases_[:3]
+    return mean + of_users[:, np.newaxis] + of_items
 
 
 def outputs(recommender, matrix):
-    """Outputs for all users and items, not clipped, of a recommender with f the identity and g a sigmoid."""
-    W, V, mu, b = parameters(recommender)
-    full = matrix.toarray().astype("float64")
-    full = full if recommender.rows == "users" else full.T
-    output = sigmoid(full @ V.T + mu) @ W.T + b
-    return output if recommender.rows == "users" else output.T
+    """Of all users and items, not clipped, with f the identity and g a sigmoid: biases and what models say beside."""
+    low, high = recommender.rating_scale_
+    full, output = matrix.toarray().astype("float64"), baseline(recommender)
+    np.testing.assert_allclose(output, biases(matrix), atol=1e-4)
+    known = np.outer(np.diff(matrix.indptr) > 0, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0)
+    beside = np.zeros(output.shape)
+    for rows, model in recommender.models_.items():
+        by_rows = (full, output) if rows == "users" else (full.T, output.T)
+        said = encode(recommender, model, *by_rows) @ parameters(model)["W"].T + parameters(model)["b"]
+        beside += recommender.weights_[rows] * (high - low) / 4 * (said if rows == "users" else said.T)
+    return output + known * beside
 
 
 def predictions(recommender, matrix):
-    """Of all users and items, clipped; the mean where there is no rating in the matrix."""
-    predicted = np.clip(outputs(recommender, matrix), *recommender.rating_scale_)
-    predicted[np.diff(matrix.indptr) == 0] = matrix.data.mean(dtype="float64")
-    predicted[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) == 0] = matrix.data.mean(dtype="float64")
-    return predicted
+    """Of all users and items, clipped; where there is no rating in the matrix it is what the biases say."""
+    return np.clip(outputs(recommender, matrix), *recommender.rating_scale_)
 
 
-def biases(matrix, shrinkage=5.0):
-    """The predictions of all users and items by biases, from the normal equations of the least squares."""
+def biases(matrix):
+    """The predictions of all users and items by biases, from the normal equations of the least squares.
+
+    How much is shrunk follows from the variances of what is left over and of the offsets, which the ratings tell.
+    """
     pairs, (n_users, n_items) = matrix.tocoo(), matrix.shape
     X = np.zeros((matrix.nnz, n_users + n_items))
     X[np.arange(matrix.nnz), pairs.row] = X[np.arange(matrix.nnz), n_users + pairs.col] = 1
-    mean = pairs.data.mean(dtype="float64")
-    b = np.linalg.solve(X.T @ X + shrinkage * np.eye(X.shape[1]), X.T @ (pairs.data - mean))
+    mean, counts, shrinkage = pairs.data.mean(dtype="float64"), X.sum(axis=0), np.full(n_users + n_items, 5.0)
+    for _ in range(100):
+        b = np.linalg.solve(X.T @ X + np.diag(shrinkage), X.T @ (pairs.data - mean))
+        left = matrix.nnz - np.sum(counts / (counts + shrinkage))
+        variance = np.sum((pairs.data - mean - X @ b) ** 2) / left
+        spread = b ** 2 + variance / (counts + shrinkage)
+        for side in (slice(n_users), slice(n_users, None)):
+            shrinkage[side] = variance / spread[side][counts[side] > 0].mean()
     return mean + b[:n_users, np.newaxis] + b[n_users:]
 
 
@@ -125,8 +151,12 @@ def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
 
     recommender = fits[0][0]
     predicted = predictions(recommender, train)
-    epochs = find(out, r"^trained on 1200 ratings for (\d+) epochs, of which number (\d+) was the best$")[0]
-    assert epochs == (str(len(recommender.history_)), str(recommender.best_epoch_))
+    n_hidden, *weights = find(out, r"^trained on 1200 ratings, (\d+) hidden units; "
+                                   r"weights: items as rows (\d\.\d\d), users as rows (\d\.\d\d)$")[0]
+    assert list(recommender.models_) == ["items", "users"]
+    assert [model.W.get_value().shape[1] for model in recommender.models_.values()] == 2 * [int(n_hidden)]
+    assert [float(weight) for weight in weights] == pytest.approx(list(recommender.weights_.values()), abs=0.0051)
+    assert min(recommender.weights_.values()) > 0.1
     table = {name: (float(rmse), float(mae)) for name, rmse, mae in find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")}
     assert table["the recommender"] == pytest.approx(errors(predicted, test), abs=6e-5)
     assert table["biases alone"] == pytest.approx(errors(np.clip(biases(train), 1, 5), test), abs=6e-5)
@@ -140,7 +170,8 @@ def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
     assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == best
     saved, same = find(out, r"^saved to (.+) \(\d\.\d MB\) and loaded again; the same 300 predictions: (\S+)$")[0]
     assert same == "yes" and Path(saved) == tmp_path / "new" / "folder" / "recommender.npz"
-    np.testing.assert_array_equal(np.load(saved)["W"], recommender.model_.W.get_value())
+    for rows, model in recommender.models_.items():
+        np.testing.assert_array_equal(np.load(saved)[rows + "/W"], model.W.get_value())
 
 
 def test_own_data_says_so_if_what_was_loaded_differs(csv, tmp_path, capsys, monkeypatch):
@@ -148,6 +179,7 @@ def test_own_data_says_so_if_what_was_loaded_differs(csv, tmp_path, capsys, monk
 
     def load_another(path):
         loaded = read(path)
+        assert min(loaded.weights_.values()) > 0.1
         loaded.model_.b.set_value(np.nextafter(loaded.model_.b.get_value(), 9))
         return loaded
 
@@ -170,20 +202,26 @@ def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
 
 
 def fold_in(recommender, shown, matrix):
-    """Predictions of all items for somebody with the `shown` ratings (n_items,), from the model's definition."""
-    W, V, mu, b = parameters(recommender)
-    mean, rated = matrix.data.mean(dtype="float64"), np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
+    """Predictions of all items for somebody with the `shown` ratings (n_items,), from the models' definition."""
+    low, high = recommender.rating_scale_
+    (mean, _, of_items, shrinkage), unit = recommender.biases_, (high - low) / 4
+    rated = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
     shown = np.where(rated, shown, 0)
-    if recommender.rows == "users":
-        predicted = W @ sigmoid(V @ shown + mu) + b
+    offset = np.sum((shown - mean - of_items)[shown > 0]) / (np.count_nonzero(shown) + shrinkage[0])
+    predicted = mean + offset + of_items
+    residuals, (rows, model), = (shown - predicted) / unit, *recommender.models_.items()
+    W, b = (parameters(model)[name] for name in "Wb")
+    if rows == "users":
+        said = (encode(recommender, model, shown[np.newaxis], predicted) @ W.T + b)[0]
     else:
-        hidden = np.column_stack([sigmoid(matrix.toarray().T.astype("float64") @ V.T + mu), np.ones(len(shown))])
+        full = matrix.toarray().T.astype("float64")
+        hidden = np.column_stack([encode(recommender, model, full, baseline(recommender).T), np.ones(len(shown))])
         known = np.diff(matrix.indptr) > 0
         start, H = np.append(W[known].mean(axis=0), b[known].mean()), hidden[shown > 0]
-        p = np.linalg.solve(H.T @ H + recommender.l2 * np.eye(len(start)),
-                            H.T @ shown[shown > 0] + recommender.l2 * start)
-        predicted = hidden @ p
-    return np.where(rated, np.clip(predicted, *recommender.rating_scale_), mean)
+        p = np.linalg.solve(H.T @ H + recommender.l2_ * np.eye(len(start)),
+                            H.T @ residuals[shown > 0] + recommender.l2_ * start)
+        said = hidden @ p
+    return np.clip(predicted + rated * recommender.weights_[rows] * unit * said, low, high)
 
 
 def test_folded_in_and_trained_with(csv, fits, capsys):
@@ -200,7 +238,9 @@ def test_folded_in_and_trained_with(csv, fits, capsys):
 
     table = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
     assert [row[0] for row in table] == ["users", "items"] == [fits[0][0].rows, fits[2][0].rows]
-    for (_, folded, trained, difference), (apart, others), (together, all_of_them) in zip(table, fits[::2], fits[1::2]):
+    for (rows, folded, trained, difference), (apart, others), (together, all_of_them) in zip(table, fits[::2],
+                                                                                             fits[1::2]):
+        assert apart.weights_ == together.weights_ == {rows: 1} and not apart.choices_[rows].l2_weighted
         assert not np.isin(ratings.users[strangers], apart.users_).any()
         assert all_of_them.matrix.nnz == others.matrix.nnz + everybody[strangers].nnz
         new, again = (np.array([fold_in(recommender, everybody[who].toarray()[0], matrix) for who in strangers])
@@ -244,11 +284,11 @@ def test_a_killed_training_ends_like_one_that_was_left_alone(csv, capfd, monkeyp
     assert last < resumed <= last + 2 and end == 300  # killed before it could tell of an epoch that the file has
     assert find(out, r"^(\w+) +([\dx]+) +the same (\d+) bytes$") == [
         (p.name, "x".join(map(str, p.get_value().shape)), str(p.get_value().nbytes)) for p in ends[0].model_.params]
-    for one, other in zip(*(parameters(end) for end in ends)):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(*(end.model_.params for end in ends)):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
     # The same in this process, with neither checkpoint nor kill.
-    whole = sparse_ae.Recommender(n_hidden=100, batch_size=128, n_epochs=300, patience=None, progress=False)
-    whole.fit(sparse_ae.load_ratings(csv))
+    whole = sparse_ae.Recommender(rows="items", n_epochs=300, patience=None, progress=False)
+    whole.fit(sparse_ae.load_ratings(csv), refit=False)
     said, rmse = find(out, r"^validation RMSE of all 300 epochs: (.*); the last: (\d\.\d{4})$")[0]
     assert said == "the same" and float(rmse) == pytest.approx(whole.history_[-1]["validation_rmse"], abs=6e-5)
 
@@ -295,6 +335,7 @@ def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch)
         (mean, c, d, _), W, H = fitted[example.predict_factors][fold].learned
         return mean + c[:, np.newaxis] + d + W.astype("float64") @ H.T.astype("float64")
 
+    assert all(min(recommender.weights_.values()) > 0.1 and len(recommender.weights_) == 2 for recommender, _ in fits)
     scores = {
         "mean": [np.full(train.shape, train.data.mean(dtype="float64")) for train, _ in folds],
         "popularity": [np.tile((train.toarray() > 0).sum(axis=0), (60, 1)) for train, _ in folds],
@@ -340,6 +381,7 @@ def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, cap
         validation = sp.csr_matrix(train - matrix)
         validation.eliminate_zeros()
         assert validation.nnz == 450
+        assert list(recommender.models_) == ["items"] and recommender.model_.n_hidden == recommender.n_hidden
         found.setdefault((recommender.n_hidden, recommender.l2), []).append(
             errors(predictions(recommender, matrix), validation)[0])
     table = np.array(find(out, r"^(\d+) +([\d.]+) +(\d\.\d{4}) \((\d\.\d{4}), (\d\.\d{4})\)$"), dtype=float)
@@ -350,6 +392,7 @@ def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, cap
 
     said, n_hidden, l2, beside = find(out, r"put away: (\d\.\d{4}) with n_hidden=(\d+), l2=(\S+); (\d\.\d{4}) by ")[0]
     best = fits[-1][0]
+    assert best.weights_ == {"items": 1}
     assert (float(n_hidden), float(l2)) == tuple(table[0, :2]) == (best.n_hidden, best.l2)
     assert float(said) == pytest.approx(errors(predictions(best, train), put_away)[0], abs=6e-5)
     assert float(beside) == pytest.approx(errors(np.clip(biases(train), 1, 5), put_away)[0], abs=6e-5)
