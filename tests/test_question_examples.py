@@ -311,6 +311,7 @@ def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
 # compare.py
 
 
+@pytest.mark.slow
 def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch):
     example = load("compare")
     fitted, fit = {}, example.Baseline.fit
@@ -365,6 +366,7 @@ def check(cells, per_fold):
 # search.py
 
 
+@pytest.mark.slow
 def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, capsys, monkeypatch):
     example = load("search")
     monkeypatch.setattr(example, "GRID", {"n_hidden": [3, 20], "l2": [0.5, 100.0]})

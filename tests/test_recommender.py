@@ -594,6 +594,7 @@ PAIRS = np.array(list(zip(*TRAIN[:2])), dtype=object)
 NUMBERS = np.column_stack([np.unique(TRAIN[0], return_inverse=True)[1], TRAIN[1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("X", [PAIRS, NUMBERS], ids=["str and int", "int"])
 def test_scikit_learns_search_and_cross_validation(X):
     selection = pytest.importorskip("sklearn.model_selection")
