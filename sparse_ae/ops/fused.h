@@ -1,6 +1,7 @@
 /* The masked autoencoder in one pass over the ratings: the C code of fused.py. Comes after numpy_glue.h.
 
-   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k), rows contiguous. */
+   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; W and V (as V's transpose) are (n_items, k),
+   rows contiguous. */
 #ifndef SPARSE_AE_FUSED_H
 #define SPARSE_AE_FUSED_H
 
@@ -13,14 +14,15 @@ namespace sparse_ae {
 
 /* ------------------------------------------------------------------------------------------------ nonlinearities */
 
-/* Those whose derivative is a function of their value: the fused step keeps the hidden units, not what went into them. */
+/* Those whose derivative is a function of their value: the fused step keeps the hidden units, not what went in. */
 enum Nonlinearity { LINEAR, SIGMOID, TANH };
 
 static inline double exp_(double x) { return std::exp(x); }
 static inline double tanh_(double x) { return std::tanh(x); }
 
-/* Cephes' single-precision exponential (S. Moshier, Methods and Programs for Mathematical Functions, 1989), without branches so that
-   the compiler vectorises the loop around it; libm's costs more than the rest of a step at small k. Off by at most 2 ulp. */
+/* Cephes' single-precision exponential (S. Moshier, Methods and Programs for Mathematical Functions, 1989), without
+   branches so that the compiler vectorises the loop around it; libm's costs more than the rest of a step at small k.
+   Off by at most 2 ulp. */
 static inline float exp_(float x)
 {
     x = x < -87.f ? -87.f : x;
@@ -44,8 +46,8 @@ static inline float exp_(float x)
 static inline float tanh_(float x)
 {
     const float z = x * x, a = std::fabs(x);
-    const float small = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z + 1.33314422036e-1f) * z -
-                         3.33332819422e-1f) * z * x + x;
+    const float c = ((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z + 1.33314422036e-1f;
+    const float small = (c * z - 3.33332819422e-1f) * z * x + x;
     const float large = 1.f - 2.f / (exp_(2.f * a) + 1.f);
     return a < 0.625f ? small : (x < 0.f ? -large : large);
 }
@@ -71,11 +73,13 @@ template <int KIND, typename T> static inline T slope(T y)
 
 /* ------------------------------------------------------------------------------------------------ the fused step
 
-   The hidden units are cut into blocks of at most 8 vectors; each thread owns some of them and works item by item: a block of an
-   item's row of V or W is read once per batch, held in registers, and meets every rating of that item. What is reread is the block's
-   slice of H and of its gradient, n_rows x block, which stays in the cache. No two threads write the same number. */
+   The hidden units are cut into blocks of at most 8 vectors; each thread owns some of them and works item by item: a
+   block of an item's row of V or W is read once per batch, held in registers, and meets every rating of that item. What
+   is reread is the block's slice of H and of its gradient, n_rows x block, which stays in the cache. No two threads
+   write the same number. */
 
-/* A vector, its parts for sums, and its square root. Spelt out lane by lane where a loop over the lanes would go through memory. */
+/* A vector, its parts for sums, and its square root. Spelt out lane by lane where a loop over the lanes would go
+   through memory. */
 template <typename T> struct Simd;
 template <> struct Simd<float> {
     typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
@@ -84,8 +88,9 @@ template <> struct Simd<float> {
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
     static vec root(vec v)
     {
-        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]), std::sqrt(v[4]), std::sqrt(v[5]),
-                       std::sqrt(v[6]), std::sqrt(v[7]), std::sqrt(v[8]), std::sqrt(v[9]), std::sqrt(v[10]), std::sqrt(v[11]),
+        const vec r = {std::sqrt(v[0]),  std::sqrt(v[1]),  std::sqrt(v[2]),  std::sqrt(v[3]),
+                       std::sqrt(v[4]),  std::sqrt(v[5]),  std::sqrt(v[6]),  std::sqrt(v[7]),
+                       std::sqrt(v[8]),  std::sqrt(v[9]),  std::sqrt(v[10]), std::sqrt(v[11]),
                        std::sqrt(v[12]), std::sqrt(v[13]), std::sqrt(v[14]), std::sqrt(v[15])};
         return r;
     }
@@ -97,8 +102,8 @@ template <> struct Simd<double> {
     static double sum(quarter v) { return v[0] + v[1]; }
     static vec root(vec v)
     {
-        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]), std::sqrt(v[4]), std::sqrt(v[5]),
-                       std::sqrt(v[6]), std::sqrt(v[7])};
+        const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]),
+                       std::sqrt(v[4]), std::sqrt(v[5]), std::sqrt(v[6]), std::sqrt(v[7])};
         return r;
     }
 };
@@ -124,37 +129,39 @@ struct Buffer {
 };
 
 struct Workspace {
-    Buffer keys, rows, ratings, targets, seen, spare_keys, spare_rows, spare_ratings, spare_targets, spare_seen, items, starts, scores,
-        hidden, gradient, sums;
+    Buffer keys, rows, ratings, targets, seen, spare_keys, spare_rows, spare_ratings, spare_targets, spare_seen, items,
+        starts, scores, hidden, gradient, sums;
 };
 
-/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer. And what a second
-   encoder sees of each; NULL without one. */
+/* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer.
+   And what a second encoder sees of each; NULL without one. */
 template <typename T> struct Ratings : Csr<T> {
     const T *targets, *seen;
 };
 
-/* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend. `targets`
-   is `ratings` where the block's are the same, `seen` NULL where the block's is. */
+/* The ratings item by item: those of items[c] are starts[c] ... starts[c + 1] - 1, each with its row; rows ascend.
+   `targets` is `ratings` where the block's are the same, `seen` NULL where the block's is. */
 template <typename T> struct ByItem {
     npy_intp n_items;
     npy_int32 *items, *starts, *rows;
     T *ratings, *targets, *seen;
 };
 
-/* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no memory. */
+/* A radix sort of the ratings by item: its time doesn't depend on how many items there are. False when there is no
+   memory. */
 template <typename T> bool sort_by_item(const Ratings<T> &R, Workspace &ws, ByItem<T> &out)
 {
     const bool apart = R.targets != R.data;
     npy_int32 *keys = ws.keys.get<npy_int32>(R.nnz), *spare_keys = ws.spare_keys.get<npy_int32>(R.nnz);
     npy_int32 *rows = ws.rows.get<npy_int32>(R.nnz), *spare_rows = ws.spare_rows.get<npy_int32>(R.nnz);
     T *ratings = ws.ratings.get<T>(R.nnz), *spare_ratings = ws.spare_ratings.get<T>(R.nnz);
-    T *targets = apart ? ws.targets.get<T>(R.nnz) : ratings, *spare_targets = apart ? ws.spare_targets.get<T>(R.nnz) : spare_ratings;
+    T *targets = apart ? ws.targets.get<T>(R.nnz) : ratings,
+      *spare_targets = apart ? ws.spare_targets.get<T>(R.nnz) : spare_ratings;
     T *seen = R.seen ? ws.seen.get<T>(R.nnz) : NULL, *spare_seen = R.seen ? ws.spare_seen.get<T>(R.nnz) : NULL;
     out.items = ws.items.get<npy_int32>(R.nnz);
     out.starts = ws.starts.get<npy_int32>(R.nnz + 1);
-    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !targets || !spare_targets || !out.items ||
-        !out.starts || (R.seen && (!seen || !spare_seen)))
+    if (!keys || !spare_keys || !rows || !spare_rows || !ratings || !spare_ratings || !targets || !spare_targets ||
+        !out.items || !out.starts || (R.seen && (!seen || !spare_seen)))
         return false;
 
     int bits = 1;
@@ -288,9 +295,11 @@ template <typename T, int NV> struct Block {
         }
     }
 
-    /* D = dS c W, the hidden units' gradient, and in the same pass dS' H, W's gradient, which `sink` takes item by item. */
+    /* D = dS c W, the hidden units' gradient, and in the same pass dS' H, W's gradient, which `sink` takes item by
+       item. */
     template <typename Sink>
-    void decode_gradient(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *W, T c_W, const T *H, const T *dS, T *D, Sink &sink) const
+    void decode_gradient(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *W, T c_W, const T *H, const T *dS,
+                         T *D, Sink &sink) const
     {
         vec x[NV], g[NV];
         memset(D, 0, n_rows * SIZE * sizeof(T));
@@ -313,7 +322,8 @@ template <typename T, int NV> struct Block {
     }
 
     /* D *= g'(H); its column sums, mu's gradient, go to `sink`. */
-    template <int G, typename Sink> void hidden_gradient(npy_intp n_rows, const T *H, T *D, const T *mu, Sink &sink) const
+    template <int G, typename Sink>
+    void hidden_gradient(npy_intp n_rows, const T *H, T *D, const T *mu, Sink &sink) const
     {
         vec x[NV], g[NV];
         for (int y = 0; y < NV; y++) g[y] = splat(0);
@@ -326,7 +336,8 @@ template <typename T, int NV> struct Block {
 
     /* R' D and S' D, the gradients of V and U, to their sinks item by item. */
     template <typename Sink>
-    void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *U, const T *D, Sink &to_V, Sink &to_U) const
+    void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *U, const T *D, Sink &to_V,
+                         Sink &to_U) const
     {
         vec x[NV], g[NV], z[NV];
         for (npy_intp c = 0; c < B.n_items; c++) {
@@ -352,7 +363,8 @@ template <typename T, int NV> struct Block {
     }
 
     /* R' D, V's gradient, to `sink` item by item. */
-    template <typename Sink> void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *D, Sink &sink) const
+    template <typename Sink>
+    void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *D, Sink &sink) const
     {
         vec x[NV], g[NV];
         for (npy_intp c = 0; c < B.n_items; c++) {
@@ -376,8 +388,8 @@ template <typename T> struct Goal {
     double step, decay, epsilon;
 };
 
-/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the number of ratings that it has, the row's block
-   and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
+/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the number of ratings that it has,
+   the row's block and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
 
    Descend: row -= step * gradient, in place; sum: by how much the squares grew. */
 template <typename T> struct Descend {
@@ -385,7 +397,8 @@ template <typename T> struct Descend {
     double sum;
     explicit Descend(const Goal<T> &to) : values(to.values), step((T)to.step), sum(0) {}
     template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x,
+                    const typename Simd<T>::vec *g)
     {
         typedef Block<T, NV> B;
         const typename Simd<T>::vec s = B::splat(-step);
@@ -408,9 +421,12 @@ template <typename T> struct Adagrad {
     T *values, *squares, step, decay, epsilon;
     double sum;
     explicit Adagrad(const Goal<T> &to)
-        : values(to.values), squares(to.squares), step((T)to.step), decay((T)to.decay), epsilon((T)to.epsilon), sum(0) {}
+        : values(to.values), squares(to.squares), step((T)to.step), decay((T)to.decay), epsilon((T)to.epsilon), sum(0)
+    {
+    }
     template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x,
+                    const typename Simd<T>::vec *g)
     {
         typedef Block<T, NV> B;
         typename Simd<T>::vec a[NV], norm = B::splat(0);
@@ -443,7 +459,8 @@ template <typename T> struct Accumulate {
     double sum;
     explicit Accumulate(const Goal<T> &to) : values(to.values), sum(0) {}
     template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x, const typename Simd<T>::vec *g)
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *x,
+                    const typename Simd<T>::vec *g)
     {
         block.load(values + row, x);
         for (int y = 0; y < NV; y++) x[y] += g[y];
@@ -456,17 +473,20 @@ template <typename T> struct Accumulate {
     void add(npy_intp item, T gradient) { values[item] += gradient; }
 };
 
-/* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for Accumulate. */
+/* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
+   Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
-    const T *W, *V, *mu, *b, *U;  /* V and U: (n_items, k), the transposes of the user's; U: NULL without a second encoder */
+    /* V and U: (n_items, k), the transposes of the user's; U: NULL without a second encoder. */
+    const T *W, *V, *mu, *b, *U;
     T c_W, c_V;                   /* the user's W is c_W times the stored one */
     T low, span;                  /* output = low + span f(...) */
     Goal<T> to_W, to_V, to_mu, to_b, to_U;
 
     /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
     Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, double low_, double span_)
-        : k(PyArray_DIMS(from[0])[1]), U(NULL), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(), to_b(), to_U()
+        : k(PyArray_DIMS(from[0])[1]), U(NULL), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(),
+          to_b(), to_U()
     {
         const T **read[] = {&W, &V, &mu, &b, &U};
         for (int i = 0; i < n; i++) {
@@ -477,7 +497,8 @@ template <typename T> struct Parameters {
     Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b, &to_U}; return *goals[i]; }
 };
 
-/* One pass: forward through each thread's blocks, the errors, backward through the blocks. TWO: whether there is a second encoder. */
+/* One pass: forward through each thread's blocks, the errors, backward through the blocks. TWO: whether there is a
+   second encoder. */
 template <typename T, int F, int G, bool TWO, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Ratings<T> &R;
@@ -538,7 +559,8 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
         }
     };
 
-    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the squared error. */
+    /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the
+       squared error. */
     double errors(npy_intp c0, npy_intp c1, int n_shares)
     {
         double sse = 0;
@@ -597,16 +619,18 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
     }
 };
 
-/* One step of SGD in place. state: c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. costs: the squared error and the cost with
-   its weight decay, both before the step. 0, or -1 with a Python error set. */
+/* One step of SGD in place. state: c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. costs: the squared error
+   and the cost with its weight decay, both before the step. 0, or -1 with a Python error set. */
 template <typename T, int F, int G>
-int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2, Workspace &ws, double *costs)
+int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2,
+             Workspace &ws, double *costs)
 {
     double factors[2], sums[3];
     for (int i = 0; i < 2; i++) {
         factors[i] = state[i] * (1 - 2 * learning_rate * l2[i]);
         if (!(factors[i] > 0)) {
-            PyErr_SetString(PyExc_ValueError, "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
+            PyErr_SetString(PyExc_ValueError,
+                            "2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
                             "around; lower the learning rate or l2");
             return -1;
         }
@@ -624,10 +648,11 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     return 0;
 }
 
-/* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0, or -1 with a
-   Python error set. */
+/* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0,
+   or -1 with a Python error set. */
 template <typename T, int F, int G, bool TWO>
-int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon, Workspace &ws, double *costs)
+int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon,
+                 Workspace &ws, double *costs)
 {
     double sums[3];
     const double decays[] = {l2[0], l2[1], 0, 0, l2[1]};
@@ -642,8 +667,8 @@ int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, co
     return 0;
 }
 
-/* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of them has to stay in
-   the cache. */
+/* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of
+   them has to stay in the cache. */
 template <typename T, int F, int G, bool TWO>
 int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
 {
@@ -672,19 +697,22 @@ int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *
 /* in: W, V' (n_items, k), mu, b, then what is particular to the Op. Checks that their shapes fit each other. */
 static inline int check_parameters(PyArrayObject **in)
 {
-    const npy_intp *W = PyArray_DIMS(in[0]), *V = PyArray_DIMS(in[1]), mu = PyArray_DIMS(in[2])[0], b = PyArray_DIMS(in[3])[0];
+    const npy_intp *W = PyArray_DIMS(in[0]), *V = PyArray_DIMS(in[1]), mu = PyArray_DIMS(in[2])[0],
+                   b = PyArray_DIMS(in[3])[0];
     if (W[1] >= 1 && V[0] == W[0] && V[1] == W[1] && mu == W[1] && b == W[0]) return 0;
-    PyErr_Format(PyExc_ValueError, "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,); expected (n_items, k), (n_items, k), "
-                 "(k,), (n_items,) with k at least 1", (Py_ssize_t)W[0], (Py_ssize_t)W[1], (Py_ssize_t)V[0], (Py_ssize_t)V[1],
-                 (Py_ssize_t)mu, (Py_ssize_t)b);
+    PyErr_Format(PyExc_ValueError,
+                 "W is (%zd, %zd), V's transpose (%zd, %zd), mu (%zd,), b (%zd,); expected (n_items, k), (n_items, k), "
+                 "(k,), (n_items,) with k at least 1",
+                 (Py_ssize_t)W[0], (Py_ssize_t)W[1], (Py_ssize_t)V[0], (Py_ssize_t)V[1], (Py_ssize_t)mu, (Py_ssize_t)b);
     return -1;
 }
 
 static inline int check_second_encoder(PyArrayObject *V, PyArrayObject *U)
 {
     if (PyArray_SAMESHAPE(U, V)) return 0;
-    PyErr_Format(PyExc_ValueError, "U's transpose is (%zd, %zd), V's (%zd, %zd); expected the same", (Py_ssize_t)PyArray_DIMS(U)[0],
-                 (Py_ssize_t)PyArray_DIMS(U)[1], (Py_ssize_t)PyArray_DIMS(V)[0], (Py_ssize_t)PyArray_DIMS(V)[1]);
+    PyErr_Format(PyExc_ValueError, "U's transpose is (%zd, %zd), V's (%zd, %zd); expected the same",
+                 (Py_ssize_t)PyArray_DIMS(U)[0], (Py_ssize_t)PyArray_DIMS(U)[1], (Py_ssize_t)PyArray_DIMS(V)[0],
+                 (Py_ssize_t)PyArray_DIMS(V)[1]);
     return -1;
 }
 
@@ -695,8 +723,11 @@ template <typename T> struct CheckedRatings {
     const bool two;
     Ratings<T> R;
     CheckedRatings(PyArrayObject **block_, PyArrayObject *targets_, PyArrayObject *seen_)
-        : block(block_[0], block_[1], block_[2]), targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_),
-          seen(seen_ ? seen_ : block_[1]), two(seen_ != NULL) {}
+        : block(block_[0], block_[1], block_[2]),
+          targets(targets_ == block_[0] && !block.data.failed() ? block.data.array : targets_),
+          seen(seen_ ? seen_ : block_[1]), two(seen_ != NULL)
+    {
+    }
     int check(npy_intp n_rows, npy_intp n_items)
     {
         if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || one_each(targets, "target") ||
@@ -710,8 +741,8 @@ template <typename T> struct CheckedRatings {
     int one_each(const Contiguous &x, const char *name) const
     {
         if (x.dim(0) == block.R.nnz) return 0;
-        PyErr_Format(PyExc_ValueError, "%s has %zd entries, indices %zd; each rating needs one", name, (Py_ssize_t)x.dim(0),
-                     (Py_ssize_t)block.R.nnz);
+        PyErr_Format(PyExc_ValueError, "%s has %zd entries, indices %zd; each rating needs one", name,
+                     (Py_ssize_t)x.dim(0), (Py_ssize_t)block.R.nnz);
         return -1;
     }
 };
@@ -719,7 +750,8 @@ template <typename T> struct CheckedRatings {
 template <typename T, int F, int G>
 int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the costs */
+    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the
+       costs */
     if (check_parameters(in)) return -1;
     CheckedRatings<T> block(in + 5, in[11], NULL);
     if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
@@ -735,14 +767,16 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
     if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
     Parameters<T> P(4, updated, updated, low, span);
-    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws, (double *)PyArray_DATA(*out[5]));
+    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws,
+                             (double *)PyArray_DATA(*out[5]));
 }
 
 template <typename T, int F, int G, bool TWO>
-int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[], double low, double span, Workspace &ws)
+int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[], double low, double span,
+                    Workspace &ws)
 {
-    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target, and with a second encoder U', its
-       squares and seen; out: the first eight, the costs, U' and its squares */
+    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target, and with a
+       second encoder U', its squares and seen; out: the first eight, the costs, U' and its squares */
     enum { N = TWO ? 5 : 4 };
     static const int parameter[] = {0, 1, 2, 3, 15}, squares[] = {4, 5, 6, 7, 16};
     static const int updated[] = {0, 1, 2, 3, 9}, updated_squares[] = {4, 5, 6, 7, 10};
@@ -759,7 +793,9 @@ int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObj
     for (int i = 0; i < 3; i++)
         if (to_double(in[11 + i], &rates[i])) return -1;
     for (int i = 0; i < N; i++)
-        if (take_over(inplace, in[parameter[i]], out[updated[i]]) || take_over(inplace, in[squares[i]], out[updated_squares[i]])) return -1;
+        if (take_over(inplace, in[parameter[i]], out[updated[i]]) ||
+            take_over(inplace, in[squares[i]], out[updated_squares[i]]))
+            return -1;
     if (allocate(out[8], 1, 2, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *values[5];
     for (int i = 0; i < N; i++) values[i] = *out[updated[i]];
@@ -771,8 +807,8 @@ int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObj
 template <typename T, int F, int G, bool TWO>
 int squared_error_op(PyArrayObject **in, PyArrayObject **out[], double low, double span, Workspace &ws)
 {
-    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and seen; out: the squared error and its gradients for
-       the first four and U' */
+    /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and seen; out: the squared error
+       and its gradients for the first four and U' */
     enum { N = TWO ? 5 : 4 };
     if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[8]))) return -1;
     CheckedRatings<T> block(in + 4, in[7], TWO ? in[9] : NULL);
@@ -781,8 +817,9 @@ int squared_error_op(PyArrayObject **in, PyArrayObject **out[], double low, doub
     if (W.failed() || V.failed() || mu.failed() || b.failed() || U.failed()) return -1;
     const int type = PyArray_TYPE(in[0]);
     const npy_intp n_items = W.dim(0), k = W.dim(1);
-    if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_items, k, type) || allocate(out[2], 2, n_items, k, type) ||
-        allocate(out[3], 1, k, 0, type) || allocate(out[4], 1, n_items, 0, type) || (TWO && allocate(out[5], 2, n_items, k, type)))
+    if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_items, k, type) ||
+        allocate(out[2], 2, n_items, k, type) || allocate(out[3], 1, k, 0, type) ||
+        allocate(out[4], 1, n_items, 0, type) || (TWO && allocate(out[5], 2, n_items, k, type)))
         return -1;
     PyArrayObject *from[] = {W.array, V.array, mu.array, b.array, U.array}, *to[5];
     for (int i = 0; i < N; i++) {

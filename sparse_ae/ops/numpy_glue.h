@@ -1,7 +1,7 @@
 /* From NumPy's arrays to checked C ones, and back: what every Op's C code stands on.
 
-   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a Python error
-   set. Nothing looks at an index that check_csr has not passed. */
+   Each Op's entry point (name_op) takes Theano's arrays as they come, in any memory layout, and returns 0, or -1 with a
+   Python error set. Nothing looks at an index that check_csr has not passed. */
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
 
@@ -12,7 +12,8 @@
 
 namespace sparse_ae {
 
-/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy machine is much. */
+/* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy
+   machine is much. */
 static inline int n_threads(npy_intp work)
 {
 #ifdef _OPENMP
@@ -50,8 +51,8 @@ int check_csr(const Csr<T> &R, npy_intp n_indptr, npy_intp n_data)
     }
     for (npy_intp i = 0; i < R.n_rows; i++)
         if (R.indptr[i] > R.indptr[i + 1]) {
-            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall", (int)R.indptr[i],
-                         (int)R.indptr[i + 1], (Py_ssize_t)i);
+            PyErr_Format(PyExc_ValueError, "indptr falls from %d to %d at row %zd; it must never fall",
+                         (int)R.indptr[i], (int)R.indptr[i + 1], (Py_ssize_t)i);
             return -1;
         }
     for (npy_intp p = 0; p < R.nnz; p++)
@@ -98,8 +99,8 @@ template <typename T> struct CheckedCsr {
 static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const char *name_b)
 {
     if (a == b) return 0;
-    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a, (Py_ssize_t)a,
-                 name_b, (Py_ssize_t)b);
+    PyErr_Format(PyExc_ValueError, "%s has %zd columns, %s %zd; both must have one for each hidden unit", name_a,
+                 (Py_ssize_t)a, name_b, (Py_ssize_t)b);
     return -1;
 }
 
@@ -107,8 +108,8 @@ static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const c
 static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
 {
     npy_intp dims[2] = {d0, d1};
-    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 && (ndim < 2 || PyArray_DIMS(*out)[1] == d1) &&
-        PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
+    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 &&
+        (ndim < 2 || PyArray_DIMS(*out)[1] == d1) && PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
         return 0;
     Py_XDECREF(*out);
     *out = (PyArrayObject *)PyArray_SimpleNew(ndim, dims, type);
@@ -118,7 +119,8 @@ static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp 
 /* *out = `in` itself, to be written to; or a copy in C order, where that is asked for or `in` is laid out otherwise. */
 static inline int take_over(bool inplace, PyArrayObject *in, PyArrayObject **out)
 {
-    PyArrayObject *taken = (PyArrayObject *)PyArray_FROM_OF((PyObject *)in, NPY_ARRAY_CARRAY | (inplace ? 0 : NPY_ARRAY_ENSURECOPY));
+    PyArrayObject *taken =
+        (PyArrayObject *)PyArray_FROM_OF((PyObject *)in, NPY_ARRAY_CARRAY | (inplace ? 0 : NPY_ARRAY_ENSURECOPY));
     if (!taken) return -1;
     Py_XDECREF(*out);
     *out = taken;

@@ -1,6 +1,7 @@
 /* Products of a CSR matrix of ratings with dense factors: the C code of csr.py. Comes after numpy_glue.h.
 
-   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; dense factors have k columns, their rows are contiguous. */
+   Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; dense factors have k columns, their rows are
+   contiguous. */
 #ifndef SPARSE_AE_PRODUCTS_H
 #define SPARSE_AE_PRODUCTS_H
 
@@ -39,7 +40,8 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
 }
 
 /* F += alpha R' A, A (n_rows, k), F (n_items, k); returns by how much the sum of F's squares grew.
-   Threads share out the hidden units, not the ratings: no two write the same number, so the sum's order never depends on timing. */
+   Threads share out the hidden units, not the ratings: no two write the same number, so the sum's order never depends
+   on timing. */
 template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T *A, T alpha, T *F)
 {
     const npy_intp line = 64 / sizeof(T), lines = (k + line - 1) / line;
@@ -77,7 +79,8 @@ template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T 
 /* what the Ops call ------------------------------------------------------------------------------------------------ */
 
 template <typename T>
-int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *F_, PyArrayObject **out)
+int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *F_,
+               PyArrayObject **out)
 {
     CheckedCsr<T> block(data, indices, indptr);
     Contiguous F(F_);
@@ -88,7 +91,8 @@ int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indpt
 }
 
 template <typename T>
-int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *F_, PyArrayObject **out)
+int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *F_,
+                   PyArrayObject **out)
 {
     CheckedCsr<T> block(NULL, indices, indptr);
     Contiguous A(A_), F(F_);
@@ -100,8 +104,8 @@ int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject 
 }
 
 template <typename T>
-int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *n_items_,
-                 PyArrayObject **out)
+int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_,
+                 PyArrayObject *n_items_, PyArrayObject **out)
 {
     CheckedCsr<T> block(data, indices, indptr);
     Contiguous A(A_);
@@ -110,22 +114,24 @@ int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *ind
         PyErr_Format(PyExc_ValueError, "n_items is %zd; it must not be negative", (Py_ssize_t)n_items);
         return -1;
     }
-    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out, 2, n_items, A.dim(1), PyArray_TYPE(A_))) return -1;
+    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out, 2, n_items, A.dim(1), PyArray_TYPE(A_)))
+        return -1;
     memset(PyArray_DATA(*out), 0, PyArray_NBYTES(*out));
     add_csr_t_dot(block.R, A.dim(1), A.data<T>(), (T)1, (T *)PyArray_DATA(*out));
     return 0;
 }
 
 template <typename T>
-int add_csr_t_dot_op(bool inplace, PyArrayObject *F, PyArrayObject *alpha, PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr,
-                     PyArrayObject *A_, PyArrayObject **out, PyArrayObject **growth)
+int add_csr_t_dot_op(bool inplace, PyArrayObject *F, PyArrayObject *alpha, PyArrayObject *data, PyArrayObject *indices,
+                     PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject **out, PyArrayObject **growth)
 {
     CheckedCsr<T> block(data, indices, indptr);
     Contiguous A(A_);
     if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") || block.check(A.dim(0), PyArray_DIMS(F)[0]) ||
         take_over(inplace, F, out) || allocate(growth, 0, 0, 0, NPY_FLOAT64))
         return -1;
-    *(double *)PyArray_DATA(*growth) = add_csr_t_dot(block.R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(alpha), (T *)PyArray_DATA(*out));
+    *(double *)PyArray_DATA(*growth) =
+        add_csr_t_dot(block.R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(alpha), (T *)PyArray_DATA(*out));
     return 0;
 }
 
