@@ -1,0 +1,202 @@
+"""Updates in one pass against the same updates in Theano's own loops; and where there is none."""
+import functools
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.formulations import FORMULATIONS
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import blas
+from sparse_ae.ops.updates import UpdatePass
+from sparse_ae.steps import TrainingStep
+from sparse_ae.updates import rprop
+import lasagne
+import theano
+import theano.tensor as T
+from theano.configparser import change_flags
+
+pytestmark = pytest.mark.skipif(theano.config.device != "cpu", reason="the rewrite is the CPU's")
+
+TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
+
+
+def adamax(grads, params, learning_rate, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """As later versions of Lasagne have it."""
+    t_prev = theano.shared(np.asarray(0, theano.config.floatX))
+    t = t_prev + 1
+    updates = OrderedDict([(t_prev, t)])
+    for param, grad in zip(params, grads):
+        m, u = (theano.shared(np.zeros_like(param.get_value()), broadcastable=param.broadcastable) for _ in range(2))
+        updates[m] = beta1 * m + (1 - beta1) * grad
+        updates[u] = T.maximum(beta2 * u, abs(grad))
+        updates[param] = param - learning_rate / (1 - beta1 ** t) * updates[m] / (updates[u] + epsilon)
+    return updates
+
+
+UPDATES = [lasagne.updates.adam, lasagne.updates.momentum, lasagne.updates.nesterov_momentum, lasagne.updates.adagrad,
+           lasagne.updates.rmsprop, lasagne.updates.adadelta, lasagne.updates.sgd, adamax, rprop]
+
+
+def modes():
+    return blas.mode(), theano.Mode(linker="py", optimizer="fast_run").including(blas.TAG)
+
+
+def passes(function):
+    return [node.op for node in function.maker.fgraph.apply_nodes if isinstance(node.op, UpdatePass)]
+
+
+def laid_out(x, order):
+    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2] if order == "strided" else np.array(x, order=order)
+
+
+class Problem:
+    """Steps of an update of a matrix and a vector, with weight decays, towards gradients of our own; the rate falls."""
+
+    def __init__(self, update, dtype, mode, param_order="C", grad_order="C", shape=(5, 7)):
+        with change_flags(floatX=dtype):
+            self.rng, self.dtype, self.grad_order = np.random.RandomState(0), dtype, grad_order
+
+            def value(*shape):
+                return self.rng.randn(*shape).astype(dtype)
+
+            self.params = [theano.shared(laid_out(value(*shape), param_order), borrow=True),
+                           theano.shared(value(shape[0]))]
+            self.grads = [theano.shared(np.zeros((1,) * n, dtype)) for n in (2, 1)]
+            self.rate, share = (theano.shared(np.asarray(x, dtype)) for x in (0.1, 0.3))
+            rows, columns = theano.shared(abs(value(shape[0]))), theano.shared(abs(value(shape[1])))
+            W, b = self.params
+            norm = T.sum(W ** 2)
+            cost = share * norm + T.dot(rows, T.sum(W ** 2, axis=1)) + T.dot(columns,
+                                                                             T.sum(W ** 2, axis=0)) + T.sum(b ** 2)
+            grads = [T.grad(cost, param) + grad for param, grad in zip(self.params, self.grads)]
+            self.updates = update(grads, self.params, self.rate)
+            self.function = theano.function([], norm, updates=self.updates, mode=mode)
+
+    def run(self, n_steps=5):
+        results = []
+        for _ in range(n_steps):
+            for grad, param in zip(self.grads, self.params):
+                value = self.rng.randn(*param.get_value().shape).astype(self.dtype)
+                grad.set_value(laid_out(value, self.grad_order) if value.ndim == 2 else value, borrow=True)
+            results.append(self.function())
+            self.rate.set_value(np.asarray(0.9 * self.rate.get_value(), self.dtype))
+        return [np.array(results)] + [variable.get_value() for variable in self.updates]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("update", UPDATES, ids=lambda update: update.__name__)
+def test_every_update_in_one_pass_a_parameter(update, dtype):
+    expected = Problem(update, dtype, None).run()
+    for linker, mode in zip("cp", modes()):
+        for orders in [("C", "C"), ("F", "F"), ("F", "C"), ("strided", "F")]:
+            problem = Problem(update, dtype, mode, *orders)
+            assert [op.inplace for op in passes(problem.function)] == [True, True]
+            memory = [x.get_value(borrow=True) for x in problem.params]
+            for x, y in zip(problem.run(), expected):
+                np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+            if orders[0] != "strided":
+                assert all(np.shares_memory(x.get_value(borrow=True), y) for x, y in zip(problem.params, memory))
+            if orders[0] == "F" and linker == "c":  # what is kept for a parameter comes into its memory order
+                assert all(x.get_value(borrow=True).flags.f_contiguous for x in problem.updates)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (700, 1300)])
+@pytest.mark.parametrize("order", "CF")
+def test_sizes(shape, order):
+    """The last for more than one thread, in chunks."""
+    expected = Problem(lasagne.updates.adam, "float64", None, shape=shape).run(2)
+    for x, y in zip(Problem(lasagne.updates.adam, "float64", blas.mode(), order, "C", shape).run(2), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_steps_of_a_trainer_have_them(name, weighted):
+    rng = np.random.RandomState(0)
+    block = sp.csr_matrix(rng.randint(1, 6, (5, 6)) * (rng.rand(5, 6) < 0.5), dtype="float32")
+    steps = []
+    for plain in (False, True):
+        model = AutoEncoder(6, 3, rating_scale=(1, 5), l2=(0.1, 0.2), l2_weighted=weighted, rng=0, dtype="float64")
+        with change_flags(floatX="float64"):
+            if plain:
+                inputs = FORMULATIONS[name].inputs("float64")
+                counts = FORMULATIONS[name].counts(model, *inputs) if weighted else None
+                loss = model.loss(FORMULATIONS[name].squared_error(model, *inputs), counts=counts)
+                function = theano.function(inputs, loss, updates=lasagne.updates.adam(loss, model.params, 0.01))
+                steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(block, "float64"))))
+            else:
+                step = TrainingStep(model, name, lasagne.updates.adam, 0.01)
+                assert [op.inplace for op in passes(step._function)] == [True] * 4
+                steps.append((model, functools.partial(step, block)))
+    for _ in range(5):
+        np.testing.assert_allclose(steps[0][1]()[0], steps[1][1](), rtol=1e-12)
+    for x, y in zip(steps[0][0].params, steps[1][0].params):
+        np.testing.assert_allclose(x.get_value(), y.get_value(), **TOLERANCE["float64"])
+    assert steps[0][0].V.get_value(borrow=True).flags.f_contiguous
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_old_value_that_somebody_needs(which):
+    x, g = theano.shared(np.ones((2, 3))), theano.shared(np.full((2, 3), 0.5))
+    function = theano.function([], [x] if which else [], updates=[(x, x - 0.1 * g)], mode=modes()[which])
+    assert len(passes(function)) == 1
+    assert [np.array_equal(y, np.ones((2, 3))) for y in function()] == [True] * which
+    np.testing.assert_allclose(x.get_value(), np.full((2, 3), 0.95))
+
+
+def test_updates_that_stand_on_each_others_sums():
+    """No one loop can do both: the second takes the first one's sum."""
+    def updates(x, y):
+        new_x = 0.9 * x + 1
+        new_y = (y + x) * T.sum(new_x)
+        return [(x, new_x), (y, new_y)]
+
+    results = []
+    for mode in (None, blas.mode()):
+        x, y = (theano.shared(np.arange(6.0).reshape(2, 3) + i) for i in range(2))
+        function = theano.function([], updates=updates(x, y), mode=mode)
+        function()
+        function()
+        results.append([x.get_value(), y.get_value()])
+    np.testing.assert_allclose(*results, rtol=1e-12)
+
+
+def test_what_others_need_too_is_computed_once():
+    """A gradient whose norm is clipped: it is there before the pass, and the pass reads it."""
+    def clipped(mode):
+        x, z = theano.shared(np.ones((4, 3))), theano.shared(np.arange(12.0).reshape(4, 3))
+        grads, norm = lasagne.updates.total_norm_constraint([T.exp(x) * z], 5, return_norm=True)
+        function = theano.function([], norm, updates=lasagne.updates.adam(grads, [x], 0.1), mode=mode)
+        return function, [function() for _ in range(3)], x.get_value()
+
+    function, *got = clipped(blas.mode())
+    for x, y in zip(got, clipped(None)[1:]):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
+    assert len(passes(function)) == 1
+    exponentials = [node for node in function.maker.fgraph.toposort()
+                    if "exp(" in str(node.op) or "Exp" in str(node.op)]
+    assert len(exponentials) == 1
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_arrays_that_do_not_fit_are_refused_and_nothing_changes(which):
+    x, g, row = theano.shared(np.ones((2, 3))), theano.shared(np.ones((2, 3))), theano.shared(np.ones(3))
+    function = theano.function([], updates=lasagne.updates.momentum([g + row], [x], 0.1), mode=modes()[which])
+    for variable, value in [(g, np.ones((2, 2))), (g, np.ones((1, 3))), (row, np.ones(2))]:
+        before = variable.get_value()
+        variable.set_value(value)
+        with pytest.raises(ValueError, match="Input dimension mis-match"):
+            function()
+        variable.set_value(before)
+        np.testing.assert_array_equal(x.get_value(), np.ones((2, 3)))
+    function()
+    np.testing.assert_allclose(x.get_value(), np.full((2, 3), 0.8))
+
+
+def test_other_functions_are_left_alone():
+    x = theano.shared(np.ones((2, 3)))
+    assert not passes(theano.function([], updates=[(x, 2 * x)]))
+    assert not passes(theano.function([], 2 * x, mode=blas.mode()))
+    assert not passes(theano.function([], updates=[(x, T.dot(x, np.ones((3, 3))))], mode=blas.mode()))
