@@ -36,7 +36,7 @@ from sparse_ae.factorization import fit_factors, predict_factors
 SEEDS = (0, 1, 2)
 SIZES = (3000, 10000, 30000, 100000)
 KINDS = {  # what made_up_ratings takes for n ratings
-    "dense": lambda n: dict(n_users=n // 50, n_items=n // 60),
+    "dense": lambda n: dict(n_users=int(2 * n ** 0.5), n_items=int(1.5 * n ** 0.5)),
     "stars": lambda n: dict(n_users=n // 10, n_items=n // 12, step=1),
     "0 to 100": lambda n: dict(n_users=max(20, n // 100), n_items=n // 15, noise=8.0, rating_scale=(0, 100)),
     "noisy": lambda n: dict(n_users=n // 20, n_items=n // 15, noise=1.0, step=1),
