@@ -156,7 +156,7 @@ def test_squared_error_towards_a_target_against_loops(dtype, linker):
 
 
 @pytest.mark.parametrize("linker", [None, "py"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("linear", "sigmoid")])
 def test_squared_error_of_two_encoders_against_loops(f, g, dtype, linker):
     matrix, vector = T.TensorType(dtype, (False, False)), T.TensorType(dtype, (False,))
@@ -354,7 +354,7 @@ def adagrad(*key):
 
 @pytest.mark.parametrize("f, g, target, two", [("linear", "sigmoid", False, False), ("sigmoid", "tanh", True, False),
                                                ("linear", "sigmoid", True, True), ("sigmoid", "tanh", False, True)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("linker", [None, "py"])
 def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, two, dtype, linker):
     step = adagrad(f, g, dtype, linker, target, two)

@@ -85,7 +85,7 @@ class Problem:
         return [np.array(results)] + [variable.get_value() for variable in self.updates]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("update", UPDATES, ids=lambda update: update.__name__)
 def test_every_update_in_one_pass_a_parameter(update, dtype):
     expected = Problem(update, dtype, None).run()
