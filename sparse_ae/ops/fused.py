@@ -134,11 +134,15 @@ class SquaredError(_FusedOp):
     low, span : float
         Map f's value to the ratings' scale.
 
-    Notes ----- Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all
-    of one float dtype but for the indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose
-    (n_items, k), and ``seen``, s, as many as data: both or neither. Outputs: the squared error, and its gradients for
-    the first four, then for U's transpose if it is there; `theano.grad` takes them from there. It gives none for data,
-    target and seen, and a second derivative needs `csr_dot` and `sampled_dot`.
+    Notes
+    -----
+    Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one
+    float dtype but for the indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose (n_items,
+    k), and ``seen``, s, as many as data: both or neither.
+
+    Outputs: the squared error, and its gradients for the first four, then for U's transpose if it is there;
+    `theano.grad` takes them from there. It gives none for data, target and seen, and a second derivative needs
+    `csr_dot` and `sampled_dot`.
     """
 
     __props__ = ("f", "g", "low", "span")
@@ -196,10 +200,12 @@ class SGDStep(_FusedOp, UpdateOp):
     ----------
     f, g, low, span : as in `SquaredError`
 
-    Notes ----- Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the
-    squared norms of ``c_W W`` and ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in
-    `SquaredError`. Outputs: the first five, updated, and costs (2,) float64: the squared error and the whole cost,
-    before the update.
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`; state (4,) float64, holding c_W, c_V and the squared norms
+    of ``c_W W`` and ``c_V V``; data, indices, indptr; learning_rate, l2_W, l2_V; and ``target``, as in `SquaredError`.
+
+    Outputs: the first five, updated, and costs (2,) float64: the squared error and the whole cost, before the update.
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
@@ -270,11 +276,14 @@ class AdagradStep(_FusedOp, UpdateOp):
     two : bool
         Whether the node has a second encoder. Set when it is made.
 
-    Notes ----- Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum
-    of its squared gradients; data, indices, indptr; learning_rate, l2_W, l2_V; ``target``, as in `SquaredError`; and
-    for a second encoder ``U_t``, ``squares_U_t`` and ``seen``, all or none of them, where U's decay is l2_V. Outputs:
-    the first eight, updated; costs (2,) float64: the squared error and the whole cost, before the update; and U's
-    transpose and its sum of squared gradients, updated.
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`; for each of the four, in their shapes, the sum of its
+    squared gradients; data, indices, indptr; learning_rate, l2_W, l2_V; ``target``, as in `SquaredError`; and for a
+    second encoder ``U_t``, ``squares_U_t`` and ``seen``, all or none of them, where U's decay is l2_V.
+
+    Outputs: the first eight, updated; costs (2,) float64: the squared error and the whole cost, before the update; and
+    U's transpose and its sum of squared gradients, updated.
     """
 
     __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two")

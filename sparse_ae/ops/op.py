@@ -78,7 +78,8 @@ class UpdateOp(CsrOp):
 @gof.local_optimizer(None)
 def local_update_inplace(node):
     """Theano checks that nobody needs the old value, and takes the replacement back where somebody does."""
-    if isinstance(node.op, UpdateOp) and not node.op.inplace:
+    # One without an input to write to has no twin: it would be replaced by itself for ever.
+    if isinstance(node.op, UpdateOp) and node.op.updated and not node.op.inplace:
         return node.op.in_place()(*node.inputs, return_list=True)
     return False
 

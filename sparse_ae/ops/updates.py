@@ -39,8 +39,10 @@ class UpdatePass(UpdateOp):
     pairs : tuple of (int, int)
         Which outputs are new values of which inputs.
 
-    Notes ----- Inputs: arrays of one shape, of which there is one at least, and what broadcasts to it: single numbers,
-    and to a matrix rows and columns. Outputs: arrays of that shape.
+    Notes
+    -----
+    Inputs: arrays of one shape, of which there is one at least, and what broadcasts to it: single numbers, and to a
+    matrix rows and columns. Outputs: arrays of that shape.
     """
 
     __props__ = ("scalar_op", "pairs", "inplace")
@@ -52,7 +54,7 @@ class UpdatePass(UpdateOp):
         self.set_inplace(inplace)
 
     def in_place(self):
-        return type(self)(self.scalar_op, self.pairs, True) if self.pairs else self
+        return type(self)(self.scalar_op, self.pairs, True)
 
     # As many as updates.h has room for.
     MOST = 64

@@ -147,6 +147,15 @@ def test_an_old_value_that_somebody_needs(which):
     np.testing.assert_allclose(x.get_value(), np.full((2, 3), 0.95))
 
 
+def test_a_new_value_that_has_nothing_of_the_old():
+    """There is no array to write to then: Theano went on replacing such an update by itself for ever."""
+    x, g = theano.shared(np.ones((2, 3))), theano.shared(np.full((2, 3), 0.5))
+    function = theano.function([], updates=[(x, T.exp(g) + 1)], mode=blas.mode())
+    assert [op.pairs for op in passes(function)] == [()]
+    function()
+    np.testing.assert_allclose(x.get_value(), np.full((2, 3), np.exp(0.5) + 1), rtol=1e-15)
+
+
 def test_updates_that_stand_on_each_others_sums():
     """No one loop can do both: the second takes the first one's sum."""
     def updates(x, y):
