@@ -4,7 +4,7 @@ import numbers
 import numpy as np
 
 __all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "check_run",
-           "is_number"]
+           "check_share", "is_number"]
 
 
 def check_count(value, name, alternative=""):
@@ -80,6 +80,13 @@ def check_number(value, name, zero=False, alternative=""):
     if not is_number(value) or not (value > 0 or zero and value == 0):
         raise ValueError("%s is %r; expected a %s%s"
                          % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
+    return float(value)
+
+
+def check_share(value, name, alternative=""):
+    """Return a number from 0 to 1 as a float; ValueError for anything else, as `check_number`."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError("%s is %r; expected a number from 0 to 1%s" % (name, value, alternative))
     return float(value)
 
 

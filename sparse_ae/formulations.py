@@ -16,6 +16,9 @@ it.
 
 What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
 And a model with a second encoder U takes a second input there, `seen`, which is 0 nowhere.
+
+Where missing entries count, `scan` and `dense` have all outputs, and sum over both kinds; `sparse` has those of
+observed entries only, and the others by way of W'W: see `objectives`.
 """
 from collections import OrderedDict, namedtuple
 
@@ -23,6 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
+from sparse_ae.objectives import MOST_SHIFTED, error_beyond_missing, error_everywhere, masked_error, shifted_error
 from sparse_ae.ops import SquaredError, csr_arrays, sampled_dot
 import lasagne
 import theano
@@ -54,8 +58,11 @@ def _scan_inputs(dtype, target=False, seen=False):
 
 
 def _scan_squared_error(model, rating, target=None, seen=None):
-    scan_res = model.scan(rating, seen)
-    return T.sum((scan_res - (rating if target is None else target)) ** 2)
+    wanted = rating if target is None else target
+    if model.missing_weight:
+        observed = T.neq(rating if seen is None else seen, 0)
+        return masked_error(model.scan(rating, seen, everywhere=True), wanted, observed, model)
+    return T.sum((model.scan(rating, seen) - wanted) ** 2)
 
 
 def _scan_counts(model, rating, target=None, seen=None):
@@ -85,9 +92,8 @@ def _dense_squared_error(model, rating, mask, target=None, seen=None):
     # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
     weighted = T.dot(rating, model.V.T)
     h = model.hidden_activation(weighted if seen is None else weighted + T.dot(seen, model.U.T))
-    error = model.output_activation(T.dot(h, model.W.T) + model.b) - (rating if target is None else target)
-    # A switch, not a product: 0 times an infinite output is no 0.
-    return T.sum(T.switch(mask, error, 0) ** 2)
+    output = model.output_activation(T.dot(h, model.W.T) + model.b)
+    return masked_error(output, rating if target is None else target, mask, model)
 
 
 def _dense_counts(model, rating, mask, target=None, seen=None):
@@ -105,14 +111,24 @@ def _sparse_inputs(dtype, target=False, seen=False):
 
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
+    target = data if target is None else target
     f, g = fused_name(model.f), fused_name(model.g)
-    if f and g:
+    fused = f and g and model.missing_weight <= MOST_SHIFTED
+
+    def squared_error(target):
         error = SquaredError(f, g, *model.output_map())
         return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
                      U_t=None if seen is None else model.U.T, seen=seen)[0]
+
+    if fused and not model.missing_weight:
+        return squared_error(target)
     h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
+    if fused:
+        return shifted_error(squared_error, target, model) + error_everywhere(h, model)
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
-    return T.sum((output - (data if target is None else target)) ** 2)
+    if not model.missing_weight:
+        return T.sum((output - target) ** 2)
+    return error_beyond_missing(output, target, model) + error_everywhere(h, model)
 
 
 def _sparse_counts(model, data, indices, indptr, target=None, seen=None):
@@ -138,26 +154,35 @@ FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
 DENSE_FROM = 0.5
 
 
-def choose_formulation(density):
-    """What ``formulation="auto"`` stands for: "dense" on a GPU and for dense ratings, else "sparse".
+def choose_formulation(density, model):
+    """What ``formulation="auto"`` stands for: "dense" on a GPU, for dense ratings and where it must be, else "sparse".
 
     Parameters
     ----------
     density : float
         Ratings as a fraction of the matrix; `DENSE_FROM` and more are dense.
+    model : AutoEncoder
     """
-    return "dense" if _on_gpu() or density >= DENSE_FROM else "sparse"
+    return "dense" if _on_gpu() or density >= DENSE_FROM or not _has_sparse_cost(model) else "sparse"
 
 
-def get_formulation(name):
-    """The formulation of that name; ValueError if there is none, or it doesn't run on Theano's device."""
+def get_formulation(name, model):
+    """The formulation of that name; ValueError if there is none, or it can't serve the model or Theano's device."""
     if name not in FORMULATIONS:
         raise ValueError("formulation is %r; expected one of %s or 'auto'"
                          % (name, ", ".join(map(repr, FORMULATIONS))))
     if name == "sparse" and _on_gpu():
         raise ValueError("formulation='sparse' runs on the CPU only and Theano's device is %s; use formulation='dense'"
                          % theano.config.device)
+    if name == "sparse" and not _has_sparse_cost(model):
+        raise ValueError("formulation='sparse' with missing_weight=%g and f=%s: the sum over missing entries follows "
+                         "the ratings' number for a linear f alone; use f='identity', or formulation='dense', which "
+                         "computes every output" % (model.missing_weight, getattr(model.f, "__name__", model.f)))
     return FORMULATIONS[name]
+
+
+def _has_sparse_cost(model):
+    return not model.missing_weight or model.f is lasagne.nonlinearities.linear
 
 
 def _on_gpu():

@@ -29,7 +29,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, is_number
+from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
@@ -69,6 +69,11 @@ class AutoEncoder:
         Whether the decay counts each rating's pull: ``l2 sum over items j of n_j (|W_j|^2 + |V_j|^2)`` with the item's
         number n_j of ratings, in a mini-batch those of the batch. As in the weighted-lambda regularisation of Y. Zhou
         et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
+    missing_weight : float
+        From 0 to 1, what a missing entry counts in the squared error, as if it had been rated `missing_rating`; an
+        observed one counts 1. With 0, the post, only observed entries do. With more, outputs are scores to rank by, no
+        estimates of ratings; see `objectives`.
+    missing_rating : float
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
@@ -92,7 +97,7 @@ class AutoEncoder:
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
-                 U=None, l2_weighted=False):
+                 U=None, l2_weighted=False, missing_weight=0.0, missing_rating=0.0):
         self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
         self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
         if self.f is nonlinearities.softmax:
@@ -101,6 +106,11 @@ class AutoEncoder:
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
         self.l2_weighted, self.dtype = bool(l2_weighted), check_dtype(dtype)
+        self.missing_weight = check_share(missing_weight, "missing_weight", "; 0 leaves missing entries out")
+        if not is_number(missing_rating):
+            raise ValueError("missing_rating is %r; expected a number, what missing entries are taken to be rated"
+                             % (missing_rating,))
+        self.missing_rating = float(missing_rating)
 
         lasagne_rng = lasagne.random.get_rng()
         lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
@@ -176,9 +186,27 @@ class AutoEncoder:
         output_activation = self.output_activation(T.dot(W[nz, :], hidden_activation) + b[nz])
         return T.set_subtensor(T.zeros_like(rat)[nz], output_activation)
 
-    def scan(self, rating, seen=None):
-        """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch."""
-        step, sequences = (self.step, [rating]) if seen is None else (self.step_of_two, [rating, seen])
+    def step_everywhere(self, rat, W, V, mu, b):
+        """`step` with outputs at all items: those that are missing count too."""
+        rat_nz = T.neq(rat, 0).nonzero()[0]
+        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
+        return self.output_activation(T.dot(W, hidden_activation) + b)
+
+    def step_of_two_everywhere(self, rat, seen, W, V, mu, b, U):
+        """`step_of_two` with outputs at all items."""
+        nz = T.neq(seen, 0).nonzero()[0]
+        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
+        return self.output_activation(T.dot(W, hidden_activation) + b)
+
+    def scan(self, rating, seen=None, everywhere=False):
+        """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch.
+
+        0 where there is no rating, unless outputs are wanted `everywhere`.
+        """
+        if seen is None:
+            step, sequences = self.step_everywhere if everywhere else self.step, [rating]
+        else:
+            step, sequences = self.step_of_two_everywhere if everywhere else self.step_of_two, [rating, seen]
         scan_res, _ = theano.scan(fn=step, outputs_info=None, sequences=sequences, non_sequences=self.params)
         return scan_res
 

@@ -45,7 +45,7 @@ class Step:
     learning_rate = None
 
     def __init__(self, model, formulation, target=False):
-        self.model, self.formulation, self.target = model, get_formulation(formulation), target
+        self.model, self.formulation, self.target = model, get_formulation(formulation, model), target
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
     def __call__(self, block, target=None, seen=None):
@@ -131,13 +131,16 @@ class TrainingStep(Step):
         self._kept = [x for x in changed if x not in model.params and x is not self._pending]
 
     def _compiled(self, formulation):
-        plain = self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
+        # Where missing entries count, every row has a gradient.
+        plain = (self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
+                 and not self.model.missing_weight)
         if formulation == "sparse" and plain:
             self._pending = theano.shared(np.ones(4), name="pending")
             inputs = self.formulation.inputs(self.model.dtype, self.target)
             return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
         epsilon = _adagrad_epsilon(self._update)
-        only_rows_in_use = self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V)
+        only_rows_in_use = not self.model.missing_weight and (
+            self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
         fused = fused_name(self.model.f) and fused_name(self.model.g)
         if formulation == "sparse" and epsilon and only_rows_in_use and fused:
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)

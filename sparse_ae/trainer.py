@@ -171,7 +171,7 @@ class Trainer:
             validation = _checked_validation(validation, train)
             validate = self._validator(train, validation, residuals)
         if self.formulation == "auto":
-            self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]))
+            self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]), self.model)
         if residuals is None:
             FORMULATIONS[self.formulation].check(train)
         settings = saved = None

@@ -13,12 +13,13 @@ NONLINEARITIES = {  # name -> (value, derivative)
 
 
 def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0, span=1.0, l2_W=0.1, l2_V=0.1,
-                       targets=None, seen=None, weighted=False):
+                       targets=None, seen=None, weighted=False, w=0.0, m=0.0):
     """The cost of equation (2) and its gradients for W, V, mu and b, and U if there is one.
 
     `rows` is a list of lists of (item, rating) pairs: what isn't in it isn't observed. The output is low + span f(...),
     and is held against `targets`, a list of lists of numbers beside those of `rows`; by default against the ratings. U,
     like V, encodes the numbers of `seen`, lists like `targets`. If `weighted`, an item's decay counts its ratings.
+    Where nothing was observed, the output is held against `m`, and the squared error counts `w`.
     Returns the cost, its data term, and a list of the four or five gradients.
     """
     if targets is None:
@@ -35,11 +36,13 @@ def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0
              + sum((zero if U is None else U)[t, j] * s for (j, _), s in zip(row, row_seen)) for t in range(k)]
         h = [g(x) for x in a]
         dh = np.zeros(k)
-        for (j, _), target in zip(row, row_targets):
+        observed = {j: target for (j, _), target in zip(row, row_targets)}
+        for j in range(n_items) if w else observed:
             s = b[j] + sum(W[j, t] * h[t] for t in range(k))
-            error = low + span * f(s) - target
-            squared_error += error ** 2
-            ds = 2 * error * span * df(s)
+            error = low + span * f(s) - observed.get(j, m)
+            counts = 1.0 if j in observed else w
+            squared_error += counts * error ** 2
+            ds = 2 * counts * error * span * df(s)
             db[j] += ds
             for t in range(k):
                 dW[j, t] += ds * h[t]

@@ -386,13 +386,13 @@ def test_bad_settings():
 
 @pytest.mark.skipif(ON_GPU, reason="asks for the CPU's rule")
 def test_auto_goes_by_density():
-    assert choose_formulation(0.05) == "sparse"
-    assert choose_formulation(1.0) == "dense"
+    assert choose_formulation(0.05, model()) == "sparse"
+    assert choose_formulation(1.0, model()) == "dense"
 
 
 def test_auto_on_a_gpu(monkeypatch):
     monkeypatch.setattr("sparse_ae.formulations._on_gpu", lambda: True)
-    assert choose_formulation(0.05) == "dense"
+    assert choose_formulation(0.05, model()) == "dense"
     with pytest.raises(ValueError, match="formulation='sparse' runs on the CPU only .* use formulation='dense'"):
         TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
     with pytest.raises(ValueError, match="formulation='sparse' runs on the CPU only"):

@@ -27,7 +27,7 @@ NEVER_THEANO = """
 """.split()
 WITH_THEANO = """
     ops.op ops.csr ops.fused ops.blas ops.updates ops
-    model formulations updates steps trainer factorization newuser fitting recommender __main__
+    model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 MODULES = ["sparse_ae.theano_compat", "sparse_ae"] + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO]
 
