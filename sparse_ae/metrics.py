@@ -12,15 +12,32 @@ number of items that are relevant for u. Over the users with R_u > 0, each of th
     precision at k  =  sum over j of hit_uj  /  k
     recall at k     =  sum over j of hit_uj  /  R_u
     NDCG at k       =  sum over j of hit_uj / log2(j + 1)  /  sum over j = 1 .. min(k, R_u) of 1 / log2(j + 1)
+    hit rate at k   =  1 if any hit_uj is 1, else 0
+    MAP at k        =  sum over j of hit_uj (hit_u1 + ... + hit_uj) / j  /  min(k, R_u)
+    MRR at k        =  1 / the least j with hit_uj = 1, or 0 if there is none
 
-A user with R_u = 0 has no recall, and is left out of all three. A list of fewer than k items counts as filled up with
+A user with R_u = 0 has no recall, and is left out of all six. A list of fewer than k items counts as filled up with
 misses, an empty one, of a user nothing is known of, as k misses: neither makes a denominator smaller. NDCG is that of
 K. Jarvelin, J. Kekalainen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4), 2002, with relevance 0 or
-1 and the discount log2(j + 1). Which of two items with equal scores comes first is for `ranking` to say.
+1 and the discount log2(j + 1). The others are those of C. D. Manning, P. Raghavan, H. Schutze, Introduction to
+Information Retrieval, 2008, section 8.4, cut off at k. The mean average precision of a list that is cut off has two
+denominators in use: with min(k, R_u), as here, the best list has 1; trec_eval's map_cut divides by R_u, whatever k is.
+Which of two items with equal scores comes first is for `ranking` to say.
+
+What the lists are like, whether or not anybody likes it, over all n_u items on the list of each user u, n_u <= k:
+
+    coverage    =  different items that are on at least one list  /  items that could have been
+    popularity  =  sum over all lists of the popularity of what is on them  /  sum over u of n_u
+
+The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
+no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.
 """
 import numpy as np
 
-__all__ = ["ErrorSums", "rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k"]
+from sparse_ae.checks import check_count
+
+__all__ = ["ErrorSums", "rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rate_at_k", "map_at_k",
+           "mrr_at_k", "coverage", "mean_popularity"]
 
 
 class ErrorSums:
@@ -161,6 +178,102 @@ def ndcg_at_k(hits, n_relevant):
     discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
     ideal = np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
     return float(np.mean(hits.dot(discounts) / ideal))
+
+
+def hit_rate_at_k(hits, n_relevant):
+    """Share of users with a relevant item among their k recommendations.
+
+    Parameters, result and errors are those of `precision_at_k`.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    return float(np.mean(hits.any(axis=1)))
+
+
+def map_at_k(hits, n_relevant):
+    """Mean over users of their average precision: the precisions at their hits, over min(k, R_u).
+
+    Parameters, result and errors are those of `precision_at_k`.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    k = hits.shape[1]
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, k + 1)
+    return float(np.mean(np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, k)))
+
+
+def mrr_at_k(hits, n_relevant):
+    """Mean over users of 1 / the place of their first hit, 0 without one.
+
+    Parameters, result and errors are those of `precision_at_k`.
+    """
+    hits, n_relevant = _hits(hits, n_relevant)
+    return float(np.mean(hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)))
+
+
+def coverage(lists, n_candidates):
+    """Share of the candidates that are on at least one list.
+
+    Parameters
+    ----------
+    lists : array_like of int, shape (n_lists, k)
+        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
+    n_candidates : int
+        How many items there were to choose from.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        For lists that aren't such an array, and where there is no candidate.
+    """
+    n_candidates = check_count(n_candidates, "n_candidates")
+    return len(np.unique(_listed(lists, n_candidates))) / n_candidates
+
+
+def mean_popularity(lists, popularity):
+    """Mean of the popularity of all that is on the lists; an item counts as often as it is on one.
+
+    Parameters
+    ----------
+    lists : array_like of int, shape (n_lists, k)
+        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
+    popularity : array_like of float, shape (n_candidates,)
+        Of each candidate, such as the number of its ratings or the share of users who have rated it.
+
+    Returns
+    -------
+    float
+        In the unit of `popularity`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For lists that aren't such an array, popularities that aren't numbers, and where no list has an item.
+    """
+    popularity = _floats("popularity", popularity)
+    if popularity.ndim != 1:
+        raise ValueError("popularity is of shape %r; expected one dimension, a number for each candidate"
+                         % (popularity.shape,))
+    listed = _listed(lists, len(popularity))
+    if not len(listed):
+        raise ValueError("none of %d lists has an item; expected at least one: the popularity of nothing is undefined"
+                         % len(lists))
+    return float(np.mean(popularity[listed]))
+
+
+def _listed(lists, n_candidates):
+    """The positions on all lists, (n,), without the places that nothing fills."""
+    lists = np.asarray(lists)
+    if lists.ndim != 2 or lists.dtype.kind not in "iu":
+        raise ValueError("lists are an array of %s of shape %r; expected integers, (lists, k), as of top_n"
+                         % (lists.dtype, lists.shape))
+    if lists.size and not -1 <= lists.min() <= lists.max() < n_candidates:
+        raise ValueError("lists hold %d; expected positions 0 .. %d, or -1 where there is no item"
+                         % (lists.min() if lists.min() < -1 else lists.max(), n_candidates - 1))
+    return lists[lists >= 0]
 
 
 def _hits(hits, n_relevant):
