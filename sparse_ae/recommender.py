@@ -36,6 +36,7 @@ from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
+from sparse_ae.evaluation import judge_lists, no_measures, rating_counts, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -47,7 +48,7 @@ from sparse_ae.fitting import (
     residuals_of,
     swapped,
 )
-from sparse_ae.metrics import ErrorSums, ndcg_at_k, precision_at_k, recall_at_k
+from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, recommendations, top_n
@@ -555,13 +556,16 @@ class Recommender(Settings):
                 How many there are; how many are of a user or an item without a rating in `fit`, which are predicted as
                 `predict` says and count like the others; and how many are of pairs that were rated in `fit`: they say
                 nothing of how well others are predicted.
-            "precision", "recall", "ndcg"
+            "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
                 At k, by the formulas of `metrics`. A user's list is what `recommend` gives: the best of all items that
                 the user has not rated in `fit`. Relevant are the user's held-out items with a rating of at least
                 `relevant`; what nobody knows to be relevant counts as a miss. Users without a relevant item are left
                 out, users without a rating in `fit` have k misses. NaN if no user has a relevant item.
+            "coverage", "popularity"
+                The share of the items with a rating in `fit` that are on at least one of these users' lists, and for
+                what share of the users in `fit` an item on these lists was rated, in the mean.
             "n_users"
-                How many users these three are means over.
+                How many users these are means over.
 
         Raises
         ------
@@ -584,26 +588,20 @@ class Recommender(Settings):
         low, high = self.rating_scale_
         wanted = np.asarray(values) >= (low + 0.75 * (high - low) if relevant is None else relevant)
         if not wanted.any():
-            return dict(measures, precision=np.nan, recall=np.nan, ndcg=np.nan, n_users=0)
+            return dict(measures, **no_measures())
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
-        hits, n_relevant = self._hits(who, what, u[wanted], i[wanted], k)
-        return dict(measures, precision=precision_at_k(hits, n_relevant), recall=recall_at_k(hits, n_relevant),
-                    ndcg=ndcg_at_k(hits, n_relevant), n_users=len(hits))
+        return dict(measures, **self._judge(who, what, u[wanted], i[wanted], k))
 
-    def _hits(self, who, what, users, items, k):
-        """What `metrics` takes, from relevant pairs: numbered over all ids that came, and as places of known ones."""
+    def _judge(self, who, what, users, items, k):
+        """Measures of lists, from relevant pairs: numbered over all ids that came, and as places of known ones."""
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
         n_relevant = np.bincount(np.unique(np.stack([who, what], axis=1), axis=0)[:, 0])
-        hits = np.zeros((len(first), k), dtype=bool)
-        relevant = (who * len(self.items_) + items)[items >= 0]
-        candidates, known = self._items.candidates(), np.flatnonzero(users[first] >= 0)
-        done = 0
-        for best, _ in self._scorer.best(users[first][known], k, True, candidates):
-            block = known[done:done + len(best)]
-            done += len(best)
-            pairs = block[:, np.newaxis] * len(self.items_) + candidates[best]
-            hits[block] = np.isin(pairs, relevant) & (best >= 0)
-        return hits, n_relevant
+        scorer, candidates, known = self._scorer, self._items.candidates(), np.flatnonzero(users[first] >= 0)
+        lists = np.full((len(first), k), -1)
+        lists[known] = stack_lists(scorer.best(users[first][known], k, True, candidates), k)
+        of_users, of_items = scorer.by_users(*rating_counts(scorer.ratings))
+        return judge_lists(lists, candidates, who, items, n_relevant,
+                           of_items[candidates] / np.count_nonzero(of_users))
 
     # Files
 

@@ -1,4 +1,4 @@
-"""The masked autoencoder in plain NumPy loops over users and items: the judge of every formulation.
+"""The masked autoencoder in plain NumPy loops over users and items: the judge of every formulation; and of lists.
 
 Nothing here is fast or clever, and nothing is shared with the library.
 """
@@ -101,3 +101,34 @@ def csr_t_dot(data, indices, indptr, A, n_items):
             for t in range(A.shape[1]):
                 G[indices[p], t] += data[p] * A[i, t]
     return G
+
+
+# Lists of recommendations
+
+
+def list_measures(lists, relevant, k, popularity):
+    """What is measured of lists of items, by loops.
+
+    `lists` holds a list of items for each user, best first, `relevant` a set that isn't empty; `popularity` a number
+    for each item that could have been listed.
+    """
+    found = {name: [] for name in ("precision", "recall", "ndcg", "hit_rate", "map", "mrr")}
+    for items, wanted in zip(lists, relevant):
+        gain, precisions, first, n_hits = 0.0, 0.0, 0.0, 0
+        for j, item in enumerate(items, 1):
+            if item in wanted:
+                n_hits += 1
+                gain += 1 / np.log2(j + 1)
+                precisions += n_hits / j
+                first = first or 1 / j
+        places = min(k, len(wanted))
+        found["precision"].append(n_hits / k)
+        found["recall"].append(n_hits / len(wanted))
+        found["ndcg"].append(gain / sum(1 / np.log2(j + 1) for j in range(1, places + 1)))
+        found["hit_rate"].append(float(n_hits > 0))
+        found["map"].append(precisions / places)
+        found["mrr"].append(first)
+    found = {name: sum(values) / len(values) for name, values in found.items()}
+    listed = [item for items in lists for item in items]
+    return dict(found, coverage=len(set(listed)) / len(popularity), n_users=len(lists),
+                popularity=sum(popularity[item] for item in listed) / len(listed))

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 
 from sparse_ae import fitting, storage
@@ -461,6 +462,8 @@ def test_the_recommender_stays_as_it_is(fitted):
 
 # Measures
 
+LISTS = ["precision", "recall", "ndcg", "hit_rate", "map", "mrr", "coverage", "popularity"]
+
 
 def test_measures_by_loops(fitted):
     """Against loops over recommendations; a stranger counts as misses, a user without a loved item not at all."""
@@ -471,26 +474,23 @@ def test_measures_by_loops(fitted):
     errors = predicted - held_out[2]
     assert measures["rmse"] == pytest.approx(np.sqrt(np.mean(errors ** 2))) and measures["n_ratings"] == len(errors)
     assert measures["mae"] == pytest.approx(np.mean(np.abs(errors))) and measures["n_unknown"] == 3
-    precision, recall, ndcg = [], [], []
+    lists, relevant = [], []
     for user in np.unique(held_out[0]):
-        relevant = set(held_out[1][(held_out[0] == user) & (held_out[2] >= 4)])
-        if not relevant:
-            continue
-        top = [] if user == "who" else fitted.recommend(user, n=3).items.tolist()
-        hits = [item in relevant for item in top]
-        precision.append(sum(hits) / 3)
-        recall.append(sum(hits) / len(relevant))
-        ideal = sum(1 / np.log2(j + 2) for j in range(min(3, len(relevant))))
-        ndcg.append(sum(hit / np.log2(j + 2) for j, hit in enumerate(hits)) / ideal)
-    assert measures["n_users"] == len(precision) > 20
-    for name, expected in (("precision", precision), ("recall", recall), ("ndcg", ndcg)):
-        assert measures[name] == pytest.approx(np.mean(expected), rel=1e-12)
+        wanted = set(held_out[1][(held_out[0] == user) & (held_out[2] >= 4)])
+        if wanted:
+            relevant.append(wanted)
+            lists.append([] if user == "who" else fitted.recommend(user, n=3).items.tolist())
+    assert len(lists) > 20
+    popularity = {item: len(set(TRAIN[0][TRAIN[1] == item])) / N_USERS for item in set(TRAIN[1].tolist())}
+    for name, expected in reference.list_measures(lists, relevant, 3, popularity).items():
+        assert measures[name] == pytest.approx(expected, rel=1e-12), name
     assert measures["ndcg"] > 0.6
 
 
 def test_relevant_is_what_is_said_to_be(fitted):
     measures = fitted.evaluate(TEST, relevant=6)
-    assert np.isnan([measures[name] for name in ("precision", "recall", "ndcg")]).all() and measures["n_users"] == 0
+    assert np.isnan([measures[name] for name in LISTS]).all() and measures["n_users"] == 0
+    assert list(measures) == list(fitted.evaluate(TEST)) and set(LISTS) < set(measures)
     assert fitted.evaluate(TEST, relevant=1)["n_users"] == len(np.unique(TEST[0]))
     nearly = TEST[:2] + (np.where(TEST[2] == 5, 3.9, TEST[2]),)
     assert fitted.evaluate(nearly)["n_users"] == 0 and fitted.evaluate(nearly[:2] + (nearly[2] + 0.1,))["n_users"] > 20
