@@ -225,9 +225,14 @@ _SETTINGS = [
     ("batch_size", "auto", {"type": _count}, "rows in a mini-batch; 0 for all at once"),
     ("n_epochs", "auto", {"type": _count}, "at most so many; without validation exactly so many"),
     ("patience", "auto", {"type": _count},
-     "epochs without a better validation RMSE before training ends; 0 for no such end"),
+     "epochs without a better validation before training ends; 0 for no such end"),
     ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
     ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
+    ("missing_weight", 0.0, {"type": float},
+     "0.2, say, for lists of what people would pick: what a missing entry counts, as if it had been rated low"),
+    ("missing_rating", "auto", {"type": _number}, "what missing entries are taken to be rated"),
+    ("validation_measure", "auto", {}, "what is to be good on validation: rmse, or a measure of lists such as ndcg@10"),
+    ("feedback", "ratings", {"choices": ("ratings", "counts")}, "what the numbers are; counts need a missing weight"),
 ]
 _SWITCHES = [
     ("biases", "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
@@ -270,7 +275,7 @@ def _recommender(parsed, **more):
 def _add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
                               "reads"):
     parser.add_argument("ratings", help=text)
-    parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean"),
+    parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s)")
     parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
                         help="the file is a table, a row for each user and a column for each item, in which this "
@@ -350,26 +355,26 @@ def _size(ratings, scale):
 
 def _chosen(recommender):
     """Lines on what `fit` has chosen, and what it was chosen by."""
-    errors = recommender.validation_rmse_
+    from sparse_ae.progress import errors_of
+    errors, lists = recommender.validation_rmse_, recommender.validation_lists_
     if errors:
         yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % each for each in errors.items())
+    if lists:
+        yield "validation of lists: " + ", ".join("%s %.4f" % each for each in lists.items())
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
                    if record.get("rows", rows) == rows and not record.get("refit")]
         best = records[-1]["restored"] if records else 0
         best = len(records) if best is None else best
         yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records),
-                                                            _errors(records[best - 1]) if best else "")
+                                                            ", " + errors_of(records[best - 1]) if best else "")
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
     if not any(recommender.weights_.values()):
-        yield "no autoencoder is clearly better than biases: predictions are those of biases alone"
-
-
-def _errors(record):
-    validation = record["validation_rmse"]
-    return ", training RMSE %.4f%s" % (record["train_rmse"],
-                                       "" if validation is None else ", validation RMSE %.4f" % validation)
+        if recommender.missing_weight:
+            yield "no autoencoder's lists are clearly better than the most popular items, which are recommended"
+        else:
+            yield "no autoencoder is clearly better than biases: predictions are those of biases alone"
 
 
 def _short(value):

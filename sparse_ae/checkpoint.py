@@ -13,15 +13,16 @@ from sparse_ae import storage
 
 __all__ = ["Best", "RunState", "load", "save", "settings_of"]
 
-# The epoch after which the validation RMSE was least, that RMSE, and the training step's state then.
-Best = namedtuple("Best", "epoch rmse state")
+# The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
+# the training step's state then.
+Best = namedtuple("Best", "epoch error state")
 
 # What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
 # `state`: as the generator's and the training step's get_state() give them.
 RunState = namedtuple("RunState", "history first best rng state")
 
 
-def settings_of(trainer, train, validation):
+def settings_of(trainer, train, validation, measured):
     """What must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
 
     Parameters
@@ -29,6 +30,8 @@ def settings_of(trainer, train, validation):
     trainer : Trainer
         Its formulation must have been chosen.
     train, validation : csr_matrix; the latter may be None
+    measured : str
+        What the history calls the validation error.
     """
     model = trainer.model
     return OrderedDict([
@@ -39,6 +42,8 @@ def settings_of(trainer, train, validation):
         ("rating_scale", None if model.rating_scale is None else list(model.rating_scale)),
         ("l2", [model.l2_W, model.l2_V]),
         ("l2_weighted", model.l2_weighted),
+        ("missing_weight", model.missing_weight),
+        ("missing_rating", model.missing_rating),
         ("encoders", len(model.encoders)),
         ("update", describe(trainer.update)),
         ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
@@ -48,6 +53,7 @@ def settings_of(trainer, train, validation):
         ("dtype", model.dtype),
         ("train", fingerprint(train)),
         ("validation", None if validation is None else fingerprint(validation)),
+        ("measured", measured),
     ])
 
 
@@ -57,7 +63,7 @@ def save(path, settings, run):
             "best": None}
     arrays = {"state/" + name: value for name, value in run.state.items()}
     if run.best is not None:
-        meta["best"] = {"epoch": run.best.epoch, "rmse": run.best.rmse}
+        meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
         if run.best.epoch != len(run.history):  # else it is the state that the file has already
             arrays.update(("best/" + name, value) for name, value in run.best.state.items())
     storage.write(path, "checkpoint", meta, arrays)
@@ -102,7 +108,7 @@ def load(path, settings, learning_rate):
         states[part][name] = value
     best = meta["best"]
     if best is not None:
-        best = Best(best["epoch"], best["rmse"], states["best"] or states["state"])
+        best = Best(best["epoch"], best["error"], states["best"] or states["state"])
     return RunState(history, first, best, meta["rng"], states["state"])
 
 

@@ -165,6 +165,11 @@ class ListValidation:
         hits = _hits(self._lists(blocks), self.candidates, self._whose, self._items)
         return MEASURES[measure](hits, self._n_relevant)
 
+    def by_user(self, blocks, measure):
+        """What the measure is a mean of: that of each of `users` alone, float array, (n,)."""
+        hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
+        return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in range(len(hits))])
+
     def measures(self, blocks):
         """All that `evaluate_lists` returns, of such lists as a call takes."""
         return judge_lists(self._lists(blocks), self.candidates, self._whose, self._items, self._n_relevant,

@@ -1,7 +1,8 @@
 """From ratings to models: what `Recommender.fit` does once the ratings are a matrix and the settings are given.
 
 The post's way, `fit_ratings`, is one model with ratings in and ratings out. `fit_residuals` trains one model or two on
-what biases leave over, weighs them on validation ratings, and trains what helps again on all ratings.
+what biases leave over, weighs them on validation ratings, and trains what helps again on all ratings. Where missing
+entries count, the place of the biases is taken by what a missing entry is taken to be rated.
 
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
@@ -18,17 +19,29 @@ from sparse_ae import storage
 from sparse_ae.baselines import Biases, fit_biases
 from sparse_ae.checks import check_number, check_run
 from sparse_ae.defaults import Choice, choose, is_auto
+from sparse_ae.evaluation import ListValidation
+from sparse_ae.formulations import get_formulation
 from sparse_ae.model import AutoEncoder
+from sparse_ae.ranking import leave_out, top_n
 from sparse_ae.residuals import Residuals
 from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 import lasagne
 
-__all__ = ["Found", "Given", "Sided", "biases_of", "check_settings", "fit_ratings", "fit_residuals", "residuals_of",
-           "swapped"]
+__all__ = ["Found", "Given", "Lists", "Sided", "biases_of", "check_settings", "fit_ratings", "fit_residuals",
+           "popularity_of", "residuals_of", "swapped"]
 
 # Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
 _CLEARLY_BETTER = 2.0
+
+# What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
+_SHARES = 0.0, 0.25, 0.5, 0.75, 1.0
+
+# Users whose outputs are made together.
+_LISTS_TOGETHER = 512
+
+# Users whose lists are looked at after each epoch, at most: so many tell 0.002 of NDCG.
+_LISTS_AT_MOST = 2000
 
 
 class Sided:
@@ -43,14 +56,48 @@ class Sided:
         return self._made[rows]
 
 
+class Lists(NamedTuple):
+    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
+
+    name: str
+    k: int
+    relevant: float
+
+
 class Given(NamedTuple):
-    """What `fit` has made of the ratings and the settings that go with them."""
+    """What `fit` has made of the ratings and the settings that go with them.
+
+    `missing_rating` and `unit`, as `residuals` has it, are None unless missing entries count; `lists` is what
+    validation goes by, None for the RMSE.
+    """
 
     everything: Sided
     train: Sided
     held_out: Optional[Sided]
     scale: Tuple[float, float]
     unknown: Union[str, float]
+    missing_rating: Optional[float] = None
+    unit: Optional[float] = None
+    lists: Optional[Lists] = None
+
+    def baseline(self, ratings):
+        """What there is before any model, from `Sided` ratings: biases, or what a missing entry is rated."""
+        return biases_of(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating, False)
+
+    def residuals(self, biases, side):
+        return residuals_of(biases, side, self.scale, self.unit)
+
+    def validation(self):
+        """What judges lists, a `ListValidation`; None where there is nothing to judge by, or the RMSE does."""
+        if self.held_out is None or self.lists is None:
+            return None
+        _, k, relevant = self.lists
+        held_out = self.held_out.by("users")
+        if not (held_out.data >= relevant).any():
+            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
+                             "relevant; expected some: hold out others, or pass validation=None or "
+                             "validation_measure='rmse'" % (held_out.nnz, relevant))
+        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
 
 
 class Found(NamedTuple):
@@ -62,6 +109,7 @@ class Found(NamedTuple):
     choices: Dict[str, Choice]
     biases: Optional[Biases] = None
     validation_rmse: Optional[Dict[str, float]] = None
+    validation_lists: Optional[Dict[str, float]] = None
 
 
 class _Trained(NamedTuple):
@@ -78,8 +126,20 @@ class _Trained(NamedTuple):
     def interrupted(self):
         return bool(self.history) and self.history[-1]["interrupted"]
 
-    def scorer(self, ratings, biases, scale):
-        return Scorer(self.model, ratings.by(self.side), self.side, residuals_of(biases, self.side, scale))
+    def scorer(self, ratings, biases, given):
+        return Scorer(self.model, ratings.by(self.side), self.side, given.residuals(biases, self.side))
+
+
+class _Measure:
+    """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives when it is asked."""
+
+    def __init__(self, lists, validation, scorer):
+        self.name, self._measure = "%s@%d" % lists[:2], lists.name
+        self._validation, self._scorer = validation, scorer
+
+    def __call__(self):
+        users, candidates = self._validation.users, self._validation.candidates
+        return self._validation(self._scorer().best(users, self._validation.k, True, candidates), self._measure)
 
 
 def check_settings(settings, scale, unknown, validated, paths, run):
@@ -87,7 +147,10 @@ def check_settings(settings, scale, unknown, validated, paths, run):
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
     choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated)
     rng = np.random.RandomState(0)
-    _trainer(settings, _model(settings, 1, choice, rng, scale), choice, rng, unknown)
+    model = _model(settings, 1, choice, rng, scale)
+    _trainer(settings, model, choice, rng, unknown)
+    if settings.formulation != "auto":
+        get_formulation(settings.formulation, model)
     check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
     for path in paths:
         if path is not None:
@@ -115,12 +178,14 @@ def fit_ratings(settings, given, rows, rng, run):
     """
     train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
     choice = choose(settings.get_params(), train, None, held_out is not None)
-    model = _model(settings, train.shape[1], choice, rng, given.scale)
-    # Outputs start at the mean rating: what is learned is how each differs from it.
-    start = model.score_of(float(train.data.mean(dtype="float64")))
-    model.b.set_value(np.full(model.n_items, start, model.dtype))
+    model = _model(settings, train.shape[1], choice, rng, given.scale, given.missing_rating or 0.0)
+    # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
+    typical = float(train.data.mean(dtype="float64")) if given.unit is None else given.missing_rating
+    model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
+    lists = given.validation()
+    measure = lists and _Measure(given.lists, lists, lambda: Scorer(model, train, rows))
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
-        train, choice.n_epochs, validation=held_out, patience=choice.patience, **run)
+        train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
     return Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
@@ -152,39 +217,41 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
         If all models did.
     """
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-    biases = biases_of(given.train)
+    biases, lists = given.baseline(given.train), given.validation()
     trained, history = [], []
     for side, seed, path in zip(sides, seeds[0], paths):
-        trained.append(_fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path)))
+        trained.append(_fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), lists))
         history += trained[-1].history
         if trained[-1].interrupted:
             break
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]
-    weights, rmses = _weigh(settings, given, trained, biases)
+    weights, found = (_weigh if lists is None else _weigh_by_lists)(settings, given, trained, biases, lists)
     if refit and not trained[-1].interrupted:
-        biases = biases_of(given.everything)
+        biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
                 continue
-            again = _fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), trained[k])
+            again = _fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), None, trained[k])
             history += again.history
             if again.interrupted:
                 break
             if not again.error:
                 trained[k] = again
-    scorers = [each.scorer(given.everything, biases, given.scale) for each in trained]
+    if given.unit is not None and not any(weights):
+        biases = popularity_of(given.everything, given.missing_rating)
+    scorers = [each.scorer(given.everything, biases, given) for each in trained]
     return Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                  biases, rmses)
+                 biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
-def _fit_side(settings, given, side, biases, seed, run, before=None):
+def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
     """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
     refit, on_epoch = before is not None, run["on_epoch"]
     train = (given.everything if refit else given.train).by(side)
     held_out = None if refit or given.held_out is None else given.held_out.by(side)
-    residuals = residuals_of(biases, side, given.scale)
+    residuals = given.residuals(biases, side)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
@@ -194,6 +261,7 @@ def _fit_side(settings, given, side, biases, seed, run, before=None):
     rng = np.random.RandomState(seed)
     model = _model(settings, train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
     trainer, error = _trainer(settings, model, choice, rng, given.unknown), None
+    measure = lists and _Measure(given.lists, lists, lambda: Scorer(model, train, side, residuals))
 
     def on_record(record):
         record.update(rows=side, refit=refit)
@@ -201,7 +269,7 @@ def _fit_side(settings, given, side, biases, seed, run, before=None):
             on_epoch(record)
 
     try:
-        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals,
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals, measure=measure,
                     **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
@@ -216,17 +284,16 @@ def _fit_side(settings, given, side, biases, seed, run, before=None):
     return _Trained(side, model, choice, trainer.history, epoch, error)
 
 
-def _weigh(settings, given, trained, biases):
+def _weigh(settings, given, trained, biases, lists):
     """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
 
     A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
     does one that diverged, and without validation all others share alike.
     """
-    sound = [each.error is None for each in trained]
-    alike = [float(each) / sum(sound) for each in sound]
+    sound, alike = _sound_and_alike(trained)
     if given.held_out is None:
         return alike, None
-    scorers = [each.scorer(given.train, biases, given.scale) for each in trained]
+    scorers = [each.scorer(given.train, biases, given) for each in trained]
     first, pairs = scorers[0], given.held_out.by(trained[0].side).tocoo()
     users, items = first.by_users(pairs.row, pairs.col)
     known = first.users_rated[users] & first.items_rated[items]
@@ -242,7 +309,7 @@ def _weigh(settings, given, trained, biases):
         return (first.clip(predicted) - observed) ** 2
 
     alone = errors([0.0] * len(trained))
-    found = OrderedDict([("biases", float(np.sqrt(alone.mean())))])
+    found = OrderedDict([("biases" if given.unit is None else "constant", float(np.sqrt(alone.mean())))])
     weights = []
     for k, each in enumerate(trained):
         if each.error:
@@ -255,8 +322,58 @@ def _weigh(settings, given, trained, biases):
     if sum(weights) > 1:
         weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
         found["both"] = float(np.sqrt(errors(weights).mean()))
-    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights))))
+    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights)), "RMSE"))
     return weights, dict(found)
+
+
+def _weigh_by_lists(settings, given, trained, biases, lists):
+    """As `_weigh`, by the lists of validation users: of two models the shares whose lists are best."""
+    sound, alike = _sound_and_alike(trained)
+    scorers = [each.scorer(given.train, biases, given) for each in trained]
+    if given.unit is None:
+        alone, name = biases, "biases"
+    else:
+        alone, name = popularity_of(given.train, given.missing_rating), "popular"
+    base = given.residuals(alone, "users"), given.residuals(biases, "users")
+    mixtures = OrderedDict([(name, None)])
+    for k, each in enumerate(trained):
+        if each.error is None:
+            mixtures[each.side] = [float(k == other) for other in range(len(trained))]
+    if sum(sound) > 1:
+        mixtures.update(("both, %g" % share, [share, 1.0 - share]) for share in _SHARES[1:-1])
+
+    def best_of(weights, users, outputs):
+        shown = base[weights is not None].baseline(users[:, np.newaxis], lists.candidates)
+        if weights is not None:
+            shown = shown + sum(weight * output for weight, output in zip(weights, outputs) if weight)
+        shown = shown.astype(scorers[0].dtype)
+        leave_out(shown, lists.candidates, *scorers[0].rated_by(users))
+        return top_n(shown, lists.k)
+
+    found = {mixture: [] for mixture in mixtures}
+    for start in range(0, len(lists.users), _LISTS_TOGETHER):
+        users = lists.users[start:start + _LISTS_TOGETHER]
+        outputs = [scorer.grid_outputs(users, lists.candidates) if each else None
+                   for scorer, each in zip(scorers, sound)]
+        for mixture, weights in mixtures.items():
+            found[mixture].append((best_of(weights, users, outputs), None))
+    values = OrderedDict((mixture, lists.by_user(best, given.lists.name)) for mixture, best in found.items())
+    means = OrderedDict((mixture, float(each.mean())) for mixture, each in values.items())
+    best = max((mixture for mixture in mixtures if mixture != name), key=means.get)
+    better = _standard_score(values[best] - values[name]) >= _CLEARLY_BETTER
+    weights = mixtures[best] if better or not settings.guard else [0.0] * len(trained)
+    shown = OrderedDict((mixture, means[mixture]) for mixture in mixtures if not mixture.startswith("both"))
+    if sum(sound) > 1:
+        shown["both"] = max(means[mixture] for mixture in mixtures if mixture.startswith("both"))
+    _say(settings, _verdict(shown, dict(zip([each.side for each in trained], weights)),
+                            "%s@%d" % given.lists[:2]))
+    return weights, dict(shown)
+
+
+def _sound_and_alike(trained):
+    """Which models haven't diverged, and weights that let them count alike."""
+    sound = [each.error is None for each in trained]
+    return sound, [float(each) / sum(sound) for each in sound]
 
 
 def _trainer(settings, model, choice, rng, unknown):
@@ -264,16 +381,17 @@ def _trainer(settings, model, choice, rng, unknown):
                    settings.progress, unknown=unknown if isinstance(unknown, float) else None)
 
 
-def _model(settings, n_columns, choice, rng, rating_scale, two_encoders=False):
+def _model(settings, n_columns, choice, rng, rating_scale, missing_rating=0.0, two_encoders=False):
     check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01")
     normal = lasagne.init.Normal(settings.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, settings.f, settings.g, choice.l2, W=normal, V=normal,
                        rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
-                       l2_weighted=choice.l2_weighted)
+                       l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
+                       missing_rating=missing_rating)
 
 
 def _check_learned(settings, error, epoch, scale, choice):
-    if error > scale[1] - scale[0]:  # any constant on the scale is better
+    if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better
         raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
                                "learning_rate=%r or weight_scale=%r"
                                % (error, epoch, *scale, choice.learning_rate, settings.weight_scale))
@@ -303,9 +421,32 @@ def biases_of(ratings):
     return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
 
 
-def residuals_of(biases, rows, scale):
+def popularity_of(ratings, missing_rating, items=True):
+    """What a missing entry is rated, as `Biases`: for all alike, or with the items' own means over all users.
+
+    Parameters
+    ----------
+    ratings : Sided
+    missing_rating : float
+    items : bool
+
+    Returns
+    -------
+    Biases
+        With an item's offset, the sum over its ratings of (rating - missing_rating), over the number of users, the
+        items are in order of popularity.
+    """
+    users = ratings.by("users") if items else ratings.by(ratings.rows)
+    n_users, n_items = swapped(not items and ratings.rows == "items", *users.shape)
+    offsets = np.zeros(n_items)
+    if items:
+        offsets = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items) / n_users
+    return Biases(missing_rating, np.zeros(n_users), offsets)
+
+
+def residuals_of(biases, rows, scale, unit=None):
     rows, columns = swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns, scale)
+    return Residuals(biases.mean + rows, columns, scale, unit)
 
 
 def _standard_score(gains):
@@ -318,10 +459,13 @@ def _standard_score(gains):
     return gains.mean() / (spread / np.sqrt(len(gains)))
 
 
-def _verdict(found, weights):
+def _verdict(found, weights, measure):
     """What validation says, in a line."""
     errors = ", ".join("%s %.4f" % (name + " as rows" if name in ("items", "users") else name, error)
                        for name, error in found.items())
-    used = ["%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight]
-    return "validation RMSE: %s; predictions are biases %s" % (
-        errors, "and " + " and ".join(used) if used else "alone: no model is clearly better")
+    used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
+    if "popular" in found:
+        return "validation %s: %s; lists are %s" % (
+            measure, errors, "those of " + used if used else "the most popular: no model's are clearly better")
+    return "validation %s: %s; predictions are biases %s" % (
+        measure, errors, "and " + used if used else "alone: no model is clearly better")

@@ -399,8 +399,10 @@ class AutoEncoder:
             yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
 
     def clip(self, predicted):
-        """`predicted` brought into `rating_scale`, in place; as it is without one."""
-        return predicted if self.rating_scale is None else np.clip(predicted, *self.rating_scale, out=predicted)
+        """`predicted` brought into `rating_scale`, in place; as it is without one, and where missing entries count."""
+        if self.rating_scale is None or self.missing_weight:
+            return predicted
+        return np.clip(predicted, *self.rating_scale, out=predicted)
 
 
 def _nonlinearity(spec, name):

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.linalg
 
 from sparse_ae.checks import check_count
+from sparse_ae.progress import validated
 
 __all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
 
@@ -26,6 +27,8 @@ _GREY = "#666666"
 
 def learning_curves(histories, baselines=None, ax=None):
     """Draw the RMSE of each epoch: in training, and on the validation ratings where there were any.
+
+    Of a training that goes by another measure, that is drawn; where missing entries count, only that.
 
     Parameters
     ----------
@@ -50,22 +53,27 @@ def learning_curves(histories, baselines=None, ax=None):
     for name, history in histories.items():
         if not len(history):
             raise ValueError("the history %r has no epoch; expected what Trainer.fit returned" % name)
-    ax = _axes(ax, 8, 5)
+    ax, measures = _axes(ax, 8, 5), []
     for i, (name, history) in enumerate(histories.items()):
         colour, name = _COLOURS[i % len(_COLOURS)], name and name + ", "
         epochs = [record["epoch"] for record in history]
-        validated = [(record["epoch"], record["validation_rmse"]) for record in history
-                     if record["validation_rmse"] is not None]
-        if validated:
+        held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
+        if held_out:
+            measures.append(held_out[-1][1])
             # A curve of one point is no line.
-            ax.plot(*zip(*validated), color=colour, linewidth=2, marker="o" if len(validated) == 1 else "",
-                    label="%sheld out: %.3f" % (name, validated[-1][1]))
-        ax.plot(epochs, [record["train_rmse"] for record in history], color=colour, linewidth=1.2, linestyle="--",
-                marker="o" if len(history) == 1 else "", label="%straining: %.3f" % (name, history[-1]["train_rmse"]))
+            ax.plot([epoch for epoch, _, _ in held_out], [value for _, _, value in held_out], color=colour, linewidth=2,
+                    marker="o" if len(held_out) == 1 else "", label="%sheld out: %.3f" % (name, held_out[-1][2]))
+        # Where missing entries count there is only the loss, on a scale of its own.
+        trained = "loss" if history[-1]["train_rmse"] is None else "train_rmse"
+        if trained == "train_rmse" or not held_out:
+            measures.append("RMSE" if trained == "train_rmse" else "loss")
+            ax.plot(epochs, [record[trained] for record in history], color=colour, linewidth=1.2, linestyle="--",
+                    marker="o" if len(history) == 1 else "", label="%straining: %.3f" % (name, history[-1][trained]))
     for (name, value), style in zip((baselines or {}).items(), ("-.", ":") * len(baselines or {})):
         ax.axhline(value, color=_GREY, linewidth=1.5, linestyle=style, label="%s: %.3f" % (name, value), zorder=1)
     _whole_numbers(ax.xaxis)
-    _dress(ax, "epoch", "RMSE, in the unit of the ratings")
+    shown = sorted(set(measures))
+    _dress(ax, "epoch", "RMSE, in the unit of the ratings" if shown == ["RMSE"] else " and ".join(shown))
     ax.legend(frameon=False)
     return ax
 

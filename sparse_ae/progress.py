@@ -21,7 +21,7 @@ import warnings
 
 from tqdm import tqdm
 
-__all__ = ["announced", "signs_of_life"]
+__all__ = ["announced", "errors_of", "signs_of_life", "validated"]
 
 # Seconds before the first line, and between two.
 _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
@@ -68,7 +68,7 @@ def signs_of_life(wanted, n_epochs, n_rows):
     signs
         With the methods ``epoch(number, last)``, a context manager for each epoch, where `last` is the record of the
         epoch before or None; ``batch(n_rows, loss, rmse)`` after each mini-batch in it, with the means of the epoch
-        so far; and ``end(history)``.
+        so far, of which the RMSE may be None; and ``end(history)``.
     """
     if not wanted:
         return _Nothing()
@@ -78,6 +78,14 @@ def signs_of_life(wanted, n_epochs, n_rows):
     if notebook_bar is not None:
         return _NotebookBar(notebook_bar, n_epochs, n_rows)
     return _Lines(n_epochs, n_rows)
+
+
+def validated(record):
+    """What validation has shown in an epoch's record: the measure's name and its value; None without validation."""
+    for name, value in record.items():
+        if name.startswith("validation_") and value is not None:
+            return name[len("validation_"):].replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
+    return None
 
 
 def _notebook_bar():
@@ -117,7 +125,7 @@ class _Bars(_Nothing):
 
     def batch(self, n_rows, loss, rmse):
         if not self._bar.disable:
-            self._bar.set_postfix(loss="%.4g" % loss, rmse="%.4f" % rmse, refresh=False)
+            self._bar.set_postfix(refresh=False, **_postfix(loss, rmse))
             self._bar.update(n_rows)
 
 
@@ -139,7 +147,7 @@ class _NotebookBar(_Nothing):
             raise
 
     def batch(self, n_rows, loss, rmse):
-        self._bar.set_postfix(loss="%.4g" % loss, rmse="%.4f" % rmse, refresh=False)
+        self._bar.set_postfix(refresh=False, **_postfix(loss, rmse))
         self._bar.update(n_rows)
 
     def end(self, history):
@@ -147,12 +155,16 @@ class _NotebookBar(_Nothing):
             self._bar.close()
 
 
+def _postfix(loss, rmse):
+    shown = {"loss": "%.4g" % loss}
+    return shown if rmse is None else dict(shown, rmse="%.4f" % rmse)
+
+
 def _title(number, last):
     if last is None:
         return "epoch %d" % number
     # All that the bar of one batch of all rows can say while it lasts.
-    validated = last["validation_rmse"]
-    return "epoch %d, RMSE %.4f so far" % (number, last["train_rmse"] if validated is None else validated)
+    return "epoch %d, %s %.4f so far" % ((number,) + (validated(last) or _trained(last)))
 
 
 class _Lines(_Nothing):
@@ -176,7 +188,8 @@ class _Lines(_Nothing):
             return
         self._next = now + _BETWEEN_LINES
         left = (now - self._start) * (self._n_epochs * self._n_rows / self._done - 1)
-        errors = "training RMSE %.4f" % rmse if self._last is None else _errors(self._last)
+        so_far = {"train_rmse": rmse, "loss": loss}
+        errors = errors_of(so_far if self._last is None else self._last)
         _say("epoch %d of at most %d: %s so far; %s, at most %s left"
              % (self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start), _duration(left)))
 
@@ -190,13 +203,19 @@ class _Lines(_Nothing):
             text += "; none was better than what it began with, which is put back"
         else:
             best = best or len(history)
-            text += "; epoch %d: %s" % (best, _errors(history[best - 1]))
+            text += "; epoch %d: %s" % (best, errors_of(history[best - 1]))
         _say(text)
 
 
-def _errors(record):
-    text = "training RMSE %.4f" % record["train_rmse"]
-    return text if record["validation_rmse"] is None else text + ", validation RMSE %.4f" % record["validation_rmse"]
+def errors_of(record):
+    """An epoch's errors, in words."""
+    text, found = "training %s %.4f" % _trained(record), validated(record)
+    return text if found is None else text + ", validation %s %.4f" % found
+
+
+def _trained(record):
+    """The training's error: the loss, where missing entries count and there is no RMSE."""
+    return ("loss", record["loss"]) if record["train_rmse"] is None else ("RMSE", record["train_rmse"])
 
 
 def _duration(seconds):

@@ -20,6 +20,14 @@ A model with items as rows reconstructs items from the ratings of their users: I
 With users as rows it reconstructs users from the ratings of their items: U-AutoRec, and the post. S. Sedhain, A. K.
 Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
 the ratings, and often both together do better than either.
+
+Whoever wants lists rather than ratings says ``missing_weight=0.2``: missing entries then count a little, as if they had
+been rated low, and the outputs are scores to rank by; see `objectives`.
+
+>>> clicks = [(7, "tea"), (7, "jam"), (8, "tea"), (8, "ale"), (9, "jam")]
+>>> recommender = sparse_ae.Recommender(missing_weight=0.2, feedback="counts", n_epochs=2, progress=False)
+>>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
+['tea', 'ale']
 """
 import numbers
 import os
@@ -29,22 +37,25 @@ import scipy.sparse as sp
 
 from sparse_ae import saved
 from sparse_ae.baselines import Biases
-from sparse_ae.checks import check_bool, check_count, check_rating_scale, check_rng, is_number
+from sparse_ae.checks import check_bool, check_count, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.data.feedback import as_counts, count_columns, from_counts
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.evaluation import judge_lists, no_measures, rating_counts, stack_lists
+from sparse_ae.evaluation import MEASURES, judge_lists, no_measures, rating_counts, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
+    Lists,
     Sided,
     biases_of,
     check_settings,
     fit_ratings,
     fit_residuals,
+    popularity_of,
     residuals_of,
     swapped,
 )
@@ -52,12 +63,14 @@ from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, recommendations, top_n
+from sparse_ae.residuals import missing_rating_of, unit_of_scores
 from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.steps import UPDATES
 import lasagne
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
+
 
 class Recommender(Settings):
     """A masked autoencoder over ratings with ids, beside biases.
@@ -108,7 +121,22 @@ class Recommender(Settings):
     guard : bool
         Whether a model counts only if it is clearly better than the biases alone, by two standard errors on the
         validation ratings. Where none is, predictions are the biases'. Without validation there is no telling, and with
-        ``biases=False`` no guard.
+        ``biases=False`` no guard. Of lists, see `missing_weight`, the most popular items take the biases' place.
+    missing_weight : float
+        From 0 to 1, what a missing entry counts in the squared error, as if it had been rated `missing_rating`; an
+        observed one counts 1. With 0 the model learns to predict ratings. With more it learns to make lists of what
+        people would pick, and what it predicts are scores to rank by, no estimates of ratings; 0.2 is good on films of
+        several sets, and it matters little from 0.1 to 0.4.
+    missing_rating : float or "auto"
+        "auto" is a quarter of the scale below its lowest rating, such as 0 on 1 to 5; for counts, and ratings that are
+        all equal, 0.
+    validation_measure : str
+        By what early stopping and the weights go: "rmse", or a measure of lists in `metrics` and their length, such as
+        "ndcg@10" or "recall@20", of all items that validation users have no rating for in training. "auto" is "rmse",
+        with a `missing_weight` "ndcg@10".
+    feedback : {"ratings", "counts"}
+        What the numbers are. Counts, and pairs of user and item alone, say what people did and how often; see
+        `data.feedback` for how they become ratings. They need a `missing_weight`: nobody clicks to say no.
 
     Attributes
     ----------
@@ -119,8 +147,11 @@ class Recommender(Settings):
     rating_scale_ : (float, float)
     mean_ : float
         Mean of the ratings.
+    missing_rating_ : float or None
+        What missing entries were taken to be rated; None if they don't count.
     biases_ : baselines.Biases or None
-        By places of `users_` and `items_`; None with ``biases=False``.
+        By places of `users_` and `items_`; None with ``biases=False``. With a `missing_weight` they are
+        `missing_rating_` for all, or beside it the popularity of items where no model gives better lists than that.
     models_ : dict of str to AutoEncoder
         By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
     model_ : AutoEncoder
@@ -130,6 +161,9 @@ class Recommender(Settings):
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
         of "users", and with "both"; None without validation, and with ``biases=False``, where `history_` has it.
+    validation_lists_ : dict of str to float, or None
+        The same of the measure of lists, where `validation_measure` is one; beside a `missing_weight` it has what is
+        most "popular" in the place of biases.
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
         What `model_` was trained with.
     choices_ : dict of str to defaults.Choice
@@ -166,7 +200,8 @@ class Recommender(Settings):
     def __init__(self, n_hidden="auto", rows="auto", f="identity", g="sigmoid", l2="auto", weight_scale=0.01,
                  update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
                  rating_scale=None, unknown="mean", formulation="auto", rng=0, progress=True, dtype="float32",
-                 biases=True, guard=True):
+                 biases=True, guard=True, missing_weight=0.0, missing_rating="auto", validation_measure="auto",
+                 feedback="ratings"):
         self.n_hidden = n_hidden
         self.rows = rows
         self.f = f
@@ -186,6 +221,10 @@ class Recommender(Settings):
         self.dtype = dtype
         self.biases = biases
         self.guard = guard
+        self.missing_weight = missing_weight
+        self.missing_rating = missing_rating
+        self.validation_measure = validation_measure
+        self.feedback = feedback
 
     # Training
 
@@ -197,7 +236,8 @@ class Recommender(Settings):
         ----------
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
             Users, items and ratings, in any form that `tables.as_ratings` takes; or ratings on disk, of which a
-            mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto".
+            mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto". With
+            ``feedback="counts"`` the numbers are counts, and may be left out; see `data.feedback.as_counts`.
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
@@ -245,9 +285,14 @@ class Recommender(Settings):
         rng = check_rng(self.rng)
         for name, value in (("biases", self.biases), ("guard", self.guard), ("refit", refit)):
             check_bool(value, name)
+        missing = check_share(self.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
+        counts, measure = _counts(self.feedback, missing), _measure(self.validation_measure, missing)
         stored = isinstance(ratings, StoredRatings)
         sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
+            if counts:
+                raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
+                                 "feedback='ratings', and store what a count is to be worth")
             matrix, rows = ratings.matrix, ratings.rows
             users, items = swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):
@@ -255,26 +300,32 @@ class Recommender(Settings):
                                  "held-out ratings, or validation=None" % (validation,))
             validation = None if is_auto(validation) else validation
         else:
-            matrix, users, items, _ = as_ratings(ratings, y)
+            matrix, users, items, _ = (as_counts if counts else as_ratings)(ratings, y)
             if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()
-        scale = _check_scale(self.rating_scale, matrix.data)
+        scale, lowest = _check_scale(self.rating_scale, matrix.data, missing, counts)
+        missing_rating = unit = None
+        if missing:
+            missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
+            unit = unit_of_scores(matrix, missing_rating)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
         check_settings(self, scale, unknown, validation is not None, paths, run)
         fraction = _fraction(validation, matrix.nnz, self.biases)
-        train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng)
+        train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng,
+                                    as_counts if counts else as_ratings)
         everything = Sided(matrix, rows)
         given = Given(everything, everything if train is matrix else Sided(train, rows),
-                       None if held_out is None else Sided(held_out, rows), scale, unknown)
+                       None if held_out is None else Sided(held_out, rows), scale, unknown, missing_rating, unit,
+                       measure and Lists(*measure, _relevant(scale, counts)))
         if self.biases:
             found = fit_residuals(self, given, sides, rng, paths, run, refit and fraction is not None)
         else:
             found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
-        self._take(found, users, items, scale, unknown)
+        self._take(found, users, items, scale, unknown, missing_rating, counts)
         return self
 
     def _sides(self, stored_rows, validation):
@@ -291,9 +342,9 @@ class Recommender(Settings):
             return (stored_rows,)
         if self.rows == "both" or self.rows == "auto" and self.biases and validation is not None:
             return "items", "users"
-        return ("items",) if self.rows == "auto" else (self.rows,)
+        return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
 
-    def _take(self, found, users, items, scale, unknown):
+    def _take(self, found, users, items, scale, unknown, missing_rating, counts):
         """Takes what was fitted or read."""
         scorer, first = found.scorer, next(iter(found.choices.values()))
         self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
@@ -303,7 +354,9 @@ class Recommender(Settings):
         self.biases_, self.validation_rmse_, self.choices_ = found.biases, found.validation_rmse, found.choices
         self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
         self._scorer, self._column_solver, self._popular = scorer, None, None
-        self.mean_ = scorer.mean if self.biases_ is None else self.biases_.mean
+        self.missing_rating_, self.validation_lists_, self._counts = missing_rating, found.validation_lists, counts
+        with_mean = self.biases_ is not None and missing_rating is None
+        self.mean_ = self.biases_.mean if with_mean else scorer.mean
         self.users_rated_, self.items_rated_ = scorer.users_rated, scorer.items_rated
         self._unknown = unknown  # the setting may be changed before the next fit
         strict = unknown == "error"
@@ -325,6 +378,8 @@ class Recommender(Settings):
         -------
         numpy.ndarray, shape (n,); a float for two single ids
             In the ratings' unit, clipped to `rating_scale_`. Pairs that were rated in `fit` are predicted like others.
+            With a `missing_weight` they are scores: the lower, the less likely it is that the user picks the item, and
+            mostly near `missing_rating_`. Don't read them as ratings.
 
         Raises
         ------
@@ -337,6 +392,7 @@ class Recommender(Settings):
         -----
         Of a user or an item without a rating in `fit` nothing is known, and `unknown` says what is predicted. Beside
         biases that is so only where both are without: where one is, the mean and the other's offset are predicted.
+        Among scores, "mean" is `missing_rating_`.
         """
         self._check_fitted()
         if items is None:
@@ -391,7 +447,8 @@ class Recommender(Settings):
         Notes
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
-        offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many.
+        offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many. With a
+        `missing_weight` it is the most popular items.
         """
         self._check_fitted()
         places, candidates = self._users.find(users), self._items.candidates(items)
@@ -409,14 +466,21 @@ class Recommender(Settings):
         return found[0] if np.ndim(users) == 0 else found
 
     def _for_nobody_in_particular(self, n, candidates):
-        """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are."""
+        """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are.
+
+        Where missing entries count, the most popular.
+        """
         if self._popular is None:
             scorer = self._scorer
-            self._popular = self.biases_ or biases_of(Sided(scorer.ratings, scorer.rows))
+            ratings = Sided(scorer.ratings, scorer.rows)
+            if self.missing_rating_ is None:
+                self._popular = self.biases_ or biases_of(ratings)
+            else:
+                self._popular = popularity_of(ratings, self.missing_rating_)
         biases = self._popular
         scores = biases.mean + biases.items[candidates]
         best = top_n(scores[np.newaxis], n)[0]
-        return recommendations(self.items_[candidates], best, np.clip(scores[best[best >= 0]], *self.rating_scale_))
+        return recommendations(self.items_[candidates], best, self._scorer.clip(scores[best[best >= 0]]))
 
     def fold_in(self, ratings):
         """A person whom the model has never seen, from some ratings, without training.
@@ -450,10 +514,12 @@ class Recommender(Settings):
         for item, value in zip(items, values):
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
-            if not low <= value <= high:
+            if not self._counts and not low <= value <= high:
                 raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
                                  % (item, value, low, high))
         places, values = self._items.find(items), np.array(values, dtype=np.float64)
+        if self._counts:
+            values = from_counts(values)
         self._items.check_known(items, places, "passed over")
         if not (places >= 0).any():
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
@@ -468,6 +534,8 @@ class Recommender(Settings):
         # Equation (3) of `baselines`, for this person alone.
         mean, offsets, shrinkage = self.biases_.mean, self.biases_.items, self.biases_.shrinkage[0]
         offset = np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
+        if self.missing_rating_ is not None:
+            offset = 0.0
         folded = [(weight, self._folded(scorer, places, values, mean, offset))
                   for scorer, weight in self._scorer.used()]
 
@@ -475,14 +543,14 @@ class Recommender(Settings):
             beyond = sum(weight * each(items) for weight, each in folded)
             return (mean + offset + offsets[items] + beyond).astype(self._scorer.dtype)
 
-        return NewUser(self._items, places, values, outputs, clip, float(np.clip(mean + offset, low, high)))
+        return NewUser(self._items, places, values, outputs, clip, float(clip(np.array(mean + offset))))
 
     def _folded(self, scorer, places, values, mean=0.0, offset=0.0):
         """What one model says of a person with some ratings, as a function of places of items."""
         if scorer.rows == "users":
             return row_outputs(scorer, places, values, mean + offset)
         if self._column_solver is None:
-            self._column_solver = ColumnSolver(scorer.model, self._users.rated)
+            self._column_solver = ColumnSolver(scorer)
         return column_outputs(scorer, self._column_solver, places, values, offset)
 
     def similar_items(self, item, n=10):
@@ -532,7 +600,7 @@ class Recommender(Settings):
     def score(self, X, y=None):
         """Minus the RMSE over ratings in any form that `fit` takes: higher is better, as scikit-learn wants it."""
         self._check_fitted()
-        users, items, values = as_columns(X, y)[:3]
+        users, items, values = self._columns(X, y)
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
@@ -545,13 +613,14 @@ class Recommender(Settings):
         k : int or None
             Length of the lists that are judged; None leaves ranking out, which takes most of the time.
         relevant : float, optional
-            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5.
+            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. Of
+            counts all are.
 
         Returns
         -------
         dict
             "rmse", "mae"
-                Over all ratings; see `metrics`.
+                Over all ratings; see `metrics`. With a `missing_weight` they say how far scores are from ratings: far.
             "n_ratings", "n_unknown", "n_trained"
                 How many there are; how many are of a user or an item without a rating in `fit`, which are predicted as
                 `predict` says and count like the others; and how many are of pairs that were rated in `fit`: they say
@@ -576,7 +645,7 @@ class Recommender(Settings):
         self._check_fitted()
         if k is not None:
             k = check_count(k, "k")
-        users, items, values = as_columns(ratings, y)[:3]
+        users, items, values = self._columns(ratings, y)
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
         known = (u >= 0) & (i >= 0)
@@ -585,12 +654,15 @@ class Recommender(Settings):
                     "n_trained": int(np.count_nonzero(self._scorer.are_rated(u[known], i[known])))}
         if k is None:
             return measures
-        low, high = self.rating_scale_
-        wanted = np.asarray(values) >= (low + 0.75 * (high - low) if relevant is None else relevant)
+        wanted = np.asarray(values) >= (_relevant(self.rating_scale_, self._counts) if relevant is None else relevant)
         if not wanted.any():
             return dict(measures, **no_measures())
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
         return dict(measures, **self._judge(who, what, u[wanted], i[wanted], k))
+
+    def _columns(self, ratings, y):
+        """Users, items and ratings, as `fit` took them."""
+        return (count_columns if self._counts else as_columns)(ratings, y)[:3]
 
     def _judge(self, who, what, users, items, k):
         """Measures of lists, from relevant pairs: numbered over all ids that came, and as places of known ones."""
@@ -667,36 +739,40 @@ class Recommender(Settings):
             model = each.model
             arrays.update(("%s/%s" % (each.rows, p.name), p.get_value(borrow=True)) for p in model.params)
             parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
-                          "l2_weighted": model.l2_weighted, "weight": self.weights_[each.rows],
-                          "choice": dict(self.choices_[each.rows]._asdict())})
+                          "l2_weighted": model.l2_weighted, "missing_weight": model.missing_weight,
+                          "weight": self.weights_[each.rows], "choice": dict(self.choices_[each.rows]._asdict())})
         meta = {"parts": parts, "rating_scale": self.rating_scale_, "unknown": self._unknown, "biases": None,
                 "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows,
-                "validation_rmse": self.validation_rmse_}
+                "validation_rmse": self.validation_rmse_, "validation_lists": self.validation_lists_,
+                "missing_rating": self.missing_rating_, "counts": self._counts}
         if self.biases_ is not None:
             meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
             arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
         return meta, arrays, scorer.ratings
 
     def _set_state(self, meta, arrays, ratings):
-        biases, scale = None, meta["rating_scale"]
+        biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
+        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating)
         ratings, scorers, choices = Sided(ratings, meta["ratings_rows"]), [], {}
         for part in meta["parts"]:
             side = part["rows"]
-            residuals = None if biases is None else residuals_of(biases, side, scale)
+            residuals = None if biases is None else residuals_of(biases, side, scale, unit)
             names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
             parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
             n_columns, n_hidden = parameters["W"].shape
             model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale, part["f"],
                                 part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
-                                l2_weighted=part["l2_weighted"], **parameters)
+                                l2_weighted=part["l2_weighted"], missing_weight=part["missing_weight"],
+                                missing_rating=(missing_rating or 0.0) if residuals is None else 0.0, **parameters)
             scorers.append(Scorer(model, ratings.by(side), side, residuals))
             choices[side] = Choice(**part["choice"])
         scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
-        found = Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"])
-        self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"])
+        found = Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"],
+                      meta["validation_lists"])
+        self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"])
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
@@ -719,7 +795,9 @@ class Recommender(Settings):
 
     def _for_unknown(self):
         """What is predicted where nothing is known."""
-        return self._unknown if isinstance(self._unknown, float) else self.mean_
+        if isinstance(self._unknown, float):
+            return self._unknown
+        return self.mean_ if self.missing_rating_ is None else self.missing_rating_
 
 
 def _half_known(biases, users, items):
@@ -740,7 +818,7 @@ def _fraction(validation, n_ratings, biases):
     return validation
 
 
-def _held_out(everything, rows, users, items, fraction, validation, rng):
+def _held_out(everything, rows, users, items, fraction, validation, rng, as_given):
     """The ratings to train on, and those to validate on or None; both laid out as all are."""
     if validation is None:
         return everything, None
@@ -752,7 +830,7 @@ def _held_out(everything, rows, users, items, fraction, validation, rng):
                              % (validation, n_held_out, everything.nnz))
         return split_ratings(everything, fraction, rng)[:2]
     try:
-        given = as_ratings(validation)
+        given = as_given(validation)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind("validation: %s" % error) from error
@@ -786,17 +864,58 @@ def _check_unknown(unknown):
     return float(unknown)
 
 
-def _check_scale(rating_scale, values):
+def _counts(feedback, missing):
+    """Whether feedback is counts."""
+    if not isinstance(feedback, str) or feedback not in ("ratings", "counts"):
+        raise ValueError("feedback is %r; expected 'ratings' or 'counts'" % (feedback,))
+    if feedback == "counts" and not missing:
+        raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
+                         "say what people chose, and only what they didn't choose stands against it")
+    return feedback == "counts"
+
+
+def _measure(measure, missing):
+    """The name and the length of lists that validation goes by; None for the RMSE."""
+    if is_auto(measure):
+        measure = "ndcg@10" if missing else "rmse"
+    if isinstance(measure, str) and measure == "rmse":
+        return None
+    name, _, k = measure.partition("@") if isinstance(measure, str) else ("", "", "")
+    if name not in MEASURES or not k.isdigit() or not int(k):
+        raise ValueError("validation_measure is %r; expected 'auto', 'rmse', or one of %s and the length of lists, "
+                         "such as 'ndcg@10'" % (measure, ", ".join(MEASURES)))
+    return name, int(k)
+
+
+def _relevant(scale, counts):
+    """The rating from which a held-out item is relevant."""
+    return scale[0] if counts else scale[0] + 0.75 * (scale[1] - scale[0])
+
+
+def _check_missing_rating(missing_rating, scale, lowest):
+    """What missing entries are taken to be rated."""
+    if is_auto(missing_rating):
+        return 0.0 if lowest is None else missing_rating_of(scale)
+    if not is_number(missing_rating):
+        raise ValueError("missing_rating is %r; expected a number, or 'auto'" % (missing_rating,))
+    return float(missing_rating)
+
+
+def _check_scale(rating_scale, values, missing, counts):
+    """The rating scale, and its lowest rating; None where that isn't known, of counts and of ratings all equal."""
     least, most = float(values.min()), float(values.max())
+    if missing and (counts or rating_scale is None and least == most != 0):
+        return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
         if least == most:
-            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)" % least)
-        return least, most
+            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest), or "
+                             "missing_weight=0.2 if lists are wanted of who chose what" % least)
+        return (least, most), least
     low, high = check_rating_scale(rating_scale)
     if least < low or most > high:
         raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
                          "highest rating" % (least if least < low else most, low, high, least, most))
-    return low, high
+    return (low, high), low
 
 
 def _named(settings):

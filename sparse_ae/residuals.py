@@ -13,11 +13,18 @@ hide what was rated, and that alone tells a lot. Both are scaled by how many rat
     x_ui = e_ui q_n,    seen_ui = 3 q_n,    q_n = (50 / n)^(1/4)                   (3)
 
 lest rows with many ratings drive the hidden units into saturation. Stored is observed: a residual of 0 is a rating.
+
+Where missing entries count (see `objectives`), as if they had been rated m, biases have no part: how popular an item is
+shows in all entries, not in the ratings. Then b_ui is m for all, missing entries have the target 0, and the unit is
+
+    unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                 (4)
+
+where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outputs are scores: they aren't clipped.
 """
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["Residuals"]
+__all__ = ["Residuals", "missing_rating_of", "unit_of_scores"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
 _SEEN, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
@@ -25,8 +32,8 @@ _SEEN, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 # Ratings looked at together: they may be on disk.
 _PART = 2 ** 22
 
-# The length of MovieLens's scale, 1 to 5.
-_LENGTH = 4.0
+# The length of MovieLens's scale, 1 to 5, and how far its ratings are from 0.
+_LENGTH, _DISTANCE = 4.0, 3.75
 
 
 class Residuals:
@@ -38,6 +45,8 @@ class Residuals:
         The biases' prediction for a row and a column is the sum of ``rows[row]`` and ``columns[column]``.
     columns : float array, (n_columns,)
     rating_scale : (float, float)
+    unit : float, optional
+        Of scores, equation (4); they aren't clipped. By default equation (1)'s.
 
     Attributes
     ----------
@@ -49,10 +58,11 @@ class Residuals:
 
     output_scale = -_LENGTH, _LENGTH
 
-    def __init__(self, rows, columns, rating_scale):
+    def __init__(self, rows, columns, rating_scale, unit=None):
         self.rows, self.columns = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
         self.low, self.high = map(float, rating_scale)
-        self.unit = (self.high - self.low) / _LENGTH
+        self.unit = (self.high - self.low) / _LENGTH if unit is None else unit
+        self._scores = unit is not None
 
     def baseline(self, rows, columns):
         """The biases' predictions for pairs, (n,), not clipped."""
@@ -95,5 +105,20 @@ class Residuals:
         return squares / ratings.nnz
 
     def clip(self, predicted):
-        """`predicted` brought into the rating scale, in place."""
-        return np.clip(predicted, self.low, self.high, out=predicted)
+        """`predicted` brought into the rating scale, in place; scores as they are."""
+        return predicted if self._scores else np.clip(predicted, self.low, self.high, out=predicted)
+
+
+def missing_rating_of(rating_scale):
+    """Equation (4)'s m: as far below the lowest rating as 0 is below MovieLens's."""
+    low, high = rating_scale
+    return low - (high - low) / _LENGTH
+
+
+def unit_of_scores(ratings, missing_rating):
+    """Equation (4)'s unit for a CSR matrix; ValueError if all ratings are `missing_rating`."""
+    squares = sum(float(np.sum((ratings.data[start:start + _PART].astype(np.float64) - missing_rating) ** 2))
+                  for start in range(0, ratings.nnz, _PART))
+    if not squares:
+        raise ValueError("all ratings are missing_rating=%g; expected another one, below the ratings" % missing_rating)
+    return float(np.sqrt(squares / ratings.nnz)) / _DISTANCE

@@ -13,12 +13,12 @@ from sparse_ae.data.ratings import check_ratings
 __all__ = ["read", "write"]
 
 # Goes up when an older version can't read the files any more.
-FORMAT = 2
+FORMAT = 3
 
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
 _META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
-         "validation_rmse")
-_PART = ("rows", "f", "g", "l2", "l2_weighted", "weight", "choice")
+         "validation_rmse", "validation_lists", "missing_rating", "counts")
+_PART = ("rows", "f", "g", "l2", "l2_weighted", "missing_weight", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
@@ -105,9 +105,15 @@ def _checked(meta, arrays):
         raise ValueError("its history is no list of epochs")
     if not _is_whole(best_epoch) or not 0 <= best_epoch <= len(history):
         raise ValueError("its best epoch is %r of %d" % (best_epoch, len(history)))
-    rmses = meta["validation_rmse"]
-    if rmses is not None and not (isinstance(rmses, dict) and all(is_number(rmse) for rmse in rmses.values())):
-        raise ValueError("its validation errors are %r" % (rmses,))
+    for name in ("validation_rmse", "validation_lists"):
+        found = meta[name]
+        if found is not None and not (isinstance(found, dict) and all(is_number(each) for each in found.values())):
+            raise ValueError("its %s are %r" % (name, found))
+    missing_rating = meta["missing_rating"]
+    if missing_rating is not None and not is_number(missing_rating):
+        raise ValueError("its missing rating is %r" % (missing_rating,))
+    if not isinstance(meta["counts"], bool):
+        raise ValueError("its counts are %r" % (meta["counts"],))
     return matrix
 
 
@@ -157,6 +163,8 @@ def _check_part(part, arrays, sizes, with_biases):
         raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
     if len(decays) != 2 or not all(is_number(each) and each >= 0 for each in decays):
         raise ValueError("a model's l2 is %r" % (decays,))
+    if not is_number(part["missing_weight"]) or not 0 <= part["missing_weight"] <= 1:
+        raise ValueError("a model's missing_weight is %r" % (part["missing_weight"],))
     if not isinstance(part["l2_weighted"], bool) or not isinstance(part["choice"], dict):
         raise ValueError("a model's l2_weighted is %r and its choice %r" % (part["l2_weighted"], part["choice"]))
     own = ("W", "V", "mu", "b") + (("U",) if with_biases else ())

@@ -172,7 +172,7 @@ class Scorer:
             block = users[start:start + step]
             scores = self.grid(block, candidates)
             if exclude_seen:
-                leave_out(scores, candidates, *self._seen(block))
+                leave_out(scores, candidates, *self.rated_by(block))
             best = top_n(scores, n)
             chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
             yield best, self.clip(chosen)
@@ -201,7 +201,7 @@ class Scorer:
                 h[start:start + _TILE] = self.model.hidden(inputs, seen)
         return h
 
-    def _seen(self, users):
+    def rated_by(self, users):
         """What some users have rated: places among `users`, and items."""
         if self.rows == "users":
             block = self.ratings[users].tocoo()

@@ -69,8 +69,10 @@ class Trainer:
         ``epoch``              1, 2, ...
         ``loss``               mean over batches of the cost, weight decay included: what the post prints
         ``data_loss``          the same of the squared error alone
-        ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped
-        ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation
+        ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped;
+                               None where missing entries count, whose squared error is of all entries
+        ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation, and where
+                               another measure has taken its place, as ``validation_ndcg@10``
         ``learning_rate``      in this epoch; None with "lbfgs"
         ``seconds``            of the epoch, compilation and validation not counted
         ``interrupted``        True in an epoch that Ctrl-C cut short, else False
@@ -113,7 +115,7 @@ class Trainer:
         self._step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False, residuals=None):
+            resume=False, residuals=None, measure=None):
         """Trains for some epochs more.
 
         Parameters
@@ -128,8 +130,8 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least. What it starts from counts too in a later call, and in any with `residuals`, where it is next to the
-            biases: such a call never ends worse than it began.
+            least, or with the highest `measure`. What it starts from counts too in a later call, and in any with
+            `residuals`, where it is next to the biases: such a call never ends worse than it began.
         checkpoint : str or os.PathLike, optional
             A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
             `checkpoint`. It belongs to one call of `fit`.
@@ -144,6 +146,9 @@ class Trainer:
         residuals : Residuals, optional
             Train on what these biases leave over; for a model with a second encoder. Costs are in the residuals' unit,
             RMSEs in the ratings'.
+        measure : callable, optional
+            What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
+            the higher the better. The history has it as "validation_" and its attribute `name`.
 
         Returns
         -------
@@ -169,14 +174,16 @@ class Trainer:
         validate = None
         if validation is not None:
             validation = _checked_validation(validation, train)
-            validate = self._validator(train, validation, residuals)
+            validate = measure or self._validator(train, validation, residuals)
+        measured = "validation_rmse" if measure is None else "validation_" + measure.name
+        sign = 1 if measure is None else -1  # of an error, which is the better the lower
         if self.formulation == "auto":
             self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]), self.model)
         if residuals is None:
             FORMULATIONS[self.formulation].check(train)
         settings = saved = None
         if checkpoint is not None:
-            settings = settings_of(self, train, validation)
+            settings = settings_of(self, train, validation, measured)
             saved = self._open(checkpoint, resume, settings)
         self._compile(residuals is not None)
 
@@ -187,7 +194,7 @@ class Trainer:
             self._step.set_state(saved.state)
             first, best = saved.first, saved.best if patience is not None else None
         if patience is not None and best is None and (self.history or residuals is not None):
-            best = Best(len(self.history), validate(), self._step.get_state())
+            best = Best(len(self.history), sign * validate(), self._step.get_state())
 
         def is_over():
             n = len(self.history)
@@ -200,11 +207,11 @@ class Trainer:
             with _sigint_as_flag() as interrupted:
                 record = self._epoch(train, interrupted, residuals, signs)
                 if validate is not None:
-                    record["validation_rmse"] = validate()
+                    record[measured] = validate()
                 self.history.append(record)
                 n = len(self.history)
-                if patience is not None and (best is None or record["validation_rmse"] < best.rmse):
-                    best = Best(n, record["validation_rmse"], self._step.get_state())
+                if patience is not None and (best is None or sign * record[measured] < best.error):
+                    best = Best(n, sign * record[measured], self._step.get_state())
                 due = (n - first) % checkpoint_every == 0 or is_over()
                 if checkpoint is not None and due and not record["interrupted"]:
                     generator = self.rng.get_state(legacy=False)
@@ -264,6 +271,10 @@ class Trainer:
         good = self._step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
         unit = 1.0 if residuals is None else residuals.unit
+
+        def error():
+            return None if self.model.missing_weight else float(unit * np.sqrt(squared_errors / n_ratings))
+
         n_rows = np.count_nonzero(np.diff(train.indptr))
         if self.batch_size is None:
             batches = minibatches(train, n_rows)
@@ -281,7 +292,7 @@ class Trainer:
                 losses += loss
                 squared_errors += squared_error
                 n_ratings += block.nnz
-                signs.batch(len(rows), losses / n_batches, unit * np.sqrt(squared_errors / n_ratings))
+                signs.batch(len(rows), losses / n_batches, error())
                 if interrupted:
                     break
         diverged = _divergence(loss, self.model.params)
@@ -292,8 +303,8 @@ class Trainer:
                 "or start from smaller weights"
                 % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1))
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
-                "train_rmse": float(unit * np.sqrt(squared_errors / n_ratings)), "validation_rmse": None,
-                "learning_rate": rate, "seconds": time.perf_counter() - start, "interrupted": bool(interrupted),
+                "train_rmse": error(), "validation_rmse": None, "learning_rate": rate,
+                "seconds": time.perf_counter() - start, "interrupted": bool(interrupted),
                 "restored": None}
 
 

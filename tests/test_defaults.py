@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sparse_ae.defaults import choose, is_auto, useful_sides, validation_fraction
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
-AUTO = dict.fromkeys(NAMES, "auto")
+AUTO = dict(dict.fromkeys(NAMES, "auto"), missing_weight=0.0)
 
 
 def matrix(n, n_rows, n_columns, empty=0):
@@ -104,3 +104,17 @@ def test_validation_fraction():
 
 def test_auto():
     assert is_auto("auto") and not any(map(is_auto, ("adam", None, 0, np.array(["auto", "auto"]), (1, 2))))
+
+
+def test_where_missing_entries_count():
+    found, rated = chosen(100000, missing_weight=0.2), chosen(100000)
+    assert found.l2 == pytest.approx(20 * 2 ** (1 / 3)) == chosen(100000, variance=14.0, missing_weight=0.2).l2
+    assert (found.n_hidden, found.batch_size, found.patience) == (rated.n_hidden, rated.batch_size, rated.patience)
+    # Columns with few ratings each have a gradient from every row all the same.
+    sparse = chosen(500, n_columns=400, missing_weight=0.2)
+    assert (sparse.update, sparse.learning_rate, sparse.l2_weighted) == ("adam", 0.001, False)
+    assert chosen(500, n_columns=400).update == "adagrad"
+    # 12 mini-batches an epoch: 700 updates.
+    assert chosen(100000, validated=False, missing_weight=0.2).n_epochs == 59
+    # Without biases too the table is the one of missing entries.
+    assert chosen(100000, variance=None, missing_weight=0.2)[:4] == found[:4]

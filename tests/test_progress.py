@@ -68,7 +68,7 @@ def notebook(monkeypatch):
 
 
 def record(epoch, validation=None, restored=None):
-    return {"epoch": epoch, "train_rmse": 1 / epoch, "validation_rmse": validation, "restored": restored}
+    return {"epoch": epoch, "loss": 2.0, "train_rmse": 1 / epoch, "validation_rmse": validation, "restored": restored}
 
 
 def train(signs, n_epochs=2, n_batches=2, validation=None, clock=None, seconds=0.0):

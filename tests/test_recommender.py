@@ -438,7 +438,7 @@ def test_a_new_column_is_the_least_of_its_cost(f):
     mean = np.append(W.mean(axis=0), b.mean())
     rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
     X, r = np.column_stack([model.hidden(recommender._scorer.ratings[rows]), np.ones(3)]), np.array([2.0, 4.0, 5.0])
-    p = np.append(*ColumnSolver(model, recommender._users.rated)(X[:, :-1], r)).astype("float64")
+    p = np.append(*ColumnSolver(recommender._scorer)(rows, r)).astype("float64")
     output = X.dot(p) if f == "identity" else 1 + 4 / (1 + np.exp(-X.dot(p)))
     assert new.predict([870, 880, 900]) == pytest.approx(np.clip(output, 1, 5), abs=1e-5)
     if f == "identity":
@@ -563,8 +563,8 @@ def test_foreign_and_future_files(fitted, tmp_path):
         Recommender.load(path)
     fitted.save(path)
     meta, arrays = storage.read(path, "recommender")
-    for version, message in ((3, "format 3 of a recommender; this sparse_ae reads formats up to 2: upgrade sparse_ae"),
-                             (1, "format 1 of a recommender, of before the first release; .* fit and save it anew")):
+    for version, message in ((4, "format 4 of a recommender; this sparse_ae reads formats up to 3: upgrade sparse_ae"),
+                             (2, "format 2 of a recommender, of before the first release; .* fit and save it anew")):
         storage.write(path, "recommender", dict(meta, format=version), arrays)
         with pytest.raises(ValueError, match="model.npz has " + message):
             Recommender.load(path)

@@ -43,11 +43,12 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         The file.
     variable : str, optional
         The name of the sparse variable of a `.mat` file that holds several.
-    duplicates : {"error", "first", "last", "mean"}
+    duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order of the file counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of
-        the rating kept; beside a mean, of the last. In `.npz` and `.mat` files it is too late for most: SciPy adds up
-        such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from ratings any more.
+        the order of the file counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp
+        is that of the rating kept; beside a mean or a sum, of the last. In `.npz` and `.mat` files it is too late for
+        most: SciPy adds up such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from
+        ratings any more.
     missing : float, optional
         The number that stands for "not rated" in a dense table; NaN if that, or nothing, does. All others are ratings,
         0 included. None for text with a rating in each line.

@@ -80,7 +80,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         What to make. It must not exist; it is there once all of it is.
     rows : {"items", "users"}
         What a row is; `Recommender` and its `rows` have to agree with it.
-    duplicates : {"error", "first", "last", "mean"}
+    duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once, as in `files.load_ratings`. The order is that
         of the file, or of the chunks and what is in them.
     progress : bool

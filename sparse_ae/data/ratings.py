@@ -12,9 +12,12 @@ import scipy.sparse as sp
 
 from sparse_ae.data.ids import distinct
 
-__all__ = ["Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
+__all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
            "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples", "repeated_pair",
            "rows_of_entries"]
+
+# What may become of pairs that come more than once.
+DUPLICATES = "error", "first", "last", "mean", "sum"
 
 _INT32_MAX = np.iinfo(np.int32).max
 
@@ -75,10 +78,10 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
         Finite numbers, zeros included.
     timestamps : array_like of numbers or datetime64, shape (n_ratings,), optional
         The time of each rating, in any unit.
-    duplicates : {"error", "first", "last", "mean"}
+    duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
-        rating kept; beside a mean, of the last.
+        the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
+        of the rating kept; beside a mean or a sum, of the last.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def check_ratings(ratings, duplicates="error"):
     ----------
     ratings : SciPy sparse matrix or array of real numbers, shape (n_users, n_items), or Ratings
         Stored zeros are ratings, except in the DIA and BSR formats, which pad with zeros: there zeros are dropped.
-    duplicates : {"error", "first", "last", "mean"}
+    duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
         without a word, in most of what turns a COO matrix into another: ``coo.tocsr()``, and even
         ``csr_matrix((values, (rows, columns)))``. What it has added up can't be told from a rating here.
@@ -376,8 +379,9 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
 
 def check_duplicates(duplicates):
     """ValueError unless it is one of the ways to deal with pairs that come more than once."""
-    if not isinstance(duplicates, str) or duplicates not in ("error", "first", "last", "mean"):
-        raise ValueError("duplicates is %r; expected 'error', 'first', 'last' or 'mean'" % (duplicates,))
+    if not isinstance(duplicates, str) or duplicates not in DUPLICATES:
+        raise ValueError("duplicates is %r; expected %s or %r" % (duplicates, ", ".join(map(repr, DUPLICATES[:-1])),
+                                                                  DUPLICATES[-1]))
 
 
 def merge_repeated(values, same, duplicates):
@@ -389,20 +393,21 @@ def merge_repeated(values, same, duplicates):
         The ratings of a pair in the order in which they came.
     same : numpy.ndarray of bool, shape (n - 1,)
         Whether an entry is of the same pair as the one that follows.
-    duplicates : {"first", "last", "mean"}
+    duplicates : {"first", "last", "mean", "sum"}
 
     Returns
     -------
     kept : numpy.ndarray of int, shape (m,)
-        The entry of each pair that is kept; the last for a mean.
+        The entry of each pair that is kept; the last for a mean or a sum.
     ratings : numpy.ndarray of float32, shape (m,)
-        A mean is that of the float32 numbers, in float64.
+        Means and sums are those of the float32 numbers, in float64.
     """
     firsts = np.flatnonzero(np.concatenate([[True], ~same]))
     lasts = np.flatnonzero(np.concatenate([~same, [True]]))
     kept = firsts if duplicates == "first" else lasts
-    if duplicates == "mean":
-        return kept, (np.add.reduceat(values, firsts, dtype=np.float64) / (lasts - firsts + 1)).astype(np.float32)
+    if duplicates in ("mean", "sum"):
+        sums = np.add.reduceat(values, firsts, dtype=np.float64)
+        return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
     return kept, values[kept]
 
 

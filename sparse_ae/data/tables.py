@@ -16,7 +16,7 @@ from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
-__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs"]
+__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "columns_of"]
 
 # What the columns of ratings are called, in tables as in the headers of files: the name of each first, then synonyms.
 COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"), "rating": ("rating", "score", "stars"),
@@ -45,11 +45,12 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
         index the rows.
-    duplicates : {"error", "first", "last", "mean"}
+    duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
-        the order given counts (whatever the timestamps say), or the mean of its ratings. A timestamp is that of the
-        rating kept; beside a mean, of the last. SciPy adds up such entries, without a word, when it makes CSR or CSC of
-        COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows what came twice.
+        the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
+        of the rating kept; beside a mean or a sum, of the last. SciPy adds up such entries, without a word, when it
+        makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows
+        what came twice.
     missing : float, optional
         The number that stands for "not rated" in a dense array, (n_users, n_items); it may be NaN. All others are
         ratings, 0 included.
@@ -97,13 +98,13 @@ def as_columns(ratings, y=None):
         matrix, users, items, timestamps = as_ratings(ratings)
         coo = matrix.tocoo()
         return [users[coo.row], items[coo.col], coo.data] + ([] if timestamps is None else [timestamps])
-    columns = _columns(ratings, 3, 4, "ratings")
+    columns = columns_of(ratings, 3, 4, "ratings")
     return columns[:2] + [_real(np.asarray(column)) for column in columns[2:]]
 
 
 def as_pairs(X):
     """The columns of a table or an array of pairs, (n, 2): users and items. ValueError if it is none."""
-    return _columns(X, 2, 2, "X")
+    return columns_of(X, 2, 2, "X")
 
 
 def _with_ascending_ids(ratings, duplicates):
@@ -127,8 +128,26 @@ def _with_ascending_ids(ratings, duplicates):
     return Ratings(check_ratings(matrix[orders[0]][:, orders[1]]), *ids)
 
 
-def _columns(table, fewest, most, name):
-    """The `fewest` to `most` columns of a table, an array of rows, or (if three or more) a tuple."""
+def columns_of(table, fewest, most, name):
+    """The `fewest` to `most` columns of a table, an array of rows, or (if there can be three or more) a tuple.
+
+    Parameters
+    ----------
+    table : table, array of rows, or tuple of columns
+    fewest, most : int
+        How many of user, item, rating and timestamp, in this order.
+    name : str
+        What errors call them.
+
+    Returns
+    -------
+    list of array_like, (n,)
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has other columns.
+    """
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (
             name, type(table).__name__, ", ".join(table._fields),
@@ -138,7 +157,7 @@ def _columns(table, fewest, most, name):
     names = _column_names(table)
     if names is not None:
         return [np.asarray(table[column]) for column in _choose(names, fewest, wanted, name)]
-    if fewest > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
+    if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         return list(table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else _object_array(table)

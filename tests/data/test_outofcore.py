@@ -88,7 +88,7 @@ def test_chunks_of_ratings_in_any_form(tmp_path, text_ids):
     same(stored, ratings_from_triples(users, items, values), "users")
 
 
-@pytest.mark.parametrize("duplicates", ["first", "last", "mean"])
+@pytest.mark.parametrize("duplicates", ["first", "last", "mean", "sum"])
 @pytest.mark.parametrize("rows", ["users", "items"])
 def test_pairs_that_come_twice_in_many_buckets(tmp_path, duplicates, rows):
     rng = np.random.RandomState(1)

@@ -1,0 +1,71 @@
+"""Feedback that is no rating: that somebody clicked on something, or bought it, and how often.
+
+Someone who did c times what others did once isn't c times as fond of it. A pair of user and item that comes c times, or
+whose count is c, is taken for a rating of
+
+    log2(1 + c)        (1)
+
+once is 1, three times 2, seven times 3; as the confidence in Y. Hu, Y. Koren, C. Volinsky, Collaborative Filtering for
+Implicit Feedback Datasets, ICDM 2008, grows with a logarithm of the count. What wasn't done at all is missing.
+"""
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.data.ratings import Ratings
+from sparse_ae.data.tables import as_columns, as_ratings, columns_of
+
+__all__ = ["as_counts", "count_columns", "from_counts"]
+
+
+def as_counts(feedback, y=None):
+    """Counts, in any form that `tables.as_ratings` takes, or pairs alone, as `Ratings` of equation (1).
+
+    Parameters
+    ----------
+    feedback : Ratings, sparse matrix, table, array of rows, or tuple of columns
+        Of users, items and counts, above 0; or of users and items, each pair as often as it came. What comes more than
+        once is added up. Of a table with columns called user and item, and none called rating, score or stars, the
+        pairs alone count, whatever else it has.
+    y : array_like of float, (n,), optional
+        The counts, where `feedback` has only users and items.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is none of these, and counts of 0 or less.
+    """
+    if y is None and not isinstance(feedback, Ratings) and not sp.issparse(feedback):
+        feedback = tuple(_columns(feedback))
+    counts = as_ratings(feedback, y, duplicates="sum")
+    matrix = counts.matrix.copy()
+    matrix.data = from_counts(matrix.data).astype(np.float32)
+    return counts._replace(matrix=matrix)
+
+
+def count_columns(feedback, y=None):
+    """Users, items and equation (1) of their counts, a list of arrays, (n,); a pair may come twice, as it came."""
+    if y is None and not isinstance(feedback, Ratings) and not sp.issparse(feedback):
+        users, items, counts = _columns(feedback)
+    else:
+        users, items, counts = as_columns(feedback, y)[:3]
+    return [users, items, from_counts(counts)]
+
+
+def from_counts(counts):
+    """Equation (1), (n,) float64; ValueError for a count that isn't a finite number above 0."""
+    counts = np.asarray(counts, np.float64)
+    wrong = np.flatnonzero(~(counts > 0) | (counts == np.inf))
+    if len(wrong):
+        raise ValueError("the count %g stands at position %d; expected numbers above 0: leave out the pairs that never "
+                         "came" % (counts[wrong[0]], wrong[0]))
+    return np.log2(1 + counts)
+
+
+def _columns(feedback):
+    """Users, items and counts: 1 for pairs alone."""
+    columns = columns_of(feedback, 2, 3, "feedback")
+    return columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))]
