@@ -1,4 +1,6 @@
-"""The masked autoencoder in plain NumPy loops over users and items: the judge of every formulation; and of lists.
+"""The masked autoencoder in plain NumPy loops over users and items: the judge of every formulation.
+
+Beside it lists of recommendations, and what a model of lists has to beat.
 
 Nothing here is fast or clever, and nothing is shared with the library.
 """
@@ -132,3 +134,50 @@ def list_measures(lists, relevant, k, popularity):
     listed = [item for items in lists for item in items]
     return dict(found, coverage=len(set(listed)) / len(popularity), n_users=len(lists),
                 popularity=sum(popularity[item] for item in listed) / len(listed))
+
+
+# What a model of lists has to beat
+
+
+def ease_column(X, j, l2):
+    """What minimises |x_j - X b|^2 + l2 |b|^2 over the b with b_j = 0, as one least-squares problem; X is dense."""
+    others = [i for i in range(X.shape[1]) if i != j]
+    design = np.vstack([X[:, others], np.sqrt(l2) * np.eye(len(others))])
+    found = np.zeros(X.shape[1])
+    found[others] = np.linalg.lstsq(design, np.concatenate([X[:, j], np.zeros(len(others))]), rcond=None)[0]
+    return found
+
+
+def neighbour_scores(X, rows, k, shrinkage):
+    """Scores of some rows of ratings by the k items that are most alike in X, both dense."""
+    n_items = X.shape[1]
+    norms = [np.sqrt(sum(x ** 2 for x in X[:, i])) for i in range(n_items)]
+    scores = np.zeros((len(rows), n_items))
+    for j in range(n_items):
+        alike = []
+        for i in range(n_items):
+            product = sum(X[u, i] * X[u, j] for u in range(len(X)))
+            if i != j and product > 0:
+                alike.append((-product / (norms[i] * norms[j] + shrinkage), i))
+        for similarity, i in sorted(alike)[:k]:
+            for u in range(len(rows)):
+                scores[u, j] -= rows[u][i] * similarity
+    return scores
+
+
+def all_entries(rows, W, H, missing_weight, missing_rating, l2):
+    """Squared error at observed entries, and with a weight at missing ones, and decay; and gradients for W and H.
+
+    `rows` are those of `pairs`.
+    """
+    loss, dW, dH = l2 * (np.sum(W ** 2) + np.sum(H ** 2)), 2 * l2 * W, 2 * l2 * H
+    for u, row in enumerate(rows):
+        observed = dict(row)
+        for i in range(len(H)):
+            weight = 1.0 if i in observed else missing_weight
+            error = sum(W[u, t] * H[i, t] for t in range(H.shape[1])) - observed.get(i, missing_rating)
+            loss += weight * error ** 2
+            for t in range(H.shape[1]):
+                dW[u, t] += 2 * weight * error * H[i, t]
+                dH[i, t] += 2 * weight * error * W[u, t]
+    return loss, dW, dH

@@ -66,7 +66,8 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     recommender = Recommender.load(path)
     expected = dict(n_hidden=3, rows="users", f="sigmoid", g="tanh", l2=0.01, weight_scale=0.1, update="adagrad",
                     learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6), unknown=2.5, rng=3,
-                    formulation="sparse", dtype="float64", biases=True, guard=False, progress=False)
+                    formulation="sparse", dtype="float64", biases=True, guard=False, progress=False,
+                missing_weight=0.0, missing_rating="auto", validation_measure="auto", feedback="ratings")
     assert recommender.get_params() == expected
     again = Recommender(**expected).fit(load_ratings(files / "text.csv"), validation=0.2, refit=False)
     assert again.predict("u3", ["i100", "i101"]).tolist() == recommender.predict("u3", ["i100", "i101"]).tolist()
@@ -80,6 +81,16 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
                 record["train_rmse"], record["validation_rmse"]) if best else ""),
         "  n_hidden=3, batch_size=8, l2=0.01, update=adagrad, learning_rate=0.02",
         "saved to %s" % path]
+
+
+def test_fit_for_lists(files, tmp_path, capsys):
+    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", "--missing-weight", 0.3,
+                "--missing-rating", 0.5, "--validation-measure", "recall@3", "--no-guard", *QUICK)
+    recommender = Recommender.load(tmp_path / "m")
+    assert (recommender.missing_weight, recommender.missing_rating_) == (0.3, 0.5)
+    assert lines[1] == "validation of lists: popular %(popular).4f, users %(users).4f" % recommender.validation_lists_
+    assert re.match(r"users as rows, weight 1.00: epoch [1-4] of 4, training loss [0-9.]+, validation recall@3 0\.",
+                    lines[2])
 
 
 def test_what_was_chosen(files, tmp_path, capsys):
