@@ -85,7 +85,7 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
 
 def test_fit_for_lists(files, tmp_path, capsys):
     lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", "--missing-weight", 0.3,
-                "--missing-rating", 0.5, "--validation-measure", "recall@3", "--no-guard", *QUICK)
+                "--missing-rating", 0.5, "--validation-measure", "recall@3", "--no-guard", "--no-progress", *QUICK)
     recommender = Recommender.load(tmp_path / "m")
     assert (recommender.missing_weight, recommender.missing_rating_) == (0.3, 0.5)
     assert lines[1] == "validation of lists: popular %(popular).4f, users %(users).4f" % recommender.validation_lists_
