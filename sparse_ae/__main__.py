@@ -276,7 +276,8 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
                               "reads"):
     parser.add_argument("ratings", help=text)
     parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
-                        help="what becomes of a pair of user and item that comes more than once (default: %(default)s)")
+                        help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
+                             "of counts, sum)")
     parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
                         help="the file is a table, a row for each user and a column for each item, in which this "
                              "number stands for no rating; nan for none")
@@ -284,7 +285,9 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
 
 def _load(parsed, path=None):
     from sparse_ae.data.files import load_ratings
-    return load_ratings(path or parsed.ratings, duplicates=parsed.duplicates, missing=parsed.missing,
+    counts = getattr(parsed, "feedback", None) == "counts" and parsed.duplicates == "error"
+    return load_ratings(path or parsed.ratings, duplicates="sum" if counts else parsed.duplicates,
+                        missing=parsed.missing,
                         progress=getattr(parsed, "progress", True))
 
 
@@ -403,8 +406,9 @@ def _run_tune(parsed):
     ratings = _load(parsed)
     best, candidates = tune(recommender, ratings, parsed.seconds, parsed.jobs, parsed.seed, _validation(parsed))
     for candidate in candidates:
-        print("validation RMSE %.4f, %.1f s: %s"
-              % (candidate["rmse"], candidate["seconds"],
+        (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
+        print("validation %s %.4f, %.1f s: %s"
+              % (name.replace("rmse", "RMSE"), value, candidate["seconds"],
                  ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
                            for name, value in candidate["params"].items()) or "the settings as given"))
     _save_and_say(best, ratings, parsed.output)
@@ -418,7 +422,7 @@ def _add_compare(commands):
     _add_ratings(parser)
     parser.add_argument("--test-fraction", type=float, default=0.2, help="of the ratings (default: %(default)s)")
     parser.add_argument("--factors", type=int, default=100, help="of the factorisation (default: %(default)s)")
-    _add_settings(parser, without=("rows",))
+    _add_settings(parser, without=("rows", "missing_weight", "missing_rating", "validation_measure", "feedback"))
     parser.set_defaults(run=_run_compare)
 
 

@@ -25,8 +25,8 @@ from sparse_ae.metrics import (
 )
 from sparse_ae.ranking import leave_out, top_n
 
-__all__ = ["MEASURES", "ListValidation", "evaluate_lists", "judge_lists", "no_measures", "rating_counts",
-           "stack_lists"]
+__all__ = ["MEASURES", "ListValidation", "evaluate_lists", "judge_lists", "no_measures", "parse_measure",
+           "rating_counts", "stack_lists"]
 
 # The measures of hits, by name: the higher, the better.
 MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
@@ -221,6 +221,40 @@ def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
     found = {name: measure(hits, n_relevant) for name, measure in MEASURES.items()}
     return dict(found, coverage=coverage(lists, len(candidates)),
                 popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
+
+
+def parse_measure(measure, name, missing_weight=0.0):
+    """What models are chosen by: a measure of lists and their length, or the RMSE.
+
+    Parameters
+    ----------
+    measure : str
+        "rmse"; one of `MEASURES` and a length, such as "ndcg@10"; or "auto", which is "ndcg@10" where missing entries
+        count, else "rmse".
+    name : str
+        What errors call it.
+    missing_weight : float
+
+    Returns
+    -------
+    (str, int), or None
+        None for the RMSE.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(measure, str):
+        if measure == "auto":
+            return ("ndcg", 10) if missing_weight else None
+        if measure == "rmse":
+            return None
+        found, _, k = measure.partition("@")
+        if found in MEASURES and k.isdigit() and int(k):
+            return found, int(k)
+    raise ValueError("%s is %r; expected 'auto', 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
+                     % (name, measure, ", ".join(MEASURES)))
 
 
 def no_measures():

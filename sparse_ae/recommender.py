@@ -38,14 +38,14 @@ import scipy.sparse as sp
 from sparse_ae import saved
 from sparse_ae.baselines import Biases
 from sparse_ae.checks import check_bool, check_count, check_rating_scale, check_rng, check_share, is_number
-from sparse_ae.data.feedback import as_counts, count_columns, from_counts
+from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.evaluation import MEASURES, judge_lists, no_measures, rating_counts, stack_lists
+from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, rating_counts, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -286,7 +286,8 @@ class Recommender(Settings):
         for name, value in (("biases", self.biases), ("guard", self.guard), ("refit", refit)):
             check_bool(value, name)
         missing = check_share(self.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
-        counts, measure = _counts(self.feedback, missing), _measure(self.validation_measure, missing)
+        counts = _counts(self.feedback, missing)
+        measure = parse_measure(self.validation_measure, "validation_measure", self.missing_weight)
         stored = isinstance(ratings, StoredRatings)
         sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
@@ -300,7 +301,7 @@ class Recommender(Settings):
                                  "held-out ratings, or validation=None" % (validation,))
             validation = None if is_auto(validation) else validation
         else:
-            matrix, users, items, _ = (as_counts if counts else as_ratings)(ratings, y)
+            matrix, users, items, _ = _ratings_of(counts)(ratings, y)
             if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
@@ -316,7 +317,7 @@ class Recommender(Settings):
         check_settings(self, scale, unknown, validation is not None, paths, run)
         fraction = _fraction(validation, matrix.nnz, self.biases)
         train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng,
-                                    as_counts if counts else as_ratings)
+                                    _ratings_of(counts))
         everything = Sided(matrix, rows)
         given = Given(everything, everything if train is matrix else Sided(train, rows),
                        None if held_out is None else Sided(held_out, rows), scale, unknown, missing_rating, unit,
@@ -874,17 +875,9 @@ def _counts(feedback, missing):
     return feedback == "counts"
 
 
-def _measure(measure, missing):
-    """The name and the length of lists that validation goes by; None for the RMSE."""
-    if is_auto(measure):
-        measure = "ndcg@10" if missing else "rmse"
-    if isinstance(measure, str) and measure == "rmse":
-        return None
-    name, _, k = measure.partition("@") if isinstance(measure, str) else ("", "", "")
-    if name not in MEASURES or not k.isdigit() or not int(k):
-        raise ValueError("validation_measure is %r; expected 'auto', 'rmse', or one of %s and the length of lists, "
-                         "such as 'ndcg@10'" % (measure, ", ".join(MEASURES)))
-    return name, int(k)
+def _ratings_of(counts):
+    """What makes ratings of feedback."""
+    return (lambda *feedback: as_counts(total_counts(*feedback))) if counts else as_ratings
 
 
 def _relevant(scale, counts):

@@ -24,10 +24,12 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_count, check_number
+from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.defaults import is_auto, validation_fraction
+from sparse_ae.evaluation import parse_measure
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 
@@ -79,12 +81,12 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     run = _runner(n_jobs)
     if k is not None:
         check_count(k, "k", ", or None for the errors alone")
-    ratings = as_ratings(ratings)
+    ratings = _as_fitted(recommender)(ratings)
     return _columns(run(_fit_and_evaluate, [(recommender, {}, ratings, split, k, fit)
                                             for split in _splits(splits, ratings)]))
 
 
-def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
+def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
     """Try all combinations of some settings.
 
     Parameters
@@ -93,13 +95,16 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
         As `cross_validate` takes them.
     grid : dict of str to list
         Settings of the recommender, and the values to try.
+    measure : str
+        What is to be best: "rmse", or a measure of lists such as "ndcg@10"; "auto" is what the recommender's own
+        validation goes by.
 
     Returns
     -------
     list of dict
-        One for each combination, the one with the least mean RMSE first: "params", "rmse" (the mean), and "per_split",
-        what `cross_validate` gives. ``recommender.set_params(**found[0]["params"])`` takes the best. Its RMSE is the
-        least of several and so a little too good: report that of ratings that were in no split.
+        One for each combination, the best first: "params", the mean of the measure by its name, and "per_split", what
+        `cross_validate` gives. ``recommender.set_params(**found[0]["params"])`` takes the best. Its RMSE is the least
+        of several and so a little too good: report that of ratings that were in no split.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
         As `cross_validate`, and for settings that aren't there.
     """
     _check_kind(recommender)
-    run = _runner(n_jobs)
+    run, measure = _runner(n_jobs), _Measure(recommender, measure)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -117,16 +122,16 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, **fit):
                              % (name, type(recommender).__name__, ", ".join(recommender.get_params())))
         if isinstance(values, str) or not hasattr(values, "__len__") or not len(values):
             raise ValueError("grid[%r] is %r; expected a list of values to try" % (name, values))
-    ratings = as_ratings(ratings)
+    ratings = _as_fitted(recommender)(ratings)
     splits = _splits(splits, ratings)
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    results = run(_fit_and_evaluate, [(recommender, params, ratings, split, None, fit)
+    results = run(_fit_and_evaluate, [(recommender, params, ratings, split, measure.k, fit)
                                       for params in candidates for split in splits])
     found = []
     for start, params in zip(range(0, len(results), len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
-        found.append({"params": params, "rmse": float(per_split["rmse"].mean()), "per_split": per_split})
-    return sorted(found, key=lambda candidate: candidate["rmse"])
+        found.append({"params": params, measure.name: float(per_split[measure.key].mean()), "per_split": per_split})
+    return sorted(found, key=measure.error)
 
 
 class Tuned(NamedTuple):
@@ -138,14 +143,15 @@ class Tuned(NamedTuple):
         Fitted on all ratings, with the best settings.
     candidates : list of dict
         One for each that was tried, the best first: "params" (what differs from the settings as they were given),
-        "rmse" on the validation part (infinite where training diverged), and "seconds".
+        "rmse" on the validation part, or another measure by its name (infinitely bad where training diverged), and
+        "seconds".
     """
 
     recommender: object
     candidates: List[Dict]
 
 
-def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", **fit):
+def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", measure="auto", **fit):
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
     The first candidate is the recommender as it is, so the result is never worse on validation than that. From the
@@ -169,6 +175,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     validation : "auto", float, or ratings
         The part of the ratings that all candidates are judged on, the same for all, as for `Recommender.fit`; or
         held-out ratings.
+    measure : str
+        What is to be best, as in `grid_search`.
     **fit
         For `Recommender.fit`.
 
@@ -193,29 +201,29 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     start = _now()
     _check_kind(recommender)
     check_number(seconds, "seconds", zero=True)
-    run = _runner(n_jobs)
+    run, measure = _runner(n_jobs), _Measure(recommender, measure)
     at_a_time = n_jobs if n_jobs > 0 else _joblib(n_jobs).effective_n_jobs(n_jobs)
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
             raise TypeError("%s=%r was given to tune, whose candidates can't share a checkpoint; leave it out"
                             % (name, fit[name]))
-    ratings = as_ratings(ratings)
-    train, held_out = _validation_part(ratings, validation, rng)
+    ratings = _as_fitted(recommender)(ratings)
+    train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
     say = _say if recommender.get_params().get("progress") else lambda text: None
 
     results = []
 
     def tried(candidates):
-        found = run(_fit_candidate, [(recommender, params, train, held_out, fit) for params in candidates])
+        found = run(_fit_candidate, [(recommender, params, train, held_out, measure, fit) for params in candidates])
         for candidate, _ in found:
-            better = bool(results) and candidate["rmse"] < min(results, key=_rmse)["rmse"]
+            better = bool(results) and measure.error(candidate) < min(map(measure.error, results))
             results.append(candidate)
-            say(_line(len(results), candidate, better))
+            say(_line(len(results), candidate, measure, better))
         return found
 
     start_values = tried([{}])[0][1]
     while True:
-        best = min(results, key=_rmse)
+        best = min(results, key=measure.error)
         # The middle one: some candidates have had to wait for the compiler.
         if _now() - start + 2 * np.median([result["seconds"] for result in results]) >= seconds:
             break
@@ -227,10 +235,30 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     say("fitting %s on all ratings" % _words(best["params"]))
     settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
     fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
-    return Tuned(fitted, sorted(results, key=_rmse))
+    return Tuned(fitted, sorted(results, key=measure.error))
 
 
-def _validation_part(ratings, validation, rng):
+class _Measure:
+    """What is to be best: its name, its key in what `evaluate` returns, and the length of lists, None for the RMSE."""
+
+    def __init__(self, recommender, measure):
+        given = recommender.get_params()
+        if is_auto(measure):
+            measure = given.get("validation_measure", "rmse")
+        lists = parse_measure(measure, "measure", given.get("missing_weight", 0.0))
+        self.name, self.key, self.k = ("rmse", "rmse", None) if lists is None else ("%s@%d" % lists,) + lists
+
+    def error(self, candidate):
+        """The lower, the better."""
+        return candidate[self.name] if self.k is None else -candidate[self.name]
+
+
+def _as_fitted(recommender):
+    """What makes `Ratings` of what `fit` takes, with the numbers as they are."""
+    return total_counts if recommender.get_params().get("feedback") == "counts" else as_ratings
+
+
+def _validation_part(ratings, validation, rng, as_fitted):
     if is_auto(validation):
         validation = validation_fraction(ratings.matrix.nnz)
     if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
@@ -243,12 +271,12 @@ def _validation_part(ratings, validation, rng):
         raise ValueError("validation is None; expected 'auto', a fraction between 0 and 1, or held-out ratings: what "
                          "is best shows on these")
     try:
-        return ratings, as_ratings(validation)
+        return ratings, as_fitted(validation)
     except (TypeError, ValueError) as error:
         raise type(error)("validation: %s" % error) from error
 
 
-def _fit_candidate(recommender, params, train, held_out, fit):
+def _fit_candidate(recommender, params, train, held_out, measure, fit):
     """A row of the table, and what the settings are that can be changed from here."""
     settings = copy.deepcopy(dict(recommender.get_params(), **params))
     if "progress" in settings:
@@ -259,9 +287,10 @@ def _fit_candidate(recommender, params, train, held_out, fit):
     except ArithmeticError:
         if not params:
             raise
-        return {"params": params, "rmse": np.inf, "seconds": _now() - start}, {}
-    rmse = fitted.evaluate(held_out, k=None)["rmse"]
-    return {"params": params, "rmse": rmse, "seconds": _now() - start}, _start_values(recommender, fitted)
+        return {"params": params, measure.name: np.inf if measure.k is None else -np.inf,
+                "seconds": _now() - start}, {}
+    value = fitted.evaluate(held_out, k=measure.k)[measure.key]
+    return {"params": params, measure.name: value, "seconds": _now() - start}, _start_values(recommender, fitted)
 
 
 def _start_values(recommender, fitted):
@@ -292,21 +321,18 @@ def _neighbours(params, start_values, known):
                 yield candidate
 
 
-def _rmse(candidate):
-    return candidate["rmse"]
-
-
 def _words(params):
     return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
                      for name, value in params.items()) or "the settings as given"
 
 
-def _line(number, candidate, best):
+def _line(number, candidate, measure, best):
     title = "candidate %d: %s" % (number, _words(candidate["params"]))
-    if not np.isfinite(candidate["rmse"]):
+    if not np.isfinite(candidate[measure.name]):
         return title + ": training diverged"
-    return "%s: validation RMSE %.4f, in %.1f s%s" % (title, candidate["rmse"], candidate["seconds"],
-                                                      ", the best so far" if best else "")
+    return "%s: validation %s %.4f, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
+                                                    candidate[measure.name], candidate["seconds"],
+                                                    ", the best so far" if best else "")
 
 
 def _say(text):

@@ -8,6 +8,8 @@ import pytest
 from sparse_ae import search
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out
+from sparse_ae.data.synthetic import made_up_ratings
+from sparse_ae.data.tables import as_ratings
 from sparse_ae.defaults import validation_fraction
 from sparse_ae.recommender import Recommender
 from sparse_ae.search import cross_validate, grid_search, tune
@@ -271,3 +273,35 @@ def test_a_grid_is_looked_at_before_anything_runs(grid, message):
 def test_refused(ratings, call, message):
     with pytest.raises(ValueError, match=message):
         call(ratings)
+
+
+def test_the_best_by_lists(monkeypatch):
+    """Of missing entries the measure of lists decides, the higher the better; it is that of `evaluate`."""
+    matrix = made_up_ratings(40, 20, 300, rng=0)[0]
+    recommender = Recommender(n_hidden=3, rows="users", missing_weight=0.2, batch_size=10, l2=0.1, n_epochs=2,
+                              learning_rate=0.05, update="adam", weight_scale=0.3, progress=False)
+    found = grid_search(recommender, matrix, {"learning_rate": [1e-6, 0.05], "n_epochs": [3]}, splits=2,
+                        validation=None)
+    assert [set(each) for each in found] == [{"params", "ndcg@10", "per_split"}] * 2
+    assert found[0]["ndcg@10"] > found[1]["ndcg@10"] == found[1]["per_split"]["ndcg"].mean()
+    best, candidates = tune(recommender, matrix, seconds=0, measure="recall@5", validation=0.3)
+    assert list(candidates[0]) == ["params", "recall@5", "seconds"] and 0 < candidates[0]["recall@5"] < 1
+    with pytest.raises(ValueError, match="measure is 'recall'; expected 'auto', 'rmse', or one of .* such as"):
+        grid_search(recommender, matrix, {"n_epochs": [1]}, measure="recall")
+
+
+def test_counts_are_counted_once():
+    """They are as they came until `fit` makes ratings of them."""
+    pairs = np.array([[0, 0], [0, 0], [0, 1], [1, 1], [1, 0], [2, 2], [2, 1], [0, 2]])
+    seen = []
+
+    class Noting(Recommender):
+        def fit(self, ratings, **more):
+            seen.append(ratings.matrix.sum())
+            return super().fit(ratings, **more)
+
+    recommender = Noting(n_hidden=2, rows="users", missing_weight=0.5, feedback="counts", n_epochs=1, update="adam",
+                         learning_rate=0.05, weight_scale=0.3, progress=False)
+    split = as_ratings((pairs[1:, 0], pairs[1:, 1], [2, 1, 1, 1, 1, 1, 1])).matrix
+    cross_validate(recommender, pairs, splits=[(split, split)], k=1, validation=None)
+    assert seen == [8]

@@ -14,18 +14,18 @@ import scipy.sparse as sp
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import as_columns, as_ratings, columns_of
 
-__all__ = ["as_counts", "count_columns", "from_counts"]
+__all__ = ["as_counts", "count_columns", "from_counts", "total_counts"]
 
 
-def as_counts(feedback, y=None):
-    """Counts, in any form that `tables.as_ratings` takes, or pairs alone, as `Ratings` of equation (1).
+def total_counts(feedback, y=None):
+    """Counts, in any form that `tables.as_ratings` takes, or pairs alone: how often each pair came in all.
 
     Parameters
     ----------
     feedback : Ratings, sparse matrix, table, array of rows, or tuple of columns
-        Of users, items and counts, above 0; or of users and items, each pair as often as it came. What comes more than
-        once is added up. Of a table with columns called user and item, and none called rating, score or stars, the
-        pairs alone count, whatever else it has.
+        Of users, items and counts; or of users and items, each pair as often as it came. What comes more than once is
+        added up. Of a table with columns called user and item, and none called rating, score or stars, the pairs alone
+        count, whatever else it has.
     y : array_like of float, (n,), optional
         The counts, where `feedback` has only users and items.
 
@@ -36,11 +36,15 @@ def as_counts(feedback, y=None):
     Raises
     ------
     TypeError, ValueError
-        For what is none of these, and counts of 0 or less.
+        For what is none of these.
     """
     if y is None and not isinstance(feedback, Ratings) and not sp.issparse(feedback):
         feedback = tuple(_columns(feedback))
-    counts = as_ratings(feedback, y, duplicates="sum")
+    return as_ratings(feedback, y, duplicates="sum")
+
+
+def as_counts(counts):
+    """`Ratings` of equation (1), of `Ratings` that are counts; ValueError for counts of 0 or less."""
     matrix = counts.matrix.copy()
     matrix.data = from_counts(matrix.data).astype(np.float32)
     return counts._replace(matrix=matrix)
