@@ -287,7 +287,7 @@ def _load(parsed, path=None):
     from sparse_ae.data.files import load_ratings
     counts = getattr(parsed, "feedback", None) == "counts" and parsed.duplicates == "error"
     return load_ratings(path or parsed.ratings, duplicates="sum" if counts else parsed.duplicates,
-                        missing=parsed.missing,
+                        missing=parsed.missing, pairs=getattr(parsed, "feedback", None) == "counts",
                         progress=getattr(parsed, "progress", True))
 
 

@@ -108,13 +108,13 @@ def test_auto():
 
 def test_where_missing_entries_count():
     found, rated = chosen(100000, missing_weight=0.2), chosen(100000)
-    assert found.l2 == pytest.approx(20 * 2 ** (1 / 3)) == chosen(100000, variance=14.0, missing_weight=0.2).l2
+    assert found.l2 == pytest.approx(40 * 2 ** (2 / 3)) == chosen(100000, variance=14.0, missing_weight=0.2).l2
     assert (found.n_hidden, found.batch_size, found.patience) == (rated.n_hidden, rated.batch_size, rated.patience)
     # Columns with few ratings each have a gradient from every row all the same.
     sparse = chosen(500, n_columns=400, missing_weight=0.2)
-    assert (sparse.update, sparse.learning_rate, sparse.l2_weighted) == ("adam", 0.001, False)
+    assert (sparse.update, sparse.learning_rate, sparse.l2_weighted) == ("adam", 0.002, False)
     assert chosen(500, n_columns=400).update == "adagrad"
-    # 12 mini-batches an epoch: 700 updates.
-    assert chosen(100000, validated=False, missing_weight=0.2).n_epochs == 59
+    # 12 mini-batches an epoch: 450 updates.
+    assert chosen(100000, validated=False, missing_weight=0.2).n_epochs == 38
     # Without biases too the table is the one of missing entries.
     assert chosen(100000, variance=None, missing_weight=0.2)[:4] == found[:4]

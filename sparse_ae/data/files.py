@@ -21,7 +21,7 @@ MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 _MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
 
-def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True):
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
@@ -54,6 +54,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         0 included. None for text with a rating in each line.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
+    pairs : bool
+        Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
+        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if missing is not None:
         return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
-    return build_ratings(*_whole_table(path, read_text(path, progress)), duplicates=duplicates)
+    return build_ratings(*_whole_table(path, read_text(path, progress, pairs)), duplicates=duplicates)
 
 
 def _number_ids(path, matrix, duplicates):

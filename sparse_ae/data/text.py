@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     delimiter : str or None
         What is between two columns; None for any blanks.
     n_columns : int
-        3, or 4 if there are timestamps.
+        3, or 4 if there are timestamps; 2 of pairs alone.
     """
 
     first_line: int
@@ -65,12 +65,14 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def find_layout(path):
+def find_layout(path, pairs=False):
     """Where the ratings begin in a file of text, and how they are separated, by its first line that isn't blank.
 
     Parameters
     ----------
     path : pathlib.Path
+    pairs : bool
+        Whether two columns, user and item, are enough.
 
     Returns
     -------
@@ -81,20 +83,24 @@ def find_layout(path):
     ValueError
         If that line isn't three or four columns, or a header that calls them otherwise; and for what is no text.
     """
+    widths = (3, 4, 2) if pairs else (3, 4)
     before, lines = first_lines(path)
     found = [_first_record(lines, delimiter) + (delimiter, name) for delimiter, name in DELIMITERS]
-    fields, n_lines, delimiter, name = next((each for each in found if len(each[0]) in (3, 4)),
+    fields, n_lines, delimiter, name = next((each for wanted in (widths[:2], widths) for each in found
+                                             if len(each[0]) in wanted),
                                             max(found, key=lambda each: len(each[0])))
     line = lines[0].rstrip("\r")
-    if "\r" in line and (delimiter in ("::", None) or len(fields) not in (3, 4)):
+    if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths):
         raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
                          "with such line ends" % (path, before + 1))
     if len(fields) < 2:
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
                          "semicolons, '::' or blanks" % (path, before + 1, line, _EXPECTED))
-    if len(fields) not in (3, 4):
+    if len(fields) not in widths:
         table = (", or if this is a table, with a row for each user, read it by load_ratings(path, missing=99), where "
-                 "99 stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else "")
+                 "99 stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else
+                 ", or if these are pairs of user and item alone, read them by load_ratings(path, pairs=True)"
+                 if len(fields) == 2 else "")
         raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
                          % (path, before + 1, len(fields), name, _EXPECTED, table))
     header = _is_header(fields)
@@ -103,7 +109,7 @@ def find_layout(path):
     return Layout(before + 1 + (n_lines if header else 0), delimiter, len(fields))
 
 
-def read_text(path, progress=False):
+def read_text(path, progress=False, pairs=False):
     """Read the ratings of a file of text, whatever its layout, a block of lines at a time.
 
     Parameters
@@ -111,6 +117,8 @@ def read_text(path, progress=False):
     path : pathlib.Path
     progress : bool
         As in `read_blocks`.
+    pairs : bool
+        As in `find_layout`.
 
     Yields
     ------
@@ -122,7 +130,7 @@ def read_text(path, progress=False):
         As `find_layout` and `read_blocks`, and if there is a header and nothing else.
     """
     empty = True
-    for block in read_blocks(path, find_layout(path), progress):
+    for block in read_blocks(path, find_layout(path, pairs), progress):
         empty = False
         yield block
     if empty:
@@ -187,6 +195,9 @@ def _is_header(fields):
     """Whether a first line names the columns: it holds no number, and its rating isn't just missing."""
     if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
+    if len(fields) == 2:  # of pairs both may be words, and only words for user and item make a header
+        return all(any(word in field.lower() for word in COLUMN_WORDS[name])
+                   for name, field in zip(("user", "item"), fields))
     return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
 
 
@@ -368,6 +379,7 @@ def _convert(columns, lines):
         values = [column if isinstance(column, np.ndarray) else _as_floats(column) for column in columns[2:]]
     except ValueError:
         return None
+    values = values or [np.ones(len(columns[0]))]
     ratings, bad = as_float32(values[0])
     if bad is not None:
         return None
@@ -388,6 +400,8 @@ def _check_record(where, fields, n_columns):
     for name, text in zip(("user", "item"), fields):
         if not text.strip():
             raise ValueError("%s: the %s is empty; expected an id: fill it in, or drop the line" % (where, name))
+    if n_columns == 2:
+        return
     try:
         rating = _as_floats(fields[2:3])
     except ValueError:

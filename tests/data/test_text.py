@@ -299,3 +299,32 @@ def test_blocks(tmp_path, monkeypatch):
     assert users == ["7", "8", "a\nb\nc", "7"]
     assert [time for block in blocks for time in block.timestamps] == [30, 30, 0.5, 30]
     assert all(block.ratings.dtype == np.float32 for block in blocks)
+
+
+@pytest.mark.parametrize("text, users, items, counts", [
+    ("7,9\n7,9\n8,9\n7,10\n", [7, 8], [9, 10], [[2, 1], [1, 0]]),
+    ("user,item\n7,9\n8,9\n", [7, 8], [9], [[1], [1]]),
+    ("ann\ttea\nbob\tjam\nann\ttea\n", ["ann", "bob"], ["jam", "tea"], [[0, 2], [1, 0]]),  # no header
+    ("user_id;movie\nann;\"a;b\"\n", ["ann"], ["a;b"], [[1]]),
+    ("1 2\n\n1 2\n", [1], [2], [[2]]),
+    ("user,item,rating\n7,9,3\n7,9,4\n", [7], [9], [[7]]),  # counted already
+    ("ann lee,tea\n", ["ann lee"], ["tea"], [[1]]),
+])
+def test_pairs_alone(tmp_path, text, users, items, counts):
+    (tmp_path / "clicks").write_text(text)
+    found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+    assert (found.users.tolist(), found.items.tolist()) == (users, items)
+    assert found.matrix.toarray().tolist() == counts and found.timestamps is None
+
+
+@pytest.mark.parametrize("text, message", [
+    ("7,9\n7\n", "line 2: found 1 columns; expected 2, as on the other lines"),
+    ("7,9\n,9\n", "line 2: the user is empty"), ("7,9\n7,9,3\n", "line 2: found 3 columns; expected 2"),
+    ("user,item\n", "holds a header and no ratings")])
+def test_pairs_that_are_none(tmp_path, text, message):
+    (tmp_path / "clicks").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_ratings(tmp_path / "clicks", pairs=True)
+    (tmp_path / "clicks").write_text("7,9\n8,9\n")
+    with pytest.raises(ValueError, match="found 2 columns.*read them by load_ratings.path, pairs=True."):
+        load_ratings(tmp_path / "clicks")

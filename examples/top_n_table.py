@@ -1,0 +1,275 @@
+"""Whose lists are best? The lists of ten of several models, by what people rated 4 or 5 and the models have not seen.
+
+    python examples/top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
+    python examples/top_n_table.py --data mine.csv --seeds 0 1
+    python examples/top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
+
+Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
+the user's held-out ratings from three quarters up the scale (4 of 5 stars). Five such splits: means, with 95% intervals
+(Student's t). Then strangers: a tenth of the users are left out whole, folded in by 80% of their ratings, and judged by
+the others. Settings of all models are chosen by NDCG at 10 on a tenth of the first split's training ratings; they are
+printed, and stay for all splits. The autoencoders stop early on such a part of their own, as by default, and are then
+trained on all; of them only the weight of missing entries is chosen. `implicit`'s models are run where it is installed.
+Seconds are of training, compiling not counted after the first split.
+
+The picture shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
+ratings lose, if what is missing counts as a rating of 0, and as one of 2.
+"""
+import argparse
+import importlib.util
+import itertools
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.stats
+
+from sparse_ae.evaluation import evaluate_lists
+from sparse_ae.list_baselines import fit_all_entries, fit_ease, fit_neighbours, fit_popular
+
+K = 10
+MEASURES = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr", "coverage", "popularity")
+ROW = "%-24s" + " %-15s" * 2 + " %-9s" * 6 + " %s"
+WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
+
+
+class ByRatings:
+    """A model of `list_baselines`: scores from ratings.
+
+    Parameters
+    ----------
+    fit : callable
+        From training ratings and settings to such a model.
+    """
+
+    def __init__(self, fit):
+        self._fit = fit
+
+    def fit(self, train, **settings):
+        self._model = self._fit(train, **settings)
+        return self
+
+    def scores(self, ratings, users):
+        """Of some users, known by their numbers or, where those are None, by nothing but their ratings."""
+        return self._model.scores(ratings)
+
+    def measures(self, split):
+        return evaluate_lists(lambda rows: self.scores(split.known[rows], None if split.strange else rows), split.known,
+                              split.held_out, K)
+
+
+class Random(ByRatings):
+    """Another order for everybody."""
+
+    def __init__(self):
+        pass
+
+    def fit(self, train):
+        self._rng = np.random.RandomState(0)
+        return self
+
+    def scores(self, ratings, users):
+        return self._rng.rand(*ratings.shape)
+
+
+class Implicit(ByRatings):
+    """A model of `implicit`; the ratings are its confidences."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def fit(self, train, **settings):
+        import implicit
+        kind = {"als": implicit.als.AlternatingLeastSquares, "bpr": implicit.bpr.BayesianPersonalizedRanking}
+        self._model = kind[self._name](random_state=0, **settings)
+        self._model.fit(train, show_progress=False)
+        return self
+
+    def scores(self, ratings, users):
+        return self._model.user_factors[users].dot(self._model.item_factors.T)
+
+
+class Autoencoder(ByRatings):
+    """`Recommender` by matrices: its users and items are numbers."""
+
+    def __init__(self):
+        pass
+
+    def fit(self, train, **settings):
+        self._recommender = sparse_ae.Recommender(progress=False, **settings).fit(train)
+        return self
+
+    def scores(self, ratings, users):
+        people = [dict(zip(row.indices.tolist(), row.data.tolist())) for row in ratings]
+        return np.stack([person.predict(np.arange(ratings.shape[1])) for person in self._recommender.fold_in(people)])
+
+    def measures(self, split):
+        return super().measures(split) if split.strange else self._recommender.evaluate(split.held_out, k=K)
+
+
+class Split(NamedTuple):
+    """Ratings to train on, what is known of those who are judged, held-out ratings, and whether they are strangers."""
+
+    train: sp.csr_matrix
+    known: sp.csr_matrix
+    held_out: sp.csr_matrix
+    strange: bool = False
+
+
+def contenders():
+    """(name, model, grid of settings, whether it takes strangers)."""
+    found = [
+        ("random", Random(), {}, False),
+        ("most popular", ByRatings(fit_popular), {}, True),
+        ("item k-NN, cosine", ByRatings(fit_neighbours), {"k": (50, 200), "shrinkage": (10.0, 100.0)}, True),
+        ("EASE", ByRatings(fit_ease), {"l2": (500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)}, True),
+        ("factors of all entries", ByRatings(fit_all_entries),
+         {"n_factors": (64, 128), "missing_weight": (0.1, 0.2), "l2": (30.0, 60.0)}, True),
+    ]
+    if importlib.util.find_spec("implicit"):
+        found += [("implicit, ALS", Implicit("als"),
+                   {"factors": (64, 128), "regularization": (0.1, 10.0), "alpha": (1.0, 5.0)}, False),
+                  ("implicit, BPR", Implicit("bpr"), {"factors": (64,), "iterations": (100, 300)}, False)]
+    found += [("autoencoder, w = 0", Autoencoder(), {"rows": ("both",)}, False)]
+    for rows in ("users", "items", "both"):
+        found.append(("autoencoder, " + rows, Autoencoder(),
+                      {"rows": (rows,), "missing_weight": (0.1, 0.2, 0.4)}, True))
+    return found
+
+
+def main(argv=None):
+    """Prints the tables with the arguments of the command line, or with those given."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("ml-100k", "ml-1m", "data"):
+        parser.add_argument("--" + name, metavar="FILE",
+                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3, 4), help="of the splits")
+    parser.add_argument("--only", choices=("splits", "strangers", "picture"), nargs="+",
+                        default=("splits", "strangers", "picture"), help="not all of it")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
+    parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
+    args = parser.parse_args(argv)
+    for label, matrix in sets(args):
+        models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
+        chosen = {}
+        if "splits" in args.only or "strangers" in args.only:
+            print("%s: %d ratings, %d users, %d items; settings chosen on validation ratings of split %d"
+                  % ((label, matrix.nnz) + matrix.shape + (args.seeds[0],)), flush=True)
+            chosen = choose(matrix, models, args.seeds[0])
+        if "splits" in args.only:
+            table(label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
+        if "strangers" in args.only:
+            table(label + ", strangers", [each for each in models if each[3]], chosen,
+                  [strangers_of(matrix, seed) for seed in args.seeds])
+        if args.picture and "picture" in args.only:
+            draw(label, matrix, args.seeds[0], args.picture)
+            args.picture = None
+
+
+def sets(args):
+    """(label, matrix of ratings), users by items."""
+    if args.ml_100k:
+        yield "MovieLens 100K", sparse_ae.movielens("100k", path=args.ml_100k).ratings.matrix
+    if args.ml_1m:
+        yield "MovieLens 1M", sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix
+    if args.data:
+        yield Path(args.data).name, sparse_ae.load_ratings(args.data).matrix
+
+
+def split_of(matrix, seed, test_fraction=0.2):
+    train, test = sparse_ae.split_ratings(matrix, test_fraction, seed)[:2]
+    return Split(train, train, test)
+
+
+def strangers_of(matrix, seed):
+    """A tenth of the users aren't in the training ratings at all."""
+    strange = np.random.RandomState(seed).permutation(matrix.shape[0]) < matrix.shape[0] // 10
+    known, held_out = sparse_ae.split_ratings(matrix, 0.2, seed)[:2]
+    others, of_strangers = (sp.diags(mask.astype(np.float32)).tocsr() for mask in (~strange, strange))
+    train, known = others.dot(matrix), of_strangers.dot(known)
+    return Split(train, train + known, of_strangers.dot(held_out), True)
+
+
+def choose(matrix, models, seed):
+    """The best settings of each model, by validation NDCG at K."""
+    inner = split_of(split_of(matrix, seed).train, seed, 0.1)
+    chosen = {}
+    for name, model, grid, _ in models:
+        candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+        if len(candidates) > 1:
+            found = [judge(model, inner, settings)[0]["ndcg"] for settings in candidates]
+            chosen[name] = candidates[int(np.argmax(found))]
+            print("  %s: %s" % (name, ", ".join("%s=%s" % each for each in chosen[name].items())), flush=True)
+        else:
+            chosen[name] = candidates[0]
+    return chosen
+
+
+def judge(model, split, settings):
+    """The measures of a model's lists, and its seconds of training."""
+    start = time.perf_counter()
+    model.fit(split.train, **settings)
+    seconds = time.perf_counter() - start
+    return model.measures(split), seconds
+
+
+def table(label, models, chosen, splits):
+    """Prints means over the splits."""
+    print(ROW % ((label, "NDCG@%d" % K, "recall@%d" % K) + MEASURES[2:] + ("seconds",)))
+    for name, model, _, _ in models:
+        results = [judge(model, split, chosen[name]) for split in splits]
+        columns = [np.array([result[0][measure] for result in results]) for measure in MEASURES]
+        cells = [interval(column) for column in columns[:2]] + ["%.4f" % column.mean() for column in columns[2:]]
+        print(ROW % tuple([name] + cells + ["%.1f" % np.mean([result[1] for result in results[1:] or results])]),
+              flush=True)
+
+
+def interval(values):
+    """A mean with its 95% interval."""
+    if len(values) < 2:
+        return "%.4f" % values.mean()
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return "%.4f +- %.4f" % (values.mean(), half)
+
+
+def draw(label, matrix, seed, path):
+    """NDCG at K and the RMSE against the weight of missing entries."""
+    from matplotlib.figure import Figure
+    train, _, test, _ = split_of(matrix, seed)
+    low, high = matrix.data.min(), matrix.data.max()
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    places = np.arange(len(WEIGHTS))
+    for m, colour in ((low - (high - low) / 4, "#0072B2"), (low + (high - low) / 4, "#D55E00")):
+        found = []
+        for w in WEIGHTS:
+            settings = {"missing_weight": w, "missing_rating": m} if w else {}
+            recommender = sparse_ae.Recommender(rows="users", progress=False, **settings).fit(train)
+            found.append(recommender.evaluate(test, k=K))
+            print("w=%g, m=%g: NDCG@%d %.4f, RMSE %.4f" % (w, m, K, found[-1]["ndcg"], found[-1]["rmse"]), flush=True)
+        for ax, measure in zip(axes, ("ndcg", "rmse")):
+            ax.plot(places, [each[measure] for each in found], color=colour, marker="o", linewidth=2,
+                    label="what is missing counts as a rating of %g" % m)
+    titles = "NDCG@%d: the higher, the better lists" % K, "RMSE: the lower, the better predictions"
+    for ax, title in zip(axes, titles):
+        ax.set_title(title, fontsize="medium")
+        ax.set_xticks(places, ["%g" % w for w in WEIGHTS])
+        ax.set_xlabel("weight of missing entries")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False)
+    figure.suptitle("%s, users as rows, one split" % label)
+    figure.savefig(path, dpi=120)
+    print("drawn: %s" % path)
+
+
+if __name__ == "__main__":
+    main()
