@@ -21,8 +21,9 @@ def numbers(line):
 def test_the_first_blocks_print_what_they_say(shared_data, monkeypatch, capsys):
     import sparse_ae
     from sparse_ae.data.datasets import movielens
-    first, second = blocks("python")[:2]
+    first, lists, second = blocks("python")[:3]
     (said,) = [block for block in blocks() if block.startswith("RMSE ")]
+    (said_of_lists,) = [block for block in blocks() if block.startswith("NDCG ")]
     monkeypatch.setitem(sparse_ae.__dict__, "movielens", lambda name: movielens(name, path=shared_data / "ml-100k"))
     names = {}
     exec(first, names)
@@ -37,6 +38,10 @@ def test_the_first_blocks_print_what_they_say(shared_data, monkeypatch, capsys):
     np.testing.assert_allclose(numbers(scores), numbers(said_scores), atol=0.02)
     assert len(numbers(scores)) == 3
     assert ids == said_ids
+    exec(lists, names)
+    (ndcg, films), (said_ndcg, said_films) = capsys.readouterr().out.splitlines(), said_of_lists.splitlines()
+    np.testing.assert_allclose(numbers(ndcg), numbers(said_ndcg), atol=0.005)
+    assert sorted(films) == sorted(said_films)  # in any order: which is first may hang on a last digit
     exec(second.replace(", 30,", ", 1,"), names)
     assert 0.9 < names["history"][0]["validation_rmse"] < 1.3
 
