@@ -9,7 +9,8 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["Recommendations", "floors", "leave_out", "ordered", "reaching", "recommendations", "top_n"]
+__all__ = ["Recommendations", "floors", "leave_out", "many_recommendations", "ordered", "reaching", "recommendations",
+           "top_n"]
 
 # Scores looked at together, and entries in a group of `floors`, at most.
 _PART = 2 ** 20
@@ -63,7 +64,7 @@ def top_n(scores, n):
     for start in range(0, len(scores), step):
         part = scores[start:start + step]
         rows, places = reaching(part, floors(part, n))
-        best[start:start + step] = ordered(rows, places, part[rows, places], len(part), n)
+        best[start:start + step] = np.append(places, -1)[ordered(rows, part[rows, places], len(part), n)]
     return best
 
 
@@ -92,7 +93,8 @@ def floors(scores, n):
     highest = whole.reshape(n_rows, width, n_groups).max(axis=1)
     if rest.size:
         highest = np.column_stack([highest, rest.max(axis=1)])
-    return -np.partition(-highest, n - 1, axis=1)[:, n - 1]
+    highest.partition(highest.shape[1] - n, axis=1)
+    return highest[:, -n]
 
 
 def reaching(scores, lowest):
@@ -110,16 +112,22 @@ def reaching(scores, lowest):
     return rows, places
 
 
-def ordered(rows, places, scores, n_rows, n):
-    """The n best of each row, as `top_n` gives them, of some of its entries: those of `reaching`, and their scores."""
+def ordered(rows, scores, n_rows, n):
+    """The n best of each row among some entries: those that `reaching` gives, with their scores.
+
+    Returns
+    -------
+    int array, (n_rows, n)
+        Positions among the entries, as `top_n` has them among candidates.
+    """
     counts = np.bincount(rows, minlength=n_rows)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = n_rows, counts.max(initial=0)
-    negative, place = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
-    negative[rows, within], place[rows, within] = -scores, places
+    negative, entry = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
+    negative[rows, within], entry[rows, within] = -scores, np.arange(len(rows))
     order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: of equal ones the first place comes first
     best = np.full((n_rows, n), -1)
-    best[:, :order.shape[1]] = np.take_along_axis(place, order, axis=1)
+    best[:, :order.shape[1]] = np.take_along_axis(entry, order, axis=1)
     return best
 
 
@@ -152,3 +160,11 @@ def recommendations(ids, best, scores):
     """A row of `top_n` in ids, those of the candidates; `scores` (n,) go with `best`."""
     best = best[best >= 0]
     return Recommendations(ids[best], scores[:len(best)])
+
+
+def many_recommendations(ids, best, scores):
+    """As `recommendations`, of all rows of `top_n`: a list."""
+    counts = np.count_nonzero(best >= 0, axis=1)
+    found = ids[best] if len(ids) else np.empty(best.shape, ids.dtype)
+    return [Recommendations(items[:count].copy(), of_items[:count].copy())  # of their own: a view keeps all of them
+            for items, of_items, count in zip(found, scores, counts.tolist())]
