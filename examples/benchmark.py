@@ -1,13 +1,18 @@
-"""How long does an epoch take? The three formulations and PyTorch, side by side in one run.
+"""How long does an epoch take? The three formulations and PyTorch, side by side in one run. Or: how long do lists take?
 
     python examples/benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
     python examples/benchmark.py                                # from the cache, else a synthetic matrix of its shape
     python examples/benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
     python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
+    python examples/benchmark.py --lists                        # the ten best items for every user, beside implicit
 
 All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32.
 First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
 epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
+
+Lists are made of what each user has not rated, by `recommend`, and for comparison from the same factors, users' and
+items', by implicit's top-n, and by NumPy: a product of matrices, and argpartition. The others are given the factors;
+`recommend` has to find them: with users as rows it encodes every user's ratings each time.
 """
 import argparse
 import os
@@ -25,10 +30,11 @@ import numpy as np
 import scipy
 import scipy.sparse as sp
 
-from sparse_ae.data import minibatches
+from sparse_ae.data import Ratings, minibatches
 from sparse_ae.data.datasets import movielens
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
+from sparse_ae.recommender import Recommender
 from sparse_ae.steps import TrainingStep
 import lasagne
 import theano
@@ -209,6 +215,74 @@ def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
     return turn
 
 
+def factors(recommender, matrix):
+    """Factors of users and of items whose products order a user's items as the model's outputs do."""
+    model = recommender.model_
+    W, b = model.W.get_value(), model.b.get_value()
+    if recommender.rows == "items":
+        return W, model.hidden(matrix.T.tocsr())  # a user's b is the same for all items
+    h = model.hidden(matrix)
+    return np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, b])
+
+
+def lists_of_numpy(of_users, of_items, matrix, n, together=512):
+    """The n best unrated items of each user, (n_users, n)."""
+    found = np.empty((len(of_users), n), int)
+    for start in range(0, len(of_users), together):
+        scores = of_users[start:start + together].dot(of_items.T)
+        seen = matrix[start:start + together].tocoo()
+        scores[seen.row, seen.col] = -np.inf
+        best = np.argpartition(-scores, n, axis=1)[:, :n]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1)
+        found[start:start + together] = np.take_along_axis(best, order, axis=1)
+    return found
+
+
+def list_makers(recommender, matrix, n):
+    """{name: function that makes the lists of all users}."""
+    of_users, of_items = factors(recommender, matrix)
+    users = np.arange(matrix.shape[0])
+    makers = {"recommend": lambda: [found.items for found in recommender.recommend(users, n)]}
+    try:
+        from implicit.cpu.topk import topk
+        makers["implicit"] = lambda: topk(of_items, of_users, n, filter_query_items=matrix)[0]
+    except ImportError:
+        print("implicit is not installed: left out (pip install implicit)")
+    makers["NumPy"] = lambda: lists_of_numpy(of_users, of_items, matrix, n)
+    return makers
+
+
+def lists(matrix, k, n, rounds):
+    """Prints the tables; returns {rows: {name: median seconds}}."""
+    matrix = matrix[np.diff(matrix.indptr) > 0]
+    matrix = matrix[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0]
+    medians = {}
+    for rows in ("items", "users"):
+        recommender = Recommender(k, rows, biases=False, n_epochs=1, progress=False)
+        recommender.fit(Ratings(matrix, *map(np.arange, matrix.shape)), validation=None)
+        makers = list_makers(recommender, matrix, n)
+        found = {name: make() for name, make in makers.items()}
+        for name, other in found.items():  # who has rated nearly all gets fewer than n
+            same = np.mean([np.isin(one, theirs).mean() for one, theirs in zip(found["recommend"], other) if len(one)])
+            if same < 0.999:
+                raise AssertionError("%s shares %.4f of its items with recommend; expected all" % (name, same))
+        times = {name: [] for name in makers}
+        for _ in range(rounds):
+            for name, make in makers.items():
+                time.sleep(0.2)  # as above
+                start = time.perf_counter()
+                make()
+                times[name].append(time.perf_counter() - start)
+        medians[rows] = {name: float(np.median(x)) for name, x in times.items()}
+        first = "implicit" if "implicit" in makers else "NumPy"
+        print("\n| %s as rows, k=%d, n=%d | seconds for all users (min ... max) | against %s |" % (rows, k, n, first))
+        print("|---|---|---|")
+        for name, x in times.items():
+            print("| %s | %.3f (%.3f ... %.3f) | %.2f |"
+                  % (name, medians[rows][name], min(x), max(x), medians[rows][name] / medians[rows][first]))
+    return medians
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", help="archive, folder or file of MovieLens 1M")
@@ -223,6 +297,7 @@ def main(argv=None):
                         help="seconds after which a turn is cut short (default %(default)s)")
     parser.add_argument("--density", action="store_true",
                         help="compare sparse and dense over the density of ratings instead")
+    parser.add_argument("--lists", action="store_true", help="time lists for all users instead of epochs")
     args = parser.parse_args(argv)
     if args.density:
         density_rule()
@@ -230,6 +305,10 @@ def main(argv=None):
         return
     name, matrix = load(args.data, args.shape)
     print(name)
+    if args.lists:
+        lists(matrix, args.k, 10, args.rounds)
+        print("\n" + machine())
+        return
     for batch_size in args.batch:
         race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget)
     print("\n" + machine())

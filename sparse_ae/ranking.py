@@ -9,7 +9,12 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["Recommendations", "leave_out", "recommendations", "top_n"]
+__all__ = ["Recommendations", "floors", "leave_out", "many_recommendations", "ordered", "reaching", "recommendations",
+           "top_n"]
+
+# Scores looked at together, and entries in a group of `floors`, at most.
+_PART = 2 ** 20
+_WIDEST = 16
 
 
 class Recommendations(NamedTuple):
@@ -49,16 +54,80 @@ def top_n(scores, n):
     """
     n = check_count(n, "n")
     scores = np.asarray(scores)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
     if np.isnan(scores).any():
         raise ValueError("%d scores are NaN; expected a number for each candidate, -inf for one to leave out"
                          % np.isnan(scores).sum())
     best = np.full((len(scores), n), -1)
-    for row, negative in enumerate(-scores):
-        candidates = np.flatnonzero(negative < np.inf)
-        if len(candidates) > n:  # all that tie with the n-th stay, for the order below to choose from
-            candidates = candidates[negative[candidates] <= np.partition(negative[candidates], n - 1)[n - 1]]
-        order = candidates[np.argsort(negative[candidates], kind="stable")][:n]
-        best[row, :len(order)] = order
+    step = max(1, _PART // max(1, scores.shape[1]))
+    for start in range(0, len(scores), step):
+        part = scores[start:start + step]
+        rows, places = reaching(part, floors(part, n))
+        best[start:start + step] = np.append(places, -1)[ordered(rows, part[rows, places], len(part), n)]
+    return best
+
+
+def floors(scores, n):
+    """For each row a score that n of its entries reach or more, hardly ever many more; -inf where fewer are above it.
+
+    It is the n-th of the highest scores of groups of entries, of which there are twice as many as n or more. The n best
+    are rarely in the same group.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
+        No NaN.
+    n : int
+
+    Returns
+    -------
+    numpy.ndarray of `scores`' dtype, (n_rows,)
+    """
+    n_rows, n_candidates = scores.shape
+    if n >= n_candidates:
+        return np.full(n_rows, -np.inf, scores.dtype)
+    width = max(1, min(_WIDEST, n_candidates // (2 * n)))
+    n_groups = n_candidates // width
+    whole, rest = scores[:, :n_groups * width], scores[:, n_groups * width:]
+    highest = whole.reshape(n_rows, width, n_groups).max(axis=1)
+    if rest.size:
+        highest = np.column_stack([highest, rest.max(axis=1)])
+    highest.partition(highest.shape[1] - n, axis=1)
+    return highest[:, -n]
+
+
+def reaching(scores, lowest):
+    """Where scores, (n_rows, n_candidates), are as high as their row's `lowest`, (n_rows,), and not -inf.
+
+    Returns
+    -------
+    rows, places : int arrays, (n,)
+        Row by row, the places of each ascending.
+    """
+    rows, places = np.divmod(np.flatnonzero(scores >= lowest[:, np.newaxis]), max(1, scores.shape[1]))
+    if (lowest == -np.inf).any():
+        there = scores[rows, places] > -np.inf
+        rows, places = rows[there], places[there]
+    return rows, places
+
+
+def ordered(rows, scores, n_rows, n):
+    """The n best of each row among some entries: those that `reaching` gives, with their scores.
+
+    Returns
+    -------
+    int array, (n_rows, n)
+        Positions among the entries, as `top_n` has them among candidates.
+    """
+    counts = np.bincount(rows, minlength=n_rows)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = n_rows, counts.max(initial=0)
+    negative, entry = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
+    negative[rows, within], entry[rows, within] = -scores, np.arange(len(rows))
+    order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: of equal ones the first place comes first
+    best = np.full((n_rows, n), -1)
+    best[:, :order.shape[1]] = np.take_along_axis(entry, order, axis=1)
     return best
 
 
@@ -73,13 +142,29 @@ def leave_out(scores, candidates, rows, items):
     rows, items : numpy.ndarray of int, shape (n,)
         The pairs. Items that are no candidates are passed over.
     """
-    if len(candidates):
+    if not len(candidates):
+        return
+    last = candidates[-1]
+    if len(items) > last // 8:  # a table of all items is quicker than a search for each
+        table = np.full(last + 2, -1)
+        table[candidates] = np.arange(len(candidates))
+        at = table[np.minimum(items, last + 1)]
+        there = at >= 0
+    else:
         at = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
         there = candidates[at] == items
-        scores[rows[there], at[there]] = -np.inf
+    scores[rows[there], at[there]] = -np.inf
 
 
 def recommendations(ids, best, scores):
     """A row of `top_n` in ids, those of the candidates; `scores` (n,) go with `best`."""
     best = best[best >= 0]
     return Recommendations(ids[best], scores[:len(best)])
+
+
+def many_recommendations(ids, best, scores):
+    """As `recommendations`, of all rows of `top_n`: a list."""
+    counts = np.count_nonzero(best >= 0, axis=1)
+    found = ids[best] if len(ids) else np.empty(best.shape, ids.dtype)
+    return [Recommendations(items[:count].copy(), of_items[:count].copy())  # of their own: a view keeps all of them
+            for items, of_items, count in zip(found, scores, counts.tolist())]

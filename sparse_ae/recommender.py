@@ -62,7 +62,7 @@ from sparse_ae.fitting import (
 from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
-from sparse_ae.ranking import Recommendations, recommendations, top_n
+from sparse_ae.ranking import Recommendations, many_recommendations, recommendations, top_n
 from sparse_ae.residuals import missing_rating_of, unit_of_scores
 from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
@@ -460,7 +460,7 @@ class Recommender(Settings):
                              % (one_of(users, int(np.argmin(listed))),))
         ids, known, found = self.items_[candidates], places >= 0, []
         for best, scores in self._scorer.best(places[known], check_count(n, "n"), exclude_seen, candidates):
-            found += [recommendations(ids, *of_one_user) for of_one_user in zip(best, scores)]
+            found += many_recommendations(ids, best, scores)
         found = iter(found)
         for_others = None if known.all() else self._for_nobody_in_particular(n, candidates)
         found = [next(found) if each else for_others for each in known]

@@ -7,15 +7,22 @@ all favourites tie at the top of the scale.
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring
+from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
 from sparse_ae.ranking import leave_out, top_n
+from sparse_ae.shortlist import Shortlist
 
 __all__ = ["Blend", "Scorer"]
 
-# Numbers held at a time by what works in blocks, and columns decoded at a time: their rows of W stay in the cache.
+# Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
+# time: their rows of W stay in the cache.
 _BLOCK = 2 ** 22
+_TOGETHER = 1024
 _TILE = 512
+
+# Up to how many ratings where they are is kept by users as well as by items: in memory, five bytes each.
+_TURNED = 2 ** 25
 
 
 class Scorer:
@@ -24,7 +31,6 @@ class Scorer:
     Parameters
     ----------
     model : AutoEncoder
-        Or what else has its `hidden`, `decode`, `clip`, `n_hidden` and `dtype`.
     ratings : csr_matrix of float32, (n_rows, n_columns)
         The model's input, checked: by users or by items, as `rows` says.
     rows : {"users", "items"}
@@ -105,7 +111,7 @@ class Scorer:
         """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
         return self.residuals.baseline(*self.by_users(users, items))
 
-    def pairs(self, users, items, block_size=None):
+    def pairs(self, users, items, block_size=None, hidden=None):
         """Outputs of pairs, (n,).
 
         Parameters
@@ -113,8 +119,10 @@ class Scorer:
         users, items : int arrays, (n,)
         block_size : int, optional
             Rows encoded at a time.
+        hidden : dict of Scorer to callable, optional
+            What stands in the place of each of the `scorers`' `hidden`, where the units are known.
         """
-        output = self.pair_outputs(users, items, block_size)
+        output = self.pair_outputs(users, items, block_size, hidden)
         if self.residuals is not None:
             output = (self.baseline(users, items) + output).astype(self.dtype)
         return output
@@ -126,12 +134,13 @@ class Scorer:
             output = (self.baseline(users[:, np.newaxis], items) + output).astype(self.dtype)
         return output
 
-    def pair_outputs(self, users, items, block_size=None):
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
         """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
         rows, cols = self.by_users(users, items)
         output = np.empty(len(rows), self.dtype)
+        hidden = self.hidden if hidden is None else hidden[self]
         for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
-            output[part] = self.model.decode(self.hidden(used), cols[part], indptr)
+            output[part] = self.model.decode(hidden(used), cols[part], indptr)
         return self._in_ratings_unit(output)
 
     def grid_outputs(self, users, items):
@@ -167,15 +176,24 @@ class Scorer:
         predicted : array, (users in the block, n)
             Their predicted ratings, clipped.
         """
-        step = min(_TILE, max(1, _BLOCK // max(1, len(candidates))))
+        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
+        shortlist = Shortlist(self, candidates) if pays else None
         for start in range(0, len(users), step):
             block = users[start:start + step]
-            scores = self.grid(block, candidates)
-            if exclude_seen:
-                leave_out(scores, candidates, *self.rated_by(block))
-            best = top_n(scores, n)
-            chosen = np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
-            yield best, self.clip(chosen)
+            seen = self.rated_by(block) if exclude_seen else None
+            best, outputs = shortlist.best(block, n, seen) if pays else (None, None)
+            if best is None:
+                best, outputs = self._best_of_grid(block, n, seen, candidates)
+            yield best, self.clip(outputs)
+
+    def _best_of_grid(self, users, n, seen, candidates):
+        """As `Shortlist.best`, from all outputs."""
+        scores = self.grid(users, candidates)
+        if seen is not None:
+            leave_out(scores, candidates, *seen)
+        best = top_n(scores, n)
+        return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
 
     def are_rated(self, users, items):
         """Whether each of some pairs is among the ratings, (n,)."""
@@ -203,11 +221,18 @@ class Scorer:
 
     def rated_by(self, users):
         """What some users have rated: places among `users`, and items."""
-        if self.rows == "users":
-            block = self.ratings[users].tocoo()
-            return block.row, block.col
-        block = self.ratings[:, users].tocoo()
-        return block.col, block.row
+        if self.rows == "items" and self.ratings.nnz > _TURNED:
+            block = self.ratings[:, users].tocoo()
+            return block.col, block.row
+        block = (self.ratings if self.rows == "users" else self._turned)[users]
+        return rows_of_entries(block.indptr), block.indices
+
+    @cached_property
+    def _turned(self):
+        """Where there are ratings, by the model's columns: to pick columns from CSR takes a look at every entry."""
+        ratings = self.ratings
+        ones = np.ones(ratings.nnz, np.int8)
+        return sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
 
 
 class Blend(Scorer):
@@ -234,10 +259,10 @@ class Blend(Scorer):
     def weights(self):
         return self._weights
 
-    def pair_outputs(self, users, items, block_size=None):
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
         output = np.zeros(len(users), self.dtype)
         for scorer, weight in self.used():
-            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
+            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size, hidden)
         return output
 
     def grid_outputs(self, users, items):

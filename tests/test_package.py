@@ -23,7 +23,7 @@ NEVER_THEANO = """
     checks metrics progress ranking settings storage
     data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
     data.text data.files data.outofcore data.download data.datasets data
-    evaluation defaults residuals saved baselines list_baselines scoring checkpoint search plots
+    evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
     ops.op ops.csr ops.fused ops.blas ops.updates ops
