@@ -1,8 +1,53 @@
+import gc
+import os
+import subprocess
+import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
+
+# What Theano's modules include after Python.h, and our C code.
+HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
+
+
+def pytest_configure():
+    """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
+    import theano
+    compile_headers(theano.config)
+    theano.config.traceback.limit = 0  # where in a test each variable was made
+    gc.set_threshold(50000, 20, 100)  # a graph is many objects, and they all stay
+
+
+def compile_headers(config):
+    """Has the headers that each of Theano's modules begins with compiled once: they are half of a module.
+
+    Where Python.h lies beside a Python.h.gch that the same compiler made with the same flags, g++ takes that.
+    """
+    from theano.gof.cmodule import GCC_compiler
+    folder = Path(config.compiledir + "_headers")
+    if not config.cxx or config.gcc.cxxflags or " " in str(folder):
+        return
+    (folder / "Python.h.gch").mkdir(parents=True, exist_ok=True)
+    python = Path(sysconfig.get_paths()["include"])
+    (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
+    all_headers = folder / "all.h"
+    all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
+    for name, more in [("plain", []), ("openmp", ["-fopenmp"])]:
+        compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
+        if not compiled.exists():
+            command = [config.cxx, "-O3", "-fno-math-errno", *GCC_compiler.compile_args(), "-fvisibility=hidden", "-g0",
+                       *more, "-I%s" % np.get_include(), "-I%s" % python]
+            if subprocess.run(command + ["-x", "c++-header", str(all_headers), "-o", str(unfinished)],
+                              stderr=subprocess.DEVNULL).returncode:
+                return
+            unfinished.replace(compiled)
+    config.gcc.cxxflags = "-I%s -g0" % folder
+    # For the processes that tests start: with other flags they would compile all modules for themselves.
+    flags = [os.environ.get("THEANO_FLAGS"), "gcc.cxxflags=" + config.gcc.cxxflags]
+    os.environ["THEANO_FLAGS"] = ",".join(filter(None, flags))
 
 
 def pytest_report_header():
@@ -19,3 +64,17 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("there is no folder shared/data beside this checkout")
     return folder
+
+
+@pytest.fixture
+def loops_by_numpy(monkeypatch):
+    """Theano's element-wise loops run in NumPy in what a test compiles: each one in C takes a third of a second.
+
+    For float64 alone. In float32 NumPy would round otherwise: there what is run is what users run.
+    """
+    import theano.tensor as T
+
+    def make_c_thunk(self, *args):
+        raise NotImplementedError
+
+    monkeypatch.setattr(T.Elemwise, "make_c_thunk", make_c_thunk)

@@ -31,6 +31,14 @@ def dtype(request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def float64_loops_by_numpy(request):
+    """What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32."""
+    dtype = request.getfixturevalue("dtype") if "dtype" in request.fixturenames else DTYPE
+    if dtype == "float64":
+        request.getfixturevalue("loops_by_numpy")
+
+
 def ratings():
     """Ten rows of 1 ... 5; item 6 has no rating, and row 4 neither."""
     rng = np.random.RandomState(0)
@@ -201,11 +209,14 @@ def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
 
 
 @pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
-@pytest.mark.parametrize("update", [lasagne.updates.adagrad, functools.partial(lasagne.updates.adagrad, epsilon=1e-3)])
 @pytest.mark.parametrize("two", [False, True])
 @pytest.mark.parametrize("target", [False, True])
 @pytest.mark.parametrize("l2, weighted", [(L2, True), (0, False)])
-def test_sparse_adagrad_works_in_place_on_the_rows_in_use(update, two, target, l2, weighted):
+def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weighted):
+    # Half of the cases have another epsilon: with it any three of the four settings come in all combinations.
+    update = lasagne.updates.adagrad
+    if (two + target + weighted) % 2:
+        update = functools.partial(update, epsilon=1e-3)
     steps = []
     for name in ("sparse", "dense"):
         m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,

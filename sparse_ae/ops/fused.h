@@ -71,6 +71,36 @@ template <int KIND, typename T> static inline T slope(T y)
     }
 }
 
+/* Which nonlinearity it is comes at run time, so that all share a compiled Op; inside a loop it is a constant. */
+template <int KIND, typename T> void apply_each(T *x, npy_intp n)
+{
+    for (npy_intp i = 0; i < n; i++) x[i] = apply<KIND>(x[i]);
+}
+
+template <typename T> void apply_each(int kind, T *x, npy_intp n)
+{
+    switch (kind) {
+    case SIGMOID: return apply_each<SIGMOID>(x, n);
+    case TANH: return apply_each<TANH>(x, n);
+    default: return;
+    }
+}
+
+template <int KIND, typename T> void times_slope(T *d, const T *y, npy_intp n)
+{
+    for (npy_intp i = 0; i < n; i++) d[i] *= slope<KIND>(y[i]);
+}
+
+/* d *= the derivative, from the values y. */
+template <typename T> void times_slope(int kind, T *d, const T *y, npy_intp n)
+{
+    switch (kind) {
+    case SIGMOID: return times_slope<SIGMOID>(d, y, n);
+    case TANH: return times_slope<TANH>(d, y, n);
+    default: return;
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------ the fused step
 
    The hidden units are cut into blocks of at most 8 vectors; each thread owns some of them and works item by item: a
@@ -250,8 +280,9 @@ template <typename T, int NV> struct Block {
     }
 
     /* H = g(c R V + mu); with TWO encoders H = g(c R V + S U + mu), S what is seen of each rating */
-    template <int G, bool TWO>
-    void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *U, const T *mu, T c_V, T *H) const
+    template <bool TWO>
+    void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *U, const T *mu, T c_V, int g,
+                T *H) const
     {
         vec x[NV], z[NV];
         load(mu, x);
@@ -274,7 +305,7 @@ template <typename T, int NV> struct Block {
                     for (int y = 0; y < NV; y++) h[y] += a * x[y];
             }
         }
-        for (npy_intp i = 0; i < n_rows * SIZE; i++) H[i] = apply<G>(H[i]);
+        apply_each(g, H, n_rows * SIZE);
         if (width < SIZE)  /* g(0) needn't be 0 */
             for (npy_intp i = 0; i < n_rows; i++) memset(H + i * SIZE + width, 0, (SIZE - width) * sizeof(T));
     }
@@ -322,16 +353,16 @@ template <typename T, int NV> struct Block {
     }
 
     /* D *= g'(H); its column sums, mu's gradient, go to `sink`. */
-    template <int G, typename Sink>
-    void hidden_gradient(npy_intp n_rows, const T *H, T *D, const T *mu, Sink &sink) const
+    template <typename Sink>
+    void hidden_gradient(npy_intp n_rows, int g, const T *H, T *D, const T *mu, Sink &sink) const
     {
-        vec x[NV], g[NV];
-        for (int y = 0; y < NV; y++) g[y] = splat(0);
-        for (npy_intp z = 0; z < n_rows * SIZE; z++) D[z] *= slope<G>(H[z]);
+        vec x[NV], sums[NV];
+        for (int y = 0; y < NV; y++) sums[y] = splat(0);
+        times_slope(g, D, H, n_rows * SIZE);
         for (npy_intp i = 0; i < n_rows; i++)
-            for (int y = 0; y < NV; y++) g[y] += *(const vec *)(D + i * SIZE + y * LANES);
+            for (int y = 0; y < NV; y++) sums[y] += *(const vec *)(D + i * SIZE + y * LANES);
         load(mu, x);
-        sink(*this, 0, 0, x, g);
+        sink(*this, 0, 0, x, sums);
     }
 
     /* R' D and S' D, the gradients of V and U, to their sinks item by item. */
@@ -473,10 +504,17 @@ template <typename T> struct Accumulate {
     void add(npy_intp item, T gradient) { values[item] += gradient; }
 };
 
+/* What the model is beside its parameters: output = low + span f(W g(V r + mu) + b). */
+struct Function {
+    int f, g;  /* Nonlinearity */
+    double low, span;
+};
+
 /* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
    Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
+    int f, g;                     /* Nonlinearity */
     /* V and U: (n_items, k), the transposes of the user's; U: NULL without a second encoder. */
     const T *W, *V, *mu, *b, *U;
     T c_W, c_V;                   /* the user's W is c_W times the stored one */
@@ -484,9 +522,9 @@ template <typename T> struct Parameters {
     Goal<T> to_W, to_V, to_mu, to_b, to_U;
 
     /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
-    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, double low_, double span_)
-        : k(PyArray_DIMS(from[0])[1]), U(NULL), c_W(1), c_V(1), low((T)low_), span((T)span_), to_W(), to_V(), to_mu(),
-          to_b(), to_U()
+    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Function &function)
+        : k(PyArray_DIMS(from[0])[1]), f(function.f), g(function.g), U(NULL), c_W(1), c_V(1), low((T)function.low),
+          span((T)function.span), to_W(), to_V(), to_mu(), to_b(), to_U()
     {
         const T **read[] = {&W, &V, &mu, &b, &U};
         for (int i = 0; i < n; i++) {
@@ -499,7 +537,7 @@ template <typename T> struct Parameters {
 
 /* One pass: forward through each thread's blocks, the errors, backward through the blocks. TWO: whether there is a
    second encoder. */
-template <typename T, int F, int G, bool TWO, template <typename> class Sink> struct Pass {
+template <typename T, bool TWO, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Ratings<T> &R;
     const Parameters<T> &P;
@@ -539,7 +577,7 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
         {
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first;
-            block.template encode<G, TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.mu, P.c_V, H);
+            block.template encode<TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.mu, P.c_V, P.g, H);
             block.decode(pass.B, P.k, P.W, H, scores, add);
             add = true;
         }
@@ -553,7 +591,7 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
             block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
-            block.template hidden_gradient<G>(pass.R.n_rows, H, D, P.mu, to_mu);
+            block.hidden_gradient(pass.R.n_rows, P.g, H, D, P.mu, to_mu);
             if (TWO) block.encode_gradient(pass.B, P.k, P.V, P.U, D, to_V, to_U);
             else block.encode_gradient(pass.B, P.k, P.V, D, to_V);
         }
@@ -562,6 +600,14 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
     /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the
        squared error. */
     double errors(npy_intp c0, npy_intp c1, int n_shares)
+    {
+        switch (P.f) {
+        case SIGMOID: return errors_of<SIGMOID>(c0, c1, n_shares);
+        case TANH: return errors_of<TANH>(c0, c1, n_shares);
+        default: return errors_of<LINEAR>(c0, c1, n_shares);
+        }
+    }
+    template <int F> double errors_of(npy_intp c0, npy_intp c1, int n_shares)
     {
         double sse = 0;
         Sink<T> to_b(P.to_b);
@@ -621,7 +667,7 @@ template <typename T, int F, int G, bool TWO, template <typename> class Sink> st
 
 /* One step of SGD in place. state: c_W, c_V, |W|^2, |V|^2, the norms those of c_W W and c_V V. costs: the squared error
    and the cost with its weight decay, both before the step. 0, or -1 with a Python error set. */
-template <typename T, int F, int G>
+template <typename T>
 int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learning_rate, const double *l2,
              Workspace &ws, double *costs)
 {
@@ -638,7 +684,7 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     P.c_W = (T)state[0];
     P.c_V = (T)state[1];
     for (int i = 0; i < 4; i++) P.goal(i).step = learning_rate / (i < 2 ? factors[i] : 1);
-    if (Pass<T, F, G, false, Descend>(R, P).run(ws, sums)) return -1;
+    if (Pass<T, false, Descend>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * state[2] + l2[1] * state[3];
     for (int i = 0; i < 2; i++) {
@@ -650,7 +696,7 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
 
 /* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0,
    or -1 with a Python error set. */
-template <typename T, int F, int G, bool TWO>
+template <typename T, bool TWO>
 int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon,
                  Workspace &ws, double *costs)
 {
@@ -661,7 +707,7 @@ int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, co
         P.goal(i).decay = decays[i];
         P.goal(i).epsilon = epsilon;
     }
-    if (Pass<T, F, G, TWO, Adagrad>(R, P).run(ws, sums)) return -1;
+    if (Pass<T, TWO, Adagrad>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * sums[1] + l2[1] * sums[2];
     return 0;
@@ -669,7 +715,7 @@ int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, co
 
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of
    them has to stay in the cache. */
-template <typename T, int F, int G, bool TWO>
+template <typename T, bool TWO>
 int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *sse)
 {
     const npy_intp chunk = 512;
@@ -686,7 +732,7 @@ int squared_error(const Ratings<T> &R, Parameters<T> &P, Workspace &ws, double *
         part.targets = R.targets + R.indptr[row];
         if (TWO) part.seen = R.seen + R.indptr[row];
         double sums[3];
-        if (Pass<T, F, G, TWO, Accumulate>(part, P).run(ws, sums)) return -1;
+        if (Pass<T, TWO, Accumulate>(part, P).run(ws, sums)) return -1;
         *sse += sums[0];
     }
     return 0;
@@ -747,8 +793,8 @@ template <typename T> struct CheckedRatings {
     }
 };
 
-template <typename T, int F, int G>
-int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double low, double span, Workspace &ws)
+template <typename T>
+int sgd_step_op(PyArrayObject **in, PyArrayObject **out[6], bool inplace, const Function &function, Workspace &ws)
 {
     /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the
        costs */
@@ -766,13 +812,13 @@ int sgd_step_op(bool inplace, PyArrayObject **in, PyArrayObject **out[6], double
         if (take_over(inplace, in[i], out[i])) return -1;
     if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
-    Parameters<T> P(4, updated, updated, low, span);
-    return sgd_step<T, F, G>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws,
+    Parameters<T> P(4, updated, updated, function);
+    return sgd_step<T>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws,
                              (double *)PyArray_DATA(*out[5]));
 }
 
-template <typename T, int F, int G, bool TWO>
-int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObject **out[], double low, double span,
+template <typename T, bool TWO>
+int adagrad_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double epsilon, const Function &function,
                     Workspace &ws)
 {
     /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target, and with a
@@ -799,13 +845,13 @@ int adagrad_step_op(bool inplace, double epsilon, PyArrayObject **in, PyArrayObj
     if (allocate(out[8], 1, 2, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *values[5];
     for (int i = 0; i < N; i++) values[i] = *out[updated[i]];
-    Parameters<T> P(N, values, values, low, span);
+    Parameters<T> P(N, values, values, function);
     for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[updated_squares[i]]);
-    return adagrad_step<T, F, G, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
+    return adagrad_step<T, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
 }
 
-template <typename T, int F, int G, bool TWO>
-int squared_error_op(PyArrayObject **in, PyArrayObject **out[], double low, double span, Workspace &ws)
+template <typename T, bool TWO>
+int squared_error_op(PyArrayObject **in, PyArrayObject **out[], const Function &function, Workspace &ws)
 {
     /* in: W, V', mu, b, data, indices, indptr, target, and with a second encoder U' and seen; out: the squared error
        and its gradients for the first four and U' */
@@ -826,9 +872,9 @@ int squared_error_op(PyArrayObject **in, PyArrayObject **out[], double low, doub
         to[i] = *out[1 + i];
         memset(PyArray_DATA(to[i]), 0, PyArray_NBYTES(to[i]));
     }
-    Parameters<T> P(N, from, to, low, span);
+    Parameters<T> P(N, from, to, function);
     double sse;
-    if (squared_error<T, F, G, TWO>(block.R, P, ws, &sse)) return -1;
+    if (squared_error<T, TWO>(block.R, P, ws, &sse)) return -1;
     *(T *)PyArray_DATA(*out[0]) = (T)sse;
     return 0;
 }

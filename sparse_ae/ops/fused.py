@@ -17,7 +17,7 @@ from sparse_ae.ops.op import (
     sampled_products,
 )
 import theano.tensor as T
-from theano import gof
+from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
 __all__ = ["AdagradStep", "SGDStep", "SquaredError"]
@@ -35,7 +35,9 @@ class _FusedOp(CsrOp):
     """
 
     header = "fused.h"
-    NONLINEARITIES = {  # name -> (value at x, derivative from the value)
+    # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
+    params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64)
+    NONLINEARITIES = {  # name -> (value at x, derivative from the value); in the order of fused.h's enum
         "linear": (lambda x: x, lambda y: np.ones_like(y)),
         "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
         "tanh": (np.tanh, lambda y: 1 - y * y),
@@ -104,20 +106,23 @@ class _FusedOp(CsrOp):
             raise TypeError("learning_rate, l2_W and l2_V must be scalars")
         return rates
 
+    def get_params(self, node):
+        f, g = (list(self.NONLINEARITIES).index(name) for name in (self.f, self.g))
+        return self.params_type.get_params(self, f=f, g=g)
+
     # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
     def c_support_code_struct(self, node, name):
         return "sparse_ae::Workspace workspace_%s;" % name
 
     def c_fused_call(self, function, node, name, inputs, outputs, sub, more=""):
-        template = "<%s, sparse_ae::%s, sparse_ae::%s%s>" % (C_TYPES[node.inputs[0].dtype], self.f.upper(),
-                                                             self.g.upper(), more)
         return """
         {
             PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
-            if (sparse_ae::%(function)s%(low)r, %(span)r, workspace_%(name)s)) { %(fail)s }
-        }""" % dict(function=function % template, inputs=", ".join(inputs),
-                    outputs=", ".join("&" + out for out in outputs), low=self.low, span=self.span, name=name,
-                    fail=sub["fail"])
+            const sparse_ae::Function function = {%(params)s->f, %(params)s->g, %(params)s->low, %(params)s->span};
+            if (sparse_ae::%(function)s(in, out, %(more)sfunction, workspace_%(name)s)) { %(fail)s }
+        }""" % dict(function=function % C_TYPES[node.inputs[0].dtype], inputs=", ".join(inputs), name=name,
+                    outputs=", ".join("&" + out for out in outputs), params=sub["params"], fail=sub["fail"],
+                    more="".join("%s->%s, " % (sub["params"], field) for field in more))
 
 
 class SquaredError(_FusedOp):
@@ -157,7 +162,7 @@ class SquaredError(_FusedOp):
         return gof.Apply(self, parameters + block + [target] + second,
                          [T.scalar(dtype=target.dtype)] + [x.type() for x in parameters + second[:1]])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         squared_error, used, gradients = self.pass_through(*inputs)
         outputs[0][0] = np.asarray(squared_error, inputs[0].dtype)
         for i, gradient, output in zip(self._differentiable(inputs), gradients, outputs[1:]):
@@ -170,8 +175,7 @@ class SquaredError(_FusedOp):
         return [0, 1, 2, 3] + ([8] if len(inputs) > 8 else [])
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("squared_error_op%s(in, out, ", node, name, inputs, outputs, sub,
-                                 ", true" if len(inputs) > 8 else ", false")
+        return self.c_fused_call("squared_error_op<%%s, %d>" % (len(inputs) > 8), node, name, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return [()] + [shapes[i] for i in self._differentiable(node.inputs)]
@@ -209,6 +213,7 @@ class SGDStep(_FusedOp, UpdateOp):
     """
 
     __props__ = ("f", "g", "low", "span", "inplace")
+    params_type = _FusedOp.params_type.extended(inplace=scalar.bool)
     updated = {i: i for i in range(5)}
 
     def __init__(self, f, g, low=0.0, span=1.0, inplace=False):
@@ -226,7 +231,7 @@ class SGDStep(_FusedOp, UpdateOp):
         return gof.Apply(self, parameters + [state] + block + self.scalars(learning_rate, l2_W, l2_V) + [target],
                          [x.type() for x in parameters + [state]] + [T.dvector()])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[5:]
         c_W, c_V = inputs[4][:2]
         squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target],
@@ -253,7 +258,7 @@ class SGDStep(_FusedOp, UpdateOp):
             output[0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("sgd_step_op%%s(%d, in, out, " % self.inplace, node, name, inputs, outputs, sub)
+        return self.c_fused_call("sgd_step_op<%s>", node, name, inputs, outputs, sub, ["inplace"])
 
     def infer_shape(self, node, shapes):
         return shapes[:5] + [(T.constant(2, dtype="int64"),)]
@@ -287,6 +292,7 @@ class AdagradStep(_FusedOp, UpdateOp):
     """
 
     __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two")
+    params_type = _FusedOp.params_type.extended(inplace=scalar.bool, epsilon=scalar.float64)
 
     def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False, two=False):
         self.set_function(f, g, low, span)
@@ -315,7 +321,7 @@ class AdagradStep(_FusedOp, UpdateOp):
         return gof.Apply(op, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target] + second,
                          [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
 
-    def perform(self, node, inputs, outputs):
+    def perform(self, node, inputs, outputs, params=None):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[8:15]
         U_t, squares_U_t, seen = inputs[15:] or [None] * 3
         squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target, U_t, seen])
@@ -341,9 +347,8 @@ class AdagradStep(_FusedOp, UpdateOp):
             outputs[i][0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("adagrad_step_op%%s(%d, %r, in, out, " % (self.inplace, self.epsilon), node, name,
-                                 inputs, outputs, sub,
-                                 ", true" if self.two else ", false")
+        return self.c_fused_call("adagrad_step_op<%%s, %d>" % self.two, node, name, inputs, outputs, sub,
+                                 ["inplace", "epsilon"])
 
     def infer_shape(self, node, shapes):
         return shapes[:8] + [(T.constant(2, dtype="int64"),)] + shapes[15:17]

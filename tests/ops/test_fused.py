@@ -1,4 +1,6 @@
 """The masked autoencoder in one pass against plain loops and Lasagne's updates, and wrong input."""
+import functools
+
 import numpy as np
 import pytest
 import reference
@@ -325,31 +327,34 @@ class Adagrad:
 
     def judge(self):
         """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, as in `shared`."""
-        parameters = [theano.shared(variable.get_value().astype("float64")) for variable in self.shared[:4 + self.two]]
-        W, V_t, mu, b = parameters[:4]
-        rows, mask, targets, seen = T.dmatrices(4)
-        functions = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
-        weighted = T.dot(rows, V_t) + (T.dot(seen, parameters[4]) if self.two else 0)
-        hidden = functions[self.g](weighted + mu)
-        squared_error = T.sum(mask * (1 + 4 * functions[self.f](T.dot(hidden, W.T) + b) - targets) ** 2)
-        n = mask.sum(axis=0)
-        cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1))
-        for encoder in [V_t] + parameters[4:]:
-            cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
-        updates = lasagne.updates.adagrad(cost, parameters, 0.05, epsilon=1e-6)
-        squares = [variable for variable in updates if variable not in parameters]
-        mode = theano.Mode(linker="py", optimizer="fast_compile")
-        return theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates, mode=mode,
-                               on_unused_input="ignore"), parameters + squares
+        function, moved = dense_adagrad(self.f, self.g, self.two)
+        for variable, own in zip(moved, self.shared):
+            variable.set_value(own.get_value().astype("float64"))
+        return function, moved
 
 
-_adagrads = {}
+@functools.lru_cache(maxsize=None)
+def dense_adagrad(f, g, two):
+    parameters = [theano.shared(np.zeros((1,) * ndim)) for ndim in (2, 2, 1, 1, 2)[:4 + two]]
+    W, V_t, mu, b = parameters[:4]
+    rows, mask, targets, seen = T.dmatrices(4)
+    functions = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
+    weighted = T.dot(rows, V_t) + (T.dot(seen, parameters[4]) if two else 0)
+    hidden = functions[g](weighted + mu)
+    squared_error = T.sum(mask * (1 + 4 * functions[f](T.dot(hidden, W.T) + b) - targets) ** 2)
+    n = mask.sum(axis=0)
+    cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1))
+    for encoder in [V_t] + parameters[4:]:
+        cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
+    updates = lasagne.updates.adagrad(cost, parameters, 0.05, epsilon=1e-6)
+    squares = [variable for variable in updates if variable not in parameters]
+    mode = theano.Mode(linker="py", optimizer="fast_compile")
+    return theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates, mode=mode,
+                           on_unused_input="ignore"), parameters + squares
 
 
-def adagrad(*key):
-    if key not in _adagrads:
-        _adagrads[key] = Adagrad(*key)
-    return _adagrads[key]
+# A compiled step is used by several tests.
+adagrad = functools.lru_cache(maxsize=None)(Adagrad)
 
 
 @pytest.mark.parametrize("f, g, target, two", [("linear", "sigmoid", False, False), ("sigmoid", "tanh", True, False),
@@ -391,7 +396,7 @@ def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, two, dtype, linker):
 
 @pytest.mark.parametrize("linker", [None, "py"])
 def test_adagrad_without_ratings_moves_nothing(linker):
-    step = adagrad("linear", "sigmoid", "float64", linker, False)
+    step = adagrad("linear", "sigmoid", "float64", linker, False, False)
     step.start(np.ones((3, 2)), np.ones((3, 2)), np.ones(2), np.ones(3))
     before = step.values()
     for indptr in ([0], [0, 0, 0]):
@@ -405,7 +410,7 @@ def test_adagrad_is_the_same_each_time():
     rng = np.random.RandomState(0)
     R = sp.random(60, 90, 0.6, "csr", dtype="float32", random_state=rng)
     parameters = [rng.randn(90, 505), rng.randn(90, 505), rng.randn(505), rng.randn(90)]
-    step = adagrad("linear", "sigmoid", "float32", None, False)
+    step = adagrad("linear", "sigmoid", "float32", None, False, False)
     results = []
     for _ in range(2):
         step.start(*parameters)
@@ -468,3 +473,19 @@ def test_adagrad_leaves_the_old_values_to_whoever_needs_them():
     function = theano.function([data, indices, indptr], [growth], updates=[(W, new[0])], mode=mode_of("py"))
     assert function(np.ones(1), np.int32([1]), np.int32([0, 1]))[0] > 0.1
     np.testing.assert_array_equal(others[2].get_value(), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("make", [SquaredError, SGDStep, AdagradStep])
+def test_functions_and_scales_share_the_compiled_code(make):
+    """It takes seconds to compile."""
+    W, x, i = T.matrix(), T.vector(), T.ivector()
+    arguments = {SquaredError: [x, i, i], SGDStep: [T.dvector(), x, i, i, 0, 0, 0],
+                 AdagradStep: [W, W, x, x, x, i, i, 0, 0, 0]}[make]
+    ops = [make("sigmoid", "tanh", 1, 4), make("linear", "sigmoid"), make("tanh", "linear", -0.5, 1e-3)]
+    ops += [op.in_place() for op in ops if hasattr(op, "in_place")]
+    if make is AdagradStep:
+        ops.append(make("sigmoid", "tanh", epsilon=1e-3))
+    nodes = [op.make_node(W, W, x, x, *arguments) for op in ops]
+    names = [["x%d" % i for i, _ in enumerate(variables)] for variables in (nodes[0].inputs, nodes[0].outputs)]
+    assert len({node.op.c_code(node, "node", *names, dict(fail="fail", params="params")) for node in nodes}) == 1
+    assert len({node.run_params() for node in nodes}) == len(ops)
