@@ -61,7 +61,7 @@ from sparse_ae.fitting import (
 )
 from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
-from sparse_ae.newuser import ColumnSolver, NewUser, column_outputs, row_outputs
+from sparse_ae.newuser import ColumnSolver, NewUser, Told, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, many_recommendations, recommendations, top_n
 from sparse_ae.residuals import missing_rating_of, unit_of_scores
 from sparse_ae.scoring import Blend, Scorer
@@ -492,25 +492,39 @@ class Recommender(Settings):
 
         Parameters
         ----------
-        ratings : dict of item id to rating
+        ratings : dict of item id to rating, or list of such dicts
             Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` they are one.
+            A list is of several people, who are folded in together, which is quicker, and changes nothing.
 
         Returns
         -------
-        NewUser
+        NewUser; a list of them for a list, in its order
             With methods `predict` and `recommend`. The recommender stays as it is.
 
         Raises
         ------
         NotFittedError
         TypeError, ValueError
-            For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items.
+            For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items. Of a list the
+            message names the entry, counted from 0.
         """
         self._check_fitted()
+        if not isinstance(ratings, (list, tuple)):
+            return self._folded([self._told(ratings)])[0]
+        people = []
+        for entry, each in enumerate(ratings):
+            try:
+                people.append(self._told(each))
+            except (TypeError, ValueError) as error:
+                raise type(error)("entry %d: %s" % (entry, error)) from None
+        return self._folded(people)
+
+    def _told(self, ratings):
+        """What a dict of ratings tells, checked."""
         low, high = self.rating_scale_
         if not hasattr(ratings, "keys"):
-            raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}"
-                            % (type(ratings).__name__, self.items_[0].item(), high))
+            raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
+                            "dicts" % (type(ratings).__name__, self.items_[0].item(), high))
         items, values = list(ratings.keys()), list(ratings.values())
         for item, value in zip(items, values):
             if not is_number(value):
@@ -527,32 +541,40 @@ class Recommender(Settings):
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         places, values = places[order], values[order]
-        clip = self._scorer.clip
-        if self.biases_ is None:
-            outputs = self._folded(self._scorer, places, values)
-            return NewUser(self._items, places, values, outputs, clip,
-                           None if self._unknown == "error" else self._for_unknown())
+        if self.biases_ is None or self.missing_rating_ is not None:
+            return Told(places, values)
         # Equation (3) of `baselines`, for this person alone.
-        mean, offsets, shrinkage = self.biases_.mean, self.biases_.items, self.biases_.shrinkage[0]
-        offset = np.sum(values - mean - offsets[places]) / (len(values) + shrinkage)
-        if self.missing_rating_ is not None:
-            offset = 0.0
-        folded = [(weight, self._folded(scorer, places, values, mean, offset))
-                  for scorer, weight in self._scorer.used()]
+        beyond = values - self.biases_.mean - self.biases_.items[places]
+        return Told(places, values, np.sum(beyond) / (len(values) + self.biases_.shrinkage[0]))
+
+    def _folded(self, people):
+        """NewUsers of some `newuser.Told`."""
+        scorer, biases, parts = self._scorer, self.biases_, []
+        for each, weight in scorer.used():
+            if each.rows == "users":
+                outputs = row_outputs(each, people, 0.0 if biases is None else biases.mean)
+            else:
+                if self._column_solver is None:
+                    self._column_solver = ColumnSolver(each)
+                outputs = column_outputs(each, self._column_solver, people)
+            parts.append([(weight, of_one) for of_one in outputs])
+        of_people = zip(*parts) if parts else [()] * len(people)
+        return [self._new_user(told, list(folded)) for told, folded in zip(people, of_people)]
+
+    def _new_user(self, told, folded):
+        """NewUser of what was told, and what each model that has a weight says: a list of (weight, callable)."""
+        scorer, biases = self._scorer, self.biases_
+        if biases is None:
+            unknown = None if self._unknown == "error" else self._for_unknown()
+            return NewUser(self._items, told.places, told.ratings, folded[0][1], scorer.clip, unknown)
+        level = biases.mean + told.offset
 
         def outputs(items):
             beyond = sum(weight * each(items) for weight, each in folded)
-            return (mean + offset + offsets[items] + beyond).astype(self._scorer.dtype)
+            return (level + biases.items[items] + beyond).astype(scorer.dtype)
 
-        return NewUser(self._items, places, values, outputs, clip, float(clip(np.array(mean + offset))))
-
-    def _folded(self, scorer, places, values, mean=0.0, offset=0.0):
-        """What one model says of a person with some ratings, as a function of places of items."""
-        if scorer.rows == "users":
-            return row_outputs(scorer, places, values, mean + offset)
-        if self._column_solver is None:
-            self._column_solver = ColumnSolver(scorer)
-        return column_outputs(scorer, self._column_solver, places, values, offset)
+        unknown = float(scorer.clip(np.array(level)))
+        return NewUser(self._items, told.places, told.ratings, outputs, scorer.clip, unknown)
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.

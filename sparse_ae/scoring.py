@@ -202,10 +202,19 @@ class Scorer:
 
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
-        n_rows = self.ratings.shape[0]
-        if self._item_units is None and self.rows == "items" and 2 * len(rows) > n_rows:
-            self._item_units = self._encode(np.arange(n_rows))
+        self.expect(len(rows))
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
+
+    def expect(self, n):
+        """Get ready for `n` rows whose hidden units will be asked for, together or one after another."""
+        n_rows = self.ratings.shape[0]
+        if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
+            self._item_units = self._encode(np.arange(n_rows))
+
+    def units(self, rows):
+        """As `hidden` without a copy: hidden units, and where those of each row are among them."""
+        self.expect(len(rows))
+        return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)

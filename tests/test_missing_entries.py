@@ -137,18 +137,21 @@ def test_checkpoints_know_what_counts(split, tmp_path):
 def test_items_as_rows_and_strangers(split):
     """A new person's column is least of the cost over all items, by its normal equations."""
     recommender = Recommender(**dict(SETTINGS, rows="items", batch_size=8)).fit(split[0], validation=split[1])
-    new = recommender.fold_in({"i01": 5, "i03": 4, "i02": 1})
+    told = {"i01": 5, "i03": 4, "i02": 1}
+    more = dict(told, i05=4, i06=1, i07=5, i08=2)  # and more ratings than there are equations
     model, unit = recommender.model_, unit_of_scores(split[0].matrix, 0.0)
     h = recommender._scorer.hidden(np.arange(24)).astype("float64")
     h = np.hstack([h, np.ones((24, 1))])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean())
-    weights, target = np.full(24, W), np.zeros(24)
-    weights[[1, 2, 3]], target[[1, 2, 3]] = 1.0, np.array([5, 1, 4]) / unit
-    p = np.linalg.solve(h.T.dot(weights[:, np.newaxis] * h) + 0.02 * np.eye(5),
-                        h.T.dot(weights * target) + 0.02 * mean)
-    np.testing.assert_allclose(new.predict(split[0].items), unit * h.dot(p), rtol=1e-4, atol=1e-4)
+    for ratings, new in zip((told, more), recommender.fold_in([told, more])):
+        weights, target = np.full(24, W), np.zeros(24)
+        for item, rating in ratings.items():
+            weights[int(item[1:])], target[int(item[1:])] = 1.0, rating / unit
+        p = np.linalg.solve(h.T.dot(weights[:, np.newaxis] * h) + 0.02 * np.eye(5),
+                            h.T.dot(weights * target) + 0.02 * mean)
+        np.testing.assert_allclose(new.predict(split[0].items), unit * h.dot(p), rtol=1e-4, atol=1e-4)
     # Of who likes odd items the odd ones come first.
-    assert all(int(item[1:]) % 2 for item in new.recommend(8).items)
+    assert all(int(item[1:]) % 2 for item in recommender.fold_in(told).recommend(8).items)
 
 
 def test_where_no_model_helps_the_most_popular_items_are_recommended():

@@ -307,7 +307,10 @@ def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
     (lambda r: r.similar_items(5), ValueError, "the item 5 had no rating in fit"),
     (lambda r: r.similar_items([900]), TypeError, r"item is \[900\]; expected a single id"),
     (lambda r: r.fold_in([(900, 5)]), TypeError,
-     "ratings are list; expected a dict of item id to rating, such as {770: 5}"),
+     "entry 0: ratings are tuple; expected a dict of item id to rating, such as {770: 5}, or a list of such dicts"),
+    (lambda r: r.fold_in("900"), TypeError, "^ratings are str; expected a dict"),
+    (lambda r: r.fold_in([{900: 5}, {900: 6}]), ValueError, "^entry 1: the rating of item 900 is 6; expected one"),
+    (lambda r: r.fold_in([{900: 5}, {900: 5}, {1: 5}]), ValueError, "^entry 2: none of the 1 rated items had"),
     (lambda r: r.fold_in({900: 6}), ValueError,
      "the rating of item 900 is 6; expected one within the rating scale, 1 to 5"),
     (lambda r: r.fold_in({900: "5"}), TypeError, "the rating of item 900 is '5'; expected a finite number"),
@@ -422,6 +425,35 @@ def test_folding_in_a_user_row_is_exact(fitted):
             assert new.tobytes() == old.tobytes()
         else:
             assert new == pytest.approx(old, abs=0.5)
+
+
+@pytest.mark.parametrize("f", ["identity", "sigmoid"])
+@pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="users", biases=False),
+                                   dict(rows="both", guard=False), dict(rows="users", learning_rate=1e-9),
+                                   dict(rows="both", guard=False, missing_weight=0.2)],
+                         ids=["items", "users", "both", "biases", "missing"])
+def test_many_people_are_folded_in_as_one_by_one(given, f, monkeypatch):
+    """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
+    monkeypatch.setattr("sparse_ae.newuser._TOGETHER", 3)
+    settings = dict(SETTINGS, f=f, n_epochs=3, formulation="dense", biases=True)
+    settings.update(given)
+    recommender = Recommender(**settings).fit(TRAIN, validation=0.2)
+    rng = np.random.RandomState(0)
+    people = [{int(item): float(rng.randint(1, 6)) for item in rng.choice(ITEMS, n, replace=False)}
+              for n in (1, 3, 14, 2, 9, 5, 1)]
+    people[1][12345], people[6] = 3.0, {900: 5.0}  # unknown; no other's ratings
+    others = [copy.deepcopy(recommender) for _ in range(2)]
+    many = others[0].fold_in(people)
+    assert isinstance(many, list) and recommender.fold_in([]) == [] and len(recommender.fold_in(people[:1])) == 1
+    for ratings, one in zip(people, many):
+        alone = others[1].fold_in(ratings)
+        assert one.items.tolist() == alone.items.tolist() == sorted(set(ratings) - {12345})
+        assert one.ratings.tolist() == [ratings[item] for item in one.items]
+        assert one.predict(ITEMS).tobytes() == alone.predict(ITEMS).tobytes()
+        assert one.predict(int(ITEMS[3])) == alone.predict(ITEMS)[3]
+        for left, right in zip(one.recommend(5), alone.recommend(5)):
+            assert left.tobytes() == right.tobytes()
+    assert len({one.predict(ITEMS).tobytes() for one in many}) == len(people)
 
 
 @pytest.mark.parametrize("f", ["identity", "sigmoid"])
