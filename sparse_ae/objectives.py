@@ -28,6 +28,7 @@ NIPS 2015, for networks.
 """
 import numpy as np
 
+from sparse_ae.ops.blas import gram
 import theano.tensor as T
 
 __all__ = ["MOST_SHIFTED", "error_beyond_missing", "error_everywhere", "masked_error", "shifted_error"]
@@ -60,10 +61,10 @@ def masked_error(output, target, observed, model):
 def error_everywhere(h, model):
     """Equation (2) times w, summed over rows of hidden units (n_rows, k): all entries as if they were missing."""
     w, m = _missing(model)
-    rest = model.b - m
-    G, q = T.dot(model.W.T, model.W), T.dot(rest, model.W)
-    return w * (T.sum(T.dot(h, G) * h) + 2 * T.dot(T.sum(h, axis=0), q)
-                + T.cast(h.shape[0], model.dtype) * T.sum(rest ** 2))
+    # b - m is one more column of W, and 1 one more hidden unit: G, q and c are then one matrix.
+    decoder = T.concatenate([model.W, T.shape_padright(model.b - m)], axis=1)
+    h = T.concatenate([h, T.ones_like(h[:, :1])], axis=1)
+    return w * T.sum(T.dot(h, gram(decoder)) * h)
 
 
 def shifted_error(squared_error, target, model):
@@ -82,8 +83,8 @@ def shifted_error(squared_error, target, model):
     scalar
     """
     w, m = _missing(model)
-    beyond = target - m
-    return (1 - w) * squared_error(m + beyond / (1 - w)) - w / (1 - w) * T.sum(beyond ** 2)
+    rest, beyond = w.dtype.type(1 - w), target - m
+    return rest * squared_error(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
 
 
 def error_beyond_missing(output, target, model):
@@ -93,5 +94,5 @@ def error_beyond_missing(output, target, model):
 
 
 def _missing(model):
-    """w and m as constants of the model's dtype, lest they widen the graph."""
-    return np.asarray(model.missing_weight, model.dtype), np.asarray(model.missing_rating, model.dtype)
+    """w and m as numbers of the model's dtype, lest they widen the graph."""
+    return tuple(np.dtype(model.dtype).type(number) for number in (model.missing_weight, model.missing_rating))

@@ -135,6 +135,20 @@ def test_nothing_of_size_rows_by_items_is_made():
 
 
 @pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+@pytest.mark.parametrize("g", ["sigmoid", "rectify"])
+def test_float32_stays_float32(g):
+    """A wider constant among the weights had the passes over the ratings run in float64, twice as slow."""
+    m = model(0.3, g=g, dtype="float32")
+    formulation = FORMULATIONS["sparse"]
+    inputs = formulation.inputs("float32")
+    with m.building():
+        loss = m.loss(formulation.squared_error(m, *inputs))
+        gradients = T.grad(loss, m.params)
+    wide = [x for x in theano.gof.graph.ancestors([loss] + gradients) if x.dtype == "float64" and x.ndim]
+    assert not wide and loss.dtype == "float32"
+
+
+@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
 def test_a_bounded_output_needs_the_dense_graph():
     bounded = model(0.3, f="sigmoid")
     assert choose_formulation(0.01, bounded) == "dense"
