@@ -26,9 +26,8 @@ import numpy as np
 import scipy.stats
 
 from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.evaluation import evaluate_lists
 from sparse_ae.factorization import fit_factors, predict_factors
-from sparse_ae.metrics import ndcg_at_k, precision_at_k, recall_at_k
-from sparse_ae.ranking import leave_out, top_n
 
 RATING, RANKING = ("rmse", "mae"), ("precision", "recall", "ndcg")
 ROW = "%-14s" + " %-18s" * 5
@@ -53,28 +52,20 @@ class Baseline:
 
     def fit(self, ratings):
         self.train, self.learned = ratings.matrix, self.learn(ratings.matrix)
-        self.candidates = np.unique(self.train.indices)  # of an item without a rating nothing is known
         return self
 
     def evaluate(self, ratings, k):
         """The measures of `Recommender.evaluate`."""
         low, high = self.train.data.min(), self.train.data.max()
-        test = ratings.matrix.tocoo()
+        test, items = ratings.matrix.tocoo(), np.arange(self.train.shape[1])
         predicted = np.clip(self.predict(self.learned, test.row, test.col), low, high)
-        good = test.data >= low + 0.75 * (high - low)
-        users, n_good = np.unique(test.row[good], return_counts=True)
-        hits = np.array([np.isin(self.best(user, k), test.col[good & (test.row == user)]) for user in users])
-        return {"rmse": sparse_ae.rmse(test.data, predicted), "mae": sparse_ae.mae(test.data, predicted),
-                "precision": precision_at_k(hits, n_good), "recall": recall_at_k(hits, n_good),
-                "ndcg": ndcg_at_k(hits, n_good)}
 
-    def best(self, user, k):
-        """The k best columns for a user, of the candidates that the user hasn't rated; -1 where there are no more."""
-        seen = self.train[user].indices
-        scores = self.predict(self.learned, np.full(len(self.candidates), user), self.candidates)[np.newaxis]
-        leave_out(scores, self.candidates, np.zeros(len(seen), int), seen)
-        places = top_n(scores, k)[0]
-        return np.where(places < 0, -1, self.candidates[places])
+        def scores(users):
+            pairs = np.repeat(users, len(items)), np.tile(items, len(users))
+            return self.predict(self.learned, *pairs).reshape(len(users), len(items))
+
+        return dict(evaluate_lists(scores, self.train, ratings.matrix, k),
+                    rmse=sparse_ae.rmse(test.data, predicted), mae=sparse_ae.mae(test.data, predicted))
 
 
 # For each model, what it can be judged by. The factorisation's settings were chosen on a few thousand ratings of

@@ -51,7 +51,7 @@ class ByRatings:
         From training ratings and settings to such a model.
     """
 
-    def __init__(self, fit):
+    def __init__(self, fit=None):
         self._fit = fit
 
     def fit(self, train, **settings):
@@ -69,9 +69,6 @@ class ByRatings:
 
 class Random(ByRatings):
     """Another order for everybody."""
-
-    def __init__(self):
-        pass
 
     def fit(self, train):
         self._rng = np.random.RandomState(0)
@@ -100,9 +97,6 @@ class Implicit(ByRatings):
 
 class Autoencoder(ByRatings):
     """`Recommender` by matrices: its users and items are numbers."""
-
-    def __init__(self):
-        pass
 
     def fit(self, train, **settings):
         self._recommender = sparse_ae.Recommender(progress=False, **settings).fit(train)

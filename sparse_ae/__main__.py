@@ -285,9 +285,9 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
 
 def _load(parsed, path=None):
     from sparse_ae.data.files import load_ratings
-    counts = getattr(parsed, "feedback", None) == "counts" and parsed.duplicates == "error"
-    return load_ratings(path or parsed.ratings, duplicates="sum" if counts else parsed.duplicates,
-                        missing=parsed.missing, pairs=getattr(parsed, "feedback", None) == "counts",
+    counts = getattr(parsed, "feedback", None) == "counts"
+    duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
+    return load_ratings(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
                         progress=getattr(parsed, "progress", True))
 
 

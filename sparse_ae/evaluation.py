@@ -26,7 +26,7 @@ from sparse_ae.metrics import (
 from sparse_ae.ranking import leave_out, top_n
 
 __all__ = ["MEASURES", "ListValidation", "evaluate_lists", "judge_lists", "no_measures", "parse_measure",
-           "rating_counts", "stack_lists"]
+           "rating_counts", "relevant_from", "stack_lists"]
 
 # The measures of hits, by name: the higher, the better.
 MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
@@ -119,8 +119,7 @@ class ListValidation:
                              "items" % (self._train.shape + held_out.shape))
         self.k, values = check_count(k, "k"), self._train.data
         if relevant is None:
-            low, high = float(values.min()), float(values.max())
-            relevant = low + 0.75 * (high - low)
+            relevant = relevant_from(float(values.min()), float(values.max()))
         elif not is_number(relevant):
             raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
                              % (relevant,))
@@ -260,6 +259,11 @@ def parse_measure(measure, name, missing_weight=0.0):
 def no_measures():
     """What `judge_lists` would return of no lists: NaN, and 0 users."""
     return dict(dict.fromkeys(list(MEASURES) + ["coverage", "popularity"], np.nan), n_users=0)
+
+
+def relevant_from(low, high):
+    """The rating from which an item is relevant, where nobody says it: three quarters up the scale."""
+    return low + 0.75 * (high - low)
 
 
 def stack_lists(blocks, k):

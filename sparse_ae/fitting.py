@@ -22,7 +22,6 @@ from sparse_ae.defaults import Choice, choose, is_auto
 from sparse_ae.evaluation import ListValidation
 from sparse_ae.formulations import get_formulation
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ranking import leave_out, top_n
 from sparse_ae.residuals import Residuals
 from sparse_ae.scoring import Blend, Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
@@ -35,10 +34,7 @@ __all__ = ["Found", "Given", "Lists", "Sided", "biases_of", "check_settings", "f
 _CLEARLY_BETTER = 2.0
 
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
-_SHARES = 0.0, 0.25, 0.5, 0.75, 1.0
-
-# Users whose outputs are made together.
-_LISTS_TOGETHER = 512
+_SHARES = 0.25, 0.5, 0.75
 
 # Users whose lists are looked at after each epoch, at most: so many tell 0.002 of NDCG.
 _LISTS_AT_MOST = 2000
@@ -63,6 +59,10 @@ class Lists(NamedTuple):
     k: int
     relevant: float
 
+    @property
+    def label(self):
+        return "%s@%d" % (self.name, self.k)
+
 
 class Given(NamedTuple):
     """What `fit` has made of the ratings and the settings that go with them.
@@ -82,7 +82,10 @@ class Given(NamedTuple):
 
     def baseline(self, ratings):
         """What there is before any model, from `Sided` ratings: biases, or what a missing entry is rated."""
-        return biases_of(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating, False)
+        if self.unit is None:
+            return biases_of(ratings)
+        users, items = swapped(ratings.rows == "items", *map(np.zeros, ratings.by(ratings.rows).shape))
+        return Biases(self.missing_rating, users, items)
 
     def residuals(self, biases, side):
         return residuals_of(biases, side, self.scale, self.unit)
@@ -131,15 +134,15 @@ class _Trained(NamedTuple):
 
 
 class _Measure:
-    """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives when it is asked."""
+    """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives by then."""
 
     def __init__(self, lists, validation, scorer):
-        self.name, self._measure = "%s@%d" % lists[:2], lists.name
+        self.name, self._measure = lists.label, lists.name
         self._validation, self._scorer = validation, scorer
 
     def __call__(self):
-        users, candidates = self._validation.users, self._validation.candidates
-        return self._validation(self._scorer().best(users, self._validation.k, True, candidates), self._measure)
+        self._scorer.forget()  # the model has been trained on
+        return self._validation(_lists_of(self._scorer, self._validation), self._measure)
 
 
 def check_settings(settings, scale, unknown, validated, paths, run):
@@ -183,7 +186,7 @@ def fit_ratings(settings, given, rows, rng, run):
     typical = float(train.data.mean(dtype="float64")) if given.unit is None else given.missing_rating
     model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
     lists = given.validation()
-    measure = lists and _Measure(given.lists, lists, lambda: Scorer(model, train, rows))
+    measure = lists and _Measure(given.lists, lists, Scorer(model, train, rows))
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
@@ -227,7 +230,10 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     errors = [each.error for each in trained if each.error]
     if len(errors) == len(trained):
         raise errors[0]
-    weights, found = (_weigh if lists is None else _weigh_by_lists)(settings, given, trained, biases, lists)
+    if lists is None:
+        weights, found = _weigh(settings, given, trained, biases)
+    else:
+        weights, found = _weigh_by_lists(settings, given, trained, biases, lists)
     if refit and not trained[-1].interrupted:
         biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
@@ -261,7 +267,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
     rng = np.random.RandomState(seed)
     model = _model(settings, train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
     trainer, error = _trainer(settings, model, choice, rng, given.unknown), None
-    measure = lists and _Measure(given.lists, lists, lambda: Scorer(model, train, side, residuals))
+    measure = lists and _Measure(given.lists, lists, Scorer(model, train, side, residuals))
 
     def on_record(record):
         record.update(rows=side, refit=refit)
@@ -284,13 +290,14 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
     return _Trained(side, model, choice, trainer.history, epoch, error)
 
 
-def _weigh(settings, given, trained, biases, lists):
+def _weigh(settings, given, trained, biases):
     """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
 
     A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
     does one that diverged, and without validation all others share alike.
     """
-    sound, alike = _sound_and_alike(trained)
+    sound = [each.error is None for each in trained]
+    alike = [float(each) / sum(sound) for each in sound]
     if given.held_out is None:
         return alike, None
     scorers = [each.scorer(given.train, biases, given) for each in trained]
@@ -328,52 +335,31 @@ def _weigh(settings, given, trained, biases, lists):
 
 def _weigh_by_lists(settings, given, trained, biases, lists):
     """As `_weigh`, by the lists of validation users: of two models the shares whose lists are best."""
-    sound, alike = _sound_and_alike(trained)
     scorers = [each.scorer(given.train, biases, given) for each in trained]
-    if given.unit is None:
-        alone, name = biases, "biases"
-    else:
-        alone, name = popularity_of(given.train, given.missing_rating), "popular"
-    base = given.residuals(alone, "users"), given.residuals(biases, "users")
-    mixtures = OrderedDict([(name, None)])
-    for k, each in enumerate(trained):
-        if each.error is None:
-            mixtures[each.side] = [float(k == other) for other in range(len(trained))]
-    if sum(sound) > 1:
-        mixtures.update(("both, %g" % share, [share, 1.0 - share]) for share in _SHARES[1:-1])
-
-    def best_of(weights, users, outputs):
-        shown = base[weights is not None].baseline(users[:, np.newaxis], lists.candidates)
-        if weights is not None:
-            shown = shown + sum(weight * output for weight, output in zip(weights, outputs) if weight)
-        shown = shown.astype(scorers[0].dtype)
-        leave_out(shown, lists.candidates, *scorers[0].rated_by(users))
-        return top_n(shown, lists.k)
-
-    found = {mixture: [] for mixture in mixtures}
-    for start in range(0, len(lists.users), _LISTS_TOGETHER):
-        users = lists.users[start:start + _LISTS_TOGETHER]
-        outputs = [scorer.grid_outputs(users, lists.candidates) if each else None
-                   for scorer, each in zip(scorers, sound)]
-        for mixture, weights in mixtures.items():
-            found[mixture].append((best_of(weights, users, outputs), None))
-    values = OrderedDict((mixture, lists.by_user(best, given.lists.name)) for mixture, best in found.items())
-    means = OrderedDict((mixture, float(each.mean())) for mixture, each in values.items())
-    best = max((mixture for mixture in mixtures if mixture != name), key=means.get)
-    better = _standard_score(values[best] - values[name]) >= _CLEARLY_BETTER
-    weights = mixtures[best] if better or not settings.guard else [0.0] * len(trained)
-    shown = OrderedDict((mixture, means[mixture]) for mixture in mixtures if not mixture.startswith("both"))
-    if sum(sound) > 1:
-        shown["both"] = max(means[mixture] for mixture in mixtures if mixture.startswith("both"))
-    _say(settings, _verdict(shown, dict(zip([each.side for each in trained], weights)),
-                            "%s@%d" % given.lists[:2]))
-    return weights, dict(shown)
-
-
-def _sound_and_alike(trained):
-    """Which models haven't diverged, and weights that let them count alike."""
+    # What there is without a model, then what it is held against: (name, what gives the lists).
+    name, alone = "biases", biases
+    if given.unit is not None:
+        name, alone = "popular", popularity_of(given.train, given.missing_rating)
+    contenders = [(name, Blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
     sound = [each.error is None for each in trained]
-    return sound, [float(each) / sum(sound) for each in sound]
+    for k in np.flatnonzero(sound):
+        contenders.append((trained[k].side, Blend(scorers, np.arange(len(trained)) == k)))
+    if sum(sound) > 1:
+        contenders += [("both", Blend(scorers, [share, 1.0 - share])) for share in _SHARES]
+    values = [lists.by_user(_lists_of(blend, lists), given.lists.name) for _, blend in contenders]
+    found = OrderedDict()
+    for (shown, _), of_users in zip(contenders, values):
+        found[shown] = max(found.get(shown, 0.0), float(of_users.mean()))
+    best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
+    better = _standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
+    weights = contenders[best][1].weights if better or not settings.guard else [0.0] * len(trained)
+    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
+    return weights, dict(found)
+
+
+def _lists_of(scorer, validation):
+    """The lists that a `ListValidation` judges, of a scorer."""
+    return scorer.best(validation.users, validation.k, True, validation.candidates)
 
 
 def _trainer(settings, model, choice, rng, unknown):
@@ -421,27 +407,22 @@ def biases_of(ratings):
     return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
 
 
-def popularity_of(ratings, missing_rating, items=True):
-    """What a missing entry is rated, as `Biases`: for all alike, or with the items' own means over all users.
+def popularity_of(ratings, missing_rating):
+    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
 
     Parameters
     ----------
     ratings : Sided
     missing_rating : float
-    items : bool
 
     Returns
     -------
     Biases
-        With an item's offset, the sum over its ratings of (rating - missing_rating), over the number of users, the
-        items are in order of popularity.
     """
-    users = ratings.by("users") if items else ratings.by(ratings.rows)
-    n_users, n_items = swapped(not items and ratings.rows == "items", *users.shape)
-    offsets = np.zeros(n_items)
-    if items:
-        offsets = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items) / n_users
-    return Biases(missing_rating, np.zeros(n_users), offsets)
+    users = ratings.by("users")
+    n_users, n_items = users.shape
+    sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
 def residuals_of(biases, rows, scale, unit=None):

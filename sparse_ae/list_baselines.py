@@ -47,6 +47,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_number, check_rng, check_share, is_number
 from sparse_ae.data.ratings import check_ratings
+from sparse_ae.evaluation import rating_counts
 from sparse_ae.ranking import top_n
 
 __all__ = ["ItemFactors", "ItemWeights", "Popularity", "fit_all_entries", "fit_ease", "fit_neighbours", "fit_popular",
@@ -147,8 +148,7 @@ def fit_popular(train):
     TypeError, ValueError
         If `check_ratings` refuses the ratings.
     """
-    train = check_ratings(train)
-    return Popularity(np.bincount(train.indices, minlength=train.shape[1]).astype(np.float64))
+    return Popularity(rating_counts(check_ratings(train))[1].astype(np.float64))
 
 
 def fit_neighbours(train, k=200, shrinkage=10.0):

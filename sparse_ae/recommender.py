@@ -45,7 +45,7 @@ from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, rating_counts, stack_lists
+from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, rating_counts, relevant_from, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -904,7 +904,7 @@ def _ratings_of(counts):
 
 def _relevant(scale, counts):
     """The rating from which a held-out item is relevant."""
-    return scale[0] if counts else scale[0] + 0.75 * (scale[1] - scale[0])
+    return scale[0] if counts else relevant_from(*scale)
 
 
 def _check_missing_rating(missing_rating, scale, lowest):

@@ -205,6 +205,10 @@ class Scorer:
         self.expect(len(rows))
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
 
+    def forget(self):
+        """The model is another by now: hidden units that were kept aren't its any more."""
+        self._item_units = None
+
     def expect(self, n):
         """Get ready for `n` rows whose hidden units will be asked for, together or one after another."""
         n_rows = self.ratings.shape[0]
@@ -267,6 +271,9 @@ class Blend(Scorer):
     @property
     def weights(self):
         return self._weights
+
+    def rated_by(self, users):
+        return self._scorers[0].rated_by(users)  # which keeps what it takes, for all blends of it
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
         output = np.zeros(len(users), self.dtype)

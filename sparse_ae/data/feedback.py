@@ -38,9 +38,7 @@ def total_counts(feedback, y=None):
     TypeError, ValueError
         For what is none of these.
     """
-    if y is None and not isinstance(feedback, Ratings) and not sp.issparse(feedback):
-        feedback = tuple(_columns(feedback))
-    return as_ratings(feedback, y, duplicates="sum")
+    return as_ratings(_counted(feedback, y), y, duplicates="sum")
 
 
 def as_counts(counts):
@@ -52,10 +50,7 @@ def as_counts(counts):
 
 def count_columns(feedback, y=None):
     """Users, items and equation (1) of their counts, a list of arrays, (n,); a pair may come twice, as it came."""
-    if y is None and not isinstance(feedback, Ratings) and not sp.issparse(feedback):
-        users, items, counts = _columns(feedback)
-    else:
-        users, items, counts = as_columns(feedback, y)[:3]
+    users, items, counts = as_columns(_counted(feedback, y), y)[:3]
     return [users, items, from_counts(counts)]
 
 
@@ -69,7 +64,9 @@ def from_counts(counts):
     return np.log2(1 + counts)
 
 
-def _columns(feedback):
-    """Users, items and counts: 1 for pairs alone."""
+def _counted(feedback, y):
+    """Feedback that has counts as it is; pairs alone, or a table, as a tuple of users, items and counts."""
+    if y is not None or isinstance(feedback, Ratings) or sp.issparse(feedback):
+        return feedback
     columns = columns_of(feedback, 2, 3, "feedback")
-    return columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))]
+    return tuple(columns if len(columns) == 3 else columns + [np.ones(len(columns[0]))])
