@@ -28,7 +28,7 @@ NIPS 2015, for networks.
 """
 import numpy as np
 
-from sparse_ae.ops.blas import gram
+from sparse_ae.ops.everywhere import squared_outputs
 import theano.tensor as T
 
 __all__ = ["MOST_SHIFTED", "error_beyond_missing", "error_everywhere", "masked_error", "shifted_error"]
@@ -61,10 +61,7 @@ def masked_error(output, target, observed, model):
 def error_everywhere(h, model):
     """Equation (2) times w, summed over rows of hidden units (n_rows, k): all entries as if they were missing."""
     w, m = _missing(model)
-    # b - m is one more column of W, and 1 one more hidden unit: G, q and c are then one matrix.
-    decoder = T.concatenate([model.W, T.shape_padright(model.b - m)], axis=1)
-    h = T.concatenate([h, T.ones_like(h[:, :1])], axis=1)
-    return w * T.sum(T.dot(h, gram(decoder)) * h)
+    return w * squared_outputs(h, model.W, model.b - m)
 
 
 def shifted_error(squared_error, target, model):

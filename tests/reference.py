@@ -181,3 +181,17 @@ def all_entries(rows, W, H, missing_weight, missing_rating, l2):
                 dW[u, t] += 2 * weight * error * H[i, t]
                 dH[i, t] += 2 * weight * error * W[u, t]
     return loss, dW, dH
+
+
+def squared_outputs(h, W, c):
+    """The sum of the squares of h W' + c with its gradients for the three, as lists."""
+    value, d_h, d_W, d_c = 0.0, [[0.0] * len(row) for row in h], [[0.0] * len(row) for row in W], [0.0] * len(c)
+    for i, row in enumerate(h):
+        for j, decoder in enumerate(W):
+            output = sum(a * b for a, b in zip(row, decoder)) + c[j]
+            value += output ** 2
+            d_c[j] += 2 * output
+            for t in range(len(row)):
+                d_h[i][t] += 2 * output * decoder[t]
+                d_W[j][t] += 2 * output * row[t]
+    return value, d_h, d_W, d_c

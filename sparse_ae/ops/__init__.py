@@ -1,13 +1,15 @@
 """Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`; see `fused`. `csr_arrays` brings a SciPy matrix to
+pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`; see `fused`. The squares of all outputs, where missing
+entries count, and none of which is made: `squared_outputs`; see `everywhere`. `csr_arrays` brings a SciPy matrix to
 them, `item_major` a shared variable into the memory order that they work fastest in. Functions compiled with
 `blas.mode()` run Adam and the like in one pass over each parameter; see `updates`.
 """
 from sparse_ae.ops import updates  # noqa: F401  (registers its rewrite)
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
+from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 
 __all__ = ["AdagradStep", "SGDStep", "SquaredError", "add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot",
-           "item_major", "sampled_dot"]
+           "item_major", "sampled_dot", "squared_outputs"]

@@ -6,9 +6,6 @@
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
 
 They apply to functions compiled with `mode`, and to no others.
-
-`gram` is an Op of its own, for any function: x'x costs BLAS half of what a product does, and its gradient one product
-where Theano's own has two.
 """
 import numpy as np
 import scipy.linalg.blas
@@ -19,7 +16,7 @@ from theano import gof
 from theano.gof.utils import MethodNotDefined
 from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 
-__all__ = ["gram", "mode"]
+__all__ = ["mode"]
 
 TAG = "sparse_ae"
 
@@ -89,39 +86,6 @@ class SquaredNorm(gof.Op):
 
     def infer_shape(self, node, shapes):
         return [()]
-
-
-class Gram(gof.Op):
-    """``x' x`` of a matrix."""
-
-    __props__ = ()
-
-    def make_node(self, x):
-        x = T.as_tensor_variable(x)
-        if x.ndim != 2 or x.dtype not in ("float32", "float64"):
-            raise TypeError("x is a %d-d tensor of %s; expected a matrix of float32 or float64" % (x.ndim, x.dtype))
-        return gof.Apply(self, [x], [T.matrix(dtype=x.dtype)])
-
-    def perform(self, node, inputs, outputs):
-        x, = inputs
-        if not x.size:
-            outputs[0][0] = np.zeros((x.shape[1], x.shape[1]), x.dtype)
-            return
-        syrk = scipy.linalg.blas.dsyrk if x.dtype == "float64" else scipy.linalg.blas.ssyrk
-        # BLAS counts by columns, and fills the upper triangle.
-        upper = syrk(1, x, trans=True) if x.flags.f_contiguous else syrk(1, x.T)
-        outputs[0][0] = np.triu(upper) + np.triu(upper, 1).T
-
-    def grad(self, inputs, gradients):
-        x, = inputs
-        g, = gradients
-        return [T.dot(x, g + g.T)]  # one product, where that of two variables would have two
-
-    def infer_shape(self, node, shapes):
-        return [(shapes[0][1], shapes[0][1])]
-
-
-gram = Gram()
 
 
 @gof.local_optimizer([Dot22, Gemm])

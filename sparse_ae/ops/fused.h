@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <vector>
 
 namespace sparse_ae {
@@ -135,26 +134,6 @@ template <> struct Simd<double> {
         const vec r = {std::sqrt(v[0]), std::sqrt(v[1]), std::sqrt(v[2]), std::sqrt(v[3]),
                        std::sqrt(v[4]), std::sqrt(v[5]), std::sqrt(v[6]), std::sqrt(v[7])};
         return r;
-    }
-};
-
-/* Memory that is kept from call to call and only ever grows. */
-struct Buffer {
-    void *base;
-    size_t size;
-    Buffer() : base(NULL), size(0) {}
-    ~Buffer() { free(base); }
-    /* `count` numbers on a 64-byte boundary, their values undefined; NULL when there is no memory. */
-    template <typename T> T *get(npy_intp count)
-    {
-        const size_t need = (size_t)count * sizeof(T) + 64;
-        if (need > size) {
-            free(base);
-            base = malloc(need);
-            size = base ? need : 0;
-            if (!base) return NULL;
-        }
-        return (T *)(((size_t)base + 63) / 64 * 64);
     }
 };
 

@@ -5,6 +5,7 @@
 #ifndef SPARSE_AE_NUMPY_GLUE_H
 #define SPARSE_AE_NUMPY_GLUE_H
 
+#include <cstdlib>
 #include <cstring>
 #ifdef _OPENMP
 #include <omp.h>
@@ -93,6 +94,26 @@ template <typename T> struct CheckedCsr {
         R.indices = indices.data<npy_int32>();
         R.data = data.data<T>();
         return check_csr(R, indptr.dim(0), data.dim(0));
+    }
+};
+
+/* Memory that is kept from call to call and only ever grows. */
+struct Buffer {
+    void *base;
+    size_t size;
+    Buffer() : base(NULL), size(0) {}
+    ~Buffer() { free(base); }
+    /* `count` numbers on a 64-byte boundary, their values undefined; NULL when there is no memory. */
+    template <typename T> T *get(npy_intp count)
+    {
+        const size_t need = (size_t)count * sizeof(T) + 64;
+        if (need > size) {
+            free(base);
+            base = malloc(need);
+            size = base ? need : 0;
+            if (!base) return NULL;
+        }
+        return (T *)(((size_t)base + 63) / 64 * 64);
     }
 };
 

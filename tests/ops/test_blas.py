@@ -86,27 +86,3 @@ def test_other_functions_are_left_alone():
     x = T.matrix()
     function = theano.function([x], T.sum(x ** 2))
     assert not any(isinstance(node.op, blas.SquaredNorm) for node in function.maker.fgraph.toposort())
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("order", "CF")
-def test_gram(dtype, order):
-    x = T.matrix(dtype=dtype)
-    value = np.array(np.random.RandomState(0).randn(5, 3), dtype, order=order)
-    function = theano.function([x], blas.gram(x))
-    found, expected = function(value), np.array([[sum(a * b for a, b in zip(p, q)) for q in value.T] for p in value.T])
-    assert found.dtype == dtype and (found == found.T).all()
-    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype == "float32" else 1e-12)
-    assert function(value[:0]).tolist() == np.zeros((3, 3)).tolist() and function(value[:, :0]).shape == (0, 0)
-    np.testing.assert_allclose(function(value[::2]), value[::2].T.dot(value[::2]), rtol=1e-5)
-
-
-def test_gram_is_differentiable():
-    theano.gradient.verify_grad(blas.gram, [np.random.RandomState(0).randn(4, 3)], rng=np.random.RandomState(1))
-    assert theano.function([], blas.gram(T.ones((4, 3))).shape)().tolist() == [3, 3]
-
-
-@pytest.mark.parametrize("wrong", [T.vector(), T.imatrix(), T.tensor3()])
-def test_gram_of_what_is_no_matrix(wrong):
-    with pytest.raises(TypeError, match="expected a matrix of float32 or float64"):
-        blas.gram(wrong)

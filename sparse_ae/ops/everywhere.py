@@ -1,0 +1,87 @@
+"""The squares of all outputs of a linear decoder, at a cost that follows rows and items one by one, not their product.
+
+With hidden units H (n_rows, k), a decoder W (n_items, k) and an offset c (n_items,) the outputs are H W' + c, one for
+each row and item. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that
+of the products of entries of two small matrices,
+
+    |[H, 1] [W, c]'|^2  =  sum of G * M,    G = [W, c]' [W, c],    M = [H, 1]' [H, 1],    both (k + 1, k + 1)
+
+with the gradients 2 [H, 1] G for H (without the last column) and 2 [W, c] M for W and c. Nothing of size n_rows x
+n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `objectives` names.
+"""
+import numpy as np
+
+from sparse_ae.ops.op import C_TYPES, CsrOp, float_tensors, like
+import theano.tensor as T
+from theano import gof
+
+__all__ = ["SquaredOutputs", "squared_outputs"]
+
+
+class SquaredOutputs(CsrOp):
+    """``sum over rows i and items j of (h_i . W_j + c_j)^2``, with its gradients from the same pass.
+
+    Notes
+    -----
+    Inputs: h (n_rows, k), W (n_items, k), c (n_items,), all of one float dtype. Outputs: the sum, and its gradients for
+    the three; `theano.grad` takes them from there. It gives no second derivative.
+    """
+
+    header = "everywhere.h"
+
+    def make_node(self, h, W, c):
+        inputs = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
+        return gof.Apply(self, inputs, [T.scalar(dtype=inputs[0].dtype)]
+                         + [T.TensorType(x.dtype, [False] * x.ndim)() for x in inputs])
+
+    def perform(self, node, inputs, outputs):
+        h, W, c = inputs
+        if h.shape[1] != W.shape[1]:
+            raise ValueError("h has %d columns, W %d; both must have one for each hidden unit"
+                             % (h.shape[1], W.shape[1]))
+        if len(c) != len(W):
+            raise ValueError("c has %d entries, W %d rows; expected as many" % (len(c), len(W)))
+        h, W = np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, c])
+        G, M = W.T.dot(W), h.T.dot(h)
+        d_h, d_W = 2 * h.dot(G), 2 * W.dot(M)
+        outputs[0][0] = np.asarray(np.einsum("ij,ij->", G, M, dtype="float64"), h.dtype)
+        for output, value in zip(outputs[1:], (d_h[:, :-1], d_W[:, :-1], d_W[:, -1])):
+            output[0] = np.ascontiguousarray(value)
+
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::EverywhereBuffers buffers_%s;" % name
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return "if (sparse_ae::squared_outputs_op<%s>(%s, buffers_%s)) { %s }" % (
+            C_TYPES[node.inputs[0].dtype], ", ".join(list(inputs) + ["&" + out for out in outputs]), name, sub["fail"])
+
+    def infer_shape(self, node, shapes):
+        return [()] + list(shapes)
+
+    def connection_pattern(self, node):
+        return [[True, False, False, False]] * 3
+
+    def grad(self, inputs, output_gradients):
+        return [like(output_gradients[0] * gradient, x) for x, gradient in zip(inputs, self(*inputs)[1:])]
+
+
+def squared_outputs(h, W, c):
+    """The sum of the squares of ``h W' + c``.
+
+    Parameters
+    ----------
+    h : matrix, (n_rows, k)
+    W : matrix, (n_items, k)
+    c : vector, (n_items,)
+
+    Returns
+    -------
+    scalar
+
+    Raises
+    ------
+    TypeError
+        For tensors of another kind; where the function is called, ValueError for sizes that don't fit.
+    """
+    return SquaredOutputs()(h, W, c)[0]
