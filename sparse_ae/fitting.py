@@ -266,7 +266,8 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
         _say_what_is_chosen(settings, side, choice)
     rng = np.random.RandomState(seed)
     model = _model(settings, train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
-    trainer, error = _trainer(settings, model, choice, rng, given.unknown), None
+    label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
     measure = lists and _Measure(given.lists, lists, Scorer(model, train, side, residuals))
 
     def on_record(record):
@@ -283,8 +284,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
             _check_learned(settings, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
     except TrainingDiverged as found:
         error, epoch = found, 0
-        _say(settings, "%s as rows%s: %s; that model is left out"
-             % (side, ", on all ratings" if refit else "", found))
+        _say(settings, "%s: %s; that model is left out" % (label, found))
     for record in trainer.history:  # those of a checkpoint don't come to `on_record`
         record.update(rows=side, refit=refit)
     return _Trained(side, model, choice, trainer.history, epoch, error)
@@ -362,9 +362,9 @@ def _lists_of(scorer, validation):
     return scorer.best(validation.users, validation.k, True, validation.candidates)
 
 
-def _trainer(settings, model, choice, rng, unknown):
+def _trainer(settings, model, choice, rng, unknown, label=True):
     return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, settings.formulation, "epoch", rng,
-                   settings.progress, unknown=unknown if isinstance(unknown, float) else None)
+                   settings.progress and label, unknown=unknown if isinstance(unknown, float) else None)
 
 
 def _model(settings, n_columns, choice, rng, rating_scale, missing_rating=0.0, two_encoders=False):

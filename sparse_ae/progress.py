@@ -56,8 +56,8 @@ def signs_of_life(wanted, n_epochs, n_rows):
 
     Parameters
     ----------
-    wanted : bool
-        Whether to show anything at all.
+    wanted : bool or str
+        Whether to show anything at all; a text says what is trained, before all that is shown.
     n_epochs : int
         That are still to come, at most.
     n_rows : int
@@ -72,12 +72,13 @@ def signs_of_life(wanted, n_epochs, n_rows):
     """
     if not wanted:
         return _Nothing()
+    label = wanted + ", " if isinstance(wanted, str) else ""
     if getattr(sys.stderr, "isatty", lambda: False)():
-        return _Bars(n_rows)
+        return _Bars(label, n_rows)
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:
-        return _NotebookBar(notebook_bar, n_epochs, n_rows)
-    return _Lines(n_epochs, n_rows)
+        return _NotebookBar(label, notebook_bar, n_epochs, n_rows)
+    return _Lines(label, n_epochs, n_rows)
 
 
 def validated(record):
@@ -114,13 +115,14 @@ class _Nothing:
 class _Bars(_Nothing):
     """A bar for each epoch."""
 
-    def __init__(self, n_rows):
-        self._n_rows = n_rows
+    def __init__(self, label, n_rows):
+        self._label, self._n_rows = label, n_rows
 
     @contextlib.contextmanager
     def epoch(self, number, last):
         # disable=None: stderr may be another by now.
-        with tqdm(total=self._n_rows, desc=_title(number, last), unit="row", leave=False, disable=None) as self._bar:
+        with tqdm(total=self._n_rows, desc=self._label + _title(number, last), unit="row", leave=False,
+                  disable=None) as self._bar:
             yield
 
     def batch(self, n_rows, loss, rmse):
@@ -132,14 +134,14 @@ class _Bars(_Nothing):
 class _NotebookBar(_Nothing):
     """One bar for all epochs: a notebook keeps an empty line for each bar that goes."""
 
-    def __init__(self, make_bar, n_epochs, n_rows):
-        self._make_bar, self._total, self._bar = make_bar, n_epochs * n_rows, None
+    def __init__(self, label, make_bar, n_epochs, n_rows):
+        self._label, self._make_bar, self._total, self._bar = label, make_bar, n_epochs * n_rows, None
 
     @contextlib.contextmanager
     def epoch(self, number, last):
         if self._bar is None:
             self._bar = self._make_bar(total=self._total, unit="row", leave=False)
-        self._bar.set_description(_title(number, last), refresh=False)
+        self._bar.set_description(self._label + _title(number, last), refresh=False)
         try:
             yield
         except BaseException:
@@ -170,8 +172,8 @@ def _title(number, last):
 class _Lines(_Nothing):
     """A line now and then."""
 
-    def __init__(self, n_epochs, n_rows):
-        self._n_epochs, self._n_rows, self._done = n_epochs, n_rows, 0
+    def __init__(self, label, n_epochs, n_rows):
+        self._label, self._n_epochs, self._n_rows, self._done = label, n_epochs, n_rows, 0
         self._start = _now()
         self._next, self._first, self._last = self._start + _FIRST_LINE, None, None
 
@@ -190,15 +192,16 @@ class _Lines(_Nothing):
         left = (now - self._start) * (self._n_epochs * self._n_rows / self._done - 1)
         so_far = {"train_rmse": rmse, "loss": loss}
         errors = errors_of(so_far if self._last is None else self._last)
-        _say("epoch %d of at most %d: %s so far; %s, at most %s left"
-             % (self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start), _duration(left)))
+        _say("%sepoch %d of at most %d: %s so far; %s, at most %s left"
+             % (self._label, self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start),
+                _duration(left)))
 
     def end(self, history):
         took = _now() - self._start
         if took < _FIRST_LINE or not history:
             return
         best = history[-1]["restored"]
-        text = "training ended after epoch %d, in %s" % (len(history), _duration(took))
+        text = "%straining ended after epoch %d, in %s" % (self._label, len(history), _duration(took))
         if best == 0:
             text += "; none was better than what it began with, which is put back"
         else:

@@ -54,8 +54,9 @@ class Trainer:
         sums to ``squared error + l2 (|W|^2 + |V|^2)`` whatever the batch size.
     rng : numpy.random.RandomState or int
         Shuffles the rows.
-    progress : bool
-        Whether to show how far the training is, as `progress` tells, and to announce a long compilation.
+    progress : bool or str
+        Whether to show how far the training is, as `progress` tells, and to announce a long compilation; a text, such
+        as "items as rows", says beside it what is trained.
     unknown : float, optional
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
@@ -245,7 +246,7 @@ class Trainer:
         if self._step is not None:
             return
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       self.progress):
+                       bool(self.progress)):
             rate = self._rate(len(self.history) + 1)
             self._step = make_step(self.model, self.formulation, self.update, rate, target)
 

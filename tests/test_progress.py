@@ -153,6 +153,23 @@ def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, c
         "training ended after epoch 1, in 2.2 h; none was better than what it began with, which is put back"]
 
 
+def test_what_is_trained_stands_before_all_that_is_shown(monkeypatch, clock, capsys, bars):
+    label = "items as rows, on all ratings"
+    signs = signs_of_life(label, 10, 10)
+    with signs.epoch(5, None):
+        clock.seconds += 8000
+        signs.batch(10, 2.0, 0.5)
+    signs.end([record(5, 1.0)])
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "items as rows, on all ratings, epoch 5 of at most 14",
+        "items as rows, on all ratings, training ended after epoch 1, in 2.2 h; epoch 1"]
+    monkeypatch.setattr(progress, "tqdm", Bar)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train(signs_of_life(label, 2, 10))
+    assert bars[0].desc == "items as rows, on all ratings, epoch 1"
+
+
 def test_what_is_soon_over_says_nothing(clock, capsys):
     signs = signs_of_life(True, 2, 10)
     signs.end(train(signs, clock=clock, seconds=1))

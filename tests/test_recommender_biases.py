@@ -229,6 +229,23 @@ def diverging(sides, refit=(False, True)):
     return Diverging
 
 
+def test_each_training_says_what_is_trained(monkeypatch):
+    labels = []
+
+    class Labelled(fitting.Trainer):
+        def fit(self, *args, **kwargs):
+            labels.append(self.progress)
+            self.progress = False
+            return super().fit(*args, **kwargs)
+
+    monkeypatch.setattr(fitting, "Trainer", Labelled)
+    made(rows="both", n_epochs=12, progress=True)
+    assert labels == ["items as rows", "users as rows",
+                      "items as rows, on all ratings", "users as rows, on all ratings"]
+    made(rows="items", n_epochs=1)
+    assert labels[4:] == [False] * len(labels[4:])
+
+
 def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(fitting, "Trainer", diverging(["items"]))
     found = made(rows="both", n_epochs=12, progress=True)

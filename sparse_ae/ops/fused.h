@@ -344,8 +344,8 @@ template <typename T, int NV> struct Block {
         sink(*this, 0, 0, x, sums);
     }
 
-    /* R' D and S' D, the gradients of V and U, to their sinks item by item. */
-    template <typename Sink>
+    /* R' D, V's gradient, to its sink item by item; with TWO encoders S' D, U's, to the other. */
+    template <bool TWO, typename Sink>
     void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *U, const T *D, Sink &to_V,
                          Sink &to_U) const
     {
@@ -353,41 +353,27 @@ template <typename T, int NV> struct Block {
         for (npy_intp c = 0; c < B.n_items; c++) {
             const npy_int32 n = B.starts[c + 1] - B.starts[c];
             prefetch(B, c, k, V);
-            prefetch(B, c, k, U);
             to_V.prefetch(*this, B, c, k);
-            to_U.prefetch(*this, B, c, k);
-            for (int y = 0; y < NV; y++) g[y] = z[y] = splat(0);
-            for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
-                const vec *d = (const vec *)(D + (npy_intp)B.rows[q] * SIZE);
-                const vec a = splat(B.ratings[q]), s = splat(B.seen[q]);
-                for (int y = 0; y < NV; y++) {
-                    g[y] += a * d[y];
-                    z[y] += s * d[y];
-                }
+            if (TWO) {
+                prefetch(B, c, k, U);
+                to_U.prefetch(*this, B, c, k);
             }
-            load(V + B.items[c] * k, x);
-            to_V(*this, B.items[c] * k, n, x, g);
-            load(U + B.items[c] * k, x);
-            to_U(*this, B.items[c] * k, n, x, z);
-        }
-    }
-
-    /* R' D, V's gradient, to `sink` item by item. */
-    template <typename Sink>
-    void encode_gradient(const ByItem<T> &B, npy_intp k, const T *V, const T *D, Sink &sink) const
-    {
-        vec x[NV], g[NV];
-        for (npy_intp c = 0; c < B.n_items; c++) {
-            prefetch(B, c, k, V);
-            sink.prefetch(*this, B, c, k);
-            load(V + B.items[c] * k, x);
-            for (int y = 0; y < NV; y++) g[y] = splat(0);
+            for (int y = 0; y < NV; y++) g[y] = z[y] = splat(0);
             for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
                 const vec *d = (const vec *)(D + (npy_intp)B.rows[q] * SIZE);
                 const vec a = splat(B.ratings[q]);
                 for (int y = 0; y < NV; y++) g[y] += a * d[y];
+                if (TWO) {
+                    const vec s = splat(B.seen[q]);
+                    for (int y = 0; y < NV; y++) z[y] += s * d[y];
+                }
             }
-            sink(*this, B.items[c] * k, B.starts[c + 1] - B.starts[c], x, g);
+            load(V + B.items[c] * k, x);
+            to_V(*this, B.items[c] * k, n, x, g);
+            if (TWO) {
+                load(U + B.items[c] * k, x);
+                to_U(*this, B.items[c] * k, n, x, z);
+            }
         }
     }
 };
@@ -571,8 +557,7 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
             T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
             block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
             block.hidden_gradient(pass.R.n_rows, P.g, H, D, P.mu, to_mu);
-            if (TWO) block.encode_gradient(pass.B, P.k, P.V, P.U, D, to_V, to_U);
-            else block.encode_gradient(pass.B, P.k, P.V, D, to_V);
+            block.template encode_gradient<TWO>(pass.B, P.k, P.V, P.U, D, to_V, to_U);
         }
     };
 
