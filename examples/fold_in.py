@@ -77,11 +77,8 @@ def train(rows, ratings):
 
 def fold_in(recommender, shown, asked, items):
     """Predictions of the ratings `asked` for, of people folded in with those `shown`; a row for each person."""
-    predicted = []
-    for given, wanted in zip(shown, asked):
-        person = recommender.fold_in(dict(zip(items[given.indices].tolist(), given.data.tolist())))
-        predicted.append(person.predict(items[wanted.indices]))
-    return np.concatenate(predicted)
+    people = recommender.fold_in([dict(zip(items[given.indices].tolist(), given.data.tolist())) for given in shown])
+    return np.concatenate([person.predict(items[wanted.indices]) for person, wanted in zip(people, asked)])
 
 
 if __name__ == "__main__":

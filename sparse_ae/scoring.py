@@ -103,6 +103,8 @@ class Scorer:
         predicted = np.full(len(users), unknown, self.dtype)
         predicted[known] = self.clip(self.pairs(users[known], items[known], block_size))
         if self.residuals is not None:
+            # The model's output for an empty row is no better than none: on the pairs that a fifth of four data sets
+            # left cold, with either side as rows, the RMSE was within 0.01 of the biases', or higher.
             half = user_rated ^ item_rated
             predicted[half] = self.clip(self.baseline(users[half], items[half]))
         return predicted
