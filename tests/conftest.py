@@ -9,14 +9,26 @@ import pytest
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
 
+# With `-n 2` of pytest-xdist each worker has a compile cache of its own, within that of who started it: for one cache
+# they would wait for each other, seconds each time.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:
+    base = os.environ["THEANO_FLAGS"].rpartition("base_compiledir=")[2].partition(",")[0]
+    os.environ["THEANO_FLAGS"] += ",base_compiledir=" + os.path.join(base, WORKER)
+
 # What Theano's modules include after Python.h, and our C code.
 HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
 
 
-def pytest_configure():
+def pytest_configure(config):
     """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
     import theano
     compile_headers(theano.config)
+    if config.getoption("numprocesses", None):  # who starts the workers
+        set_flag("base_compiledir", theano.config.base_compiledir)
+        # A worker's threads that wait for the next piece of work keep the other worker from its core.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     theano.config.traceback.limit = 0  # where in a test each variable was made
     gc.set_threshold(50000, 20, 100)  # a graph is many objects, and they all stay
 
@@ -46,8 +58,12 @@ def compile_headers(config):
             unfinished.replace(compiled)
     config.gcc.cxxflags = "-I%s -g0" % folder
     # For the processes that tests start: with other flags they would compile all modules for themselves.
-    flags = [os.environ.get("THEANO_FLAGS"), "gcc.cxxflags=" + config.gcc.cxxflags]
-    os.environ["THEANO_FLAGS"] = ",".join(filter(None, flags))
+    set_flag("gcc.cxxflags", config.gcc.cxxflags)
+
+
+def set_flag(name, value):
+    """Sets a flag of Theano's for processes that are started from now on."""
+    os.environ["THEANO_FLAGS"] = ",".join(filter(None, [os.environ.get("THEANO_FLAGS"), "%s=%s" % (name, value)]))
 
 
 def pytest_report_header():

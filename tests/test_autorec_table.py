@@ -90,8 +90,8 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
     assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 3 + 4 + 2 * 3
     assert "| 2.0 | k=3" in out
-    # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, three recommenders; and five
-    # folds of either of the first two.
+    # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, three recommenders; and
+    # five folds of either of the first two.
     assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 3) + 5 + 5
 
 
