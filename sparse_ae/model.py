@@ -30,6 +30,7 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
@@ -37,7 +38,6 @@ import lasagne
 import theano
 import theano.tensor as T
 from lasagne import init, nonlinearities
-from theano.configparser import change_flags
 
 __all__ = ["AutoEncoder"]
 
@@ -112,17 +112,17 @@ class AutoEncoder:
                              % (missing_rating,))
         self.missing_rating = float(missing_rating)
 
-        lasagne_rng = lasagne.random.get_rng()
-        lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
-        try:
-            k, n = self.n_hidden, self.n_items
-            with self.building():
+        rng, k, n = check_rng(rng), self.n_hidden, self.n_items
+        with self.building():
+            lasagne_rng = lasagne.random.get_rng()
+            lasagne.random.set_rng(rng)  # Lasagne's initialisers take theirs from here only
+            try:
                 self.W, self.V, self.mu, self.b = self.params = [
                     _parameter(spec, shape, name, self.dtype) for spec, shape, name in
                     [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
                 self.U = None if U is None else _parameter(U, (k, n), "U", self.dtype)
-        finally:
-            lasagne.random.set_rng(lasagne_rng)
+            finally:
+                lasagne.random.set_rng(lasagne_rng)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
         self.params += self.encoders[1:]
         for encoder in self.encoders:
@@ -130,8 +130,8 @@ class AutoEncoder:
         self._compiled = {}
 
     def building(self):
-        """A context for building graphs of this model: Theano's floatX is its dtype within."""
-        return change_flags(floatX=self.dtype)
+        """A context for building graphs of this model: Theano's floatX is its dtype within, and other threads wait."""
+        return building(self.dtype)
 
     # The graph
 
@@ -312,7 +312,7 @@ class AutoEncoder:
                 data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
                 inputs = [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
                 units = self.hidden_activation(self.weighted(*inputs))
-                self._compiled["hidden"] = theano.function(inputs, units, name="hidden")
+                self._compiled["hidden"] = compiled(inputs, units, name="hidden")
         extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
         return self._compiled["hidden"](*csr_arrays(ratings, self.dtype) + extra)
 
@@ -338,7 +338,7 @@ class AutoEncoder:
             with self.building():
                 (h_, W_), b_, (cols_, indptr_) = T.matrices("h", "W"), T.vector("b"), T.ivectors("cols", "indptr")
                 output = self.output_activation(sampled_dot(cols_, indptr_, h_, W_) + b_[cols_])
-                self._compiled["decode"] = theano.function([h_, W_, b_, cols_, indptr_], output, name="decode")
+                self._compiled["decode"] = compiled([h_, W_, b_, cols_, indptr_], output, name="decode")
         if W is None:
             W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
         return self._compiled["decode"](h, W, b, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
@@ -393,7 +393,7 @@ class AutoEncoder:
             with self.building():
                 h = T.matrix("h")
                 output = self.output_activation(T.dot(h, self.W.T) + self.b)
-                self._compiled["all"] = theano.function([h], output, name="predict_blocks")
+                self._compiled["all"] = compiled([h], output, name="predict_blocks")
         for start in range(0, ratings.shape[0], block_size):
             rows = slice(start, min(start + block_size, ratings.shape[0]))
             yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))

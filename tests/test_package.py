@@ -26,7 +26,7 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    ops.op ops.csr ops.fused ops.blas ops.updates ops
+    compiled ops.op ops.csr ops.fused ops.blas ops.updates ops
     model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 MODULES = ["sparse_ae.theano_compat", "sparse_ae"] + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO]
