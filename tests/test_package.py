@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEVER_THEANO = """
     checks metrics progress ranking settings unpacking storage
     data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
-    data.text data.files data.outofcore data.download data.datasets data
+    data.text data.matlab data.files data.outofcore data.download data.datasets data
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """

@@ -161,6 +161,9 @@ def read_blocks(path, layout, progress=False):
     lowest, latest = np.inf, -np.inf
     with lines_of(path, layout.first_line, progress) as lines:
         for text in iter(lines.read_block, b""):
+            if not text.replace(b"\r\n", b"\n").strip(b"\n\t "):  # millions of blank lines, one by one, would take long
+                lines.number += text.count(b"\n")
+                continue
             block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
             if block is None:
                 block = _parse_records(lines, text, layout)
