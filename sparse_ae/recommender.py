@@ -294,6 +294,7 @@ class Recommender(Settings):
             if counts:
                 raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
                                  "feedback='ratings', and store what a count is to be worth")
+            ratings.check()
             matrix, rows = ratings.matrix, ratings.rows
             users, items = swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae import storage
 from sparse_ae.checks import check_rating_scale, is_number
+from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import check_ratings
 
 __all__ = ["read", "write"]
@@ -79,7 +80,7 @@ def _checked(meta, arrays):
     """The ratings, once all parts are known to go together."""
     _check_names("array", _ARRAYS, arrays)
     _check_names("entry", _META, meta)
-    ids = [_checked_ids(name, arrays[name]) for name in ("users", "items")]
+    ids = [check_ids(arrays[name], name) for name in ("users", "items")]
     sizes = dict(zip(("users", "items"), map(len, ids)))
     matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
     if meta["biases"] is not None:
@@ -181,11 +182,3 @@ def _check_part(part, arrays, sizes, with_biases):
                              % (name, array.shape, array.dtype, W.shape, W.dtype))
         if not np.isfinite(array).all():
             raise ValueError("%s holds NaN or infinite values" % name)
-
-
-def _checked_ids(name, ids):
-    if ids.ndim != 1 or ids.dtype != np.int64 and ids.dtype.kind != "U":
-        raise ValueError("%s are of shape %r and dtype %s" % (name, ids.shape, ids.dtype))
-    if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
-        raise ValueError("%s aren't in ascending order" % name)
-    return ids

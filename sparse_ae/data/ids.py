@@ -3,7 +3,8 @@ import numbers
 
 import numpy as np
 
-__all__ = ["Catalogue", "Numbering", "distinct", "distinct_integers", "distinct_texts", "one_of", "positions"]
+__all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers", "distinct_texts", "one_of",
+           "positions"]
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -257,6 +258,15 @@ class Catalogue:
         self.check_known(ids, places, "passed over")
         places = np.unique(places)
         return places[places >= 0]
+
+
+def check_ids(ids, name):
+    """Return ids that came from a file: ValueError unless they are integers or strings, each one once, ascending."""
+    if ids.ndim != 1 or ids.dtype != np.int64 and ids.dtype.kind != "U":
+        raise ValueError("%s are of shape %r and dtype %s" % (name, ids.shape, ids.dtype))
+    if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
+        raise ValueError("%s aren't in ascending order" % name)
+    return ids
 
 
 def one_of(ids, position):
