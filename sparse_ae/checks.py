@@ -4,7 +4,7 @@ import numbers
 import numpy as np
 
 __all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "check_run",
-           "check_share", "is_number"]
+           "check_share", "generator_from", "is_number"]
 
 
 def check_count(value, name, alternative=""):
@@ -57,6 +57,21 @@ def check_rng(rng):
 def is_number(value):
     """Whether a value is a real, finite number, and no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def generator_from(kind, keys, position, has_gauss, gauss):
+    """The RandomState of a state that came from a file; ValueError for one that none could have had.
+
+    NumPy takes any position, and draws from whatever lies behind the keys in memory.
+    """
+    sound = (kind == "MT19937" and isinstance(keys, (list, tuple)) and len(keys) == 624
+             and all(isinstance(key, int) and 0 <= key < 2 ** 32 for key in keys)
+             and isinstance(position, int) and 0 <= position <= 624 and has_gauss in (0, 1) and is_number(gauss))
+    if not sound:
+        raise ValueError("the state of its random generator is none")
+    rng = np.random.RandomState(0)
+    rng.set_state((kind, np.array(keys, np.uint32), int(position), int(has_gauss), float(gauss)))
+    return rng
 
 
 def check_number(value, name, zero=False, alternative=""):

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from sparse_ae import storage
-from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
+from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
 from sparse_ae.checks import check_count, check_number, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
@@ -189,6 +189,7 @@ class Trainer:
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
+            check_states(checkpoint, saved, self._step.get_state())
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
