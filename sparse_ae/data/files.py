@@ -172,7 +172,7 @@ def _read_mat_73(path, variable):
                 values, rows = (group[name][()] if name in group else np.zeros(0) for name in ("data", "ir"))
                 shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
                 return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of HDF5, and of arrays that don't fit
+    except Exception as error:  # of HDF5, and of arrays that don't fit
         raise _unreadable_mat(path, error) from error
     raise _no_variable(path, variable, names)
 
@@ -215,8 +215,8 @@ def _read_mtx(path, duplicates, progress):
         raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
                          "'general': %s" % (path, " ".join(banner[2:]), way_out))
     if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
-        raise ValueError("%s, line %d: %.60r isn't the size of a matrix; expected its rows, columns and number of "
-                         "entries: %s" % (path, n_lines, size, way_out))
+        raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
+                         "entries: %s" % (path, n_lines, size[:60], way_out))
     n_rows, n_cols, n_entries = map(int, size.split())
     if n_entries == 0:
         raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
