@@ -162,7 +162,7 @@ def _checked(meta, arrays):
         raise ValueError("its settings or its history are none")
     for number, record in enumerate(history, 1):
         if not isinstance(record, dict) or record["epoch"] != number or not all(
-                value is None or isinstance(value, (bool, int, float)) for value in record.values()):
+                value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):
             raise ValueError("its epoch %d is %r" % (number, record))
         for name in ("loss", "data_loss", "train_rmse", "learning_rate", "seconds", "interrupted", "restored"):
             record[name]

@@ -27,7 +27,9 @@ import scipy.linalg
 import scipy.optimize
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_bool, check_count
 from sparse_ae.compiled import building, compiled
+from sparse_ae.data.ids import is_single
 from sparse_ae.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
@@ -77,10 +79,12 @@ class NewUser:
         outputs = self._clip(self._outputs(places[known]))
         predicted = np.empty(len(places), outputs.dtype)
         predicted[known], predicted[~known] = outputs, self._unknown
-        return float(predicted[0]) if np.ndim(items) == 0 else predicted
+        return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
         """The n best items, as `Recommender.recommend` gives them; `exclude_seen` leaves out those that were rated."""
+        check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items)
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:

@@ -32,6 +32,7 @@ from typing import Any, Dict, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
 from sparse_ae.data.files import load_ratings
@@ -306,7 +307,7 @@ def _movielens(name):
 @contextlib.contextmanager
 def _located(path, wanted):
     """The ratings file and the titles file (or None) at `path`; those of an archive last as long as the block."""
-    path = Path(path).expanduser()
+    path = Path(check_path(path, "path", "the path of a file or a folder")).expanduser()
     if not path.exists():
         raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
                                 "archives are at %s" % (path, wanted.label.split()[0], wanted.home))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
 from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
@@ -73,7 +74,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         If the file isn't what its name says, or holds no ratings, or one that can't be used, or would unpack to more
         than `unpacking` allows. The message names the file and the line or the entry.
     """
-    path = Path(path)
+    path = Path(check_path(path, "path"))
     name = path.name.lower()
     check_duplicates(duplicates)
     check_file(path)

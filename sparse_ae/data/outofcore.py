@@ -29,6 +29,7 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -132,7 +133,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     if rows not in ("items", "users"):
         raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
     check_duplicates(duplicates)
-    folder = Path(folder)
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
@@ -144,8 +145,11 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
             raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
         blocks = read_text(source, progress)
-    else:
+    elif hasattr(source, "__iter__"):
         blocks = _blocks_of_chunks(source)
+    else:
+        raise TypeError("source is %r; expected the path of a file of text, or what yields chunks of ratings"
+                        % (source,))
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
@@ -172,7 +176,7 @@ def open_ratings(folder):
     FileNotFoundError, ValueError
         If there is no such folder, it is no store that this version can read, or it is damaged.
     """
-    folder = Path(folder)
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if not folder.is_dir():
         raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path" % folder)
     note = _read_note(folder)
