@@ -3,15 +3,18 @@
 The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
 and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
 """
+import contextlib
 import functools
+import re
 import zlib
 from collections import OrderedDict, namedtuple
 
 import numpy as np
 
 from sparse_ae import storage
+from sparse_ae.checks import generator_from, is_number
 
-__all__ = ["Best", "RunState", "load", "save", "settings_of"]
+__all__ = ["Best", "RunState", "check_states", "load", "save", "settings_of"]
 
 # The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 # the training step's state then.
@@ -70,7 +73,7 @@ def save(path, settings, run):
 
 
 def load(path, settings, learning_rate):
-    """Read a checkpoint of a run with these settings.
+    """Read a checkpoint of a run with these settings, checked whole but for the arrays; see `check_states` for those.
 
     Parameters
     ----------
@@ -87,13 +90,14 @@ def load(path, settings, learning_rate):
     Raises
     ------
     FileNotFoundError, ValueError
-        As `storage.read`; ValueError too for a run with other settings, naming each.
+        As `storage.read`; ValueError too for a run with other settings, naming each, and for what no run has written.
     """
     meta, arrays = storage.read(path, "checkpoint")
-    history, first = meta["history"], meta["first"]
+    with _damage_named(path):
+        run = _checked(meta, arrays)
     differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
                    for name, value in settings.items() if value != meta["settings"].get(name)]
-    for record in history[first:]:
+    for record in run.history[run.first:]:
         rate = learning_rate(record["epoch"])
         if rate != record["learning_rate"]:
             differences.append("learning_rate is %r here in epoch %d and was %r"
@@ -102,14 +106,85 @@ def load(path, settings, learning_rate):
     if differences:
         raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it was "
                          "made with, or pass another path" % (path, "; ".join(differences)))
+    return run
+
+
+def check_states(path, run, now):
+    """Check a checkpoint's arrays against the step that is to take them.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, for the message.
+    run : RunState
+    now : dict of str to array
+        The step's state.
+
+    Raises
+    ------
+    ValueError
+        If they aren't of its shapes and dtypes, or a parameter isn't finite.
+    """
+    n_numbers = sum(array.size for name, array in now.items() if "_" not in name)
+    with _damage_named(path):
+        for state in (run.state,) + (() if run.best is None else (run.best.state,)):
+            for name, array in state.items():
+                # L-BFGS has as many pairs s_0, y_0, ... of changes of all parameters as it has kept by then.
+                of_pairs = re.fullmatch("[sy]_[0-9]+", name) and "update_0" not in now
+                if name not in now and not of_pairs:
+                    raise ValueError("it holds an array %r" % name)
+                shape, dtype = ((n_numbers,), now["W"].dtype) if of_pairs else (now[name].shape, now[name].dtype)
+                if array.shape != shape or array.dtype != dtype:
+                    raise ValueError("%s is of shape %r and dtype %s; expected %r and %s"
+                                     % (name, array.shape, array.dtype, shape, dtype))
+                if not name.startswith("update_") and not np.isfinite(array).all():
+                    raise ValueError("%s holds NaN or infinite values" % name)
+                if of_pairs and ("y" if name[0] == "s" else "s") + name[1:] not in state:
+                    raise ValueError("there is half of a pair, %s" % name)
+            for name in now:
+                if name not in state and not re.fullmatch("[sy]_[0-9]+", name):
+                    raise ValueError("there is no array %r" % name)
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and begin anew"
+                         % (path, error)) from error
+
+
+def _checked(meta, arrays):
+    """The RunState of a file, once its parts are known to be what a run writes."""
+    history, first, best, rng = (meta[name] for name in ("history", "first", "best", "rng"))
+    if not isinstance(meta["settings"], dict) or not isinstance(history, list):
+        raise ValueError("its settings or its history are none")
+    for number, record in enumerate(history, 1):
+        if not isinstance(record, dict) or record["epoch"] != number or not all(
+                value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):
+            raise ValueError("its epoch %d is %r" % (number, record))
+        for name in ("loss", "data_loss", "train_rmse", "learning_rate", "seconds", "interrupted", "restored"):
+            record[name]
+        if not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
+            raise ValueError("its epoch %d is %r" % (number, record))
+    if not _is_whole(first) or not 0 <= first <= len(history):
+        raise ValueError("its run began after epoch %r of %d" % (first, len(history)))
+    generator_from(rng["bit_generator"], rng["state"]["key"], rng["state"]["pos"], rng["has_gauss"], rng["gauss"])
     states = {"state": {}, "best": {}}
     for name, value in arrays.items():
         part, _, name = name.partition("/")
         states[part][name] = value
-    best = meta["best"]
     if best is not None:
+        if not _is_whole(best["epoch"]) or not 0 <= best["epoch"] <= len(history) or not isinstance(
+                best["error"], (int, float)):
+            raise ValueError("its best epoch is %r" % (best,))
         best = Best(best["epoch"], best["error"], states["best"] or states["state"])
-    return RunState(history, first, best, meta["rng"], states["state"])
+    return RunState(history, first, best, rng, states["state"])
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def fingerprint(matrix):

@@ -1,10 +1,15 @@
 """Checks of arguments that many modules take: counts, numbers, rating scales, seeds."""
+import math
 import numbers
+import os
 
 import numpy as np
 
-__all__ = ["check_bool", "check_count", "check_dtype", "check_number", "check_rating_scale", "check_rng", "check_run",
-           "check_share", "is_number"]
+__all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_number", "check_on_scale", "check_path",
+           "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_number"]
+
+# The square of a larger number is beyond float32.
+MOST = 1e18
 
 
 def check_count(value, name, alternative=""):
@@ -56,7 +61,27 @@ def check_rng(rng):
 
 def is_number(value):
     """Whether a value is a real, finite number, and no bool."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        return False
+
+
+def generator_from(kind, keys, position, has_gauss, gauss):
+    """The RandomState of a state that came from a file; ValueError for one that none could have had.
+
+    NumPy takes any position, and draws from whatever lies behind the keys in memory.
+    """
+    sound = (kind == "MT19937" and isinstance(keys, (list, tuple)) and len(keys) == 624
+             and all(isinstance(key, int) and 0 <= key < 2 ** 32 for key in keys)
+             and isinstance(position, int) and 0 <= position <= 624 and has_gauss in (0, 1) and is_number(gauss))
+    if not sound:
+        raise ValueError("the state of its random generator is none")
+    rng = np.random.RandomState(0)
+    rng.set_state((kind, np.array(keys, np.uint32), int(position), int(has_gauss), float(gauss)))
+    return rng
 
 
 def check_number(value, name, zero=False, alternative=""):
@@ -129,11 +154,30 @@ def check_rating_scale(rating_scale):
     return low, high
 
 
-def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume):
-    """Raise ValueError for arguments of a call of `Trainer.fit` that can't be used."""
+def check_on_scale(unknown, rating_scale):
+    """ValueError for what is predicted where nothing is known, `unknown`, if it isn't on the rating scale, if any."""
+    if rating_scale is not None and not rating_scale[0] <= unknown <= rating_scale[1]:
+        raise ValueError("unknown is %g, off the rating scale, %g to %g; expected a rating to predict where nothing is "
+                         "known" % ((unknown,) + tuple(rating_scale)))
+
+
+def check_path(path, name, what="the path of a file"):
+    """Return a path as a str; TypeError for what is none."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError("%s is %r; expected %s" % (name, path, what))
+    return os.fspath(path)
+
+
+def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch):
+    """Raise ValueError or TypeError for arguments of a call of `Trainer.fit` that can't be used."""
     check_count(n_epochs, "n_epochs")
     check_count(checkpoint_every, "checkpoint_every")
     if patience is not None:
         check_count(patience, "patience", ", or None to run all epochs")
+    if on_epoch is not None and not callable(on_epoch):
+        raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (on_epoch,))
+    if checkpoint is not None:
+        check_path(checkpoint, "checkpoint", "the path of a file, or None")
     if resume and checkpoint is None:
         raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
+    check_bool(resume, "resume")

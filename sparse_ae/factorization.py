@@ -22,12 +22,12 @@ import numpy as np
 
 from sparse_ae.baselines import Biases, predict_biases
 from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
+from sparse_ae.compiled import building
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import csr_arrays, sampled_dot
 from sparse_ae.updates import rprop
 import theano
 import theano.tensor as T
-from theano.configparser import change_flags
 
 __all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
 
@@ -134,7 +134,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
     rows = np.repeat(np.arange(train.shape[0], dtype="int32"), np.diff(indptr))
     centred = (train.data.astype("float64") - mean).astype(dtype)
     data, rows, indices, indptr = map(theano.shared, (centred, rows, indices, indptr))
-    with change_flags(floatX=dtype):
+    with building(dtype):
         cost, squared_error = factor_cost(data=data, rows=rows, indices=indices, indptr=indptr,
                                           l2=np.asarray(l2, dtype), **parameters)
         updates = rprop(cost, list(parameters.values()), learning_rate)

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from sparse_ae import storage
 from sparse_ae.baselines import Biases, fit_biases
-from sparse_ae.checks import check_number, check_run
+from sparse_ae.checks import MOST, check_number, check_run
 from sparse_ae.defaults import Choice, choose, is_auto
 from sparse_ae.evaluation import ListValidation
 from sparse_ae.formulations import get_formulation
@@ -154,7 +154,8 @@ def check_settings(settings, scale, unknown, validated, paths, run):
     _trainer(settings, model, choice, rng, unknown)
     if settings.formulation != "auto":
         get_formulation(settings.formulation, model)
-    check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"])
+    check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"],
+              run["on_epoch"])
     for path in paths:
         if path is not None:
             storage.check_destination(path)
@@ -368,7 +369,8 @@ def _trainer(settings, model, choice, rng, unknown, label=True):
 
 
 def _model(settings, n_columns, choice, rng, rating_scale, missing_rating=0.0, two_encoders=False):
-    check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01")
+    if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
     normal = lasagne.init.Normal(settings.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, settings.f, settings.g, choice.l2, W=normal, V=normal,
                        rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,

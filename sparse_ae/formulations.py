@@ -168,7 +168,7 @@ def choose_formulation(density, model):
 
 def get_formulation(name, model):
     """The formulation of that name; ValueError if there is none, or it can't serve the model or Theano's device."""
-    if name not in FORMULATIONS:
+    if not isinstance(name, str) or name not in FORMULATIONS:
         raise ValueError("formulation is %r; expected one of %s or 'auto'"
                          % (name, ", ".join(map(repr, FORMULATIONS))))
     if name == "sparse" and _on_gpu():

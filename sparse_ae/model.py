@@ -29,7 +29,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.checks import MOST, check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
@@ -37,7 +38,6 @@ import lasagne
 import theano
 import theano.tensor as T
 from lasagne import init, nonlinearities
-from theano.configparser import change_flags
 
 __all__ = ["AutoEncoder"]
 
@@ -99,30 +99,31 @@ class AutoEncoder:
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
                  U=None, l2_weighted=False, missing_weight=0.0, missing_rating=0.0):
         self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
-        self.f, self.g = _nonlinearity(f, "f"), _nonlinearity(g, "g")
+        self.dtype = check_dtype(dtype)
+        self.f, self.g = _nonlinearity(f, "f", self.dtype), _nonlinearity(g, "g", self.dtype)
         if self.f is nonlinearities.softmax:
             raise ValueError("f is softmax, which mixes the items of a row; f must act element by element, such as "
                              "'sigmoid' or 'linear'")
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
-        self.l2_weighted, self.dtype = bool(l2_weighted), check_dtype(dtype)
+        self.l2_weighted = bool(l2_weighted)
         self.missing_weight = check_share(missing_weight, "missing_weight", "; 0 leaves missing entries out")
         if not is_number(missing_rating):
             raise ValueError("missing_rating is %r; expected a number, what missing entries are taken to be rated"
                              % (missing_rating,))
         self.missing_rating = float(missing_rating)
 
-        lasagne_rng = lasagne.random.get_rng()
-        lasagne.random.set_rng(check_rng(rng))  # Lasagne's initialisers take theirs from here only
-        try:
-            k, n = self.n_hidden, self.n_items
-            with self.building():
+        rng, k, n = check_rng(rng), self.n_hidden, self.n_items
+        with self.building():
+            lasagne_rng = lasagne.random.get_rng()
+            lasagne.random.set_rng(rng)  # Lasagne's initialisers take theirs from here only
+            try:
                 self.W, self.V, self.mu, self.b = self.params = [
                     _parameter(spec, shape, name, self.dtype) for spec, shape, name in
                     [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
                 self.U = None if U is None else _parameter(U, (k, n), "U", self.dtype)
-        finally:
-            lasagne.random.set_rng(lasagne_rng)
+            finally:
+                lasagne.random.set_rng(lasagne_rng)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
         self.params += self.encoders[1:]
         for encoder in self.encoders:
@@ -130,8 +131,8 @@ class AutoEncoder:
         self._compiled = {}
 
     def building(self):
-        """A context for building graphs of this model: Theano's floatX is its dtype within."""
-        return change_flags(floatX=self.dtype)
+        """A context for building graphs of this model: Theano's floatX is its dtype within, and other threads wait."""
+        return building(self.dtype)
 
     # The graph
 
@@ -312,7 +313,7 @@ class AutoEncoder:
                 data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
                 inputs = [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
                 units = self.hidden_activation(self.weighted(*inputs))
-                self._compiled["hidden"] = theano.function(inputs, units, name="hidden")
+                self._compiled["hidden"] = compiled(inputs, units, name="hidden")
         extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
         return self._compiled["hidden"](*csr_arrays(ratings, self.dtype) + extra)
 
@@ -338,7 +339,7 @@ class AutoEncoder:
             with self.building():
                 (h_, W_), b_, (cols_, indptr_) = T.matrices("h", "W"), T.vector("b"), T.ivectors("cols", "indptr")
                 output = self.output_activation(sampled_dot(cols_, indptr_, h_, W_) + b_[cols_])
-                self._compiled["decode"] = theano.function([h_, W_, b_, cols_, indptr_], output, name="decode")
+                self._compiled["decode"] = compiled([h_, W_, b_, cols_, indptr_], output, name="decode")
         if W is None:
             W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
         return self._compiled["decode"](h, W, b, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
@@ -393,7 +394,7 @@ class AutoEncoder:
             with self.building():
                 h = T.matrix("h")
                 output = self.output_activation(T.dot(h, self.W.T) + self.b)
-                self._compiled["all"] = theano.function([h], output, name="predict_blocks")
+                self._compiled["all"] = compiled([h], output, name="predict_blocks")
         for start in range(0, ratings.shape[0], block_size):
             rows = slice(start, min(start + block_size, ratings.shape[0]))
             yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
@@ -405,18 +406,37 @@ class AutoEncoder:
         return np.clip(predicted, *self.rating_scale, out=predicted)
 
 
-def _nonlinearity(spec, name):
+def _nonlinearity(spec, name, dtype):
     function = getattr(nonlinearities, spec, None) if isinstance(spec, str) and spec.islower() else spec
     if not callable(function):
         raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
                          "or 'rectify', or a function of a Theano tensor" % (name, spec))
+    if getattr(nonlinearities, getattr(function, "__name__", ""), None) is not function:
+        _check_own(function, name, dtype)
     return function
+
+
+def _check_own(function, name, dtype):
+    """Try a user's own nonlinearity."""
+    with building(dtype):
+        x = T.matrix()
+        try:
+            y = function(x)
+        except Exception as error:
+            raise ValueError("%s is %r, which can't be called with a Theano tensor (%s: %s); expected a function such "
+                             "as lasagne.nonlinearities.sigmoid" % (name, function, type(error).__name__, error)
+                             ) from error
+        if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
+            raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
+                             "depends on it" % (name, function, y))
 
 
 def _decays(l2):
     pair = l2 if isinstance(l2, (tuple, list)) else (l2, l2)
     if len(pair) != 2 or not all(is_number(x) and x >= 0 for x in pair):
         raise ValueError("l2 is %r; expected a number that is not negative, or a pair of them for W and V" % (l2,))
+    if max(pair) > MOST:
+        raise ValueError("l2 is %r; expected far less: nothing would be left of W or V" % (l2,))
     return float(pair[0]), float(pair[1])
 
 
@@ -426,6 +446,8 @@ def _parameter(spec, shape, name, dtype):
         if value.shape != shape:
             raise ValueError("%s has shape %r; expected %r" % (name, value.shape, shape))
         if isinstance(spec, np.ndarray):
+            if spec.dtype.kind not in "biuf":
+                raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
             spec = spec.astype(dtype)
         elif spec.dtype != dtype:
             raise TypeError("%s is a shared variable of dtype %s and the model's is %s; expected the same: pass "
@@ -433,7 +455,13 @@ def _parameter(spec, shape, name, dtype):
     elif not callable(spec):
         raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
                         "Theano shared variable" % (name, spec))
-    parameter = lasagne.utils.create_param(spec, shape, name=name)
+    try:
+        parameter = lasagne.utils.create_param(spec, shape, name=name)
+    except MemoryError as error:
+        raise MemoryError("there is no memory for %s, %s numbers; lower n_hidden"
+                          % (name, " x ".join(map(str, shape)))) from error
+    except RuntimeError as error:  # Lasagne's, of a function that makes something else
+        raise ValueError("%s is %r, which makes nothing of the shape %r (%s)" % (name, spec, shape, error)) from error
     parameter.name = name
     return parameter
 

@@ -27,11 +27,13 @@ import scipy.linalg
 import scipy.optimize
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_bool, check_count
+from sparse_ae.compiled import building, compiled
+from sparse_ae.data.ids import is_single
 from sparse_ae.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
 import theano.tensor as T
-from theano.configparser import change_flags
 
 __all__ = ["ColumnSolver", "NewUser", "Told", "column_outputs", "row_outputs"]
 
@@ -77,10 +79,12 @@ class NewUser:
         outputs = self._clip(self._outputs(places[known]))
         predicted = np.empty(len(places), outputs.dtype)
         predicted[known], predicted[~known] = outputs, self._unknown
-        return float(predicted[0]) if np.ndim(items) == 0 else predicted
+        return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
         """The n best items, as `Recommender.recommend` gives them; `exclude_seen` leaves out those that were rated."""
+        check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items)
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:
@@ -242,14 +246,14 @@ class ColumnSolver:
         return least.x
 
     def _compiled_cost(self):
-        with change_flags(floatX="float64"):
+        with building("float64"):
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
             error = self._model.output_activation(T.dot(h, p)) - rating
             cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
             mode = theano.Mode(linker="py", optimizer="fast_compile")
-            return theano.function([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
-                                   name="column_cost")
+            return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
+                            name="column_cost")
 
 
 def _solved(matrix, right):

@@ -37,9 +37,18 @@ import scipy.sparse as sp
 
 from sparse_ae import saved
 from sparse_ae.baselines import Biases
-from sparse_ae.checks import check_bool, check_count, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.checks import (
+    check_bool,
+    check_count,
+    check_on_scale,
+    check_path,
+    check_rating_scale,
+    check_rng,
+    check_share,
+    is_number,
+)
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
-from sparse_ae.data.ids import Catalogue, distinct, one_of, positions
+from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
@@ -283,7 +292,8 @@ class Recommender(Settings):
         """
         unknown = _check_unknown(self.unknown)
         rng = check_rng(self.rng)
-        for name, value in (("biases", self.biases), ("guard", self.guard), ("refit", refit)):
+        for name, value in (("biases", self.biases), ("guard", self.guard), ("progress", self.progress),
+                            ("refit", refit)):
             check_bool(value, name)
         missing = check_share(self.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
         counts = _counts(self.feedback, missing)
@@ -294,6 +304,7 @@ class Recommender(Settings):
             if counts:
                 raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
                                  "feedback='ratings', and store what a count is to be worth")
+            ratings.check()
             matrix, rows = ratings.matrix, ratings.rows
             users, items = swapped(rows == "items", ratings.row_ids, ratings.col_ids)
             if isinstance(validation, numbers.Number):
@@ -308,10 +319,14 @@ class Recommender(Settings):
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()
         scale, lowest = _check_scale(self.rating_scale, matrix.data, missing, counts)
+        if isinstance(unknown, float) and not missing:
+            check_on_scale(unknown, scale)
         missing_rating = unit = None
         if missing:
             missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
             unit = unit_of_scores(matrix, missing_rating)
+        if checkpoint is not None:
+            check_path(checkpoint, "checkpoint", "the path of a file, or None")
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
         check_settings(self, scale, unknown, validation is not None, paths, run)
@@ -401,7 +416,7 @@ class Recommender(Settings):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
                                 "pairs" % (users,))
             users, items = as_pairs(users)
-        single = np.ndim(users) == 0, np.ndim(items) == 0
+        single = is_single(users, "users"), is_single(items, "items")
         u, i = self._users.find(users), self._items.find(items)
         if not any(single) and len(u) != len(i):
             raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
@@ -452,6 +467,8 @@ class Recommender(Settings):
         `missing_weight` it is the most popular items.
         """
         self._check_fitted()
+        check_count(n, "n")
+        check_bool(exclude_seen, "exclude_seen")
         places, candidates = self._users.find(users), self._items.candidates(items)
         listed = self._users.are_listed(users)
         if not listed.all():
@@ -459,12 +476,12 @@ class Recommender(Settings):
                              "ratings that there are to fold_in, or leave the user out"
                              % (one_of(users, int(np.argmin(listed))),))
         ids, known, found = self.items_[candidates], places >= 0, []
-        for best, scores in self._scorer.best(places[known], check_count(n, "n"), exclude_seen, candidates):
+        for best, scores in self._scorer.best(places[known], n, exclude_seen, candidates):
             found += many_recommendations(ids, best, scores)
         found = iter(found)
         for_others = None if known.all() else self._for_nobody_in_particular(n, candidates)
         found = [next(found) if each else for_others for each in known]
-        return found[0] if np.ndim(users) == 0 else found
+        return found[0] if is_single(users, "users") else found
 
     def _for_nobody_in_particular(self, n, candidates):
         """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are.
@@ -598,7 +615,8 @@ class Recommender(Settings):
             For what is no id, or an item that had no rating in `fit`.
         """
         self._check_fitted()
-        if np.ndim(item) != 0:
+        check_count(n, "n")
+        if not is_single(item, "item"):
             raise TypeError("item is %r; expected a single id" % (item,))
         place, = self._items.find(item)
         if place < 0:
@@ -668,6 +686,9 @@ class Recommender(Settings):
         self._check_fitted()
         if k is not None:
             k = check_count(k, "k")
+        if relevant is not None and not is_number(relevant):
+            raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
+                             % (relevant,))
         users, items, values = self._columns(ratings, y)
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
@@ -722,6 +743,7 @@ class Recommender(Settings):
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
         self._check_fitted()
+        check_path(path, "path")
         meta, arrays, ratings = self._state()
         parts = [dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]]
         saved.write(path, dict(meta, parts=parts, settings=_named(self.get_params())), arrays, ratings)
@@ -744,7 +766,7 @@ class Recommender(Settings):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged, of another kind, or of a later version; see `saved`.
         """
-        meta, arrays, ratings = saved.read(path)
+        meta, arrays, ratings = saved.read(check_path(path, "path"))
         try:
             recommender = cls(**_unnamed(meta["settings"]))
             parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
@@ -858,7 +880,10 @@ def _held_out(everything, rows, users, items, fraction, validation, rng, as_give
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind("validation: %s" % error) from error
     coo = given.matrix.tocoo()
-    u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
+    try:
+        u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
+    except TypeError as error:
+        raise TypeError("validation: %s" % error) from error
     known = (u >= 0) & (i >= 0)
     if not known.any():
         raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "

@@ -7,7 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae import storage
-from sparse_ae.checks import check_rating_scale, is_number
+from sparse_ae.checks import MOST, check_rating_scale, is_number
+from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import check_ratings
 
 __all__ = ["read", "write"]
@@ -79,20 +80,22 @@ def _checked(meta, arrays):
     """The ratings, once all parts are known to go together."""
     _check_names("array", _ARRAYS, arrays)
     _check_names("entry", _META, meta)
-    ids = [_checked_ids(name, arrays[name]) for name in ("users", "items")]
+    ids = [check_ids(arrays[name], name) for name in ("users", "items")]
     sizes = dict(zip(("users", "items"), map(len, ids)))
     matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes)
     if meta["biases"] is not None:
         _check_names("array", ("user_biases", "item_biases"), arrays)
         for name, size in (("user_biases", sizes["users"]), ("item_biases", sizes["items"])):
-            if arrays[name].shape != (size,) or arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
+            if arrays[name].shape != (size,) or arrays[name].dtype != np.float64 or not (
+                    np.abs(arrays[name]) <= MOST).all():
                 raise ValueError("%s aren't %d finite float64 numbers" % (name, size))
         numbers = [meta["biases"]["mean"]] + list(meta["biases"]["shrinkage"])
-        if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0:
+        if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0 or (
+                abs(numbers[0]) > MOST):
             raise ValueError("its biases are %r" % (meta["biases"],))
     _check_parts(meta["parts"], arrays, sizes, meta["biases"] is not None)
     low, high = check_rating_scale(meta["rating_scale"])
-    if matrix.data.min() < low or matrix.data.max() > high:
+    if high - low > MOST or matrix.data.min() < low or matrix.data.max() > high:
         raise ValueError("its ratings are from %g to %g, on a scale from %g to %g"
                          % (matrix.data.min(), matrix.data.max(), low, high))
     if meta["unknown"] not in ("mean", "error") and not (isinstance(meta["unknown"], float)
@@ -110,7 +113,8 @@ def _checked(meta, arrays):
         if found is not None and not (isinstance(found, dict) and all(is_number(each) for each in found.values())):
             raise ValueError("its %s are %r" % (name, found))
     missing_rating = meta["missing_rating"]
-    if missing_rating is not None and not is_number(missing_rating):
+    if missing_rating is not None and not (
+            is_number(missing_rating) and abs(missing_rating) <= MOST):
         raise ValueError("its missing rating is %r" % (missing_rating,))
     if not isinstance(meta["counts"], bool):
         raise ValueError("its counts are %r" % (meta["counts"],))
@@ -159,7 +163,8 @@ def _check_parts(parts, arrays, sizes, with_biases):
 def _check_part(part, arrays, sizes, with_biases):
     _check_names("entry of a model", _PART, part)
     side, decays = part["rows"], part["l2"]
-    if side not in sizes or not is_number(part["weight"]) or part["weight"] < 0:
+    if side not in sizes or not is_number(part["weight"]) or not (
+            0 <= part["weight"] <= MOST):
         raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
     if len(decays) != 2 or not all(is_number(each) and each >= 0 for each in decays):
         raise ValueError("a model's l2 is %r" % (decays,))
@@ -179,13 +184,5 @@ def _check_part(part, arrays, sizes, with_biases):
         if array.shape != shape or array.dtype != W.dtype:
             raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"
                              % (name, array.shape, array.dtype, W.shape, W.dtype))
-        if not np.isfinite(array).all():
-            raise ValueError("%s holds NaN or infinite values" % name)
-
-
-def _checked_ids(name, ids):
-    if ids.ndim != 1 or ids.dtype != np.int64 and ids.dtype.kind != "U":
-        raise ValueError("%s are of shape %r and dtype %s" % (name, ids.shape, ids.dtype))
-    if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
-        raise ValueError("%s aren't in ascending order" % name)
-    return ids
+        if not (np.abs(array) <= MOST).all():
+            raise ValueError("%s holds NaN, infinite or far too large values" % name)

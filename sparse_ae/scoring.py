@@ -53,7 +53,7 @@ class Scorer:
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
         self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
-        self._item_units = None
+        self._item_units = self._turned = None
 
     # What the outputs are made of.
 
@@ -239,15 +239,16 @@ class Scorer:
         if self.rows == "items" and self.ratings.nnz > _TURNED:
             block = self.ratings[:, users].tocoo()
             return block.col, block.row
-        block = (self.ratings if self.rows == "users" else self._turned)[users]
+        block = (self.ratings if self.rows == "users" else self._by_columns())[users]
         return rows_of_entries(block.indptr), block.indices
 
-    @cached_property
-    def _turned(self):
+    def _by_columns(self):
         """Where there are ratings, by the model's columns: to pick columns from CSR takes a look at every entry."""
-        ratings = self.ratings
-        ones = np.ones(ratings.nnz, np.int8)
-        return sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
+        if self._turned is None:  # a cached_property's lock could be held by another thread when this process forks
+            ratings = self.ratings
+            ones = np.ones(ratings.nnz, np.int8)
+            self._turned = sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
+        return self._turned
 
 
 class Blend(Scorer):

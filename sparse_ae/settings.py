@@ -9,6 +9,8 @@ import sys
 
 import numpy as np
 
+from sparse_ae.checks import generator_from
+
 __all__ = ["NotFittedError", "Settings", "from_json", "not_fitted", "to_json"]
 
 
@@ -94,8 +96,5 @@ def from_json(value):
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, dict):
-        kind, keys, position, has_gauss, gauss = value["RandomState"]
-        rng = np.random.RandomState()
-        rng.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
-        return rng
+        return generator_from(*value["RandomState"])
     return value

@@ -6,6 +6,7 @@ curvature from its last steps, and searches along a line.
 """
 import contextlib
 import functools
+import inspect
 import warnings
 from collections import OrderedDict
 
@@ -20,7 +21,8 @@ import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "has_learning_rate", "make_step", "needs_all_rows"]
+__all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "check_update", "has_learning_rate", "make_step",
+           "needs_all_rows"]
 
 
 class Step:
@@ -448,6 +450,20 @@ def make_step(model, formulation, update, learning_rate, target=False):
 def has_learning_rate(update):
     """Whether an optimiser has a learning rate: an update of Lasagne's form has, a class of steps hasn't."""
     return not isinstance(_unwrapped(update), type)
+
+
+def check_update(update, given):
+    """TypeError for a function that hasn't the signature of `lasagne.updates.sgd`; `given` is what the user said."""
+    try:
+        signature = inspect.signature(update)
+    except (TypeError, ValueError):  # of some of Python's own functions nobody knows it
+        return
+    try:
+        signature.bind(None, [], *([0.1] if has_learning_rate(update) else [False]))
+    except TypeError as error:
+        raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
+                        "expected a function of lasagne.updates or one of %s"
+                        % (given, error, ", ".join(UPDATES))) from None
 
 
 def needs_all_rows(update):

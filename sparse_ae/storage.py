@@ -10,25 +10,28 @@ Writing goes to a temporary file in the same folder, which then takes the old fi
 full disk, the old file is as it was. Nothing is pickled, and nothing read is unpickled.
 """
 import contextlib
+import errno
 import glob
 import json
 import os
-import struct
+import re
+import stat
 import time
 import uuid
 import zipfile
-import zlib
 
 import numpy as np
 
-__all__ = ["check_destination", "check_replaceable", "read", "remove_abandoned", "write"]
+from sparse_ae.unpacking import check_archive, check_regular, read_array
+
+__all__ = ["check_destination", "check_replaceable", "explained_writing", "read", "remove_abandoned", "write"]
 
 VERSION = 1
 
 _HEADER = "header"
 
-# What zipfile and NumPy raise on bytes that they can't make sense of.
-_UNREADABLE = (OSError, ValueError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, struct.error, zlib.error)
+# What is written first, beside what it will replace; nobody else calls a file so.
+_TEMPORARY = "%s.sparse_ae-%s.tmp"
 
 
 def check_destination(path):
@@ -42,12 +45,16 @@ def check_destination(path):
     ------
     FileNotFoundError, IsADirectoryError, PermissionError
         If the folder of `path` doesn't exist or can't be written to, or `path` is a folder itself.
+    FileExistsError
+        If it is a pipe or a device, which a file would take the place of.
     """
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         raise IsADirectoryError("%s is a folder; expected the name of a file to write: add one, such as %s"
                                 % (path, os.path.join(path, "model.npz")))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileExistsError("%s is a pipe, a device or a socket; expected the name of a file to write" % path)
     if not os.path.isdir(folder):
         raise FileNotFoundError("there is no folder %s to write %s to; create it first"
                                 % (folder, os.path.basename(path)))
@@ -62,12 +69,15 @@ def check_replaceable(path):
     A file of ratings, named where a model's name was meant, would be lost.
     """
     path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        check_destination(path)
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive(path, archive, [_HEADER + ".npy"])
             header = _header(archive)
-    except _UNREADABLE:
+    except Exception:  # whatever zipfile and NumPy make of somebody else's bytes
         header = None
     if not _is_ours(header):
         raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
@@ -80,7 +90,8 @@ def write(path, kind, meta, arrays):
     Parameters
     ----------
     path : str or os.PathLike
-        Taken as it is: no ending is added. An existing file is replaced, of a symbolic link the file that it points to.
+        Taken as it is: no ending is added. An existing file is replaced, of a symbolic link the file that it points to;
+        who may read and write it stays as it was.
     kind : str
         What the file is, such as "checkpoint"; `read` is asked for the same.
     meta : dict
@@ -111,15 +122,17 @@ def write(path, kind, meta, arrays):
     check_destination(path)
 
     remove_abandoned(path)
-    temporary = "%s.%s.tmp" % (path, uuid.uuid4().hex[:8])
+    temporary = _TEMPORARY % (path, uuid.uuid4().hex)
     try:
-        with open(temporary, "xb") as file:
+        with explained_writing(path), open(temporary, "xb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 for name, array in [(_HEADER, header)] + sorted(arrays.items()):
                     with archive.open(name + ".npy", "w", force_zip64=True) as entry:
                         np.lib.format.write_array(entry, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name with an empty file
+        if os.path.exists(path):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -127,8 +140,24 @@ def write(path, kind, meta, arrays):
         raise
 
 
+@contextlib.contextmanager
+def explained_writing(path):
+    """Says what it means, of what is written to become `path`, that there is no room left on the disk."""
+    try:
+        yield
+    except OSError as error:
+        # ndarray.tofile says how much it has written, and no more.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.errno is None and "written" in str(error):
+            raise OSError(error.errno or errno.ENOSPC, "the disk or your share of it is full (%s): free some room, or "
+                          "choose another folder; nothing was changed" % error, str(path)) from error
+        raise
+
+
 def remove_abandoned(path, after=3600.0):
     """Remove the temporary files that processes killed amid `write` have left beside a file.
+
+    They are known by their names, which begin with that file's and have the library's and 32 hexadecimal digits in
+    them. What else there is, whatever its name, stays.
 
     Parameters
     ----------
@@ -138,9 +167,12 @@ def remove_abandoned(path, after=3600.0):
         How long ago they must have been written to, in seconds. After an hour no process can be at it still; 0 is for
         who knows that there is no other process.
     """
-    for abandoned in glob.glob(glob.escape(os.path.realpath(path)) + ".????????.tmp"):
+    path = os.path.realpath(path)
+    ours = re.compile(re.escape(path) + r"\.sparse_ae-[0-9a-f]{32}\.tmp")
+    for abandoned in filter(ours.fullmatch, glob.glob(_TEMPORARY % (glob.escape(path), "*"))):
         with contextlib.suppress(FileNotFoundError):  # another process may be tidying up too
-            if time.time() - os.path.getmtime(abandoned) >= after:
+            found = os.lstat(abandoned)
+            if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= after:
                 os.remove(abandoned)
 
 
@@ -167,11 +199,13 @@ def read(path, kind):
         If it is truncated or damaged, not of this library, of another kind, or of a later version of the format.
     """
     path = os.fspath(path)
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
+    check_regular(path)
     with open(path, "rb") as file:
         with _explained(path, kind):
             archive = zipfile.ZipFile(file)
+            check_archive(path, archive)
             damaged = archive.testzip()  # before anything is made of a damaged entry's shape
             if damaged is not None:
                 raise ValueError("the checksum of its entry %r is wrong" % damaged)
@@ -188,9 +222,12 @@ def _explained(path, kind):
     """One error for all that zipfile and NumPy say of bytes that they can't make sense of."""
     try:
         yield
-    except _UNREADABLE as error:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of what it holds
+            raise
+        said = str(error) or type(error).__name__
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
-                         "damaged: take a whole copy" % (path, error, kind)) from error
+                         "damaged: take a whole copy" % (path, said, kind)) from error
 
 
 def _header(archive):
@@ -199,7 +236,7 @@ def _header(archive):
         return None
     try:
         return json.loads(str(_array(archive, _HEADER)))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None
 
 
@@ -211,16 +248,22 @@ def _check_header(header, names, path, kind):
     if not _is_ours(header):
         raise ValueError("%s was not written by sparse_ae (it holds %s); expected a %s: check the path"
                          % (path, ", ".join(names[:5]) or "nothing", kind))
-    if header["version"] > VERSION:
+    version, arrays = header.get("version"), header.get("arrays")
+    if not isinstance(version, int) or not isinstance(arrays, list) or "meta" not in header or not all(
+            isinstance(name, str) for name in arrays + [header.get("kind")]):
+        raise ValueError("%s can't be read: its header lacks what write puts there; expected a %s of sparse_ae: take a "
+                         "whole copy" % (path, kind))
+    if version > VERSION:
         raise ValueError("%s has format version %r; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
-                         "write the file anew with this one" % (path, header["version"], VERSION))
+                         "write the file anew with this one" % (path, version, VERSION))
     if header["kind"] != kind:
         raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, header["kind"], kind))
 
 
 def _array(archive, name):
-    with archive.open(name + ".npy") as entry:
+    entry = archive.getinfo(name + ".npy")
+    with archive.open(entry) as stream:
         try:
-            return np.lib.format.read_array(entry, allow_pickle=False)
+            return read_array(stream, entry.file_size)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error

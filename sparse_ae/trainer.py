@@ -12,15 +12,15 @@ import time
 import numpy as np
 
 from sparse_ae import storage
-from sparse_ae.checkpoint import Best, RunState, load, save, settings_of
-from sparse_ae.checks import check_count, check_number, check_rng, check_run, is_number
+from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
+from sparse_ae.checks import check_count, check_number, check_on_scale, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.metrics import rmse
 from sparse_ae.progress import announced, signs_of_life
 from sparse_ae.scoring import Scorer
-from sparse_ae.steps import UPDATES, has_learning_rate, make_step, needs_all_rows
+from sparse_ae.steps import UPDATES, check_update, has_learning_rate, make_step, needs_all_rows
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -89,11 +89,14 @@ class Trainer:
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
                  rng=0, progress=True, unknown=None):
+        if isinstance(model, type) or not all(hasattr(model, name) for name in ("params", "check", "hidden", "decode")):
+            raise TypeError("model is %r; expected an AutoEncoder" % (model,))
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
             raise ValueError("update is %r; expected a function of lasagne.updates or one of %s"
                              % (update, ", ".join(UPDATES)))
+        check_update(self.update, update)
         if not callable(learning_rate):
             check_number(learning_rate, "learning_rate")
         if batch_size is not None:
@@ -102,13 +105,15 @@ class Trainer:
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
-        if formulation != "auto" and formulation not in FORMULATIONS:
+        if not isinstance(formulation, str) or formulation != "auto" and formulation not in FORMULATIONS:
             raise ValueError("formulation is %r; expected one of 'auto', %s"
                              % (formulation, ", ".join(map(repr, FORMULATIONS))))
         if l2_per not in ("batch", "epoch"):
             raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
         if unknown is not None and not is_number(unknown):
             raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
+        if unknown is not None and not model.missing_weight:
+            check_on_scale(unknown, model.rating_scale)
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
         self.rng = check_rng(rng)
@@ -167,7 +172,7 @@ class Trainer:
             For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
             anything is compiled.
         """
-        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume)
+        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch)
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
@@ -190,6 +195,7 @@ class Trainer:
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
+            check_states(checkpoint, saved, self._step.get_state())
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
@@ -319,7 +325,10 @@ def _divergence(loss, parameters):
 
 
 def _checked_validation(validation, train):
-    validation = check_ratings(validation)
+    try:
+        validation = check_ratings(validation)
+    except (TypeError, ValueError) as error:
+        raise type(error)("validation: %s" % error) from error
     if validation.shape != train.shape:
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))

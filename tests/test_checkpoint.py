@@ -415,3 +415,74 @@ def test_killed_three_times(tmp_path):
 @pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path):
     assert kill(tmp_path, 100, 500, "anywhere") > 30
+
+
+# Files that are sound, and say what no run has written
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Of two runs, by name: the file, its JSON and its arrays."""
+    found = {}
+    for name in ("adam", "lbfgs"):
+        path = tmp_path_factory.mktemp("written") / "run.npz"
+        trainer(**RUNS[name]).fit(TRAIN, 4, validation=TEST, patience=1, checkpoint=path)
+        found[name] = storage.read(path, "checkpoint")
+    return found
+
+
+def refused(meta, arrays, tmp_path, name="adam", message=""):
+    path = tmp_path / "run.npz"
+    storage.write(path, "checkpoint", meta, arrays)
+    resumed = trainer(seed=3, **RUNS[name])
+    before = [x.get_value().tobytes() for x in resumed.model.params] + [resumed.rng.get_state()[1].tobytes()]
+    with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand: .*%s" % message):
+        resumed.fit(TRAIN, 6, validation=TEST, patience=1, checkpoint=path, resume=True)
+    assert not resumed.history
+    assert before == [x.get_value().tobytes() for x in resumed.model.params] + [resumed.rng.get_state()[1].tobytes()]
+
+
+@pytest.mark.parametrize("change", [
+    {"pos": 10 ** 6}, {"pos": -1}, {"pos": "x"}, {"key": [1, 2]}, {"key": [2 ** 32] * 624}, {"key": [1.5] * 624},
+    {"key": 3}])
+def test_a_generator_that_never_was_is_refused(change, written, tmp_path):
+    meta, arrays = written["adam"]
+    refused(dict(meta, rng=dict(meta["rng"], state=dict(meta["rng"]["state"], **change))), arrays, tmp_path,
+            message="random generator")
+
+
+@pytest.mark.parametrize("name, values", [
+    ("rng", [None, [], {}, {"bit_generator": "PCG64"}]),
+    ("first", [None, -1, 99, True, "1"]),
+    ("history", [None, 3, {}, [3], [{}], [{"epoch": 1}]]),
+    ("settings", [None, [], "x"]),
+    ("best", [3, [], {}, {"epoch": 99, "error": 1.0}, {"epoch": 1, "error": "x"}, {"epoch": None, "error": 1.0}]),
+])
+def test_each_entry_of_a_checkpoint_is_looked_at(name, values, written, tmp_path):
+    meta, arrays = written["adam"]
+    for value in values:
+        refused(dict(meta, **{name: value}), arrays, tmp_path)
+    refused({other: value for other, value in meta.items() if other != name}, arrays, tmp_path, message=name)
+
+
+@pytest.mark.parametrize("run", ["adam", "lbfgs"])
+def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeypatch):
+    meta, arrays = written[run]
+    step = trainer(**RUNS[run])
+    step.fit(TRAIN, 1)
+    now = step._step.get_state()
+    for name in arrays:
+        array = arrays[name]
+        wrong = [{}, {name: array[..., np.newaxis]}, {name: array.astype("complex64")}, {name + "x": array}]
+        if not name.partition("/")[2].startswith("update_"):
+            wrong.append({name: array * np.nan})
+        for change in wrong:
+            others = {other: each for other, each in arrays.items() if other != name}
+            storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
+            with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
+                saved = checkpoint.load(tmp_path / "run.npz", meta["settings"], lambda epoch: rate(meta, epoch))
+                checkpoint.check_states(tmp_path / "run.npz", saved, now)
+
+
+def rate(meta, epoch):
+    return meta["history"][epoch - 1]["learning_rate"]

@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
-    checks metrics progress ranking settings storage
+    checks metrics progress ranking settings unpacking storage
     data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
-    data.text data.files data.outofcore data.download data.datasets data
+    data.text data.matlab data.files data.outofcore data.download data.datasets data
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    ops.op ops.csr ops.fused ops.everywhere ops.blas ops.updates ops
+    compiled ops.op ops.csr ops.fused ops.everywhere ops.blas ops.updates ops
     model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 MODULES = ["sparse_ae.theano_compat", "sparse_ae"] + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO]

@@ -1,10 +1,12 @@
 """Files: what comes back, what is refused, and that the old file survives whatever goes wrong."""
+import errno
 import io
 import json
 import os
 import sys
 import time
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -104,15 +106,51 @@ def test_the_old_file_survives(path, place, error, monkeypatch):
 
 
 def test_what_a_killed_writer_left_is_removed_once_it_is_surely_dead(path):
-    dead, alive, foreign = (path.parent / ("model.npz.%s.tmp" % name) for name in ("0123abcd", "ffffffff", "mine"))
-    for leftover in (dead, alive, foreign):
+    dead, alive = (path.parent / ("model.npz.sparse_ae-%s.tmp" % (8 * name)) for name in ("01ef", "ffff"))
+    folder = path.parent / ("model.npz.sparse_ae-%s.tmp" % (8 * "abcd"))
+    others = [path.parent / name for name in (
+        "model.npz.mybackup.tmp", "model.npz.0123abcd.tmp", "model.npz.sparse_ae-mine.tmp", "model.npz.tmp",
+        "model.npz.sparse_ae-%s.tmp.gz" % (8 * "01ef"), "my model.npz.sparse_ae-%s.tmp" % (8 * "01ef"))]
+    folder.mkdir()
+    for leftover in [dead, alive] + others:
         leftover.write_bytes(b"PK")
-    for leftover in (dead, foreign):
+    for leftover in [dead] + others:
         os.utime(str(leftover), (time.time() - 4000,) * 2)
     storage.write(path, "checkpoint", META, arrays())
-    assert [leftover.exists() for leftover in (dead, alive, foreign)] == [False, True, True]
+    assert not dead.exists() and all(each.exists() for each in [path, alive, folder] + others)
     storage.remove_abandoned(path, after=0)
-    assert [leftover.exists() for leftover in (path, alive, foreign)] == [True, False, True]
+    assert not alive.exists() and all(each.exists() for each in [path, folder] + others)
+
+
+def test_a_files_mode_survives(path):
+    for mode in (0o600, 0o640, 0o664):
+        path.chmod(mode)
+        storage.write(path, "checkpoint", META, arrays())
+        assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_or_a_device_is_neither_replaced_nor_read(tmp_path):
+    os.mkfifo(str(tmp_path / "pipe"))
+    link = tmp_path / "link"
+    link.symlink_to(os.devnull)
+    for path in (tmp_path / "pipe", link):
+        for refused in (lambda path: storage.write(path, "checkpoint", {}, {}), storage.check_replaceable):
+            with pytest.raises(FileExistsError, match="is a pipe, a device or a socket; expected the name of a file"):
+                refused(path)
+        with pytest.raises(OSError, match="expected a file"):
+            storage.read(path, "checkpoint")
+    assert sorted(os.listdir(str(tmp_path))) == ["link", "pipe"]
+
+
+def test_a_full_disk_is_said_in_words(path, monkeypatch):
+    old = path.read_bytes()
+    for error in (OSError(errno.ENOSPC, "No space left on device"), OSError("160 requested and 0 written")):
+        with monkeypatch.context() as patch:
+            patch.setattr(np.lib.format, "write_array", Mock(side_effect=error))
+            with pytest.raises(OSError, match="disk or your share of it is full .*: free some room, .*model.npz"):
+                storage.write(path, "checkpoint", {}, arrays())
+    assert path.read_bytes() == old and os.listdir(str(path.parent)) == ["model.npz"]
 
 
 @pytest.mark.parametrize("meta, arrays, error, message", [
@@ -180,6 +218,11 @@ def numpy_array():
      "has format version 99; this sparse_ae reads versions up to .: upgrade sparse_ae, or write the file anew"),
     (numpy_file(header=header(arrays=["evil"]), evil=np.array([{}, 1], dtype=object)),
      "can't be read: entry 'evil': .*allow_pickle=False"),
+    (numpy_file(header=header(version="1")), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=header(arrays=None)), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=header(arrays=[1])), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=np.array('{"library": "sparse_ae"}')), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=np.array("[" * 100000)), "was not written by sparse_ae"),
     (numpy_file(header=header(arrays=["W"])), "can't be read: its entries are not those that its header names"),
     (numpy_file(header=np.array([{}], dtype=object)), "can't be read: entry 'header': .*allow_pickle=False"),
 ])])
@@ -221,6 +264,42 @@ def test_a_flipped_bit(tmp_path):
             assert meta == {"a": 1} and list(got) == ["W"]
             np.testing.assert_array_equal(got["W"], written["W"])
     assert refused > 0.8 * len(positions)  # the rest are dates, permissions and the like
+
+
+def announcing(shape, written=b""):
+    """A file whose array W announces a shape, whatever it holds."""
+    file, entry = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    head = io.BytesIO()
+    np.save(head, header(arrays=["W"]))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", head.getvalue())
+        archive.writestr("W.npy", entry.getvalue() + written)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content, message", [
+    (announcing((10 ** 12,)), r"entry 'W': its header announces the shape \(1000000000000,\) of float64, which doe"),
+    (announcing((2 ** 62, 2 ** 62)), "entry 'W': its header announces the shape"),
+    (announcing((-1,)), "entry 'W': its header announces the shape"),
+    (announcing((3,), bytes(8)), "entry 'W': its header announces the shape"),
+])
+def test_announced_sizes_are_compared_with_what_there_is(tmp_path, content, message):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match="x can't be read: .*" + message):
+        storage.read(tmp_path / "x", "checkpoint")
+
+
+def test_what_may_unpack_to_how_much(tmp_path, monkeypatch):
+    content = announcing((2 ** 25,), bytes(2 ** 28))  # a quarter of a megabyte
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match="x can't be read: .*SPARSE_AE_UNPACK_LIMIT"):
+        storage.read(tmp_path / "x", "checkpoint")
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "300000000")
+    assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 25,)
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "1 GB")
+    with pytest.raises(ValueError, match="SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected a number of bytes"):
+        storage.read(tmp_path / "x", "checkpoint")
 
 
 def test_compressed_files_are_read_too(tmp_path):

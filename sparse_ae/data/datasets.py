@@ -19,24 +19,26 @@ publish.
 
 import contextlib
 import csv
+import errno
 import hashlib
 import html
 import io
 import re
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, NamedTuple
 
 import numpy as np
-import scipy.io
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.matlab import sparse_names
 from sparse_ae.data.ratings import Ratings
+from sparse_ae.unpacking import check_archive, check_regular
 
 __all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
 
@@ -144,7 +146,7 @@ def movielens(name="100k", path=None):
 
     The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
     """
-    if name not in _RELEASES:
+    if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. A file or folder of your own goes into path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
     with _located(_fetch(name) if path is None else path, _movielens(name)) as (ratings_file, titles_file):
@@ -305,7 +307,7 @@ def _movielens(name):
 @contextlib.contextmanager
 def _located(path, wanted):
     """The ratings file and the titles file (or None) at `path`; those of an archive last as long as the block."""
-    path = Path(path).expanduser()
+    path = Path(check_path(path, "path", "the path of a file or a folder")).expanduser()
     if not path.exists():
         raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
                                 "archives are at %s" % (path, wanted.label.split()[0], wanted.home))
@@ -313,23 +315,41 @@ def _located(path, wanted):
         files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
         ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], wanted, path)
         yield path / ratings, path / titles if titles else None
-    elif path.suffix.lower() in (".zip", ".whl"):
+        return
+    check_regular(path)
+    if path.suffix.lower() in (".zip", ".whl"):
         with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    ratings, titles = [member and Path(archive.extract(member, folder))
-                                       for member in _choose(archive.namelist(), wanted, path)]
-            except (zipfile.BadZipFile, zlib.error) as error:
-                raise ValueError("%s is not a readable zip archive (%s). Download it again: %s"
-                                 % (path, error, wanted.home)) from error
+            ratings, titles = _unpacked(path, folder, wanted)
             try:
                 yield ratings, titles
             except (TypeError, ValueError) as error:
                 # The user has the archive, not the folder that it was unpacked in.
                 raise ValueError(str(error).replace(folder, str(path))) from error
     else:
-        titles = _titles_beside(path.name, [file.name for file in path.parent.iterdir()])
+        titles = _titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
         yield path, path.parent / titles if titles else None
+
+
+def _unpacked(path, folder, wanted):
+    """The ratings file and the titles file (or None) of an archive, unpacked to a folder."""
+    try:
+        archive = zipfile.ZipFile(str(path))
+    except Exception as error:
+        raise _not_readable(path, error, wanted) from error
+    with archive:
+        chosen = _choose(archive.namelist(), wanted, path)
+        check_archive(path, archive, chosen)
+        try:
+            return [member and Path(archive.extract(member, folder)) for member in chosen]
+        except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            raise _not_readable(path, error, wanted) from error
+
+
+def _not_readable(path, error, wanted):
+    return ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
+                      % (path, type(error).__name__, error, wanted.home))
 
 
 def _choose(entries, wanted, where):
@@ -358,7 +378,7 @@ def _variable(ratings_file):
     if ratings_file.suffix.lower() != ".mat":
         return None
     try:
-        names = [name for name, _, kind in scipy.io.whosmat(str(ratings_file)) if kind == "sparse"]
+        names = sparse_names(ratings_file)
     except Exception:  # whatever damaged bytes lead to; load_ratings says what is wrong with the file
         return None
     return "X" if "X" in names else None
@@ -397,7 +417,11 @@ def _read_titles(file, items):
     elif file.name == "movies.dat":
         rows = [line.split("::") for line in lines]
     elif file.name == "movies.csv":
-        rows = list(csv.reader(lines))[1:]
+        try:
+            rows = list(csv.reader(lines))[1:]
+        except csv.Error as error:
+            raise ValueError("%s: %s. Mend it, or move the file away to load the ratings without titles."
+                             % (file, error)) from error
     elif file.name == "jester_items.dat":
         rows = _jester_rows(lines)
     else:
@@ -428,7 +452,7 @@ def _jester_rows(lines):
 def _recbole_rows(lines):
     """[id, "title (year)"] for each line of a RecBole item file, whose header names the columns."""
     columns = [column.split(":")[0] for column in lines[0].split("\t")]
-    if "movie_title" not in columns:
+    if "movie_title" not in columns or "item_id" not in columns:
         return []
     rows = []
     for line in lines[1:]:

@@ -1,17 +1,20 @@
 """Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 import bisect
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
-from sparse_ae.data.lines import check_file, opened
+from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
+from sparse_ae.data.matlab import read_sparse, sparse_names
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.text import Layout, read_blocks, read_text
+from sparse_ae.unpacking import check_archive, check_size, read_array
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 
@@ -68,10 +71,10 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     OSError
         If there is no such file, or it can't be opened.
     TypeError, ValueError
-        If the file isn't what its name says, or holds no ratings, or one that can't be used. The message names the
-        file and the line or the entry.
+        If the file isn't what its name says, or holds no ratings, or one that can't be used, or would unpack to more
+        than `unpacking` allows. The message names the file and the line or the entry.
     """
-    path = Path(path)
+    path = Path(check_path(path, "path"))
     name = path.name.lower()
     check_duplicates(duplicates)
     check_file(path)
@@ -95,6 +98,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
 
 def _number_ids(path, matrix, duplicates):
     """Ratings of a matrix without ids."""
+    _check_shape(path, matrix.shape)
     try:
         matrix = check_ratings(matrix, duplicates)
     except (TypeError, ValueError) as error:
@@ -102,24 +106,50 @@ def _number_ids(path, matrix, duplicates):
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
 
 
+def _check_shape(path, shape):
+    """A small file can announce a shape for which there is no memory: each row and column takes an id, and a place."""
+    check_size(path, 16 * sum(map(int, shape)), "its shape, %d x %d," % tuple(shape))
+
+
 def _read_npz(path):
     try:
-        with open(str(path), "rb") as stream:
-            return sp.load_npz(stream)
+        with zipfile.ZipFile(str(path)) as archive:
+            check_archive(path, archive)
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as stream:
+                    arrays[entry.filename] = read_array(stream, entry.file_size)
+        return _matrix_of({name[:-len(".npy")]: array for name, array in arrays.items() if name.endswith(".npy")})
     except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
         raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file that scipy.sparse.save_npz has "
                          "written" % (path, type(error).__name__, error)) from error
 
 
+def _matrix_of(arrays):
+    """What `scipy.sparse.load_npz` makes of a file's arrays, in SciPy's own formats."""
+    kind, shape = arrays["format"].item(), tuple(map(int, arrays["shape"]))
+    kind = kind.decode("ascii") if isinstance(kind, bytes) else kind
+    if len(shape) != 2 or min(shape) < 0:
+        raise ValueError("the shape is %r" % (shape,))
+    if kind in ("csr", "csc", "bsr"):
+        made_from = arrays["data"], arrays["indices"], arrays["indptr"]
+    elif kind == "coo":
+        made_from = arrays["data"], (arrays["row"], arrays["col"])
+    elif kind == "dia":
+        made_from = arrays["data"], arrays["offsets"]
+    else:
+        raise ValueError("the format is %r; expected csr, csc, coo, bsr or dia" % (kind,))
+    return getattr(sp, kind + "_matrix")(made_from, shape=shape)
+
+
 def _read_mat(path, variable):
     try:
-        names = [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
+        names = sparse_names(path)
         if _is_wanted(variable, names):
-            name = variable or names[0]
-            return scipy.io.loadmat(str(path), variable_names=[name])[name]
+            return read_sparse(path, variable or names[0])
     except NotImplementedError:
         return _read_mat_73(path, variable)
-    except Exception as error:  # SciPy's reader raises whatever the damaged bytes lead it to
+    except Exception as error:  # SciPy's reader of old files raises whatever the damaged bytes lead it to
         raise _unreadable_mat(path, error) from error
     raise _no_variable(path, variable, names)
 
@@ -136,12 +166,14 @@ def _read_mat_73(path, variable):
             names = [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
             if _is_wanted(variable, names):
                 group = file[variable or names[0]]
+                check_size(path, sum(group[name].size * group[name].dtype.itemsize for name in ("jc", "data", "ir")
+                                     if name in group), "a variable in it")
                 indptr = group["jc"][()].astype(np.int64)
                 # MATLAB leaves out the arrays of a matrix without entries.
                 values, rows = (group[name][()] if name in group else np.zeros(0) for name in ("data", "ir"))
                 shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
                 return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of HDF5, and of arrays that don't fit
+    except Exception as error:  # of HDF5, and of arrays that don't fit
         raise _unreadable_mat(path, error) from error
     raise _no_variable(path, variable, names)
 
@@ -169,9 +201,9 @@ def _no_variable(path, variable, names):
 def _read_mtx(path, duplicates, progress):
     """Read MatrixMarket here, not with scipy.io.mmread, which can't name a line and is slow before SciPy 1.12."""
     with opened(path) as stream:
-        banner = stream.readline().decode("latin-1").lower().split()
+        banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
         n_lines, size = 1, ""
-        for line in stream:
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
             n_lines += 1
             size = line.decode("latin-1").strip()
             if size and not size.startswith("%"):
@@ -179,16 +211,17 @@ def _read_mtx(path, duplicates, progress):
     way_out = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
     if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
         raise ValueError("%s, line 1: %r doesn't begin a MatrixMarket matrix; expected '%%%%MatrixMarket matrix "
-                         "coordinate real general': %s" % (path, " ".join(banner), way_out))
+                         "coordinate real general': %s" % (path, " ".join(banner)[:60], way_out))
     if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
         raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
                          "'general': %s" % (path, " ".join(banner[2:]), way_out))
-    if not re.fullmatch(r"[0-9]+\s+[0-9]+\s+[0-9]+", size):
+    if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
         raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
-                         "entries: %s" % (path, n_lines, size, way_out))
+                         "entries: %s" % (path, n_lines, size[:60], way_out))
     n_rows, n_cols, n_entries = map(int, size.split())
     if n_entries == 0:
         raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
+    _check_shape(path, (n_rows, n_cols))
     layout = Layout(first_line=n_lines + 1, delimiter=None, n_columns=3)
     rows, cols, values, _, where = _whole_table(path, read_blocks(path, layout, progress))
     if len(values) != n_entries:

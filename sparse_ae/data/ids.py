@@ -3,7 +3,8 @@ import numbers
 
 import numpy as np
 
-__all__ = ["Catalogue", "Numbering", "distinct", "distinct_integers", "distinct_texts", "one_of", "positions"]
+__all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers", "distinct_texts", "is_single",
+           "one_of", "positions"]
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -235,12 +236,12 @@ class Catalogue:
 
     def find(self, ids):
         """Places of one id or several, (n,); -1 for those without a rating in `fit`. Errors as of `positions`."""
-        places = positions([ids] if np.ndim(ids) == 0 else ids, self.ids, self.name + "s")
+        places = positions(_several(ids, self.name + "s"), self.ids, self.name + "s")
         return np.where(self.rated[places], places, -1)
 
     def are_listed(self, ids):
         """Whether each of one id or several is among `ids`, with a rating or without: bool, (n,)."""
-        return positions([ids] if np.ndim(ids) == 0 else ids, self.ids, self.name + "s") >= 0
+        return positions(_several(ids, self.name + "s"), self.ids, self.name + "s") >= 0
 
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
@@ -257,6 +258,29 @@ class Catalogue:
         self.check_known(ids, places, "passed over")
         places = np.unique(places)
         return places[places >= 0]
+
+
+def check_ids(ids, name):
+    """Return ids that came from a file: ValueError unless they are integers or strings, each one once, ascending."""
+    if ids.ndim != 1 or ids.dtype != np.int64 and ids.dtype.kind != "U":
+        raise ValueError("%s are of shape %r and dtype %s" % (name, ids.shape, ids.dtype))
+    if len(ids) > 1 and not (ids[1:] > ids[:-1]).all():
+        raise ValueError("%s aren't in ascending order" % name)
+    return ids
+
+
+def is_single(ids, name):
+    """Whether it is one id, and not several; ValueError or TypeError, with the argument's name, for what is neither."""
+    if ids is None:
+        raise TypeError("%s is None; expected an id, or a list of ids" % name)
+    try:
+        return np.ndim(ids) == 0
+    except ValueError:  # lists of different lengths
+        raise ValueError("%s is %.60r; expected an id, or a list of ids" % (name, ids)) from None
+
+
+def _several(ids, name):
+    return [ids] if is_single(ids, name) else ids
 
 
 def one_of(ids, position):

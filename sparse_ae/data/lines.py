@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-__all__ = ["DELIMITERS", "Lines", "check_file", "first_lines", "lines_of", "opened"]
+from sparse_ae.unpacking import check_regular, check_size, unpack_limit
+
+__all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "check_file", "first_lines", "lines_of", "opened"]
 
 # In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
@@ -16,7 +18,7 @@ DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons
 _BYTES_PER_BLOCK = 2 ** 20
 
 # A line that is longer is none of ratings, and would have to be held as a whole.
-_LONGEST_LINE = 2 ** 24
+LONGEST_LINE = 2 ** 24
 
 # What is looked at to find the layout, if the first line isn't longer.
 _HEAD = 2 ** 16
@@ -40,8 +42,9 @@ def check_file(path):
     """
     if path.is_dir():
         raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
+    check_regular(path)
     if path.stat().st_size == 0:
         raise ValueError("%s is empty; expected ratings: fetch or write it again" % path)
 
@@ -53,13 +56,32 @@ def opened(path):
     Raises
     ------
     ValueError
-        Where the packed file is found to be damaged.
+        Where the packed file is found to be damaged, or to hold more than `unpacking.unpack_limit`.
     """
     try:
-        with (gzip.open if path.name.lower().endswith(".gz") else open)(str(path), "rb") as stream:
+        with (_Unpacked(path) if path.name.lower().endswith(".gz") else open(str(path), "rb")) as stream:
             yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError("%s is cut short or damaged (%s); fetch or write it again" % (path, error)) from error
+
+
+class _Unpacked(gzip.GzipFile):
+    """What a file of gzip unpacks to, up to the limit."""
+
+    def __init__(self, path):
+        super().__init__(str(path), "rb")
+        self._path, self._limit = path, unpack_limit(path)
+
+    def read(self, size=-1):
+        return self._checked(super().read(size))
+
+    def readline(self, size=-1):
+        return self._checked(super().readline(size))
+
+    def _checked(self, part):
+        if self.tell() > self._limit:
+            check_size(self._path, self.tell(), "what is packed in it")
+        return part
 
 
 def first_lines(path):
@@ -84,7 +106,7 @@ def first_lines(path):
     with opened(path) as stream:
         head = stream.read(_HEAD)
         if b"\n" not in head:
-            head += stream.readline(_LONGEST_LINE)
+            head += stream.readline(LONGEST_LINE)
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
                          "and MATLAB .mat too): convert it, unpack it if it is an archive, and save text as UTF-8"
@@ -175,9 +197,9 @@ class Lines:
         return line
 
     def _check_length(self):
-        if len(self._rest) > _LONGEST_LINE + _BYTES_PER_BLOCK:
+        if len(self._rest) > LONGEST_LINE + _BYTES_PER_BLOCK:
             raise ValueError("%s: there is a line of more than %d MB, after line %d or so; expected shorter ones"
-                             % (self.path, _LONGEST_LINE >> 20, self.number - 1))
+                             % (self.path, LONGEST_LINE >> 20, self.number - 1))
 
     def decode(self, text):
         """The text of some bytes of the file."""

@@ -1,9 +1,13 @@
 """Ratings that don't fit into memory: a file is converted once, in chunks, to a CSR matrix on disk, and trained on from
 there, a mini-batch in memory at a time.
 
-A store is a folder of five `.npy` files and a note of what they are. `data`, `indices` and `indptr` are the matrix and
-are mapped into memory when it is opened: the system reads what is looked at, and may forget it again. `rows` and
-`cols` are the ids. What is a row is decided when the store is made, since one row has to lie together: users, or items.
+A store is a folder of five `.npy` files and a note of what they are, with their checksums. `data`, `indices` and
+`indptr` are the matrix and are mapped into memory when it is opened: the system reads what is looked at, and may forget
+it again. `rows` and `cols` are the ids. What is a row is decided when the store is made, since one row has to lie
+together: users, or items.
+
+Damage is found before anything is made of it: in the ids and `indptr`, and all of a small store, when it is opened; in
+`data` and `indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
 
 Converting takes three passes, none of which holds more than a chunk: read the source and number the ids as they come;
 deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and for the time
@@ -13,39 +17,51 @@ being up to three times the store's own room on disk, 8 bytes a rating.
 >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
 >>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
 """
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_path
 from sparse_ae.data.files import MATRIX_ENDINGS
-from sparse_ae.data.ids import Numbering, distinct
+from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.ratings import (
     as_float32,
     canonical_csr,
     check_duplicates,
+    check_ratings,
     index_dtype,
     merge_repeated,
     repeated_pair,
 )
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
+from sparse_ae.storage import explained_writing
+from sparse_ae.unpacking import check_regular, read_array
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
-_FORMAT = 1
-_NOTE = "store.json"
+_FORMAT = 2
+_NOTE, _ARRAYS = "store.json", ("data", "indices", "indptr", "rows", "cols")
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
 # Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
 _RATINGS_PER_BUCKET = 2 ** 22
 _RATINGS_PER_DEAL = 2 ** 21
+
+# Bytes of a file read at a time for its checksum.
+_BYTES_PER_PART = 2 ** 20
+
+# Up to how many bytes of `data` and `indices` are looked at when a store is opened.
+_SMALL = 2 ** 26
 
 
 class StoredRatings(NamedTuple):
@@ -59,12 +75,28 @@ class StoredRatings(NamedTuple):
         Ascending.
     rows : {"users", "items"}
         What the rows are.
+    folder : pathlib.Path or None
+        Where they are.
+    checksums : dict or None
+        Those of the files, by their names, that nobody has compared yet.
     """
 
     matrix: sp.csr_matrix
     row_ids: np.ndarray
     col_ids: np.ndarray
     rows: str
+    folder: Optional[Path] = None
+    checksums: Optional[Dict[str, int]] = None
+
+    def check(self):
+        """Read all ratings once, unless that has been done: ValueError where the files aren't what was written."""
+        if self.checksums:
+            with _damage_found(self.folder):
+                for name, checksum in sorted(self.checksums.items()):
+                    _check_checksum(self.folder, name, checksum)
+                if check_ratings(self.matrix) is not self.matrix:
+                    raise ValueError("its ratings aren't sorted by row and column")
+            self.checksums.clear()
 
 
 def store_ratings(source, folder, rows="items", duplicates="error", progress=True):
@@ -101,7 +133,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     if rows not in ("items", "users"):
         raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
     check_duplicates(duplicates)
-    folder = Path(folder)
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
@@ -113,25 +145,15 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
             raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
         blocks = read_text(source, progress)
-    else:
+    elif hasattr(source, "__iter__"):
         blocks = _blocks_of_chunks(source)
+    else:
+        raise TypeError("source is %r; expected the path of a file of text, or what yields chunks of ratings"
+                        % (source,))
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
-        by_row, by_col, counts = _number(blocks, work / "entries", rows)
-        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
-        counts = counts[np.argsort(row_rank)]
-        buckets = _deal(work, row_rank, col_rank, counts)
-        done = work / "store"
-        done.mkdir()
-        for name, array in (("rows", row_ids), ("cols", col_ids)):
-            np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
-        if repeated:
-            pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
-            raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
-        with open(str(done / _NOTE), "w") as file:
-            json.dump({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, file)
-            _to_disk(file)
+        with explained_writing(folder):
+            done = _written(blocks, work, source, rows, duplicates)
         done.rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
@@ -139,7 +161,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
 
 
 def open_ratings(folder):
-    """Open a store; nothing but the ids is read.
+    """Open a store. Of a large one nothing but the ids is read, and where its rows begin.
 
     Parameters
     ----------
@@ -152,30 +174,111 @@ def open_ratings(folder):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such folder, or it is no store that this version can read.
+        If there is no such folder, it is no store that this version can read, or it is damaged.
     """
-    folder = Path(folder)
+    folder = Path(check_path(folder, "folder", "the path of a folder"))
     if not folder.is_dir():
         raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path" % folder)
-    try:
-        note = json.loads((folder / _NOTE).read_text())
-        if (note["library"], note["kind"]) != ("sparse_ae", "ratings"):
-            raise ValueError("%s says that it is a %r of %r" % (_NOTE, note["kind"], note["library"]))
-        if note["format"] <= _FORMAT:
-            parts = {name: np.load(str(folder / (name + ".npy")), mmap_mode="r", allow_pickle=False)
-                     for name in ("data", "indices", "indptr")}
-            row_ids, col_ids = (np.load(str(folder / name), allow_pickle=False) for name in ("rows.npy", "cols.npy"))
-    except (OSError, KeyError, TypeError, ValueError) as error:  # of a missing file, a foreign note, a truncated array
-        raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
-                         % (folder, type(error).__name__, error)) from error
+    note = _read_note(folder)
     if note["format"] > _FORMAT:
         raise ValueError("%s has format %r of stored ratings; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (folder, note["format"], _FORMAT))
-    n_entries = int(parts["indptr"][-1])
-    if (len(row_ids) + 1, n_entries, n_entries) != tuple(len(parts[name]) for name in ("indptr", "data", "indices")):
-        raise ValueError("%s is damaged: its files don't go together; make the store anew" % folder)
-    matrix = canonical_csr(parts["data"], parts["indices"], parts["indptr"], (len(row_ids), len(col_ids)))
-    return StoredRatings(matrix, row_ids, col_ids, note["rows"])
+    if note["format"] < _FORMAT:
+        raise ValueError("%s has format %r of stored ratings, of before the first release; this sparse_ae reads format "
+                         "%d: make the store anew" % (folder, note["format"], _FORMAT))
+    with _damage_found(folder):
+        checksums, rows = dict(note["checksums"]), note["rows"]
+        if rows not in ("users", "items") or sorted(checksums) != sorted(_ARRAYS):
+            raise ValueError("%s isn't what was written" % _NOTE)
+        for name in _ARRAYS:
+            check_regular(folder / (name + ".npy"))
+        for name in ("rows", "cols", "indptr"):
+            _check_checksum(folder, name, checksums.pop(name))
+        parts = {name: _array(folder, name, mapped=name not in ("rows", "cols")) for name in _ARRAYS}
+        ids = [check_ids(parts[name], what) for name, what in (("rows", "row ids"), ("cols", "column ids"))]
+        dtypes, shape = [parts[name].dtype for name in _ARRAYS[:3]], (len(ids[0]), len(ids[1]))
+        if any(parts[name].ndim != 1 for name in _ARRAYS[:3]) or dtypes[0] != np.float32 or not (
+                dtypes[1] == dtypes[2] == index_dtype(shape, len(parts["data"]))):
+            raise ValueError("its files don't go together")
+        n, indptr = len(parts["data"]), parts["indptr"]
+        if (len(ids[0]) + 1, n) != (len(indptr), len(parts["indices"])) or not n or (indptr[0], indptr[-1]) != (0, n):
+            raise ValueError("its files don't go together")
+        if np.any(indptr[1:] < indptr[:-1]):
+            raise ValueError("its rows overlap")
+    matrix = canonical_csr(parts["data"], parts["indices"], indptr, shape)
+    stored = StoredRatings(matrix, ids[0], ids[1], rows, folder, checksums)
+    if parts["data"].nbytes + parts["indices"].nbytes <= _SMALL:
+        stored.check()
+    return stored
+
+
+def _read_note(folder):
+    """What the note of a store says, if it is one."""
+    try:
+        check_regular(folder / _NOTE)
+        note = json.loads((folder / _NOTE).read_text())
+        if (note["library"], note["kind"]) != ("sparse_ae", "ratings"):
+            raise ValueError("%s says that it is a %r of %r" % (_NOTE, note["kind"], note["library"]))
+        if isinstance(note["format"], bool) or not isinstance(note["format"], int):
+            raise ValueError("its format is %r" % (note["format"],))
+    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # of no note, or a foreign one
+        raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
+                         % (folder, type(error).__name__, error)) from error
+    return note
+
+
+@contextlib.contextmanager
+def _damage_found(folder):
+    """One error for what is wrong with a store."""
+    try:
+        yield
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy" % (folder, error)) from error
+
+
+def _array(folder, name, mapped):
+    path = folder / (name + ".npy")
+    with open(str(path), "rb") as file:
+        try:
+            return read_array(file, path.stat().st_size, path if mapped else None)
+        except ValueError as error:
+            raise ValueError("%s.npy: %s" % (name, error)) from error
+
+
+def _check_checksum(folder, name, expected):
+    if _checksum(folder / (name + ".npy")) != expected:
+        raise ValueError("the checksum of %s.npy is wrong" % name)
+
+
+def _checksum(path):
+    """The CRC-32 of a file."""
+    checksum = 0
+    with open(str(path), "rb") as file:
+        for part in iter(lambda: file.read(_BYTES_PER_PART), b""):
+            checksum = zlib.crc32(part, checksum)
+    return checksum
+
+
+def _written(blocks, work, source, rows, duplicates):
+    """A folder in `work` with all that makes a store."""
+    by_row, by_col, counts = _number(blocks, work / "entries", rows)
+    (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+    counts = counts[np.argsort(row_rank)]
+    buckets = _deal(work, row_rank, col_rank, counts)
+    done = work / "store"
+    done.mkdir()
+    for name, array in (("rows", row_ids), ("cols", col_ids)):
+        np.save(str(done / (name + ".npy")), array, allow_pickle=False)
+    repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+    if repeated:
+        pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+        raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
+    checksums = {name: _checksum(done / (name + ".npy")) for name in _ARRAYS}
+    with open(str(done / _NOTE), "w") as file:
+        json.dump({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows, "checksums": checksums},
+                  file)
+        _to_disk(file)
+    return done
 
 
 # Pass 1: read, and number the ids as they come

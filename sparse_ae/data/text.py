@@ -5,6 +5,7 @@ or wrong, is read record by record, so that an error can name its line. Errors c
 is read doesn't depend on where a block ends.
 """
 import csv
+import sys
 from array import array
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -35,11 +36,14 @@ class Layout(NamedTuple):
         What is between two columns; None for any blanks.
     n_columns : int
         3, or 4 if there are timestamps; 2 of pairs alone.
+    header : bool
+        Whether the columns have names, or the format gives them any.
     """
 
     first_line: int
     delimiter: Optional[str]
     n_columns: int
+    header: bool = True
 
 
 class Block(NamedTuple):
@@ -106,7 +110,7 @@ def find_layout(path, pairs=False):
     header = _is_header(fields)
     if header:
         _check_header(path, before + 1, fields)
-    return Layout(before + 1 + (n_lines if header else 0), delimiter, len(fields))
+    return Layout(before + 1 + (n_lines if header else 0), delimiter, len(fields), header)
 
 
 def read_text(path, progress=False, pairs=False):
@@ -145,7 +149,8 @@ def read_blocks(path, layout, progress=False):
     path : pathlib.Path
     layout : Layout
     progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds; and to say
+        there how four columns were read if it isn't clear what they are.
 
     Yields
     ------
@@ -161,6 +166,9 @@ def read_blocks(path, layout, progress=False):
     lowest, latest = np.inf, -np.inf
     with lines_of(path, layout.first_line, progress) as lines:
         for text in iter(lines.read_block, b""):
+            if not text.replace(b"\r\n", b"\n").strip(b"\n\t "):  # millions of blank lines, one by one, would take long
+                lines.number += text.count(b"\n")
+                continue
             block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
             if block is None:
                 block = _parse_records(lines, text, layout)
@@ -175,6 +183,10 @@ def read_blocks(path, layout, progress=False):
     if np.inf > lowest > 1e8 > latest:
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (path, _EXPECTED))
+    if progress and not layout.header and -np.inf < latest <= 1e8:
+        print("%s has four columns of numbers without names, read as user, item, rating and timestamp. If each line is "
+              "a user's ratings, read it by load_ratings(path, missing=99), where 99 stands for no rating" % path,
+              file=sys.stderr, flush=True)
 
 
 # The first line

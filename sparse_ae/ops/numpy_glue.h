@@ -9,17 +9,36 @@
 #include <cstring>
 #ifdef _OPENMP
 #include <omp.h>
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 #endif
 
 namespace sparse_ae {
+
+#ifdef _OPENMP
+static void one_thread() { omp_set_num_threads(1); }
+
+/* A forked child has none of the threads that GNU's OpenMP keeps for the next loop, and would wait for them for ever.
+   From the first time on that there are some, the thread that forks goes on alone, with all Ops and any other code on
+   the same OpenMP. Threads that the child starts have loops with threads of their own. */
+static void expect_forks()
+{
+#ifndef _WIN32
+    static bool expected = false;
+    if (!expected) expected = !pthread_atfork(NULL, NULL, one_thread);
+#endif
+}
+#endif
 
 /* Threads for `work` multiplications: none sits idle for less than what starting and joining it costs, which on a busy
    machine is much. */
 static inline int n_threads(npy_intp work)
 {
 #ifdef _OPENMP
-    const npy_intp enough = 1 + work / (1 << 18);
-    return enough < omp_get_max_threads() ? (int)enough : omp_get_max_threads();
+    const npy_intp enough = 1 + work / (1 << 18), most = omp_get_max_threads();
+    if (enough > 1 && most > 1) expect_forks();
+    return (int)(enough < most ? enough : most);
 #else
     return 1;
 #endif

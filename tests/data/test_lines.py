@@ -45,7 +45,7 @@ def test_first_lines(tmp_path):
 
 def test_a_line_that_is_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 64)
-    monkeypatch.setattr(lines, "_LONGEST_LINE", 640)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 640)
     path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
         with pytest.raises(ValueError, match="ratings: there is a line of more than 0 MB, after line 2 or so"):

@@ -1,6 +1,10 @@
 """Ratings on disk: the matrix that load_ratings reads, however small the chunks; and trained on a block at a time."""
+import errno
 import gzip
 import json
+import os
+import zlib
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ import scipy.sparse as sp
 from sparse_ae.data import check_ratings, lines, minibatches, outofcore, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
+from sparse_ae.recommender import Recommender
 
 
 @pytest.fixture(autouse=True)
@@ -175,17 +180,110 @@ def test_stores_that_are_none(tmp_path):
         open_ratings(tmp_path)
     store_ratings([([1, 2], [2, 2], [3, 4])], tmp_path / "store")
     note = json.loads((tmp_path / "store" / "store.json").read_text())
-    (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, format=2)))
-    with pytest.raises(ValueError, match="has format 2 of stored ratings; .* upgrade sparse_ae"):
+    (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, format=3)))
+    with pytest.raises(ValueError, match="has format 3 of stored ratings; .* upgrade sparse_ae"):
         open_ratings(tmp_path / "store")
     (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, kind="jam")))
     with pytest.raises(ValueError, match="is no store of ratings"):
         open_ratings(tmp_path / "store")
     (tmp_path / "store" / "store.json").write_text(json.dumps(note))
-    np.save(str(tmp_path / "store" / "rows.npy"), np.arange(7))
-    with pytest.raises(ValueError, match="is damaged: its files don't go together"):
+    (tmp_path / "store" / "store.json").write_text(json.dumps(dict(note, format=1)))
+    with pytest.raises(ValueError, match="has format 1 of stored ratings, of before .* make the store anew"):
         open_ratings(tmp_path / "store")
-    with open(str(tmp_path / "store" / "data.npy"), "r+b") as file:
-        file.truncate(130)
-    with pytest.raises(ValueError, match="is no store of ratings .*make it anew"):
-        open_ratings(tmp_path / "store")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A folder; and what opens it again, once some of its arrays have been replaced and their checksums with them."""
+    folder = tmp_path / "store"
+    store_ratings([triples(True)], folder, rows="users")
+
+    def replaced(**arrays):
+        note = json.loads((folder / "store.json").read_text())
+        for name, array in arrays.items():
+            np.save(str(folder / (name + ".npy")), array)
+            note["checksums"][name] = zlib.crc32((folder / (name + ".npy")).read_bytes())
+        (folder / "store.json").write_text(json.dumps(note))
+        return open_ratings(folder)
+
+    return folder, replaced
+
+
+@pytest.mark.parametrize("name", ["data", "indices", "indptr", "rows", "cols"])
+def test_a_changed_byte_is_found_when_a_small_store_is_opened_and_when_a_large_one_is_fitted(store, name, monkeypatch):
+    path = store[0] / (name + ".npy")
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1:])
+        with monkeypatch.context() as patch:
+            with pytest.raises(ValueError, match="store is damaged: .*; make the store anew, or take a whole copy"):
+                open_ratings(store[0])
+            patch.setattr(outofcore, "_SMALL", 0)
+            with pytest.raises(ValueError, match="store is damaged: .*%s" % name):
+                Recommender(progress=False).fit(open_ratings(store[0]))
+
+
+def test_checking_reads_once(store, monkeypatch):
+    monkeypatch.setattr(outofcore, "_SMALL", 0)
+    stored = open_ratings(store[0])
+    stored.check()
+    (store[0] / "data.npy").write_bytes(b"")
+    stored.check()
+
+
+@pytest.mark.parametrize("name, change, message", [
+    ("indptr", lambda x: x[::-1], "its files don't go together"),
+    ("indptr", lambda x: x * 10 ** 6, "its files don't go together"),
+    ("indptr", lambda x: np.concatenate([x[:1], x[1:-1][::-1], x[-1:]]), "its rows overlap"),
+    ("indptr", lambda x: x.astype("int64"), "its files don't go together"),
+    ("indptr", lambda x: x[np.newaxis], "its files don't go together"),
+    ("indices", lambda x: x + 10 ** 6, "entry 0 has the index 10000"),
+    ("indices", lambda x: -1 - x, "entry 0 has the index -"),
+    ("indices", lambda x: x[::-1], "sorted|twice"),
+    ("indices", lambda x: x[:-1], "its files don't go together"),
+    ("data", lambda x: x * np.nan, "the rating is nan"),
+    ("data", lambda x: x.astype("float64"), "its files don't go together"),
+    ("data", lambda x: x.astype("complex64"), "its files don't go together"),
+    ("rows", lambda x: x[::-1], "row ids aren't in ascending order"),
+    ("rows", lambda x: np.arange(len(x)) / 2, "row ids are of shape .* and dtype float64"),
+    ("cols", lambda x: np.append(x, x[-1] + 1)[1:] * 0, "column ids aren't in ascending order"),
+    ("cols", lambda x: x[:-1], "entry .* has the index"),
+])
+def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, message):
+    folder, replaced = store
+    array = np.load(str(folder / (name + ".npy")))
+    with pytest.raises(ValueError, match="store is damaged: .*(%s)" % message):
+        replaced(**{name: change(array)})
+    assert replaced(**{name: array}).matrix.nnz == 60
+
+
+@pytest.mark.parametrize("note", [b"", b"[]", b"7", b"{}", b"[" * 100000, b"\xff\xfe", b'{"library": "sparse_ae"}'])
+def test_notes_that_are_none(store, note):
+    (store[0] / "store.json").write_bytes(note)
+    with pytest.raises(ValueError, match="store is no store of ratings .*make it anew"):
+        open_ratings(store[0])
+
+
+@pytest.mark.parametrize("changes", [{"checksums": {}}, {"checksums": None}, {"checksums": 3}, {"rows": "user"},
+                                     {"rows": None}, {"checksums": {"data": 1}}])
+def test_notes_that_say_too_little(store, changes):
+    note = json.loads((store[0] / "store.json").read_text())
+    (store[0] / "store.json").write_text(json.dumps(dict(note, **changes)))
+    with pytest.raises(ValueError, match="store is damaged"):
+        open_ratings(store[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["store.json", "data.npy", "rows.npy"])
+def test_a_pipe_in_a_store_is_not_waited_for(store, name):
+    (store[0] / name).unlink()
+    os.mkfifo(str(store[0] / name))
+    with pytest.raises(ValueError, match="store is .*is a pipe; expected a file"):
+        open_ratings(store[0])
+
+
+def test_a_full_disk_is_said_in_words_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(outofcore, "_to_disk", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="the disk or your share of it is full .*store"):
+        store_ratings([triples(True)], tmp_path / "store")
+    assert not list(tmp_path.iterdir())

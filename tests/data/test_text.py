@@ -287,7 +287,7 @@ def test_the_quick_ways_leave_what_may_be_wrong(tmp_path, monkeypatch, line):
 def test_layouts(tmp_path):
     for content, layout in [("1,2,3\n", (1, ",", 3)), ("\n\n1\t2\t3\t4", (3, "\t", 4)), ("a b c\n1 2 3", (2, None, 3)),
                             ('\n"a\nb";c;d\n1;2;3\n', (4, ";", 3)), ("1::2::3::4\r\n", (1, "::", 4))]:
-        assert find_layout(written(tmp_path, "ratings", content)) == Layout(*layout)
+        assert find_layout(written(tmp_path, "ratings", content))[:3] == layout
 
 
 def test_blocks(tmp_path, monkeypatch):
@@ -328,3 +328,12 @@ def test_pairs_that_are_none(tmp_path, text, message):
     (tmp_path / "clicks").write_text("7,9\n8,9\n")
     with pytest.raises(ValueError, match="found 2 columns.*read them by load_ratings.path, pairs=True."):
         load_ratings(tmp_path / "clicks")
+
+
+def test_four_columns_without_names_are_said_to_be_read_as_what(tmp_path, capsys):
+    said = "ratings has four columns of numbers without names, read as user, item, rating and timestamp"
+    for content, is_said in [("1 5 2 1\n4 1 99 3\n", True), ("1 5 2 881250949\n", False), ("u i r t\n1 5 2 1\n", False),
+                             ("1 5 2\n", False)]:
+        for progress in (True, False):
+            load_ratings(written(tmp_path, "ratings", content), progress=progress)
+            assert (said in capsys.readouterr().err) == (is_said and progress)

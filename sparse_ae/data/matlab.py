@@ -1,0 +1,184 @@
+"""Sparse variables of MATLAB's files, read here: SciPy's reader trusts what a damaged file says of sizes, and crashes.
+
+A file of MATLAB 5 to 7.2 is a header of 128 bytes and an element for each variable: a tag, of type and size, and
+contents, which may be packed by zlib, and are elements again. A sparse variable has five or six: its class, its shape,
+its name, and `ir`, `jc` and `pr`, which are the indices, indptr and data of a CSC matrix. Nothing is read that isn't
+within its element, and the size of what is unpacked is known before. See MathWorks, MAT-File Format, chapter 1. Older
+files, of version 4, are SciPy's, whose reader of them is Python; newer ones, of 7.3, are HDF5, and h5py's.
+"""
+import zlib
+
+import numpy as np
+import scipy.io
+import scipy.sparse as sp
+
+from sparse_ae.unpacking import check_size
+
+__all__ = ["read_sparse", "sparse_names"]
+
+_HEADER = 128
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_MATRIX, _PACKED, _UTF8 = 14, 15, 16
+_SPARSE, _COMPLEX = 5, 0x0800
+
+# A variable's class, shape and name are among its first bytes.
+_HEAD = 4096
+
+
+def sparse_names(path):
+    """The names of the sparse variables of a `.mat` file, in their order.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    NotImplementedError
+        If it is of version 7.3.
+    ValueError
+        If it is none, or damaged.
+    """
+    order = _byte_order(path)
+    if order is None:
+        return [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
+    with open(str(path), "rb") as file:
+        return [name for _, _, name in _variables(path, file, order)]
+
+
+def read_sparse(path, name):
+    """One of these variables.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+
+    Returns
+    -------
+    scipy.sparse.spmatrix
+        It isn't checked, but for the lengths of its arrays.
+    """
+    order = _byte_order(path)
+    if order is None:
+        return scipy.io.loadmat(str(path), variable_names=[name])[name]
+    with open(str(path), "rb") as file:
+        for packed, size, found in _variables(path, file, order):
+            if found == name:
+                return _sparse_matrix(_whole(path, file.read(size), order) if packed else file.read(size), order)
+    raise ValueError("it has no variable %r" % name)
+
+
+def _byte_order(path):
+    """"<" or ">" of a file of MATLAB 5, None of version 4; NotImplementedError for version 7.3."""
+    with open(str(path), "rb") as file:
+        head = file.read(_HEADER)
+    if len(head) >= 4 and 0 in head[:4]:
+        return None
+    order = {b"IM": "<", b"MI": ">"}.get(head[126:])
+    version = head[125 if order == "<" else 124:][:1]
+    if version == b"\2":
+        raise NotImplementedError("version 7.3")
+    if order is None or version != b"\1":
+        raise ValueError("it doesn't begin as a file of MATLAB 5 or later")
+    return order
+
+
+def _variables(path, file, order):
+    """For each sparse variable whether it is packed, its size and its name, with the file at its contents."""
+    end, place = path.stat().st_size, _HEADER
+    while place < end:
+        file.seek(place)
+        tag = file.read(8)
+        if len(tag) < 8:
+            raise ValueError("it ends amid the tag of a variable")
+        kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
+        start, place = place + 8, place + 8 + size
+        if place > end or kind not in (_MATRIX, _PACKED):
+            raise ValueError("there is no variable at byte %d, or it is cut short" % (start - 8))
+        head = file.read(min(size, _HEAD))
+        if kind == _PACKED:
+            head = zlib.decompressobj().decompress(head, _HEAD)
+            if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
+                raise ValueError("what is packed at byte %d is no variable" % (start - 8))
+            head = head[8:]
+        name = _sparse_name(head, order)
+        if name is not None:
+            file.seek(start)
+            yield kind == _PACKED, size, name
+
+
+def _whole(path, packed, order):
+    """The contents of a packed variable."""
+    unpacking = zlib.decompressobj()
+    tag = unpacking.decompress(packed, 8)
+    size = int(np.frombuffer(tag[4:], order + "u4")[0])
+    check_size(path, size, "a variable that is packed in it")
+    contents = unpacking.decompress(unpacking.unconsumed_tail, size) if size else b""
+    while len(contents) < size and unpacking.unconsumed_tail:
+        contents += unpacking.decompress(unpacking.unconsumed_tail, size - len(contents))
+    # The checksum stands at the end, and is looked at once that is reached.
+    rest = unpacking.decompress(unpacking.unconsumed_tail, 1)
+    if len(contents) < size or rest or not unpacking.eof:
+        raise ValueError("a packed variable isn't as long as it says")
+    return contents
+
+
+def _elements(contents, order):
+    """The types and bytes of the elements of a variable."""
+    place = 0
+    while place + 8 <= len(contents):
+        kind, size = (int(x) for x in np.frombuffer(contents[place:place + 8], order + "u4"))
+        if kind >> 16:  # up to four bytes stand in the tag itself
+            kind, size = kind & 0xffff, kind >> 16
+            start, following = place + 4, place + 8
+        else:
+            start, following = place + 8, place + 8 + size + -size % 8
+        if size > len(contents) - start or start == place + 4 and size > 4:
+            yield kind, None  # cut short: an error, or the end of a head
+            return
+        yield kind, contents[start:start + size]
+        place = following
+
+
+def _numbers(element, order):
+    kind, values = element
+    dtype = np.dtype(order + _NUMBERS[kind] if kind in _NUMBERS else "V0")
+    if values is None or not dtype.itemsize or len(values) % dtype.itemsize:
+        raise ValueError("an element of type %d and %s bytes stands where numbers are expected"
+                         % (kind, "too many" if values is None else len(values)))
+    return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="))
+
+
+def _sparse_name(contents, order):
+    """The name of the variable that some contents begin, None if it isn't sparse."""
+    elements = _elements(contents, order)
+    flags = _numbers(next(elements, (0, None)), order)
+    if not len(flags) or int(flags[0]) & 0xff != _SPARSE:
+        return None
+    next(elements, None)
+    kind, name = next(elements, (0, None))
+    if name is None or kind not in (1, 2, _UTF8):
+        raise ValueError("a sparse variable has no name")
+    return name.decode("utf-8", "replace")
+
+
+def _sparse_matrix(contents, order):
+    elements = list(_elements(contents, order))
+    if len(elements) < 6:
+        raise ValueError("a sparse variable has %d elements; expected 6" % len(elements))
+    if int(_numbers(elements[0], order)[0]) & _COMPLEX:
+        raise ValueError("the variable holds complex numbers; expected real ones")
+    shape, indices, indptr, values = (_numbers(elements[k], order) for k in (1, 3, 4, 5))
+    if len(shape) != 2 or min(shape.tolist()) < 0 or any(x.dtype.kind == "f" for x in (shape, indices, indptr)):
+        raise ValueError("a sparse variable is of the shape %r" % (tuple(shape.tolist()),))
+    n_rows, n_columns = shape.tolist()
+    if len(indptr) != n_columns + 1:
+        raise ValueError("a variable of %d columns says of %d where they begin" % (n_columns, len(indptr) - 1))
+    # MATLAB may keep room for more entries than there are; what is announced beyond it is found by whoever checks.
+    n = min(max(int(indptr[-1]), 0), len(indices), len(values))
+    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=(n_rows, n_columns))

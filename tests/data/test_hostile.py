@@ -1,0 +1,233 @@
+"""Files made to harm: an error that names the file, before there is much of anything."""
+import bz2
+import gzip
+import io
+import os
+import re
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+
+from sparse_ae import unpacking
+from sparse_ae.data import lines, matlab
+from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
+from sparse_ae.data.files import load_ratings
+from sparse_ae.data.outofcore import store_ratings
+
+RATINGS = b"1::2::3::100\n2::1::4::200\n"
+
+
+@pytest.fixture
+def little_allowed(monkeypatch):
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2 ** 16)
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 2 ** 14)
+
+
+def refused(read, path, message):
+    with pytest.raises(ValueError, match="%s.*%s" % (re.escape(path.name), message)):
+        read(path)
+
+
+LIMIT = "expected at most .* set the environment variable SPARSE_AE_UNPACK_LIMIT"
+
+
+@pytest.mark.parametrize("name, content", [
+    ("ratings.csv.gz", b"1,2,3\n" + b"\n" * 2 ** 22),
+    ("ratings.csv.gz", b"x" * 2 ** 22), ("ratings.csv.gz", b"1,1,1\n" * 2 ** 20),
+    ("m.mtx.gz", b"%%MatrixMarket matrix coordinate real general\n" + b"%\n" * 2 ** 21),
+    ("m.mtx.gz", b"%%MatrixMarket matrix coordinate real general\n1 1 1\n" + b" \n" * 2 ** 21)])
+def test_text_that_unpacks_to_too_much(tmp_path, name, content, little_allowed, monkeypatch):
+    path = tmp_path / name
+    with gzip.open(str(path), "wb") as file:
+        file.write(content)
+    refused(load_ratings, path, LIMIT)
+    if name.endswith(".csv.gz"):
+        refused(lambda path: store_ratings(path, tmp_path / "store"), path, LIMIT)
+    assert sorted(os.listdir(str(tmp_path))) == [name]
+
+
+def test_the_limit_can_be_raised(tmp_path, little_allowed, monkeypatch):
+    path = tmp_path / "ratings.csv.gz"
+    with gzip.open(str(path), "wb") as file:
+        file.write(b"1,2,3\n" + b"\n" * 2 ** 22)
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(2 ** 23))
+    assert load_ratings(path).matrix.nnz == 1
+
+
+def test_blank_lines_are_counted_but_not_looked_at_one_by_one(tmp_path, little_allowed, monkeypatch):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"1,2,3\n" + b"\n \t\r\n" * 2 ** 16 + b"1,2,x\n")
+    with pytest.raises(ValueError, match="ratings.csv, line %d: the rating 'x' isn't a number" % (2 ** 17 + 2)):
+        load_ratings(path)
+
+
+def test_an_npz_that_unpacks_to_too_much(tmp_path, little_allowed):
+    path = tmp_path / "ratings.npz"
+    sp.save_npz(str(path), sp.csr_matrix(np.ones((200, 500))))
+    refused(load_ratings, path, LIMIT)
+
+
+def test_a_mat_that_unpacks_to_too_much(tmp_path, little_allowed):
+    path = tmp_path / "ratings.mat"
+    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.ones((200, 500)))}, do_compression=True)
+    refused(load_ratings, path, LIMIT)
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, little_allowed):
+    path = tmp_path / "ml-1m.zip"
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ml-1m/ratings.dat", RATINGS)
+        archive.writestr("ml-1m/README", bytes(2 ** 22))  # isn't looked at
+    assert movielens("1m", path).ratings.matrix.nnz == 2
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ml-1m/ratings.dat", RATINGS + b"\n" * 2 ** 22)
+    refused(lambda path: movielens("1m", path), path, LIMIT)
+
+
+@pytest.mark.parametrize("size", ["3 1000000000000 1", "1000000000000 3 1", "999999999999999999 999999999999999999 1"])
+def test_an_mtx_that_announces_too_much(tmp_path, size):
+    path = tmp_path / "m.mtx"
+    path.write_text("%%%%MatrixMarket matrix coordinate real general\n%s\n1 1 1\n" % size)
+    refused(load_ratings, path, r"its shape, [0-9]+ x [0-9]+, would take .* %s" % LIMIT)
+
+
+def test_an_mtx_of_numbers_that_are_none(tmp_path):
+    path = tmp_path / "m.mtx"
+    path.write_text("%%%%MatrixMarket matrix coordinate real general\n%s 1 1\n1 1 1\n" % ("1" * 5000))
+    refused(load_ratings, path, "line 2: '1+' isn't the size of a matrix")
+
+
+@pytest.mark.parametrize("kind", ["coo", "csr", "csc", "dia", "bsr"])
+@pytest.mark.parametrize("shape", [(3, 10 ** 12), (10 ** 12, 3), (10 ** 18, 10 ** 18), (-1, 3)])
+def test_an_npz_that_announces_too_much(tmp_path, kind, shape):
+    path = tmp_path / "r.npz"
+    sp.save_npz(str(path), sp.eye(3).asformat(kind))
+    with np.load(str(path)) as file:
+        parts = dict(file, shape=np.array(shape))
+    np.savez(str(path), **parts)
+    refused(load_ratings, path, "its shape, .* %s|can't be read as a sparse matrix" % LIMIT)
+
+
+def archive(method=zipfile.ZIP_DEFLATED, content=RATINGS * 50):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as made:
+        made.writestr("ml-1m/ratings.dat", content)
+    return bytearray(file.getvalue())
+
+
+def changed(content, at, number, width="<H"):
+    """An archive with a number of its directory and of the member's own header changed."""
+    directory, local = content.rindex(b"PK\1\2"), content.index(b"PK\3\4")
+    struct.pack_into(width, content, directory + at, number)
+    struct.pack_into(width, content, local + at - 2, number)
+    return bytes(content)
+
+
+def broken(content, text):
+    at = content.index(text) if text else 60
+    content[at:at + 8] = b"\xff" * 8
+    return bytes(content)
+
+
+@pytest.mark.parametrize("content", [
+    changed(archive(), 8, 1),                       # encrypted: RuntimeError
+    changed(archive(), 10, 97),                     # packed in a way nobody knows: NotImplementedError
+    broken(archive(zipfile.ZIP_LZMA), b""),         # LZMAError
+    broken(archive(zipfile.ZIP_BZIP2), b"BZh"),     # OSError
+    broken(archive(), b""),                         # zlib.error
+    bytes(archive())[:90],                          # BadZipFile
+    changed(archive(zipfile.ZIP_STORED), 16, 7, "<I"),  # the checksum
+], ids="encrypted method lzma bz2 zlib short checksum".split())
+def test_archives_that_cannot_be_unpacked(tmp_path, content):
+    path = tmp_path / "ml-1m.zip"
+    path.write_bytes(content)
+    refused(lambda path: movielens("1m", path), path, "is not a readable zip archive")
+
+
+@pytest.mark.parametrize("content", [
+    gzip.compress(RATINGS)[:-9], gzip.compress(RATINGS)[:5], b"\x1f\x8b\x08\x08" + b"x" * 40,
+    gzip.compress(RATINGS)[:12] + b"\xff" * 30, bz2.compress(RATINGS), b"\x1f\x8b"])
+def test_gzip_that_cannot_be_unpacked(tmp_path, content):
+    path = tmp_path / "ratings.dat.gz"
+    path.write_bytes(content)
+    refused(load_ratings, path, "is cut short or damaged")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_no_pipe_is_waited_for(tmp_path):
+    for name in ("ratings.csv", "ratings.npz", "ratings.mat", "m.mtx", "ratings.csv.gz", "ml-1m.zip", "u.data"):
+        path = tmp_path / name
+        os.mkfifo(str(path))
+        for read in (load_ratings, lambda path: movielens(path=path), jester, movielens_100k_folds,
+                     lambda path: store_ratings(path, tmp_path / "store")):
+            with pytest.raises(OSError, match="%s is a pipe; expected a file" % name):
+                read(path)
+        path.unlink()
+    (tmp_path / "ratings.dat").write_bytes(RATINGS)
+    os.mkfifo(str(tmp_path / "movies.dat"))
+    assert movielens("1m", tmp_path / "ratings.dat").titles == {}
+    assert movielens("1m", tmp_path).ratings.matrix.nnz == 2
+    for device in ("/dev/null", "/dev/zero"):
+        with pytest.raises(OSError, match="%s is a device or a socket; expected a file" % device):
+            load_ratings(device)
+
+
+@pytest.mark.parametrize("titles, message", [
+    (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
+    (b"movieId,title\n1\n", "expected an item id"), (b"movieId,title\nx,y\n", "expected an item id"),
+    (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id|")])
+def test_titles_that_are_none(tmp_path, titles, message):
+    (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
+    (tmp_path / "movies.csv").write_bytes(titles)
+    with pytest.raises(ValueError, match="movies.csv: %s" % message):
+        movielens("latest-small", tmp_path)
+
+
+@pytest.mark.parametrize("name", [["a"], None, 3, b"100k"])
+def test_names_of_data_sets_that_are_none(name):
+    with pytest.raises(ValueError, match="unknown MovieLens size .* Known sizes"):
+        movielens(name)
+
+
+# MATLAB's files: what the library's own reader makes of them is what SciPy's does
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int16", "bool"])
+def test_sparse_variables_are_those_that_scipy_reads(tmp_path, compressed, dtype):
+    path = tmp_path / "x.mat"
+    rng = np.random.RandomState(0)
+    made = {"A": sp.csc_matrix(rng.randint(0, 3, (5, 4)), dtype=dtype), "dense": rng.rand(300, 40), "text": "abc",
+            "a_name_that_takes_more_than_four_bytes": sp.eye(3).tocsc().astype(dtype),
+            "s": {"inside": sp.eye(2).tocsc()}, "e": sp.csc_matrix((3, 2))}
+    scipy.io.savemat(str(path), made, do_compression=compressed)
+    names = ["A", "a_name_that_takes_more_than_four_bytes", "e"]
+    assert matlab.sparse_names(path) == names
+    whole = scipy.io.loadmat(str(path))
+    for name in names:
+        found = matlab.read_sparse(path, name)
+        np.testing.assert_array_equal(found.toarray(), whole[name].toarray())
+        assert found.shape == whole[name].shape
+
+
+def test_the_other_byte_order(tmp_path):
+    def element(kind, values):
+        return struct.pack(">II", kind, len(values)) + values + bytes(-len(values) % 8)
+
+    contents = (element(6, struct.pack(">II", 5, 2)) + element(5, struct.pack(">ii", 2, 2)) + element(1, b"ratings")
+                + element(5, struct.pack(">ii", 1, 0)) + element(5, struct.pack(">iii", 0, 1, 2))
+                + element(9, struct.pack(">dd", 4.5, 3)))
+    path = tmp_path / "x.mat"
+    path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
+    assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
+    np.testing.assert_array_equal(scipy.io.loadmat(str(path))["ratings"].toarray(), [[0, 3], [4.5, 0]])
+
+
+def test_complex_ratings_are_refused(tmp_path):
+    path = tmp_path / "x.mat"
+    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3) * 1j)})
+    refused(load_ratings, path, "complex numbers; expected real ones")

@@ -1,0 +1,351 @@
+"""Damaged files, by the thousand: ``python tests/fuzz/files.py FIRST_SEED LAST_SEED KIND ...``.
+
+Each seed is a file of some kind with something wrong in it. What reads it has to say so, in an error that names the
+file; or give what the file gave before; or, where there is no checksum, other ratings in their one form. Anything else
+ends this process with the seed on stderr: another exception, a hang of 20 seconds, a crash, or other ratings out of a
+file with a checksum.
+"""
+import faulthandler
+import functools
+import gzip
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import scipy.sparse as sp
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+from mutations import damaged, other_array, other_json  # noqa: E402
+
+from sparse_ae import storage  # noqa: E402
+from sparse_ae.data import check_ratings  # noqa: E402
+from sparse_ae.data.datasets import movielens  # noqa: E402
+from sparse_ae.data.files import load_ratings  # noqa: E402
+from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+
+SECONDS, MEMORY = 20, 4 * 2 ** 30
+
+
+def matrix():
+    rng = np.random.RandomState(0)
+    return sp.csr_matrix(np.round(rng.rand(9, 7) * 4 + 1, 1) * (rng.rand(9, 7) < 0.5), dtype="float32")
+
+
+def lines(delimiter=","):
+    coo = matrix().tocoo()
+    return "".join(delimiter.join(map(str, line)) + "\n" for line in zip(coo.row + 1, coo.col + 1, coo.data)).encode()
+
+
+def as_bytes(write):
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def zipped(members, method=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def of_ratings(ratings):
+    """Ratings as something to compare; they have to be in the library's form."""
+    assert check_ratings(ratings.matrix) is ratings.matrix and np.isfinite(ratings.matrix.data).all()
+    assert ratings.matrix.shape == (len(ratings.users), len(ratings.items))
+    dense = sp.coo_matrix(ratings.matrix)
+    return [ratings.users[dense.row].tolist(), ratings.items[dense.col].tolist(), dense.data.tolist()]
+
+
+def of_bytes(content, name, read, protected, text=False):
+    """A kind of file: `content` is damaged, and read."""
+    def case(rng, folder):
+        path = folder / name
+        path.write_bytes(damaged(content, rng, text))
+        return read(path)
+
+    def whole(folder):
+        (folder / name).write_bytes(content)
+        return read(folder / name)
+
+    return case, whole, protected, name
+
+
+def read_ratings(path):
+    return of_ratings(load_ratings(path, variable=None))
+
+
+def read_table(path):
+    return of_ratings(load_ratings(path, missing=99))
+
+
+def read_movielens(path):
+    data = movielens(path=path)
+    return of_ratings(data.ratings) + [sorted(data.titles.items())]
+
+
+def npz_parts(save):
+    with np.load(io.BytesIO(as_bytes(save)), allow_pickle=False) as file:
+        return {name: file[name] for name in file}
+
+
+def of_npz(kind):
+    """A sound `.npz` of SciPy's whose arrays don't go together."""
+    parts = npz_parts(lambda file: sp.save_npz(file, matrix().asformat(kind)))
+
+    def write(path, changed):
+        path.write_bytes(as_bytes(lambda file: np.savez_compressed(file, **changed)))
+        return read_ratings(path)
+
+    def case(rng, folder):
+        changed = dict(parts)
+        name = sorted(parts)[rng.randint(len(parts))]
+        changed[name] = other_array(np.atleast_1d(parts[name]) if rng.rand() < 0.2 else parts[name], rng)
+        if rng.rand() < 0.1:
+            del changed[name]
+        return write(folder / "ratings.npz", changed)
+
+    return case, lambda folder: write(folder / "ratings.npz", parts), False, "ratings.npz"
+
+
+def of_store(sound):
+    """A store with a changed byte in a file; or, if `sound`, with other arrays and the checksums of those."""
+    def whole(folder):
+        coo = matrix().tocoo()
+        store_ratings([(coo.row, coo.col, coo.data)], folder / "store", rows="users")
+        return read(folder)
+
+    def read(folder):
+        stored = open_ratings(folder / "store")
+        stored.check()
+        assert check_ratings(stored.matrix) is stored.matrix
+        return [stored.rows, stored.row_ids.tolist(), stored.col_ids.tolist(), stored.matrix.toarray().tolist()]
+
+    def case(rng, folder):
+        whole(folder)
+        names = ["data", "indices", "indptr", "rows", "cols"]
+        name, note = names[rng.randint(5)], folder / "store" / "store.json"
+        path = folder / "store" / (name + ".npy")
+        if not sound:
+            path = note if rng.rand() < 0.2 else path
+            path.write_bytes(damaged(path.read_bytes(), rng))
+        elif rng.rand() < 0.2:
+            note.write_text(json.dumps(other_json(json.loads(note.read_text()), rng)))
+        else:
+            np.save(str(path), other_array(np.load(str(path)), rng))
+            said = json.loads(note.read_text())
+            said["checksums"][name] = zlib.crc32(path.read_bytes())
+            note.write_text(json.dumps(said))
+        return read(folder)
+
+    return case, whole, not sound, "store"
+
+
+@functools.lru_cache(maxsize=None)
+def fitted(plain):
+    from sparse_ae.recommender import Recommender
+    coo = matrix().tocoo()
+    settings = dict(biases=False) if plain else dict(rows="both", guard=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        recommender = Recommender(n_hidden=2, n_epochs=2, batch_size=3, progress=False, formulation="sparse",
+                                  rng=np.random.RandomState(0), **settings)
+        recommender.fit((coo.row, coo.col, coo.data), validation=None).save(path)
+        return path.read_bytes(), storage.read(path, "recommender")
+
+
+def ask(recommender):
+    """What a recommender says to a few questions."""
+    users, items = recommender.users_[:3], recommender.items_[:3]
+    predicted = recommender.predict(users[:1].repeat(len(items)), items)
+    best = recommender.recommend(users[0] if users.dtype.kind == "U" else int(users[0]), n=2, exclude_seen=False)
+    recommender.similar_items(best.items[0].item(), n=1)
+    low, high = recommender.rating_scale_
+    person = recommender.fold_in({best.items[0].item(): low})
+    found = [predicted.tolist(), best.items.tolist(), best.scores.tolist(), person.predict(items).tolist()]
+    assert np.isfinite(np.array(found[0] + found[2] + found[3])).all()
+    recommender.set_params(**recommender.get_params())
+    repr(recommender)
+    return found
+
+
+def of_model(sound):
+    from sparse_ae.recommender import Recommender
+
+    def read(path):
+        return ask(Recommender.load(path))
+
+    def whole(folder):
+        (folder / "model.npz").write_bytes(fitted(False)[0])
+        return read(folder / "model.npz")
+
+    def case(rng, folder):
+        path = folder / "model.npz"
+        content, (meta, arrays) = fitted(bool(sound and rng.randint(2)))
+        if not sound:
+            path.write_bytes(damaged(content, rng))
+        elif rng.rand() < 0.5:
+            storage.write(path, "recommender", other_json(meta, rng), arrays)
+        else:
+            name = sorted(arrays)[rng.randint(len(arrays))]
+            storage.write(path, "recommender", meta, dict(arrays, **{name: other_array(arrays[name], rng)}))
+        return read(path)
+
+    return case, whole, not sound, "model.npz"
+
+
+def of_checkpoint(sound):
+    from sparse_ae.model import AutoEncoder
+    from sparse_ae.trainer import Trainer
+    steps = {}
+
+    def trainer():
+        made = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01, batch_size=4, formulation="sparse",
+                       progress=False)
+        if steps:  # compiled once
+            made.model, made._step = steps["model"], steps["step"]
+            made._step.set_state(steps["state"])
+        return made
+
+    def run(path, resume):
+        made = trainer()
+        made.fit(matrix(), 3, validation=matrix(), patience=3, checkpoint=path, resume=resume)
+        if not steps:
+            steps.update(model=made.model, step=made._step, state=made._step.get_state())
+        return [[dict(record, seconds=0) for record in made.history],
+                [each.get_value().tolist() for each in made.model.params], made.rng.get_state()[2:]]
+
+    def whole(folder):
+        path = folder / "run.npz"
+        first = trainer()
+        state = first.rng.get_state()
+        if steps:
+            path.write_bytes(steps["content"])
+        else:
+            made = trainer()
+            made.fit(matrix(), 2, validation=matrix(), patience=3, checkpoint=path)
+            steps.update(content=path.read_bytes(), parts=storage.read(path, "checkpoint"))
+            fresh = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01)
+            steps.update(model=made.model, step=made._step, state=made._step.get_state())
+            for each, value in zip(fresh.model.params, steps["model"].params):
+                steps["state"][value.name] = each.get_value()
+            first.rng.set_state(state)
+        return run(path, True)
+
+    def case(rng, folder):
+        path = folder / "run.npz"
+        meta, arrays = steps["parts"]
+        if not sound:
+            path.write_bytes(damaged(steps["content"], rng))
+        elif rng.rand() < 0.5:
+            storage.write(path, "checkpoint", other_json(meta, rng), arrays)
+        else:
+            name = sorted(arrays)[rng.randint(len(arrays))]
+            storage.write(path, "checkpoint", meta, dict(arrays, **{name: other_array(arrays[name], rng)}))
+        return run(path, True)
+
+    return case, whole, not sound, "run.npz"
+
+
+def mat(compressed, version="5"):
+    variables = {"X": matrix().tocsc().astype("float64"), "other": np.arange(5.0), "text": "abc"}
+    return as_bytes(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=compressed))
+
+
+def mat_73():
+    import h5py
+    file, csc = io.BytesIO(), matrix().tocsc()
+    with h5py.File(file, "w") as hdf:
+        group = hdf.create_group("X")
+        group.attrs["MATLAB_sparse"] = csc.shape[0]
+        for name, array in (("data", csc.data.astype("f8")), ("ir", csc.indices.astype("u8")),
+                            ("jc", csc.indptr.astype("u8"))):
+            group[name] = array
+    head = bytearray(512)
+    head[:128] = b"MATLAB 7.3 MAT-file".ljust(116) + bytes(8) + b"\x00\x02IM"
+    return bytes(head) + file.getvalue()
+
+
+MOVIES = b"".join(b"%d::Film %d (1999)::Drama\n" % (k, k) for k in range(1, 8))
+KINDS = {
+    "csv": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", read_ratings, False, True),
+    "tsv": lambda: of_bytes(lines("\t"), "ratings.tsv", read_ratings, False, True),
+    "dat": lambda: of_bytes(lines("::"), "ratings.dat", read_ratings, False, True),
+    "gz": lambda: of_bytes(gzip.compress(lines()), "ratings.csv.gz", read_ratings, True),
+    "table": lambda: of_bytes("\n".join(",".join(map(str, row)) for row in np.where(
+        matrix().toarray() == 0, 99, matrix().toarray()).tolist()).encode(), "table.csv", read_table, False, True),
+    "mtx": lambda: of_bytes(as_bytes(lambda file: scipy.io.mmwrite(file, matrix(), symmetry="general")), "ratings.mtx",
+                            read_ratings, False, True),
+    "npz": lambda: of_bytes(as_bytes(lambda file: sp.save_npz(file, matrix())), "ratings.npz", read_ratings, True),
+    "csr": lambda: of_npz("csr"), "csc": lambda: of_npz("csc"), "coo": lambda: of_npz("coo"),
+    "bsr": lambda: of_npz("bsr"), "dia": lambda: of_npz("dia"),
+    "mat": lambda: of_bytes(mat(False), "ratings.mat", read_ratings, False),
+    "mat packed": lambda: of_bytes(mat(True), "ratings.mat", read_ratings, False),  # tags and order of variables
+    "mat 4": lambda: of_bytes(mat(False, "4"), "ratings.mat", read_ratings, False),
+    "mat 7.3": lambda: of_bytes(mat_73(), "ratings.mat", read_ratings, False),
+    "movielens": lambda: of_bytes(zipped({"ml-1m/ratings.dat": lines("::"), "ml-1m/movies.dat": MOVIES}), "ml-1m.zip",
+                                  read_movielens, False),  # a name may change, and with it what is read
+    "wheel": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t"),
+                                      "a/ml-100k.item": b"item_id:token\tmovie_title:token_seq\n1\tFilm\n"},
+                                     zipfile.ZIP_LZMA), "recbole.whl", read_movielens, False),
+    "store": lambda: of_store(False), "sound store": lambda: of_store(True),
+    "model": lambda: of_model(False), "sound model": lambda: of_model(True),
+    "checkpoint": lambda: of_checkpoint(False), "sound checkpoint": lambda: of_checkpoint(True),
+}
+
+
+def limit_memory():
+    try:
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except (ImportError, ValueError):
+        pass
+
+
+def main(kind, first, last):
+    case, whole, protected, name = KINDS[kind]()
+    counts = {"refused": 0, "as before": 0, "others": 0}
+    base = Path(tempfile.mkdtemp(prefix="sparse_ae-fuzz-"))
+    try:
+        (base / "whole").mkdir()
+        before = whole(base / "whole")
+        limit_memory()
+        for seed in range(first, last):
+            folder = base / "case"
+            folder.mkdir()
+            faulthandler.dump_traceback_later(SECONDS, exit=True)
+            print("%s, seed %d" % (kind, seed), file=sys.stderr, flush=True)
+            try:
+                found = case(np.random.RandomState(seed), folder)
+            except ArithmeticError as error:
+                assert type(error).__name__ == "TrainingDiverged"  # from moments of Adam that are none
+                counts["refused"] += 1
+            except (ValueError, TypeError, OSError) as error:
+                assert name.partition(".")[0] in str(error), "an error without the file's name: %r" % error
+                counts["refused"] += 1
+            else:
+                assert not protected or found == before, "other ratings than were written"
+                counts["as before" if found == before else "others"] += 1
+            faulthandler.cancel_dump_traceback_later()
+            shutil.rmtree(str(folder))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        shutil.rmtree(str(base), ignore_errors=True)
+    print("%s: %s" % (kind, ", ".join("%d %s" % (count, what) for what, count in counts.items())))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit("usage: files.py FIRST LAST KIND ..., of these kinds: %s" % ", ".join(KINDS))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for each in sys.argv[3:]:
+        main(each, int(sys.argv[1]), int(sys.argv[2]))

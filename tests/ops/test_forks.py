@@ -1,0 +1,138 @@
+"""Children of a process that has used an Op with threads: they have to return, and with what the parent gets."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+
+# Each program is a process of its own, with two OpenMP threads, and killed if it hangs.
+SECONDS = 300
+
+HELPERS = """
+import os, signal, sys, threading
+import numpy as np
+import sparse_ae
+import theano, theano.tensor as T
+
+def in_child(function):
+    "Whether a forked child returns from `function`, and with something true. It is killed after 20 s."
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            os._exit(0 if function() else 1)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(2)
+    return os.waitpid(child, 0)[1] == 0
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b))
+"""
+
+OPS = HELPERS + """
+from sparse_ae.ops import SGDStep, SquaredError, csr_dot, csr_t_dot, sampled_dot
+rs = np.random.RandomState(0)
+n, items, k = 400, 300, 64
+lengths = rs.randint(20, 60, n)
+indptr = np.concatenate([[0], np.cumsum(lengths)]).astype("int32")
+indices = rs.randint(0, items, indptr[-1]).astype("int32")
+data, F, A = rs.rand(indptr[-1]).astype("f"), rs.rand(items, k).astype("f"), rs.rand(n, k).astype("f")
+ratings, rows, starts = T.fvector(), T.ivector(), T.ivector()
+x, y = T.fmatrices(2)
+first = theano.function([ratings, rows, starts, x, y], [
+    csr_dot(ratings, rows, starts, x), sampled_dot(rows, starts, y, x), csr_t_dot(ratings, rows, starts, y, items)],
+    on_unused_input="ignore")
+mu, b = np.zeros(k, "f"), np.zeros(items, "f")
+second = lambda: theano.function([ratings, rows, starts, x], SquaredError("sigmoid", "tanh")(
+    x, x, mu, b, ratings, rows, starts))
+wanted = first(data, indices, indptr, F, A)
+now = lambda: same(first(data, indices, indptr, F, A), wanted)
+"""
+
+
+def run(program, **environment):
+    environment = dict(os.environ, OMP_NUM_THREADS="2", **environment)
+    return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, timeout=SECONDS, env=environment)
+
+
+def check(program):
+    done = run(program)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["True"] * len(done.stdout.split()) != []
+
+
+def test_an_op_returns_in_a_child_forked_after_it_has_used_threads_and_in_the_childs_own():
+    check(OPS + """
+print(all(in_child(now) for _ in range(10)))
+print(in_child(lambda: now() and in_child(now)))
+print(now())
+""")
+
+
+def test_another_op_that_is_first_used_in_the_child_returns_too():
+    check(OPS + """
+a = second()
+in_parent = a(data, indices, indptr, F)
+print(in_child(lambda: same(a(data, indices, indptr, F), in_parent)))
+""")
+    check(OPS + """
+def of_another_op():
+    return all(np.isfinite(each).all() for each in second()(data, indices, indptr, F))
+print(in_child(of_another_op))
+print(of_another_op())
+""")
+
+
+def test_a_thread_of_the_child_and_a_child_of_a_thread_return():
+    check(OPS + """
+def in_thread(function):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found == [True]
+print(in_child(lambda: in_thread(now)))
+print(in_thread(lambda: now() and in_child(now)))
+""")
+
+
+def test_the_parent_keeps_its_threads_and_a_child_forked_before_any_were_used_has_them_too():
+    done = run("""
+import ctypes, os
+import numpy as np
+import sparse_ae
+import theano, theano.tensor as T
+from sparse_ae.ops import csr_dot
+data, indices, indptr = np.ones(20000, "f"), np.zeros(20000, "i"), np.array([0, 10000, 20000], "i")
+inputs = T.fvector(), T.ivector(), T.ivector(), T.fmatrix()
+f = theano.function(inputs, csr_dot(*inputs))
+f(data[:2], indices[:2], np.array([0, 1, 2], "i"), np.ones((1, 2), "f"))  # too little for a second thread
+openmp = ctypes.CDLL("libgomp.so.1")
+def in_child():
+    child = os.fork()
+    if not child:
+        os._exit(openmp.omp_get_max_threads())
+    return os.waitpid(child, 0)[1] >> 8
+print(in_child())
+f(data, indices, indptr, np.ones((1, 64), "f"))
+print(in_child(), openmp.omp_get_max_threads())
+""")
+    if "libgomp.so.1" in done.stderr:
+        pytest.skip("not GNU's OpenMP")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["2", "1", "2"]
+
+
+def test_products_of_numpy_and_scipy_return_in_a_child():
+    check(HELPERS + """
+from sparse_ae.ops import blas
+a = np.random.RandomState(0).rand(700, 700)
+x, y = T.dmatrices(2)
+f = theano.function([x, y], [T.dot(x, y), blas.gram(x)], mode=blas.mode())
+wanted = f(a, a)
+print(all(in_child(lambda: all(np.allclose(*each) for each in zip(f(a, a), wanted))) for _ in range(5)))
+""")
