@@ -1,6 +1,7 @@
-"""Installs sparse_ae with what it needs: ``pip install .`` on Python 3.8-3.11."""
+"""Installs sparse_ae with what it needs: ``pip install .``. See build_backend.py for what more is in the wheel."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -18,14 +19,20 @@ def readme():
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+# The newest that Theano's tests and ours were run with: what comes later may give wrong dtypes without a word.
+NUMPY = "numpy>=1.17,<2.6"
 REQUIRED = [
-    "theano==1.0.5",
+    'theano==1.0.5; python_version < "3.12"',
+    'six>=1.16; python_version >= "3.12"',  # for the Theano that the wheel brings there
     "Lasagne==0.1",
-    "numpy>=1.17,<2",
+    NUMPY,
     "scipy>=1.4",
     "pooch>=1.3",
     "tqdm>=4.58",
 ]
+
+# From there on build_backend.py puts Theano into the wheel.
+BRINGS_THEANO = sys.version_info >= (3, 12)
 
 setup(
     name="sparse_ae",
@@ -41,16 +48,22 @@ setup(
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(str(HERE), include=["sparse_ae", "sparse_ae.*"]),
     # The C code of the Ops is read when a graph is compiled.
-    package_data={"sparse_ae.ops": ["*.h"]},
+    package_data={"sparse_ae.ops": ["*.h"], "sparse_ae.theano_compat": ["*.h"]},
     zip_safe=False,
-    # Theano 1.0.5 cannot be built or imported on Python 3.12, nor run with NumPy 2.
-    python_requires=">=3.8,<3.12",
+    py_modules=["sparse_ae_startup"],
+    python_requires=">=3.8,<3.14",
     # Without the condition, pips up to 23 fail to build Theano where python_requires is not met, before they say so.
-    install_requires=['%s; python_version < "3.12"' % each for each in REQUIRED],
+    install_requires=[each if ";" in each else '%s; python_version < "3.14"' % each for each in REQUIRED],
+    # A wheel is either with Theano or without: one must not be taken for the other, not even by pip's cache.
+    options={"bdist_wheel": {"python_tag": "py312" if BRINGS_THEANO else "cp38.cp39.cp310.cp311"}},
+    # Theano's own script, which its own wheel declares.
+    entry_points={"console_scripts": ["theano-cache = bin.theano_cache:main"] if BRINGS_THEANO else []},
     extras_require={
         # pandas, scikit-learn and joblib: none is needed, but tables, GridSearchCV and several processes are tested.
         # pytrec_eval-terrier, which is trec_eval, judges the measures of lists; it can't be imported on 3.8.

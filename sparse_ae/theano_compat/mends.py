@@ -1,98 +1,24 @@
-"""Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8-3.11 with NumPy 1.17-1.26.
-
-Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere
-else.
-
-Importing this module, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing.
-Whoever imports a module of theano or lasagne later, this package or the user, gets it through the finder: found and run
-by Python's usual means, with the mend that the tables at the end of this file name for it, and without the warnings
-that its source makes today's Python and NumPy print, which no user can act on. A theano that is already there is mended
-in place. One whose import failed, for want of the mends, leaves modules behind that would break the next try: they are
-dropped first.
-
-Each mend says which lines of Theano it mends, and since when they break. It asks for what is missing, not for a
-version, wherever that can be asked, so that nothing changes where there is nothing to mend. NumPy gets its missing
-names only while the module that needs them is being run. No flag is touched that a user has set: THEANO_FLAGS and
-.theanorc mean what they always meant.
-"""
+"""Mends for every Python and NumPy that this package runs on."""
 
 import contextlib
 import functools
-import importlib.machinery
 import importlib.metadata
 import importlib.util
 import logging
 import os
-import shutil
 import sys
 import types
-import warnings
 
 import numpy as np
 
-__all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "python_headers"]
-
-NO_COMPILER = (
-    "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: "
-    "apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), "
-    "xcode-select --install (macOS)")
-NO_HEADERS = (
-    "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
-    "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or "
-    "whatever brings the headers of this Python")
+from sparse_ae.theano_compat import compilers
+from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
 
 # What NumPy once had and Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
 
 
-def any_compiler():
-    """Whether there is a C++ compiler of those that Theano looks for."""
-    return any(shutil.which(name) for name in ("g++", "clang++"))
-
-
-def python_headers():
-    """Where Theano has its compiler look for Python.h.
-
-    Returns
-    -------
-    folder : str
-        The folder in which this Python's headers belong.
-    found : bool
-        Whether Python.h is there, or may be found through an include path of the user's.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from distutils.sysconfig import get_python_inc
-    folders = [get_python_inc(), get_python_inc(plat_specific=True)]
-    found = (any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders)
-             or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
-    return folders[0], found
-
-
 # What has to be in place while a module is run
-
-
-@contextlib.contextmanager
-def _names_added(module, **values):
-    """Gives the module those of the names that it lacks, and takes them back."""
-    lacking = [name for name in values if name not in vars(module)]
-    for name in lacking:
-        setattr(module, name, values[name])
-    try:
-        yield
-    finally:
-        for name in lacking:
-            delattr(module, name)
-
-
-def _refuse_versions_beyond_repair():
-    """Beyond these versions Theano breaks in many places, in some of them by wrong dtypes: better not at all."""
-    if sys.version_info >= (3, 12) or int(np.__version__.partition(".")[0]) >= 2:
-        raise ImportError(
-            "Theano 1.0.5 runs on Python 3.8 to 3.11 with NumPy below 2, and this is Python %s with NumPy %s. Make an "
-            "environment with a Python that fits and install sparse_ae there; where only NumPy is too new: "
-            "pip install 'numpy<2' 'pandas<3' (pandas 3 is a package that brings NumPy 2)"
-            % (".".join(map(str, sys.version_info[:3])), np.__version__))
 
 
 @contextlib.contextmanager
@@ -108,7 +34,7 @@ def _numpy_says_how_it_was_linked():
         import numpy.distutils.__config__ as numpy_config
     except ImportError:
         numpy_config = types.ModuleType("numpy.distutils.__config__")
-    with _names_added(numpy.distutils, __config__=numpy_config), _names_added(numpy_config, blas_opt_info={}):
+    with names_added(numpy.distutils, __config__=numpy_config), names_added(numpy_config, blas_opt_info={}):
         yield
 
 
@@ -119,14 +45,16 @@ def _no_compiler_without_headers():
     Where Python.h is missing, and the user has not chosen a compiler or its options, Theano is told that there is none.
     """
     from theano import configparser
-    folder, found = python_headers()
-    if not found and not any(_flag_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags")) and any_compiler():
-        logging.getLogger("theano.configdefaults").warning(NO_HEADERS.format(folder=folder))
+    folder, found = compilers.python_headers()
+    chosen = any(flag_is_set(configparser, flag) for flag in ("cxx", "gcc.cxxflags"))
+    if not found and not chosen and compilers.any_compiler():
+        logging.getLogger("theano.configdefaults").warning(compilers.NO_HEADERS.format(folder=folder))
         configparser.THEANO_FLAGS_DICT["cxx"] = ""
     yield
 
 
-def _flag_is_set(configparser, flag):
+def flag_is_set(configparser, flag):
+    """Whether the user has set a flag, in THEANO_FLAGS or in .theanorc."""
     try:
         configparser.fetch_val_for_key(flag)
     except KeyError:
@@ -137,7 +65,7 @@ def _flag_is_set(configparser, flag):
 @contextlib.contextmanager
 def _numpy_with_dropped_names():
     """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24."""
-    with _names_added(np, **_NAMES_NUMPY_DROPPED):
+    with names_added(np, **_NAMES_NUMPY_DROPPED):
         yield
 
 
@@ -155,36 +83,24 @@ def _pkg_resources_stand_in():
         # scikit-cuda, which linalg.py tries for, asks for more; an ImportError is what it is prepared for.
         raise ImportError("pkg_resources is not installed")
 
-    stand_in = types.ModuleType("pkg_resources")
-    stand_in.get_distribution = importlib.metadata.distribution
-    stand_in.DistributionNotFound = importlib.metadata.PackageNotFoundError
-    stand_in.__getattr__ = lacking
-    sys.modules[stand_in.__name__] = stand_in
-    try:
+    stand_in = module_of(
+        "pkg_resources", get_distribution=importlib.metadata.distribution,
+        DistributionNotFound=importlib.metadata.PackageNotFoundError, __getattr__=lacking)
+    with modules_added({"pkg_resources": stand_in}):
         yield
-    finally:
-        del sys.modules[stand_in.__name__]
 
 
 # What is put right once a module has been run
 
 
-class _NumPyWithDroppedNames(types.ModuleType):
-    """NumPy, and the names of it that Theano still looks up."""
-
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-
-def _give_numpy_of_its_own(module):
+def _give_dropped_names(module):
     """scalar/basic.py, scalar/sharedvar.py:59 and tensor/basic.py:381 look np.bool, np.complex and np.product up later.
 
     The first two were deprecated in NumPy 1.20 and left in 1.24; np.product was deprecated in 1.25. Line 381 stands in
     a ``try`` that takes any error for "not a constant": without the mend, optimisations would silently not happen.
     """
     if not _NAMES_NUMPY_DROPPED.keys() <= vars(np).keys():
-        module.np = _NumPyWithDroppedNames("numpy")
-        vars(module.np).update(_NAMES_NUMPY_DROPPED)
+        give_numpy_of_its_own(module, **_NAMES_NUMPY_DROPPED)
 
 
 def _mend_topk(module):
@@ -296,7 +212,7 @@ def _raised_by(error):
 def _say_what_to_install(record):
     """A filter of log records: configdefaults.py:580 says at length that there is no compiler, not what to install."""
     if str(record.msg).startswith("g++ not detected"):
-        record.msg, record.args = NO_COMPILER, ()
+        record.msg, record.args = compilers.NO_COMPILER, ()
     return True
 
 
@@ -346,11 +262,11 @@ def _raise_import_error(module):
     raise ImportError("%s does not compile on Python 3.11 and later" % module.__name__, name=module.__name__)
 
 
-# The tables, and what carries them out
+# The tables
 
 
 # Module: the context manager within which it is run.
-_CONTEXT_TO_RUN_IN = {
+CONTEXT_TO_RUN_IN = {
     "theano": _numpy_says_how_it_was_linked,
     "theano.configdefaults": _no_compiler_without_headers,
     "theano.scalar.basic": _numpy_with_dropped_names,
@@ -358,94 +274,23 @@ _CONTEXT_TO_RUN_IN = {
     "lasagne": _pkg_resources_stand_in,
 }
 # Module: what is done to it once it has been run.
-_MEND_ONCE_RUN = {
+MEND_ONCE_RUN = {
     "theano.gof.cmodule": _mend_module_cache,
-    "theano.scalar.basic": _give_numpy_of_its_own,
-    "theano.scalar.sharedvar": _give_numpy_of_its_own,
-    "theano.tensor.basic": _give_numpy_of_its_own,
+    "theano.scalar.basic": _give_dropped_names,
+    "theano.scalar.sharedvar": _give_dropped_names,
+    "theano.tensor.basic": _give_dropped_names,
     "theano.tensor.sort": _mend_topk,
     "theano.tensor.blas": _mend_batched_dot,
     "theano.tensor.nnet": _accept_image_shape,
 }
 # Module: what fills it, in place of a file of Theano's.
-_MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
+MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
 if sys.version_info >= (3, 11):
-    _MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
+    MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
 # Logger: what its records pass through.
-_LOG_FILTERS = {
+LOG_FILTERS = {
     "theano.configdefaults": _say_what_to_install,
     "theano.tensor.blas": _drop_what_needs_no_action,
     "theano.gof.compilelock": _say_once_who_waits,
     "theano.gof.cmodule": _say_that_it_is_made_anew,
 }
-
-
-class _FinderOfMended:
-    """Finds the modules of theano and lasagne, and has them run with their mends."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        package = name.partition(".")[0]
-        if package not in ("theano", "lasagne"):
-            return None
-        if name in _MADE_BY_US:
-            return importlib.machinery.ModuleSpec(name, _LoaderOfOurs)
-        if name == package and name not in sys.modules:
-            _drop_leftovers_of_a_failed_import(package)
-        for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target) if finder is not cls else None
-            if spec is not None:
-                if spec.loader is not None:
-                    # The loader is this spec's own, and stays what it is for all that ask it for sources or data.
-                    spec.loader.exec_module = functools.partial(_run_mended, spec.loader.exec_module)
-                return spec
-        return None
-
-
-class _LoaderOfOurs:
-    """Loads a module of ours under a name of Theano's."""
-
-    @staticmethod
-    def create_module(spec):
-        return None
-
-    @staticmethod
-    def exec_module(module):
-        _MADE_BY_US[module.__name__](module)
-
-
-def _run_mended(exec_module, module):
-    if module.__name__ in ("theano", "lasagne"):  # Lasagne would say only that Theano can't be imported
-        _refuse_versions_beyond_repair()
-    with warnings.catch_warnings():
-        # Not all: that a flag is misspelt, for one, is the user's to know.
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
-                         SyntaxWarning):
-            warnings.simplefilter("ignore", category)
-        for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler"):
-            warnings.filterwarnings("ignore", message)
-        with _CONTEXT_TO_RUN_IN.get(module.__name__, contextlib.nullcontext)():
-            exec_module(module)
-    if module.__name__ in _MEND_ONCE_RUN:
-        _MEND_ONCE_RUN[module.__name__](module)
-
-
-def _drop_leftovers_of_a_failed_import(package):
-    for name in list(sys.modules):
-        if name.startswith(package + "."):
-            del sys.modules[name]
-
-
-def install():
-    """Puts every mend in place, now or for when its module is imported. A second call does nothing."""
-    if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
-        return
-    sys.meta_path.insert(0, _FinderOfMended)
-    for name, log_filter in _LOG_FILTERS.items():
-        logging.getLogger(name).addFilter(log_filter)
-    for name, mend in _MEND_ONCE_RUN.items():
-        if name in sys.modules:
-            mend(sys.modules[name])
-
-
-install()

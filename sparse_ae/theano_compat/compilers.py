@@ -1,0 +1,43 @@
+"""Whether Theano finds a C++ compiler and Python's headers here, and what to say where it doesn't."""
+
+import os
+import shutil
+import sysconfig
+
+NO_COMPILER = (
+    "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: "
+    "apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), "
+    "xcode-select --install (macOS)")
+NO_HEADERS = (
+    "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
+    "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or "
+    "whatever brings the headers of this Python")
+
+
+def any_compiler():
+    """Whether there is a C++ compiler of those that Theano looks for."""
+    return any(shutil.which(name) for name in ("g++", "clang++"))
+
+
+def include_folder(plat_specific=False):
+    """The folder in which this Python's headers belong; ``distutils.sysconfig.get_python_inc``, gone in Python 3.12."""
+    folders = [sysconfig.get_path("platinclude" if plat_specific else "include"),
+               sysconfig.get_config_var("CONFINCLUDEPY" if plat_specific else "INCLUDEPY")]
+    there = [folder for folder in folders if folder and os.path.isfile(os.path.join(folder, "Python.h"))]
+    return (there or folders)[0]
+
+
+def python_headers():
+    """Where Theano has its compiler look for Python.h.
+
+    Returns
+    -------
+    folder : str
+        The folder in which this Python's headers belong.
+    found : bool
+        Whether Python.h is there, or may be found through an include path of the user's.
+    """
+    folders = [include_folder(), include_folder(plat_specific=True)]
+    found = (any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders)
+             or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
+    return folders[0], found

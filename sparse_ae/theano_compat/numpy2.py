@@ -1,0 +1,383 @@
+"""Mends for NumPy 2: what it dropped, its headers, and its rules of promotion (NEP 50).
+
+Those rules are what breaks silently: a Python number next to an array or scalar takes its dtype, where in NumPy 1 it
+had one of its own. The mends for the headers must never be without those for the rules: Theano would run, with wrong
+dtypes.
+"""
+
+import contextlib
+import functools
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from sparse_ae.theano_compat.mends import flag_is_set
+from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, modules_added
+
+# NumPy's headers go by its version, and so do the mends for them.
+_NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+
+
+def _works(ask):
+    """Whether NumPy does it without an error or a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            ask()
+        except (OverflowError, TypeError, DeprecationWarning):
+            return False
+    return True
+
+
+# Since NumPy 2, np.float32(1) * 1.0 is a float32.
+_PYTHON_NUMBERS_ARE_WEAK = (np.float32(1) * 1.0).dtype != np.float64
+# Deprecated in NumPy 1.24, an OverflowError since 2.
+_INTEGERS_WRAP_ROUND = _works(lambda: np.asarray(128, "int8"))
+# Deprecated in NumPy 1.20, a TypeError since 2.
+_UFUNCS_TAKE_A_LETTER = _works(lambda: np.exp(np.int8(1), sig="f"))
+
+
+# What NumPy 2 dropped
+
+
+class _Cast:
+    """numpy.cast, by a dtype, or by a Type of Theano's, which has one."""
+
+    def __getitem__(self, key):
+        dtype = np.dtype(getattr(key, "dtype", key))
+        return lambda x: np.asarray(x).astype(dtype)
+
+
+def _angle(z):
+    """numpy.angle, which since NumPy 2 is a float16 of an int8, or of a float16; scalar/basic.py:3665 says float64."""
+    kind = np.asarray(z).dtype.kind
+    return np.angle(z if kind == "c" or kind == "f" and np.ndim(z) else np.float64(z))
+
+
+def _dropped_names():
+    """What Theano looks up in NumPy, beyond what NumPy 1.24 had dropped."""
+    names = {"angle": _angle}
+    if not hasattr(np, "cast"):
+        names["cast"] = _Cast()
+    if not hasattr(np, "sctype2char"):
+        names["sctype2char"] = lambda dtype: np.dtype(dtype).char
+    if not hasattr(np, "ComplexWarning"):
+        names["ComplexWarning"] = np.exceptions.ComplexWarning
+    if not hasattr(np, "MAXDIMS"):
+        names["MAXDIMS"] = -2 ** 31  # NPY_RAVEL_AXIS, which the C code takes in place of NPY_MAXDIMS
+    if hasattr(np, "_core"):
+        names["core"] = np._core  # the old name is deprecated
+    return names
+
+
+def _give_dropped_names(module):
+    """Names that left in NumPy 2.0.
+
+    scalar/basic.py:2977 and on and tensor/nnet/bn.py:218 look np.cast up, tensor/elemwise.py:700 np.sctype2char,
+    tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
+    tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.
+    """
+    if _NUMPY_2:
+        give_numpy_of_its_own(module, **_dropped_names())
+
+
+@contextlib.contextmanager
+def _with_numpy_linalg_linalg():
+    """gpuarray/linalg.py:7 imports numpy.linalg.linalg, private since NumPy 2.0."""
+    with modules_added({"numpy.linalg.linalg": np.linalg} if _NUMPY_2 else {}):
+        yield
+
+
+def _as_numpy_1_did(function):
+    """np.array or np.asarray that wraps a Python integer round, and takes a Type of Theano's for a dtype."""
+
+    @functools.wraps(function)
+    def with_dtype(a, dtype=None, *args, **kwargs):
+        dtype = getattr(dtype, "dtype", dtype)
+        if dtype is not None and not isinstance(a, (np.ndarray, np.generic)):
+            a = _wrapped_round(a, np.dtype(dtype))
+        return function(a, dtype, *args, **kwargs)
+
+    return with_dtype
+
+
+def _wrapped_round(a, dtype):
+    """Python integers that are beyond an integer dtype, as NumPy 1 brought them into it: by way of the longest.
+
+    Beyond that too, they are an OverflowError, then as now.
+    """
+    if dtype.kind not in "iu":
+        return a
+    if dtype == np.uint64:
+        with contextlib.suppress(OverflowError):
+            return np.asarray(a, np.uint64)
+    return np.asarray(a, np.int64)
+
+
+def _wrap_integers_round(module):
+    """misc/safe_asarray.py:33 asks for dtypes that are too short, deprecated in NumPy 1.24 and an error since 2.0.
+
+    scalar/basic.py:216 tries int8, int16 and so on until one holds the number, and takes an OverflowError (:256) for a
+    number beyond int64: without the mend T.constant(400) is a uint64, and T.arange(400) a float64, without a word.
+    """
+    if _INTEGERS_WRAP_ROUND:
+        return
+    asarray = module._asarray
+
+    @functools.wraps(asarray)
+    def wrapping(a, dtype, order=None):
+        dtype = module.theano.config.floatX if str(dtype) == "floatX" else dtype
+        if not isinstance(a, (np.ndarray, np.generic)):
+            a = _wrapped_round(a, np.dtype(dtype))
+        return asarray(a, dtype, order)
+
+    module._asarray = wrapping
+
+
+def _give_wrapping_arrays(module):
+    """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation."""
+    if not _INTEGERS_WRAP_ROUND:
+        give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray))
+
+
+class _UfuncOfALetter:
+    """A ufunc that takes its signature, ``sig``, as one letter."""
+
+    def __init__(self, ufunc):
+        self.ufunc = ufunc
+
+    def __call__(self, *args, sig=None, **kwargs):
+        if sig is not None:
+            kwargs["dtype"] = sig
+        return self.ufunc(*args, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.ufunc, name)
+
+
+def _give_ufuncs_of_a_letter(module):
+    """scalar/basic.py:2772 and on, and tensor/nnet/sigm.py:46, call ufuncs with sig="f" for 8-bit integers."""
+    if not _UFUNCS_TAKE_A_LETTER:
+        ufuncs = {name: _UfuncOfALetter(value) for name, value in vars(np).items() if isinstance(value, np.ufunc)}
+        give_numpy_of_its_own(module, **ufuncs)
+
+
+# The rules of promotion
+
+
+class _Float(float):
+    """A Python float that is compared in float64, whatever it is compared with."""
+
+    __hash__ = float.__hash__
+
+    def __eq__(self, other):
+        return float(self) == np.asarray(other, np.float64)
+
+
+def _compare_in_float64(module):
+    """scalar/basic.py:217 and 331 compare a Python float with a float16 or float32 made of it.
+
+    NumPy 1 compared in float64. NumPy 2 rounds the Python float first, and finds them equal: without the mend
+    ``x * 0.1`` of a float64 x takes the float32 0.1, T.constant(1e300) is inf, and a function of a float32 takes 0.1,
+    all without a word.
+    """
+    if not _PYTHON_NUMBERS_ARE_WEAK:
+        return
+    autocast, filter_ = module.NumpyAutocaster.__call__, module.Scalar.filter
+
+    @functools.wraps(autocast)
+    def autocast_exactly(self, x):
+        with np.errstate(over="ignore"):  # 1e300 is tried as a float32
+            return autocast(self, _Float(x) if type(x) is float else x)
+
+    @functools.wraps(filter_)
+    def filter_exactly(self, data, strict=False, allow_downcast=None):
+        if strict:
+            return filter_(self, data, strict, allow_downcast)
+        if type(data) is float and self.dtype.startswith(("float", "complex")):
+            if allow_downcast is None and self.dtype == module.config.floatX:
+                allow_downcast = True  # as line 329 would have it, were it still Python's float
+            data = np.float64(data)
+        elif type(data) is float and allow_downcast and self.dtype != "bool":
+            data = int(data)
+        if type(data) in (int, list, complex) and np.asarray(data).dtype != object:
+            data = np.asarray(data)[()]
+        return filter_(self, data, strict, allow_downcast)
+
+    module.NumpyAutocaster.__call__, module.Scalar.filter = autocast_exactly, filter_exactly
+
+
+def _type_every_step_of_a_composite(module):
+    """scalar/basic.py:3848: in Python, a Composite mixes NumPy's scalars, which casts give, with Python's own.
+
+    NumPy 1 computed such pairs in float64 and int64, NumPy 2 in the narrower type: results are rounded, or an
+    OverflowError. Here every intermediate result has the dtype that the graph says, as it has in C.
+    """
+    if not _PYTHON_NUMBERS_ARE_WEAK:
+        return
+
+    def init_py_impls(self):
+        known = {}
+
+        def of(variable):
+            if variable not in known:
+                compute, dtype = untyped(variable), variable.type.dtype
+                known[variable] = lambda inputs: np.asarray(compute(inputs)).astype(dtype)[()]
+            return known[variable]
+
+        def untyped(variable):
+            if variable in self.fgraph.inputs:
+                index = self.fgraph.inputs.index(variable)
+                return lambda inputs: inputs[index]
+            if variable.owner is None:
+                return lambda inputs: variable.data
+            op, arguments = variable.owner.op, [of(each) for each in variable.owner.inputs]
+            return lambda inputs: op.impl(*[argument(inputs) for argument in arguments])
+
+        self._impls = [of(output) for output in self.fgraph.outputs]
+
+    module.Composite.init_py_impls = init_py_impls
+
+
+def _invert_in_double_precision(module):
+    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float, is one in float32 since NumPy 2."""
+    if _PYTHON_NUMBERS_ARE_WEAK:
+        impl = module.Inv.impl
+        module.Inv.impl = lambda self, x: impl(self, np.float64(x) if type(x) in (int, float) else x)
+
+
+# The headers
+
+
+def _name_the_compiledir(configparser):
+    """What was compiled for NumPy 1 does not load in NumPy 2, nor the other way round: a folder for each.
+
+    configdefaults.py:1815 names it by Python's version alone. A name that the user has set stays.
+    """
+    if not flag_is_set(configparser, "compiledir_format"):
+        configparser.THEANO_FLAGS_DICT["compiledir_format"] = (
+            "compiledir_%(short_platform)s-%(processor)s-%(python_version)s-%(python_bitwidth)s-numpy2")
+
+
+@contextlib.contextmanager
+def _with_a_compiledir_of_its_own():
+    if _NUMPY_2:
+        from theano import configparser
+        _name_the_compiledir(configparser)
+    yield
+
+
+def _define_dropped_macros(module):
+    """gof/cmodule.py:1929: what NumPy 2's headers no longer define is given to the compiler, as part of every key.
+
+    Descriptors have a member ``elsize`` only for those that ask for NumPy 2 (sandbox/rng_mrg.py:142, sparse/opt.py:147,
+    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more); NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c.
+    """
+    if not _NUMPY_2:
+        return
+    compile_args = module.GCC_compiler.compile_args
+
+    @functools.wraps(compile_args)
+    def with_macros(*args, **kwargs):
+        return compile_args(*args, **kwargs) + [
+            "-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION", "-DNPY_PY3K", "-DPyInt_Check=PyLong_Check",
+            "-DPyInt_AsLong=PyLong_AsLong", "-DPyInt_FromLong=PyLong_FromLong"]
+
+    module.GCC_compiler.compile_args = staticmethod(with_macros)
+
+
+def _replace_in_code(kind, method, *pairs):
+    """Has a method that returns C code return it with some text replaced."""
+    original = getattr(kind, method)
+
+    @functools.wraps(original)
+    def replaced(self, *args, **kwargs):
+        code = original(self, *args, **kwargs)
+        for old, new in pairs:
+            code = code.replace(old, new)
+        return code
+
+    setattr(kind, method, replaced)
+
+
+def _flatten_by_ravel_axis(*kinds):
+    """tensor/basic.py:1349 and 1556, extra_ops.py:328, subtensor.py:1808: NPY_MAXDIMS no longer means "all axes"."""
+    if _NUMPY_2:
+        for kind in kinds:
+            _replace_in_code(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
+
+
+def _give_complex_numbers_members(module):
+    """scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++."""
+    if _NUMPY_2:
+        _replace_in_code(module.Scalar, "c_support_code", *(
+            ("struct theano_complex%d : public npy_complex%d\n            {" % (bits, bits),
+             "struct theano_complex%d\n            {\n    npy_float%d real, imag;\n"
+             "    operator npy_complex%d() const { return *(const npy_complex%d *)this; }\n"
+             % (bits, bits // 2, bits, bits)) for bits in (64, 128)))
+
+
+def _increment_rows_in_c(module):
+    """tensor/inc_code.py, of AdvancedIncSubtensor1, uses PyArray_MapIter*, private since NumPy 2.0.
+
+    Without C code it would take np.add.at (subtensor.py:2015), which is slower.
+    """
+    if _NUMPY_2:
+        code = (Path(__file__).resolve().parent / "increments.h").read_text(encoding="utf-8")
+        module.inc_code = lambda: code
+
+
+# The tables
+
+
+def _mend_scalar_basic(module):
+    _give_dropped_names(module)
+    _give_ufuncs_of_a_letter(module)
+    _give_wrapping_arrays(module)  # lines 3108 and 3141 give a Type for a dtype
+    _compare_in_float64(module)
+    _type_every_step_of_a_composite(module)
+    _invert_in_double_precision(module)
+    _give_complex_numbers_members(module)
+
+
+def _mend_tensor_basic(module):
+    _flatten_by_ravel_axis(module.MaxAndArgmax, module.Argmax)
+
+
+def _mend_extra_ops(module):
+    _give_dropped_names(module)
+    _flatten_by_ravel_axis(module.CumOp)
+
+
+def _mend_subtensor(module):
+    _flatten_by_ravel_axis(module.AdvancedSubtensor1)
+    _increment_rows_in_c(module)
+
+
+def _mend_sigm(module):
+    _give_dropped_names(module)
+    _give_ufuncs_of_a_letter(module)
+
+
+
+CONTEXT_TO_RUN_IN = {
+    "theano.configdefaults": _with_a_compiledir_of_its_own,
+    "theano.gpuarray.linalg": _with_numpy_linalg_linalg,
+}
+MEND_ONCE_RUN = {
+    "theano.misc.safe_asarray": _wrap_integers_round,
+    "theano.gof.cc": _give_dropped_names,
+    "theano.gof.cmodule": _define_dropped_macros,
+    "theano.scalar.basic": _mend_scalar_basic,
+    "theano.tensor.basic": _mend_tensor_basic,
+    "theano.tensor.elemwise": _give_dropped_names,
+    "theano.tensor.extra_ops": _mend_extra_ops,
+    "theano.tensor.opt": _give_wrapping_arrays,
+    "theano.tensor.slinalg": _give_dropped_names,
+    "theano.tensor.subtensor": _mend_subtensor,
+    "theano.tensor.nnet.abstract_conv": _give_dropped_names,
+    "theano.tensor.nnet.bn": _give_dropped_names,
+    "theano.tensor.nnet.conv": _give_dropped_names,
+    "theano.tensor.nnet.sigm": _mend_sigm,
+}

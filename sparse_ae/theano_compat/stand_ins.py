@@ -1,0 +1,58 @@
+"""Modules and names that Theano looks up and that are no more: put in place for a while, or for Theano alone."""
+
+import contextlib
+import sys
+import types
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def names_added(module, **values):
+    """Gives the module those of the names that it lacks, and takes them back."""
+    lacking = [name for name in values if name not in vars(module)]
+    for name in lacking:
+        setattr(module, name, values[name])
+    try:
+        yield
+    finally:
+        for name in lacking:
+            delattr(module, name)
+
+
+@contextlib.contextmanager
+def modules_added(modules):
+    """Has ``import`` find those modules, by their names, and puts back what was there."""
+    before = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def module_of(name, **values):
+    """A module with those names."""
+    module = types.ModuleType(name)
+    vars(module).update(values)
+    return module
+
+
+class _NumPyAndMore(types.ModuleType):
+    """NumPy, and what else it is given."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def give_numpy_of_its_own(module, **values):
+    """Gives a module a NumPy with those values, where it has none; what it was given before is kept."""
+    names = [name for name in ("np", "numpy") if isinstance(vars(module).get(name), types.ModuleType)]
+    own = vars(module)[names[0]]
+    if not isinstance(own, _NumPyAndMore):
+        own = _NumPyAndMore("numpy")
+    vars(own).update(values)
+    for name in names:
+        setattr(module, name, own)

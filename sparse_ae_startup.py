@@ -1,0 +1,27 @@
+"""Has ``import theano`` and ``import lasagne`` find their mends, whichever comes first: they or ``import sparse_ae``.
+
+A line in sparse_ae_startup.pth, beside this file, imports it whenever Python starts, for any program. So it does next
+to nothing until one of the two is asked for.
+"""
+
+import sys
+
+
+class FinderOfTheMends:
+    """The first in ``sys.meta_path``; gone from there once it has been of use."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in ("theano", "lasagne"):
+            return None
+        sys.meta_path.remove(FinderOfTheMends)
+        import importlib.util
+        try:
+            importlib.import_module("sparse_ae.theano_compat")
+        except ModuleNotFoundError as error:
+            if error.name != "sparse_ae":  # an uninstalled one mends nothing, and stops nobody
+                raise
+        return importlib.util.find_spec(name)
+
+
+sys.meta_path.insert(0, FinderOfTheMends)
