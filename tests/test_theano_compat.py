@@ -429,6 +429,21 @@ needs_a_compiler = pytest.mark.skipif(not theano.config.cxx, reason="nothing is 
 
 
 @needs_a_compiler
+@pytest.mark.skipif(not theano.config.cxx, reason="nothing is compiled without a compiler")
+def test_what_one_process_has_compiled_the_next_one_finds():
+    # An Op with empty __props__, one of Theano's whose C code is a file, and two of ours.
+    code = """
+import numpy as np, sparse_ae, theano, theano.tensor as T
+from sparse_ae.ops import csr_dot, squared_outputs
+from theano.gof import cmodule
+%s
+x, i, F = T.fvector(), T.ivector(), T.fmatrix()
+theano.function([x, i, F], [x[i], F.dimshuffle(1, "x", 0), csr_dot(x, i, i, F), squared_outputs(F, F, x)])
+"""
+    run(code % "")
+    run(code % "cmodule.GCC_compiler.compile_str = None")
+
+
 def test_a_compilation_that_finds_a_broken_cache_is_tried_once_more(tmp_path, monkeypatch):
     cache = theano.gof.cmodule.ModuleCache(str(tmp_path))
     monkeypatch.setattr(theano.gof.cc, "get_module_cache", lambda: cache)

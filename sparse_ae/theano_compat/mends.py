@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import types
+import zlib
 
 import numpy as np
 
@@ -201,6 +202,40 @@ def _mend_module_cache(module):
     cache_class.module_from_key = module_from_key
 
 
+def _mend_cache_key(module):
+    """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op anew.
+
+    AdvancedSubtensor1 and Alloc are among them, and many an Op that users write.
+    """
+    first_key = module.CLinker.cmodule_key_
+
+    @functools.wraps(first_key)
+    def cmodule_key_(self, fgraph, *args, **kwargs):
+        key = first_key(self, fgraph, *args, **kwargs)
+        if key is None or key[0]:
+            return key
+        versions = []
+        for node in self.schedule(fgraph):
+            versions.append(node.op.c_code_cache_version_apply(node))
+            versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
+        return (tuple(versions) if all(versions) else ()), key[1]
+
+    module.CLinker.cmodule_key_ = cmodule_key_
+
+
+def _mend_version_of_c_files(module):
+    """gof/op.py:1425 takes hash() of an Op's C code for its version, which Python 3.3 made another in each process.
+
+    DimShuffle, for one, was compiled anew by each, and the cache grew.
+    """
+
+    def c_code_cache_version(self):
+        version = (zlib.crc32("".join(self.func_codes).encode()),)
+        return version + (self.params_type.c_code_cache_version(),) if hasattr(self, "params_type") else version
+
+    module.COp.c_code_cache_version = c_code_cache_version
+
+
 def _raised_by(error):
     """The name of the module that an error was raised in."""
     traceback = error.__traceback__
@@ -275,6 +310,8 @@ CONTEXT_TO_RUN_IN = {
 }
 # Module: what is done to it once it has been run.
 MEND_ONCE_RUN = {
+    "theano.gof.cc": _mend_cache_key,
+    "theano.gof.op": _mend_version_of_c_files,
     "theano.gof.cmodule": _mend_module_cache,
     "theano.scalar.basic": _give_dropped_names,
     "theano.scalar.sharedvar": _give_dropped_names,
