@@ -15,8 +15,9 @@ looks at no test rating. One thing did come from test ratings: a first complete 
 these, were then tuned again, on validation. Their figures are the less independent for it. On MovieLens 100K the
 settings are from u1's training ratings, which the test ratings of u2 to u5 are among.
 
-Beside the paper's model stands `Recommender` as it is, no setting given: residuals of biases as the target, a second
-encoder, settings by the rules of `defaults`. It knows a user or an item without ratings by the other one's bias.
+Beside the paper's model stands `Recommender` as it is, but for one row no setting given: residuals of biases as the
+target, a second encoder, settings by the rules of `defaults`. It knows a user or an item without ratings by the other
+one's bias.
 """
 import argparse
 import os
@@ -101,6 +102,15 @@ SIZES = OrderedDict([
     (200, (ITEMS._replace(l2=(70.0, 140.0), hold=35, n_epochs=46), dict(FACTORS, n_epochs=30))),
     (500, (ITEMS, FACTORS)),
 ])
+# Beside biases the same helps, on validation ratings of the second split: that the rate falls at the end, 0.8300 ->
+# 0.8283; from epoch 22 or 15 on it is 0.8290 and 0.8314.
+FALLING = dict(learning_rate=lambda epoch: 0.001 * 0.8 ** max(0, epoch - 30), n_epochs=45)
+BESIDE_BIASES = [  # rows, settings, and those in words
+    ("items", {}, "defaults"),
+    ("items", FALLING, "Adam at 0.001, from epoch 31 on at 0.8 times the last, 45 epochs at most"),
+    ("users", {}, "defaults"),
+    ("both", {}, "defaults"),
+]
 SURPRISE = dict(n_factors=200, n_epochs=60, reg_all=0.06)
 CMFREC = dict(k=200, lambda_=0.08, scale_lam=True, niter=20)
 
@@ -183,9 +193,9 @@ def main(argv=None):
             row(name + ", first split only", "", interval(curves[name]), seconds(curves[name]), "", named(settings))
 
     heading("MovieLens 1M, random 90/10, beside biases", "`Recommender`", "RMSE", "seconds", "settings")
-    for rows in ("items", "users", "both"):
-        found = [recommended(train, test, rows, seed) for seed, (train, test) in splits.items()]
-        row('rows="%s"' % rows, interval(found), seconds(found), "defaults")
+    for rows, settings, shown in BESIDE_BIASES:
+        found = [recommended(train, test, dict(settings, rows=rows), seed) for seed, (train, test) in splits.items()]
+        row('rows="%s"' % rows, interval(found), seconds(found), shown)
 
     heading("MovieLens 1M, I-AutoRec by output and hidden nonlinearity",
             "f", "g", "published", "RMSE", "seconds", "settings")
@@ -253,9 +263,9 @@ def autorec(train, test, settings, seed, curve=False):
     return Score(judge(), clock, points)
 
 
-def recommended(train, test, rows, seed):
-    """`Recommender` with its defaults."""
-    recommender = Recommender(rows=rows, progress=False, rng=seed).fit(train)
+def recommended(train, test, settings, seed):
+    """`Recommender`, which weighs, stops and refits by validation ratings of its own, from `train`."""
+    recommender = Recommender(progress=False, rng=seed, **settings).fit(train)
     clock = sum(record["seconds"] for record in recommender.history_)
     return Score(recommender.evaluate(test)["rmse"], clock, [])
 
