@@ -335,14 +335,19 @@ class AutoEncoder:
         -------
         array of `dtype`, (n_pairs,)
         """
+        # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
         if "decode" not in self._compiled:
             with self.building():
-                (h_, W_), b_, (cols_, indptr_) = T.matrices("h", "W"), T.vector("b"), T.ivectors("cols", "indptr")
-                output = self.output_activation(sampled_dot(cols_, indptr_, h_, W_) + b_[cols_])
-                self._compiled["decode"] = compiled([h_, W_, b_, cols_, indptr_], output, name="decode")
+                (h_, W_), (cols_, indptr_), scores = T.matrices("h", "W"), T.ivectors("cols", "indptr"), T.vector("s")
+                self._compiled["decode"] = compiled([h_, W_, cols_, indptr_], sampled_dot(cols_, indptr_, h_, W_),
+                                                    name="decode")
+                if self.f is not nonlinearities.linear:
+                    self._compiled["f"] = compiled([scores], self.output_activation(scores), name="f")
         if W is None:
             W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
-        return self._compiled["decode"](h, W, b, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+        scores = self._compiled["decode"](h, W, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+        scores += b[cols]
+        return self._compiled["f"](scores) if "f" in self._compiled else scores
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
         """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
