@@ -349,7 +349,7 @@ class Recommender(Settings):
 
     def _sides(self, stored_rows, validation):
         """Which models to train: a tuple of what their rows are."""
-        if self.rows not in ("auto", "items", "users", "both"):
+        if not isinstance(self.rows, str) or self.rows not in ("auto", "items", "users", "both"):
             raise ValueError("rows is %r; expected 'auto', 'items', 'users' or 'both'" % (self.rows,))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
