@@ -178,6 +178,5 @@ def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch
         raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (on_epoch,))
     if checkpoint is not None:
         check_path(checkpoint, "checkpoint", "the path of a file, or None")
-    if resume and checkpoint is None:
+    if check_bool(resume, "resume") and checkpoint is None:
         raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))
-    check_bool(resume, "resume")

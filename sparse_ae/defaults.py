@@ -100,16 +100,17 @@ def choose(settings, train, variance, validated):
                     update="adagrad" if sparse_columns and not missing else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
+    adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
     # A decay that is given means what it says: all of W and V.
     weighted = (variance is not None and not missing and is_auto(settings["update"]) and is_auto(settings["l2"])
-                and chosen["update"] == "adagrad")
+                and adagrad)
     if weighted:
         chosen["l2"] /= n / train.shape[1]
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
     rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]
     if is_auto(rate):
-        rate = 0.03 if variance is not None and chosen["update"] == "adagrad" else 0.002 if missing else 0.001
+        rate = 0.03 if variance is not None and adagrad else 0.002 if missing else 0.001
     if is_auto(n_epochs):
         updates = _UPDATES_UNVALIDATED_MISSING if missing else _UPDATES_UNVALIDATED
         updates = _UPDATES_AT_MOST if validated else updates

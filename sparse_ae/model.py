@@ -465,8 +465,9 @@ def _parameter(spec, shape, name, dtype):
     except MemoryError as error:
         raise MemoryError("there is no memory for %s, %s numbers; lower n_hidden"
                           % (name, " x ".join(map(str, shape)))) from error
-    except RuntimeError as error:  # Lasagne's, of a function that makes something else
-        raise ValueError("%s is %r, which makes nothing of the shape %r (%s)" % (name, spec, shape, error)) from error
+    except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
+        raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
+                         % (name, spec, shape, type(error).__name__, error)) from error
     parameter.name = name
     return parameter
 

@@ -86,6 +86,7 @@ class NewUser:
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items)
+        n = min(n, max(1, len(candidates)))
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:
             leave_out(scores, candidates, np.zeros(len(self._places), np.intp), self._places)

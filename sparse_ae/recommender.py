@@ -80,6 +80,9 @@ import lasagne
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
+# Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
+_LONGEST_LISTS = 10 ** 6
+
 
 class Recommender(Settings):
     """A masked autoencoder over ratings with ids, beside biases.
@@ -346,7 +349,7 @@ class Recommender(Settings):
 
     def _sides(self, stored_rows, validation):
         """Which models to train: a tuple of what their rows are."""
-        if self.rows not in ("auto", "items", "users", "both"):
+        if not isinstance(self.rows, str) or self.rows not in ("auto", "items", "users", "both"):
             raise ValueError("rows is %r; expected 'auto', 'items', 'users' or 'both'" % (self.rows,))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
@@ -470,6 +473,7 @@ class Recommender(Settings):
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         places, candidates = self._users.find(users), self._items.candidates(items)
+        n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
         listed = self._users.are_listed(users)
         if not listed.all():
             raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
@@ -623,6 +627,7 @@ class Recommender(Settings):
             raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
                              % (item,))
         candidates = self._items.candidates()
+        n = min(n, len(candidates))
         scorer = max(self._scorer.used() or [(self._scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
@@ -684,8 +689,8 @@ class Recommender(Settings):
             As `predict`, and for ratings that aren't finite numbers.
         """
         self._check_fitted()
-        if k is not None:
-            k = check_count(k, "k")
+        if k is not None and check_count(k, "k") > _LONGEST_LISTS:
+            raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
         if relevant is not None and not is_number(relevant):
             raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
                              % (relevant,))

@@ -365,7 +365,8 @@ def _check_kind(recommender):
 
 def _runner(n_jobs):
     """A function that calls another with each of some arguments, in so many processes."""
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0 or (
+            abs(n_jobs) > 1000):
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))
     if n_jobs == 1:
         return lambda function, tasks: [function(*task) for task in tasks]

@@ -13,7 +13,7 @@ import numpy as np
 
 from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
-from sparse_ae.checks import check_count, check_number, check_on_scale, check_rng, check_run, is_number
+from sparse_ae.checks import check_bool, check_count, check_number, check_on_scale, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
@@ -108,12 +108,13 @@ class Trainer:
         if not isinstance(formulation, str) or formulation != "auto" and formulation not in FORMULATIONS:
             raise ValueError("formulation is %r; expected one of 'auto', %s"
                              % (formulation, ", ".join(map(repr, FORMULATIONS))))
-        if l2_per not in ("batch", "epoch"):
+        if not isinstance(l2_per, str) or l2_per not in ("batch", "epoch"):
             raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
         if unknown is not None and not is_number(unknown):
             raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
         if unknown is not None and not model.missing_weight:
             check_on_scale(unknown, model.rating_scale)
+        check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
         self.rng = check_rng(rng)

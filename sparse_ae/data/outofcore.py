@@ -130,7 +130,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     TypeError, ValueError
         For what `files.load_ratings` would refuse: the message names the line, or the ids of the rating.
     """
-    if rows not in ("items", "users"):
+    if not isinstance(rows, str) or rows not in ("items", "users"):
         raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
     check_duplicates(duplicates)
     folder = Path(check_path(folder, "folder", "the path of a folder"))
@@ -145,11 +145,12 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
             raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
         blocks = read_text(source, progress)
-    elif hasattr(source, "__iter__"):
-        blocks = _blocks_of_chunks(source)
     else:
-        raise TypeError("source is %r; expected the path of a file of text, or what yields chunks of ratings"
-                        % (source,))
+        try:
+            blocks = _blocks_of_chunks(iter(source))
+        except TypeError:
+            raise TypeError("source is %r; expected the path of a file of text, or what yields chunks of ratings"
+                            % (source,)) from None
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):

@@ -1,4 +1,4 @@
-"""Thousands of damaged files, each batch in a process of its own that a crash or a hang ends; see `files`."""
+"""Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
 import subprocess
 import sys
 from pathlib import Path
@@ -19,19 +19,42 @@ def run(program, *arguments):
 
 
 def test_damaged_files_of_ratings():
-    assert run("files.py", 0, 40, *OF_DATA).count("refused") == len(OF_DATA)
+    assert run("files.py", 0, 20, *OF_DATA).count("refused") == len(OF_DATA)
 
 
 def test_damaged_files_of_hdf5():
     pytest.importorskip("h5py")
-    assert "refused" in run("files.py", 0, 40, "mat 7.3")
+    assert "refused" in run("files.py", 0, 20, "mat 7.3")
 
 
 def test_damaged_models_and_checkpoints():
-    assert run("files.py", 0, 40, *OF_MODELS).count("refused") == len(OF_MODELS)
+    assert run("files.py", 0, 20, *OF_MODELS).count("refused") == len(OF_MODELS)
+
+
+def test_random_inputs_to_ops():
+    assert "taken" in run("ops.py", 0, 300, "float32")
+
+
+def test_wrong_arguments():
+    assert "refused" in run("arguments.py", 0, 100)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
-    run("files.py", 40, 540, kind)
+    run("files.py", 20, 520, kind)
+
+
+@pytest.mark.slow
+def test_many_random_inputs_to_ops():
+    run("ops.py", 300, 5300)
+
+
+@pytest.mark.slow
+def test_many_wrong_arguments():
+    run("arguments.py", 100, 1100)
+
+
+@pytest.mark.slow
+def test_ops_under_sanitizers():
+    run("sanitize.py")
