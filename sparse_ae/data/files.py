@@ -1,5 +1,6 @@
 """Ratings from files: SciPy .npz, MatrixMarket, MATLAB, and text with a rating in each line or a user in each row."""
 import bisect
+import inspect
 import re
 from pathlib import Path
 
@@ -18,6 +19,8 @@ __all__ = ["MATRIX_ENDINGS", "load_ratings"]
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
+# Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
+_AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
 _MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
 
@@ -116,7 +119,7 @@ def _read_mat(path, variable):
         names = [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
         if _is_wanted(variable, names):
             name = variable or names[0]
-            return scipy.io.loadmat(str(path), variable_names=[name])[name]
+            return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
     except NotImplementedError:
         return _read_mat_73(path, variable)
     except Exception as error:  # SciPy's reader raises whatever the damaged bytes lead it to
