@@ -38,18 +38,18 @@ def get_requires_for_build_wheel(config_settings=None):
     return build_meta.get_requires_for_build_wheel(config_settings) + _requires()
 
 
-def get_requires_for_build_editable(config_settings=None):
-    return build_meta.get_requires_for_build_editable(config_settings) + _requires()
-
-
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     return _with_more(Path(wheel_directory, name))
 
 
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    name = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
-    return _with_more(Path(wheel_directory, name))
+if hasattr(build_meta, "build_editable"):  # since setuptools 64; without it pip has another way
+    def get_requires_for_build_editable(config_settings=None):
+        return build_meta.get_requires_for_build_editable(config_settings) + _requires()
+
+    def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+        name = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+        return _with_more(Path(wheel_directory, name))
 
 
 def _requires():

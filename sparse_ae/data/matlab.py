@@ -6,6 +6,7 @@ its name, and `ir`, `jc` and `pr`, which are the indices, indptr and data of a C
 within its element, and the size of what is unpacked is known before. See MathWorks, MAT-File Format, chapter 1. Older
 files, of version 4, are SciPy's, whose reader of them is Python; newer ones, of 7.3, are HDF5, and h5py's.
 """
+import inspect
 import zlib
 
 import numpy as np
@@ -20,6 +21,9 @@ _HEADER = 128
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _PACKED, _UTF8 = 14, 15, 16
 _SPARSE, _COMPLEX = 5, 0x0800
+
+# Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
+_AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
 
 # A variable's class, shape and name are among its first bytes.
 _HEAD = 4096
@@ -65,7 +69,7 @@ def read_sparse(path, name):
     """
     order = _byte_order(path)
     if order is None:
-        return scipy.io.loadmat(str(path), variable_names=[name])[name]
+        return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
     with open(str(path), "rb") as file:
         for packed, size, found in _variables(path, file, order):
             if found == name:

@@ -7,6 +7,7 @@ dtypes.
 
 import contextlib
 import functools
+import types
 import warnings
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def _works(ask):
         warnings.simplefilter("error")
         try:
             ask()
-        except (OverflowError, TypeError, DeprecationWarning):
+        except (OverflowError, TypeError, ValueError, DeprecationWarning):
             return False
     return True
 
@@ -34,6 +35,8 @@ def _works(ask):
 _PYTHON_NUMBERS_ARE_WEAK = (np.float32(1) * 1.0).dtype != np.float64
 # Deprecated in NumPy 1.24, an OverflowError since 2.
 _INTEGERS_WRAP_ROUND = _works(lambda: np.asarray(128, "int8"))
+# Anything with a dtype was one. Deprecated in NumPy 1.19, an error since 2.
+_TYPES_ARE_DTYPES = _works(lambda: np.dtype(types.SimpleNamespace(dtype="float64")))
 # Deprecated in NumPy 1.20, a TypeError since 2.
 _UFUNCS_TAKE_A_LETTER = _works(lambda: np.exp(np.int8(1), sig="f"))
 
@@ -50,15 +53,14 @@ class _Cast:
 
 
 def _angle(z):
-    """numpy.angle, which since NumPy 2 is a float16 of an int8, or of a float16; scalar/basic.py:3665 says float64."""
-    kind = np.asarray(z).dtype.kind
-    return np.angle(z if kind == "c" or kind == "f" and np.ndim(z) else np.float64(z))
+    """numpy.angle, which since NumPy 2 is a float16 of a short integer; scalar/basic.py:3665 says float64."""
+    return np.angle(z if np.iscomplexobj(z) else np.float64(z))
 
 
 def _dropped_names():
     """What Theano looks up in NumPy, beyond what NumPy 1.24 had dropped."""
-    names = {"angle": _angle}
-    if not hasattr(np, "cast"):
+    names = {}
+    if not hasattr(np, "cast") or not _TYPES_ARE_DTYPES:
         names["cast"] = _Cast()
     if not hasattr(np, "sctype2char"):
         names["sctype2char"] = lambda dtype: np.dtype(dtype).char
@@ -66,20 +68,21 @@ def _dropped_names():
         names["ComplexWarning"] = np.exceptions.ComplexWarning
     if not hasattr(np, "MAXDIMS"):
         names["MAXDIMS"] = -2 ** 31  # NPY_RAVEL_AXIS, which the C code takes in place of NPY_MAXDIMS
-    if hasattr(np, "_core"):
-        names["core"] = np._core  # the old name is deprecated
+    if _NUMPY_2:
+        names.update(angle=_angle, core=np._core)  # np.core is deprecated
     return names
 
 
 def _give_dropped_names(module):
-    """Names that left in NumPy 2.0.
+    """Names that left in NumPy 2.0, and np.cast by a Type, which is deprecated since NumPy 1.19.
 
     scalar/basic.py:2977 and on and tensor/nnet/bn.py:218 look np.cast up, tensor/elemwise.py:700 np.sctype2char,
     tensor/extra_ops.py:262 np.MAXDIMS, gof/cc.py:1381 np.core, and tensor/slinalg.py:552, tensor/nnet/conv.py:802 and
     tensor/nnet/abstract_conv.py:2243 np.ComplexWarning.
     """
-    if _NUMPY_2:
-        give_numpy_of_its_own(module, **_dropped_names())
+    names = _dropped_names()
+    if names:
+        give_numpy_of_its_own(module, **names)
 
 
 @contextlib.contextmanager
@@ -103,16 +106,16 @@ def _as_numpy_1_did(function):
 
 
 def _wrapped_round(a, dtype):
-    """Python integers that are beyond an integer dtype, as NumPy 1 brought them into it: by way of the longest.
+    """Python numbers as an array that NumPy casts to an integer dtype by wrapping round, as it did with the numbers.
 
-    Beyond that too, they are an OverflowError, then as now.
+    Those beyond 64 bits, or beyond 63 where the dtype has no more, are an OverflowError, then as now.
     """
     if dtype.kind not in "iu":
         return a
-    if dtype == np.uint64:
-        with contextlib.suppress(OverflowError):
-            return np.asarray(a, np.uint64)
-    return np.asarray(a, np.int64)
+    numbers = np.asarray(a)
+    if numbers.dtype.kind == "i" or numbers.dtype == np.uint64 == dtype:
+        return numbers
+    return np.asarray(a, np.uint64 if dtype == np.uint64 else np.int64)
 
 
 def _wrap_integers_round(module):
@@ -136,8 +139,11 @@ def _wrap_integers_round(module):
 
 
 def _give_wrapping_arrays(module):
-    """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation."""
-    if not _INTEGERS_WRAP_ROUND:
+    """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
+
+    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19.
+    """
+    if not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES):
         give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray))
 
 
@@ -334,7 +340,7 @@ def _increment_rows_in_c(module):
 def _mend_scalar_basic(module):
     _give_dropped_names(module)
     _give_ufuncs_of_a_letter(module)
-    _give_wrapping_arrays(module)  # lines 3108 and 3141 give a Type for a dtype
+    _give_wrapping_arrays(module)
     _compare_in_float64(module)
     _type_every_step_of_a_composite(module)
     _invert_in_double_precision(module)

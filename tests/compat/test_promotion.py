@@ -1,0 +1,178 @@
+"""What NumPy 2's rules of promotion broke without a word, each by a test of its own. They hold on NumPy 1 as well."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import theano
+import theano.tensor as T
+from theano import scalar
+from theano.configparser import change_flags
+
+IN_PYTHON = theano.Mode("py", "fast_run")
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with change_flags(floatX="float64"):
+        yield
+
+
+# Constants
+
+
+@pytest.mark.parametrize("number, dtype", [
+    (0, "int8"), (127, "int8"), (128, "int16"), (-128, "int8"), (-129, "int16"), (400, "int16"), (40000, "int32"),
+    (2 ** 31, "int64"), (2 ** 63 - 1, "int64"), (2 ** 63, "uint64"), (True, "int8"),
+])
+def test_an_integer_takes_the_shortest_dtype_that_holds_it(number, dtype):
+    """misc/safe_asarray.py:33: T.constant(400) became a uint64."""
+    for constant in (T.constant(number), scalar.constant(number)):
+        assert constant.dtype == dtype and constant.data == number
+
+
+def test_a_range_of_integers_is_one_of_integers():
+    """misc/safe_asarray.py:33: T.arange(400) became a float64."""
+    assert T.arange(400).dtype == "int64"
+
+
+def test_an_integer_beyond_the_longest_dtype_is_an_error():
+    with pytest.raises(OverflowError):
+        T.constant(2 ** 64)
+
+
+@pytest.mark.parametrize("number, dtype", [(0.5, "float32"), (0.1, "float64"), (1e300, "float64"), (1 / 3, "float64")])
+def test_a_float_takes_the_shortest_dtype_that_holds_it_exactly(number, dtype):
+    """scalar/basic.py:217: 0.1 became a float32, 1e300 an infinite one."""
+    for constant in (T.constant(number), scalar.constant(number)):
+        assert constant.dtype == dtype and float(constant.data) == number
+
+
+@pytest.mark.parametrize("policy", ["custom", "numpy+floatX"])
+def test_with_floatX_float32_a_float_is_one(policy):
+    with change_flags(cast_policy=policy, floatX="float32"):
+        assert T.constant(0.1).dtype == "float32"
+
+
+def test_a_graph_keeps_all_digits_of_its_numbers():
+    """scalar/basic.py:217: x * 0.1 of a float64 x was 0.1 rounded to float32."""
+    x = T.dvector()
+    for mode in (IN_PYTHON, None):
+        result, = theano.function([x], x * 0.1, mode=mode)([1.0])
+        assert result == 0.1
+
+
+# Values that a function is called with
+
+
+@pytest.mark.parametrize("value, dtype, error", [
+    (0.1, "float64", False), (0.1, "float32", True), (0.5, "float32", False), (1e300, "float32", True),
+    (300, "int8", True), (100, "int8", False), (0.5, "int8", True), (1.0, "int8", False), (-1, "uint8", True),
+    (2 ** 40, "int32", True),
+])
+def test_a_value_that_a_type_does_not_hold_is_refused(value, dtype, error):
+    """scalar/basic.py:331: a float32 took 0.1, rounded."""
+    kind = scalar.get_scalar_type(dtype)
+    if error:
+        with pytest.raises(TypeError):
+            kind.filter(value)
+    else:
+        assert kind.filter(value) == value and kind.filter(value).dtype == dtype
+
+
+@pytest.mark.parametrize("value, dtype, expected", [(300, "int8", 44), (300.5, "int8", 44), (-1, "uint8", 255),
+                                                    (0.1, "float32", np.float32(0.1)), (0.5, "bool", True)])
+def test_a_value_may_be_cast_down_where_that_is_asked_for(value, dtype, expected):
+    kind = scalar.get_scalar_type(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy 1.24 to 1.26 warn
+        result = kind.filter(value, allow_downcast=True)
+    assert result == expected and result.dtype == dtype
+
+
+def test_a_float_of_the_users_is_cast_to_floatX():
+    with change_flags(floatX="float32"):
+        assert scalar.float32.filter(0.1) == np.float32(0.1)
+        assert T.fscalar().type.filter(0.1) == np.float32(0.1)
+
+
+# What runs in Python
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float16", "float32", "int64"])
+def test_an_angle_is_a_float64(dtype):
+    """scalar/basic.py:3665: NumPy 2's angle of an int8 is a float16."""
+    x = T.TensorType(dtype, (False,))()
+    result = theano.function([x], T.angle(x), mode=IN_PYTHON)(np.array([100, 3], dtype))
+    assert result.dtype == "float64" and (result == 0).all()
+    if dtype != "uint8":
+        result = theano.function([x], T.angle(x), mode=IN_PYTHON)(np.array([-100, -3], dtype))
+        # NumPy 1 has the few digits of the short dtypes.
+        np.testing.assert_allclose(result, np.pi, rtol=0 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 1e-3)
+
+
+def test_a_composite_keeps_the_dtypes_of_its_graph():
+    """scalar/basic.py:3848: NumPy 2 added 300 to an int8 as an int8, an OverflowError, and floats as float32."""
+    a, b = scalar.int8("a"), scalar.float64("b")
+    outputs = [scalar.cast(a, "int8") + scalar.constant(300) + scalar.cast(b, "float32") * b]
+    composite = scalar.Composite([a, b], outputs)
+    composite.init_py_impls()
+    assert composite.outputs[0].dtype == "float64"
+    assert composite.impl(100, 1 / 3) == pytest.approx(400 + float(np.float32(1 / 3)) / 3, rel=1e-15)
+    x, y = T.TensorType("int8", (False,))(), T.dvector()
+    outputs = T.exp(y.astype("float32").astype("float64") + 0.1) + x + 300
+    fused = theano.function([x, y], outputs, mode=IN_PYTHON)
+    assert any(isinstance(node.op.scalar_op, scalar.Composite) for node in fused.maker.fgraph.apply_nodes
+               if isinstance(node.op, T.Elemwise))
+    expected = np.exp(np.float64(np.float32(1 / 3)) + 0.1) + 400
+    np.testing.assert_allclose(fused(np.array([100], "int8"), [1 / 3]), [expected], rtol=1e-15)
+
+
+def test_an_inverse_has_all_digits():
+    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float."""
+    x = T.dvector()
+    assert theano.function([x], T.inv(x), mode=IN_PYTHON)([3.0]) == [1 / 3]
+    assert T.inv(T.fvector()).dtype == "float32" and scalar.inv.impl(np.float32(3)).dtype == "float32"
+    assert scalar.inv.impl(3) == 1 / 3
+
+
+@pytest.mark.parametrize("name", ["exp", "log1p", "tanh", "arctan", "sqrt", "sin", "expm1"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_functions_of_short_integers_are_no_float16(name, dtype):
+    """tensor/elemwise.py:763 and scalar/basic.py:2772: in a float32, by Elemwise and by the scalar Op."""
+    x, values = T.TensorType(dtype, (False,))(), np.array([3, 7], dtype)
+    expected = getattr(np, name)(values.astype("float64"))
+    elementwise = theano.function([x], getattr(T, name)(x), mode=IN_PYTHON)(values)
+    one = getattr(scalar, name).impl(values[0])
+    assert elementwise.dtype == one.dtype == "float32"
+    np.testing.assert_allclose(elementwise, expected, rtol=1e-6)
+    np.testing.assert_allclose(one, expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_negatives_of_unsigned_integers_are_optimised(dtype):
+    """tensor/opt.py:5057 and 6074: an OverflowError, that on_opt_error=warn printed, and no optimisation."""
+    x = T.TensorType(dtype, (False,))()
+    with change_flags(on_opt_error="raise"):
+        function = theano.function([x], [-x, (-x) * np.array(3, dtype) * x], mode=IN_PYTHON)
+    negative, product = function(np.array([1, 2], dtype))
+    np.testing.assert_array_equal(negative, -np.array([1, 2], dtype))
+    assert product.dtype == dtype
+    np.testing.assert_array_equal(product, -np.array([3, 12], dtype))
+
+
+def test_degrees_and_radians_have_gradients():
+    """scalar/basic.py:3108 and 3141 give NumPy a Type for a dtype."""
+    x = T.dvector()
+    assert theano.function([x], T.grad(T.deg2rad(x).sum(), x), mode=IN_PYTHON)([1.0]) == [np.pi / 180]
+    assert theano.function([x], T.grad(T.rad2deg(x).sum(), x), mode=IN_PYTHON)([1.0]) == [180 / np.pi]
+    assert theano.function([x], T.grad(T.exp2(x).sum(), x), mode=IN_PYTHON)([1.0]) == pytest.approx(2 * np.log(2))
+
+
+def test_nothing_here_says_a_word():
+    """NumPy 1.24 to 1.26 warned of what NumPy 2 refuses. (In this suite a warning is an error.)"""
+    x = T.TensorType("uint8", (False,))()
+    theano.function([x], [x + 400, -x, T.exp(x)], mode=IN_PYTHON)(np.array([1], "uint8"))
+    scalar.exp.impl(np.int8(1))

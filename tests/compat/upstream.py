@@ -1,0 +1,171 @@
+"""Runs Theano's own tests and Lasagne's on the Python and NumPy at hand, and compares two such runs.
+
+    python tests/compat/upstream.py run now.json --lasagne FOLDER
+    python tests/compat/upstream.py compare before.json now.json
+
+No part of the suite: it takes an hour and more, and what it runs is not this project's. Theano's tests are in the
+installed package, as in its sdist; Lasagne's are in its repository only (git clone --branch v0.1
+https://github.com/Lasagne/Lasagne). ``pip install pytest parameterized mock`` first. Each file runs in a process of its
+own, so that one that ends it ends no other.
+"""
+
+import argparse
+import collections
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Of theano: gradient, subtensor, sparse, complex, casting, elemwise, tensor basic, scan.
+THEANO = """
+    tests/test_gradient.py tensor/tests/test_subtensor.py sparse/tests/test_basic.py sparse/tests/test_opt.py
+    sparse/tests/test_sp2.py sparse/tests/test_type.py sparse/tests/test_utils.py tensor/tests/test_complex.py
+    tensor/tests/test_casting.py tensor/tests/test_elemwise.py tensor/tests/test_inc_subtensor.py
+    tensor/tests/test_extra_ops.py tensor/tests/test_keepdims.py tensor/tests/test_sort.py tensor/tests/test_blas.py
+    scalar/tests/test_basic.py scan_module/tests/test_scan.py tensor/tests/test_basic.py
+""".split()
+
+# A plugin of pytest's: the mends, of nose what these tests import, and a file of outcomes. nose itself runs on no
+# Python from 3.10 on.
+PLUGIN = '''
+import json, os, sys, types, unittest
+import numpy.testing, pytest
+from sparse_ae import theano_compat
+
+def module(name, **values):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(values)
+
+def raises(*errors):
+    def decorate(function):
+        import functools
+        @functools.wraps(function)
+        def wrapped(*args, **kwargs):
+            with pytest.raises(errors):
+                function(*args, **kwargs)
+        return wrapped
+    return decorate
+
+case = unittest.TestCase()
+module("nose", __path__=[])
+module("nose.plugins", __path__=[])
+module("nose.plugins.skip", SkipTest=unittest.SkipTest)
+module("nose.plugins.attrib", attr=lambda *args, **kwargs: lambda function: function)
+module("nose.tools", assert_raises=case.assertRaises, assert_true=case.assertTrue, assert_equal=case.assertEqual,
+       assert_equals=case.assertEqual, raises=raises)
+sys.modules["nose"].tools = sys.modules["nose.tools"]
+
+# NumPy 1.25 dropped it.
+numpy.testing.dec = types.SimpleNamespace(
+    slow=lambda function: function,
+    skipif=lambda condition, msg="": pytest.mark.skipif(condition, reason=msg or "skipif"),
+    knownfailureif=lambda condition, msg="": pytest.mark.xfail(condition, reason=msg or "known"))
+
+outcomes = {}
+
+def pytest_runtest_logreport(report):
+    name = report.nodeid.split("::", 1)[-1]
+    if report.failed or report.when == "call" or report.when == "setup" and report.skipped:
+        outcomes[name] = [report.outcome, str(report.longrepr)[-2000:] if report.failed else ""]
+
+def pytest_collectreport(report):
+    if report.failed:
+        outcomes["collection of " + report.nodeid.rpartition("/")[2]] = ["failed", str(report.longrepr)[-2000:]]
+
+def pytest_sessionfinish(session):
+    with open(os.environ["OUTCOMES"], "w") as file:
+        json.dump(outcomes, file)
+'''
+
+
+def run(files, timeout):
+    """Outcomes by file and test: 'passed', 'failed' or 'skipped', and what failed; a file that ended has one more."""
+    outcomes = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "upstream_plugin.py").write_text(PLUGIN)
+        Path(scratch, "pytest.ini").write_text("[pytest]\n")
+        root = str(Path(__file__).resolve().parents[2])
+        environment = dict(os.environ, OUTCOMES=str(Path(scratch, "outcomes.json")))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [scratch, root, os.environ.get("PYTHONPATH")]))
+        for name, path in files:
+            Path(scratch, "outcomes.json").write_text("{}")
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider", "-c",
+                       str(Path(scratch, "pytest.ini")), "-W", "ignore", str(path)]
+            try:
+                status = subprocess.run(command, env=environment, cwd=scratch, timeout=timeout,
+                                        stdout=subprocess.DEVNULL).returncode
+            except subprocess.TimeoutExpired:
+                status = "no end after %d s" % timeout
+            outcomes[name] = json.loads(Path(scratch, "outcomes.json").read_text())
+            if status not in (0, 1, 2, 5):
+                outcomes[name]["the process"] = ["failed", "ended with %s" % status]
+            print(name, counts(outcomes[name]), flush=True)
+    return outcomes
+
+
+def counts(outcomes):
+    return dict(collections.Counter(outcome for outcome, _ in outcomes.values()))
+
+
+def theano_files(names):
+    import importlib.util
+    [folder] = importlib.util.find_spec("theano").submodule_search_locations
+    return [("theano/" + name, Path(folder, *name.split("/"))) for name in names]
+
+
+def lasagne_files(checkout, scratch):
+    """Its tests, copied: in the checkout they would import the lasagne beside them."""
+    shutil.copytree(str(Path(checkout, "lasagne", "tests")), str(Path(scratch, "lasagne_tests")))
+    paths = sorted(Path(scratch, "lasagne_tests").rglob("test_*.py"))
+    return [("lasagne/" + path.relative_to(scratch).as_posix(), path) for path in paths]
+
+
+def compare(before, now):
+    """What failed now and not before, and the counts of both."""
+    new = []
+    for name in before:
+        print("%-45s before %s, now %s" % (name, counts(before[name]), counts(now.get(name, {}))))
+        for test, (outcome, error) in now.get(name, {}).items():
+            if outcome == "failed" and before[name].get(test, ["", ""])[0] != "failed":
+                new.append((name, test, error))
+        # A process that ended, or a collection that failed, hides what would have been.
+        new += [(name, test, "not run") for test, (outcome, _) in before[name].items()
+                if outcome == "passed" and now.get(name, {}).get(test, ["missing"])[0] not in ("passed", "failed")]
+    for name, test, error in new:
+        lines = [line for line in error.splitlines() if line.startswith("E ")] or error.splitlines()
+        print("\n%s::%s\n    %s" % (name, test, "\n    ".join(lines[-3:])))
+    total = [collections.Counter(), collections.Counter()]
+    for each, outcomes in zip(total, (before, now)):
+        for file in outcomes.values():
+            each.update(counts(file))
+    print("\nall: before %s, now %s; %d fail or are not run now that passed before"
+          % (dict(total[0]), dict(total[1]), len(new)))
+    return not new
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run")
+    runs.add_argument("outcomes", type=Path, help="the file to write")
+    runs.add_argument("--lasagne", type=Path, help="a checkout of Lasagne")
+    runs.add_argument("--timeout", type=float, default=7200, help="seconds for each file")
+    runs.add_argument("--theano", nargs="*", default=THEANO, metavar="FILE", help="test files within theano")
+    compares = commands.add_parser("compare")
+    compares.add_argument("before", type=Path)
+    compares.add_argument("now", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "compare":
+        sys.exit(not compare(*(json.loads(path.read_text()) for path in (arguments.before, arguments.now))))
+    with tempfile.TemporaryDirectory() as scratch:
+        files = theano_files(arguments.theano)
+        if arguments.lasagne:
+            files += lasagne_files(arguments.lasagne, scratch)
+        arguments.outcomes.write_text(json.dumps(run(files, arguments.timeout)))
+
+
+if __name__ == "__main__":
+    main()
