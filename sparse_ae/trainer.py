@@ -114,7 +114,8 @@ class Trainer:
             raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
         if unknown is not None and not model.missing_weight:
             check_on_scale(unknown, model.rating_scale)
-        check_bool(progress, "progress")
+        if not isinstance(progress, str):
+            check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
         self.rng = check_rng(rng)
