@@ -14,6 +14,7 @@ import numpy as np
 
 from sparse_ae.theano_compat import compilers
 from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
+from sparse_ae.theano_compat.torn import check_whole, extension_whole
 
 # What NumPy once had and Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -156,15 +157,27 @@ def _accept_image_shape(module):
     module.conv2d = conv2d_of_either_name
 
 
+class _LeavesQuietly(set):
+    """A set from which also what isn't in it can be removed."""
+
+    remove = set.discard
+
+
 def _mend_module_cache(module):
     """gof/cmodule.py:540 writes an entry's key.pkl over itself, while other processes read it without the lock.
 
     One that finds half of it takes the entry for broken and deletes it (line 832) under the process that wrote it, of
     which a later compilation ends in a bare AssertionError (line 516), or in a file that isn't found; an entry of which
     the writing failed half way ends in another (line 937). So key.pkl is written in one step; and after such an error
-    what is known of the cache is forgotten, as in a new process, and the compilation is tried once more.
+    what is known of the cache is forgotten, as in a new process, and the compilation is tried once more. So it is
+    where an entry has been deleted, or its shared object torn; see `torn`.
     """
-    cache_class = module.ModuleCache
+    cache_class, load = module.ModuleCache, module.dlimport
+
+    @functools.wraps(load)
+    def dlimport(fullpath, suffix=None):
+        check_whole(fullpath)
+        return load(fullpath, suffix)
 
     def save_pkl(self):
         new = "%s.%d" % (self.key_pkl, os.getpid())
@@ -188,16 +201,30 @@ def _mend_module_cache(module):
         try:
             return first_try(self, *args, **kwargs)
         except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
-            if _raised_by(error) not in (module.__name__, __name__):
+            if _raised_by(error) not in (module.__name__, __name__, check_whole.__module__):
                 raise
         module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
                                self.dirname)
         while getattr(lock, "n_lock", 0) > locks:  # lock_ctx, at compilelock.py:38, keeps it after an error
             module.compilelock.release_lock()
+        os.makedirs(self.dirname, exist_ok=True)
+        for known in ("module_from_name", "entry_from_key", "module_hash_to_key_data", "similar_keys"):
+            setattr(self, known, {})  # __init__ begins with what the instance has, if there is one
         self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
         self.refresh(cleanup=False)
         return first_try(self, *args, **kwargs)
 
+    first_init = cache_class.__init__
+
+    @functools.wraps(first_init)
+    def init(self, dirname, check_for_broken_eq=True, do_refresh=True):
+        first_init(self, dirname, check_for_broken_eq, do_refresh=False)
+        self.loaded_key_pkl = _LeavesQuietly()  # at line 1008 an entry that has been deleted leaves it
+        if do_refresh:
+            self.refresh()
+
+    cache_class.__init__ = init
+    module.dlimport = dlimport
     module.KeyData.save_pkl = save_pkl
     cache_class.module_from_key = module_from_key
 
@@ -304,6 +331,8 @@ def _raise_import_error(module):
 CONTEXT_TO_RUN_IN = {
     "theano": _numpy_says_how_it_was_linked,
     "theano.configdefaults": _no_compiler_without_headers,
+    "theano.gof.cutils": functools.partial(extension_whole, "cutils_ext"),
+    "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),
     "theano.scalar.basic": _numpy_with_dropped_names,
     "theano.gpuarray.linalg": _pkg_resources_stand_in,
     "lasagne": _pkg_resources_stand_in,

@@ -1,0 +1,66 @@
+"""Compiled code in Theano's cache that was torn by a power cut or a full disk: found before it is loaded.
+
+To load a shared object that ends too early kills the process, once a page of it is touched that isn't there.
+"""
+
+import contextlib
+import os
+import shutil
+import struct
+
+__all__ = ["check_whole", "extension_whole"]
+
+
+def is_whole(path):
+    """Whether a shared object is as long as its header says; True of what isn't ELF of 64 bits, nor empty."""
+    length = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:5] != b"\x7fELF\x02":
+            return bool(head) and not b"\x7fELF".startswith(head[:4])
+        order = "<" if head[5] == 1 else ">"
+        (segments, sections), sizes = struct.unpack_from(order + "QQ", head, 0x20), struct.unpack_from(
+            order + "HHHH", head, 0x36)
+        if max(segments + sizes[0] * sizes[1], sections + sizes[2] * sizes[3]) > length:
+            return False
+        file.seek(segments)
+        for _ in range(sizes[1]):
+            segment = file.read(sizes[0])
+            if sum(struct.unpack_from(order + "Q16xQ", segment, 8)) > length:  # where it begins, and how long it is
+                return False
+    return True
+
+
+def check_whole(path):
+    """FileNotFoundError, and no entry of the cache any more, where an entry's shared object is torn."""
+    if os.path.exists(path) and not is_whole(path):
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+        raise FileNotFoundError("%s was torn" % path)
+
+
+@contextlib.contextmanager
+def extension_whole(name):
+    """Theano's own extension `name`, which it compiles once and then imports, is removed first where it is torn.
+
+    gof/lazylinker_c.py:72 takes it for compiled where its folder says of which version it is, even if it is gone.
+    """
+    import theano
+    folder = os.path.join(theano.config.compiledir, name)
+
+    def is_torn():
+        if not os.path.isdir(folder):
+            return False
+        objects = [os.path.join(folder, each) for each in os.listdir(folder) if each.endswith(".so")]
+        version = os.path.join(folder, "__init__.py")
+        said = os.path.isfile(version) and os.path.getsize(version) > 0
+        return not objects and said or not all(map(is_whole, objects))
+
+    if is_torn():
+        from theano.gof.compilelock import get_lock, release_lock
+        get_lock()
+        try:
+            if is_torn():  # nobody is amid writing it
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            release_lock()
+    yield
