@@ -278,17 +278,21 @@ def _define_dropped_macros(module):
     """gof/cmodule.py:1929: what NumPy 2's headers no longer define is given to the compiler, as part of every key.
 
     Descriptors have a member ``elsize`` only for those that ask for NumPy 2 (sandbox/rng_mrg.py:142, sparse/opt.py:147,
-    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more); NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c.
+    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more). NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c;
+    npy_3kcompat.h, which that includes, has them in NumPy 2.0 and not in later ones.
     """
     if not _NUMPY_2:
         return
+    macros = ["-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]
+    header = Path(np.get_include(), "numpy", "npy_3kcompat.h")
+    if not header.exists() or "#define PyInt_FromLong" not in header.read_text(encoding="utf-8"):
+        macros += ["-DNPY_PY3K", "-DPyInt_Check=PyLong_Check", "-DPyInt_AsLong=PyLong_AsLong",
+                   "-DPyInt_FromLong=PyLong_FromLong"]
     compile_args = module.GCC_compiler.compile_args
 
     @functools.wraps(compile_args)
     def with_macros(*args, **kwargs):
-        return compile_args(*args, **kwargs) + [
-            "-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION", "-DNPY_PY3K", "-DPyInt_Check=PyLong_Check",
-            "-DPyInt_AsLong=PyLong_AsLong", "-DPyInt_FromLong=PyLong_FromLong"]
+        return compile_args(*args, **kwargs) + macros
 
     module.GCC_compiler.compile_args = staticmethod(with_macros)
 
