@@ -50,6 +50,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(str(HERE), include=["sparse_ae", "sparse_ae.*"]),
@@ -57,9 +58,9 @@ setup(
     package_data={"sparse_ae.ops": ["*.h"], "sparse_ae.theano_compat": ["*.h"]},
     zip_safe=False,
     py_modules=["sparse_ae_startup"],
-    python_requires=">=3.8,<3.14",
+    python_requires=">=3.8,<3.15",
     # Without the condition, pips up to 23 fail to build Theano where python_requires is not met, before they say so.
-    install_requires=[each if ";" in each else '%s; python_version < "3.14"' % each for each in REQUIRED],
+    install_requires=[each if ";" in each else '%s; python_version < "3.15"' % each for each in REQUIRED],
     # A wheel is either with Theano or without: one must not be taken for the other, not even by pip's cache.
     options={"bdist_wheel": {"python_tag": "py312" if BRINGS_THEANO else "cp38.cp39.cp310.cp311"}},
     # Theano's own script, which its own wheel declares.

@@ -86,13 +86,13 @@ def choose(settings, train, variance, validated):
     -------
     Choice
     """
-    n, n_rows = train.nnz, max(1, np.count_nonzero(np.diff(train.indptr)))
+    n, n_rows = train.nnz, max(1, int(np.count_nonzero(np.diff(train.indptr))))
     missing = settings["missing_weight"] > 0
     if variance is None and not missing:
         rule = dict(_PLAIN)
     else:
         sparse_columns = n < 3 * train.shape[1]
-        rank = min(n_rows, np.count_nonzero(occurring(train.indices, train.shape[1])))
+        rank = min(n_rows, int(np.count_nonzero(occurring(train.indices, train.shape[1]))))
         most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // _UPDATES_PER_EPOCH),

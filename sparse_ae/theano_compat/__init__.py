@@ -1,4 +1,4 @@
-"""Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8 to 3.13 with NumPy 1.17 to 2.x.
+"""Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8 to 3.14 with NumPy 1.17 to 2.x.
 
 Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere
 else. ``import sparse_ae.theano_compat`` is all that other people's Theano code needs.

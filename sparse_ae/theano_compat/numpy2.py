@@ -44,11 +44,16 @@ _UFUNCS_TAKE_A_LETTER = _works(lambda: np.exp(np.int8(1), sig="f"))
 # What NumPy 2 dropped
 
 
+def _dtype_of(kind):
+    """What NumPy 1 took for a dtype: one, its name, or anything that has one, such as Theano's Types and variables."""
+    return kind if isinstance(kind, (str, type, np.dtype)) else np.dtype(getattr(kind, "dtype", kind))
+
+
 class _Cast:
-    """numpy.cast, by a dtype, or by a Type of Theano's, which has one."""
+    """numpy.cast."""
 
     def __getitem__(self, key):
-        dtype = np.dtype(getattr(key, "dtype", key))
+        dtype = _dtype_of(key)
         return lambda x: np.asarray(x).astype(dtype)
 
 
@@ -97,8 +102,8 @@ def _as_numpy_1_did(function):
 
     @functools.wraps(function)
     def with_dtype(a, dtype=None, *args, **kwargs):
-        dtype = getattr(dtype, "dtype", dtype)
-        if dtype is not None and not isinstance(a, (np.ndarray, np.generic)):
+        if dtype is not None:
+            dtype = _dtype_of(dtype)
             a = _wrapped_round(a, np.dtype(dtype))
         return function(a, dtype, *args, **kwargs)
 
@@ -110,7 +115,7 @@ def _wrapped_round(a, dtype):
 
     Those beyond 64 bits, or beyond 63 where the dtype has no more, are an OverflowError, then as now.
     """
-    if dtype.kind not in "iu":
+    if dtype.kind not in "iu" or isinstance(a, (np.ndarray, np.generic)):
         return a
     numbers = np.asarray(a)
     if numbers.dtype.kind == "i" or numbers.dtype == np.uint64 == dtype:
@@ -123,17 +128,16 @@ def _wrap_integers_round(module):
 
     scalar/basic.py:216 tries int8, int16 and so on until one holds the number, and takes an OverflowError (:256) for a
     number beyond int64: without the mend T.constant(400) is a uint64, and T.arange(400) a float64, without a word.
+    gradient.py:2024 and 2059 give a variable for a dtype, deprecated since NumPy 1.19.
     """
-    if _INTEGERS_WRAP_ROUND:
+    if _INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES:
         return
     asarray = module._asarray
 
     @functools.wraps(asarray)
     def wrapping(a, dtype, order=None):
-        dtype = module.theano.config.floatX if str(dtype) == "floatX" else dtype
-        if not isinstance(a, (np.ndarray, np.generic)):
-            a = _wrapped_round(a, np.dtype(dtype))
-        return asarray(a, dtype, order)
+        dtype = _dtype_of(module.theano.config.floatX if str(dtype) == "floatX" else dtype)
+        return asarray(_wrapped_round(a, np.dtype(dtype)), dtype, order)
 
     module._asarray = wrapping
 
@@ -278,17 +282,21 @@ def _define_dropped_macros(module):
     """gof/cmodule.py:1929: what NumPy 2's headers no longer define is given to the compiler, as part of every key.
 
     Descriptors have a member ``elsize`` only for those that ask for NumPy 2 (sandbox/rng_mrg.py:142, sparse/opt.py:147,
-    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more); NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c.
+    tensor/c_code/dimshuffle.c:71, tensor/blas.py:514 and more). NPY_PY3K and PyInt_* are in gof/c_code/lazylinker_c.c;
+    npy_3kcompat.h, which that includes, has them in NumPy 2.0 and not in later ones.
     """
     if not _NUMPY_2:
         return
+    macros = ["-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]
+    header = Path(np.get_include(), "numpy", "npy_3kcompat.h")
+    if not header.exists() or "#define PyInt_FromLong" not in header.read_text(encoding="utf-8"):
+        macros += ["-DNPY_PY3K", "-DPyInt_Check=PyLong_Check", "-DPyInt_AsLong=PyLong_AsLong",
+                   "-DPyInt_FromLong=PyLong_FromLong"]
     compile_args = module.GCC_compiler.compile_args
 
     @functools.wraps(compile_args)
     def with_macros(*args, **kwargs):
-        return compile_args(*args, **kwargs) + [
-            "-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION", "-DNPY_PY3K", "-DPyInt_Check=PyLong_Check",
-            "-DPyInt_AsLong=PyLong_AsLong", "-DPyInt_FromLong=PyLong_FromLong"]
+        return compile_args(*args, **kwargs) + macros
 
     module.GCC_compiler.compile_args = staticmethod(with_macros)
 

@@ -171,6 +171,21 @@ def test_degrees_and_radians_have_gradients():
     assert theano.function([x], T.grad(T.exp2(x).sum(), x), mode=IN_PYTHON)([1.0]) == pytest.approx(2 * np.log(2))
 
 
+def test_a_gradient_that_is_considered_constant():
+    """gradient.py:2024 and 2059 give a variable for a dtype."""
+    x = T.dvector()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # consider_constant is another's old name
+        constants = [theano.gradient.consider_constant(x), theano.gradient.zero_grad(x)]
+    for constant in constants:
+        assert theano.function([x], T.grad((x * constant).sum(), x), mode=IN_PYTHON)([3.0]) == [3.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), T.fscalar().type, T.fscalar()])
+def test_what_has_a_dtype_is_one(dtype):
+    assert theano._asarray(1, dtype).dtype == theano._asarray(np.float64(1), dtype).dtype == "float32"
+
+
 def test_nothing_here_says_a_word():
     """NumPy 1.24 to 1.26 warned of what NumPy 2 refuses. (In this suite a warning is an error.)"""
     x = T.TensorType("uint8", (False,))()

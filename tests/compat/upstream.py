@@ -33,7 +33,7 @@ THEANO = """
 PLUGIN = '''
 import json, os, sys, types, unittest
 import numpy.testing, pytest
-from sparse_ae import theano_compat
+from sparse_ae.theano_compat import mends, numpy2, stand_ins
 
 def module(name, **values):
     sys.modules[name] = types.ModuleType(name)
@@ -63,6 +63,15 @@ numpy.testing.dec = types.SimpleNamespace(
     slow=lambda function: function,
     skipif=lambda condition, msg="": pytest.mark.skipif(condition, reason=msg or "skipif"),
     knownfailureif=lambda condition, msg="": pytest.mark.xfail(condition, reason=msg or "known"))
+
+# What the tests themselves still look up in NumPy, they alone get.
+dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
+dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
+
+def pytest_collection_modifyitems(items):
+    for name in {item.module.__name__ for item in items}:
+        if isinstance(getattr(sys.modules[name], "np", None), types.ModuleType):
+            stand_ins.give_numpy_of_its_own(sys.modules[name], **dropped)
 
 outcomes = {}
 
