@@ -69,7 +69,9 @@ class Scorer:
 
     @cached_property
     def mean(self):
-        return float(self.ratings.data.mean(dtype="float64"))
+        data = self.ratings.data
+        total, n = self.model.ranks.sum(np.array([data.sum(dtype="float64"), data.size]))
+        return float(total / n)
 
     @cached_property
     def users_rated(self):
@@ -82,7 +84,8 @@ class Scorer:
     @cached_property
     def _rated(self):
         ratings = self.ratings
-        return self.by_users(np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1]))
+        counts = self.model.ranks.sum(np.diff(ratings.indptr))
+        return self.by_users(counts > 0, occurring(ratings.indices, ratings.shape[1]))
 
     def used(self):
         """The scorers with a weight, and their weights: a list of pairs."""
@@ -141,7 +144,8 @@ class Scorer:
         rows, cols = self.by_users(users, items)
         output = np.empty(len(rows), self.dtype)
         hidden = self.hidden if hidden is None else hidden[self]
-        for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
+        block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
+        for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
             output[part] = self.model.decode(hidden(used), cols[part], indptr)
         return self._in_ratings_unit(output)
 
@@ -291,13 +295,13 @@ class Blend(Scorer):
         return output
 
 
-def _by_row(rows, block_size):
-    """Pairs in the order of their rows, a block of rows at a time.
+def _by_row(rows, block_size, n_rows, ranks):
+    """Pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
 
     Yields
     ------
     used : int array
-        Rows of the block that have pairs, ascending.
+        Rows of the block that have pairs, on this rank or another, ascending.
     part : int array
         Positions of their pairs in `rows`.
     indptr : int array, (len(used) + 1,)
@@ -305,6 +309,10 @@ def _by_row(rows, block_size):
     """
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
+    if ranks.size > 1:
+        counts = np.bincount(rows, minlength=n_rows)
+        used = np.flatnonzero(ranks.sum(counts))
+        counts = counts[used]
     stops = np.concatenate([[0], np.cumsum(counts)])
     for start in range(0, len(used), block_size):
         bounds = stops[start:start + block_size + 1]
