@@ -47,7 +47,7 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Or anything with these methods of it: Get_rank, Get_size, Allreduce, allgather, Barrier, Abort.
+        Or anything with these methods of it: Get_rank, Get_size, Allreduce, allgather, gather, Barrier, Abort.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Ranks:
         self.seconds, self.bytes, self._agreed = 0.0, 0, None
         if comm is None:
             return
-        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "Barrier", "Abort")
+        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "gather", "Barrier", "Abort")
         if not all(callable(getattr(comm, name, None)) for name in needed):
             raise TypeError("comm is %r; expected a communicator of mpi4py, such as MPI.COMM_WORLD, or None" % (comm,))
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
@@ -106,6 +106,46 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
+    def whole(self, part):
+        """Data, columns and indptr of the CSR matrix of which each rank has a `part`, on rank 0; None on others."""
+        parts = self._comm.gather((part.data, part.indices, part.indptr), root=0)
+        if self.rank:
+            return None
+        n_rows = part.shape[0]
+        data, columns, rows = [], [], []
+        for rank, (values, indices, indptr) in enumerate(parts):
+            data.append(values)
+            columns.append(indices.astype(np.int64) * self.size + rank)
+            rows.append(np.repeat(np.arange(n_rows), np.diff(indptr)))
+        data, columns, rows = map(np.concatenate, (data, columns, rows))
+        order = np.lexsort((columns, rows))
+        return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+
+    def own_of(self, columns):
+        """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""
+        if self.size == 1:
+            return np.arange(len(columns)), columns
+        mine = np.flatnonzero(columns % self.size == self.rank)
+        return mine, columns[mine] // self.size
+
+    def by_column(self, columns, values, dtype):
+        """Values of some columns, (n,), each computed by the rank that has it.
+
+        Parameters
+        ----------
+        columns : int array, (n,)
+            Of all columns, the same on all ranks.
+        values : callable
+            From places in a rank's own arrays to their values.
+        dtype
+        """
+        if self.size == 1:
+            return values(columns)
+        mine, places = self.own_of(columns)
+        found = np.zeros(len(columns), dtype)
+        found[mine] = values(places)
+        return self.sum(found)
+
     # Sums
 
     def sum(self, values):
@@ -116,7 +156,7 @@ class Ranks:
         if self.size == 1:
             return values
         start = time.perf_counter()
-        values = np.ascontiguousarray(values)
+        values = np.asarray(values, order="C")
         total = np.empty_like(values)
         self._comm.Allreduce(values, total)
         self.seconds += time.perf_counter() - start
@@ -131,11 +171,14 @@ class Ranks:
         """The values of all ranks, of what pickle takes: a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
-    def columns_of(self, values):
-        """An array (n_own, ...) of each rank's columns put together: (n_columns, ...)."""
+    def columns_of(self, values, first_only=False):
+        """An array (n_own, ...) of each rank's columns put together: (n_columns, ...); None where it isn't wanted."""
         if self.size == 1:
             return values
-        parts = self.gathered(np.ascontiguousarray(values))
+        values = np.ascontiguousarray(values)
+        parts = self._comm.gather(values, root=0) if first_only else self.gathered(values)
+        if parts is None:
+            return None
         whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
         for rank, part in enumerate(parts):
             whole[rank::self.size] = part

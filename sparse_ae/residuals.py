@@ -122,10 +122,11 @@ def missing_rating_of(rating_scale):
     return low - (high - low) / _LENGTH
 
 
-def unit_of_scores(ratings, missing_rating):
+def unit_of_scores(ratings, missing_rating, ranks=ALONE):
     """Equation (4)'s unit for a CSR matrix; ValueError if all ratings are `missing_rating`."""
     squares = sum(float(np.sum((ratings.data[start:start + _PART].astype(np.float64) - missing_rating) ** 2))
                   for start in range(0, ratings.nnz, _PART))
+    squares, n = ranks.sum(np.array([squares, ratings.nnz]))
     if not squares:
         raise ValueError("all ratings are missing_rating=%g; expected another one, below the ratings" % missing_rating)
-    return float(np.sqrt(squares / ratings.nnz)) / _DISTANCE
+    return float(np.sqrt(squares / n)) / _DISTANCE

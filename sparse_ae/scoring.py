@@ -10,10 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
+from sparse_ae.evaluation import rating_counts
 from sparse_ae.ranking import leave_out, top_n
 from sparse_ae.shortlist import Shortlist
 
-__all__ = ["Blend", "Scorer"]
+__all__ = ["Blend", "Scorer", "SharedScorer", "blend"]
 
 # Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
 # time: their rows of W stay in the cache.
@@ -83,9 +84,15 @@ class Scorer:
 
     @cached_property
     def _rated(self):
-        ratings = self.ratings
-        counts = self.model.ranks.sum(np.diff(ratings.indptr))
-        return self.by_users(counts > 0, occurring(ratings.indices, ratings.shape[1]))
+        return self.by_users(self.rows_rated, self.columns_rated)
+
+    @property
+    def rows_rated(self):
+        return self.model.ranks.sum(np.diff(self.ratings.indptr)) > 0
+
+    @property
+    def columns_rated(self):
+        return occurring(self.ratings.indices, self.ratings.shape[1])
 
     def used(self):
         """The scorers with a weight, and their weights: a list of pairs."""
@@ -206,6 +213,10 @@ class Scorer:
         rows, cols = self.by_users(users, items)
         return entries_stored(self.ratings, rows, cols)
 
+    def rating_counts(self):
+        """How many ratings each user and each item has: two int arrays."""
+        return self.by_users(*rating_counts(self.ratings))
+
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
         self.expect(len(rows))
@@ -293,6 +304,116 @@ class Blend(Scorer):
         for scorer, weight in self.used():
             output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
         return output
+
+
+class SharedScorer(Scorer):
+    """What the ranks that have shared out a model's columns say together, by places of all users and items.
+
+    Every call is for all ranks together, with the same arguments, and all get the same.
+
+    Parameters
+    ----------
+    own : Scorer
+        Of the rank's own columns; a Blend of one, with a weight, too.
+    residuals : Residuals, optional
+        As the own scorer's, of all columns.
+    """
+
+    def __init__(self, own, residuals=None):
+        super().__init__(own.model, own.ratings, own.rows, residuals)
+        self.own, self._ranks = own, own.model.ranks
+
+    @property
+    def scorers(self):
+        return self.own.scorers
+
+    @property
+    def weights(self):
+        return self.own.weights
+
+    @cached_property
+    def mean(self):
+        return self.own.mean
+
+    @cached_property
+    def _rated(self):
+        own = self.own
+        return self.by_users(own.rows_rated, self._ranks.columns_of(own.columns_rated))
+
+    def rating_counts(self):
+        rows, columns = rating_counts(self.ratings)
+        return self.by_users(self._ranks.sum(rows), self._ranks.columns_of(columns))
+
+    def forget(self):
+        self.own.forget()
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros(len(rows), self.dtype)
+        output[mine] = self.own.pair_outputs(*self.by_users(rows[mine], own_columns), block_size)
+        return self._ranks.sum(output)
+
+    def grid_outputs(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros((len(users), len(items)), self.dtype)
+        part = self.own.grid_outputs(*self.by_users(rows, own_columns))
+        if self.rows == "users":
+            output[:, mine] = part
+        else:
+            output[mine] = part
+        return self._ranks.sum(output)
+
+    def best(self, users, n, exclude_seen, candidates):
+        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        for start in range(0, len(users), step):
+            block = users[start:start + step]
+            merged = self._best_of_items if self.rows == "users" else self._best_of_users
+            best, outputs = merged(block, n, exclude_seen, candidates)
+            yield best, self.clip(outputs)
+
+    def _best_of_items(self, users, n, exclude_seen, candidates):
+        """Each rank's own items for all users; the best of the ranks' best."""
+        mine, own_candidates = self._ranks.own_of(candidates)
+        best, outputs = self._own_best(users, n, exclude_seen, own_candidates)
+        found = self._ranks.gathered((np.append(mine, -1)[best], outputs))
+        best, outputs = (np.hstack(each) for each in zip(*found))
+        # Of equal outputs the first place comes first; where there is no item the output is -inf.
+        order = np.lexsort((best, -outputs), axis=1)[:, :n]
+        return np.take_along_axis(best, order, axis=1), np.take_along_axis(outputs, order, axis=1)
+
+    def _best_of_users(self, users, n, exclude_seen, candidates):
+        """Each rank's own users."""
+        mine, own_users = self._ranks.own_of(users)
+        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
+        for who, *lists in self._ranks.gathered((mine,) + self._own_best(own_users, n, exclude_seen, candidates)):
+            best[who], outputs[who] = lists
+        return best, outputs
+
+    def _own_best(self, users, n, exclude_seen, candidates):
+        own = self.own
+        scores = own.grid(users, candidates)
+        if exclude_seen:
+            leave_out(scores, candidates, *own.rated_by(users))
+        best = top_n(scores, n)
+        scores = np.column_stack([scores, np.full(len(scores), -np.inf, scores.dtype)])  # that of place -1
+        return best, np.take_along_axis(scores, best, axis=1)
+
+    def are_rated(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        found = np.zeros(len(rows), np.int32)
+        found[mine] = self.own.are_rated(*self.by_users(rows[mine], own_columns))
+        return self._ranks.sum(found) > 0
+
+
+def blend(scorers, weights):
+    """The `Blend` of some scorers, of all ranks together where they are."""
+    first = scorers[0]
+    if not isinstance(first, SharedScorer):
+        return Blend(scorers, weights)
+    return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
 
 
 def _by_row(rows, block_size, n_rows, ranks):

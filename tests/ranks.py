@@ -11,8 +11,10 @@ import functools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,9 @@ import scipy.sparse as sp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
+from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
+from sparse_ae.recommender import Recommender  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 
 
@@ -47,6 +51,10 @@ class Pipes:
 
     def Allreduce(self, values, total):
         total[...] = sum(self.allgather(values.copy()))
+
+    def gather(self, value, root=0):
+        values = self.allgather(value)
+        return None if self._rank else values
 
     def Barrier(self):
         self.allgather(None)
@@ -143,7 +151,85 @@ def three_columns_float32(comm):
     return trained(comm, ratings(n_items=3), model=dict(dtype="float32"))
 
 
-CASES = [sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
+def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
+    """All that a recommender says, after training on some ranks or one."""
+    split = split_ratings(ratings(), 0.15, rng=4)
+    train, test = ((np.array(["u%02d" % row for row in part.row]), part.col, part.data)
+                   for part in (split.train.tocoo(), split.test.tocoo()))
+    recommender = Recommender(**dict(dict(n_hidden=4, n_epochs=n_epochs, batch_size=4, dtype="float64", progress=False,
+                                          guard=False), **settings))
+    recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
+    users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
+    lists = recommender.recommend(users, n=4) + recommender.recommend(users[:3], n=20, exclude_seen=False)
+    lists += recommender.recommend(users, n=2, items=[1, 2, 5, 8])
+    people = recommender.fold_in([{0: 5, 3: 1, 8: 4}, {1: 2}])
+    measures = recommender.evaluate(test, k=3)
+    found = {"predict": recommender.predict(np.repeat(users, 12), np.tile(items, len(users))),
+             "one": np.array([recommender.predict(users[3], 5)]),
+             "lists": np.concatenate([each.items for each in lists]),
+             "scores": np.concatenate([each.scores for each in lists]),
+             "folded": np.concatenate([each.predict(items) for each in people]),
+             "folded_lists": np.concatenate([each.recommend(3).items for each in people]),
+             "similar": recommender.similar_items(3, 4).scores,
+             "measures": np.array([measures[name] for name in sorted(measures)]),
+             "best": np.array([recommender.best_epoch_]), "n_hidden": np.array([recommender.n_hidden_]),
+             "mean": np.array([recommender.mean_]), "rated": recommender.items_rated_.astype(float)}
+    if comm is not None and comm.Get_size() > 1:
+        path = comm.allgather("%s/ranks-%d.npz" % (tempfile.gettempdir(), os.getpid()))[0]
+        recommender.save(path)
+        comm.Barrier()
+        if not comm.Get_rank():
+            loaded = Recommender.load(path)
+            os.remove(path)
+            again = loaded.predict(np.repeat(users, 12), np.tile(items, len(users)))
+            assert np.abs(again - found["predict"]).max() < 1e-10
+            assert loaded.evaluate(test, k=3)["ndcg"] == measures["ndcg"] or np.isnan(measures["ndcg"])
+    return found
+
+
+def recommender_of_items(comm):
+    return recommended(comm, rows="items")
+
+
+def recommender_of_users(comm):
+    return recommended(comm, rows="users", validation=None, update="adam")
+
+
+def recommender_of_lists(comm):
+    return recommended(comm, rows="users", missing_weight=0.2, guard=True)
+
+
+def recommender_of_ratings(comm):
+    return recommended(comm, rows="users", biases=False, l2=0.1, unknown=3.0)
+
+
+def recommender_from_disk(comm, rows="users", **settings):
+    folder = "%s/ranks-%d" % (tempfile.gettempdir(), os.getpid())
+    if comm is not None:
+        folder = comm.allgather(folder)[0]
+    split = split_ratings(ratings(), 0.15, rng=4)[0].tocoo()
+    chunks = [(np.array(["u%02d" % row for row in split.row]), split.col, split.data)]
+    if comm is None:
+        stored = store_ratings(chunks, folder, rows)
+    else:
+        if not comm.Get_rank():
+            store_ratings(chunks, folder, rows, parts=comm.Get_size())
+        comm.Barrier()
+        stored = open_ratings(folder, comm)
+    try:
+        return recommended(comm, stored, validation=None, rows=rows, **settings)
+    finally:
+        if comm is None or not comm.Get_rank():
+            shutil.rmtree(folder)
+
+
+def recommender_from_disk_of_lists(comm):
+    return recommender_from_disk(comm, "items", missing_weight=0.3)
+
+
+CASES = [recommender_of_items, recommender_of_users, recommender_of_lists, recommender_of_ratings,
+         recommender_from_disk, recommender_from_disk_of_lists,
+         sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
          missing_sparse, missing_dense, early_stopping, one_column, three_columns_float32]
 
 
@@ -236,8 +322,8 @@ def run(comm, path, names):
             on_ranks = case(comm)
             if not comm.Get_rank():
                 alone = case(None)
-                found[case.__name__] = {"difference": difference(alone, on_ranks), "epochs": len(alone["loss"]),
-                                        "restored": int(alone["restored"][0])}
+                found[case.__name__] = {"difference": difference(alone, on_ranks), "epochs": len(alone.get("loss", ())),
+                                        "restored": int(alone.get("restored", [0])[0])}
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name])
@@ -249,8 +335,20 @@ def run(comm, path, names):
         Path(path).write_text(json.dumps(found))
 
 
+def killed_again_and_again(path, kills):
+    """Has trainings with a checkpoint killed one after the other; whether each was."""
+    deaths = []
+    for rank, n in kills:
+        pid = os.fork()
+        if not pid:
+            forked(2, run, os.devnull, ["resumed:%s:%d:%d" % (path, rank, n)])
+            os._exit(0)
+        deaths.append(os.waitpid(pid, 0)[1] == signal.SIGKILL)
+    return all(deaths)
+
+
 def forked(n, function, *arguments):
-    """Calls the function on n ranks that are forks; whether all ended well."""
+    """Calls the function on n ranks that are forks; whether all ended well. One that aborts ends this process too."""
     os.setpgrp()
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe() for _ in range(n - 1)]
@@ -277,6 +375,11 @@ def forked(n, function, *arguments):
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     if arguments[0] == "--forks":
-        sys.exit(not forked(int(arguments[1]), run, arguments[2], arguments[3:]))
+        n, path, names = int(arguments[1]), arguments[2], arguments[3:]
+        if names[0] == "--kills":  # PATH RANK:N ...: a checkpoint, and who is killed before which of its files
+            kills = [tuple(map(int, each.split(":"))) for each in names[2:]]
+            sys.exit(not (killed_again_and_again(names[1], kills)
+                          and forked(n, run, path, ["resumed:%s" % names[1]])))
+        sys.exit(not forked(n, run, path, names))
     from mpi4py import MPI
     run(MPI.COMM_WORLD, arguments[0], arguments[1:])

@@ -38,7 +38,7 @@ def run(command, timeout=300):
 
 
 def on_forks(n, path, *cases):
-    done = run([sys.executable, str(SCRIPT), "--forks", str(n), str(path), *cases])
+    done = run([sys.executable, str(SCRIPT), "--forks", str(n), str(path), *map(str, cases)])
     assert done.returncode == 0, done.stderr
     return json.loads(path.read_text())
 
@@ -239,12 +239,8 @@ def test_all_ranks_say_the_same(refused, case, expected):
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
     left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
-    path, kills = tmp_path / "run.npz", [(1, 1), (0, 2), (0, 3), (1, 1), (0, 4)]
-    for rank, n in kills:
-        done = run([sys.executable, str(SCRIPT), "--forks", "2", str(tmp_path / "killed.json"),
-                    "resumed:%s:%d:%d" % (path, rank, n)])
-        assert done.returncode != 0 and not (tmp_path / "killed.json").exists()
-    resumed = on_forks(2, tmp_path / "resumed.json", "resumed:%s" % path)
+    path = tmp_path / "run.npz"
+    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", path, "1:1", "0:2", "0:3", "1:1", "0:4")
     for name, values in left_alone["resumed"].items():
         np.testing.assert_array_equal(resumed["resumed"][name], values)
     assert sorted(each.name for each in tmp_path.glob("run.npz*")) == [
