@@ -81,6 +81,9 @@ class Trainer:
                                was put back, None where this one was the best; None in all others
         =====================  ======================================================================================
 
+        On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``, what this rank has put
+        into sums in the epoch.
+
     Raises
     ------
     ValueError
@@ -334,6 +337,7 @@ class Trainer:
     def _epoch(self, train, counts, interrupted, residuals, signs):
         start = time.perf_counter()
         epoch, ranks = len(self.history) + 1, self.model.ranks
+        waited, summed = ranks.seconds, ranks.bytes
         with ranks.agreed():
             rate = self._rate(epoch)
             if rate is not None:
@@ -376,10 +380,12 @@ class Trainer:
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
                 % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1)))
+        in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
+                                              "bytes_summed": ranks.bytes - summed}
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
                 "train_rmse": error(), "validation_rmse": None, "learning_rate": rate,
                 "seconds": time.perf_counter() - start, "interrupted": bool(stop),
-                "restored": None}
+                "restored": None, **in_sums}
 
 
 def _divergence(loss, parameters):

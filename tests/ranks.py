@@ -157,7 +157,7 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
     train, test = ((np.array(["u%02d" % row for row in part.row]), part.col, part.data)
                    for part in (split.train.tocoo(), split.test.tocoo()))
     recommender = Recommender(**dict(dict(n_hidden=4, n_epochs=n_epochs, batch_size=4, dtype="float64", progress=False,
-                                          guard=False), **settings))
+                                          learning_rate=0.05, weight_scale=0.5, guard=False), **settings))
     recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
     users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
     lists = recommender.recommend(users, n=4) + recommender.recommend(users[:3], n=20, exclude_seen=False)
