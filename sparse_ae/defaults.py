@@ -42,6 +42,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from sparse_ae.data.ratings import occurring
+from sparse_ae.distributed import ALONE
 
 __all__ = ["Choice", "choose", "is_auto", "useful_sides", "validation_fraction"]
 
@@ -69,7 +70,7 @@ class Choice(NamedTuple):
     l2_weighted: bool
 
 
-def choose(settings, train, variance, validated):
+def choose(settings, train, variance, validated, ranks=ALONE):
     """Put numbers for "auto" in settings.
 
     Parameters
@@ -81,18 +82,22 @@ def choose(settings, train, variance, validated):
         Of the residuals, in their unit; None without biases.
     validated : bool
         Whether training stops early.
+    ranks : distributed.Ranks
+        Among which the columns are shared out: `train` has a rank's own.
 
     Returns
     -------
     Choice
     """
-    n, n_rows = train.nnz, max(1, int(np.count_nonzero(np.diff(train.indptr))))
+    occurs = np.count_nonzero(occurring(train.indices, train.shape[1]))
+    n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
+    n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
     missing = settings["missing_weight"] > 0
     if variance is None and not missing:
         rule = dict(_PLAIN)
     else:
-        sparse_columns = n < 3 * train.shape[1]
-        rank = min(n_rows, int(np.count_nonzero(occurring(train.indices, train.shape[1]))))
+        sparse_columns = n < 3 * n_columns
+        rank = min(n_rows, n_occurring)
         most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
                     batch_size=-(-n_rows // _UPDATES_PER_EPOCH),
@@ -105,7 +110,7 @@ def choose(settings, train, variance, validated):
     weighted = (variance is not None and not missing and is_auto(settings["update"]) and is_auto(settings["l2"])
                 and adagrad)
     if weighted:
-        chosen["l2"] /= n / train.shape[1]
+        chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
     rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]

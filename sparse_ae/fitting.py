@@ -18,12 +18,14 @@ import scipy.sparse as sp
 from sparse_ae import storage
 from sparse_ae.baselines import Biases, fit_biases
 from sparse_ae.checks import MOST, check_number, check_run
+from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.defaults import Choice, choose, is_auto
+from sparse_ae.distributed import ALONE, Ranks
 from sparse_ae.evaluation import ListValidation
 from sparse_ae.formulations import get_formulation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.residuals import Residuals
-from sparse_ae.scoring import Blend, Scorer
+from sparse_ae.scoring import Blend, Scorer, SharedScorer, blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 import lasagne
 
@@ -41,10 +43,28 @@ _LISTS_AT_MOST = 2000
 
 
 class Sided:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
 
-    def __init__(self, matrix, rows):
-        self.rows, self._made = rows, {rows: matrix}
+    Parameters
+    ----------
+    matrix : csr_matrix
+    rows : {"users", "items"}
+    ranks : Ranks
+        Who needs the ratings' columns, each its own.
+    in_parts : bool
+        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
+    """
+
+    def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
+        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
+
+    def own(self, rows):
+        """As `by`: a rank's own columns."""
+        if self.in_parts:
+            return self.by(rows)
+        if rows not in self._own:
+            self._own[rows] = self.ranks.part(self.by(rows))
+        return self._own[rows]
 
     def by(self, rows):
         if rows not in self._made:
@@ -79,16 +99,24 @@ class Given(NamedTuple):
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
     lists: Optional[Lists] = None
+    ranks: Ranks = ALONE
 
     def baseline(self, ratings):
         """What there is before any model, from `Sided` ratings: biases, or what a missing entry is rated."""
         if self.unit is None:
             return biases_of(ratings)
-        users, items = swapped(ratings.rows == "items", *map(np.zeros, ratings.by(ratings.rows).shape))
-        return Biases(self.missing_rating, users, items)
+        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
 
     def residuals(self, biases, side):
-        return residuals_of(biases, side, self.scale, self.unit)
+        """`Residuals` of a rank's own columns."""
+        return residuals_of(biases, side, self.scale, self.unit, self.ranks)
+
+    def scorer(self, model, ratings, side, biases):
+        """A `Scorer` of `Sided` ratings, of all ranks together where there are others."""
+        own = Scorer(model, ratings.own(side), side, None if biases is None else self.residuals(biases, side))
+        if self.ranks.size == 1:
+            return own
+        return SharedScorer(own, None if biases is None else residuals_of(biases, side, self.scale, self.unit))
 
     def validation(self):
         """What judges lists, a `ListValidation`; None where there is nothing to judge by, or the RMSE does."""
@@ -130,7 +158,7 @@ class _Trained(NamedTuple):
         return bool(self.history) and self.history[-1]["interrupted"]
 
     def scorer(self, ratings, biases, given):
-        return Scorer(self.model, ratings.by(self.side), self.side, given.residuals(biases, self.side))
+        return given.scorer(self.model, ratings, self.side, biases)
 
 
 class _Measure:
@@ -180,19 +208,21 @@ def fit_ratings(settings, given, rows, rng, run):
     -------
     Found
     """
-    train, held_out = given.train.by(rows), given.held_out and given.held_out.by(rows)
-    choice = choose(settings.get_params(), train, None, held_out is not None)
-    model = _model(settings, train.shape[1], choice, rng, given.scale, given.missing_rating or 0.0)
+    train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
+    choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
+    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, given.ranks,
+                   given.missing_rating or 0.0)
+    scorer = given.scorer(model, given.train, rows, None)
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
-    typical = float(train.data.mean(dtype="float64")) if given.unit is None else given.missing_rating
+    typical = scorer.mean if given.unit is None else given.missing_rating
     model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
     lists = given.validation()
-    measure = lists and _Measure(given.lists, lists, Scorer(model, train, rows))
+    measure = lists and _Measure(given.lists, lists, scorer)
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
-    return Found(Scorer(model, given.everything.by(rows), rows), history, best_epoch, {rows: choice})
+    return Found(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
 
 
 def fit_residuals(settings, given, sides, rng, paths, run, refit):
@@ -249,27 +279,28 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     if given.unit is not None and not any(weights):
         biases = popularity_of(given.everything, given.missing_rating)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
-    return Found(Blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+    return Found(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
                  biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
 def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
     """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
     refit, on_epoch = before is not None, run["on_epoch"]
-    train = (given.everything if refit else given.train).by(side)
-    held_out = None if refit or given.held_out is None else given.held_out.by(side)
+    ratings = given.everything if refit else given.train
+    train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
     residuals = given.residuals(biases, side)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
-        choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None)
+        choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None, given.ranks)
         n_epochs, patience = choice.n_epochs, choice.patience
-        _say_what_is_chosen(settings, side, choice)
+        _say_what_is_chosen(settings, given, side, choice)
     rng = np.random.RandomState(seed)
-    model = _model(settings, train.shape[1], choice, rng, residuals.output_scale, two_encoders=True)
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, given.ranks,
+                   two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
-    measure = lists and _Measure(given.lists, lists, Scorer(model, train, side, residuals))
+    measure = lists and _Measure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
     def on_record(record):
         record.update(rows=side, refit=refit)
@@ -285,7 +316,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
             _check_learned(settings, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
     except TrainingDiverged as found:
         error, epoch = found, 0
-        _say(settings, "%s: %s; that model is left out" % (label, found))
+        _say(settings, given, "%s: %s; that model is left out" % (label, found))
     for record in trainer.history:  # those of a checkpoint don't come to `on_record`
         record.update(rows=side, refit=refit)
     return _Trained(side, model, choice, trainer.history, epoch, error)
@@ -330,7 +361,7 @@ def _weigh(settings, given, trained, biases):
     if sum(weights) > 1:
         weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
         found["both"] = float(np.sqrt(errors(weights).mean()))
-    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights)), "RMSE"))
+    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)), "RMSE"))
     return weights, dict(found)
 
 
@@ -341,10 +372,10 @@ def _weigh_by_lists(settings, given, trained, biases, lists):
     name, alone = "biases", biases
     if given.unit is not None:
         name, alone = "popular", popularity_of(given.train, given.missing_rating)
-    contenders = [(name, Blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
+    contenders = [(name, blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
     sound = [each.error is None for each in trained]
     for k in np.flatnonzero(sound):
-        contenders.append((trained[k].side, Blend(scorers, np.arange(len(trained)) == k)))
+        contenders.append((trained[k].side, blend(scorers, np.arange(len(trained)) == k)))
     if sum(sound) > 1:
         contenders += [("both", Blend(scorers, [share, 1.0 - share])) for share in _SHARES]
     values = [lists.by_user(_lists_of(blend, lists), given.lists.name) for _, blend in contenders]
@@ -354,7 +385,7 @@ def _weigh_by_lists(settings, given, trained, biases, lists):
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
     better = _standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
     weights = contenders[best][1].weights if better or not settings.guard else [0.0] * len(trained)
-    _say(settings, _verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
+    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
     return weights, dict(found)
 
 
@@ -368,14 +399,14 @@ def _trainer(settings, model, choice, rng, unknown, label=True):
                    settings.progress and label, unknown=unknown if isinstance(unknown, float) else None)
 
 
-def _model(settings, n_columns, choice, rng, rating_scale, missing_rating=0.0, two_encoders=False):
+def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_rating=0.0, two_encoders=False):
     if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
     normal = lasagne.init.Normal(settings.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, settings.f, settings.g, choice.l2, W=normal, V=normal,
                        rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
                        l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
-                       missing_rating=missing_rating)
+                       missing_rating=missing_rating, comm=ranks)
 
 
 def _check_learned(settings, error, epoch, scale, choice):
@@ -385,15 +416,15 @@ def _check_learned(settings, error, epoch, scale, choice):
                                % (error, epoch, *scale, choice.learning_rate, settings.weight_scale))
 
 
-def _say_what_is_chosen(settings, side, choice):
+def _say_what_is_chosen(settings, given, side, choice):
     chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
               for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))]
     if chosen:
-        _say(settings, "%s as rows: %s" % (side, ", ".join(chosen)))
+        _say(settings, given, "%s as rows: %s" % (side, ", ".join(chosen)))
 
 
-def _say(settings, line):
-    if settings.progress:
+def _say(settings, given, line):
+    if settings.progress and not given.ranks.rank:
         print(line, file=sys.stderr, flush=True)
 
 
@@ -403,7 +434,11 @@ def swapped(swap, first, second):
 
 def biases_of(ratings):
     """The biases of `Sided` ratings, which are read as they are laid out."""
-    biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.in_parts:
+        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
+        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
+    else:
+        biases = fit_biases(ratings.by(ratings.rows))
     if ratings.rows == "users":
         return biases
     return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
@@ -421,15 +456,36 @@ def popularity_of(ratings, missing_rating):
     -------
     Biases
     """
-    users = ratings.by("users")
-    n_users, n_items = users.shape
-    sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    n_users, n_items = shape_of(ratings)
+    if not ratings.in_parts:
+        users = ratings.by("users")
+        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    else:
+        part = ratings.by(ratings.rows)
+        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
+        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
+                           n_items if ratings.rows == "items" else part.shape[1])
+        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
     return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
-def residuals_of(biases, rows, scale, unit=None):
+def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
+    """`Residuals` of biases; of a rank's own columns."""
     rows, columns = swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns, scale, unit)
+    return Residuals(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
+
+
+def shape_of(ratings):
+    """How many users and how many items `Sided` ratings have, on all ranks."""
+    n_rows, n_columns = ratings.by(ratings.rows).shape
+    if ratings.in_parts:
+        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
+    return swapped(ratings.rows == "items", n_rows, n_columns)
+
+
+def n_columns_of(ratings, rows):
+    """How many columns `Sided` ratings have with these rows, on all ranks."""
+    return shape_of(ratings)[1 if rows == "users" else 0]
 
 
 def _standard_score(gains):

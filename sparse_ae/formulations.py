@@ -32,7 +32,7 @@ import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_name", "get_formulation"]
+__all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_names", "get_formulation"]
 
 # The nonlinearities that the fused Ops know.
 _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid",
@@ -44,9 +44,13 @@ _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoi
 Formulation = namedtuple("Formulation", "name inputs squared_error counts pack check")
 
 
-def fused_name(nonlinearity):
-    """What the fused Ops call a nonlinearity; None for one that they don't know."""
-    return _FUSED.get(nonlinearity)
+def fused_names(model):
+    """What the fused Ops call a model's f and g; None and None where they can't serve it.
+
+    Their one pass has no place where several processes could add up what goes into the hidden units.
+    """
+    names = _FUSED.get(model.f), _FUSED.get(model.g)
+    return names if all(names) and model.ranks.size == 1 else (None, None)
 
 
 def _extras(make, dtype, target, seen):
@@ -112,7 +116,7 @@ def _sparse_inputs(dtype, target=False, seen=False):
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     target = data if target is None else target
-    f, g = fused_name(model.f), fused_name(model.g)
+    f, g = fused_names(model)
     fused = f and g and model.missing_weight <= MOST_SHIFTED
 
     def squared_error(target):
@@ -178,6 +182,9 @@ def get_formulation(name, model):
         raise ValueError("formulation='sparse' with missing_weight=%g and f=%s: the sum over missing entries follows "
                          "the ratings' number for a linear f alone; use f='identity', or formulation='dense', which "
                          "computes every output" % (model.missing_weight, getattr(model.f, "__name__", model.f)))
+    if name == "scan" and model.ranks.size > 1:
+        raise ValueError("formulation='scan' and %d ranks: it computes hidden units a row at a time, and each row's "
+                         "would be a sum over ranks; use formulation='sparse' or 'dense'" % model.ranks.size)
     return FORMULATIONS[name]
 
 

@@ -31,8 +31,9 @@ import numpy as np
 
 from sparse_ae.checks import MOST, check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
 from sparse_ae.compiled import building, compiled
-from sparse_ae.data.ratings import check_ratings
-from sparse_ae.ops import blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
+from sparse_ae.distributed import OwnDraws, Ranks
+from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
 import lasagne
 import theano
@@ -80,9 +81,15 @@ class AutoEncoder:
         Where the initialisers draw from.
     dtype : {"float32", "float64"}
         Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
+    comm : communicator of mpi4py, optional
+        Whose ranks share out the columns; see `distributed`. Each has its own columns' parameters, of the values that
+        one process would have drawn; arrays are given whole. Whatever encodes is then for all ranks to call together.
 
     Attributes
     ----------
+    n_items, n_all_items : int
+        Columns of this process, and of all ranks together; the same without `comm`.
+    ranks : distributed.Ranks
     W, V, mu, b : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
     U : Theano shared variable or None
@@ -97,8 +104,10 @@ class AutoEncoder:
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
-                 U=None, l2_weighted=False, missing_weight=0.0, missing_rating=0.0):
-        self.n_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
+                 U=None, l2_weighted=False, missing_weight=0.0, missing_rating=0.0, comm=None):
+        self.n_all_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
+        self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
+        self.n_items = self.ranks.n_own(self.n_all_items)
         self.dtype = check_dtype(dtype)
         self.f, self.g = _nonlinearity(f, "f", self.dtype), _nonlinearity(g, "g", self.dtype)
         if self.f is nonlinearities.softmax:
@@ -113,15 +122,15 @@ class AutoEncoder:
                              % (missing_rating,))
         self.missing_rating = float(missing_rating)
 
-        rng, k, n = check_rng(rng), self.n_hidden, self.n_items
+        rng, k, n = check_rng(rng), self.n_hidden, self.n_all_items
         with self.building():
             lasagne_rng = lasagne.random.get_rng()
             lasagne.random.set_rng(rng)  # Lasagne's initialisers take theirs from here only
             try:
                 self.W, self.V, self.mu, self.b = self.params = [
-                    _parameter(spec, shape, name, self.dtype) for spec, shape, name in
-                    [(W, (n, k), "W"), (V, (k, n), "V"), (mu, (k,), "mu"), (b, (n,), "b")]]
-                self.U = None if U is None else _parameter(U, (k, n), "U", self.dtype)
+                    self._parameter(spec, shape, name, axis) for spec, shape, name, axis in
+                    [(W, (n, k), "W", 0), (V, (k, n), "V", 1), (mu, (k,), "mu", None), (b, (n,), "b", 0)]]
+                self.U = None if U is None else self._parameter(U, (k, n), "U", 1)
             finally:
                 lasagne.random.set_rng(lasagne_rng)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
@@ -129,6 +138,11 @@ class AutoEncoder:
         for encoder in self.encoders:
             item_major(encoder)
         self._compiled = {}
+
+    def _parameter(self, spec, shape, name, axis):
+        if axis is None or self.ranks.size == 1:
+            return _parameter(spec, shape, name, self.dtype)
+        return _own_parameter(spec, shape, name, self.dtype, self.ranks, axis)
 
     def building(self):
         """A context for building graphs of this model: Theano's floatX is its dtype within, and other threads wait."""
@@ -138,7 +152,7 @@ class AutoEncoder:
 
     def hidden_activation(self, weighted):
         """g(V r + mu), from ``V r`` of shape (..., k)."""
-        return self.g(weighted + self.mu)
+        return self.g(weighted + self.mu if self.ranks.size == 1 else SumOverRanks(self.ranks)(weighted, self.mu))
 
     def output_activation(self, scores):
         """f over the rating scale, from ``W h + b`` of any shape."""
@@ -289,11 +303,15 @@ class AutoEncoder:
         ValueError
             For another number of columns, ratings outside the scale, and what `data.check_ratings` refuses.
         """
-        ratings = check_ratings(ratings)
+        ratings = self.check_part(ratings)
         if ratings.shape[1] != self.n_items:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
-                             "columns are items: transpose the matrix if it is the other way round"
-                             % (ratings.shape[1], self.n_items))
+                             "columns are items: transpose the matrix if it is the other way round%s"
+                             % (ratings.shape[1], self.n_items, "" if self.ranks.size == 1 else
+                                "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
+                                % (self.n_all_items, self.ranks.rank, self.ranks.size)))
+        if not ratings.nnz:
+            return ratings
         low, high = self.rating_scale or BOUNDED.get(self.f, (-np.inf, np.inf))
         least, most = ratings.data.min(), ratings.data.max()
         if least < low or most > high:
@@ -303,19 +321,30 @@ class AutoEncoder:
                              % (first, scale, least, most))
         return ratings
 
+    def check_part(self, ratings):
+        """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
+        if self.ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
+            dtype = index_dtype(ratings.shape, 0)
+            return canonical_csr(np.zeros(0, np.float32), np.zeros(0, dtype), np.zeros(ratings.shape[0] + 1, dtype),
+                                 ratings.shape)
+        return check_ratings(ratings)
+
     def hidden(self, ratings, seen=None):
         """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices.
 
         `seen`, (nnz,), is the second encoder's input, of a model that has one.
         """
+        extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
+        return self._hidden_function()(*csr_arrays(ratings, self.dtype) + extra)
+
+    def _hidden_function(self):
         if "hidden" not in self._compiled:
             with self.building():
                 data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
                 inputs = [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
                 units = self.hidden_activation(self.weighted(*inputs))
                 self._compiled["hidden"] = compiled(inputs, units, name="hidden")
-        extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
-        return self._compiled["hidden"](*csr_arrays(ratings, self.dtype) + extra)
+        return self._compiled["hidden"]
 
     def decode(self, h, cols, indptr, W=None, b=None):
         """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.
@@ -335,19 +364,32 @@ class AutoEncoder:
         -------
         array of `dtype`, (n_pairs,)
         """
-        # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
-        if "decode" not in self._compiled:
-            with self.building():
-                (h_, W_), (cols_, indptr_), scores = T.matrices("h", "W"), T.ivectors("cols", "indptr"), T.vector("s")
-                self._compiled["decode"] = compiled([h_, W_, cols_, indptr_], sampled_dot(cols_, indptr_, h_, W_),
-                                                    name="decode")
-                if self.f is not nonlinearities.linear:
-                    self._compiled["f"] = compiled([scores], self.output_activation(scores), name="f")
+        decode, f = self._decode_functions()
         if W is None:
             W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
-        scores = self._compiled["decode"](h, W, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+        scores = decode(h, W, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
         scores += b[cols]
-        return self._compiled["f"](scores) if "f" in self._compiled else scores
+        return scores if f is None else f(scores)
+
+    def _decode_functions(self):
+        """The scores of pairs but for b, and f of scores; None for f where it leaves them as they are.
+
+        Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
+        """
+        if "decode" not in self._compiled:
+            with self.building():
+                (h, W), (cols, indptr), scores = T.matrices("h", "W"), T.ivectors("cols", "indptr"), T.vector("scores")
+                decode = compiled([h, W, cols, indptr], sampled_dot(cols, indptr, h, W), name="decode")
+                f = None
+                if self.f is not nonlinearities.linear:
+                    f = compiled([scores], self.output_activation(scores), name="f")
+                self._compiled["decode"] = decode, f
+        return self._compiled["decode"]
+
+    def compile_predictions(self):
+        """Compile now what predictions need, and would otherwise compile when they are first asked for."""
+        self._hidden_function()
+        self._decode_functions()
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
         """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
@@ -470,6 +512,31 @@ def _parameter(spec, shape, name, dtype):
                          % (name, spec, shape, type(error).__name__, error)) from error
     parameter.name = name
     return parameter
+
+
+# What draws each number by itself, in order.
+_DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
+
+
+def _own_parameter(spec, shape, name, dtype, ranks, axis):
+    """As `_parameter`, for a rank's own columns, of which there may be none; `spec` is of all."""
+    if isinstance(spec, theano.compile.SharedVariable):
+        raise TypeError("%s is a shared variable and the columns are shared out among %d processes; expected an array "
+                        "of all of it, or an initialiser" % (name, ranks.size))
+    own = list(shape)
+    own[axis] = ranks.n_own(shape[axis])
+    rng = lasagne.random.get_rng()
+    if isinstance(spec, _DRAWN_ONE_BY_ONE) and len(shape) == 2:
+        lasagne.random.set_rng(OwnDraws(rng, ranks, axis))
+        try:
+            value = np.asarray(spec(shape), dtype)
+        finally:
+            lasagne.random.set_rng(rng)
+    else:
+        value = _parameter(spec, shape, name, dtype).get_value(borrow=True)
+        value = value[ranks.own].copy() if axis == 0 else value[:, ranks.own].copy()
+    assert value.shape == tuple(own), name
+    return theano.shared(value, name=name)
 
 
 def _positions(values, stop, name):

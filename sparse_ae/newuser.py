@@ -132,7 +132,8 @@ def row_outputs(scorer, people, mean=0.0):
         part = people[start:start + _TOGETHER]
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
-        rows = sp.csr_matrix((ratings.astype("float32"), places, indptr), shape=(len(part), model.n_items))
+        rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
+                                              shape=(len(part), model.n_all_items)))
         if residuals is None:
             h = model.hidden(rows)
         else:
@@ -143,7 +144,10 @@ def row_outputs(scorer, people, mean=0.0):
 
 
 def _row_output(model, h, unit):
-    return lambda columns: unit * model.decode(h, columns, np.array([0, len(columns)]))
+    def outputs(own_columns):
+        return unit * model.decode(h, own_columns, np.array([0, len(own_columns)]))
+
+    return lambda columns: model.ranks.by_column(columns, outputs, model.dtype)
 
 
 def column_outputs(scorer, solver, people):
@@ -186,8 +190,9 @@ class ColumnSolver:
         model, known = scorer.model, scorer.users_rated
         self._scorer, self._model, self._cost = scorer, model, None
         self._linear = model.f is lasagne.nonlinearities.linear
-        self.means = np.append(model.W.get_value(borrow=True)[known].mean(axis=0, dtype="float64"),
-                               model.b.get_value(borrow=True)[known].mean(dtype="float64"))
+        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64") for p in (model.W, model.b)]
+        sums = model.ranks.sum(np.append(*sums))
+        self.means = sums / int(model.ranks.sum(np.array([np.count_nonzero(known)]))[0])
         self._z = None
         if not model.missing_weight:
             return

@@ -31,12 +31,14 @@ been rated low, and the outputs are scores to rank by; see `objectives`.
 """
 import numbers
 import os
+import zlib
 
 import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae import saved
 from sparse_ae.baselines import Biases
+from sparse_ae.checkpoint import describe, fingerprint
 from sparse_ae.checks import (
     check_bool,
     check_count,
@@ -50,11 +52,12 @@ from sparse_ae.checks import (
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
-from sparse_ae.data.ratings import check_ratings, entries_stored
+from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored, index_dtype
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, rating_counts, relevant_from, stack_lists
+from sparse_ae.distributed import Ranks
+from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, relevant_from, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -241,7 +244,7 @@ class Recommender(Settings):
     # Training
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
-            refit=True):
+            refit=True, comm=None):
         """Learn from ratings. What was learned before is forgotten, if this ends well.
 
         Parameters
@@ -270,6 +273,11 @@ class Recommender(Settings):
         refit : bool
             Beside biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
             many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+        comm : communicator of mpi4py, optional
+            Whose ranks share out the model's columns, and call this together, each with the same arguments; see
+            `distributed`. Each brings all ratings, or its own part of those on disk, as
+            ``open_ratings(store, comm=comm)`` gives it. Of two sides one is trained, items as rows or, with a
+            `missing_weight`, users. The recommender's methods are for all ranks to call together, too.
 
         Returns
         -------
@@ -293,8 +301,55 @@ class Recommender(Settings):
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
         """
-        unknown = _check_unknown(self.unknown)
+        ranks = Ranks(comm)
         rng = check_rng(self.rng)
+        if ranks.size > 1:
+            ranks.check_same(dict({name: describe(value) for name, value in self.get_params().items() if name != "rng"},
+                                  rng=zlib.crc32(rng.get_state()[1]), on_disk=isinstance(ratings, StoredRatings),
+                                  refit=refit, resume=resume, checkpoint=str(checkpoint)))
+        with ranks.agreed():
+            unknown, missing, counts, measure, sides, matrix, rows, users, items, validation = self._given(
+                ratings, y, validation, refit, ranks)
+        in_parts = ranks.size > 1 and isinstance(ratings, StoredRatings)
+        if in_parts:
+            users, items = swapped(rows == "items", *_ids_of_all(ratings, ranks))
+        elif ranks.size > 1:
+            ranks.check_same({"ratings": fingerprint(matrix)})
+        extremes = np.array([matrix.data.min(), matrix.data.max()])
+        if in_parts:
+            found = np.array(ranks.gathered(extremes))
+            extremes = np.array([found[:, 0].min(), found[:, 1].max()])
+        with ranks.agreed():
+            scale, lowest = _check_scale(self.rating_scale, extremes, missing, counts)
+            if isinstance(unknown, float) and not missing:
+                check_on_scale(unknown, scale)
+        missing_rating = unit = None
+        if missing:
+            missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
+            unit = unit_of_scores(matrix, missing_rating, *([ranks] if in_parts else []))
+        run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
+        with ranks.agreed():
+            if checkpoint is not None:
+                check_path(checkpoint, "checkpoint", "the path of a file, or None")
+            paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
+            check_settings(self, scale, unknown, validation is not None, paths, run)
+            fraction = _fraction(validation, matrix.nnz, self.biases)
+            train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng,
+                                        _ratings_of(counts))
+        everything = Sided(matrix, rows, ranks, in_parts)
+        given = Given(everything, everything if train is matrix else Sided(train, rows, ranks),
+                      None if held_out is None else Sided(held_out, rows, ranks), scale, unknown, missing_rating, unit,
+                      measure and Lists(*measure, _relevant(scale, counts)), ranks)
+        if self.biases:
+            found = fit_residuals(self, given, sides, rng, paths, run, refit and fraction is not None)
+        else:
+            found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
+        self._take(found, users, items, scale, unknown, missing_rating, counts)
+        return self
+
+    def _given(self, ratings, y, validation, refit, ranks):
+        """What is known from the settings and the ratings, which are checked."""
+        unknown = _check_unknown(self.unknown)
         for name, value in (("biases", self.biases), ("guard", self.guard), ("progress", self.progress),
                             ("refit", refit)):
             check_bool(value, name)
@@ -302,8 +357,12 @@ class Recommender(Settings):
         counts = _counts(self.feedback, missing)
         measure = parse_measure(self.validation_measure, "validation_measure", self.missing_weight)
         stored = isinstance(ratings, StoredRatings)
-        sides = self._sides(ratings.rows if stored else None, validation)
+        sides = self._sides(ratings.rows if stored else None, validation, ranks)
         if stored:
+            if ratings.part != (ranks.rank, ranks.size):
+                raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
+                                 "open_ratings(store, comm=comm), of a store made with parts=%d"
+                                 % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
             if counts:
                 raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
                                  "feedback='ratings', and store what a count is to be worth")
@@ -314,52 +373,35 @@ class Recommender(Settings):
                 raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass "
                                  "held-out ratings, or validation=None" % (validation,))
             validation = None if is_auto(validation) else validation
+            if validation is not None and ranks.size > 1:
+                raise ValueError("validation is given and the ratings are on disk, in parts of %d ranks; pass "
+                                 "validation=None" % ranks.size)
         else:
             matrix, users, items, _ = _ratings_of(counts)(ratings, y)
-            if self.rows == "auto" and self.biases:
+            if self.rows == "auto" and self.biases and ranks.size == 1:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()
-        scale, lowest = _check_scale(self.rating_scale, matrix.data, missing, counts)
-        if isinstance(unknown, float) and not missing:
-            check_on_scale(unknown, scale)
-        missing_rating = unit = None
-        if missing:
-            missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
-            unit = unit_of_scores(matrix, missing_rating)
-        if checkpoint is not None:
-            check_path(checkpoint, "checkpoint", "the path of a file, or None")
-        run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
-        paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
-        check_settings(self, scale, unknown, validation is not None, paths, run)
-        fraction = _fraction(validation, matrix.nnz, self.biases)
-        train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng,
-                                    _ratings_of(counts))
-        everything = Sided(matrix, rows)
-        given = Given(everything, everything if train is matrix else Sided(train, rows),
-                       None if held_out is None else Sided(held_out, rows), scale, unknown, missing_rating, unit,
-                       measure and Lists(*measure, _relevant(scale, counts)))
-        if self.biases:
-            found = fit_residuals(self, given, sides, rng, paths, run, refit and fraction is not None)
-        else:
-            found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
-        self._take(found, users, items, scale, unknown, missing_rating, counts)
-        return self
+        return unknown, missing, counts, measure, sides, matrix, rows, users, items, validation
 
-    def _sides(self, stored_rows, validation):
+    def _sides(self, stored_rows, validation, ranks):
         """Which models to train: a tuple of what their rows are."""
         if not isinstance(self.rows, str) or self.rows not in ("auto", "items", "users", "both"):
             raise ValueError("rows is %r; expected 'auto', 'items', 'users' or 'both'" % (self.rows,))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                              % (self.biases,))
+        if self.rows == "both" and ranks.size > 1:
+            raise ValueError("rows is 'both' and the columns are shared out among %d ranks; expected rows='items' or "
+                             "'users': beside each other the two would need the ratings shared out twice" % ranks.size)
         if stored_rows is not None:
             if self.rows not in ("auto", stored_rows):
                 raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
                                  "set rows='auto', or store them with other rows" % (stored_rows, self.rows))
             return (stored_rows,)
-        if self.rows == "both" or self.rows == "auto" and self.biases and validation is not None:
+        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None
+                                   and ranks.size == 1):
             return "items", "users"
         return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
 
@@ -494,7 +536,8 @@ class Recommender(Settings):
         """
         if self._popular is None:
             scorer = self._scorer
-            ratings = Sided(scorer.ratings, scorer.rows)
+            ranks = scorer.model.ranks
+            ratings = Sided(scorer.ratings, scorer.rows, ranks, ranks.size > 1)
             if self.missing_rating_ is None:
                 self._popular = self.biases_ or biases_of(ratings)
             else:
@@ -632,7 +675,7 @@ class Recommender(Settings):
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
         else:
-            factors = scorer.model.W.get_value(borrow=True)[candidates]
+            factors = scorer.model.ranks.columns_of(scorer.model.W.get_value(borrow=True))[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)
@@ -720,7 +763,7 @@ class Recommender(Settings):
         scorer, candidates, known = self._scorer, self._items.candidates(), np.flatnonzero(users[first] >= 0)
         lists = np.full((len(first), k), -1)
         lists[known] = stack_lists(scorer.best(users[first][known], k, True, candidates), k)
-        of_users, of_items = scorer.by_users(*rating_counts(scorer.ratings))
+        of_users, of_items = scorer.rating_counts()
         return judge_lists(lists, candidates, who, items, n_relevant,
                            of_items[candidates] / np.count_nonzero(of_users))
 
@@ -744,12 +787,20 @@ class Recommender(Settings):
 
         Notes
         -----
+        On several ranks the first gathers what all have, and writes it: one process can load the file, if it has room.
+
         The file is a NumPy `.npz` without pickle; see `storage`. Of an `update` or a `learning_rate` that is a function
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
         self._check_fitted()
         check_path(path, "path")
+        ranks = self.model_.ranks
         meta, arrays, ratings = self._state()
+        with ranks.agreed():
+            if not ranks.rank:
+                self._write(path, meta, arrays, ratings)
+
+    def _write(self, path, meta, arrays, ratings):
         parts = [dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]]
         saved.write(path, dict(meta, parts=parts, settings=_named(self.get_params())), arrays, ratings)
 
@@ -787,7 +838,7 @@ class Recommender(Settings):
         parts, arrays = [], {"users": self.users_, "items": self.items_}
         for each in scorer.scorers:
             model = each.model
-            arrays.update(("%s/%s" % (each.rows, p.name), p.get_value(borrow=True)) for p in model.params)
+            arrays.update(("%s/%s" % (each.rows, p.name), _whole(model, p)) for p in model.params)
             parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
                           "l2_weighted": model.l2_weighted, "missing_weight": model.missing_weight,
                           "weight": self.weights_[each.rows], "choice": dict(self.choices_[each.rows]._asdict())})
@@ -798,7 +849,8 @@ class Recommender(Settings):
         if self.biases_ is not None:
             meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
             arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
-        return meta, arrays, scorer.ratings
+        ranks = scorer.model.ranks
+        return meta, arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
 
     def _set_state(self, meta, arrays, ratings):
         biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
@@ -826,6 +878,9 @@ class Recommender(Settings):
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
+        if self._is_fitted() and self.model_.ranks.size > 1:
+            raise TypeError("the columns of this recommender's model are shared out among %d processes, and can't be "
+                            "pickled or copied; save it, and load the file" % self.model_.ranks.size)
         return self.get_params(), self._state() if self._is_fitted() else None
 
     def __setstate__(self, state):
@@ -848,6 +903,34 @@ class Recommender(Settings):
         if isinstance(self._unknown, float):
             return self._unknown
         return self.mean_ if self.missing_rating_ is None else self.missing_rating_
+
+
+def _ids_of_all(stored, ranks):
+    """The ids of the rows, and of all columns, of ratings on disk in parts."""
+    ranks.check_same({"rows on disk": zlib.crc32(stored.row_ids)})
+    return stored.row_ids, ranks.columns_of(stored.col_ids)
+
+
+def _whole(model, parameter):
+    """A parameter's value, of all columns; None on all ranks but the first."""
+    value = parameter.get_value(borrow=True)
+    if parameter is model.mu or model.ranks.size == 1:
+        return value
+    if parameter not in model.encoders:
+        return model.ranks.columns_of(value, first_only=True)
+    found = model.ranks.columns_of(value.T, first_only=True)
+    return None if found is None else found.T
+
+
+def _whole_ratings(scorer, ranks):
+    """The ratings of all columns, on the first rank; None on the others."""
+    found = ranks.whole(scorer.ratings)
+    if found is None:
+        return None
+    data, columns, indptr = found
+    shape = len(indptr) - 1, len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    dtype = index_dtype(shape, len(data))
+    return canonical_csr(data, columns.astype(dtype), indptr.astype(dtype), shape)
 
 
 def _half_known(biases, users, items):

@@ -24,6 +24,8 @@ where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outp
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.distributed import ALONE
+
 __all__ = ["Residuals", "missing_rating_of", "unit_of_scores"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
@@ -47,6 +49,9 @@ class Residuals:
     rating_scale : (float, float)
     unit : float, optional
         Of scores, equation (4); they aren't clipped. By default equation (1)'s.
+    ranks : Ranks
+        Among which the columns are shared out: a row's number of ratings is then of all of them, and what makes blocks
+        is for all ranks to call together.
 
     Attributes
     ----------
@@ -58,11 +63,11 @@ class Residuals:
 
     output_scale = -_LENGTH, _LENGTH
 
-    def __init__(self, rows, columns, rating_scale, unit=None):
+    def __init__(self, rows, columns, rating_scale, unit=None, ranks=ALONE):
         self.rows, self.columns = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
         self.low, self.high = map(float, rating_scale)
         self.unit = (self.high - self.low) / _LENGTH if unit is None else unit
-        self._scores = unit is not None
+        self._scores, self._ranks = unit is not None, ranks
 
     def baseline(self, rows, columns):
         """The biases' predictions for pairs, (n,), not clipped."""
@@ -91,18 +96,20 @@ class Residuals:
         """As `batch`, for rows with these offsets, (n,), which needn't be known ones."""
         counts = np.diff(block.indptr)
         target = (block.data - np.repeat(offsets, counts) - self.columns[block.indices]) / self.unit
-        factor = np.repeat((_TYPICAL_COUNT / np.maximum(counts, 1)) ** _POWER, counts).astype(np.float32)
+        of_all = np.maximum(self._ranks.sum(counts), 1)
+        factor = np.repeat((_TYPICAL_COUNT / of_all) ** _POWER, counts).astype(np.float32)
         target = target.astype(np.float32)
         inputs = sp.csr_matrix((target * factor, block.indices, block.indptr), shape=block.shape)
         return inputs, target, np.float32(_SEEN) * factor
 
     def variance(self, ratings):
         """Mean square of the residuals of ratings in a CSR matrix; read a part of its rows at a time."""
-        squares, step = 0.0, max(1, _PART * ratings.shape[0] // max(1, ratings.nnz))
+        n = int(self._ranks.sum(np.array([ratings.nnz]))[0])
+        squares, step = 0.0, max(1, _PART * ratings.shape[0] // max(1, n))
         for start in range(0, ratings.shape[0], step):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows])[1].astype(np.float64) ** 2))
-        return squares / ratings.nnz
+        return float(self._ranks.sum(np.array([squares]))[0]) / n
 
     def clip(self, predicted):
         """`predicted` brought into the rating scale, in place; scores as they are."""
@@ -115,10 +122,11 @@ def missing_rating_of(rating_scale):
     return low - (high - low) / _LENGTH
 
 
-def unit_of_scores(ratings, missing_rating):
+def unit_of_scores(ratings, missing_rating, ranks=ALONE):
     """Equation (4)'s unit for a CSR matrix; ValueError if all ratings are `missing_rating`."""
     squares = sum(float(np.sum((ratings.data[start:start + _PART].astype(np.float64) - missing_rating) ** 2))
                   for start in range(0, ratings.nnz, _PART))
+    squares, n = ranks.sum(np.array([squares, ratings.nnz]))
     if not squares:
         raise ValueError("all ratings are missing_rating=%g; expected another one, below the ratings" % missing_rating)
-    return float(np.sqrt(squares / ratings.nnz)) / _DISTANCE
+    return float(np.sqrt(squares / n)) / _DISTANCE

@@ -10,10 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
+from sparse_ae.evaluation import rating_counts
 from sparse_ae.ranking import leave_out, top_n
 from sparse_ae.shortlist import Shortlist
 
-__all__ = ["Blend", "Scorer"]
+__all__ = ["Blend", "Scorer", "SharedScorer", "blend"]
 
 # Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
 # time: their rows of W stay in the cache.
@@ -69,7 +70,9 @@ class Scorer:
 
     @cached_property
     def mean(self):
-        return float(self.ratings.data.mean(dtype="float64"))
+        data = self.ratings.data
+        total, n = self.model.ranks.sum(np.array([data.sum(dtype="float64"), data.size]))
+        return float(total / n)
 
     @cached_property
     def users_rated(self):
@@ -81,8 +84,15 @@ class Scorer:
 
     @cached_property
     def _rated(self):
-        ratings = self.ratings
-        return self.by_users(np.diff(ratings.indptr) > 0, occurring(ratings.indices, ratings.shape[1]))
+        return self.by_users(self.rows_rated, self.columns_rated)
+
+    @property
+    def rows_rated(self):
+        return self.model.ranks.sum(np.diff(self.ratings.indptr)) > 0
+
+    @property
+    def columns_rated(self):
+        return occurring(self.ratings.indices, self.ratings.shape[1])
 
     def used(self):
         """The scorers with a weight, and their weights: a list of pairs."""
@@ -141,7 +151,8 @@ class Scorer:
         rows, cols = self.by_users(users, items)
         output = np.empty(len(rows), self.dtype)
         hidden = self.hidden if hidden is None else hidden[self]
-        for used, part, indptr in _by_row(rows, block_size or max(1, _BLOCK // self.model.n_hidden)):
+        block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
+        for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
             output[part] = self.model.decode(hidden(used), cols[part], indptr)
         return self._in_ratings_unit(output)
 
@@ -201,6 +212,10 @@ class Scorer:
         """Whether each of some pairs is among the ratings, (n,)."""
         rows, cols = self.by_users(users, items)
         return entries_stored(self.ratings, rows, cols)
+
+    def rating_counts(self):
+        """How many ratings each user and each item has: two int arrays."""
+        return self.by_users(*rating_counts(self.ratings))
 
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
@@ -291,13 +306,123 @@ class Blend(Scorer):
         return output
 
 
-def _by_row(rows, block_size):
-    """Pairs in the order of their rows, a block of rows at a time.
+class SharedScorer(Scorer):
+    """What the ranks that have shared out a model's columns say together, by places of all users and items.
+
+    Every call is for all ranks together, with the same arguments, and all get the same.
+
+    Parameters
+    ----------
+    own : Scorer
+        Of the rank's own columns; a Blend of one, with a weight, too.
+    residuals : Residuals, optional
+        As the own scorer's, of all columns.
+    """
+
+    def __init__(self, own, residuals=None):
+        super().__init__(own.model, own.ratings, own.rows, residuals)
+        self.own, self._ranks = own, own.model.ranks
+
+    @property
+    def scorers(self):
+        return self.own.scorers
+
+    @property
+    def weights(self):
+        return self.own.weights
+
+    @cached_property
+    def mean(self):
+        return self.own.mean
+
+    @cached_property
+    def _rated(self):
+        own = self.own
+        return self.by_users(own.rows_rated, self._ranks.columns_of(own.columns_rated))
+
+    def rating_counts(self):
+        rows, columns = rating_counts(self.ratings)
+        return self.by_users(self._ranks.sum(rows), self._ranks.columns_of(columns))
+
+    def forget(self):
+        self.own.forget()
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros(len(rows), self.dtype)
+        output[mine] = self.own.pair_outputs(*self.by_users(rows[mine], own_columns), block_size)
+        return self._ranks.sum(output)
+
+    def grid_outputs(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros((len(users), len(items)), self.dtype)
+        part = self.own.grid_outputs(*self.by_users(rows, own_columns))
+        if self.rows == "users":
+            output[:, mine] = part
+        else:
+            output[mine] = part
+        return self._ranks.sum(output)
+
+    def best(self, users, n, exclude_seen, candidates):
+        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        for start in range(0, len(users), step):
+            block = users[start:start + step]
+            merged = self._best_of_items if self.rows == "users" else self._best_of_users
+            best, outputs = merged(block, n, exclude_seen, candidates)
+            yield best, self.clip(outputs)
+
+    def _best_of_items(self, users, n, exclude_seen, candidates):
+        """Each rank's own items for all users; the best of the ranks' best."""
+        mine, own_candidates = self._ranks.own_of(candidates)
+        best, outputs = self._own_best(users, n, exclude_seen, own_candidates)
+        found = self._ranks.gathered((np.append(mine, -1)[best], outputs))
+        best, outputs = (np.hstack(each) for each in zip(*found))
+        # Of equal outputs the first place comes first; where there is no item the output is -inf.
+        order = np.lexsort((best, -outputs), axis=1)[:, :n]
+        return np.take_along_axis(best, order, axis=1), np.take_along_axis(outputs, order, axis=1)
+
+    def _best_of_users(self, users, n, exclude_seen, candidates):
+        """Each rank's own users."""
+        mine, own_users = self._ranks.own_of(users)
+        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
+        for who, *lists in self._ranks.gathered((mine,) + self._own_best(own_users, n, exclude_seen, candidates)):
+            best[who], outputs[who] = lists
+        return best, outputs
+
+    def _own_best(self, users, n, exclude_seen, candidates):
+        own = self.own
+        scores = own.grid(users, candidates)
+        if exclude_seen:
+            leave_out(scores, candidates, *own.rated_by(users))
+        best = top_n(scores, n)
+        scores = np.column_stack([scores, np.full(len(scores), -np.inf, scores.dtype)])  # that of place -1
+        return best, np.take_along_axis(scores, best, axis=1)
+
+    def are_rated(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        found = np.zeros(len(rows), np.int32)
+        found[mine] = self.own.are_rated(*self.by_users(rows[mine], own_columns))
+        return self._ranks.sum(found) > 0
+
+
+def blend(scorers, weights):
+    """The `Blend` of some scorers, of all ranks together where they are."""
+    first = scorers[0]
+    if not isinstance(first, SharedScorer):
+        return Blend(scorers, weights)
+    return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
+
+
+def _by_row(rows, block_size, n_rows, ranks):
+    """Pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
 
     Yields
     ------
     used : int array
-        Rows of the block that have pairs, ascending.
+        Rows of the block that have pairs, on this rank or another, ascending.
     part : int array
         Positions of their pairs in `rows`.
     indptr : int array, (len(used) + 1,)
@@ -305,6 +430,10 @@ def _by_row(rows, block_size):
     """
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)
+    if ranks.size > 1:
+        counts = np.bincount(rows, minlength=n_rows)
+        used = np.flatnonzero(ranks.sum(counts))
+        counts = counts[used]
     stops = np.concatenate([[0], np.cumsum(counts)])
     for start in range(0, len(used), block_size):
         bounds = stops[start:start + block_size + 1]

@@ -14,15 +14,15 @@ import numpy as np
 import scipy.optimize
 
 from sparse_ae.checks import check_count, is_number
-from sparse_ae.formulations import fused_name, get_formulation
+from sparse_ae.formulations import fused_names, get_formulation
 from sparse_ae.ops import AdagradStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.updates import rprop
 import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "check_update", "has_learning_rate", "make_step",
-           "needs_all_rows"]
+__all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "check_entrywise", "check_update", "has_learning_rate",
+           "make_step", "needs_all_rows"]
 
 
 class Step:
@@ -143,7 +143,7 @@ class TrainingStep(Step):
         epsilon = _adagrad_epsilon(self._update)
         only_rows_in_use = not self.model.missing_weight and (
             self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
-        fused = fused_name(self.model.f) and fused_name(self.model.g)
+        fused = all(fused_names(self.model))
         if formulation == "sparse" and epsilon and only_rows_in_use and fused:
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
             return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
@@ -224,7 +224,7 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
     data, indices, indptr = inputs[:3]
     target = inputs[3] if len(inputs) > 3 else data
     W, V, mu, b = model.params
-    f, g = fused_name(model.f), fused_name(model.g)
+    f, g = fused_names(model)
     if f and g:
         step = SGDStep(f, g, *model.output_map())
         new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
@@ -277,7 +277,7 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
         item_major(variable)
     if model.U is not None:
         more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=extras.pop(0))
-    step = AdagradStep(fused_name(model.f), fused_name(model.g), *model.output_map(), epsilon=epsilon)
+    step = AdagradStep(*fused_names(model), *model.output_map(), epsilon=epsilon)
     new = step(W, V.T, mu, b, squares[0], squares[1].T, squares[2], squares[3], data, indices, indptr, learning_rate,
                model.l2_W, model.l2_V, **more)
     updates = [(squares[0], new[4]), (W, new[0]), (squares[1], new[5].T), (V, new[1].T),
@@ -464,6 +464,44 @@ def check_update(update, given):
         raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
                         "expected a function of lasagne.updates or one of %s"
                         % (given, error, ", ".join(UPDATES))) from None
+
+
+def check_entrywise(update, given):
+    """ValueError for an optimiser that doesn't work entry by entry; `given` is what the user said.
+
+    Where columns are shared out among processes, each has some rows of W and columns of V: what an entry becomes may
+    follow from itself, its own gradients, and numbers that are the same for all.
+    """
+    why = None
+    if not has_learning_rate(update):
+        why = "its line search and its curvature are of all parameters together"
+    else:
+        params = [theano.shared(np.ones((2,) * ndim, theano.config.floatX)) for ndim in (2, 1)]
+        gradients = [p.type() for p in params]
+        try:
+            updates = update(gradients, params, T.cast(0.01, theano.config.floatX))
+        except Exception as error:
+            why = "with gradients in the place of a loss it can't be called, to see what it does (%s: %s)" % (
+                type(error).__name__, error)
+        else:
+            why = _mixing_entries(updates, gradients + params)
+    if why:
+        raise ValueError("update is %r and the columns are shared out among processes, where an update has to work "
+                         "entry by entry: %s; expected one that does, such as 'sgd', 'adam' or 'adagrad'"
+                         % (given, why))
+
+
+def _mixing_entries(updates, starts):
+    """What in some updates isn't entry by entry, in words; None if all is."""
+    depends = set(starts) | {variable for variable in updates if variable.ndim}
+    for node in theano.gof.graph.io_toposort(theano.gof.graph.inputs(list(updates.values())), list(updates.values())):
+        of_entries = [x for x in node.inputs if x in depends and x.ndim]
+        if not of_entries:
+            continue
+        if not isinstance(node.op, T.Elemwise) or len({x.ndim for x in of_entries}) > 1:
+            return "there is a %s in it, over entries of a parameter or of a gradient" % node.op
+        depends.update(node.outputs)
+    return None
 
 
 def needs_all_rows(update):

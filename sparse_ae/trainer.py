@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import zlib
 
 import numpy as np
 
@@ -15,12 +16,11 @@ from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
 from sparse_ae.checks import check_bool, check_count, check_number, check_on_scale, check_rng, check_run, is_number
 from sparse_ae.data.batches import minibatches
-from sparse_ae.data.ratings import check_ratings
-from sparse_ae.formulations import FORMULATIONS, choose_formulation
+from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.metrics import rmse
 from sparse_ae.progress import announced, signs_of_life
 from sparse_ae.scoring import Scorer
-from sparse_ae.steps import UPDATES, check_update, has_learning_rate, make_step, needs_all_rows
+from sparse_ae.steps import UPDATES, check_entrywise, check_update, has_learning_rate, make_step, needs_all_rows
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -81,6 +81,9 @@ class Trainer:
                                was put back, None where this one was the best; None in all others
         =====================  ======================================================================================
 
+        On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``, what this rank has put
+        into sums in the epoch.
+
     Raises
     ------
     ValueError
@@ -118,6 +121,8 @@ class Trainer:
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
+        if model.ranks.size > 1:
+            check_entrywise(self.update, update)
         self.rng = check_rng(rng)
         self.history = []
         self._step = None
@@ -129,7 +134,8 @@ class Trainer:
         Parameters
         ----------
         train : sparse matrix, (n_rows, n_items)
-            The ratings; rows without any are passed over.
+            The ratings; rows without any are passed over. Of a model whose columns are shared out among ranks, the own
+            ones: ``model.ranks.part(ratings)``.
         n_epochs : int
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
@@ -173,31 +179,50 @@ class Trainer:
         OSError
             For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
             anything is compiled.
+
+        Notes
+        -----
+        On several ranks (see `distributed`) all call it with the same arguments, but for the ratings, of which each has
+        its own columns, and hold the same figures in `history`. `checkpoint` is then a file that names others beside
+        it, one of each rank; as many ranks can go on from it. `measure` has to be the same on all, `on_epoch` is called
+        on each, and progress is shown by the first.
         """
-        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch)
-        if patience is not None and validation is None:
-            raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
-                             % (patience,))
-        train = self.model.check(train) if residuals is None else check_ratings(train)
+        with self.model.ranks.together():
+            return self._fit(train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume,
+                             residuals, measure)
+
+    def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, residuals,
+             measure):
+        ranks = self.model.ranks
+        with ranks.agreed():
+            train, validation = self._checked(train, n_epochs, validation, on_epoch, patience, checkpoint,
+                                              checkpoint_every, resume, residuals)
+        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_items})
+        counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
+        if self.formulation == "auto":
+            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_items), self.model)
+        measured = "validation_rmse" if measure is None else "validation_" + measure.name
+        settings = saved = None
+        if checkpoint is not None or ranks.size > 1:
+            settings = settings_of(self, train, validation, measured)
+        with ranks.agreed():
+            get_formulation(self.formulation, self.model)
+            if residuals is None:
+                FORMULATIONS[self.formulation].check(train)
+        self._check_agreement(train, counts, validation, n_epochs, patience, checkpoint, checkpoint_every, settings)
         validate = None
         if validation is not None:
-            validation = _checked_validation(validation, train)
             validate = measure or self._validator(train, validation, residuals)
-        measured = "validation_rmse" if measure is None else "validation_" + measure.name
         sign = 1 if measure is None else -1  # of an error, which is the better the lower
-        if self.formulation == "auto":
-            self.formulation = choose_formulation(train.nnz / (train.shape[0] * train.shape[1]), self.model)
-        if residuals is None:
-            FORMULATIONS[self.formulation].check(train)
-        settings = saved = None
-        if checkpoint is not None:
-            settings = settings_of(self, train, validation, measured)
-            saved = self._open(checkpoint, resume, settings)
-        self._compile(residuals is not None)
+        with ranks.agreed():
+            if checkpoint is not None:
+                saved = self._open(checkpoint, resume, settings)
+        self._compile(residuals is not None, validate is not None)
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
-            check_states(checkpoint, saved, self._step.get_state())
+            with ranks.agreed():
+                check_states(checkpoint, saved, self._step.get_state())
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
@@ -209,12 +234,12 @@ class Trainer:
             n = len(self.history)
             return n - first >= n_epochs or (patience is not None and best is not None and n - best.epoch >= patience)
 
-        n_rows = np.count_nonzero(np.diff(train.indptr))
-        signs = signs_of_life(self.progress, n_epochs - (len(self.history) - first), n_rows)
+        signs = signs_of_life(False if ranks.rank else self.progress, n_epochs - (len(self.history) - first),
+                              np.count_nonzero(counts))
         interrupted = []
-        while not is_over() and not interrupted:
+        while not is_over() and not ranks.any(interrupted):
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, interrupted, residuals, signs)
+                record = self._epoch(train, counts, interrupted, residuals, signs)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
@@ -224,14 +249,43 @@ class Trainer:
                 due = (n - first) % checkpoint_every == 0 or is_over()
                 if checkpoint is not None and due and not record["interrupted"]:
                     generator = self.rng.get_state(legacy=False)
-                    save(checkpoint, settings, RunState(self.history, first, best, generator, self._step.get_state()))
+                    save(checkpoint, settings, RunState(self.history, first, best, generator, self._step.get_state()),
+                         ranks)
                 if on_epoch is not None:
-                    on_epoch(record)
+                    with ranks.agreed():
+                        on_epoch(record)
         if patience is not None and best is not None and best.epoch < len(self.history):
             self._step.set_state(best.state)
             self.history[-1]["restored"] = best.epoch
         signs.end(self.history)
         return self.history
+
+    def _checked(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume,
+                 residuals):
+        """The ratings to train on and to validate on, of arguments of `fit` that can be used."""
+        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch)
+        if patience is not None and validation is None:
+            raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
+                             % (patience,))
+        train = self.model.check(train) if residuals is None else self.model.check_part(train)
+        return train, None if validation is None else _checked_validation(validation, train, self.model)
+
+    def _check_agreement(self, train, counts, validation, n_epochs, patience, checkpoint, checkpoint_every, settings):
+        """Raise on all ranks where one has other settings than another."""
+        ranks = self.model.ranks
+        if ranks.size == 1:
+            return
+        settings = {name: value for name, value in settings.items() if name not in ("n_items", "train", "validation")}
+        key, position = self.rng.get_state()[1:3]
+        with ranks.agreed():
+            rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
+        ranks.check_same(dict(
+            settings, rng=[zlib.crc32(key), position], n_epochs=n_epochs,
+            patience=patience, validation=validation is not None, checkpoint=checkpoint is not None,
+            checkpoint_every=checkpoint_every, epochs_before=len(self.history), learning_rate=rates,
+            mu=zlib.crc32(self.model.mu.get_value())))
+        if not counts.any():
+            raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
     def _open(self, checkpoint, resume, settings):
         """What the file has to go on from, None where there is none; raises what speaks against writing it."""
@@ -243,20 +297,23 @@ class Trainer:
         if not resume:
             raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
                                   % checkpoint)
-        saved = load(checkpoint, settings, self._rate)
+        saved = load(checkpoint, settings, self._rate, self.model.ranks)
         if self.history and self.history != saved.history[:saved.first]:
             raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
                              "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
                              % (checkpoint, saved.first, len(self.history)))
         return saved
 
-    def _compile(self, target):
+    def _compile(self, target, predictions):
         if self._step is not None:
             return
+        ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       bool(self.progress)):
+                       bool(self.progress) and not ranks.rank), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             self._step = make_step(self.model, self.formulation, self.update, rate, target)
+            if predictions and ranks.size > 1:
+                self.model.compile_predictions()
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):
@@ -269,14 +326,25 @@ class Trainer:
         """A function that gives the RMSE on held-out ratings of the model as it is then."""
         scorer, pairs = Scorer(self.model, train, residuals=residuals), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
-        return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
+        if self.model.ranks.size == 1:
+            return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
 
-    def _epoch(self, train, interrupted, residuals, signs):
+        def of_all_ranks():
+            error = pairs.data - scorer.predict(pairs.row, pairs.col, unknown).astype(np.float64)
+            squares, n = self.model.ranks.sum(np.array([np.dot(error, error), len(error)]))
+            return float(np.sqrt(squares / n))
+
+        return of_all_ranks
+
+    def _epoch(self, train, counts, interrupted, residuals, signs):
         start = time.perf_counter()
-        epoch = len(self.history) + 1
-        rate = self._rate(epoch)
-        if rate is not None:
-            self._step.set_learning_rate(rate)
+        epoch, ranks = len(self.history) + 1, self.model.ranks
+        waited, summed = ranks.seconds, ranks.bytes
+        with ranks.agreed():
+            rate = self._rate(epoch)
+            if rate is not None:
+                self._step.set_learning_rate(rate)
+        ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
         good = self._step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
         unit = 1.0 if residuals is None else residuals.unit
@@ -284,37 +352,42 @@ class Trainer:
         def error():
             return None if self.model.missing_weight else float(unit * np.sqrt(squared_errors / n_ratings))
 
-        n_rows = np.count_nonzero(np.diff(train.indptr))
+        used, n_all = np.flatnonzero(counts), int(counts.sum())
+        of_any_rank = {} if ranks.size == 1 else {"rows": used}
         if self.batch_size is None:
-            batches = minibatches(train, n_rows)
+            batches = minibatches(train, len(used), **of_any_rank)
         else:
-            batches = minibatches(train, self.batch_size, self.rng)
+            batches = minibatches(train, self.batch_size, self.rng, **of_any_rank)
         with signs.epoch(epoch, self.history[-1] if self.history else None), self._step.deferred():
             for rows, block in batches:
+                n = int(counts[rows].sum())
                 if self.l2_per == "epoch":
-                    self._step.decay_share.set_value(np.asarray(block.nnz / train.nnz, self.model.dtype))
+                    self._step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
                 batch = (block,) if residuals is None else residuals.batch(rows, block)
-                loss, squared_error = self._step(*batch)
+                # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
+                loss, squared_error, stop = map(float, ranks.sum(np.array([*self._step(*batch), bool(interrupted)])))
                 n_batches += 1
                 if not np.isfinite(loss):
                     break
                 losses += loss
                 squared_errors += squared_error
-                n_ratings += block.nnz
+                n_ratings += n
                 signs.batch(len(rows), losses / n_batches, error())
-                if interrupted:
+                if stop:
                     break
-        diverged = _divergence(loss, self.model.params)
+        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.model.params))), None)
         if diverged:
             self._step.set_state(good)
-            raise TrainingDiverged(
+            raise ranks.raised_by_all(TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
-                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1))
+                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1)))
+        in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
+                                              "bytes_summed": ranks.bytes - summed}
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
                 "train_rmse": error(), "validation_rmse": None, "learning_rate": rate,
-                "seconds": time.perf_counter() - start, "interrupted": bool(interrupted),
-                "restored": None}
+                "seconds": time.perf_counter() - start, "interrupted": bool(stop),
+                "restored": None, **in_sums}
 
 
 def _divergence(loss, parameters):
@@ -326,9 +399,9 @@ def _divergence(loss, parameters):
     return "%s is not finite after the update" % " and ".join(ruined) if ruined else None
 
 
-def _checked_validation(validation, train):
+def _checked_validation(validation, train, model):
     try:
-        validation = check_ratings(validation)
+        validation = model.check_part(validation)
     except (TypeError, ValueError) as error:
         raise type(error)("validation: %s" % error) from error
     if validation.shape != train.shape:

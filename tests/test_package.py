@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
-    checks metrics progress ranking settings unpacking storage
+    checks metrics progress ranking settings unpacking storage distributed
     data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
     data.text data.matlab data.files data.outofcore data.download data.datasets data
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled ops.op ops.csr ops.fused ops.everywhere ops.blas ops.updates ops
+    compiled ops.op ops.csr ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates ops
     model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers stand_ins torn python312 mends numpy2 finder".split()

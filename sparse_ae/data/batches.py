@@ -7,7 +7,7 @@ from sparse_ae.checks import check_count, check_rng
 __all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
 
 
-def minibatches(matrix, batch_size, rng=None):
+def minibatches(matrix, batch_size, rng=None, rows=None):
     """Walk once over the rows that have ratings, in blocks; the last block may be smaller than the others.
 
     A block costs work in proportion to its own ratings, and nothing but its ratings is read: the arrays of the matrix
@@ -22,6 +22,8 @@ def minibatches(matrix, batch_size, rng=None):
     rng : numpy.random.RandomState or int, optional
         Source of the order of the rows; without it they come in ascending order. Pass one RandomState for all epochs:
         each call draws a new order from it, whereas the same seed gives the same order.
+    rows : int array, optional
+        The rows to walk over, ascending, where others than those with ratings are meant.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def minibatches(matrix, batch_size, rng=None):
     check_count(batch_size, "batch_size")
     if rng is not None:
         rng = check_rng(rng)
-    rows = np.flatnonzero(np.diff(matrix.indptr))
+    rows = np.flatnonzero(np.diff(matrix.indptr)) if rows is None else np.array(rows)
     if not len(rows):
         raise ValueError("the matrix holds no entries; expected at least one stored rating")
     if rng is not None:

@@ -24,12 +24,12 @@ import shutil
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path
+from sparse_ae.checks import check_count, check_path
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -44,13 +44,14 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
+from sparse_ae.distributed import Ranks
 from sparse_ae.storage import explained_writing
 from sparse_ae.unpacking import check_regular, read_array
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
 _FORMAT = 2
-_NOTE, _ARRAYS = "store.json", ("data", "indices", "indptr", "rows", "cols")
+_NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
 # Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
@@ -79,6 +80,8 @@ class StoredRatings(NamedTuple):
         Where they are.
     checksums : dict or None
         Those of the files, by their names, that nobody has compared yet.
+    part : (int, int)
+        Which part of how many this is: its columns are those at places `part[0]`, `part[0]` + `part[1]`, ... of all.
     """
 
     matrix: sp.csr_matrix
@@ -87,6 +90,7 @@ class StoredRatings(NamedTuple):
     rows: str
     folder: Optional[Path] = None
     checksums: Optional[Dict[str, int]] = None
+    part: Tuple[int, int] = (0, 1)
 
     def check(self):
         """Read all ratings once, unless that has been done: ValueError where the files aren't what was written."""
@@ -99,7 +103,7 @@ class StoredRatings(NamedTuple):
             self.checksums.clear()
 
 
-def store_ratings(source, folder, rows="items", duplicates="error", progress=True):
+def store_ratings(source, folder, rows="items", duplicates="error", progress=True, parts=1):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -117,11 +121,13 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         of the file, or of the chunks and what is in them.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds.
+    parts : int
+        For how many ranks of `distributed` the columns are dealt out. A store in parts is opened by as many.
 
     Returns
     -------
     StoredRatings
-        As `open_ratings` gives them.
+        As `open_ratings` gives them; None of a store in parts.
 
     Raises
     ------
@@ -133,6 +139,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     if not isinstance(rows, str) or rows not in ("items", "users"):
         raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
     check_duplicates(duplicates)
+    check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
@@ -155,18 +162,22 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     try:
         with explained_writing(folder):
             done = _written(blocks, work, source, rows, duplicates)
+            if parts > 1:
+                done = _dealt_out(open_ratings(done), work / "parts", parts)
         done.rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
-    return open_ratings(folder)
+    return open_ratings(folder) if parts == 1 else None
 
 
-def open_ratings(folder):
+def open_ratings(folder, comm=None):
     """Open a store. Of a large one nothing but the ids is read, and where its rows begin.
 
     Parameters
     ----------
     folder : str or path-like
+    comm : communicator of mpi4py, optional
+        Of a store in parts each of its ranks opens its own.
 
     Returns
     -------
@@ -175,11 +186,26 @@ def open_ratings(folder):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such folder, it is no store that this version can read, or it is damaged.
+        If there is no such folder, it is no store that this version can read, or it is damaged; on several ranks, if
+        that is so on one of them, or the store isn't in as many parts.
     """
-    folder = Path(check_path(folder, "folder", "the path of a folder"))
-    if not folder.is_dir():
-        raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path" % folder)
+    ranks = Ranks(comm)
+    with ranks.agreed():
+        folder = Path(check_path(folder, "folder", "the path of a folder"))
+        if not folder.is_dir():
+            raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path"
+                                    % folder)
+        n_parts = _read_note(folder).get("parts", 1)
+        if n_parts != ranks.size:
+            raise ValueError("%s is in %d part%s and %s; open it with as many ranks, or make a store with parts=%d"
+                             % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
+                                else "these are %d ranks" % ranks.size, ranks.size))
+        if ranks.size == 1:
+            return _opened(folder)
+        return _opened(folder / (_PART % ranks.rank))._replace(part=(ranks.rank, ranks.size))
+
+
+def _opened(folder):
     note = _read_note(folder)
     if note["format"] > _FORMAT:
         raise ValueError("%s has format %r of stored ratings; this sparse_ae reads formats up to %d: upgrade sparse_ae"
@@ -274,12 +300,54 @@ def _written(blocks, work, source, rows, duplicates):
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
-    checksums = {name: _checksum(done / (name + ".npy")) for name in _ARRAYS}
-    with open(str(done / _NOTE), "w") as file:
-        json.dump({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows, "checksums": checksums},
-                  file)
-        _to_disk(file)
+    _write_note(done, rows)
     return done
+
+
+def _dealt_out(stored, folder, n_parts):
+    """A folder with a store for each part of the columns of another."""
+    matrix = stored.matrix
+    if n_parts > matrix.shape[1]:
+        raise ValueError("parts is %d and the ratings have %d columns; expected as many parts at most"
+                         % (n_parts, matrix.shape[1]))
+    folder.mkdir()
+    for part in range(n_parts):
+        where = folder / (_PART % part)
+        where.mkdir()
+        col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
+        n = 0
+        for start in range(0, matrix.nnz, _RATINGS_PER_DEAL):
+            n += np.count_nonzero(matrix.indices[start:start + _RATINGS_PER_DEAL] % n_parts == part)
+        dtype = index_dtype((matrix.shape[0], len(col_ids)), n)
+        with _array_file(where / "data.npy", np.float32) as data, _array_file(where / "indices.npy", dtype) as indices:
+            for start in range(0, matrix.nnz, _RATINGS_PER_DEAL):
+                stop = min(start + _RATINGS_PER_DEAL, matrix.nnz)
+                columns = np.asarray(matrix.indices[start:stop])
+                mine = np.flatnonzero(columns % n_parts == part)
+                matrix.data[start:stop][mine].tofile(data)
+                (columns[mine] // n_parts).astype(dtype).tofile(indices)
+                row = np.searchsorted(matrix.indptr, start + mine, side="right")
+                counts += np.bincount(row, minlength=len(counts))
+            for file, each in ((data, np.float32), (indices, dtype)):
+                file.seek(0)
+                _write_header(file, each, n)
+                _to_disk(file)
+        for name, array in (("rows", stored.row_ids), ("cols", col_ids), ("indptr", np.cumsum(counts).astype(dtype))):
+            np.save(str(where / (name + ".npy")), array, allow_pickle=False)
+        _write_note(where, stored.rows)
+    _write_note(folder, stored.rows, n_parts)
+    return folder
+
+
+def _write_note(folder, rows, n_parts=1):
+    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}
+    if n_parts > 1:
+        note["parts"] = n_parts
+    else:
+        note["checksums"] = {name: _checksum(folder / (name + ".npy")) for name in _ARRAYS}
+    with open(str(folder / _NOTE), "w") as file:
+        json.dump(note, file)
+        _to_disk(file)
 
 
 # Pass 1: read, and number the ids as they come

@@ -4,12 +4,14 @@ The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; s
 pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`; see `fused`. The squares of all outputs, where missing
 entries count, and none of which is made: `squared_outputs`; see `everywhere`. `csr_arrays` brings a SciPy matrix to
 them, `item_major` a shared variable into the memory order that they work fastest in. Functions compiled with
-`blas.mode()` run Adam and the like in one pass over each parameter; see `updates`.
+`blas.mode()` run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs
+of several processes meet; see `over_ranks`.
 """
 from sparse_ae.ops import updates  # noqa: F401  (registers its rewrite)
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
+from sparse_ae.ops.over_ranks import SumOverRanks
 
-__all__ = ["AdagradStep", "SGDStep", "SquaredError", "add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot",
-           "item_major", "sampled_dot", "squared_outputs"]
+__all__ = ["AdagradStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays", "csr_dot",
+           "csr_t_dot", "item_major", "sampled_dot", "squared_outputs"]

@@ -1,0 +1,86 @@
+"""How do millions of people get their lists? A saved model is loaded by many processes, here or on other machines.
+
+    python examples/bulk_recommend.py model.npz -o lists.csv --jobs 4
+    python examples/bulk_recommend.py model.npz -o lists.csv --dask tcp://scheduler:8786
+    mpiexec -n 5 python -m mpi4py.futures examples/bulk_recommend.py model.npz -o lists.csv --mpi
+
+Each process loads the model once, and makes the lists of some people at a time. The first line is joblib on this
+machine, the second joblib on the workers of a Dask cluster, the third MPI: one process hands out work, the others do
+it. The workers read the file under the same path. Lines of the output are user, item, score, the best first, in the
+order of the users' ids, whoever has made them: the files are the same.
+"""
+import argparse
+import contextlib
+import csv
+import functools
+import sys
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(path):
+    return sparse_ae.Recommender.load(path)
+
+
+def lists(path, first, last, n):
+    """Rows (user, item, score) for the users from one place to another."""
+    recommender = loaded(path)
+    users = recommender.users_[first:last]
+    found = recommender.recommend(users, n)
+    return [(user, item, score) for user, of_one in zip(users.tolist(), found)
+            for item, score in zip(of_one.items.tolist(), of_one.scores.tolist())]
+
+
+@contextlib.contextmanager
+def mapped(parsed):
+    """A function that calls `lists` with each of some arguments, in their order, wherever it is done."""
+    if parsed.mpi:
+        from mpi4py.futures import MPIPoolExecutor
+        with MPIPoolExecutor() as executor:
+            yield lambda tasks: executor.starmap(lists, tasks)
+        return
+    import joblib
+
+    def by_joblib(tasks):
+        return joblib.Parallel(n_jobs=parsed.jobs)(joblib.delayed(lists)(*task) for task in tasks)
+
+    if not parsed.dask:
+        yield by_joblib
+        return
+    from dask.distributed import Client
+    with Client(parsed.dask), joblib.parallel_backend("dask"):
+        yield by_joblib
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="what Recommender.save has written")
+    parser.add_argument("-o", "--output", default="lists.csv")
+    parser.add_argument("-n", type=int, default=10, help="items in a list (default: %(default)s)")
+    parser.add_argument("--together", type=int, default=4096, help="people at a time (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1 for one for each core")
+    parser.add_argument("--dask", metavar="ADDRESS", help="of a scheduler of Dask's")
+    parser.add_argument("--mpi", action="store_true", help="started with mpiexec, and python -m mpi4py.futures")
+    parsed = parser.parse_args(arguments)
+    path = str(Path(parsed.model).resolve())
+    n_users = len(loaded(path).users_)
+    starts = range(0, n_users, parsed.together)
+    tasks = [(path, start, min(start + parsed.together, n_users), parsed.n) for start in starts]
+    with mapped(parsed) as run, open(parsed.output, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("user", "item", "score"))
+        # A round of tasks at a time: what is written needn't be kept.
+        for start in range(0, len(tasks), 64):
+            for rows in run(tasks[start:start + 64]):
+                writer.writerows(rows)
+    print("lists for %d people are in %s" % (n_users, parsed.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""Many processes that train one model: the ranks of an MPI communicator, among which the columns are shared out.
+
+Rank p of P has the columns p, p + P, p + 2 P, ...: their ratings, their rows of W, columns of V and entries of b. Of a
+mini-batch of B rows, the same on all ranks, it computes what its own ratings R_p put into the hidden units. One sum
+over ranks gives these units, the same everywhere,
+
+    h = g(sum over p of R_p V_p'  +  mu)                                                             (1)
+
+and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
+gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel. For each row and epoch
+a rank takes part in two sums of k numbers, however many columns there are; the usual way, to share out the rows and
+sum all gradients, would send all of W and V for each mini-batch.
+
+The package doesn't import mpi4py. Whoever trains on several machines does, and passes a communicator:
+
+    from mpi4py import MPI
+    sparse_ae.Recommender(rows="users").fit(ratings, comm=MPI.COMM_WORLD)
+
+    mpiexec -n 4 python -m mpi4py program.py
+
+All ranks run the same program, and come to each call together. What one of them has to refuse all refuse, with the same
+message; an error that comes to one alone, such as a lack of memory, ends the job, since the others would wait for ever.
+With `python -m mpi4py` that holds for the rest of the program, too.
+"""
+import builtins
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+__all__ = ["ALONE", "OwnDraws", "Ranks"]
+
+# How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
+_LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"
+
+# Numbers drawn at a time.
+_PART = 2 ** 20
+
+
+class Ranks:
+    """The ranks of a communicator; without one, a process by itself.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        Or anything with these methods of it: Get_rank, Get_size, Allreduce, allgather, gather, Barrier, Abort.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which of how many this process is.
+    seconds, bytes : float, int
+        Spent in sums by now, waiting for other ranks included; and what has gone into them.
+
+    Raises
+    ------
+    TypeError
+        For what is no communicator.
+    RuntimeError
+        For a program that was started by the launcher of another MPI than mpi4py's: each process would take itself for
+        the only one.
+    """
+
+    def __init__(self, comm=None):
+        self._comm, self.rank, self.size = comm, 0, 1
+        self.seconds, self.bytes, self._agreed = 0.0, 0, None
+        if comm is None:
+            return
+        needed = ("Get_rank", "Get_size", "Allreduce", "allgather", "gather", "Barrier", "Abort")
+        if not all(callable(getattr(comm, name, None)) for name in needed):
+            raise TypeError("comm is %r; expected a communicator of mpi4py, such as MPI.COMM_WORLD, or None" % (comm,))
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        _check_launcher(comm)
+
+    def __deepcopy__(self, memo):
+        return self  # a communicator has no copy
+
+    def __reduce__(self):
+        if self.size > 1:
+            raise TypeError("the columns of this model are shared out among %d processes, and can't be pickled or "
+                            "copied; save it instead" % self.size)
+        return Ranks, ()
+
+    # Columns
+
+    @property
+    def own(self):
+        """A slice: which of all columns are this rank's."""
+        return slice(self.rank, None, self.size)
+
+    def n_own(self, n_columns):
+        return len(range(n_columns)[self.own])
+
+    def part(self, matrix):
+        """A rank's own columns of a CSR matrix, as CSR; the matrix itself for a process alone."""
+        if self.size == 1:
+            return matrix
+        mine = matrix.indices % self.size == self.rank
+        indptr = np.concatenate([[0], np.cumsum(mine, dtype=np.int64)])[matrix.indptr].astype(matrix.indptr.dtype)
+        part = type(matrix)((matrix.data[mine], matrix.indices[mine] // self.size, indptr),
+                            shape=(matrix.shape[0], self.n_own(matrix.shape[1])))
+        part.has_sorted_indices = part.has_canonical_format = True
+        return part
+
+    def whole(self, part):
+        """Data, columns and indptr of the CSR matrix of which each rank has a `part`, on rank 0; None on others."""
+        parts = self._comm.gather((part.data, part.indices, part.indptr), root=0)
+        if self.rank:
+            return None
+        n_rows = part.shape[0]
+        data, columns, rows = [], [], []
+        for rank, (values, indices, indptr) in enumerate(parts):
+            data.append(values)
+            columns.append(indices.astype(np.int64) * self.size + rank)
+            rows.append(np.repeat(np.arange(n_rows), np.diff(indptr)))
+        data, columns, rows = map(np.concatenate, (data, columns, rows))
+        order = np.lexsort((columns, rows))
+        return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+
+    def own_of(self, columns):
+        """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""
+        if self.size == 1:
+            return np.arange(len(columns)), columns
+        mine = np.flatnonzero(columns % self.size == self.rank)
+        return mine, columns[mine] // self.size
+
+    def by_column(self, columns, values, dtype):
+        """Values of some columns, (n,), each computed by the rank that has it.
+
+        Parameters
+        ----------
+        columns : int array, (n,)
+            Of all columns, the same on all ranks.
+        values : callable
+            From places in a rank's own arrays to their values.
+        dtype
+        """
+        if self.size == 1:
+            return values(columns)
+        mine, places = self.own_of(columns)
+        found = np.zeros(len(columns), dtype)
+        found[mine] = values(places)
+        return self.sum(found)
+
+    # Sums
+
+    def sum(self, values):
+        """The sum over ranks of an array or a number, of any shape but the same on all: an array; itself for one alone.
+
+        All ranks get the same bits, as MPI's implementations have it.
+        """
+        if self.size == 1:
+            return values
+        start = time.perf_counter()
+        values = np.asarray(values, order="C")
+        total = np.empty_like(values)
+        self._comm.Allreduce(values, total)
+        self.seconds += time.perf_counter() - start
+        self.bytes += values.nbytes
+        return total
+
+    def any(self, flag):
+        """Whether any rank says so."""
+        return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
+
+    def gathered(self, value):
+        """The values of all ranks, of what pickle takes: a list."""
+        return [value] if self.size == 1 else self._comm.allgather(value)
+
+    def columns_of(self, values, first_only=False):
+        """An array (n_own, ...) of each rank's columns put together: (n_columns, ...); None where it isn't wanted."""
+        if self.size == 1:
+            return values
+        values = np.ascontiguousarray(values)
+        parts = self._comm.gather(values, root=0) if first_only else self.gathered(values)
+        if parts is None:
+            return None
+        whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
+        for rank, part in enumerate(parts):
+            whole[rank::self.size] = part
+        return whole
+
+    # Agreement
+
+    def check_same(self, settings):
+        """Raise the same ValueError on all ranks where settings, a dict of what JSON has, aren't the same on all."""
+        if self.size == 1:
+            return
+        all_texts = self.gathered({name: json.dumps(value, sort_keys=True) for name, value in settings.items()})
+        differences = ["%s is %s on rank %d and %s on rank 0" % (name, texts.get(name), rank, all_texts[0][name])
+                       for rank, texts in enumerate(all_texts) for name in all_texts[0]
+                       if texts.get(name) != all_texts[0][name]]
+        if differences:
+            raise self._error(ValueError("the ranks don't agree: %s; start all of them with the same program and the "
+                                         "same settings" % "; ".join(differences[:5])))
+
+    @contextlib.contextmanager
+    def agreed(self):
+        """A context for what each rank does by itself: an error that one of them has within is raised on all."""
+        error = None
+        try:
+            yield
+        except Exception as found:
+            if self.size == 1:
+                raise
+            error = found
+        if self.size == 1:
+            return
+        said = self.gathered(None if error is None else (_builtin(error), str(error)))
+        rank = next((rank for rank, each in enumerate(said) if each is not None), None)
+        if rank is None:
+            return
+        kind, text = said[rank]
+        if all(each == said[0] for each in said):  # what was wrong was so on all
+            raise self._error(error)
+        raise self._error(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
+
+    @contextlib.contextmanager
+    def together(self):
+        """A context in which ranks wait for one another: an error that comes to one alone ends the job."""
+        try:
+            yield
+        except BaseException as error:
+            if self.size > 1 and error is not self._agreed:
+                traceback.print_exc()
+                print("rank %d of %d can't go on, and the others would wait for it: the job ends"
+                      % (self.rank, self.size), file=sys.stderr, flush=True)
+                self._comm.Abort(1)
+            raise
+
+    @contextlib.contextmanager
+    def rank_0_first(self):
+        """A context that rank 0 leaves before others enter: what it compiles, they find."""
+        if self.rank:
+            self._comm.Barrier()
+        try:
+            yield
+        finally:
+            if not self.rank and self.size > 1:
+                self._comm.Barrier()
+
+    def raised_by_all(self, error):
+        """An error that all ranks are about to raise, as `together` is to know it."""
+        return self._error(error)
+
+    def _error(self, error):
+        self._agreed = error
+        return error
+
+
+def _builtin(error):
+    """The name of a class that every rank has."""
+    return next(each.__name__ for each in type(error).__mro__ if getattr(builtins, each.__name__, None) is each
+                and each not in (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError))
+
+
+def _check_launcher(comm):
+    if "mpi4py.MPI" not in sys.modules or comm.Get_size() > 1 or sys.modules["mpi4py.MPI"].COMM_WORLD.Get_size() > 1:
+        return
+    for name in _LAUNCHED:
+        started = os.environ.get(name, "1")
+        if started.isdigit() and int(started) > 1:
+            raise RuntimeError(
+                "%s=%s says that %s processes were started, and mpi4py knows of one: it runs on another MPI than the "
+                "launcher's (%s). Start the program with the mpiexec of that MPI, or install mpi4py for the other's"
+                % (name, started, started, sys.modules["mpi4py.MPI"].Get_library_version().split("\n")[0].strip("\0")))
+
+
+class OwnDraws:
+    """A generator that draws whole arrays, as initialisers ask for them, and keeps a rank's own columns.
+
+    Ranks that start from the same seed then have between them what one process would have drawn. Never is more in
+    memory than what is kept, and a block.
+
+    Parameters
+    ----------
+    rng : numpy.random.RandomState
+    ranks : Ranks
+    axis : int
+        Of the two of each array, the one of the columns.
+    """
+
+    def __init__(self, rng, ranks, axis):
+        self._rng, self._ranks, self._axis = rng, ranks, axis
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        return self._kept(size, lambda n: self._rng.uniform(low, high, n))
+
+    def normal(self, loc=0.0, scale=1.0, size=None):
+        return self._kept(size, lambda n: self._rng.normal(loc, scale, n))
+
+    def _kept(self, shape, draw):
+        ranks, axis, n_numbers = self._ranks, self._axis, int(np.prod(shape, dtype=np.int64))
+        kept = []
+        for start in range(0, n_numbers, _PART):
+            at = np.arange(start, min(start + _PART, n_numbers))
+            column = at % shape[1] if axis else at // shape[1]
+            kept.append(draw(len(at))[column % ranks.size == ranks.rank])
+        own = list(shape)
+        own[axis] = ranks.n_own(shape[axis])
+        return np.concatenate(kept).reshape(own)
+
+
+ALONE = Ranks()

@@ -1,0 +1,52 @@
+"""The sum over the ranks of `distributed`, as an Op that Theano differentiates.
+
+Each rank has a graph of its own, with a loss of its own: that of its columns. Their sum is what is minimised, and a
+rank's gradients are that sum's. Behind the hidden units everything is a rank's own, and Theano's gradient right as it
+is. At the hidden units all losses come together,
+
+    a = sum over ranks of a_p  +  mu,    d(sum of losses) / d a_p  =  sum over ranks of d(own loss) / d a       (1)
+
+and so does mu's gradient, which is (1) summed over rows: mu is in the Op since it would otherwise get the gradient of
+the own loss alone.
+"""
+import theano.tensor as T
+from theano import gof
+
+__all__ = ["SumOverRanks"]
+
+
+class SumOverRanks(gof.Op):
+    """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all.
+
+    All ranks have to run it together, with as many rows.
+
+    Parameters
+    ----------
+    ranks : distributed.Ranks
+    """
+
+    __props__ = ("ranks",)
+
+    def __init__(self, ranks):
+        self.ranks = ranks
+
+    def make_node(self, a, mu):
+        a, mu = T.as_tensor_variable(a), T.as_tensor_variable(mu)
+        if (a.ndim, mu.ndim) != (2, 1) or a.dtype != mu.dtype:
+            raise TypeError("a is a %d-d tensor of %s, mu a %d-d one of %s; expected a matrix and a vector of one dtype"
+                            % (a.ndim, a.dtype, mu.ndim, mu.dtype))
+        return gof.Apply(self, [a, mu], [T.matrix(dtype=a.dtype)])
+
+    def perform(self, node, inputs, outputs):
+        a, mu = inputs
+        outputs[0][0] = self.ranks.sum(a) + mu
+
+    def infer_shape(self, node, shapes):
+        return [shapes[0]]
+
+    def grad(self, inputs, output_gradients):
+        a, mu = inputs
+        gradient, = output_gradients
+        whole = self(gradient, T.zeros_like(mu))
+        return [T.patternbroadcast(whole, a.broadcastable),
+                T.patternbroadcast(whole.sum(axis=0), mu.broadcastable)]

@@ -1,0 +1,385 @@
+"""Runs cases of test_distributed.py on some ranks, and on one process; says how far apart what comes out is.
+
+    mpiexec -n 2 python -m mpi4py tests/ranks.py result.json CASE ...
+    python tests/ranks.py --forks 2 result.json CASE ...
+
+The latter needs no MPI: the ranks are forks, and talk through pipes. A case is a function here. It takes a
+communicator, None for one process, and returns arrays by name, each of all columns. Of REFUSED each rank's error is
+what is said, of KILLED nothing: a rank kills itself.
+"""
+import functools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
+from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+from sparse_ae.model import AutoEncoder  # noqa: E402
+from sparse_ae.recommender import Recommender  # noqa: E402
+from sparse_ae.trainer import Trainer  # noqa: E402
+
+
+class Pipes:
+    """What the library asks of a communicator, over pipes from rank 0 to each of the others."""
+
+    def __init__(self, rank, size, ends, processes=()):
+        self._rank, self._size, self._ends = rank, size, ends
+
+    def Get_rank(self):
+        return self._rank
+
+    def Get_size(self):
+        return self._size
+
+    def allgather(self, value):
+        if self._rank:
+            self._ends[0].send(value)
+            return self._ends[0].recv()
+        values = [value] + [end.recv() for end in self._ends]
+        for end in self._ends:
+            end.send(values)
+        return values
+
+    def Allreduce(self, values, total):
+        total[...] = sum(self.allgather(values.copy()))
+
+    def gather(self, value, root=0):
+        values = self.allgather(value)
+        return None if self._rank else values
+
+    def Barrier(self):
+        self.allgather(None)
+
+    def Abort(self, status=1):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def ratings(n_rows=30, n_items=11, seed=0):
+    """Some rows have ratings in even columns alone, so that the second of two ranks has none of them."""
+    rng = np.random.RandomState(seed)
+    stored = rng.rand(n_rows, n_items) < 0.4
+    stored[:8, 1::2] = False
+    stored[12] = False
+    stored[5, 0] = True
+    rows, cols = np.nonzero(stored)
+    return check_ratings(sp.coo_matrix((rng.randint(1, 6, len(rows)), (rows, cols)), shape=stored.shape))
+
+
+def model_of(comm, n_items=11, dtype="float64", **settings):
+    settings = dict(dict(rating_scale=(1, 5), l2=(0.05, 0.02), rng=3, mu=np.linspace(-0.3, 0.3, 4)), **settings)
+    return AutoEncoder(n_items, 4, dtype=dtype, comm=comm, **settings)
+
+
+def whole(model, history):
+    """Parameters of all columns, and figures of the epochs."""
+    found = {"W": model.ranks.columns_of(model.W.get_value()), "V": model.ranks.columns_of(model.V.get_value().T),
+             "mu": model.mu.get_value(), "b": model.ranks.columns_of(model.b.get_value())}
+    if model.U is not None:
+        found["U"] = model.ranks.columns_of(model.U.get_value().T)
+    for name in ("loss", "data_loss", "train_rmse", "validation_rmse"):
+        found[name] = np.array([np.nan if record[name] is None else record[name] for record in history])
+    found["restored"] = np.array([history[-1]["restored"] or 0])
+    return found
+
+
+def trained(comm, matrix=None, n_epochs=3, validation=None, patience=None, model=None, **settings):
+    matrix = ratings() if matrix is None else matrix
+    settings = dict(dict(update="sgd", learning_rate=0.01, batch_size=4, formulation="sparse", l2_per="epoch", rng=1,
+                         progress=False), **settings)
+    m = model_of(comm, matrix.shape[1], **model or {})
+    held_out = None if validation is None else m.ranks.part(validation)
+    history = Trainer(m, **settings).fit(m.ranks.part(matrix), n_epochs, validation=held_out, patience=patience)
+    return whole(m, history)
+
+
+def sgd_sparse(comm):
+    return trained(comm)
+
+
+def sgd_dense(comm):
+    return trained(comm, formulation="dense")
+
+
+def decay_of_each_batch(comm):
+    return trained(comm, l2_per="batch", update="momentum")
+
+
+def adam_sparse(comm):
+    return trained(comm, update="adam")
+
+
+def adam_dense_items_as_rows(comm):
+    return trained(comm, ratings().T.tocsr(), update="adam", formulation="dense", model=dict(f="linear", g="sigmoid"))
+
+
+def adagrad_by_ratings(comm):
+    return trained(comm, update="adagrad", learning_rate=lambda epoch: 0.05 / epoch, model=dict(l2_weighted=True))
+
+
+def rprop(comm):
+    return trained(comm, update="rprop", batch_size=None, n_epochs=4)
+
+
+def missing_sparse(comm):
+    return trained(comm, update="adam", model=dict(f="linear", missing_weight=0.2, missing_rating=0.0))
+
+
+def missing_dense(comm):
+    return trained(comm, update="sgd", formulation="dense", learning_rate=1e-3,
+                   model=dict(f="linear", missing_weight=0.2, missing_rating=0.0))
+
+
+def early_stopping(comm):
+    split = split_ratings(ratings(), 0.2, rng=4)
+    return trained(comm, split.train, 12, split.test, 2, update="adam", learning_rate=0.05)
+
+
+def one_column(comm):
+    return trained(comm, check_ratings(sp.csr_matrix([[4.0], [2.0], [5.0], [1.0]])), batch_size=2)
+
+
+def three_columns_float32(comm):
+    return trained(comm, ratings(n_items=3), model=dict(dtype="float32"))
+
+
+def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
+    """All that a recommender says, after training on some ranks or one."""
+    split = split_ratings(ratings(), 0.15, rng=4)
+    train, test = ((np.array(["u%02d" % row for row in part.row]), part.col, part.data)
+                   for part in (split.train.tocoo(), split.test.tocoo()))
+    recommender = Recommender(**dict(dict(n_hidden=4, n_epochs=n_epochs, batch_size=4, dtype="float64", progress=False,
+                                          learning_rate=0.05, weight_scale=0.5, guard=False), **settings))
+    recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
+    users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
+    lists = recommender.recommend(users, n=4) + recommender.recommend(users[:3], n=20, exclude_seen=False)
+    lists += recommender.recommend(users, n=2, items=[1, 2, 5, 8])
+    people = recommender.fold_in([{0: 5, 3: 1, 8: 4}, {1: 2}])
+    measures = recommender.evaluate(test, k=3)
+    found = {"predict": recommender.predict(np.repeat(users, 12), np.tile(items, len(users))),
+             "one": np.array([recommender.predict(users[3], 5)]),
+             "lists": np.concatenate([each.items for each in lists]),
+             "scores": np.concatenate([each.scores for each in lists]),
+             "folded": np.concatenate([each.predict(items) for each in people]),
+             "folded_lists": np.concatenate([each.recommend(3).items for each in people]),
+             "similar": recommender.similar_items(3, 4).scores,
+             "measures": np.array([measures[name] for name in sorted(measures)]),
+             "best": np.array([recommender.best_epoch_]), "n_hidden": np.array([recommender.n_hidden_]),
+             "mean": np.array([recommender.mean_]), "rated": recommender.items_rated_.astype(float)}
+    if comm is not None and comm.Get_size() > 1:
+        path = comm.allgather("%s/ranks-%d.npz" % (tempfile.gettempdir(), os.getpid()))[0]
+        recommender.save(path)
+        comm.Barrier()
+        if not comm.Get_rank():
+            loaded = Recommender.load(path)
+            os.remove(path)
+            again = loaded.predict(np.repeat(users, 12), np.tile(items, len(users)))
+            assert np.abs(again - found["predict"]).max() < 1e-10
+            assert loaded.evaluate(test, k=3)["ndcg"] == measures["ndcg"] or np.isnan(measures["ndcg"])
+    return found
+
+
+def recommender_of_items(comm):
+    return recommended(comm, rows="items")
+
+
+def recommender_of_users(comm):
+    return recommended(comm, rows="users", validation=None, update="adam")
+
+
+def recommender_of_lists(comm):
+    return recommended(comm, rows="users", missing_weight=0.2, guard=True)
+
+
+def recommender_of_ratings(comm):
+    return recommended(comm, rows="users", biases=False, l2=0.1, unknown=3.0)
+
+
+def recommender_from_disk(comm, rows="users", **settings):
+    folder = "%s/ranks-%d" % (tempfile.gettempdir(), os.getpid())
+    if comm is not None:
+        folder = comm.allgather(folder)[0]
+    split = split_ratings(ratings(), 0.15, rng=4)[0].tocoo()
+    chunks = [(np.array(["u%02d" % row for row in split.row]), split.col, split.data)]
+    if comm is None:
+        stored = store_ratings(chunks, folder, rows)
+    else:
+        if not comm.Get_rank():
+            store_ratings(chunks, folder, rows, parts=comm.Get_size())
+        comm.Barrier()
+        stored = open_ratings(folder, comm)
+    try:
+        return recommended(comm, stored, validation=None, rows=rows, **settings)
+    finally:
+        if comm is None or not comm.Get_rank():
+            shutil.rmtree(folder)
+
+
+def recommender_from_disk_of_lists(comm):
+    return recommender_from_disk(comm, "items", missing_weight=0.3)
+
+
+CASES = [recommender_of_items, recommender_of_users, recommender_of_lists, recommender_of_ratings,
+         recommender_from_disk, recommender_from_disk_of_lists,
+         sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
+         missing_sparse, missing_dense, early_stopping, one_column, three_columns_float32]
+
+
+# What is refused: settings by rank, of which one is wrong, or another than the others'.
+
+
+def by_rank(comm, of_ranks):
+    return trained(comm, n_epochs=4, **of_ranks[comm.Get_rank()])
+
+
+def failing_in_epoch_2(comm):
+    def on_epoch(record):
+        if record["epoch"] == 2 and comm.Get_rank() == 1:
+            raise KeyError("no such thing")
+
+    m = model_of(comm)
+    Trainer(m, learning_rate=0.01, progress=False).fit(m.ranks.part(ratings()), 3, on_epoch=on_epoch)
+
+
+def off_the_scale_on_one(comm):
+    matrix = ratings()
+    matrix.data[matrix.indices == 1] = 7.0
+    trained(comm, matrix)
+
+
+def rows_less_on_one(comm):
+    m = model_of(comm)
+    Trainer(m, progress=False).fit(m.ranks.part(ratings())[comm.Get_rank():], 1)
+
+
+REFUSED = {name: functools.partial(by_rank, of_ranks=each) for name, each in {
+    "learning_rate": ({"learning_rate": 0.01}, {"learning_rate": 0.02}),
+    "schedule": ({"learning_rate": lambda epoch: 0.01}, {"learning_rate": lambda epoch: 0.01 if epoch < 4 else 0.02}),
+    "seed": ({"rng": 1}, {"rng": 2}),
+    "formulation": ({}, {"formulation": "dense"}),
+    "dtype": ({}, {"model": {"dtype": "float32"}}),
+    "l2": ({}, {"model": {"l2": 0.3}}),
+    "n_items": ({}, {"matrix": ratings(n_items=10)}),
+    "divergence": ({"learning_rate": 1e30, "model": {"f": "linear", "l2": 0.0}},) * 2,
+}.items()}
+REFUSED.update((case.__name__, case) for case in (failing_in_epoch_2, off_the_scale_on_one, rows_less_on_one))
+
+
+def said(comm, case):
+    """The errors of all ranks, in words."""
+    try:
+        case(comm)
+        text = "nothing"
+    except Exception as error:
+        text = "%s: %s" % (type(error).__name__, error)
+    return comm.allgather(text)
+
+
+# Checkpoints
+
+
+def resumed(comm, path, kill_at=None):
+    """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
+    from sparse_ae import storage
+    rank, write, written = comm.Get_rank(), storage.write, []
+
+    def counted(*arguments):
+        written.append(arguments)
+        if kill_at == (rank, len(written)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(*arguments)
+
+    storage.write = counted
+    split = split_ratings(ratings(), 0.2, rng=4)
+    m = model_of(comm)
+    trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
+    history = trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=9,
+                          checkpoint=path, resume=True)
+    storage.write = write
+    return whole(m, history)
+
+
+def difference(one, other):
+    """The largest of all numbers; infinite where something isn't comparable."""
+    if set(one) != set(other) or any(np.shape(one[name]) != np.shape(other[name]) for name in one):
+        return float("inf")
+    gaps = [np.abs(np.nan_to_num(one[name]) - np.nan_to_num(other[name])).max(initial=0) for name in one]
+    return float(np.max(gaps))
+
+
+def run(comm, path, names):
+    found = {}
+    for case in CASES:
+        if case.__name__ in names or not names:
+            on_ranks = case(comm)
+            if not comm.Get_rank():
+                alone = case(None)
+                found[case.__name__] = {"difference": difference(alone, on_ranks), "epochs": len(alone.get("loss", ())),
+                                        "restored": int(alone.get("restored", [0])[0])}
+    for name in names:
+        if name in REFUSED:
+            found[name] = said(comm, REFUSED[name])
+        if name.startswith("resumed:"):
+            _, file, *kill_at = name.split(":")
+            parameters = resumed(comm, file, tuple(map(int, kill_at)))
+            found["resumed"] = {key: value.tolist() for key, value in parameters.items()}
+    if not comm.Get_rank():
+        Path(path).write_text(json.dumps(found))
+
+
+def killed_again_and_again(path, kills):
+    """Has trainings with a checkpoint killed one after the other; whether each was."""
+    deaths = []
+    for rank, n in kills:
+        pid = os.fork()
+        if not pid:
+            forked(2, run, os.devnull, ["resumed:%s:%d:%d" % (path, rank, n)])
+            os._exit(0)
+        deaths.append(os.waitpid(pid, 0)[1] == signal.SIGKILL)
+    return all(deaths)
+
+
+def forked(n, function, *arguments):
+    """Calls the function on n ranks that are forks; whether all ended well. One that aborts ends this process too."""
+    os.setpgrp()
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe() for _ in range(n - 1)]
+
+    def child(rank):
+        for k, (ours, theirs) in enumerate(pipes):
+            (theirs if not rank else ours).close()
+            if rank and k != rank - 1:
+                theirs.close()
+        ends = [ours for ours, _ in pipes] if not rank else [pipes[rank - 1][1]]
+        function(Pipes(rank, n, ends), *arguments)
+
+    children = [context.Process(target=child, args=(rank,)) for rank in range(n)]
+    for each in children:
+        each.start()
+    for pair in pipes:
+        for end in pair:
+            end.close()
+    for each in children:
+        each.join()
+    return not any(each.exitcode for each in children)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if arguments[0] == "--forks":
+        n, path, names = int(arguments[1]), arguments[2], arguments[3:]
+        if names[0] == "--kills":  # PATH RANK:N ...: a checkpoint, and who is killed before which of its files
+            kills = [tuple(map(int, each.split(":"))) for each in names[2:]]
+            sys.exit(not (killed_again_and_again(names[1], kills)
+                          and forked(n, run, path, ["resumed:%s" % names[1]])))
+        sys.exit(not forked(n, run, path, names))
+    from mpi4py import MPI
+    run(MPI.COMM_WORLD, arguments[0], arguments[1:])

