@@ -2,11 +2,14 @@
 
 The ranks are forks that talk through pipes, and, where there is an mpiexec and mpi4py, real ones.
 """
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ import pytest
 import ranks as program
 
 from sparse_ae.data import check_ratings
+from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.distributed import ALONE, Ranks
+from sparse_ae.recommender import Recommender
 from sparse_ae.steps import check_entrywise
 from sparse_ae.trainer import Trainer
 import lasagne
@@ -149,7 +154,7 @@ class Fake:
     def refuse(self, *_):
         raise AssertionError("nobody else is there")
 
-    Allreduce = allgather = Barrier = Abort = refuse
+    Allreduce = allgather = gather = Barrier = Abort = refuse
 
 
 # What is refused
@@ -190,6 +195,35 @@ def test_updates_that_need_all_parameters_are_refused(update, reason):
 
 def test_a_scalar_that_an_update_computes_is_no_mixing():
     check_entrywise(lambda loss, params, rate: lasagne.updates.sgd(loss, params, rate * rate), "mine")
+
+
+def test_a_launcher_of_another_mpi_is_found(monkeypatch):
+    """Each of its processes is then told that it is the only one."""
+    class Alone(Fake):
+        size = 1
+
+    mpi = types.SimpleNamespace(COMM_WORLD=Alone(), Get_library_version=lambda: "MPICH Version: 5\nDate: today")
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", mpi)
+    assert Ranks(Alone()).size == 1
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    with pytest.raises(RuntimeError, match="OMPI_COMM_WORLD_SIZE=4 says that 4 processes were started, and mpi4py "
+                                           "knows of one: .* \\(MPICH Version: 5\\). Start the program with"):
+        Ranks(Alone())
+    mpi.COMM_WORLD = Fake()
+    assert Ranks(Alone()).size == 1  # a communicator of one among several
+
+
+def test_both_sides_are_refused():
+    recommender = Recommender(rows="both", progress=False)
+    with pytest.raises(ValueError, match="rows is 'both' and the columns are shared out among 2 ranks"):
+        recommender.fit(program.ratings(), comm=Echo())
+
+
+class Echo(Fake):
+    """A communicator whose other rank says the same."""
+
+    def allgather(self, value):
+        return [value, value]
 
 
 def test_the_scan_graph_is_refused():
@@ -251,3 +285,90 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     from sparse_ae import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
+
+
+# Stores in parts
+
+
+def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
+    class Third(Fake):
+        size = 3
+
+        def allgather(self, value):
+            return [None] * 3
+
+    matrix = program.ratings().tocoo()
+    chunks = [(matrix.row + 100, matrix.col + 5, matrix.data)]
+    whole = store_ratings(chunks, tmp_path / "whole", "users")
+    assert store_ratings(chunks, tmp_path / "parts", "users", parts=3) is None
+    for rank in range(3):
+        Third.rank = rank
+        part = open_ratings(tmp_path / "parts", Third())
+        np.testing.assert_array_equal(part.matrix.toarray(), whole.matrix.toarray()[:, rank::3])
+        np.testing.assert_array_equal(part.row_ids, whole.row_ids)
+        np.testing.assert_array_equal(part.col_ids, whole.col_ids[rank::3])
+        assert part.part == (rank, 3) and part.matrix.has_canonical_format
+        part.check()
+    with pytest.raises(ValueError, match="is in 3 parts and this is one process; open it with as many ranks, or make"):
+        open_ratings(tmp_path / "parts")
+    with pytest.raises(ValueError, match="parts is 12 and the ratings have 11 columns"):
+        store_ratings(chunks, tmp_path / "too many", "users", parts=12)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["parts", "whole"]
+    data = tmp_path / "parts" / "part2" / "data.npy"
+    data.write_bytes(data.read_bytes()[:-4] + b"abcd")
+    with pytest.raises(ValueError, match="part2 is damaged: the checksum of data.npy is wrong"):
+        open_ratings(tmp_path / "parts", Third())
+
+
+# The examples
+
+
+def example(name):
+    path = Path(__file__).resolve().parents[1] / "examples" / (name + ".py")
+    spec = importlib.util.spec_from_file_location("example_" + name, str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_plan_by_hand():
+    """10^6 items as rows, 10^9 columns on 1000 ranks: 10^6 of them each, and 10^8 ratings."""
+    lines = list(example("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
+    text = "\n".join(lines)
+    assert lines[0].startswith("items as rows: 1e+06 rows, 1e+09 columns, 1e+11 ratings; k=100")
+    figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
+               if line.startswith("    ")}
+    assert figures["ratings (mapped from disk)"] == "0.808 GB" and figures["parameters"] == "0.800 GB"
+    assert figures["computing, SGD"] == "1 s"                    # 10^8 * 100 * 10^-10
+    assert figures["computing, Adam"] == "6.68 min"              # and 2000 updates of 2 * 10^8 parameters
+    assert figures["sums, as here"].startswith("0.95")           # 10^6 * 1600 bytes at 10^10 a second, and latencies
+    assert figures["summing all gradients instead"] == "88.9 h"  # 2000 times 2 * 10^11 numbers of 8 bytes
+    assert "fewer than 16 ratings on a rank; here it has 100" in text and "Adam moves all parameters" in text
+
+
+def test_lists_for_all(tmp_path, capsys):
+    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
+                                                                                       validation=None)
+    recommender.save(tmp_path / "model.npz")
+    example("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
+                                    "--jobs", "1", "--together", "7"])
+    lines = (tmp_path / "lists.csv").read_text().splitlines()
+    expected = ["%s,%s,%s" % (user, item, score)
+                for user, found in zip(recommender.users_, recommender.recommend(recommender.users_, 2))
+                for item, score in zip(found.items.tolist(), found.scores.tolist())]
+    assert lines == ["user,item,score"] + expected and len(expected) == 60
+    assert capsys.readouterr().out.startswith("lists for 30 people are in ")
+
+
+@pytest.mark.slow
+def test_many_machines_over_mpi(tmp_path):
+    script = str(Path(__file__).resolve().parents[1] / "examples" / "many_machines.py")
+    done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--items", "300",
+                            "--hidden", "8", "--batch", "32", "--learning-rate", "0.01", "--folder",
+                            str(tmp_path / "many")])
+    assert done.returncode == 0, done.stderr
+    found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
+    assert float(found[0]) < 0.8 * float(found[1])
+    # Two sums of 8 numbers for each of 100 rows, of 4 bytes; and a row's number of ratings, the losses.
+    megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
+    assert megabytes == pytest.approx(100 * 8 * 8 / 1e6, abs=0.1)

@@ -129,6 +129,24 @@ def test_several_processes_find_the_same(ratings):
         assert one["per_split"]["rmse"].tolist() == other["per_split"]["rmse"].tolist()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of Dask's and of what it uses
+def test_on_a_dask_cluster_the_same_is_found(ratings):
+    joblib, distributed = pytest.importorskip("joblib"), pytest.importorskip("dask.distributed")
+    grid = {"learning_rate": [1e-6, 0.02]}
+
+    def found(n_jobs):
+        return [(each["params"], each["per_split"]["rmse"].tolist())
+                for each in grid_search(Recommender(**SETTINGS), ratings, grid, splits=2, n_jobs=n_jobs,
+                                        validation=None)]
+
+    alone = found(1)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster), joblib.parallel_backend("dask"):
+            assert found(-1) == alone
+            assert found(1) == alone  # none of the cluster's
+
+
 def test_without_joblib(ratings, monkeypatch):
     def no_joblib(name):
         raise ImportError(name)

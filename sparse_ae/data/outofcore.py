@@ -196,8 +196,8 @@ def open_ratings(folder, comm=None):
             raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path"
                                     % folder)
         n_parts = _read_note(folder).get("parts", 1)
-        if n_parts != ranks.size:
-            raise ValueError("%s is in %d part%s and %s; open it with as many ranks, or make a store with parts=%d"
+        if not isinstance(n_parts, int) or n_parts != ranks.size:
+            raise ValueError("%s is in %r part%s and %s; open it with as many ranks, or make a store with parts=%d"
                              % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
                                 else "these are %d ranks" % ranks.size, ranks.size))
         if ranks.size == 1:
