@@ -295,7 +295,7 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         size = 3
 
         def allgather(self, value):
-            return [None] * 3
+            return [value] * 3
 
     matrix = program.ratings().tocoo()
     chunks = [(matrix.row + 100, matrix.col + 5, matrix.data)]
