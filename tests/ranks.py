@@ -376,7 +376,7 @@ if __name__ == "__main__":
     arguments = sys.argv[1:]
     if arguments[0] == "--forks":
         n, path, names = int(arguments[1]), arguments[2], arguments[3:]
-        if names[0] == "--kills":  # PATH RANK:N ...: a checkpoint, and who is killed before which of its files
+        if names[:1] == ["--kills"]:  # PATH RANK:N ...: a checkpoint, and who is killed before which of its files
             kills = [tuple(map(int, each.split(":"))) for each in names[2:]]
             sys.exit(not (killed_again_and_again(names[1], kills)
                           and forked(n, run, path, ["resumed:%s" % names[1]])))
