@@ -363,12 +363,12 @@ def test_lists_for_all(tmp_path, capsys):
 @pytest.mark.slow
 def test_many_machines_over_mpi(tmp_path):
     script = str(Path(__file__).resolve().parents[1] / "examples" / "many_machines.py")
-    done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--items", "300",
-                            "--hidden", "8", "--batch", "32", "--learning-rate", "0.01", "--folder",
-                            str(tmp_path / "many")])
+    done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--users", "400",
+                            "--items", "300", "--hidden", "8", "--batch", "32", "--learning-rate", "0.01",
+                            "--folder", str(tmp_path / "many")])
     assert done.returncode == 0, done.stderr
     found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
     assert float(found[0]) < 0.8 * float(found[1])
-    # Two sums of 8 numbers for each of 100 rows, of 4 bytes; and a row's number of ratings, the losses.
+    # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
     megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
-    assert megabytes == pytest.approx(100 * 8 * 8 / 1e6, abs=0.1)
+    assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.1)
