@@ -469,7 +469,9 @@ def _array_file(path, dtype):
 
 def _write_header(file, dtype, length):
     """The header of a .npy file: NumPy pads it, so that it takes the same 128 bytes for any length."""
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
+    # An integer of NumPy's own would be written as NumPy 2 prints it, which nobody reads.
+    shape = (int(length),)
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 
