@@ -157,7 +157,7 @@ def train(comm, parsed):
     def on_epoch(record):
         own, files = zip(*comm.allgather(memory()))
         if not rank:
-            print("epoch %d: RMSE %.4f, %.1f s, of which %.1f s in sums of %.1f MB; MB of each rank: own %s, files %s"
+            print("epoch %d: RMSE %.4f, %.1f s, of which %.1f s in sums of %.3f MB; MB of each rank: own %s, files %s"
                   % (record["epoch"], record["train_rmse"], record["seconds"], record.get("seconds_in_sums", 0.0),
                      record.get("bytes_summed", 0) / 1e6, "/".join("%.0f" % each for each in own),
                      "/".join("%.0f" % each for each in files)), flush=True)

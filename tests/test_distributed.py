@@ -368,7 +368,7 @@ def test_many_machines_over_mpi(tmp_path):
                             "--folder", str(tmp_path / "many")])
     assert done.returncode == 0, done.stderr
     found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
-    assert float(found[0]) < 0.8 * float(found[1])
+    assert float(found[0]) < 0.9 * float(found[1])
     # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
     megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
-    assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.1)
+    assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.005)
