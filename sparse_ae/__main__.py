@@ -435,7 +435,7 @@ def _run_compare(parsed):
     ratings = _load(parsed)
     split = split_ratings(ratings, parsed.test_fraction, parsed.seed)
     train, test = ratings.part(split.train), ratings.part(split.test)
-    scale = parsed.rating_scale or (split.train.data.min(), split.train.data.max())
+    scale = parsed.rating_scale or (float(split.train.data.min()), float(split.train.data.max()))
     check_rating_scale(scale)
     print("%s; tested on %d of them" % (_size(ratings, scale), split.test.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)

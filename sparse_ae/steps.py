@@ -347,8 +347,8 @@ class LBFGS(Step):
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
                 alpha = scipy.optimize.line_search(cost, lambda x: self._evaluate(data, x)[2], x, direction,
                                                    gfk=gradient, old_fval=loss)[0]
-            if alpha is not None and cost(x + alpha * direction) < loss:
-                new = x + alpha * direction
+            if alpha is not None and cost(x + float(alpha) * direction) < loss:
+                new = x + float(alpha) * direction
                 change = new - x, self._evaluate(data, new)[2] - gradient
                 # Only with a positive product does the model of the curvature stay positive definite.
                 curved = np.dot(*change) > np.finfo(x.dtype).eps * np.dot(change[1], change[1])
@@ -385,6 +385,7 @@ class LBFGS(Step):
 
     def _evaluate(self, data, x):
         """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
+        x = x.astype(self.model.dtype, copy=False)  # in NumPy 2 SciPy's steps, of float64, widen it
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:
             known_data, known_share, known_x, known = self._known

@@ -207,7 +207,7 @@ def test_sparse_variables_are_those_that_scipy_reads(tmp_path, compressed, dtype
     scipy.io.savemat(str(path), made, do_compression=compressed)
     names = ["A", "a_name_that_takes_more_than_four_bytes", "e"]
     assert matlab.sparse_names(path) == names
-    whole = scipy.io.loadmat(str(path))
+    whole = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)
     for name in names:
         found = matlab.read_sparse(path, name)
         np.testing.assert_array_equal(found.toarray(), whole[name].toarray())
@@ -224,7 +224,7 @@ def test_the_other_byte_order(tmp_path):
     path = tmp_path / "x.mat"
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
     assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
-    np.testing.assert_array_equal(scipy.io.loadmat(str(path))["ratings"].toarray(), [[0, 3], [4.5, 0]])
+    np.testing.assert_array_equal(scipy.io.loadmat(str(path), **matlab._AS_MATRIX)["ratings"].toarray(), [[0, 3], [4.5, 0]])
 
 
 def test_complex_ratings_are_refused(tmp_path):
