@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import theano
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
 # Each program is a process of its own, with two OpenMP threads, and killed if it hangs.
@@ -100,6 +102,7 @@ print(in_thread(lambda: now() and in_child(now)))
 """)
 
 
+@pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there are no threads")
 def test_the_parent_keeps_its_threads_and_a_child_forked_before_any_were_used_has_them_too():
     done = run("""
 import ctypes, os
