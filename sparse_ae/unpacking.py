@@ -90,7 +90,8 @@ def read_array(stream, size, mapped=None):
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = read(stream)
     except Exception as error:  # NumPy has a parser of Python read the header
-        raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, error)) from error
+        reason = " ".join(str(error).split())  # old NumPys say it in two lines, with all the blanks of the header
+        raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, reason)) from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which only unpickling could read, and that runs code "
                          "(allow_pickle=False)")
