@@ -18,7 +18,7 @@ from collections import OrderedDict, namedtuple
 import numpy as np
 
 from sparse_ae import storage
-from sparse_ae.checks import generator_from, is_number
+from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.distributed import ALONE
 
 __all__ = ["Best", "RunState", "check_states", "load", "save", "settings_of"]
@@ -146,7 +146,7 @@ def _newest(path, ranks):
     meta, _ = storage.read(path, _OF_RANKS)
     with _damage_named(path):
         n, epoch = meta["ranks"], meta["epoch"]
-        if not _is_whole(n) or not _is_whole(epoch):
+        if not is_integer(n) or not is_integer(epoch):
             raise ValueError("it is of epoch %r of %r ranks" % (epoch, n))
     if n != ranks.size:
         raise ValueError("%s is the checkpoint of %d ranks and these are %d; resume with as many, or pass another path"
@@ -213,7 +213,7 @@ def _checked(meta, arrays):
             record[name]
         if not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
             raise ValueError("its epoch %d is %r" % (number, record))
-    if not _is_whole(first) or not 0 <= first <= len(history):
+    if not is_integer(first) or not 0 <= first <= len(history):
         raise ValueError("its run began after epoch %r of %d" % (first, len(history)))
     generator_from(rng["bit_generator"], rng["state"]["key"], rng["state"]["pos"], rng["has_gauss"], rng["gauss"])
     states = {"state": {}, "best": {}}
@@ -221,15 +221,11 @@ def _checked(meta, arrays):
         part, _, name = name.partition("/")
         states[part][name] = value
     if best is not None:
-        if not _is_whole(best["epoch"]) or not 0 <= best["epoch"] <= len(history) or not isinstance(
+        if not is_integer(best["epoch"]) or not 0 <= best["epoch"] <= len(history) or not isinstance(
                 best["error"], (int, float)):
             raise ValueError("its best epoch is %r" % (best,))
         best = Best(best["epoch"], best["error"], states["best"] or states["state"])
     return RunState(history, first, best, rng, states["state"])
-
-
-def _is_whole(value):
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def fingerprint(matrix):

@@ -6,7 +6,8 @@ import os
 import numpy as np
 
 __all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_number", "check_on_scale", "check_path",
-           "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_number"]
+           "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_integer",
+           "is_number"]
 
 # The square of a larger number is beyond float32.
 MOST = 1e18
@@ -67,6 +68,11 @@ def is_number(value):
         return math.isfinite(value)
     except OverflowError:  # a whole number beyond float64
         return False
+
+
+def is_integer(value):
+    """Whether a value from a file is an int, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def generator_from(kind, keys, position, has_gauss, gauss):

@@ -195,8 +195,9 @@ class Ranks:
                        for rank, texts in enumerate(all_texts) for name in all_texts[0]
                        if texts.get(name) != all_texts[0][name]]
         if differences:
-            raise self._error(ValueError("the ranks don't agree: %s; start all of them with the same program and the "
-                                         "same settings" % "; ".join(differences[:5])))
+            raise self.raised_by_all(ValueError(
+                "the ranks don't agree: %s; start all of them with the same program and the same settings"
+                % "; ".join(differences[:5])))
 
     @contextlib.contextmanager
     def agreed(self):
@@ -216,8 +217,8 @@ class Ranks:
             return
         kind, text = said[rank]
         if all(each == said[0] for each in said):  # what was wrong was so on all
-            raise self._error(error)
-        raise self._error(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
+            raise self.raised_by_all(error)
+        raise self.raised_by_all(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
 
     @contextlib.contextmanager
     def together(self):
@@ -245,9 +246,6 @@ class Ranks:
 
     def raised_by_all(self, error):
         """An error that all ranks are about to raise, as `together` is to know it."""
-        return self._error(error)
-
-    def _error(self, error):
         self._agreed = error
         return error
 

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae import storage
-from sparse_ae.checks import MOST, check_rating_scale, is_number
+from sparse_ae.checks import MOST, check_rating_scale, is_integer, is_number
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import check_ratings
 
@@ -60,7 +60,7 @@ def read(path):
     """
     meta, arrays = storage.read(path, "recommender")
     version = meta.get("format") if isinstance(meta, dict) else None
-    if not _is_whole(version):
+    if not is_integer(version):
         raise ValueError("%s is damaged, or was changed by hand: its format is %r; take a whole copy, or save the "
                          "recommender anew" % (path, version))
     if version > FORMAT:
@@ -106,7 +106,7 @@ def _checked(meta, arrays):
     history, best_epoch = meta["history"], meta["best_epoch"]
     if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
         raise ValueError("its history is no list of epochs")
-    if not _is_whole(best_epoch) or not 0 <= best_epoch <= len(history):
+    if not is_integer(best_epoch) or not 0 <= best_epoch <= len(history):
         raise ValueError("its best epoch is %r of %d" % (best_epoch, len(history)))
     for name in ("validation_rmse", "validation_lists"):
         found = meta[name]
@@ -127,10 +127,6 @@ def _check_names(what, names, found):
     for name in names:
         if name not in found:
             raise ValueError("it has no %s %r" % (what, name))
-
-
-def _is_whole(value):
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _checked_ratings(arrays, rows, sizes):
