@@ -15,10 +15,6 @@ enum { ROWS = 8, VECTORS = 2 };
 enum { ROWS = 4, VECTORS = 1 };
 #endif
 
-template <typename T> struct Lanes;
-template <> struct Lanes<float> { typedef float vec __attribute__((vector_size(64), aligned(4), may_alias)); };
-template <> struct Lanes<double> { typedef double vec __attribute__((vector_size(64), aligned(8), may_alias)); };
-
 template <typename T> struct Tile {
     typedef typename Lanes<T>::vec vec;
     enum { LANES = 64 / sizeof(T), COLUMNS = VECTORS * LANES };

@@ -111,7 +111,7 @@ template <typename T> void times_slope(int kind, T *d, const T *y, npy_intp n)
    through memory. */
 template <typename T> struct Simd;
 template <> struct Simd<float> {
-    typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef Lanes<float>::vec vec;
     typedef float half __attribute__((vector_size(32), aligned(4), may_alias));
     typedef float quarter __attribute__((vector_size(16), aligned(4), may_alias));
     static float sum(quarter v) { return (v[0] + v[2]) + (v[1] + v[3]); }
@@ -125,7 +125,7 @@ template <> struct Simd<float> {
     }
 };
 template <> struct Simd<double> {
-    typedef double vec __attribute__((vector_size(64), aligned(8), may_alias));
+    typedef Lanes<double>::vec vec;
     typedef double half __attribute__((vector_size(32), aligned(8), may_alias));
     typedef double quarter __attribute__((vector_size(16), aligned(8), may_alias));
     static double sum(quarter v) { return v[0] + v[1]; }

@@ -116,6 +116,11 @@ template <typename T> struct CheckedCsr {
     }
 };
 
+/* A vector of 64 bytes, which may lie at any number of an array. */
+template <typename T> struct Lanes;
+template <> struct Lanes<float> { typedef float vec __attribute__((vector_size(64), aligned(4), may_alias)); };
+template <> struct Lanes<double> { typedef double vec __attribute__((vector_size(64), aligned(8), may_alias)); };
+
 /* Memory that is kept from call to call and only ever grows. */
 struct Buffer {
     void *base;
