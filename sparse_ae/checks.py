@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 
-__all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_number", "check_on_scale", "check_path",
-           "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_integer",
+__all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_fraction", "check_number", "check_on_scale",
+           "check_path", "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_integer",
            "is_number"]
 
 # The square of a larger number is beyond float32.
@@ -118,6 +118,13 @@ def check_share(value, name, alternative=""):
     """Return a number from 0 to 1 as a float; ValueError for anything else, as `check_number`."""
     if not is_number(value) or not 0 <= value <= 1:
         raise ValueError("%s is %r; expected a number from 0 to 1%s" % (name, value, alternative))
+    return float(value)
+
+
+def check_fraction(value, name, alternative=""):
+    """Return a number between 0 and 1, neither included, as a float; ValueError for anything else."""
+    if not is_number(value) or not 0 < value < 1:
+        raise ValueError("%s is %r; expected a number between 0 and 1%s" % (name, value, alternative))
     return float(value)
 
 

@@ -42,6 +42,7 @@ from sparse_ae.checkpoint import describe, fingerprint
 from sparse_ae.checks import (
     check_bool,
     check_count,
+    check_fraction,
     check_on_scale,
     check_path,
     check_rating_scale,
@@ -945,10 +946,7 @@ def _fraction(validation, n_ratings, biases):
         return validation_fraction(n_ratings if biases else None)
     if not isinstance(validation, numbers.Number):
         return None
-    if isinstance(validation, bool) or not isinstance(validation, numbers.Real) or not 0 < validation < 1:
-        raise ValueError("validation is %r; expected 'auto', a fraction between 0 and 1, held-out ratings, or None"
-                         % (validation,))
-    return validation
+    return check_fraction(validation, "validation", ", 'auto', held-out ratings, or None")
 
 
 def _held_out(everything, rows, users, items, fraction, validation, rng, as_given):

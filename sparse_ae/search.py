@@ -23,7 +23,7 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_number
+from sparse_ae.checks import check_count, check_fraction, check_number
 from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
@@ -261,15 +261,11 @@ def _as_fitted(recommender):
 def _validation_part(ratings, validation, rng, as_fitted):
     if is_auto(validation):
         validation = validation_fraction(ratings.matrix.nnz)
-    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
-        if not 0 < validation < 1:
-            raise ValueError("validation is %r; expected 'auto', a fraction between 0 and 1, or held-out ratings"
-                             % (validation,))
-        split = split_ratings(ratings, validation, rng)
+    if validation is None or isinstance(validation, numbers.Number):
+        fraction = check_fraction(validation, "validation",
+                                  ", 'auto', or held-out ratings: what is best shows on these")
+        split = split_ratings(ratings, fraction, rng)
         return ratings.part(split.train), ratings.part(split.test)
-    if validation is None:
-        raise ValueError("validation is None; expected 'auto', a fraction between 0 and 1, or held-out ratings: what "
-                         "is best shows on these")
     try:
         return ratings, as_fitted(validation)
     except (TypeError, ValueError) as error:

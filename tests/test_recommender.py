@@ -215,7 +215,7 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
     (dict(n_epochs=0), {}, ValueError, "n_epochs is 0"),
     (dict(patience=0), {}, ValueError, "patience is 0"),
     ({}, dict(validation=1), ValueError,
-     "validation is 1; expected 'auto', a fraction between 0 and 1, held-out ratings, or None"),
+     "validation is 1; expected a number between 0 and 1, 'auto', held-out ratings, or None"),
     ({}, dict(validation=True), ValueError, "validation is True"),
     ({}, dict(validation=1e-9), ValueError, "validation=1e-09 is 0 of .* or validation=None"),
     ({}, dict(validation=TRAIN), ValueError,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_rng
+from sparse_ae.checks import check_count, check_fraction, check_rng
 from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, rows_of_entries
 
 __all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
@@ -184,9 +184,7 @@ def _timestamps(ratings, matrix, who):
 
 def _n_test(test_fraction, n):
     """How many of n entries a fraction is, once it leaves some on either side."""
-    if not isinstance(test_fraction, numbers.Real) or not 0 < test_fraction < 1:
-        raise ValueError("test_fraction is %r; expected a number between 0 and 1, such as 0.2" % (test_fraction,))
-    n_test = int(round(float(test_fraction) * n))
+    n_test = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.2") * n))
     if not 0 < n_test < n:
         raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "
                          "side: change the fraction, or add ratings" % (test_fraction, n_test, n))
