@@ -250,7 +250,7 @@ def test_tune_in_several_processes(ratings):
 @pytest.mark.parametrize("arguments, error, message", [
     (dict(seconds=-1), ValueError, "seconds is -1; expected a finite number, 0 or more"),
     (dict(n_jobs=0), ValueError, "n_jobs is 0; expected a number of processes, or -1"),
-    (dict(validation=None), ValueError, "validation is None; expected 'auto', a fraction"),
+    (dict(validation=None), ValueError, "validation is None; expected a number between 0 and 1"),
     (dict(validation=1.5), ValueError, "validation is 1.5; expected a number between 0 and 1, 'auto', or held-out"),
     (dict(validation="tenth"), (TypeError, ValueError), "validation: "),
     (dict(checkpoint="run.npz"), TypeError, "checkpoint='run.npz' was given to tune, whose candidates can't share"),
