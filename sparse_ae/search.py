@@ -345,7 +345,12 @@ def _splits(splits, ratings):
         raise ValueError("there are no splits; expected a number of folds, or a list of (train, test)")
     checked = []
     for number, split in enumerate(pairs):
-        train, test = (check_ratings(part) for part in split[:2])
+        try:
+            train, test = split[:2]
+        except (TypeError, ValueError, LookupError):
+            raise ValueError("split %d is %r; expected (train, test), as split_ratings returns them"
+                             % (number, split)) from None
+        train, test = check_ratings(train), check_ratings(test)
         if train.shape != ratings.matrix.shape or test.shape != ratings.matrix.shape:
             raise ValueError("split %d is of %d x %d and %d x %d, the ratings are %d x %d; expected splits of these "
                              "ratings" % ((number,) + train.shape + test.shape + ratings.matrix.shape))

@@ -281,6 +281,7 @@ def test_a_grid_is_looked_at_before_anything_runs(grid, message):
     (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
     (lambda r: cross_validate(Constant(), r, 1), "n_folds is 1; expected"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
+    (lambda r: cross_validate(Constant(), r, [3]), r"split 0 is 3; expected \(train, test\), as split_ratings returns"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
      "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
     (lambda r: grid_search(Constant(), r, {"size": [1]}),
