@@ -13,7 +13,7 @@ __all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_fraction",
 MOST = 1e18
 
 
-def check_count(value, name, alternative=""):
+def check_count(value, name, alternative="", most=None):
     """Return a count of at least 1 as an int.
 
     Parameters
@@ -23,6 +23,8 @@ def check_count(value, name, alternative=""):
         What the message calls it.
     alternative : str
         What the message says might have come instead.
+    most : int, optional
+        The largest that will do.
 
     Raises
     ------
@@ -31,6 +33,8 @@ def check_count(value, name, alternative=""):
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError("%s is %r; expected a positive integer%s" % (name, value, alternative))
+    if most is not None and value > most:
+        raise ValueError("%s is %d; expected at most %d" % (name, value, most))
     return int(value)
 
 
@@ -175,9 +179,11 @@ def check_on_scale(unknown, rating_scale):
 
 
 def check_path(path, name, what="the path of a file"):
-    """Return a path as a str; TypeError for what is none."""
+    """Return a path as a str; TypeError for what is none, ValueError for a name that no file can have."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError("%s is %r; expected %s" % (name, path, what))
+    if "\0" in os.fspath(path):
+        raise ValueError("%s is %r, which holds a null byte; expected %s" % (name, path, what))
     return os.fspath(path)
 
 

@@ -43,6 +43,7 @@ from lasagne import init, nonlinearities
 __all__ = ["AutoEncoder"]
 
 # The nonlinearities that can't reach every number, and what they can reach.
+_MOST = 2 ** 31 - 1  # the Ops' indices are int32
 BOUNDED = {nonlinearities.sigmoid: (0.0, 1.0), nonlinearities.tanh: (-1.0, 1.0)}
 
 
@@ -105,7 +106,8 @@ class AutoEncoder:
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
                  U=None, l2_weighted=False, missing_weight=0.0, missing_rating=0.0, comm=None):
-        self.n_all_items, self.n_hidden = check_count(n_items, "n_items"), check_count(n_hidden, "n_hidden")
+        self.n_all_items = check_count(n_items, "n_items", most=_MOST)
+        self.n_hidden = check_count(n_hidden, "n_hidden", most=_MOST)
         self.ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
         self.n_items = self.ranks.n_own(self.n_all_items)
         self.dtype = check_dtype(dtype)

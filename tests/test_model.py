@@ -144,6 +144,8 @@ def test_the_global_generators_are_left_alone():
 
 @pytest.mark.parametrize("arguments, error, message", [
     (dict(n_items=0), ValueError, "n_items is 0; expected a positive integer"),
+    (dict(n_items=2 ** 31), ValueError, "n_items is 2147483648; expected at most 2147483647"),
+    (dict(n_hidden=10 ** 30), ValueError, "n_hidden is 1000000000000000000000000000000; expected at most 2147483647"),
     (dict(n_items=2.5), ValueError, "n_items is 2.5"),
     (dict(n_hidden=True), ValueError, "n_hidden is True"),
     (dict(rating_scale=5), ValueError, r"rating_scale is 5; expected \(lowest rating, highest rating\)"),
