@@ -42,8 +42,9 @@ from lasagne import init, nonlinearities
 
 __all__ = ["AutoEncoder"]
 
+_MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
+
 # The nonlinearities that can't reach every number, and what they can reach.
-_MOST = 2 ** 31 - 1  # the Ops' indices are int32
 BOUNDED = {nonlinearities.sigmoid: (0.0, 1.0), nonlinearities.tanh: (-1.0, 1.0)}
 
 
