@@ -16,7 +16,7 @@ from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS
 
-__all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_text"]
+__all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_pairs", "read_text"]
 
 _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
@@ -187,6 +187,43 @@ def read_blocks(path, layout, progress=False):
         print("%s has four columns of numbers without names, read as user, item, rating and timestamp. If each line is "
               "a user's ratings, read it by load_ratings(path, missing=99), where 99 stands for no rating" % path,
               file=sys.stderr, flush=True)
+
+
+def read_pairs(path):
+    """Read the first two columns of a file of text, whatever its layout and whatever comes after them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Yields
+    ------
+    line : int
+        The line that the record begins on, from 1.
+    user, item : str
+        As they stand there, without blanks around them; those of a header too, if there is one.
+
+    Raises
+    ------
+    ValueError
+        For a record of one column, one without a user or an item, and what is no text. The message names the file and
+        the line.
+    """
+    before, first = first_lines(path)
+    delimiter = next((each for each, _ in DELIMITERS if len(_first_record(first, each)[0]) > 1), None)
+    with lines_of(path, before + 1) as lines:
+        for text in iter(lines.read_block, b""):
+            numbers, records, failure = _records(lines, text, delimiter)
+            for number, fields in zip(numbers, records):
+                if not any(field.strip() for field in fields):
+                    continue
+                where = "%s, line %d" % (path, number)
+                if len(fields) < 2:
+                    raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
+                _check_record(where, fields[:2], 2)
+                yield number, fields[0].strip(), fields[1].strip()
+            if failure is not None:
+                raise failure
 
 
 # The first line
