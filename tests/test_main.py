@@ -296,7 +296,7 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "both", "--no-biases"], "rows is 'both' and biases False"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "-1"], "l2 is -1.0; expected"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--unknown", "zero"], "unknown is 'zero'; expected 'mean', 'error'"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a number between 0"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a number betw"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "nowhere"], "there is no file nowhere"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rating-scale", "2", "3"],
      r"rating [15] is outside rating_scale=\(2, 3\)"),
