@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-__all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_fraction", "check_number", "check_on_scale",
-           "check_path", "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_integer",
-           "is_number"]
+__all__ = ["MOST", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite", "check_fraction",
+           "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng", "check_run",
+           "check_share", "generator_from", "is_integer", "is_number"]
 
 # The square of a larger number is beyond float32.
 MOST = 1e18
@@ -114,6 +114,13 @@ def check_number(value, name, zero=False, alternative=""):
     return float(value)
 
 
+def check_finite(value, name, expected="a number"):
+    """Return a finite number as a float; ValueError for anything else, which says what was expected."""
+    if not is_number(value):
+        raise ValueError("%s is %r; expected %s" % (name, value, expected))
+    return float(value)
+
+
 def check_share(value, name, alternative=""):
     """Return a number from 0 to 1 as a float; ValueError for anything else, as `check_number`."""
     if not is_number(value) or not 0 <= value <= 1:
@@ -133,6 +140,14 @@ def check_bool(value, name):
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError("%s is %r; expected True or False" % (name, value))
     return bool(value)
+
+
+def check_choice(value, name, choices):
+    """Return a str that is one of some; ValueError for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        *others, last = choices
+        raise ValueError("%s is %r; expected %s or %r" % (name, value, ", ".join(map(repr, others)), last))
+    return value
 
 
 def check_dtype(dtype):

@@ -29,7 +29,18 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.checks import (
+    MOST,
+    check_bool,
+    check_count,
+    check_dtype,
+    check_finite,
+    check_on_scale,
+    check_rating_scale,
+    check_rng,
+    check_share,
+    is_number,
+)
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
 from sparse_ae.distributed import OwnDraws, Ranks
@@ -115,12 +126,10 @@ class AutoEncoder:
                              "'sigmoid' or 'linear'")
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
-        self.l2_weighted = bool(l2_weighted)
+        self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
         self.missing_weight = check_share(missing_weight, "missing_weight", "; 0 leaves missing entries out")
-        if not is_number(missing_rating):
-            raise ValueError("missing_rating is %r; expected a number, what missing entries are taken to be rated"
-                             % (missing_rating,))
-        self.missing_rating = float(missing_rating)
+        self.missing_rating = check_finite(missing_rating, "missing_rating",
+                                           "a number, what missing entries are taken to be rated")
 
         rng, k, n = check_rng(rng), self.n_hidden, self.n_all_items
         with self.building():
@@ -321,6 +330,19 @@ class AutoEncoder:
                              % (first, scale, least, most))
         return ratings
 
+    def check_unknown(self, unknown):
+        """ValueError for what is to be predicted where nothing is known, if it is no rating; None is the mean's."""
+        if unknown is None:
+            return
+        check_finite(unknown, "unknown", "a number, or None for the mean rating")
+        if not self.missing_weight:
+            check_on_scale(unknown, self.rating_scale)
+
+    def _check_one_encoder(self):
+        if self.U is not None:
+            raise ValueError("the model has a second encoder, U, which sees residuals; expected a model without: "
+                             "scoring.Scorer(model, ratings, residuals=...) predicts with it")
+
     def check_part(self, ratings):
         """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
         if self.ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
@@ -412,8 +434,12 @@ class AutoEncoder:
         Raises
         ------
         ValueError, IndexError
-            For ratings of a wrong shape and for pairs outside it.
+            For ratings of a wrong shape and for pairs outside it; for a bad setting; and for a model with U, of which
+            `scoring.Scorer` knows what the second encoder sees.
         """
+        self._check_one_encoder()
+        self.check_unknown(unknown)
+        check_count(block_size, "block_size")
         ratings = self.check(ratings)
         rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
         if len(rows) != len(cols):
@@ -435,7 +461,14 @@ class AutoEncoder:
         rows : slice
         predicted : array of `dtype`, (rows in the block, n_items)
             Clipped to `rating_scale`. Columns without a rating in `ratings` are decoded like the others.
+
+        Raises
+        ------
+        ValueError
+            As `predict_pairs`, when the first block is asked for.
         """
+        self._check_one_encoder()
+        check_count(block_size, "block_size")
         ratings = self.check(ratings)
         if "all" not in self._compiled:
             with self.building():

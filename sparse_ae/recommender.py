@@ -41,7 +41,9 @@ from sparse_ae.baselines import Biases
 from sparse_ae.checkpoint import describe, fingerprint
 from sparse_ae.checks import (
     check_bool,
+    check_choice,
     check_count,
+    check_finite,
     check_fraction,
     check_on_scale,
     check_path,
@@ -58,7 +60,7 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.distributed import Ranks
-from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, relevant_from, stack_lists
+from sparse_ae.evaluation import check_relevant, judge_lists, no_measures, parse_measure, relevant_from, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -388,8 +390,7 @@ class Recommender(Settings):
 
     def _sides(self, stored_rows, validation, ranks):
         """Which models to train: a tuple of what their rows are."""
-        if not isinstance(self.rows, str) or self.rows not in ("auto", "items", "users", "both"):
-            raise ValueError("rows is %r; expected 'auto', 'items', 'users' or 'both'" % (self.rows,))
+        check_choice(self.rows, "rows", ("auto", "items", "users", "both"))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                              % (self.biases,))
@@ -735,9 +736,8 @@ class Recommender(Settings):
         self._check_fitted()
         if k is not None and check_count(k, "k") > _LONGEST_LISTS:
             raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-        if relevant is not None and not is_number(relevant):
-            raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
-                             % (relevant,))
+        if relevant is not None:
+            check_relevant(relevant)
         users, items, values = self._columns(ratings, y)
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
@@ -992,17 +992,13 @@ def _paths(checkpoint, n):
 def _check_unknown(unknown):
     if isinstance(unknown, str) and unknown in ("mean", "error"):
         return unknown
-    if not is_number(unknown):
-        raise ValueError("unknown is %r; expected 'mean', 'error', or the rating to predict for users and items that "
-                         "have none" % (unknown,))
-    return float(unknown)
+    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for users and items that have "
+                                            "none")
 
 
 def _counts(feedback, missing):
     """Whether feedback is counts."""
-    if not isinstance(feedback, str) or feedback not in ("ratings", "counts"):
-        raise ValueError("feedback is %r; expected 'ratings' or 'counts'" % (feedback,))
-    if feedback == "counts" and not missing:
+    if check_choice(feedback, "feedback", ("ratings", "counts")) == "counts" and not missing:
         raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
                          "say what people chose, and only what they didn't choose stands against it")
     return feedback == "counts"
@@ -1022,9 +1018,7 @@ def _check_missing_rating(missing_rating, scale, lowest):
     """What missing entries are taken to be rated."""
     if is_auto(missing_rating):
         return 0.0 if lowest is None else missing_rating_of(scale)
-    if not is_number(missing_rating):
-        raise ValueError("missing_rating is %r; expected a number, or 'auto'" % (missing_rating,))
-    return float(missing_rating)
+    return check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
 
 
 def _check_scale(rating_scale, values, missing, counts):

@@ -14,7 +14,7 @@ import numpy as np
 
 from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
-from sparse_ae.checks import check_bool, check_count, check_number, check_on_scale, check_rng, check_run, is_number
+from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run
 from sparse_ae.data.batches import minibatches
 from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.metrics import rmse
@@ -108,15 +108,9 @@ class Trainer:
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
-        if not isinstance(formulation, str) or formulation != "auto" and formulation not in FORMULATIONS:
-            raise ValueError("formulation is %r; expected one of 'auto', %s"
-                             % (formulation, ", ".join(map(repr, FORMULATIONS))))
-        if not isinstance(l2_per, str) or l2_per not in ("batch", "epoch"):
-            raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
-        if unknown is not None and not is_number(unknown):
-            raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
-        if unknown is not None and not model.missing_weight:
-            check_on_scale(unknown, model.rating_scale)
+        check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
+        check_choice(l2_per, "l2_per", ("batch", "epoch"))
+        model.check_unknown(unknown)
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
@@ -267,6 +261,10 @@ class Trainer:
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
+        if (residuals is None) != (self.model.U is None):
+            raise ValueError("%s; expected residuals for a model that has one, and only for that"
+                             % ("the model has a second encoder, U, and no residuals were given" if residuals is None
+                                else "residuals were given for a model without a second encoder, U"))
         train = self.model.check(train) if residuals is None else self.model.check_part(train)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
 

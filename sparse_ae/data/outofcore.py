@@ -29,7 +29,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_path
+from sparse_ae.checks import check_choice, check_count, check_path
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -136,8 +136,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     TypeError, ValueError
         For what `files.load_ratings` would refuse: the message names the line, or the ids of the rating.
     """
-    if not isinstance(rows, str) or rows not in ("items", "users"):
-        raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
+    check_choice(rows, "rows", ("items", "users"))
     check_duplicates(duplicates)
     check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))
