@@ -11,7 +11,6 @@ import contextlib
 import functools
 import glob
 import os
-import re
 import zlib
 from collections import OrderedDict, namedtuple
 
@@ -154,7 +153,7 @@ def _newest(path, ranks):
     return _part(path, epoch, ranks)
 
 
-def check_states(path, run, now):
+def check_states(path, run, step):
     """Check a checkpoint's arrays against the step that is to take them.
 
     Parameters
@@ -162,33 +161,17 @@ def check_states(path, run, now):
     path : str or os.PathLike
         The file, for the message.
     run : RunState
-    now : dict of str to array
-        The step's state.
+    step : steps.Step
 
     Raises
     ------
     ValueError
-        If they aren't of its shapes and dtypes, or a parameter isn't finite.
+        As its `check_state`.
     """
-    n_numbers = sum(array.size for name, array in now.items() if "_" not in name)
     with _damage_named(path):
-        for state in (run.state,) + (() if run.best is None else (run.best.state,)):
-            for name, array in state.items():
-                # L-BFGS has as many pairs s_0, y_0, ... of changes of all parameters as it has kept by then.
-                of_pairs = re.fullmatch("[sy]_[0-9]+", name) and "update_0" not in now
-                if name not in now and not of_pairs:
-                    raise ValueError("it holds an array %r" % name)
-                shape, dtype = ((n_numbers,), now["W"].dtype) if of_pairs else (now[name].shape, now[name].dtype)
-                if array.shape != shape or array.dtype != dtype:
-                    raise ValueError("%s is of shape %r and dtype %s; expected %r and %s"
-                                     % (name, array.shape, array.dtype, shape, dtype))
-                if not name.startswith("update_") and not np.isfinite(array).all():
-                    raise ValueError("%s holds NaN or infinite values" % name)
-                if of_pairs and ("y" if name[0] == "s" else "s") + name[1:] not in state:
-                    raise ValueError("there is half of a pair, %s" % name)
-            for name in now:
-                if name not in state and not re.fullmatch("[sy]_[0-9]+", name):
-                    raise ValueError("there is no array %r" % name)
+        step.check_state(run.state)
+        if run.best is not None:
+            step.check_state(run.best.state)
 
 
 @contextlib.contextmanager

@@ -216,7 +216,7 @@ class Trainer:
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
             with ranks.agreed():
-                check_states(checkpoint, saved, self._step.get_state())
+                check_states(checkpoint, saved, self._step)
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
