@@ -400,6 +400,7 @@ def _add_tune(commands):
 
 def _run_tune(parsed):
     from sparse_ae.search import tune
+    from sparse_ae.settings import in_words
     recommender = _recommender(parsed)
     _check_output(parsed.output)
     ratings = _load(parsed)
@@ -408,8 +409,7 @@ def _run_tune(parsed):
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
         print("validation %s %.4f, %.1f s: %s"
               % (name.replace("rmse", "RMSE"), value, candidate["seconds"],
-                 ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-                           for name, value in candidate["params"].items()) or "the settings as given"))
+                 in_words(candidate["params"]) or "the settings as given"))
     _save_and_say(best, ratings, parsed.output)
 
 

@@ -20,7 +20,7 @@ from sparse_ae import storage
 from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.distributed import ALONE
 
-__all__ = ["Best", "RunState", "check_states", "load", "save", "settings_of"]
+__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
 
 # The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 # the training step's state then.
@@ -69,8 +69,36 @@ def settings_of(trainer, train, validation, measured):
     ])
 
 
+def check_unused(path, resume):
+    """Raise what speaks against a checkpoint of that name: OSError, of a file that is there unless it is resumed from.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    resume : bool
+    """
+    storage.check_destination(path)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it" % path)
+
+
 def save(path, settings, run, ranks=ALONE):
-    """Write a checkpoint, or leave the file as it is; see `storage.write` for the errors."""
+    """Write a checkpoint, or leave the file as it is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    settings : dict
+        Of `settings_of`.
+    run : RunState
+    ranks : distributed.Ranks
+        Of several each writes a part of its own; all call it together.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `storage.write`.
+    """
     if ranks.size == 1:
         _save(path, settings, run)
         return
@@ -111,6 +139,8 @@ def load(path, settings, learning_rate, ranks=ALONE):
         Of `settings_of`.
     learning_rate : callable
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
+    ranks : distributed.Ranks
+        Of several each reads its own part.
 
     Returns
     -------

@@ -198,29 +198,31 @@ class AutoEncoder:
     def step(self, rat, W, V, mu, b):
         """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
         res = T.zeros_like(rat)
-        rat_nz = T.neq(rat, 0).nonzero()[0]  # the observed items
-        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
+        rat_nz, hidden_activation = self._row_encoded(rat, V, mu)
         output_activation = self.output_activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
         return T.set_subtensor(res[rat_nz], output_activation)
 
     def step_of_two(self, rat, seen, W, V, mu, b, U):
         """`step` with the second encoder: observed is where something is seen."""
-        nz = T.neq(seen, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
+        nz, hidden_activation = self._row_encoded(rat, V, mu, seen, U)
         output_activation = self.output_activation(T.dot(W[nz, :], hidden_activation) + b[nz])
         return T.set_subtensor(T.zeros_like(rat)[nz], output_activation)
 
     def step_everywhere(self, rat, W, V, mu, b):
         """`step` with outputs at all items: those that are missing count too."""
-        rat_nz = T.neq(rat, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
-        return self.output_activation(T.dot(W, hidden_activation) + b)
+        return self.output_activation(T.dot(W, self._row_encoded(rat, V, mu)[1]) + b)
 
     def step_of_two_everywhere(self, rat, seen, W, V, mu, b, U):
         """`step_of_two` with outputs at all items."""
-        nz = T.neq(seen, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
-        return self.output_activation(T.dot(W, hidden_activation) + b)
+        return self.output_activation(T.dot(W, self._row_encoded(rat, V, mu, seen, U)[1]) + b)
+
+    def _row_encoded(self, rat, V, mu, seen=None, U=None):
+        """Of one dense row the positions of the observed items, and its hidden units."""
+        nz = T.neq(rat if seen is None else seen, 0).nonzero()[0]
+        weighted = T.dot(V[:, nz], rat[nz])
+        if seen is not None:
+            weighted += T.dot(U[:, nz], seen[nz])
+        return nz, self.g(weighted + mu)
 
     def scan(self, rating, seen=None, everywhere=False):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch.

@@ -189,7 +189,7 @@ class Scorer:
         predicted : array, (users in the block, n)
             Their predicted ratings, clipped.
         """
-        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        step = _users_together(candidates)
         pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
         shortlist = Shortlist(self, candidates) if pays else None
         for start in range(0, len(users), step):
@@ -366,7 +366,7 @@ class SharedScorer(Scorer):
         return self._ranks.sum(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        step = _users_together(candidates)
         for start in range(0, len(users), step):
             block = users[start:start + step]
             merged = self._best_of_items if self.rows == "users" else self._best_of_users
@@ -414,6 +414,11 @@ def blend(scorers, weights):
     if not isinstance(first, SharedScorer):
         return Blend(scorers, weights)
     return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
+
+
+def _users_together(candidates):
+    """How many users' lists are made at a time."""
+    return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
 
 
 def _by_row(rows, block_size, n_rows, ranks):

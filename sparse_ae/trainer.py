@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 
 from sparse_ae import storage
-from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
+from sparse_ae.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run
 from sparse_ae.data.batches import minibatches
 from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
@@ -287,14 +287,11 @@ class Trainer:
 
     def _open(self, checkpoint, resume, settings):
         """What the file has to go on from, None where there is none; raises what speaks against writing it."""
-        storage.check_destination(checkpoint)
+        check_unused(checkpoint, resume)
         if resume:
             storage.remove_abandoned(checkpoint, after=0)
         if not os.path.exists(checkpoint):
             return None
-        if not resume:
-            raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                  % checkpoint)
         saved = load(checkpoint, settings, self._rate, self.model.ranks)
         if self.history and self.history != saved.history[:saved.first]:
             raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "

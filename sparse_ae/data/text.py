@@ -12,7 +12,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
+from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS
 
@@ -425,7 +425,7 @@ def _convert(columns, lines):
                 return None
             ids.append(distinct_texts(column))
     try:
-        values = [column if isinstance(column, np.ndarray) else _as_floats(column) for column in columns[2:]]
+        values = [column if isinstance(column, np.ndarray) else as_floats(column) for column in columns[2:]]
     except ValueError:
         return None
     values = values or [np.ones(len(columns[0]))]
@@ -452,7 +452,7 @@ def _check_record(where, fields, n_columns):
     if n_columns == 2:
         return
     try:
-        rating = _as_floats(fields[2:3])
+        rating = as_floats(fields[2:3])
     except ValueError:
         raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: mend or drop the line"
                          % (where, fields[2].strip())) from None
@@ -461,19 +461,13 @@ def _check_record(where, fields, n_columns):
         raise ValueError("%s: %s" % (where, bad[1]))
     if n_columns == 4:
         try:
-            time = _as_floats(fields[3:4])[0]
+            time = as_floats(fields[3:4])[0]
         except ValueError:
             raise ValueError("%s: the timestamp %r isn't a number; expected one such as 978300760: mend it, or leave "
                              "the column out" % (where, fields[3].strip())) from None
         if not np.isfinite(time):
             raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
                              "out" % (where, time))
-
-
-def _as_floats(texts):
-    if "_" in "".join(texts):  # float() allows it between digits; no file means that
-        raise ValueError
-    return np.array(list(map(float, texts)))
 
 
 def _csv_reader(texts, delimiter):
