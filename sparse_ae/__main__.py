@@ -30,7 +30,7 @@ from sparse_ae import theano_compat
 __all__ = ["info", "main"]
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
-_OPTIONAL = ("matplotlib", "pygpu")
+_OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 
 def info():

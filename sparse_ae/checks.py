@@ -7,7 +7,7 @@ import numpy as np
 
 __all__ = ["MOST", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite", "check_fraction",
            "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng", "check_run",
-           "check_share", "generator_from", "is_integer", "is_number"]
+           "check_share", "error_at", "generator_from", "is_integer", "is_number"]
 
 # The square of a larger number is beyond float32.
 MOST = 1e18
@@ -194,6 +194,11 @@ def check_path(path, name, what="the path of a file"):
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError("%s is %r; expected %s" % (name, path, what))
     return os.fspath(path)
+
+
+def error_at(where, error):
+    """The TypeError or ValueError to raise for one of these kinds, whose message says where it came from."""
+    return (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (where, error))
 
 
 def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch):

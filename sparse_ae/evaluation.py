@@ -4,8 +4,8 @@ Everybody is judged alike. Ranked are all items with a training rating, the *can
 has rated in training, by `ranking.top_n`. Relevant are the user's held-out items with a rating that is high enough;
 what nobody knows to be relevant counts as a miss. A relevant item that can't be on the list, as it is no candidate or
 is among the user's training ratings, counts among the relevant all the same. Users without a relevant item are left
-out. That is weak generalisation, a user's ratings split in two; for strangers, whom the model has not seen, let the
-rows of `train` be what is known of them, and beside them those of others, as far as they say what a candidate is.
+out. That is weak generalisation: a user's ratings are split in two. For strangers, whom the model has not seen, `train`
+has a row for each of what is known of them, and rows of the users trained on, which say what the candidates are.
 
 Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
 """

@@ -67,6 +67,7 @@ class Sided:
         return self._own[rows]
 
     def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
         if rows not in self._made:
             self._made[rows] = self._made[self.rows].T.tocsr()
         return self._made[rows]
@@ -425,6 +426,7 @@ def _say(settings, given, line):
 
 
 def swapped(swap, first, second):
+    """A pair, the other way round if that is wanted."""
     return (second, first) if swap else (first, second)
 
 

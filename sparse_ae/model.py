@@ -86,6 +86,7 @@ class AutoEncoder:
         observed one counts 1. With 0, the post, only observed entries do. With more, outputs are scores to rank by, no
         estimates of ratings; see `objectives`.
     missing_rating : float
+        With a `missing_weight`, what missing entries are taken to be rated.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
@@ -106,6 +107,11 @@ class AutoEncoder:
     U : Theano shared variable or None
     params : list
         The four, in this order, then U if there is one.
+    encoders : list
+        V, then U if there is one.
+    f, g : callable
+        Functions of a Theano tensor.
+    l2_W, l2_V : float
 
     Raises
     ------

@@ -8,8 +8,8 @@ in a notebook       one bar for all epochs, a notebook's, where ipywidgets can d
 a pipe or a file    a line after some seconds, then every half minute, and one at the end; none where it ends sooner
 ==================  ================================================================================================
 
-Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes one that all
-forks of a process share, and for ever if one of them is killed with it.
+Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes a lock that all
+forks of a process share. If one of them is killed while it holds the lock, the others wait for ever.
 """
 import contextlib
 import importlib

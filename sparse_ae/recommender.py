@@ -50,6 +50,7 @@ from sparse_ae.checks import (
     check_rating_scale,
     check_rng,
     check_share,
+    error_at,
     is_number,
 )
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
@@ -59,7 +60,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored,
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.distributed import Ranks
+from sparse_ae.distributed import ALONE, Ranks
 from sparse_ae.evaluation import check_relevant, judge_lists, no_measures, parse_measure, relevant_from, stack_lists
 from sparse_ae.fitting import (
     Found,
@@ -329,7 +330,7 @@ class Recommender(Settings):
         missing_rating = unit = None
         if missing:
             missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
-            unit = unit_of_scores(matrix, missing_rating, *([ranks] if in_parts else []))
+            unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
             if checkpoint is not None:
@@ -559,7 +560,8 @@ class Recommender(Settings):
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
-            Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` they are one.
+            Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` a ValueError
+            names one.
             A list is of several people, who are folded in together, which is quicker, and changes nothing.
 
         Returns
@@ -582,7 +584,7 @@ class Recommender(Settings):
             try:
                 people.append(self._told(each))
             except (TypeError, ValueError) as error:
-                raise type(error)("entry %d: %s" % (entry, error)) from None
+                raise error_at("entry %d" % entry, error) from None
         return self._folded(people)
 
     def _told(self, ratings):
@@ -689,7 +691,24 @@ class Recommender(Settings):
     # Measures
 
     def score(self, X, y=None):
-        """Minus the RMSE over ratings in any form that `fit` takes: higher is better, as scikit-learn wants it."""
+        """Minus the RMSE over ratings: higher is better, as scikit-learn wants it.
+
+        Parameters
+        ----------
+        X : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
+        y : array_like of float, shape (n,), optional
+            The ratings, if X has only users and items.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError
+        TypeError, ValueError
+            As `predict`, and for ratings that aren't finite numbers.
+        """
         self._check_fitted()
         users, items, values = self._columns(X, y)
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
@@ -963,8 +982,7 @@ def _held_out(everything, rows, users, items, fraction, validation, rng, as_give
     try:
         given = as_given(validation)
     except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind("validation: %s" % error) from error
+        raise error_at("validation", error) from error
     coo = given.matrix.tocoo()
     try:
         u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]

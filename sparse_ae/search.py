@@ -22,7 +22,7 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_fraction, check_number
+from sparse_ae.checks import check_count, check_fraction, check_number, error_at
 from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
@@ -270,7 +270,7 @@ def _validation_part(ratings, validation, rng, as_fitted):
     try:
         return ratings, as_fitted(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        raise error_at("validation", error) from error
 
 
 def _fit_candidate(recommender, params, train, held_out, measure, fit):

@@ -14,7 +14,7 @@ import numpy as np
 
 from sparse_ae import storage
 from sparse_ae.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
-from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run
+from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run, error_at
 from sparse_ae.data.batches import minibatches
 from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.metrics import rmse
@@ -138,8 +138,8 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least, or with the highest `measure`. What it starts from counts too in a later call, and in any with
-            `residuals`, where it is next to the biases: such a call never ends worse than it began.
+            least, or with the highest `measure`. In a later call, and in any with `residuals`, the parameters that it
+            starts from are among those to choose from, so that it never ends worse than it began.
         checkpoint : str or os.PathLike, optional
             A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
             `checkpoint`. It belongs to one call of `fit`.
@@ -171,8 +171,8 @@ class Trainer:
         ValueError, TypeError
             For arguments that can't be used, and for a file that isn't the checkpoint of this run.
         OSError
-            For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
-            anything is compiled.
+            For a checkpoint that exists without `resume`, and one that can't be written. Arguments and files are
+            checked before anything is compiled, but for the arrays of a checkpoint.
 
         Notes
         -----
@@ -398,7 +398,7 @@ def _checked_validation(validation, train, model):
     try:
         validation = model.check_part(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        raise error_at("validation", error) from error
     if validation.shape != train.shape:
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path
+from sparse_ae.checks import check_path, error_at
 from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
 from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
@@ -121,7 +121,7 @@ def _number_ids(path, matrix, duplicates):
     try:
         matrix = check_ratings(matrix, duplicates)
     except (TypeError, ValueError) as error:
-        raise (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (path, error)) from None
+        raise error_at(path, error) from None
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
 
 

@@ -1,10 +1,9 @@
-"""Ratings that don't fit into memory: a file is converted once, in chunks, to a CSR matrix on disk, and trained on from
-there, a mini-batch in memory at a time.
+"""Ratings that don't fit into memory: a file becomes a CSR matrix on disk, from which mini-batches are read.
 
-A store is a folder of five `.npy` files and a note of what they are, with their checksums. `data`, `indices` and
-`indptr` are the matrix and are mapped into memory when it is opened: the system reads what is looked at, and may forget
-it again. `rows` and `cols` are the ids. What is a row is decided when the store is made, since one row has to lie
-together: users, or items.
+The file is converted once, in chunks. A store is a folder of five `.npy` files and a note of what they are, with their
+checksums. `data`, `indices` and `indptr` are the matrix and are mapped into memory when it is opened: the system reads
+what is looked at, and may forget it again. `rows` and `cols` are the ids. What is a row is decided when the store is
+made, since one row has to lie together: users, or items.
 
 Damage is found before anything is made of it: in the ids and `indptr`, and all of a small store, when it is opened; in
 `data` and `indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.

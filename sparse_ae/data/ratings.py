@@ -244,6 +244,7 @@ def canonical_csr(values, cols, indptr, shape):
 
 
 def index_dtype(shape, n_entries):
+    """The dtype of a matrix's indices and indptr: int32 where its shape and its entries allow it, else int64."""
     return np.int32 if max(n_entries, *shape) <= _INT32_MAX else np.int64
 
 
