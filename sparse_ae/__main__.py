@@ -12,7 +12,6 @@ comes on stdout, signs of life on stderr, and an error is one line there, with s
 """
 
 import argparse
-import csv
 import importlib.metadata
 import itertools
 import logging
@@ -31,7 +30,7 @@ from sparse_ae import theano_compat
 __all__ = ["info", "main"]
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
-_OPTIONAL = ("matplotlib", "pygpu")
+_OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 
 def info():
@@ -283,9 +282,9 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
                              "number stands for no rating; nan for none")
 
 
-def _load(parsed, path=None):
+def _load(parsed, path=None, feedback=None):
     from sparse_ae.data.files import load_ratings
-    counts = getattr(parsed, "feedback", None) == "counts"
+    counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
     return load_ratings(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
                         progress=getattr(parsed, "progress", True))
@@ -401,6 +400,7 @@ def _add_tune(commands):
 
 def _run_tune(parsed):
     from sparse_ae.search import tune
+    from sparse_ae.settings import in_words
     recommender = _recommender(parsed)
     _check_output(parsed.output)
     ratings = _load(parsed)
@@ -409,8 +409,7 @@ def _run_tune(parsed):
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
         print("validation %s %.4f, %.1f s: %s"
               % (name.replace("rmse", "RMSE"), value, candidate["seconds"],
-                 ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-                           for name, value in candidate["params"].items()) or "the settings as given"))
+                 in_words(candidate["params"]) or "the settings as given"))
     _save_and_say(best, ratings, parsed.output)
 
 
@@ -559,51 +558,28 @@ def _run_predict(parsed):
 
 def _read_pairs(path, *known):
     """Users and items of a file of text, as they stand there, and as a model has them."""
-    from sparse_ae.data.lines import DELIMITERS, check_file, first_lines, opened
+    from sparse_ae.data.lines import check_file
+    from sparse_ae.data.text import read_pairs
     check_file(path)
-    n_blank, lines = first_lines(path)
-    delimiter = next((each for each, _ in DELIMITERS if len(lines[0].split(each)) > 1), None)
     pairs, ids = [], []
-    with opened(path) as stream:
-        text = (line.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace").rstrip("\r\n")
-                for number, line in enumerate(stream))
-        if delimiter in (None, "::"):
-            records = (line.split(delimiter) for line in text)
-        else:
-            records = _csv_records(path, text, delimiter)
-        for number, fields in enumerate(records, start=1):
-            fields = [field.strip() for field in fields]
-            if not any(fields):
-                continue
-            if len(fields) < 2:
-                raise ValueError("%s, line %d: found one column, %r; expected user and item"
-                                 % (path, number, fields[0]))
-            if number == n_blank + 1 and _is_header(fields, known):
-                continue
-            pairs.append(fields[:2])
-            try:
-                ids.append([_ids([field], each, name)[0]
-                            for field, each, name in zip(fields, known, ("user", "item"))])
-            except ValueError as error:
-                raise ValueError("%s, line %d: %s" % (path, number, error)) from None
+    for k, (number, *pair) in enumerate(read_pairs(path)):
+        if k == 0 and _is_header(pair, known):
+            continue
+        pairs.append(pair)
+        try:
+            ids.append([_ids([field], each, name)[0] for field, each, name in zip(pair, known, ("user", "item"))])
+        except ValueError as error:
+            raise ValueError("%s, line %d: %s" % (path, number, error)) from None
     if not pairs:
         raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
     return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]
 
 
-def _csv_records(path, text, delimiter):
-    reader = csv.reader(text, delimiter=delimiter)
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise ValueError("%s, line %d: %s" % (path, reader.line_num, error)) from error
-
-
-def _is_header(fields, known):
-    """Whether the first two fields name columns: no ids of the model, and called as `load_ratings` has it."""
+def _is_header(pair, known):
+    """Whether a first pair names columns: no ids of the model, and called as `load_ratings` has it."""
     from sparse_ae.data.tables import COLUMN_WORDS
     return all(any(word in field.lower() for word in COLUMN_WORDS[name]) and field not in ids.astype(str)
-               for field, name, ids in zip(fields, ("user", "item"), known))
+               for field, name, ids in zip(pair, ("user", "item"), known))
 
 
 def _add_evaluate(commands):
@@ -622,7 +598,7 @@ def _add_evaluate(commands):
 def _run_evaluate(parsed):
     from sparse_ae.recommender import Recommender
     recommender = Recommender.load(parsed.model)
-    ratings = _load(parsed)
+    ratings = _load(parsed, feedback=recommender.feedback)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,

@@ -28,7 +28,7 @@ from typing import NamedTuple, Tuple
 import numpy as np
 
 from sparse_ae.checks import check_number
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.distributed import ALONE
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
@@ -130,7 +130,7 @@ class _Sums:
         train = self.train
         for start in range(0, train.nnz, _PART):
             stop = min(start + _PART, train.nnz)
-            rows = np.repeat(np.arange(train.shape[0]), np.diff(np.clip(train.indptr, start, stop)))
+            rows = rows_of_entries(np.clip(train.indptr, start, stop))
             yield rows, train.indices[start:stop], train.data[start:stop].astype(np.float64) - self.mean
 
     def items(self, users, shrinkage):

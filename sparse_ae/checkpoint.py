@@ -11,7 +11,6 @@ import contextlib
 import functools
 import glob
 import os
-import re
 import zlib
 from collections import OrderedDict, namedtuple
 
@@ -21,7 +20,7 @@ from sparse_ae import storage
 from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.distributed import ALONE
 
-__all__ = ["Best", "RunState", "check_states", "load", "save", "settings_of"]
+__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
 
 # The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 # the training step's state then.
@@ -70,8 +69,36 @@ def settings_of(trainer, train, validation, measured):
     ])
 
 
+def check_unused(path, resume):
+    """Raise what speaks against a checkpoint of that name: OSError, of a file that is there unless it is resumed from.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    resume : bool
+    """
+    storage.check_destination(path)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it" % path)
+
+
 def save(path, settings, run, ranks=ALONE):
-    """Write a checkpoint, or leave the file as it is; see `storage.write` for the errors."""
+    """Write a checkpoint, or leave the file as it is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    settings : dict
+        Of `settings_of`.
+    run : RunState
+    ranks : distributed.Ranks
+        Of several each writes a part of its own; all call it together.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `storage.write`.
+    """
     if ranks.size == 1:
         _save(path, settings, run)
         return
@@ -112,6 +139,8 @@ def load(path, settings, learning_rate, ranks=ALONE):
         Of `settings_of`.
     learning_rate : callable
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
+    ranks : distributed.Ranks
+        Of several each reads its own part.
 
     Returns
     -------
@@ -154,7 +183,7 @@ def _newest(path, ranks):
     return _part(path, epoch, ranks)
 
 
-def check_states(path, run, now):
+def check_states(path, run, step):
     """Check a checkpoint's arrays against the step that is to take them.
 
     Parameters
@@ -162,33 +191,17 @@ def check_states(path, run, now):
     path : str or os.PathLike
         The file, for the message.
     run : RunState
-    now : dict of str to array
-        The step's state.
+    step : steps.Step
 
     Raises
     ------
     ValueError
-        If they aren't of its shapes and dtypes, or a parameter isn't finite.
+        As its `check_state`.
     """
-    n_numbers = sum(array.size for name, array in now.items() if "_" not in name)
     with _damage_named(path):
-        for state in (run.state,) + (() if run.best is None else (run.best.state,)):
-            for name, array in state.items():
-                # L-BFGS has as many pairs s_0, y_0, ... of changes of all parameters as it has kept by then.
-                of_pairs = re.fullmatch("[sy]_[0-9]+", name) and "update_0" not in now
-                if name not in now and not of_pairs:
-                    raise ValueError("it holds an array %r" % name)
-                shape, dtype = ((n_numbers,), now["W"].dtype) if of_pairs else (now[name].shape, now[name].dtype)
-                if array.shape != shape or array.dtype != dtype:
-                    raise ValueError("%s is of shape %r and dtype %s; expected %r and %s"
-                                     % (name, array.shape, array.dtype, shape, dtype))
-                if not name.startswith("update_") and not np.isfinite(array).all():
-                    raise ValueError("%s holds NaN or infinite values" % name)
-                if of_pairs and ("y" if name[0] == "s" else "s") + name[1:] not in state:
-                    raise ValueError("there is half of a pair, %s" % name)
-            for name in now:
-                if name not in state and not re.fullmatch("[sy]_[0-9]+", name):
-                    raise ValueError("there is no array %r" % name)
+        step.check_state(run.state)
+        if run.best is not None:
+            step.check_state(run.best.state)
 
 
 @contextlib.contextmanager

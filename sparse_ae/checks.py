@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-__all__ = ["MOST", "check_bool", "check_count", "check_dtype", "check_fraction", "check_number", "check_on_scale",
-           "check_path", "check_rating_scale", "check_rng", "check_run", "check_share", "generator_from", "is_integer",
-           "is_number"]
+__all__ = ["MOST", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite", "check_fraction",
+           "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng", "check_run",
+           "check_share", "error_at", "generator_from", "is_integer", "is_number"]
 
 # The square of a larger number is beyond float32.
 MOST = 1e18
@@ -118,6 +118,13 @@ def check_number(value, name, zero=False, alternative=""):
     return float(value)
 
 
+def check_finite(value, name, expected="a number"):
+    """Return a finite number as a float; ValueError for anything else, which says what was expected."""
+    if not is_number(value):
+        raise ValueError("%s is %r; expected %s" % (name, value, expected))
+    return float(value)
+
+
 def check_share(value, name, alternative=""):
     """Return a number from 0 to 1 as a float; ValueError for anything else, as `check_number`."""
     if not is_number(value) or not 0 <= value <= 1:
@@ -137,6 +144,14 @@ def check_bool(value, name):
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError("%s is %r; expected True or False" % (name, value))
     return bool(value)
+
+
+def check_choice(value, name, choices):
+    """Return a str that is one of some; ValueError for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        *others, last = choices
+        raise ValueError("%s is %r; expected %s or %r" % (name, value, ", ".join(map(repr, others)), last))
+    return value
 
 
 def check_dtype(dtype):
@@ -185,6 +200,11 @@ def check_path(path, name, what="the path of a file"):
     if "\0" in os.fspath(path):
         raise ValueError("%s is %r, which holds a null byte; expected %s" % (name, path, what))
     return os.fspath(path)
+
+
+def error_at(where, error):
+    """The TypeError or ValueError to raise for one of these kinds, whose message says where it came from."""
+    return (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (where, error))
 
 
 def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch):

@@ -93,6 +93,7 @@ class Ranks:
         return slice(self.rank, None, self.size)
 
     def n_own(self, n_columns):
+        """How many of `n_columns` columns are this rank's."""
         return len(range(n_columns)[self.own])
 
     def part(self, matrix):

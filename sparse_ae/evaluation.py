@@ -4,14 +4,14 @@ Everybody is judged alike. Ranked are all items with a training rating, the *can
 has rated in training, by `ranking.top_n`. Relevant are the user's held-out items with a rating that is high enough;
 what nobody knows to be relevant counts as a miss. A relevant item that can't be on the list, as it is no candidate or
 is among the user's training ratings, counts among the relevant all the same. Users without a relevant item are left
-out. That is weak generalisation, a user's ratings split in two; for strangers, whom the model has not seen, let the
-rows of `train` be what is known of them, and beside them those of others, as far as they say what a candidate is.
+out. That is weak generalisation: a user's ratings are split in two. For strangers, whom the model has not seen, `train`
+has a row for each of what is known of them, and rows of the users trained on, which say what the candidates are.
 
 Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
 """
 import numpy as np
 
-from sparse_ae.checks import check_count, check_rng, is_number
+from sparse_ae.checks import check_count, check_finite, check_rng
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.metrics import (
     coverage,
@@ -25,8 +25,8 @@ from sparse_ae.metrics import (
 )
 from sparse_ae.ranking import leave_out, top_n
 
-__all__ = ["MEASURES", "ListValidation", "evaluate_lists", "judge_lists", "no_measures", "parse_measure",
-           "rating_counts", "relevant_from", "stack_lists"]
+__all__ = ["MEASURES", "ListValidation", "check_relevant", "evaluate_lists", "judge_lists", "no_measures",
+           "parse_measure", "rating_counts", "relevant_from", "stack_lists"]
 
 # The measures of hits, by name: the higher, the better.
 MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
@@ -120,10 +120,7 @@ class ListValidation:
         self.k, values = check_count(k, "k"), self._train.data
         if relevant is None:
             relevant = relevant_from(float(values.min()), float(values.max()))
-        elif not is_number(relevant):
-            raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
-                             % (relevant,))
-        self.relevant = float(relevant)
+        self.relevant = check_relevant(relevant)
         loved = held_out.tocoo()
         wanted = loved.data >= self.relevant
         if not wanted.any():
@@ -259,6 +256,11 @@ def parse_measure(measure, name, missing_weight=0.0):
 def no_measures():
     """What `judge_lists` would return of no lists: NaN, and 0 users."""
     return dict(dict.fromkeys(list(MEASURES) + ["coverage", "popularity"], np.nan), n_users=0)
+
+
+def check_relevant(relevant):
+    """Return the rating from which an item is relevant as a float; ValueError for what is none."""
+    return check_finite(relevant, "relevant", "the rating from which an item is relevant, such as 4")
 
 
 def relevant_from(low, high):

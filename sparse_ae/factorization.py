@@ -23,7 +23,7 @@ import numpy as np
 from sparse_ae.baselines import Biases, predict_biases
 from sparse_ae.checks import check_count, check_dtype, check_number, check_rng
 from sparse_ae.compiled import building
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.ops import csr_arrays, sampled_dot
 from sparse_ae.updates import rprop
 import theano
@@ -131,7 +131,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
         parameters[name] = theano.shared(start.astype(dtype), name=name)
     for name, n in zip("cd", train.shape):
         parameters[name] = theano.shared(np.zeros(n, dtype), name=name)
-    rows = np.repeat(np.arange(train.shape[0], dtype="int32"), np.diff(indptr))
+    rows = rows_of_entries(indptr).astype("int32")
     centred = (train.data.astype("float64") - mean).astype(dtype)
     data, rows, indices, indptr = map(theano.shared, (centred, rows, indices, indptr))
     with building(dtype):

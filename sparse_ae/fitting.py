@@ -6,8 +6,6 @@ entries count, the place of the biases is taken by what a missing entry is taken
 
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
-import os
-import sys
 from collections import OrderedDict
 from typing import Dict, NamedTuple, Optional, Tuple, Union
 
@@ -15,8 +13,8 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse as sp
 
-from sparse_ae import storage
 from sparse_ae.baselines import Biases, fit_biases
+from sparse_ae.checkpoint import check_unused
 from sparse_ae.checks import MOST, check_number, check_run
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.defaults import Choice, choose, is_auto
@@ -24,8 +22,10 @@ from sparse_ae.distributed import ALONE, Ranks
 from sparse_ae.evaluation import ListValidation
 from sparse_ae.formulations import get_formulation
 from sparse_ae.model import AutoEncoder
+from sparse_ae.progress import say
 from sparse_ae.residuals import Residuals
-from sparse_ae.scoring import Blend, Scorer, SharedScorer, blend
+from sparse_ae.scoring import Scorer, SharedScorer, blend
+from sparse_ae.settings import in_words
 from sparse_ae.trainer import Trainer, TrainingDiverged
 import lasagne
 
@@ -67,6 +67,7 @@ class Sided:
         return self._own[rows]
 
     def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
         if rows not in self._made:
             self._made[rows] = self._made[self.rows].T.tocsr()
         return self._made[rows]
@@ -161,7 +162,7 @@ class _Trained(NamedTuple):
         return given.scorer(self.model, ratings, self.side, biases)
 
 
-class _Measure:
+class _ListMeasure:
     """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives by then."""
 
     def __init__(self, lists, validation, scorer):
@@ -186,10 +187,7 @@ def check_settings(settings, scale, unknown, validated, paths, run):
               run["on_epoch"])
     for path in paths:
         if path is not None:
-            storage.check_destination(path)
-            if os.path.exists(path) and not run["resume"]:
-                raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                      % path)
+            check_unused(path, run["resume"])
 
 
 def fit_ratings(settings, given, rows, rng, run):
@@ -217,7 +215,7 @@ def fit_ratings(settings, given, rows, rng, run):
     typical = scorer.mean if given.unit is None else given.missing_rating
     model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
     lists = given.validation()
-    measure = lists and _Measure(given.lists, lists, scorer)
+    measure = lists and _ListMeasure(given.lists, lists, scorer)
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
@@ -300,7 +298,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
-    measure = lists and _Measure(given.lists, lists, given.scorer(model, ratings, side, biases))
+    measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
     def on_record(record):
         record.update(rows=side, refit=refit)
@@ -377,8 +375,8 @@ def _weigh_by_lists(settings, given, trained, biases, lists):
     for k in np.flatnonzero(sound):
         contenders.append((trained[k].side, blend(scorers, np.arange(len(trained)) == k)))
     if sum(sound) > 1:
-        contenders += [("both", Blend(scorers, [share, 1.0 - share])) for share in _SHARES]
-    values = [lists.by_user(_lists_of(blend, lists), given.lists.name) for _, blend in contenders]
+        contenders += [("both", blend(scorers, [share, 1.0 - share])) for share in _SHARES]
+    values = [lists.by_user(_lists_of(scorer, lists), given.lists.name) for _, scorer in contenders]
     found = OrderedDict()
     for (shown, _), of_users in zip(contenders, values):
         found[shown] = max(found.get(shown, 0.0), float(of_users.mean()))
@@ -417,18 +415,18 @@ def _check_learned(settings, error, epoch, scale, choice):
 
 
 def _say_what_is_chosen(settings, given, side, choice):
-    chosen = ["%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-              for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))]
+    chosen = {name: value for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))}
     if chosen:
-        _say(settings, given, "%s as rows: %s" % (side, ", ".join(chosen)))
+        _say(settings, given, "%s as rows: %s" % (side, in_words(chosen)))
 
 
 def _say(settings, given, line):
     if settings.progress and not given.ranks.rank:
-        print(line, file=sys.stderr, flush=True)
+        say(line)
 
 
 def swapped(swap, first, second):
+    """A pair, the other way round if that is wanted."""
     return (second, first) if swap else (first, second)
 
 

@@ -45,7 +45,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_number, check_rng, check_share, is_number
+from sparse_ae.checks import check_count, check_finite, check_number, check_rng, check_share
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.evaluation import rating_counts
 from sparse_ae.ranking import top_n
@@ -252,9 +252,7 @@ def fit_all_entries(train, n_factors=64, missing_weight=0.2, l2=30.0, n_iteratio
     X = _float64(check_ratings(train))
     n_factors, n_iterations = check_count(n_factors, "n_factors"), check_count(n_iterations, "n_iterations")
     missing_weight, l2 = check_share(missing_weight, "missing_weight"), check_number(l2, "l2")
-    if not is_number(missing_rating):
-        raise ValueError("missing_rating is %r; expected a finite number, such as 0" % (missing_rating,))
-    settings = missing_weight, float(missing_rating), l2
+    settings = missing_weight, check_finite(missing_rating, "missing_rating", "a finite number, such as 0"), l2
     H = _FIRST_SCALE / np.sqrt(n_factors) * check_rng(rng).randn(X.shape[1], n_factors)
     by_items = X.T.tocsr()
     for _ in range(n_iterations):

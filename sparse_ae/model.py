@@ -29,7 +29,18 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.checks import MOST, check_count, check_dtype, check_rating_scale, check_rng, check_share, is_number
+from sparse_ae.checks import (
+    MOST,
+    check_bool,
+    check_count,
+    check_dtype,
+    check_finite,
+    check_on_scale,
+    check_rating_scale,
+    check_rng,
+    check_share,
+    is_number,
+)
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
 from sparse_ae.distributed import OwnDraws, Ranks
@@ -77,6 +88,7 @@ class AutoEncoder:
         observed one counts 1. With 0, the post, only observed entries do. With more, outputs are scores to rank by, no
         estimates of ratings; see `objectives`.
     missing_rating : float
+        With a `missing_weight`, what missing entries are taken to be rated.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
@@ -97,6 +109,11 @@ class AutoEncoder:
     U : Theano shared variable or None
     params : list
         The four, in this order, then U if there is one.
+    encoders : list
+        V, then U if there is one.
+    f, g : callable
+        Functions of a Theano tensor.
+    l2_W, l2_V : float
 
     Raises
     ------
@@ -118,12 +135,10 @@ class AutoEncoder:
                              "'sigmoid' or 'linear'")
         self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
         self.l2_W, self.l2_V = _decays(l2)
-        self.l2_weighted = bool(l2_weighted)
+        self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
         self.missing_weight = check_share(missing_weight, "missing_weight", "; 0 leaves missing entries out")
-        if not is_number(missing_rating):
-            raise ValueError("missing_rating is %r; expected a number, what missing entries are taken to be rated"
-                             % (missing_rating,))
-        self.missing_rating = float(missing_rating)
+        self.missing_rating = check_finite(missing_rating, "missing_rating",
+                                           "a number, what missing entries are taken to be rated")
 
         rng, k, n = check_rng(rng), self.n_hidden, self.n_all_items
         with self.building():
@@ -192,29 +207,31 @@ class AutoEncoder:
     def step(self, rat, W, V, mu, b):
         """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
         res = T.zeros_like(rat)
-        rat_nz = T.neq(rat, 0).nonzero()[0]  # the observed items
-        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
+        rat_nz, hidden_activation = self._row_encoded(rat, V, mu)
         output_activation = self.output_activation(T.dot(W[rat_nz, :], hidden_activation) + b[rat_nz])
         return T.set_subtensor(res[rat_nz], output_activation)
 
     def step_of_two(self, rat, seen, W, V, mu, b, U):
         """`step` with the second encoder: observed is where something is seen."""
-        nz = T.neq(seen, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
+        nz, hidden_activation = self._row_encoded(rat, V, mu, seen, U)
         output_activation = self.output_activation(T.dot(W[nz, :], hidden_activation) + b[nz])
         return T.set_subtensor(T.zeros_like(rat)[nz], output_activation)
 
     def step_everywhere(self, rat, W, V, mu, b):
         """`step` with outputs at all items: those that are missing count too."""
-        rat_nz = T.neq(rat, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
-        return self.output_activation(T.dot(W, hidden_activation) + b)
+        return self.output_activation(T.dot(W, self._row_encoded(rat, V, mu)[1]) + b)
 
     def step_of_two_everywhere(self, rat, seen, W, V, mu, b, U):
         """`step_of_two` with outputs at all items."""
-        nz = T.neq(seen, 0).nonzero()[0]
-        hidden_activation = self.g(T.dot(V[:, nz], rat[nz]) + T.dot(U[:, nz], seen[nz]) + mu)
-        return self.output_activation(T.dot(W, hidden_activation) + b)
+        return self.output_activation(T.dot(W, self._row_encoded(rat, V, mu, seen, U)[1]) + b)
+
+    def _row_encoded(self, rat, V, mu, seen=None, U=None):
+        """Of one dense row the positions of the observed items, and its hidden units."""
+        nz = T.neq(rat if seen is None else seen, 0).nonzero()[0]
+        weighted = T.dot(V[:, nz], rat[nz])
+        if seen is not None:
+            weighted += T.dot(U[:, nz], seen[nz])
+        return nz, self.g(weighted + mu)
 
     def scan(self, rating, seen=None, everywhere=False):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch.
@@ -324,6 +341,19 @@ class AutoEncoder:
                              % (first, scale, least, most))
         return ratings
 
+    def check_unknown(self, unknown):
+        """ValueError for what is to be predicted where nothing is known, if it is no rating; None is the mean's."""
+        if unknown is None:
+            return
+        check_finite(unknown, "unknown", "a number, or None for the mean rating")
+        if not self.missing_weight:
+            check_on_scale(unknown, self.rating_scale)
+
+    def _check_one_encoder(self):
+        if self.U is not None:
+            raise ValueError("the model has a second encoder, U, which sees residuals; expected a model without: "
+                             "scoring.Scorer(model, ratings, residuals=...) predicts with it")
+
     def check_part(self, ratings):
         """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
         if self.ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
@@ -415,8 +445,12 @@ class AutoEncoder:
         Raises
         ------
         ValueError, IndexError
-            For ratings of a wrong shape and for pairs outside it.
+            For ratings of a wrong shape and for pairs outside it; for a bad setting; and for a model with U, of which
+            `scoring.Scorer` knows what the second encoder sees.
         """
+        self._check_one_encoder()
+        self.check_unknown(unknown)
+        check_count(block_size, "block_size")
         ratings = self.check(ratings)
         rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
         if len(rows) != len(cols):
@@ -438,7 +472,14 @@ class AutoEncoder:
         rows : slice
         predicted : array of `dtype`, (rows in the block, n_items)
             Clipped to `rating_scale`. Columns without a rating in `ratings` are decoded like the others.
+
+        Raises
+        ------
+        ValueError
+            As `predict_pairs`, when the first block is asked for.
         """
+        self._check_one_encoder()
+        check_count(block_size, "block_size")
         ratings = self.check(ratings)
         if "all" not in self._compiled:
             with self.building():

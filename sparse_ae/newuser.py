@@ -71,7 +71,22 @@ class NewUser:
         self._outputs, self._clip, self._unknown = outputs, clip, unknown
 
     def predict(self, items):
-        """Predicted ratings of an item, or of several, as `Recommender.predict` gives them."""
+        """Predicted ratings of an item, or of several.
+
+        Parameters
+        ----------
+        items : an id, or array_like of ids, shape (n,)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,); a float for a single id
+            As `Recommender.predict` gives them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
+        """
         places = self._catalogue.find(items)
         known = places >= 0
         if self._unknown is None:
@@ -82,7 +97,28 @@ class NewUser:
         return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
-        """The n best items, as `Recommender.recommend` gives them; `exclude_seen` leaves out those that were rated."""
+        """The items with the highest predicted ratings.
+
+        Parameters
+        ----------
+        n : int
+            How many; there are fewer where no more can be recommended.
+        exclude_seen : bool
+            Whether to leave out what this person has rated.
+        items : array_like of ids, optional
+            Recommend from these only.
+
+        Returns
+        -------
+        Recommendations
+            As `Recommender.recommend` gives them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what can't be ids, a count or a bool, and, with ``unknown="error"``, for an item without a rating in
+            `fit`.
+        """
         check_count(n, "n")
         check_bool(exclude_seen, "exclude_seen")
         candidates = self._catalogue.candidates(items)

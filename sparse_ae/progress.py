@@ -8,8 +8,8 @@ in a notebook       one bar for all epochs, a notebook's, where ipywidgets can d
 a pipe or a file    a line after some seconds, then every half minute, and one at the end; none where it ends sooner
 ==================  ================================================================================================
 
-Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes one that all
-forks of a process share, and for ever if one of them is killed with it.
+Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes a lock that all
+forks of a process share. If one of them is killed while it holds the lock, the others wait for ever.
 """
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ import warnings
 
 from tqdm import tqdm
 
-__all__ = ["announced", "errors_of", "signs_of_life", "validated"]
+__all__ = ["announced", "errors_of", "say", "signs_of_life", "validated"]
 
 # Seconds before the first line, and between two.
 _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
@@ -192,7 +192,7 @@ class _Lines(_Nothing):
         left = (now - self._start) * (self._n_epochs * self._n_rows / self._done - 1)
         so_far = {"train_rmse": rmse, "loss": loss}
         errors = errors_of(so_far if self._last is None else self._last)
-        _say("%sepoch %d of at most %d: %s so far; %s, at most %s left"
+        say("%sepoch %d of at most %d: %s so far; %s, at most %s left"
              % (self._label, self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start),
                 _duration(left)))
 
@@ -207,7 +207,7 @@ class _Lines(_Nothing):
         else:
             best = best or len(history)
             text += "; epoch %d: %s" % (best, errors_of(history[best - 1]))
-        _say(text)
+        say(text)
 
 
 def errors_of(record):
@@ -229,5 +229,6 @@ def _duration(seconds):
     return "%d min" % minutes if minutes < 100 else "%.1f h" % (minutes / 60)
 
 
-def _say(text):
+def say(text):
+    """Print a line on stderr, at once."""
     print(text, file=sys.stderr, flush=True)

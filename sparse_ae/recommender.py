@@ -41,13 +41,16 @@ from sparse_ae.baselines import Biases
 from sparse_ae.checkpoint import describe, fingerprint
 from sparse_ae.checks import (
     check_bool,
+    check_choice,
     check_count,
+    check_finite,
     check_fraction,
     check_on_scale,
     check_path,
     check_rating_scale,
     check_rng,
     check_share,
+    error_at,
     is_number,
 )
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
@@ -57,8 +60,8 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored,
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.distributed import Ranks
-from sparse_ae.evaluation import judge_lists, no_measures, parse_measure, relevant_from, stack_lists
+from sparse_ae.distributed import ALONE, Ranks
+from sparse_ae.evaluation import check_relevant, judge_lists, no_measures, parse_measure, relevant_from, stack_lists
 from sparse_ae.fitting import (
     Found,
     Given,
@@ -327,7 +330,7 @@ class Recommender(Settings):
         missing_rating = unit = None
         if missing:
             missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
-            unit = unit_of_scores(matrix, missing_rating, *([ranks] if in_parts else []))
+            unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
             if checkpoint is not None:
@@ -388,8 +391,7 @@ class Recommender(Settings):
 
     def _sides(self, stored_rows, validation, ranks):
         """Which models to train: a tuple of what their rows are."""
-        if not isinstance(self.rows, str) or self.rows not in ("auto", "items", "users", "both"):
-            raise ValueError("rows is %r; expected 'auto', 'items', 'users' or 'both'" % (self.rows,))
+        check_choice(self.rows, "rows", ("auto", "items", "users", "both"))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                              % (self.biases,))
@@ -558,7 +560,8 @@ class Recommender(Settings):
         Parameters
         ----------
         ratings : dict of item id to rating, or list of such dicts
-            Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` they are one.
+            Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` a ValueError
+            names one.
             A list is of several people, who are folded in together, which is quicker, and changes nothing.
 
         Returns
@@ -581,7 +584,7 @@ class Recommender(Settings):
             try:
                 people.append(self._told(each))
             except (TypeError, ValueError) as error:
-                raise type(error)("entry %d: %s" % (entry, error)) from None
+                raise error_at("entry %d" % entry, error) from None
         return self._folded(people)
 
     def _told(self, ratings):
@@ -688,7 +691,24 @@ class Recommender(Settings):
     # Measures
 
     def score(self, X, y=None):
-        """Minus the RMSE over ratings in any form that `fit` takes: higher is better, as scikit-learn wants it."""
+        """Minus the RMSE over ratings: higher is better, as scikit-learn wants it.
+
+        Parameters
+        ----------
+        X : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
+        y : array_like of float, shape (n,), optional
+            The ratings, if X has only users and items.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError
+        TypeError, ValueError
+            As `predict`, and for ratings that aren't finite numbers.
+        """
         self._check_fitted()
         users, items, values = self._columns(X, y)
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
@@ -735,9 +755,8 @@ class Recommender(Settings):
         self._check_fitted()
         if k is not None and check_count(k, "k") > _LONGEST_LISTS:
             raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-        if relevant is not None and not is_number(relevant):
-            raise ValueError("relevant is %r; expected the rating from which an item is relevant, such as 4"
-                             % (relevant,))
+        if relevant is not None:
+            check_relevant(relevant)
         users, items, values = self._columns(ratings, y)
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
@@ -963,8 +982,7 @@ def _held_out(everything, rows, users, items, fraction, validation, rng, as_give
     try:
         given = as_given(validation)
     except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind("validation: %s" % error) from error
+        raise error_at("validation", error) from error
     coo = given.matrix.tocoo()
     try:
         u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
@@ -992,17 +1010,13 @@ def _paths(checkpoint, n):
 def _check_unknown(unknown):
     if isinstance(unknown, str) and unknown in ("mean", "error"):
         return unknown
-    if not is_number(unknown):
-        raise ValueError("unknown is %r; expected 'mean', 'error', or the rating to predict for users and items that "
-                         "have none" % (unknown,))
-    return float(unknown)
+    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for users and items that have "
+                                            "none")
 
 
 def _counts(feedback, missing):
     """Whether feedback is counts."""
-    if not isinstance(feedback, str) or feedback not in ("ratings", "counts"):
-        raise ValueError("feedback is %r; expected 'ratings' or 'counts'" % (feedback,))
-    if feedback == "counts" and not missing:
+    if check_choice(feedback, "feedback", ("ratings", "counts")) == "counts" and not missing:
         raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
                          "say what people chose, and only what they didn't choose stands against it")
     return feedback == "counts"
@@ -1022,9 +1036,7 @@ def _check_missing_rating(missing_rating, scale, lowest):
     """What missing entries are taken to be rated."""
     if is_auto(missing_rating):
         return 0.0 if lowest is None else missing_rating_of(scale)
-    if not is_number(missing_rating):
-        raise ValueError("missing_rating is %r; expected a number, or 'auto'" % (missing_rating,))
-    return float(missing_rating)
+    return check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
 
 
 def _check_scale(rating_scale, values, missing, counts):

@@ -22,8 +22,8 @@ _BLOCK = 2 ** 22
 _TOGETHER = 1024
 _TILE = 512
 
-# Up to how many ratings where they are is kept by users as well as by items: in memory, five bytes each.
-_TURNED = 2 ** 25
+# Of up to so many ratings it is kept in memory by users as well as by items which entries are stored: five bytes each.
+_MOST_TRANSPOSED = 2 ** 25
 
 
 class Scorer:
@@ -54,7 +54,7 @@ class Scorer:
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
         self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
-        self._item_units = self._turned = None
+        self._item_units = self._transposed = None
 
     # What the outputs are made of.
 
@@ -189,7 +189,7 @@ class Scorer:
         predicted : array, (users in the block, n)
             Their predicted ratings, clipped.
         """
-        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        step = _users_together(candidates)
         pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
         shortlist = Shortlist(self, candidates) if pays else None
         for start in range(0, len(users), step):
@@ -251,7 +251,7 @@ class Scorer:
 
     def rated_by(self, users):
         """What some users have rated: places among `users`, and items."""
-        if self.rows == "items" and self.ratings.nnz > _TURNED:
+        if self.rows == "items" and self.ratings.nnz > _MOST_TRANSPOSED:
             block = self.ratings[:, users].tocoo()
             return block.col, block.row
         block = (self.ratings if self.rows == "users" else self._by_columns())[users]
@@ -259,11 +259,11 @@ class Scorer:
 
     def _by_columns(self):
         """Where there are ratings, by the model's columns: to pick columns from CSR takes a look at every entry."""
-        if self._turned is None:  # a cached_property's lock could be held by another thread when this process forks
+        if self._transposed is None:  # a cached_property's lock could be held by another thread when this process forks
             ratings = self.ratings
             ones = np.ones(ratings.nnz, np.int8)
-            self._turned = sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
-        return self._turned
+            self._transposed = sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
+        return self._transposed
 
 
 class Blend(Scorer):
@@ -366,7 +366,7 @@ class SharedScorer(Scorer):
         return self._ranks.sum(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        step = min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+        step = _users_together(candidates)
         for start in range(0, len(users), step):
             block = users[start:start + step]
             merged = self._best_of_items if self.rows == "users" else self._best_of_users
@@ -414,6 +414,11 @@ def blend(scorers, weights):
     if not isinstance(first, SharedScorer):
         return Blend(scorers, weights)
     return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
+
+
+def _users_together(candidates):
+    """How many users' lists are made at a time."""
+    return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
 
 
 def _by_row(rows, block_size, n_rows, ranks):

@@ -17,19 +17,20 @@ import copy
 import importlib
 import itertools
 import numbers
-import sys
 import time
 from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_count, check_fraction, check_number
+from sparse_ae.checks import check_count, check_fraction, check_number, error_at
 from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.defaults import is_auto, validation_fraction
 from sparse_ae.evaluation import parse_measure
+from sparse_ae.progress import say
+from sparse_ae.settings import in_words
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 
@@ -112,7 +113,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
         As `cross_validate`, and for settings that aren't there.
     """
     _check_kind(recommender)
-    run, measure = _runner(n_jobs), _Measure(recommender, measure)
+    run, measure = _runner(n_jobs), _Criterion(recommender, measure)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -201,7 +202,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     start = _now()
     _check_kind(recommender)
     check_number(seconds, "seconds", zero=True)
-    run, measure = _runner(n_jobs), _Measure(recommender, measure)
+    run, measure = _runner(n_jobs), _Criterion(recommender, measure)
     at_a_time = n_jobs if n_jobs > 0 else _joblib(n_jobs).effective_n_jobs(n_jobs)
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
@@ -209,7 +210,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
                             % (name, fit[name]))
     ratings = _as_fitted(recommender)(ratings)
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
-    say = _say if recommender.get_params().get("progress") else lambda text: None
+    tell = say if recommender.get_params().get("progress") else lambda text: None
 
     results = []
 
@@ -218,7 +219,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         for candidate, _ in found:
             better = bool(results) and measure.error(candidate) < min(map(measure.error, results))
             results.append(candidate)
-            say(_line(len(results), candidate, measure, better))
+            tell(_line(len(results), candidate, measure, better))
         return found
 
     start_values = tried([{}])[0][1]
@@ -232,13 +233,13 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         if not candidates:
             break
         tried(candidates)
-    say("fitting %s on all ratings" % _words(best["params"]))
+    tell("fitting %s on all ratings" % _words(best["params"]))
     settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
     fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
     return Tuned(fitted, sorted(results, key=measure.error))
 
 
-class _Measure:
+class _Criterion:
     """What is to be best: its name, its key in what `evaluate` returns, and the length of lists, None for the RMSE."""
 
     def __init__(self, recommender, measure):
@@ -269,7 +270,7 @@ def _validation_part(ratings, validation, rng, as_fitted):
     try:
         return ratings, as_fitted(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        raise error_at("validation", error) from error
 
 
 def _fit_candidate(recommender, params, train, held_out, measure, fit):
@@ -318,8 +319,7 @@ def _neighbours(params, start_values, known):
 
 
 def _words(params):
-    return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
-                     for name, value in params.items()) or "the settings as given"
+    return in_words(params) or "the settings as given"
 
 
 def _line(number, candidate, measure, best):
@@ -329,10 +329,6 @@ def _line(number, candidate, measure, best):
     return "%s: validation %s %.4f, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
                                                     candidate[measure.name], candidate["seconds"],
                                                     ", the best so far" if best else "")
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def _splits(splits, ratings):

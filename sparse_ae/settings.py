@@ -11,7 +11,7 @@ import numpy as np
 
 from sparse_ae.checks import generator_from
 
-__all__ = ["NotFittedError", "Settings", "from_json", "not_fitted", "to_json"]
+__all__ = ["NotFittedError", "Settings", "from_json", "in_words", "not_fitted", "to_json"]
 
 
 class Settings:
@@ -65,6 +65,12 @@ class Settings:
 
 class NotFittedError(ValueError, AttributeError):
     """Something was asked for that only `fit` provides. Where scikit-learn is loaded, it is its NotFittedError too."""
+
+
+def in_words(settings):
+    """A dict of settings in a line, such as "n_hidden=3, l2=0.01"."""
+    return ", ".join("%s=%s" % (name, "%.4g" % value if isinstance(value, float) else value)
+                     for name, value in settings.items())
 
 
 def not_fitted(message):

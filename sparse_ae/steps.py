@@ -7,6 +7,7 @@ curvature from its last steps, and searches along a line.
 import contextlib
 import functools
 import inspect
+import re
 import warnings
 from collections import OrderedDict
 
@@ -42,9 +43,11 @@ class Step:
     decay_share : Theano shared variable
         The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     learning_rate : Theano shared variable, or None where the optimiser has none
+    needs_all_rows : bool
+        Whether the optimiser needs the gradient of all ratings at once.
     """
 
-    learning_rate = None
+    learning_rate, needs_all_rows = None, False
 
     def __init__(self, model, formulation, target=False):
         self.model, self.formulation, self.target = model, get_formulation(formulation, model), target
@@ -73,13 +76,19 @@ class Step:
         """A context in which work may be pending from call to call; all is done when it ends."""
         return contextlib.nullcontext(self)
 
-    @property
-    def state(self):
-        """Theano shared variables that a step changes, the parameters first: a list."""
-        return list(self.model.params)
+    def set_learning_rate(self, rate):
+        """The learning rate of the steps from now on; ValueError for one that can't be taken.
+
+        It isn't called where the optimiser has none.
+        """
+        raise NotImplementedError
 
     def get_state(self):
         """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps."""
+        raise NotImplementedError
+
+    def check_state(self, state):
+        """Raise ValueError for arrays by name, of a file, that `get_state` can't have given."""
         raise NotImplementedError
 
     def set_state(self, state):
@@ -106,6 +115,8 @@ class TrainingStep(Step):
     update : callable
         Of the signature of `lasagne.updates.sgd`.
     learning_rate : float
+    target : bool
+        As `Step` takes it.
 
     Raises
     ------
@@ -150,12 +161,7 @@ class TrainingStep(Step):
         inputs, loss, squared_error = self.graph()
         return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
 
-    @property
-    def state(self):
-        return self.model.params + self._kept
-
     def set_learning_rate(self, rate):
-        """The learning rate of the steps from now on; ValueError for one that can't be taken."""
         self.learning_rate.set_value(self._checked(rate))
 
     def _checked(self, rate):
@@ -199,6 +205,10 @@ class TrainingStep(Step):
     def get_state(self):
         # What the update keeps is named update_0, update_1, ...
         return OrderedDict((name, variable.get_value(borrow=False)) for name, variable in self._named_state())
+
+    def check_state(self, state):
+        _check_arrays(state, {name: variable.get_value(borrow=True) for name, variable in self._named_state()},
+                      finite=[p.name for p in self.model.params])
 
     def set_state(self, state):
         for name, variable in self._named_state():
@@ -294,12 +304,15 @@ class LBFGS(Step):
 
     A call is one iteration: the two-loop recursion over the last changes of the parameters and of their gradient gives
     a direction, and along it SciPy's line search finds a step that meets the strong Wolfe conditions. All in SciPy,
-    `minimize(method="L-BFGS-B")`, would keep what it has learned to itself: no epoch, no checkpoint, no early stopping.
+    `minimize(method="L-BFGS-B")`, doesn't give away what it has learned of the curvature, without which nothing can go
+    on from an iteration's end: a checkpoint couldn't be resumed from, nor training after an early stop.
 
     Parameters
     ----------
     model : AutoEncoder
     formulation : {"scan", "dense", "sparse"}
+    target : bool
+        As `Step` takes it.
     memory : int
         How many changes are kept; each takes the memory of the parameters twice.
 
@@ -310,6 +323,8 @@ class LBFGS(Step):
     .. [2] J. Nocedal, S. J. Wright: Numerical Optimization, 2nd edition, 2006: algorithms 7.4, the recursion, and 3.5,
            the line search.
     """
+
+    needs_all_rows = True
 
     def __init__(self, model, formulation, target=False, memory=10):
         self.memory = check_count(memory, "memory")
@@ -364,6 +379,14 @@ class LBFGS(Step):
             state["s_%d" % i], state["y_%d" % i] = s, y
         return state
 
+    def check_state(self, state):
+        of_pairs = [name for name in state if re.fullmatch("[sy]_[0-9]+", name)]
+        for name in of_pairs:
+            if ("y" if name[0] == "s" else "s") + name[1:] not in state:
+                raise ValueError("there is half of a pair, %s" % name)
+        like = {p.name: p.get_value(borrow=True) for p in self.model.params}
+        _check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self._parameters())), finite=state)
+
     def set_state(self, state):
         for p in self.model.params:
             p.set_value(state[p.name], borrow=False)
@@ -395,6 +418,22 @@ class LBFGS(Step):
         loss, squared_error, gradient = self._function(*self.formulation.pack(data[0], self.model.dtype, *data[1:]))
         self._known = data, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
         return self._known[3]
+
+
+def _check_arrays(state, like, finite):
+    """ValueError where arrays by name aren't of the names, shapes and dtypes of others, or hold what isn't finite."""
+    for name, array in state.items():
+        if name not in like:
+            raise ValueError("it holds an array %r" % name)
+        shape, dtype = like[name].shape, like[name].dtype
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError("%s is of shape %r and dtype %s; expected %r and %s"
+                             % (name, array.shape, array.dtype, shape, dtype))
+        if name in finite and not np.isfinite(array).all():
+            raise ValueError("%s holds NaN or infinite values" % name)
+    for name in like:
+        if name not in state:
+            raise ValueError("there is no array %r" % name)
 
 
 def _inverse_hessian_dot(pairs, gradient):
@@ -473,7 +512,6 @@ def check_entrywise(update, given):
     Where columns are shared out among processes, each has some rows of W and columns of V: what an entry becomes may
     follow from itself, its own gradients, and numbers that are the same for all.
     """
-    why = None
     if not has_learning_rate(update):
         why = "its line search and its curvature are of all parameters together"
     else:
@@ -507,7 +545,7 @@ def _mixing_entries(updates, starts):
 
 def needs_all_rows(update):
     """Whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
-    return _unwrapped(update) in (rprop, LBFGS)
+    return getattr(_unwrapped(update), "needs_all_rows", False)
 
 
 def _unwrapped(function):

@@ -22,7 +22,7 @@ import zipfile
 
 import numpy as np
 
-from sparse_ae.unpacking import check_archive, check_regular, read_array
+from sparse_ae.unpacking import check_archive, check_regular, is_of_the_machine, read_array, unpack_limit
 
 __all__ = ["check_destination", "check_replaceable", "explained_writing", "read", "remove_abandoned", "write"]
 
@@ -73,11 +73,14 @@ def check_replaceable(path):
         check_destination(path)
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
+    unpack_limit(path)  # a value that is none is no fault of the file
     try:
         with zipfile.ZipFile(path) as archive:
             check_archive(path, archive, [_HEADER + ".npy"])
             header = _header(archive)
-    except Exception:  # whatever zipfile and NumPy make of somebody else's bytes
+    except Exception as error:  # whatever zipfile and NumPy make of somebody else's bytes
+        if is_of_the_machine(error):
+            raise
         header = None
     if not _is_ours(header):
         raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
@@ -197,11 +200,14 @@ def read(path, kind):
         If there is no such file.
     ValueError
         If it is truncated or damaged, not of this library, of another kind, or of a later version of the format.
+    OSError, MemoryError
+        As the machine raises them.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
     check_regular(path)
+    unpack_limit(path)  # a value that is none is no fault of the file
     with open(path, "rb") as file:
         with _explained(path, kind):
             archive = zipfile.ZipFile(file)
@@ -223,7 +229,7 @@ def _explained(path, kind):
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of what it holds
+        if is_of_the_machine(error):
             raise
         said = str(error) or type(error).__name__
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "

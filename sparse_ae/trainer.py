@@ -13,8 +13,8 @@ import zlib
 import numpy as np
 
 from sparse_ae import storage
-from sparse_ae.checkpoint import Best, RunState, check_states, load, save, settings_of
-from sparse_ae.checks import check_bool, check_count, check_number, check_on_scale, check_rng, check_run, is_number
+from sparse_ae.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
+from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run, error_at
 from sparse_ae.data.batches import minibatches
 from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.metrics import rmse
@@ -108,15 +108,9 @@ class Trainer:
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
-        if not isinstance(formulation, str) or formulation != "auto" and formulation not in FORMULATIONS:
-            raise ValueError("formulation is %r; expected one of 'auto', %s"
-                             % (formulation, ", ".join(map(repr, FORMULATIONS))))
-        if not isinstance(l2_per, str) or l2_per not in ("batch", "epoch"):
-            raise ValueError("l2_per is %r; expected 'batch' or 'epoch'" % (l2_per,))
-        if unknown is not None and not is_number(unknown):
-            raise ValueError("unknown is %r; expected a number, or None for the mean rating" % (unknown,))
-        if unknown is not None and not model.missing_weight:
-            check_on_scale(unknown, model.rating_scale)
+        check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
+        check_choice(l2_per, "l2_per", ("batch", "epoch"))
+        model.check_unknown(unknown)
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
@@ -144,8 +138,8 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least, or with the highest `measure`. What it starts from counts too in a later call, and in any with
-            `residuals`, where it is next to the biases: such a call never ends worse than it began.
+            least, or with the highest `measure`. In a later call, and in any with `residuals`, the parameters that it
+            starts from are among those to choose from, so that it never ends worse than it began.
         checkpoint : str or os.PathLike, optional
             A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
             `checkpoint`. It belongs to one call of `fit`.
@@ -177,8 +171,8 @@ class Trainer:
         ValueError, TypeError
             For arguments that can't be used, and for a file that isn't the checkpoint of this run.
         OSError
-            For a checkpoint that exists without `resume`, and one that can't be written. As the former two, before
-            anything is compiled.
+            For a checkpoint that exists without `resume`, and one that can't be written. Arguments and files are
+            checked before anything is compiled, but for the arrays of a checkpoint.
 
         Notes
         -----
@@ -222,7 +216,7 @@ class Trainer:
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
             with ranks.agreed():
-                check_states(checkpoint, saved, self._step.get_state())
+                check_states(checkpoint, saved, self._step)
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self._step.set_state(saved.state)
@@ -267,6 +261,10 @@ class Trainer:
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
+        if (residuals is None) != (self.model.U is None):
+            raise ValueError("%s; expected residuals for a model that has one, and only for that"
+                             % ("the model has a second encoder, U, and no residuals were given" if residuals is None
+                                else "residuals were given for a model without a second encoder, U"))
         train = self.model.check(train) if residuals is None else self.model.check_part(train)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
 
@@ -289,14 +287,11 @@ class Trainer:
 
     def _open(self, checkpoint, resume, settings):
         """What the file has to go on from, None where there is none; raises what speaks against writing it."""
-        storage.check_destination(checkpoint)
+        check_unused(checkpoint, resume)
         if resume:
             storage.remove_abandoned(checkpoint, after=0)
         if not os.path.exists(checkpoint):
             return None
-        if not resume:
-            raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it"
-                                  % checkpoint)
         saved = load(checkpoint, settings, self._rate, self.model.ranks)
         if self.history and self.history != saved.history[:saved.first]:
             raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
@@ -403,7 +398,7 @@ def _checked_validation(validation, train, model):
     try:
         validation = model.check_part(validation)
     except (TypeError, ValueError) as error:
-        raise type(error)("validation: %s" % error) from error
+        raise error_at("validation", error) from error
     if validation.shape != train.shape:
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))

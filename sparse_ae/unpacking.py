@@ -1,16 +1,16 @@
-"""How much a file may unpack to, and whether arrays are as large as their headers say: asked before there is memory
-for it.
+"""How much a file may unpack to, and whether arrays are as large as their headers say, asked before memory is taken.
 
 A megabyte of an archive can hold a gigabyte, and a line of text can announce a matrix with more rows than there is
 memory for. What a file is made into may take a hundred times the file's own size, and 256 MB in any case: many times
 what files of ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
 """
+import errno
 import os
 import stat
 
 import numpy as np
 
-__all__ = ["check_archive", "check_regular", "check_size", "read_array", "unpack_limit"]
+__all__ = ["check_archive", "check_regular", "check_size", "is_of_the_machine", "read_array", "unpack_limit"]
 
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
@@ -54,6 +54,11 @@ def check_archive(path, archive, names=None):
     """
     check_size(path, sum(each.file_size for each in archive.infolist() if names is None or each.filename in names),
                "what is packed in it")
+
+
+def is_of_the_machine(error):
+    """Whether an error met in reading is of the disk or of memory, and says nothing of what the file holds."""
+    return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def check_regular(path):

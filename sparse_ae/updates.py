@@ -76,3 +76,6 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
         updates[step] = new_step
         updates[last_sign] = sign
     return updates
+
+
+rprop.needs_all_rows = True  # as a `steps.Step` says it

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import sparse_ae
 from sparse_ae import checkpoint, storage, trainer as trainer_module
 from sparse_ae.model import AutoEncoder
-from sparse_ae.steps import LBFGS
+from sparse_ae.steps import LBFGS, TrainingStep
 from sparse_ae.trainer import Trainer
 from sparse_ae.updates import rprop
 import lasagne
@@ -470,7 +470,6 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
     meta, arrays = written[run]
     step = trainer(**RUNS[run])
     step.fit(TRAIN, 1)
-    now = step._step.get_state()
     for name in arrays:
         array = arrays[name]
         wrong = [{}, {name: array[..., np.newaxis]}, {name: array.astype("complex64")}, {name + "x": array}]
@@ -481,7 +480,17 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
             storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
             with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
                 saved = checkpoint.load(tmp_path / "run.npz", meta["settings"], lambda epoch: rate(meta, epoch))
-                checkpoint.check_states(tmp_path / "run.npz", saved, now)
+                checkpoint.check_states(tmp_path / "run.npz", saved, step._step)
+
+
+def test_a_step_takes_no_arrays_of_another_optimiser(written):
+    """Plain SGD keeps nothing beside the parameters, and no pairs of L-BFGS."""
+    plain = TrainingStep(trainer(**RUNS["lbfgs"]).model, "dense", lasagne.updates.sgd, 0.01)
+    state = plain.get_state()
+    plain.check_state(state)
+    pair = np.zeros(sum(value.size for value in state.values()), "float32")
+    with pytest.raises(ValueError, match="it holds an array 's_0'"):
+        plain.check_state(dict(state, s_0=pair, y_0=pair))
 
 
 def rate(meta, epoch):

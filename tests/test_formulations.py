@@ -67,16 +67,21 @@ def values(model):
     return [p.get_value().astype("float64") for p in model.params]
 
 
+def variables(step):
+    """The Theano shared variables that a step changes."""
+    return step.model.params + step._kept
+
+
 # One compiled step for each case: resetting its parameters is cheaper than compiling it again.
 @functools.lru_cache(maxsize=None)
 def compiled_step(name, f, g, update, learning_rate, dtype):
     step = TrainingStep(model(f, g, dtype=dtype), name, getattr(lasagne.updates, update), learning_rate)
-    return step, [x.get_value() for x in step.state]
+    return step, [x.get_value() for x in variables(step)]
 
 
 def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01, dtype=DTYPE):
     step, start = compiled_step(name, f, g, update, learning_rate, dtype)
-    for variable, value in zip(step.state, start):
+    for variable, value in zip(variables(step), start):
         variable.set_value(value)
     step.decay_share.set_value(np.asarray(1, dtype))
     return step
@@ -224,15 +229,15 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
         steps.append(TrainingStep(m, name, update, 0.1, target))
     ops = [node.op for node in steps[0]._function.maker.fgraph.apply_nodes]
     assert [op.inplace for op in ops if isinstance(op, AdagradStep)] == [True]
-    for x in steps[0].state:
+    for x in variables(steps[0]):
         assert x.get_value().shape != (K, N_ITEMS) or x.get_value(borrow=True).T.flags.c_contiguous
     rng = np.random.RandomState(3)
     for _ in range(3):
         for block in blocks():
             extras = [rng.randint(0, 6, block.nnz) / 2.0 if target else None,
                       rng.uniform(1, 2, block.nnz) if two else None]
-            before = [x.get_value() for x in steps[0].state]
-            memory = [x.get_value(borrow=True) for x in steps[0].state]
+            before = [x.get_value() for x in variables(steps[0])]
+            memory = [x.get_value(borrow=True) for x in variables(steps[0])]
             costs = [step(block, *extras) for step in steps]
             np.testing.assert_allclose(*costs, **TOLERANCE[DTYPE])
             states = [step.get_state() for step in steps]
@@ -241,7 +246,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
                 np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **TOLERANCE[DTYPE])
             unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
             assert len(unused)
-            for x, y, z in zip(steps[0].state, before, memory):
+            for x, y, z in zip(variables(steps[0]), before, memory):
                 assert np.shares_memory(x.get_value(borrow=True), z)
                 if N_ITEMS in y.shape:
                     axis = y.shape.index(N_ITEMS)

@@ -173,10 +173,37 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
         expected[0], expected[2]]
 
 
+def test_pairs_are_read_as_ratings_are(tmp_path, capsys):
+    """In Latin-1, with an id over two lines: the same ids, and the same number of a line with an error."""
+    ratings, pairs, model = tmp_path / "ratings.csv", tmp_path / "pairs.csv", tmp_path / "m"
+    names = ["zo\xeb", '"a\nb"', "c"]
+    ratings.write_bytes("".join("%s,i%d,%d\n" % (name, item, 1 + 4 * (k == item))
+                                for k, name in enumerate(names) for item in range(3)).encode("latin-1"))
+    run(capsys, "fit", ratings, "-o", model, *QUICK, "--validation", "none", "--rows", "users")
+    pairs.write_bytes("".join("%s,i2\n" % name for name in names).encode("latin-1"))
+    known = ["zo\xeb", "a\nb", "c"]
+    assert Recommender.load(model).users_.tolist() == sorted(known)
+    expected = "".join("%s\t%s\t%.4f\n" % each for each in
+                       zip(known, ["i2"] * 3, Recommender.load(model).predict(known, ["i2"] * 3)))
+    assert "\n".join(run(capsys, "predict", model, pairs)) + "\n" == expected
+    pairs.write_bytes(pairs.read_bytes() + b"alone\n")
+    assert "pairs.csv, line 5: found one column, 'alone'" in fails(capsys, "predict", model, pairs)
+
+
+def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
+    clicks, model = tmp_path / "clicks.csv", tmp_path / "m"
+    clicks.write_text("".join("u%d,i%d\n" % (user, item) for user in range(6) for item in range(4)
+                              if (user + item) % 2) + "u0,i1\n")
+    run(capsys, "fit", clicks, "-o", model, *QUICK, "--feedback", "counts", "--missing-weight", "0.2", "--validation",
+        "none", "--rows", "users")
+    assert "n_trained: 12" in run(capsys, "evaluate", model, clicks)
+
+
 @pytest.mark.parametrize("text, message", [
     ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
     ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),
     ("", "pairs is empty"),
+    ("u1,i100\nu2,\n", "pairs, line 2: the item is empty; expected an id"),
     ("u1,i100\nu2,%s\n" % ("i" * 200000), "pairs, line 2: field larger than field limit"),
 ])
 def test_pairs_that_cannot_be_read(files, tmp_path, capsys, text, message):
@@ -269,7 +296,7 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "both", "--no-biases"], "rows is 'both' and biases False"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "-1"], "l2 is -1.0; expected"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--unknown", "zero"], "unknown is 'zero'; expected 'mean', 'error'"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected 'auto', a frac"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a number betw"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "nowhere"], "there is no file nowhere"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rating-scale", "2", "3"],
      r"rating [15] is outside rating_scale=\(2, 3\)"),

@@ -221,6 +221,10 @@ def test_predictions_follow_the_parameters(model):
     assert m.predict_pairs(matrix, [0], [0]) > first
 
 
+def with_two_encoders():
+    return AutoEncoder(8, 3, U=lasagne.init.Normal())
+
+
 @pytest.mark.parametrize("call, error, message", [
     (lambda m: m.predict_pairs(ratings(n_items=7), [0], [0]), ValueError,
      "ratings have 7 columns; the model has n_items=8.*transpose"),
@@ -234,6 +238,14 @@ def test_predictions_follow_the_parameters(model):
      "rows is a 1-d array of float64; expected a vector of integers"),
     (lambda m: m.predict_pairs(ratings().toarray(), [0], [0]), TypeError, "dense array"),
     (lambda m: next(m.predict_blocks(ratings(n_items=9))), ValueError, "ratings have 9 columns"),
+    (lambda m: m.predict_pairs(ratings(), [0], [0], block_size=-1), ValueError, "block_size is -1; expected a pos"),
+    (lambda m: next(m.predict_blocks(ratings(), block_size=-1)), ValueError, "block_size is -1; expected a pos"),
+    (lambda m: next(m.predict_blocks(ratings(), block_size=0)), ValueError, "block_size is 0; expected a pos"),
+    (lambda m: m.predict_pairs(ratings(), [0], [0], unknown=99), ValueError, "unknown is 99, off the rating scale"),
+    (lambda m: m.predict_pairs(ratings(), [0], [0], unknown="3"), ValueError, "unknown is '3'; expected a number, or"),
+    (lambda m: AutoEncoder(8, 3, l2_weighted="no"), ValueError, "l2_weighted is 'no'; expected True or False"),
+    (lambda m: with_two_encoders().predict_pairs(ratings(), [0], [0]), ValueError, "has a second encoder, U, which"),
+    (lambda m: next(with_two_encoders().predict_blocks(ratings())), ValueError, "has a second encoder, U, which"),
 ])
 def test_bad_input(model, call, error, message):
     with pytest.raises(error, match=message):

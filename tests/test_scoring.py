@@ -344,6 +344,6 @@ def test_what_has_no_bound_or_no_use_is_computed_as_ever(monkeypatch):
 def test_rated_by(rows, monkeypatch):
     scorer, users = large_scorer(rows), np.array([3, 7, 0, 3])
     for limit in (2 ** 25, 0):
-        monkeypatch.setattr(scoring, "_TURNED", limit)
+        monkeypatch.setattr(scoring, "_MOST_TRANSPOSED", limit)
         places, items = scorer.rated_by(users)
         assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in MANY[user].indices]

@@ -33,7 +33,7 @@ def test_every_step_keeps_the_protocol():
     wanted = {name for name in vars(Step) if not name.startswith("__")} | {"__call__"}
     for kind in (TrainingStep, LBFGS):
         assert issubclass(kind, Step)
-        for name in ("__call__", "get_state", "set_state"):
+        for name in ("__call__", "get_state", "check_state", "set_state"):
             assert name in vars(kind), "%s has no %s of its own" % (kind.__name__, name)
         for name in wanted:
             ours, theirs = getattr(kind, name), getattr(Step, name)
@@ -54,10 +54,10 @@ def test_which_optimiser_wants_what():
 def test_one_maker_of_steps():
     model = AutoEncoder(6, 3, rating_scale=(1, 5), rng=1, dtype=DTYPE)
     lbfgs = make_step(model, "dense", functools.partial(LBFGS, memory=3), None)
-    assert lbfgs.memory == 3 and lbfgs.learning_rate is None and lbfgs.state == model.params
+    assert lbfgs.memory == 3 and lbfgs.learning_rate is None
     momentum = make_step(model, "dense", lasagne.updates.momentum, 0.25)
     assert momentum.learning_rate.get_value() == 0.25
-    assert momentum.state[:4] == model.params and len(momentum.state) == 8
+    assert list(momentum.get_state()) == ["W", "V", "mu", "b"] + ["update_%d" % i for i in range(4)]
     for step in (lbfgs, momentum):
         before = step.get_state()
         with step.deferred():
@@ -65,6 +65,8 @@ def test_one_maker_of_steps():
         assert loss > squared_error > 0
         after = step.get_state()
         assert any(not np.array_equal(after[name], value) for name, value in before.items() if name in after)
+        step.check_state(before)
+        step.check_state(after)
         step.set_state(before)
         for name, value in step.get_state().items():
             np.testing.assert_array_equal(value, before[name])

@@ -298,8 +298,25 @@ def test_what_may_unpack_to_how_much(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "300000000")
     assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 25,)
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "1 GB")
-    with pytest.raises(ValueError, match="SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected a number of bytes"):
+    said = "^the environment variable SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected a number of bytes"
+    with pytest.raises(ValueError, match=said):
         storage.read(tmp_path / "x", "checkpoint")
+    with pytest.raises(ValueError, match=said):
+        storage.check_replaceable(tmp_path / "x")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
+    storage.write(tmp_path / "x", "checkpoint", {}, {"a": np.zeros(3)})
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(storage, "read_array", fail)
+    for ask in (storage.check_replaceable, lambda path: storage.read(path, "checkpoint")):
+        with pytest.raises(type(error)) as raised:
+            ask(tmp_path / "x")
+        assert raised.value is error
 
 
 def test_compressed_files_are_read_too(tmp_path):

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
+from sparse_ae.residuals import Residuals
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.updates import rprop
 import lasagne
@@ -179,7 +180,8 @@ def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
     train, _ = checkerboard()
     t = trainer(update="rprop", batch_size=None, formulation="sparse")
     t.fit(train, 2)
-    like_V = [x.get_value(borrow=True) for x in t._step.state if x.get_value(borrow=True).shape == (4, 12)]
+    values = [x.get_value(borrow=True) for x in t.model.params + t._step._kept]
+    like_V = [x for x in values if x.shape == (4, 12)]
     assert len(like_V) == 3 and all(x.flags.f_contiguous for x in like_V)
 
 
@@ -466,7 +468,7 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
     (dict(update=functools.partial(rprop, increase=1.1)), "batch_size is 16 with update=functools.partial"),
     (dict(unknown="mean"), "unknown is 'mean'; expected a number, or None for the mean rating"),
     (dict(unknown=float("inf")), "unknown is inf"),
-    (dict(formulation="csr"), "formulation is 'csr'; expected one of 'auto', 'scan', 'dense', 'sparse'"),
+    (dict(formulation="csr"), "formulation is 'csr'; expected 'auto', 'scan', 'dense' or 'sparse'"),
     (dict(l2_per="year"), "l2_per is 'year'; expected 'batch' or 'epoch'"),
 ])
 def test_bad_settings(arguments, message):
@@ -498,6 +500,17 @@ def test_bad_input_is_refused_before_anything_is_compiled(settings, arguments, e
     t.model.rating_scale = (0, 5) if settings else (1, 5)
     with pytest.raises(error, match=message):
         t.fit(*arguments(train))
+
+
+@pytest.mark.parametrize("U, residuals, message", [
+    (lasagne.init.Normal(0.1), None, "the model has a second encoder, U, and no residuals were given"),
+    (None, Residuals(np.zeros(40), np.zeros(12), (1, 5)), "residuals were given for a model without a second encoder"),
+])
+def test_residuals_and_a_second_encoder_go_together(U, residuals, message, monkeypatch):
+    monkeypatch.setattr(trainer_module, "make_step", None)  # nothing is compiled
+    t = Trainer(AutoEncoder(12, 2, rating_scale=(1, 5), U=U), progress=False)
+    with pytest.raises(ValueError, match=message):
+        t.fit(checkerboard()[0], 1, residuals=residuals)
 
 
 def shifted(train):

@@ -35,8 +35,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_path
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
-from sparse_ae.data.files import load_ratings
-from sparse_ae.data.matlab import sparse_names
+from sparse_ae.data.files import MATRIX_ENDINGS, load_ratings, sparse_variables
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.unpacking import check_archive, check_regular
 
@@ -102,7 +101,6 @@ _JESTER_CHECKSUM = "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25
 _JESTER_JOKES, _JESTER_MISSING = 100, 99
 
 _TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
-_MATRICES = (".npz", ".mtx", ".mat")
 _TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
            "jester_ratings.dat": "jester_items.dat"}
 _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
@@ -127,8 +125,8 @@ def movielens(name="100k", path=None):
     -------
     Dataset
         Titles are those of `u.item`, `movies.dat` or `movies.csv` beside the ratings, stripped of blanks at the ends.
-        A matrix file (.npz, .mtx, .mat) numbers its items from 0 and doesn't say what GroupLens calls them, so it
-        gets none. A .mat file with several sparse variables is read for its `X`.
+        A matrix file (.npz, .mtx, .mtx.gz, .mat) numbers its items from 0 and doesn't say what GroupLens calls them, so
+        it gets none. A .mat file with several sparse variables is read for its `X`.
 
     Raises
     ------
@@ -226,7 +224,7 @@ def jester(path=None):
     """
     wanted = _Wanted("Jester 2", "jester_ratings.dat", "jester", _JESTER_HOME)
     with _located(_fetch_jester() if path is None else path, wanted) as (ratings_file, titles_file):
-        first = ratings_file.suffix.lower() not in _MATRICES and count_columns(ratings_file) == 1 + _JESTER_JOKES
+        first = not _is_matrix(ratings_file.name) and count_columns(ratings_file) == 1 + _JESTER_JOKES
         ratings = _read_jester_table(ratings_file) if first else load_ratings(ratings_file)
         titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
@@ -358,10 +356,10 @@ def _choose(entries, wanted, where):
     entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
     found = ([entry for entry in entries if entry.name == wanted.ratings_file]
              or [entry for entry in entries
-                 if entry.suffix.lower() in _TABLES + _MATRICES and entry.name not in _NO_RATINGS])
+                 if entry.name.lower().endswith(_TABLES + MATRIX_ENDINGS) and entry.name not in _NO_RATINGS])
     if not found:
         raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
-                                % (where, wanted.ratings_file, ", ".join(_TABLES + _MATRICES), _some(entries)))
+                                % (where, wanted.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
     # A folder of that name first (ml-10m.zip has ml-10M100K), then what lies highest.
     ranks = [(not entry.parent.name.lower().startswith(wanted.folder), len(entry.parts)) for entry in found]
     best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
@@ -373,12 +371,16 @@ def _choose(entries, wanted, where):
     return str(best[0]), str(folder / titles) if titles else None
 
 
+def _is_matrix(name):
+    return name.lower().endswith(MATRIX_ENDINGS)
+
+
 def _variable(ratings_file):
     """X where a .mat file has it: copies of MovieLens 1M keep features of users and items beside the ratings X."""
     if ratings_file.suffix.lower() != ".mat":
         return None
     try:
-        names = sparse_names(ratings_file)
+        names = sparse_variables(ratings_file)
     except Exception:  # whatever damaged bytes lead to; load_ratings says what is wrong with the file
         return None
     return "X" if "X" in names else None
@@ -391,9 +393,9 @@ def _some(entries, limit=10):
 
 def _titles_beside(ratings, neighbours):
     """The name of the titles file that goes with a ratings file, or None."""
-    suffix = PurePosixPath(ratings).suffix.lower()
-    if suffix in _MATRICES:
+    if _is_matrix(ratings):
         return None  # its items are positions; titles go by id
+    suffix = PurePosixPath(ratings).suffix.lower()
     if ratings in _TITLES:
         wanted = [_TITLES[ratings]]
     elif suffix == ".inter":

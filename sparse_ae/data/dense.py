@@ -8,7 +8,7 @@ import numbers
 
 import numpy as np
 
-from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
+from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr, index_dtype
 
 __all__ = ["count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
@@ -68,7 +68,8 @@ def read_table(path, progress=False):
     ValueError
         For what is no number, and a row of another length than the first.
     """
-    delimiter, n_columns = _layout(path)
+    first, delimiter = _first_row(path)
+    n_columns = len(first)
     with lines_of(path, progress=progress) as lines:
         for block in iter(lines.read_block, b""):
             numbered, fields = [], []
@@ -83,7 +84,7 @@ def read_table(path, progress=False):
                 lines.number += 1
             lines.number -= block.endswith(b"\n")
             try:
-                table = _as_floats(fields).reshape(-1, n_columns)
+                table = _numbers(fields).reshape(-1, n_columns)
             except ValueError:
                 _name_what_is_no_number(path, numbered, fields, n_columns)
             if numbered:
@@ -91,13 +92,26 @@ def read_table(path, progress=False):
 
 
 def count_columns(path):
-    """The number of columns that a file of text has, if it is a table of numbers; else 0."""
-    n_columns = _layout(path)[1]
+    """The number of columns that a file of text has, if its first line is of numbers, as that of a table is; else 0.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        For what is no text, or blank.
+    """
+    first, _ = _first_row(path)
     try:
-        _as_floats(first_lines(path)[1][0].replace('"', "").rstrip("\r").split(_layout(path)[0]))
+        return len(_numbers(first))
     except ValueError:
         return 0
-    return n_columns
 
 
 def ratings_from_blocks(blocks, missing, where, first_column=1):
@@ -148,24 +162,20 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
 
 
-def _layout(path):
-    """Delimiter and number of columns of a table: those that make the most columns of the first line."""
+def _first_row(path):
+    """The first line's fields, and the delimiter: that which makes the most of them."""
     line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
-    counts = [(len(line.split(delimiter)), delimiter) for delimiter, _ in DELIMITERS]
-    n_columns, delimiter = max(counts, key=lambda each: each[0])
-    return delimiter, n_columns
+    return max(((line.split(delimiter), delimiter) for delimiter, _ in DELIMITERS), key=lambda each: len(each[0]))
 
 
-def _as_floats(fields):
-    if "_" in "".join(fields):  # float() allows it between digits; no file means that
-        raise ValueError
-    return np.array([float(field) if field and not field.isspace() else np.nan for field in fields])
+def _numbers(fields):
+    return as_floats([field if field and not field.isspace() else "nan" for field in fields])
 
 
 def _name_what_is_no_number(path, numbered, fields, n_columns):
     for k, field in enumerate(fields):
         try:
-            _as_floats([field])
+            _numbers([field])
         except ValueError:
             raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: mend "
                              "it, or drop the header"

@@ -35,7 +35,21 @@ def cache_folder():
 
 
 class Source(NamedTuple):
-    """Where a file may come from, and what pooch needs to fetch it."""
+    """Where a file may come from, and what pooch needs to fetch it.
+
+    Attributes
+    ----------
+    label : str
+        What messages call it.
+    url : str
+        Or whatever else `downloader` goes by.
+    file_name : str
+        In the cache.
+    checksum : str
+        The algorithm and the digest, such as "md5:0e33842e24a9c977be4e0107933c0723".
+    downloader : callable
+        Of the signature of pooch's: ``downloader(url, output_file, pooch_object)``.
+    """
 
     label: str
     url: str
@@ -52,7 +66,24 @@ def over_http(url, output_file, pooch_object):
 
 
 def fetch(sources, what, home, call):
-    """Path of a verified file: from the cache, else from the first source that delivers it."""
+    """A verified file: from the cache, else from the first source that delivers it.
+
+    Parameters
+    ----------
+    sources : list of Source
+    what, home, call : str
+        For the message, where none does: what the file is, the page to fetch it from by hand, and the call that then
+        reads it.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If no source delivers it: the message says what was tried.
+    """
     import pooch
     folder = cache_folder()
     for source in sources:

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path
+from sparse_ae.checks import check_path, error_at
 from sparse_ae.data.dense import ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
 from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
 from sparse_ae.data.matlab import read_sparse, sparse_names
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.text import Layout, read_blocks, read_text
-from sparse_ae.unpacking import check_archive, check_size, read_array
+from sparse_ae.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
-__all__ = ["MATRIX_ENDINGS", "load_ratings"]
+__all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
@@ -96,13 +96,32 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     return build_ratings(*_whole_table(path, read_text(path, progress, pairs)), duplicates=duplicates)
 
 
+def sparse_variables(path):
+    """The names of the sparse variables of a `.mat` file of any version; raises what its readers do.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    list of str
+    """
+    try:
+        return sparse_names(path)
+    except NotImplementedError:
+        import h5py
+        with h5py.File(str(path), "r") as file:
+            return _sparse_names_73(file)
+
+
 def _number_ids(path, matrix, duplicates):
     """Ratings of a matrix without ids."""
     _check_shape(path, matrix.shape)
     try:
         matrix = check_ratings(matrix, duplicates)
     except (TypeError, ValueError) as error:
-        raise type(error)("%s: %s" % (path, error)) from None
+        raise error_at(path, error) from None
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))
 
 
@@ -112,6 +131,7 @@ def _check_shape(path, shape):
 
 
 def _read_npz(path):
+    unpack_limit(path)  # a value that is none is no fault of the file
     try:
         with zipfile.ZipFile(str(path)) as archive:
             check_archive(path, archive)
@@ -121,6 +141,8 @@ def _read_npz(path):
                     arrays[entry.filename] = read_array(stream, entry.file_size)
         return _matrix_of({name[:-len(".npy")]: array for name, array in arrays.items() if name.endswith(".npy")})
     except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
+        if is_of_the_machine(error):
+            raise
         raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file that scipy.sparse.save_npz has "
                          "written" % (path, type(error).__name__, error)) from error
 
@@ -143,6 +165,7 @@ def _matrix_of(arrays):
 
 
 def _read_mat(path, variable):
+    unpack_limit(path)  # a value that is none is no fault of the file
     try:
         names = sparse_names(path)
         if _is_wanted(variable, names):
@@ -150,6 +173,8 @@ def _read_mat(path, variable):
     except NotImplementedError:
         return _read_mat_73(path, variable)
     except Exception as error:  # SciPy's reader of old files raises whatever the damaged bytes lead it to
+        if is_of_the_machine(error):
+            raise
         raise _unreadable_mat(path, error) from error
     raise _no_variable(path, variable, names)
 
@@ -163,7 +188,7 @@ def _read_mat_73(path, variable):
                          % (path, _MAT_WAY_OUT)) from error
     try:
         with h5py.File(str(path), "r") as file:
-            names = [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
+            names = _sparse_names_73(file)
             if _is_wanted(variable, names):
                 group = file[variable or names[0]]
                 check_size(path, sum(group[name].size * group[name].dtype.itemsize for name in ("jc", "data", "ir")
@@ -174,8 +199,14 @@ def _read_mat_73(path, variable):
                 shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
                 return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
     except Exception as error:  # of HDF5, and of arrays that don't fit
+        if is_of_the_machine(error):
+            raise
         raise _unreadable_mat(path, error) from error
     raise _no_variable(path, variable, names)
+
+
+def _sparse_names_73(file):
+    return [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
 
 
 def _is_wanted(variable, names):

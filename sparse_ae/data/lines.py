@@ -5,11 +5,12 @@ import gzip
 import zlib
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from sparse_ae.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "check_file", "first_lines", "lines_of", "opened"]
+__all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of", "opened"]
 
 # In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
@@ -208,6 +209,13 @@ class Lines:
         if self._encoding is None:
             self._encoding = _encoding(self.path)
         return text.decode(self._encoding)
+
+
+def as_floats(fields):
+    """Fields of text as numbers, float64, (n,); ValueError if one is none."""
+    if "_" in "".join(fields):  # float() allows it between digits; no file means that
+        raise ValueError
+    return np.array(list(map(float, fields)))
 
 
 def _encoding(path):

@@ -1,10 +1,9 @@
-"""Ratings that don't fit into memory: a file is converted once, in chunks, to a CSR matrix on disk, and trained on from
-there, a mini-batch in memory at a time.
+"""Ratings that don't fit into memory: a file becomes a CSR matrix on disk, from which mini-batches are read.
 
-A store is a folder of five `.npy` files and a note of what they are, with their checksums. `data`, `indices` and
-`indptr` are the matrix and are mapped into memory when it is opened: the system reads what is looked at, and may forget
-it again. `rows` and `cols` are the ids. What is a row is decided when the store is made, since one row has to lie
-together: users, or items.
+The file is converted once, in chunks. A store is a folder of five `.npy` files and a note of what they are, with their
+checksums. `data`, `indices` and `indptr` are the matrix and are mapped into memory when it is opened: the system reads
+what is looked at, and may forget it again. `rows` and `cols` are the ids. What is a row is decided when the store is
+made, since one row has to lie together: users, or items.
 
 Damage is found before anything is made of it: in the ids and `indptr`, and all of a small store, when it is opened; in
 `data` and `indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
@@ -29,7 +28,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_count, check_path
+from sparse_ae.checks import check_choice, check_count, check_path
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -136,8 +135,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     TypeError, ValueError
         For what `files.load_ratings` would refuse: the message names the line, or the ids of the rating.
     """
-    if not isinstance(rows, str) or rows not in ("items", "users"):
-        raise ValueError("rows is %r; expected 'items' or 'users'" % (rows,))
+    check_choice(rows, "rows", ("items", "users"))
     check_duplicates(duplicates)
     check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.checks import check_choice
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
@@ -243,6 +244,7 @@ def canonical_csr(values, cols, indptr, shape):
 
 
 def index_dtype(shape, n_entries):
+    """The dtype of a matrix's indices and indptr: int32 where its shape and its entries allow it, else int64."""
     return np.int32 if max(n_entries, *shape) <= _INT32_MAX else np.int64
 
 
@@ -391,9 +393,7 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
 
 def check_duplicates(duplicates):
     """ValueError unless it is one of the ways to deal with pairs that come more than once."""
-    if not isinstance(duplicates, str) or duplicates not in DUPLICATES:
-        raise ValueError("duplicates is %r; expected %s or %r" % (duplicates, ", ".join(map(repr, DUPLICATES[:-1])),
-                                                                  DUPLICATES[-1]))
+    check_choice(duplicates, "duplicates", DUPLICATES)
 
 
 def merge_repeated(values, same, duplicates):

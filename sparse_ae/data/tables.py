@@ -103,7 +103,22 @@ def as_columns(ratings, y=None):
 
 
 def as_pairs(X):
-    """The columns of a table or an array of pairs, (n, 2): users and items. ValueError if it is none."""
+    """The columns of pairs.
+
+    Parameters
+    ----------
+    X : table, or array of rows, (n, 2)
+
+    Returns
+    -------
+    list of array_like, (n,)
+        Users and items.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `columns_of`.
+    """
     return columns_of(X, 2, 2, "X")
 
 
@@ -145,7 +160,7 @@ def columns_of(table, fewest, most, name):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If it is none, or has other columns.
     """
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns

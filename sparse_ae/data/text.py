@@ -12,11 +12,11 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
+from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS
 
-__all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_text"]
+__all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_pairs", "read_text"]
 
 _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
@@ -187,6 +187,43 @@ def read_blocks(path, layout, progress=False):
         print("%s has four columns of numbers without names, read as user, item, rating and timestamp. If each line is "
               "a user's ratings, read it by load_ratings(path, missing=99), where 99 stands for no rating" % path,
               file=sys.stderr, flush=True)
+
+
+def read_pairs(path):
+    """Read the first two columns of a file of text, whatever its layout and whatever comes after them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Yields
+    ------
+    line : int
+        The line that the record begins on, from 1.
+    user, item : str
+        As they stand there, without blanks around them; those of a header too, if there is one.
+
+    Raises
+    ------
+    ValueError
+        For a record of one column, one without a user or an item, and what is no text. The message names the file and
+        the line.
+    """
+    before, first = first_lines(path)
+    delimiter = next((each for each, _ in DELIMITERS if len(_first_record(first, each)[0]) > 1), None)
+    with lines_of(path, before + 1) as lines:
+        for text in iter(lines.read_block, b""):
+            numbers, records, failure = _records(lines, text, delimiter)
+            for number, fields in zip(numbers, records):
+                if not any(field.strip() for field in fields):
+                    continue
+                where = "%s, line %d" % (path, number)
+                if len(fields) < 2:
+                    raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
+                _check_record(where, fields[:2], 2)
+                yield number, fields[0].strip(), fields[1].strip()
+            if failure is not None:
+                raise failure
 
 
 # The first line
@@ -388,7 +425,7 @@ def _convert(columns, lines):
                 return None
             ids.append(distinct_texts(column))
     try:
-        values = [column if isinstance(column, np.ndarray) else _as_floats(column) for column in columns[2:]]
+        values = [column if isinstance(column, np.ndarray) else as_floats(column) for column in columns[2:]]
     except ValueError:
         return None
     values = values or [np.ones(len(columns[0]))]
@@ -415,7 +452,7 @@ def _check_record(where, fields, n_columns):
     if n_columns == 2:
         return
     try:
-        rating = _as_floats(fields[2:3])
+        rating = as_floats(fields[2:3])
     except ValueError:
         raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: mend or drop the line"
                          % (where, fields[2].strip())) from None
@@ -424,19 +461,13 @@ def _check_record(where, fields, n_columns):
         raise ValueError("%s: %s" % (where, bad[1]))
     if n_columns == 4:
         try:
-            time = _as_floats(fields[3:4])[0]
+            time = as_floats(fields[3:4])[0]
         except ValueError:
             raise ValueError("%s: the timestamp %r isn't a number; expected one such as 978300760: mend it, or leave "
                              "the column out" % (where, fields[3].strip())) from None
         if not np.isfinite(time):
             raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
                              "out" % (where, time))
-
-
-def _as_floats(texts):
-    if "_" in "".join(texts):  # float() allows it between digits; no file means that
-        raise ValueError
-    return np.array(list(map(float, texts)))
 
 
 def _csv_reader(texts, delimiter):

@@ -19,7 +19,7 @@ repetition of indices within a row don't matter.
 nobody needs the old value: then it writes to the rows in use, and touches no others.
 
 Theano's own `sparse.structured_dot` and `sparse.sampling_dot` run on one thread, or compute the whole dense product, or
-have no gradient in C; see the README.
+have no gradient in C.
 
 Examples
 --------

@@ -1,5 +1,5 @@
 """Named data sets, without a network: small archives in GroupLens's layouts, and downloads that are faked or fail."""
-
+import gzip
 import hashlib
 import io
 import logging
@@ -14,6 +14,7 @@ import pytest
 import requests
 import scipy.io
 import scipy.sparse as sp
+from matrices import save_73
 
 from sparse_ae.data import datasets
 from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
@@ -226,6 +227,26 @@ def test_a_single_ratings_file_of_another_name_is_taken(tmp_path):
         dataset = movielens("1m", path=path)
         np.testing.assert_array_equal(dataset.ratings.matrix.toarray(), matrix.toarray())
         assert dataset.titles == {}, "positions are not GroupLens's ids"
+
+
+def test_titles_go_with_no_matrix(tmp_path):
+    """Whatever the matrix is packed in: its items are positions."""
+    folder, _ = write_folder(tmp_path, "100k")
+    (folder / "u.data").unlink()
+    text = b"%%MatrixMarket matrix coordinate real general\n2 3 3\n1 1 5\n1 3 3\n2 1 1\n"
+    with gzip.open(str(folder / "r.mtx.gz"), "wb") as file:
+        file.write(text)
+    for path in (folder / "r.mtx.gz", write_zip(tmp_path / "m.zip", {"r.mtx.gz": (folder / "r.mtx.gz").read_bytes(),
+                                                                     "u.item": (folder / "u.item").read_bytes()})):
+        dataset = movielens("100k", path=path)
+        assert dataset.ratings.matrix.toarray().tolist() == [[5, 0, 3], [1, 0, 0]] and dataset.titles == {}
+
+
+def test_the_variable_X_of_version_73(tmp_path):
+    matrix = sp.csr_matrix(np.array([[5, 0, 3], [1, 0, 0]], dtype=np.float64))
+    save_73(tmp_path / "movielens.mat", X=matrix, Fu=2 * matrix)
+    dataset = movielens("1m", path=tmp_path / "movielens.mat")
+    np.testing.assert_array_equal(dataset.ratings.matrix.toarray(), matrix.toarray())
 
 
 def test_titles_follow_a_ratings_file_of_another_name(tmp_path):

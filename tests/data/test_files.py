@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
+from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, random_ratings, save_73, small
 from numpy.testing import assert_array_equal
 
+from sparse_ae.data import files
 from sparse_ae.data.files import load_ratings
 
 # Files of text
@@ -148,24 +149,6 @@ def test_mat_files_that_cannot_be_read(tmp_path):
         load_ratings(path)
 
 
-HEAD_73 = b"MATLAB 7.3 MAT-file".ljust(116) + b"\0" * 8 + b"\x00\x02IM"
-
-
-def save_73(path, **matrices):
-    """Write sparse matrices as MATLAB 7.3 does: HDF5 behind 512 bytes that say so."""
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(str(path), "w", userblock_size=512) as file:
-        file["dense"] = np.eye(2)
-        for name, matrix in matrices.items():
-            matrix, group = matrix.tocsc(), file.create_group(name)
-            group.attrs["MATLAB_sparse"] = np.uint64(matrix.shape[0])
-            group["jc"] = matrix.indptr.astype(np.uint64)
-            if matrix.nnz:
-                group["ir"], group["data"] = matrix.indices.astype(np.uint64), matrix.data.astype(np.float64)
-    with open(str(path), "r+b") as file:
-        file.write(HEAD_73)
-
-
 def test_mat_files_of_version_73(tmp_path):
     path = tmp_path / "m.mat"
     save_73(path, X=small())
@@ -193,6 +176,30 @@ def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ValueError, match="m.mat is a MATLAB 7.3 file, .*pip install h5py, or save .*-v7"):
         load_ratings(tmp_path / "m.mat")
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.mat"])
+def test_a_limit_that_is_none_is_no_fault_of_the_file(tmp_path, monkeypatch, name):
+    sp.save_npz(str(tmp_path / "m.npz"), small())
+    scipy.io.savemat(str(tmp_path / "m.mat"), {"X": small()})
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "4GB")
+    with pytest.raises(ValueError, match="^the environment variable SPARSE_AE_UNPACK_LIMIT is '4GB'"):
+        load_ratings(tmp_path / name)
+
+
+@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "read_sparse")])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, reader, error):
+    sp.save_npz(str(tmp_path / "m.npz"), small())
+    scipy.io.savemat(str(tmp_path / "m.mat"), {"X": small()})
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(files, reader, fail)
+    with pytest.raises(type(error)) as raised:
+        load_ratings(tmp_path / name)
+    assert raised.value is error
 
 
 def test_npz_files_that_cannot_be_read(tmp_path):

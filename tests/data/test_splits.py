@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from matrices import assert_canonical, assert_same, entries, random_ratings, small
 
-from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
 
 
@@ -21,15 +22,15 @@ def ratings():
     return Ratings(matrix, np.arange(20), np.arange(9), made.timestamps)
 
 
-def entries(matrix):
+def triples(matrix):
     coo = matrix.tocoo()
     return set(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
 
 
 def check(split, ratings):
     """Disjoint, and the union is the input; cold users and items by a loop."""
-    train, test = entries(split.train), entries(split.test)
-    assert not train & test and train | test == entries(ratings.matrix)
+    train, test = triples(split.train), triples(split.test)
+    assert not train & test and train | test == triples(ratings.matrix)
     assert len(train) == split.train.nnz and len(test) == split.test.nnz
     assert split.train.shape == split.test.shape == ratings.matrix.shape
     assert split.train.dtype == split.test.dtype == np.float32
@@ -48,7 +49,7 @@ def test_each_rating_is_in_one_fold(ratings):
     for fold in folds:
         check(fold, ratings)
     assert sorted(fold.test.nnz for fold in folds) == [8] * 3 + [9] * 4
-    assert set.union(*(entries(fold.test) for fold in folds)) == entries(ratings.matrix)
+    assert set.union(*(triples(fold.test) for fold in folds)) == triples(ratings.matrix)
     assert bytes_of([(ratings.matrix, ratings.matrix)]) == before
 
 
@@ -120,3 +121,67 @@ def test_same_seed_same_bytes(ratings, cut):
 def test_refused(ratings, cut, message):
     with pytest.raises(ValueError, match=message):
         cut(ratings)
+
+
+# A part of all ratings
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.97])
+def test_split_cuts_the_stored_entries(fraction):
+    matrix = random_ratings()
+    before = matrix.copy()
+    split = split_ratings(matrix, fraction, rng=1)
+    train, test, whole = entries(split.train), entries(split.test), entries(matrix)
+    assert len(test) == split.test.nnz == round(fraction * matrix.nnz)
+    assert not set(train) & set(test)
+    train.update(test)
+    assert train == whole and 0.0 in whole.values()
+    for part in (split.train, split.test):
+        assert_canonical(part)
+        assert part.shape == matrix.shape
+        assert not np.shares_memory(part.data, matrix.data)
+    assert_same(matrix, before)
+
+
+def test_split_is_the_seed_s():
+    matrix = random_ratings()
+    one, two = split_ratings(matrix, rng=5), split_ratings(matrix, rng=np.random.RandomState(5))
+    assert_same(one.train, two.train)
+    assert_same(one.test, two.test)
+    assert_same(split_ratings(matrix).test, split_ratings(matrix, 0.2, 0).test)
+    assert entries(split_ratings(matrix, rng=6).test) != entries(one.test)
+    rng = np.random.RandomState(5)
+    assert entries(split_ratings(matrix, rng=rng).test) != entries(split_ratings(matrix, rng=rng).test)
+
+
+def test_split_draws_every_entry_alike():
+    matrix = sp.csr_matrix(np.arange(1, 21, dtype=np.float32).reshape(4, 5))
+    drawn = sum(split_ratings(matrix, 0.5, seed).test.toarray() != 0 for seed in range(400))
+    assert drawn.sum() == 400 * 10 and drawn.min() > 150 and drawn.max() < 250  # 200 +- 10 each
+
+
+def test_split_reports_who_is_left_without_a_training_rating():
+    matrix = random_ratings(60, 50, 0.03)
+    split = split_ratings(matrix, 0.5, rng=2)
+    train, test = entries(split.train), entries(split.test)
+    users = {user for user, _ in test} - {user for user, _ in train}
+    items = {item for _, item in test} - {item for _, item in train}
+    assert users and items
+    assert split.cold_users.tolist() == sorted(users)
+    assert split.cold_items.tolist() == sorted(items)
+
+
+def test_split_takes_ratings():
+    ratings = ratings_from_triples(range(10), [1] * 10, range(10))
+    assert_same(split_ratings(ratings).test, split_ratings(ratings.matrix).test)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, 2, np.nan, "0.2", None])
+def test_split_refuses_a_fraction(fraction):
+    with pytest.raises(ValueError, match="test_fraction is .*; expected a number between 0 and 1"):
+        split_ratings(small(), fraction)
+
+
+@pytest.mark.parametrize("fraction, n_test", [(0.01, 0), (0.99, 4)])
+def test_split_refuses_an_empty_part(fraction, n_test):
+    with pytest.raises(ValueError, match="puts %d of 4 ratings into the test set" % n_test):
+        split_ratings(small(), fraction)

@@ -1,0 +1,82 @@
+"""Mini-batches: each row once, in the order that the generator gives; and dense rows."""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
+from numpy.testing import assert_array_equal
+
+from sparse_ae.data import dense_rows, minibatches, refuse_stored_zeros, split_ratings
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 34, 1000])
+@pytest.mark.parametrize("rng", [None, 3])
+def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
+    matrix = random_ratings()
+    before = matrix.copy()
+    with_ratings = np.flatnonzero(np.diff(matrix.indptr))
+    assert 0 < len(with_ratings) < matrix.shape[0]
+    batches = list(minibatches(matrix, batch_size, rng))
+    seen = np.concatenate([rows for rows, _ in batches])
+    assert_array_equal(np.sort(seen), with_ratings)
+    assert (seen.tolist() == with_ratings.tolist()) == (rng is None)
+    assert [len(rows) for rows, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    for rows, block in batches:
+        assert_canonical(block)
+        assert block.shape == (len(rows), matrix.shape[1])
+        for place, row in enumerate(rows):
+            assert entries(block[place]) == entries(matrix[row])
+        block.data[:] = -1
+    assert_same(matrix, before)
+
+
+def test_minibatches_are_shuffled_by_the_rng():
+    matrix = random_ratings()
+
+    def order(rng):
+        return np.concatenate([rows for rows, _ in minibatches(matrix, 8, rng)]).tolist()
+
+    assert order(3) == order(3) == order(np.random.RandomState(3)) != order(4)
+    rng = np.random.RandomState(3)
+    assert order(rng) != order(rng)
+    assert order(3) != order(None)
+
+
+@pytest.mark.parametrize("matrix, batch_size, rng, error, message", [
+    (small().tocsc(), 2, None, TypeError, r"isn't a float32 csr_matrix; .*check_ratings\(matrix\)"),
+    (small().astype(np.float64), 2, None, TypeError, "isn't a float32 csr_matrix"),
+    (small(), 0, None, ValueError, "batch_size is 0; expected a positive integer"),
+    (small(), 2.0, None, ValueError, "batch_size is 2.0"),
+    (small(), 2, "seed", TypeError, "rng is 'seed'"),
+    (sp.csr_matrix((2, 2), dtype=np.float32), 2, None, ValueError, "the matrix holds no entries"),
+])
+def test_minibatches_refuse_at_the_call(matrix, batch_size, rng, error, message):
+    with pytest.raises(error, match=message):
+        minibatches(matrix, batch_size, rng)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dense_rows(dtype):
+    block = small()[:2]
+    dense = dense_rows(block, dtype)
+    assert dense.dtype == dtype
+    assert_array_equal(dense, [[0, 5, 0, 3], [0, 0, 0, 0]])
+    refuse_stored_zeros(block)
+
+
+def test_dense_rows_refuse_stored_zeros():
+    with pytest.raises(ValueError, match=r"ratings hold 1 stored zero; a dense row cannot tell them from missing "
+                                         r"entries. Remove them with eliminate_zeros\(\) or use formulation='sparse'"):
+        dense_rows(small())
+    with pytest.raises(ValueError, match="ratings hold 3 stored zeros;"):
+        refuse_stored_zeros(broken(data=[0, 0, 0, 2]))
+    with pytest.raises(TypeError, match="the ratings are ndarray; expected a SciPy CSR matrix"):
+        dense_rows(np.eye(2))
+
+
+def test_the_global_random_state_is_left_alone():
+    before = np.random.get_state()
+    matrix = random_ratings()
+    list(minibatches(split_ratings(matrix, rng=0).train, 4, 0))
+    after = np.random.get_state()
+    assert_array_equal(before[1], after[1])
+    assert before[2:] == after[2:]

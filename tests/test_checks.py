@@ -1,0 +1,137 @@
+"""Checks of arguments: what they return, and what they refuse in which words."""
+import fractions
+
+import numpy as np
+import pytest
+
+from sparse_ae.checks import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_dtype,
+    check_finite,
+    check_fraction,
+    check_number,
+    check_on_scale,
+    check_path,
+    check_rating_scale,
+    check_rng,
+    check_share,
+    error_at,
+    generator_from,
+)
+
+
+@pytest.mark.parametrize("check, given, expected", [
+    (check_count, np.int64(3), 3),
+    (check_number, fractions.Fraction(1, 2), 0.5),
+    (check_number, np.float32(0.5), 0.5),
+    (check_finite, -2, -2.0),
+    (check_share, 1, 1.0),
+    (check_share, 0, 0.0),
+    (check_fraction, 0.5, 0.5),
+    (check_bool, np.bool_(False), False),
+])
+def test_numbers_come_back_as_pythons_own(check, given, expected):
+    found = check(given, "x")
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize("check, given, message", [
+    (check_count, 0, "x is 0; expected a positive integer"),
+    (check_count, True, "x is True; expected a positive integer"),
+    (check_count, 2.0, "x is 2.0; expected a positive integer"),
+    (check_number, 0, "x is 0; expected a positive number"),
+    (check_number, True, "x is True; expected a positive number"),
+    (check_number, 10 ** 400, "expected a positive number"),
+    (check_finite, np.nan, "x is nan; expected a number"),
+    (check_finite, "3", "x is '3'; expected a number"),
+    (check_share, 1.01, "x is 1.01; expected a number from 0 to 1"),
+    (check_fraction, 1, "x is 1; expected a number between 0 and 1"),
+    (check_fraction, 0, "x is 0; expected a number between 0 and 1"),
+    (check_bool, 1, "x is 1; expected True or False"),
+    (check_bool, "no", "x is 'no'; expected True or False"),
+])
+def test_what_is_refused(check, given, message):
+    with pytest.raises(ValueError, match=message):
+        check(given, "x")
+
+
+def test_zero_where_it_will_do():
+    assert check_number(0, "x", zero=True) == 0.0
+    with pytest.raises(ValueError, match="x is -1; expected a finite number, 0 or more"):
+        check_number(-1, "x", zero=True)
+
+
+def test_a_choice():
+    assert check_choice("b", "x", ("a", "b", "c")) == "b"
+    for given in ("d", None, ["a"]):
+        with pytest.raises(ValueError, match=r"x is .*; expected 'a', 'b' or 'c'"):
+            check_choice(given, "x", ("a", "b", "c"))
+
+
+def test_dtypes():
+    assert check_dtype(np.float64) == "float64" and check_dtype("float32") == "float32"
+    for given in ("float16", None, "double precision"):
+        with pytest.raises(ValueError, match="dtype is .*; expected 'float32' or 'float64'"):
+            check_dtype(given)
+
+
+@pytest.mark.parametrize("scale, message", [
+    ((5, 1), "the lower first"), ((1, 1), "the lower first"), ((1, np.inf), "two finite numbers"),
+    ((1, 2, 3), "expected .lowest rating, highest rating."), (5, "expected .lowest rating, highest rating."),
+])
+def test_rating_scales(scale, message):
+    assert check_rating_scale([1, 5]) == (1.0, 5.0)
+    with pytest.raises(ValueError, match="rating_scale is .*" + message):
+        check_rating_scale(scale)
+
+
+def test_what_is_predicted_lies_on_the_scale():
+    check_on_scale(1, (1, 5))
+    check_on_scale(99, None)
+    with pytest.raises(ValueError, match="unknown is 99, off the rating scale, 1 to 5"):
+        check_on_scale(99, (1, 5))
+
+
+def test_paths(tmp_path):
+    assert check_path(tmp_path, "x") == str(tmp_path)
+    for given in (b"bytes", 3, None):
+        with pytest.raises(TypeError, match="x is .*; expected the path of a file"):
+            check_path(given, "x")
+
+
+def test_an_error_says_where_it_came_from():
+    """Of kinds that take other arguments, too."""
+    of_text = pytest.raises(UnicodeDecodeError, b"\xff".decode, "utf-8").value
+    error = error_at("line 3", of_text)
+    assert type(error) is ValueError and str(error).startswith("line 3: 'utf-8' codec can't decode")
+    assert type(error_at("line 3", TypeError("no"))) is TypeError
+
+
+def test_a_generator_from_a_file():
+    rng = np.random.RandomState(3)
+    rng.randn()
+    kind, keys, *rest = rng.get_state()
+    assert generator_from(kind, keys.tolist(), *rest).randn() == rng.randn()
+    with pytest.raises(ValueError, match="the state of its random generator is none"):
+        generator_from(kind, keys.tolist(), 625, *rest[1:])  # NumPy would draw from what lies behind the keys
+
+
+def test_check_rng():
+    rng = np.random.RandomState(1)
+    assert check_rng(rng) is rng
+    assert check_rng(np.int64(1)).randint(1000) == np.random.RandomState(1).randint(1000)
+
+
+@pytest.mark.parametrize("rng, error, message", [
+    (None, TypeError, "rng is None; expected a numpy.random.RandomState or an int seed"),
+    (True, TypeError, "rng is True"),
+    (np.random, TypeError, "rng is <module"),
+    (np.random.default_rng(0), TypeError, "rng is Generator"),
+    (-1, ValueError, "rng=-1 is no seed"),
+    (2 ** 32, ValueError, "rng=4294967296 is no seed"),
+])
+def test_check_rng_refuses(rng, error, message):
+    with pytest.raises(error, match=message):
+        check_rng(rng)
