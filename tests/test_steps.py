@@ -15,7 +15,6 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.steps import LBFGS, Step, TrainingStep, has_learning_rate, make_step, needs_all_rows
 from sparse_ae.updates import rprop
 import lasagne
-import theano
 
 NAMES = ["dense", "sparse"]  # scan takes long to compile
 
