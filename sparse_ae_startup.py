@@ -1,7 +1,7 @@
-"""Has ``import theano`` and ``import lasagne`` find their mends, whichever comes first: they or ``import sparse_ae``.
+"""Has ``import theano``, ``lasagne`` and ``pygpu`` find their mends, whichever comes first: they or ``sparse_ae``.
 
 A line in sparse_ae_startup.pth, beside this file, imports it whenever Python starts, for any program. So it does next
-to nothing until one of the two is asked for.
+to nothing until one of the three is asked for.
 """
 
 import sys
@@ -12,7 +12,7 @@ class FinderOfTheMends:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name not in ("theano", "lasagne"):
+        if name not in ("theano", "lasagne", "pygpu"):
             return None
         sys.meta_path.remove(FinderOfTheMends)
         import importlib.util

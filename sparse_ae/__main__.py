@@ -103,10 +103,12 @@ def _theano_facts(missing):
 def _device(device, missing):
     if device == "cpu":
         return device
-    from theano.gpuarray import pygpu_activated
-    if not pygpu_activated:
+    from sparse_ae.device import device_name
+    name = device_name()
+    if name is None:
         missing.append("the GPU: Theano cannot use device=%s. The README's part on GPUs says what that takes" % device)
-    return "%s, %s" % (device, "in use" if pygpu_activated else "not usable: everything runs on the CPU")
+        return "%s, not usable: everything runs on the CPU" % device
+    return "%s, in use: %s" % (device, name)
 
 
 def _compiler(cxx, missing):

@@ -1,12 +1,12 @@
 """One function, three graphs: the post's scan, a dense masked graph, and a sparse one.
 
 All three have the parameters, the loss, the gradients and the updates of `model.AutoEncoder`. They differ in what they
-cost for a batch of B rows with nnz ratings, and in where they run:
+cost for a batch of B rows with nnz ratings:
 
 ==========  ==========================  =======================================================================
 `scan`      O(B n_items k)              the post's graph; takes dense rows in which 0 means missing
-`dense`     O(B n_items k), in BLAS     an explicit mask; CPU, and CUDA through Theano's gpuarray backend as it is
-`sparse`    O(nnz k)                    the Ops of `ops`; CPU
+`dense`     O(B n_items k), in BLAS     an explicit mask; the rows are filled in where the graph runs
+`sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
 A formulation is pure pieces: symbolic inputs, the squared error as a graph of them, `pack`, which turns a CSR block of
@@ -22,14 +22,13 @@ observed entries only, and the others by way of W'W: see `objectives`.
 """
 from collections import OrderedDict, namedtuple
 
-import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.batches import dense_rows, refuse_stored_zeros
+from sparse_ae.data import batches
+from sparse_ae.device import on_gpu, warn_of_unused_gpu
 from sparse_ae.objectives import MOST_SHIFTED, error_beyond_missing, error_everywhere, masked_error, shifted_error
-from sparse_ae.ops import SquaredError, csr_arrays, sampled_dot
+from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, sampled_dot
 import lasagne
-import theano
 import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_names", "get_formulation"]
@@ -47,10 +46,11 @@ Formulation = namedtuple("Formulation", "name inputs squared_error counts pack c
 def fused_names(model):
     """What the fused Ops call a model's f and g; None and None where they can't serve it.
 
-    Their one pass has no place where several processes could add up what goes into the hidden units.
+    Their one pass has no place where several processes could add up what goes into the hidden units, and no form for a
+    GPU.
     """
     names = _FUSED.get(model.f), _FUSED.get(model.g)
-    return names if all(names) and model.ranks.size == 1 else (None, None)
+    return names if all(names) and model.ranks.size == 1 and not on_gpu() else (None, None)
 
 
 def _extras(make, dtype, target, seen):
@@ -75,12 +75,8 @@ def _scan_counts(model, rating, target=None, seen=None):
 
 def _scan_pack(block, dtype, target=None, seen=None):
     # Where something is seen, it is what tells a rating from a missing one.
-    rating = dense_rows(block, dtype=dtype) if seen is None else _dense(block, block.data, dtype)
-    return (rating,) + _dense_extras(block, dtype, target, seen)
-
-
-def _dense_extras(block, dtype, target, seen):
-    return tuple(_dense(block, data, dtype) for data in (target, seen) if data is not None)
+    rating = batches.dense_rows(block, dtype=dtype) if seen is None else _dense(block, block.data, dtype)
+    return (rating,) + tuple(_dense(block, data, dtype) for data in (target, seen) if data is not None)
 
 
 def _dense(block, data, dtype):
@@ -88,30 +84,30 @@ def _dense(block, data, dtype):
     return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape).toarray().astype(dtype, copy=False)
 
 
-def _dense_inputs(dtype, target=False, seen=False):
-    return [T.matrix("rating", dtype), T.matrix("mask", dtype)] + _extras(T.matrix, dtype, target, seen)
-
-
-def _dense_squared_error(model, rating, mask, target=None, seen=None):
-    # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
-    weighted = T.dot(rating, model.V.T)
-    h = model.hidden_activation(weighted if seen is None else weighted + T.dot(seen, model.U.T))
-    output = model.output_activation(T.dot(h, model.W.T) + model.b)
-    return masked_error(output, rating if target is None else target, mask, model)
-
-
-def _dense_counts(model, rating, mask, target=None, seen=None):
-    return T.sum(mask, axis=0)
-
-
-def _dense_pack(block, dtype, target=None, seen=None):
-    pair = _dense(block, block.data, dtype), _dense(block, np.ones_like(block.data), dtype)
-    return pair + _dense_extras(block, dtype, target, seen)
-
-
-def _sparse_inputs(dtype, target=False, seen=False):
+def _csr_inputs(dtype, target=False, seen=False):
     return ([T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr")]
             + _extras(T.vector, dtype, target, seen))
+
+
+def _csr_counts(model, data, indices, indptr, target=None, seen=None):
+    return T.extra_ops.bincount(indices, minlength=model.n_items).astype(model.dtype)
+
+
+def _csr_pack(block, dtype, target=None, seen=None):
+    return csr_arrays(block, dtype) + tuple(x.astype(dtype, copy=False) for x in (target, seen) if x is not None)
+
+
+def _dense_squared_error(model, data, indices, indptr, target=None, seen=None):
+    def rows(values):
+        return dense_rows(values, indices, indptr, model.n_items)
+
+    rating, mask = rows(data), rows(T.ones_like(indices, dtype="int8"))
+    target = rating if target is None else rows(target)
+    # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
+    weighted = T.dot(rating, model.V.T)
+    h = model.hidden_activation(weighted if seen is None else weighted + T.dot(rows(seen), model.U.T))
+    output = model.output_activation(T.dot(h, model.W.T) + model.b)
+    return masked_error(output, target, mask, model)
 
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
@@ -129,18 +125,19 @@ def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
     if fused:
         return shifted_error(squared_error, target, model) + error_everywhere(h, model)
-    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
+    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + _offsets(model, indices, indptr))
     if not model.missing_weight:
         return T.sum((output - target) ** 2)
     return error_beyond_missing(output, target, model) + error_everywhere(h, model)
 
 
-def _sparse_counts(model, data, indices, indptr, target=None, seen=None):
-    return T.extra_ops.bincount(indices, minlength=model.n_items).astype(model.dtype)
-
-
-def _sparse_pack(block, dtype, target=None, seen=None):
-    return csr_arrays(block, dtype) + tuple(x.astype(dtype, copy=False) for x in (target, seen) if x is not None)
+def _offsets(model, indices, indptr):
+    """The output bias of each rating, (nnz,)."""
+    if not on_gpu():
+        return model.b[indices]
+    # Theano's gradient of b[indices] adds up by atomic operations there, each time in another order.
+    ones = T.ones((indptr.shape[0] - 1, 1), dtype=model.dtype)
+    return sampled_dot(indices, indptr, ones, model.b.dimshuffle(0, "x"))
 
 
 def _anything(ratings):
@@ -148,36 +145,41 @@ def _anything(ratings):
 
 
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_counts, _scan_pack, refuse_stored_zeros),
-    Formulation("dense", _dense_inputs, _dense_squared_error, _dense_counts, _dense_pack, _anything),
-    Formulation("sparse", _sparse_inputs, _sparse_squared_error, _sparse_counts, _sparse_pack, _anything),
+    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_counts, _scan_pack, batches.refuse_stored_zeros),
+    Formulation("dense", _csr_inputs, _dense_squared_error, _csr_counts, _csr_pack, _anything),
+    Formulation("sparse", _csr_inputs, _sparse_squared_error, _csr_counts, _csr_pack, _anything),
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures
 # it.
 DENSE_FROM = 0.5
+# On a GPU, by what the two have to do for a mini-batch of B rows with a share d of ratings. The dense graph multiplies
+# matrices: 8 B n_items k operations, forward and back. The sparse one reads rows of V and W, and of hidden units for
+# their gradients: 16 d B n_items k bytes. V100, A100 and H100 alike do 13 to 20 operations on float32, without tensor
+# cores, in the time that a byte takes to read, so that the two are even where d is 1/40 to 1/26. No card has confirmed
+# it yet.
+DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model):
-    """What ``formulation="auto"`` stands for: "dense" on a GPU, for dense ratings and where it must be, else "sparse".
+    """What ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
 
     Parameters
     ----------
     density : float
-        Ratings as a fraction of the matrix; `DENSE_FROM` and more are dense.
+        Ratings as a fraction of the matrix; `DENSE_FROM` and more are dense, on a GPU `DENSE_FROM_ON_GPU` and more.
     model : AutoEncoder
     """
-    return "dense" if _on_gpu() or density >= DENSE_FROM or not _has_sparse_cost(model) else "sparse"
+    dense = density >= (DENSE_FROM_ON_GPU if on_gpu() else DENSE_FROM)
+    return "dense" if dense or not _has_sparse_cost(model) else "sparse"
 
 
 def get_formulation(name, model):
-    """The formulation of that name; ValueError if there is none, or it can't serve the model or Theano's device."""
+    """The formulation of that name; ValueError if there is none, or it can't serve the model."""
     if not isinstance(name, str) or name not in FORMULATIONS:
         raise ValueError("formulation is %r; expected one of %s or 'auto'"
                          % (name, ", ".join(map(repr, FORMULATIONS))))
-    if name == "sparse" and _on_gpu():
-        raise ValueError("formulation='sparse' runs on the CPU only and Theano's device is %s; use formulation='dense'"
-                         % theano.config.device)
+    warn_of_unused_gpu()
     if name == "sparse" and not _has_sparse_cost(model):
         raise ValueError("formulation='sparse' with missing_weight=%g and f=%s: the sum over missing entries follows "
                          "the ratings' number for a linear f alone; use f='identity', or formulation='dense', which "
@@ -190,7 +192,3 @@ def get_formulation(name, model):
 
 def _has_sparse_cost(model):
     return not model.missing_weight or model.f is lasagne.nonlinearities.linear
-
-
-def _on_gpu():
-    return theano.config.device != "cpu" or theano.config.init_gpu_device != ""

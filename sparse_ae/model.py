@@ -43,6 +43,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
+from sparse_ae.device import on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
@@ -259,8 +260,8 @@ class AutoEncoder:
         if self.l2_weighted:
             return squared_error + (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
                                     + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))
-        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2)
-                                              + self.l2_V * sum(T.sum(V ** 2) for V in self.encoders))
+        return squared_error + decay_share * (self.l2_W * _squared_norm(self.W)
+                                              + self.l2_V * sum(_squared_norm(V) for V in self.encoders))
 
     def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
                  counts=None):
@@ -398,9 +399,11 @@ class AutoEncoder:
         array of `dtype`, (n_pairs,)
         """
         decode, f = self._decode_functions()
+        arguments = h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False)
         if W is None:
-            W, b = self.W.get_value(borrow=True), self.b.get_value(borrow=True)
-        scores = decode(h, W, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+            scores, b = decode(*arguments), self.b.get_value(borrow=True)
+        else:
+            scores = self._decode_given_function()(W, *arguments)
         scores += b[cols]
         return scores if f is None else f(scores)
 
@@ -411,18 +414,28 @@ class AutoEncoder:
         """
         if "decode" not in self._compiled:
             with self.building():
-                (h, W), (cols, indptr), scores = T.matrices("h", "W"), T.ivectors("cols", "indptr"), T.vector("scores")
-                decode = compiled([h, W, cols, indptr], sampled_dot(cols, indptr, h, W), name="decode")
+                h, (cols, indptr), scores = T.matrix("h"), T.ivectors("cols", "indptr"), T.vector("scores")
+                decode = compiled([h, cols, indptr], sampled_dot(cols, indptr, h, self.W), name="decode")
                 f = None
                 if self.f is not nonlinearities.linear:
                     f = compiled([scores], self.output_activation(scores), name="f")
                 self._compiled["decode"] = decode, f
         return self._compiled["decode"]
 
+    def _decode_given_function(self):
+        """The scores of pairs with any W but for b. The model's own W is no argument: on a GPU it stays there."""
+        if "decode_given" not in self._compiled:
+            with self.building():
+                (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
+                self._compiled["decode_given"] = compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W),
+                                                          name="decode_given")
+        return self._compiled["decode_given"]
+
     def compile_predictions(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""
         self._hidden_function()
         self._decode_functions()
+        self._decode_given_function()
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
         """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
@@ -520,6 +533,13 @@ def _check_own(function, name, dtype):
         if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
             raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
                              "depends on it" % (name, function, y))
+
+
+def _squared_norm(x):
+    if not on_gpu():
+        return T.sum(x ** 2)
+    # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
+    return T.dot(T.sum(x ** 2, axis=0), T.ones(x.shape[1:], x.dtype))
 
 
 def _decays(l2):

@@ -293,7 +293,8 @@ class ColumnSolver:
             error = self._model.output_activation(T.dot(h, p)) - rating
             cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
-            mode = theano.Mode(linker="py", optimizer="fast_compile")
+            # On a GPU too: what would be moved there has no code in Python.
+            mode = theano.Mode(linker="py", optimizer="fast_compile").excluding("gpuarray_opt")
             return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
                             name="column_cost")
 

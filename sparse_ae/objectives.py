@@ -43,8 +43,8 @@ def masked_error(output, target, observed, model):
     Parameters
     ----------
     output, target : matrices, (n_rows, n_items)
-    observed : matrix, (n_rows, n_items)
-        Not 0 where there is a rating.
+    observed : matrix of bool or int8, (n_rows, n_items)
+        Not 0 where there is a rating. No float is a condition in OpenCL.
     model : AutoEncoder
 
     Returns

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.optimize
 
 from sparse_ae.checks import check_count, is_number
+from sparse_ae.device import on_gpu
 from sparse_ae.formulations import fused_names, get_formulation
 from sparse_ae.ops import AdagradStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.updates import rprop
@@ -121,8 +122,7 @@ class TrainingStep(Step):
     Raises
     ------
     ValueError
-        For an unknown formulation, for the sparse one on a GPU, and for a rate at which plain SGD's weight decay turns
-        a parameter around.
+        For an unknown formulation, and for a rate at which plain SGD's weight decay turns a parameter around.
 
     Notes
     -----
@@ -146,7 +146,7 @@ class TrainingStep(Step):
     def _compiled(self, formulation):
         # Where missing entries count, every row has a gradient.
         plain = (self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
-                 and not self.model.missing_weight)
+                 and not self.model.missing_weight and not on_gpu())
         if formulation == "sparse" and plain:
             self._pending = theano.shared(np.ones(4), name="pending")
             inputs = self.formulation.inputs(self.model.dtype, self.target)

@@ -47,7 +47,7 @@ class Trainer:
         dense and the scan formulation make it dense, which takes ``n_rows * n_items`` numbers and more.
     formulation : {"auto", "scan", "dense", "sparse"}
         Which of the equal graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings are
-        dense, and the dense one on a GPU; the attribute `formulation` says which after the first `fit`.
+        dense; the attribute `formulation` says which after the first `fit`.
     l2_per : {"batch", "epoch"}
         "batch" is the post's: the cost of each mini-batch has the whole weight decay, which is therefore the stronger
         the more mini-batches there are. With "epoch" each has the share that its ratings are of all ratings: an epoch

@@ -69,7 +69,10 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
         unit = T.cast(learning_rate, param.dtype)
         sign = T.sgn(grad)
         agreement = last_sign * sign  # of signs: the product of two small gradients would underflow
-        larger, smaller = T.minimum(increase * step, max_step / unit), T.maximum(decrease * step, min_step / unit)
+        # Not T.minimum and T.maximum, whose code for NaN no OpenCL compiles.
+        larger, smaller = increase * step, decrease * step
+        larger = T.switch(T.gt(larger, max_step / unit), max_step / unit, larger)
+        smaller = T.switch(T.lt(smaller, min_step / unit), min_step / unit, smaller)
         new_step = T.switch(T.gt(agreement, 0), larger, T.switch(T.lt(agreement, 0), smaller, step))
         sign = T.switch(T.lt(agreement, 0), 0, sign)
         updates[param] = param - unit * new_step * sign

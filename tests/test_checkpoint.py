@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from devices import ON_GPU
 
 import sparse_ae
 from sparse_ae import checkpoint, storage, trainer as trainer_module
@@ -18,9 +19,6 @@ from sparse_ae.steps import LBFGS, TrainingStep
 from sparse_ae.trainer import Trainer
 from sparse_ae.updates import rprop
 import lasagne
-import theano
-
-ON_GPU = theano.config.device != "cpu"
 
 
 def ratings(seed=0):
@@ -68,7 +66,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if not (ON_GPU and "sparse" in name)])
+@pytest.mark.parametrize("name", RUNS)
 def test_resumed_as_if_never_stopped(name, tmp_path):
     whole = trainer(**RUNS[name])
     whole.fit(TRAIN, 6, validation=TEST)

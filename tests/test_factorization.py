@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from devices import DTYPE
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import Biases, fit_biases, predict_biases
@@ -11,7 +12,6 @@ from sparse_ae.metrics import rmse
 import theano
 import theano.tensor as T
 
-DTYPE = "float64" if theano.config.device == "cpu" else "float32"
 TOLERANCE = 1e-10 if DTYPE == "float64" else 2e-4
 
 

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from devices import DTYPE, is_item_major
 
 from sparse_ae.model import AutoEncoder
 import lasagne
 import theano
 import theano.tensor as T
 
-DTYPE = "float64" if theano.config.device == "cpu" else "float32"
 TOLERANCE = dict(rtol=1e-10) if DTYPE == "float64" else dict(rtol=1e-4)
 
 
@@ -36,8 +36,7 @@ def test_shapes_names_and_memory(model):
     assert [p.name for p in model.params] == ["W", "V", "mu", "b"]
     assert [p.get_value().shape for p in model.params] == [(8, 3), (3, 8), (3,), (8,)]
     assert [p.dtype for p in model.params] == [DTYPE] * 4
-    if theano.config.device == "cpu":
-        assert model.V.get_value(borrow=True).T.flags.c_contiguous
+    assert is_item_major(model.V)
 
 
 def test_the_posts_program():

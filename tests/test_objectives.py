@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from devices import DTYPE, ON_GPU, scan_needs_cuda
 
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
@@ -11,8 +12,6 @@ import lasagne
 import theano
 import theano.tensor as T
 
-ON_GPU = theano.config.device != "cpu"
-DTYPE = "float32" if ON_GPU else "float64"
 TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
 N_ITEMS, K = 6, 3
 DECAY = dict(l2_W=0.05, l2_V=0.1)
@@ -23,7 +22,7 @@ CASES = [("scan", 0.3, "sigmoid", "tanh", False), ("scan", 1.0, "linear", "sigmo
          ("dense", 0.3, "sigmoid", "tanh", False), ("dense", 1.0, "linear", "sigmoid", True),
          ("sparse", 0.3, "linear", "tanh", False), ("sparse", 0.9, "linear", "sigmoid", True),
          ("sparse", 0.95, "linear", "sigmoid", True), ("sparse", 0.3, "linear", "rectify", False)]
-CASES = [case for case in CASES if not (ON_GPU and case[0] == "sparse")]
+CASES = [pytest.param(*case, marks=scan_needs_cuda if case[0] == "scan" else ()) for case in CASES]
 # What is judged is our graphs: Theano's own loops in C are not.
 pytestmark = [] if ON_GPU else [pytest.mark.usefixtures("loops_by_numpy")]
 
@@ -92,9 +91,8 @@ def test_the_judge_by_hand():
 @pytest.mark.parametrize("update", ["sgd", "adagrad"])
 def test_updates_that_pass_over_rows_without_ratings_do_not(update):
     # With w = 0 both leave them alone in the sparse graph, or scale them. Here each row has a gradient.
-    name = "dense" if ON_GPU else "sparse"
     m = model(0.3)
-    step = TrainingStep(m, name, getattr(lasagne.updates, update), 0.01)
+    step = TrainingStep(m, "sparse", getattr(lasagne.updates, update), 0.01)
     before = [p.get_value().astype("float64") for p in m.params]
     loss, squared_error, gradients = expected_of(0.3, "linear", "sigmoid", False, before)
     np.testing.assert_allclose(step(block()), [loss, squared_error], **TOLERANCE[DTYPE])
@@ -105,7 +103,7 @@ def test_updates_that_pass_over_rows_without_ratings_do_not(update):
 
 
 def test_lbfgs_takes_it():
-    step = LBFGS(model(0.3), "dense" if ON_GPU else "sparse")
+    step = LBFGS(model(0.3), "sparse")
     losses = [step(block())[0] for _ in range(4)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
 
@@ -127,12 +125,11 @@ def largest_array(name):
     return max(sizes)
 
 
-@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
+@pytest.mark.skipif(ON_GPU, reason="looks into Python's arrays")
 def test_nothing_of_size_rows_by_items_is_made():
     assert largest_array("sparse") < 40 * 50 <= largest_array("dense")
 
 
-@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
 @pytest.mark.parametrize("g", ["sigmoid", "rectify"])
 def test_float32_stays_float32(g):
     """A wider constant among the weights had the passes over the ratings run in float64, twice as slow."""
@@ -146,7 +143,6 @@ def test_float32_stays_float32(g):
     assert not wide and loss.dtype == "float32"
 
 
-@pytest.mark.skipif(ON_GPU, reason="the sparse graph runs on the CPU")
 def test_a_bounded_output_needs_the_dense_graph():
     bounded = model(0.3, f="sigmoid")
     assert choose_formulation(0.01, bounded) == "dense"

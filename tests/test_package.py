@@ -26,7 +26,7 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled ops.op ops.csr ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates ops
+    compiled device ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates ops
     model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers stand_ins torn python312 mends numpy2 finder".split()
@@ -278,11 +278,11 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
-    monkeypatch.setattr("theano.gpuarray.pygpu_activated", False)
+    monkeypatch.setattr("sparse_ae.device.device_name", lambda: None)
     assert command_line._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
-    monkeypatch.setattr("theano.gpuarray.pygpu_activated", True)
-    assert command_line._device("cuda0", []) == "cuda0, in use"
+    monkeypatch.setattr("sparse_ae.device.device_name", lambda: "NVIDIA H100")
+    assert command_line._device("cuda0", []) == "cuda0, in use: NVIDIA H100"
 
 
 def test_the_command_line_refuses_what_it_does_not_know(capsys):

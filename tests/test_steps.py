@@ -8,21 +8,20 @@ import pytest
 import reference
 import scipy.optimize
 import scipy.sparse as sp
+from devices import DTYPE, ON_GPU
 
 from sparse_ae import steps
 from sparse_ae.model import AutoEncoder
 from sparse_ae.steps import LBFGS, Step, TrainingStep, has_learning_rate, make_step, needs_all_rows
 from sparse_ae.updates import rprop
 import lasagne
-import theano
 
-NAMES = ["dense", "sparse"] if theano.config.device == "cpu" else ["dense"]  # scan takes long to compile
-DTYPE = "float64" if theano.config.device == "cpu" else "float32"
+NAMES = ["dense", "sparse"]  # scan takes long to compile
 
 
 @pytest.fixture(params=["float64", "float32"])
 def dtype(request):
-    if theano.config.device != "cpu" and request.param == "float64":
+    if ON_GPU and request.param == "float64":
         pytest.skip("float32 is what a GPU is for")
     return request.param
 

@@ -1,6 +1,7 @@
 """RProp against a loop over single weights."""
 import numpy as np
 import pytest
+from devices import ON_GPU
 
 from sparse_ae.updates import rprop
 import theano
@@ -10,7 +11,7 @@ from theano.configparser import change_flags
 
 @pytest.fixture(params=["float64", "float32"])
 def floatX(request):
-    if theano.config.device != "cpu" and request.param == "float64":
+    if ON_GPU and request.param == "float64":
         pytest.skip("float32 is what a GPU is for")
     with change_flags(floatX=request.param):
         yield request.param

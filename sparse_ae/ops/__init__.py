@@ -7,11 +7,16 @@ them, `item_major` a shared variable into the memory order that they work fastes
 `blas.mode()` run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs
 of several processes meet; see `over_ranks`.
 """
+from sparse_ae.device import on_gpu
 from sparse_ae.ops import updates  # noqa: F401  (registers its rewrite)
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
+from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.over_ranks import SumOverRanks
 
+if on_gpu():
+    from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
+
 __all__ = ["AdagradStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays", "csr_dot",
-           "csr_t_dot", "item_major", "sampled_dot", "squared_outputs"]
+           "csr_t_dot", "dense_rows", "item_major", "sampled_dot", "squared_outputs"]

@@ -10,6 +10,7 @@ They apply to functions compiled with `mode`, and to no others.
 import numpy as np
 import scipy.linalg.blas
 
+from sparse_ae.device import on_gpu
 import theano
 import theano.tensor as T
 from theano import gof
@@ -22,8 +23,9 @@ TAG = "sparse_ae"
 
 
 def mode():
-    """Theano's default mode with the rewrites, as ``theano.function(mode=...)`` takes it."""
-    return theano.compile.mode.get_default_mode().including(TAG)
+    """Theano's default mode, on a CPU with the rewrites, as ``theano.function(mode=...)`` takes it."""
+    default = theano.compile.mode.get_default_mode()
+    return default if on_gpu() else default.including(TAG)
 
 
 class SciPyDot22(Dot22):
@@ -109,11 +111,10 @@ def local_squared_norm(node):
     return False
 
 
-if theano.config.device == "cpu":
-    # Before the elementwise graphs are fused (49), where the square can still be seen; and after Theano has worked its
-    # products out (70).
-    theano.compile.optdb.register("sparse_ae_squared_norm",
-                                  T.opt.in2out(local_squared_norm, name="sparse_ae_squared_norm"), 48.7, TAG)
-    if not theano.config.blas.ldflags:
-        theano.compile.optdb.register("sparse_ae_scipy_blas",
-                                      T.opt.in2out(local_scipy_blas, name="sparse_ae_scipy_blas"), 70.5, TAG)
+# Before the elementwise graphs are fused (49), where the square can still be seen; and after Theano has worked its
+# products out (70).
+theano.compile.optdb.register("sparse_ae_squared_norm",
+                              T.opt.in2out(local_squared_norm, name="sparse_ae_squared_norm"), 48.7, TAG)
+if not theano.config.blas.ldflags:
+    theano.compile.optdb.register("sparse_ae_scipy_blas",
+                                  T.opt.in2out(local_scipy_blas, name="sparse_ae_scipy_blas"), 70.5, TAG)

@@ -38,6 +38,7 @@ array([[0., 0.],
 """
 import numpy as np
 
+from sparse_ae.device import is_on_host
 from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
 import theano
 import theano.tensor as T
@@ -308,10 +309,17 @@ def csr_arrays(block, dtype):
 def item_major(variable):
     """Lay the memory of V (k, n_items), or of what is shaped like it, out item by item; its value stays what it is.
 
+    On a GPU too, where the memory is laid out on the card.
+
     V's transpose, which the Ops take, has contiguous rows then and needs no copy.
 
     Parameters
     ----------
     variable : Theano shared variable, a matrix
     """
-    variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
+    if is_on_host(variable):
+        variable.set_value(np.asfortranarray(variable.get_value(borrow=True)), borrow=True)
+        return
+    value = variable.get_value(borrow=True, return_internal_type=True)
+    if not value.flags["F_CONTIGUOUS"]:
+        variable.container.value = value.copy("F")  # set_value would bring it into C order

@@ -222,6 +222,5 @@ class FuseUpdates(gof.Optimizer):
         fgraph.replace_all_validate(list(zip(news, outputs)), reason="sparse_ae_fuse_updates")
 
 
-if theano.config.device == "cpu":
-    # Before Theano fuses what is element by element (49), and after it has worked its products out.
-    theano.compile.optdb.register("sparse_ae_fuse_updates", FuseUpdates(), 48.8, TAG)
+# Before Theano fuses what is element by element (49), and after it has worked its products out.
+theano.compile.optdb.register("sparse_ae_fuse_updates", FuseUpdates(), 48.8, TAG)

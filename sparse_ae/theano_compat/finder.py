@@ -1,4 +1,4 @@
-"""Finds the modules of theano and lasagne, and has them run with their mends."""
+"""Finds the modules of theano, lasagne and pygpu, and has them run with their mends."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ class _FinderOfMended:
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         package = name.partition(".")[0]
-        if package not in ("theano", "lasagne"):
+        if package not in ("theano", "lasagne", "pygpu"):
             return None
         if name in mends.MADE_BY_US:
             return importlib.machinery.ModuleSpec(name, _LoaderOfOurs)

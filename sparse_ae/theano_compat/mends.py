@@ -66,7 +66,11 @@ def flag_is_set(configparser, flag):
 
 @contextlib.contextmanager
 def _numpy_with_dropped_names():
-    """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24."""
+    """scalar/basic.py:2323 looks np.bool up while it is run: deprecated in NumPy 1.20, gone in 1.24.
+
+    So does dtypes.py:74 of pygpu, when tools.py is run. Theano imports it where a GPU is asked for, prepared for an
+    ImportError, not for the AttributeError.
+    """
     with names_added(np, **_NAMES_NUMPY_DROPPED):
         yield
 
@@ -336,6 +340,7 @@ CONTEXT_TO_RUN_IN = {
     "theano.scalar.basic": _numpy_with_dropped_names,
     "theano.gpuarray.linalg": _pkg_resources_stand_in,
     "lasagne": _pkg_resources_stand_in,
+    "pygpu.tools": _numpy_with_dropped_names,
 }
 # Module: what is done to it once it has been run.
 MEND_ONCE_RUN = {

@@ -1,6 +1,7 @@
 """The rewrites for a CPU without a BLAS of Theano's own: same numbers, in every memory order; they are in the graph."""
 import numpy as np
 import pytest
+from devices import ON_GPU
 
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
@@ -9,7 +10,7 @@ import lasagne
 import theano
 import theano.tensor as T
 
-pytestmark = pytest.mark.skipif(theano.config.device != "cpu", reason="the rewrites are the CPU's")
+pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrites are the CPU's")
 
 
 def laid_out(x, order):

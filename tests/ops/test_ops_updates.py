@@ -5,6 +5,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from devices import ON_GPU
 
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
@@ -17,7 +18,7 @@ import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-pytestmark = pytest.mark.skipif(theano.config.device != "cpu", reason="the rewrite is the CPU's")
+pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrite is the CPU's")
 
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
 

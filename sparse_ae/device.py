@@ -1,0 +1,40 @@
+"""Where Theano's graphs run: on the CPU, or on a GPU by its gpuarray backend.
+
+The flag `device` says where they are wanted. Where the card can't be used Theano logs an error and goes on, on the CPU,
+and the flag stays what it was; with `init_gpu_device` a card is in use, and variables stay on the CPU all the same. So
+what is asked here is where a new shared variable lands.
+"""
+import warnings
+
+import numpy as np
+
+import theano
+import theano.tensor as T
+
+__all__ = ["device_name", "is_on_host", "on_gpu", "warn_of_unused_gpu"]
+
+
+def is_on_host(variable):
+    """Whether a Theano variable's values are NumPy arrays, in the memory of the CPU."""
+    return isinstance(variable.type, T.TensorType)
+
+
+def on_gpu():
+    """Whether new shared variables, and the graphs that are built on them, are on a GPU."""
+    return not is_on_host(theano.shared(np.zeros(1, "float32")))
+
+
+def device_name():
+    """What the driver calls the GPU in use; None on the CPU."""
+    if not on_gpu():
+        return None
+    from theano.gpuarray.type import get_context
+    return get_context(None).devname.strip()
+
+
+def warn_of_unused_gpu():
+    """A RuntimeWarning where Theano was told to use a GPU, and everything runs on the CPU."""
+    if theano.config.device != "cpu" and not on_gpu():
+        warnings.warn("Theano's device is %s, which it can't use; it has logged why. Everything runs on the CPU. Set "
+                      "device=cpu if that is what you want; `python -m sparse_ae` says what the GPU lacks"
+                      % theano.config.device, RuntimeWarning, stacklevel=2)

@@ -1,0 +1,35 @@
+"""Where the tests run, and what can't run there."""
+import pytest
+
+from sparse_ae.device import is_on_host, on_gpu
+
+__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "is_item_major", "memory_of", "needs_backend", "params",
+           "scan_needs_cuda"]
+
+ON_GPU = on_gpu()
+ON_OPENCL = False
+if ON_GPU:
+    from theano.gpuarray.type import get_context
+    ON_OPENCL = get_context(None).kind == b"opencl"
+
+# float32 is what a GPU is for.
+DTYPE = "float32" if ON_GPU else "float64"
+
+needs_backend = pytest.mark.skipif(not ON_GPU, reason="needs Theano's gpuarray backend: THEANO_FLAGS=device=cuda")
+scan_needs_cuda = pytest.mark.skipif(ON_OPENCL, reason="Theano's scan has no code for OpenCL")
+
+
+def params(formulations):
+    """Names of formulations, as pytest.mark.parametrize takes them."""
+    return [pytest.param(name, marks=scan_needs_cuda) if name == "scan" else name for name in formulations]
+
+
+def memory_of(variable):
+    """What stays the same as long as a shared variable's values stay at one place in memory."""
+    value = variable.get_value(borrow=True, return_internal_type=True)
+    return value.__array_interface__["data"][0] if is_on_host(variable) else value.gpudata
+
+
+def is_item_major(variable):
+    """Whether a shared variable's matrix (k, n_items) lies in memory item by item."""
+    return bool(variable.get_value(borrow=True, return_internal_type=True).flags["F_CONTIGUOUS"])
