@@ -47,6 +47,8 @@ def check_destination(path):
         If the folder of `path` doesn't exist or can't be written to, or `path` is a folder itself.
     FileExistsError
         If it is a pipe or a device, which a file would take the place of.
+    OSError
+        If the name is too long for what is written first, which has 47 characters more.
     """
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
@@ -61,6 +63,10 @@ def check_destination(path):
     if not os.access(folder, os.W_OK):
         raise PermissionError("can't write %s: no permission for its folder %s; choose another one"
                               % (os.path.basename(path), folder))
+    try:
+        os.lstat(_TEMPORARY % (path, uuid.uuid4().hex))
+    except FileNotFoundError:
+        pass  # as it should be: the system could have one of that name
 
 
 def check_replaceable(path):

@@ -26,7 +26,8 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled device ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates ops
+    compiled device ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates
+    ops.kernels ops.gpu ops
     model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers stand_ins torn python312 mends numpy2 finder".split()
@@ -155,6 +156,8 @@ def test_these_work_where_there_is_no_theano():
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
+    if module == "sparse_ae.ops.gpu":
+        pytest.importorskip("pygpu", reason="Theano's backend for GPUs isn't here")
     monkeypatch.chdir(tmp_path)
     with np.printoptions():
         assert doctest.testmod(importlib.import_module(module)).failed == 0
@@ -210,7 +213,8 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
     wanted = {re.match("[A-Za-z_]+", each).group().lower() for each in setup_arguments["install_requires"]}
     optional = {re.match("[A-Za-z_0-9]+", each).group().lower()
                 for extra in ("examples", "matlab") for each in setup_arguments["extras_require"][extra]}
-    allowed = wanted | optional | {"sparse_ae"} | set(sys.stdlib_module_names)
+    on_no_index = {"pygpu"}
+    allowed = wanted | optional | on_no_index | {"sparse_ae"} | set(sys.stdlib_module_names)
     for path in (ROOT / "sparse_ae").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

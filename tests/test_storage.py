@@ -328,3 +328,9 @@ def test_compressed_files_are_read_too(tmp_path):
     meta, got = storage.read(tmp_path / "x", "checkpoint")
     assert meta == {"a": 1}
     np.testing.assert_array_equal(got["W"], np.arange(3))
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    storage.check_destination(tmp_path / ("a" * 200))
+    with pytest.raises(OSError, match="File name too long"):  # itself it would do
+        storage.check_destination(tmp_path / ("a" * 240))
