@@ -406,7 +406,8 @@ def _run_tune(parsed):
     recommender = _recommender(parsed)
     _check_output(parsed.output)
     ratings = _load(parsed)
-    best, candidates = tune(recommender, ratings, parsed.seconds, parsed.jobs, parsed.seed, _validation(parsed))
+    best, candidates = tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs, rng=parsed.seed,
+                            validation=_validation(parsed))
     for candidate in candidates:
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
         print("validation %s %.4f, %.1f s: %s"

@@ -29,8 +29,8 @@ from sparse_ae.settings import in_words
 from sparse_ae.trainer import Trainer, TrainingDiverged
 import lasagne
 
-__all__ = ["Found", "Given", "Lists", "Sided", "biases_of", "check_settings", "fit_ratings", "fit_residuals",
-           "popularity_of", "residuals_of", "swapped"]
+__all__ = ["FitResult", "Given", "Lists", "OrientedRatings", "biases_of", "check_settings", "fit_ratings",
+           "fit_residuals", "popularity_of", "residuals_of", "swapped"]
 
 # Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
 _CLEARLY_BETTER = 2.0
@@ -42,7 +42,7 @@ _SHARES = 0.25, 0.5, 0.75
 _LISTS_AT_MOST = 2000
 
 
-class Sided:
+class OrientedRatings:
     """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
 
     Parameters
@@ -92,9 +92,9 @@ class Given(NamedTuple):
     validation goes by, None for the RMSE.
     """
 
-    everything: Sided
-    train: Sided
-    held_out: Optional[Sided]
+    everything: OrientedRatings
+    train: OrientedRatings
+    held_out: Optional[OrientedRatings]
     scale: Tuple[float, float]
     unknown: Union[str, float]
     missing_rating: Optional[float] = None
@@ -103,7 +103,7 @@ class Given(NamedTuple):
     ranks: Ranks = ALONE
 
     def baseline(self, ratings):
-        """What there is before any model, from `Sided` ratings: biases, or what a missing entry is rated."""
+        """What there is before any model, from `OrientedRatings`: biases, or what a missing entry is rated."""
         if self.unit is None:
             return biases_of(ratings)
         return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
@@ -113,7 +113,7 @@ class Given(NamedTuple):
         return residuals_of(biases, side, self.scale, self.unit, self.ranks)
 
     def scorer(self, model, ratings, side, biases):
-        """A `Scorer` of `Sided` ratings, of all ranks together where there are others."""
+        """A `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
         own = Scorer(model, ratings.own(side), side, None if biases is None else self.residuals(biases, side))
         if self.ranks.size == 1:
             return own
@@ -132,7 +132,7 @@ class Given(NamedTuple):
         return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
 
 
-class Found(NamedTuple):
+class FitResult(NamedTuple):
     """What training, or a file, has brought."""
 
     scorer: Scorer
@@ -183,8 +183,7 @@ def check_settings(settings, scale, unknown, validated, paths, run):
     _trainer(settings, model, choice, rng, unknown)
     if settings.formulation != "auto":
         get_formulation(settings.formulation, model)
-    check_run(choice.n_epochs, choice.patience, paths[0], run["checkpoint_every"], run["resume"],
-              run["on_epoch"])
+    check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
     for path in paths:
         if path is not None:
             check_unused(path, run["resume"])
@@ -204,12 +203,12 @@ def fit_ratings(settings, given, rows, rng, run):
 
     Returns
     -------
-    Found
+    FitResult
     """
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
     choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
-    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, given.ranks,
-                   given.missing_rating or 0.0)
+    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, ranks=given.ranks,
+                   missing_rating=given.missing_rating or 0.0)
     scorer = given.scorer(model, given.train, rows, None)
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
     typical = scorer.mean if given.unit is None else given.missing_rating
@@ -220,7 +219,7 @@ def fit_ratings(settings, given, rows, rng, run):
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
-    return Found(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
+    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
 
 
 def fit_residuals(settings, given, sides, rng, paths, run, refit):
@@ -241,7 +240,7 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
 
     Returns
     -------
-    Found
+    FitResult
 
     Raises
     ------
@@ -252,7 +251,7 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     biases, lists = given.baseline(given.train), given.validation()
     trained, history = [], []
     for side, seed, path in zip(sides, seeds[0], paths):
-        trained.append(_fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), lists))
+        trained.append(_fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), lists=lists))
         history += trained[-1].history
         if trained[-1].interrupted:
             break
@@ -268,7 +267,7 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
                 continue
-            again = _fit_side(settings, given, side, biases, seed, dict(run, checkpoint=path), None, trained[k])
+            again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
             history += again.history
             if again.interrupted:
                 break
@@ -277,11 +276,11 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     if given.unit is not None and not any(weights):
         biases = popularity_of(given.everything, given.missing_rating)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
-    return Found(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+    return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
                  biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
-def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
+def _fit_side(settings, given, side, biases, seed, run, lists=None, before=None):
     """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
@@ -294,7 +293,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists, before=None):
         n_epochs, patience = choice.n_epochs, choice.patience
         _say_what_is_chosen(settings, given, side, choice)
     rng = np.random.RandomState(seed)
-    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, given.ranks,
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
@@ -393,16 +392,17 @@ def _lists_of(scorer, validation):
 
 
 def _trainer(settings, model, choice, rng, unknown, label=True):
-    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, settings.formulation, "epoch", rng,
-                   settings.progress and label, unknown=unknown if isinstance(unknown, float) else None)
+    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
+                   l2_per="epoch", rng=rng, progress=settings.progress and label,
+                   unknown=unknown if isinstance(unknown, float) else None)
 
 
 def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_rating=0.0, two_encoders=False):
     if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
     normal = lasagne.init.Normal(settings.weight_scale)
-    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, settings.f, settings.g, choice.l2, W=normal, V=normal,
-                       rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
+    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=settings.f, g=settings.g, l2=choice.l2, W=normal,
+                       V=normal, rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
                        l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
                        missing_rating=missing_rating, comm=ranks)
 
@@ -431,7 +431,7 @@ def swapped(swap, first, second):
 
 
 def biases_of(ratings):
-    """The biases of `Sided` ratings, which are read as they are laid out."""
+    """The biases of `OrientedRatings`, which are read as they are laid out."""
     if ratings.in_parts:
         biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
         biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
@@ -447,7 +447,7 @@ def popularity_of(ratings, missing_rating):
 
     Parameters
     ----------
-    ratings : Sided
+    ratings : OrientedRatings
     missing_rating : float
 
     Returns
@@ -474,7 +474,7 @@ def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
 
 
 def shape_of(ratings):
-    """How many users and how many items `Sided` ratings have, on all ranks."""
+    """How many users and how many items `OrientedRatings` have, on all ranks."""
     n_rows, n_columns = ratings.by(ratings.rows).shape
     if ratings.in_parts:
         n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
@@ -482,7 +482,7 @@ def shape_of(ratings):
 
 
 def n_columns_of(ratings, rows):
-    """How many columns `Sided` ratings have with these rows, on all ranks."""
+    """How many columns `OrientedRatings` have with these rows, on all ranks."""
     return shape_of(ratings)[1 if rows == "users" else 0]
 
 

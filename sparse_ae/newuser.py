@@ -35,7 +35,7 @@ import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["ColumnSolver", "NewUser", "Told", "column_outputs", "row_outputs"]
+__all__ = ["ColumnSolver", "NewUser", "PersonRatings", "column_outputs", "row_outputs"]
 
 # People encoded together.
 _TOGETHER = 512
@@ -130,7 +130,7 @@ class NewUser:
         return recommendations(self._catalogue.ids[candidates], best, self._clip(scores[0][best[best >= 0]]))
 
 
-class Told(NamedTuple):
+class PersonRatings(NamedTuple):
     """What a person has told.
 
     Attributes
@@ -154,7 +154,7 @@ def row_outputs(scorer, people, mean=0.0):
     ----------
     scorer : Scorer
         With residuals outputs are what is to be added to the biases.
-    people : list of Told
+    people : list of PersonRatings
     mean : float
         The biases' mean.
 

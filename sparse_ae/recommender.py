@@ -63,10 +63,10 @@ from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fractio
 from sparse_ae.distributed import ALONE, Ranks
 from sparse_ae.evaluation import check_relevant, judge_lists, no_measures, parse_measure, relevant_from, stack_lists
 from sparse_ae.fitting import (
-    Found,
+    FitResult,
     Given,
     Lists,
-    Sided,
+    OrientedRatings,
     biases_of,
     check_settings,
     fit_ratings,
@@ -77,7 +77,7 @@ from sparse_ae.fitting import (
 )
 from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
-from sparse_ae.newuser import ColumnSolver, NewUser, Told, column_outputs, row_outputs
+from sparse_ae.newuser import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, many_recommendations, recommendations, top_n
 from sparse_ae.residuals import missing_rating_of, unit_of_scores
 from sparse_ae.scoring import Blend, Scorer
@@ -338,17 +338,21 @@ class Recommender(Settings):
             paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
             check_settings(self, scale, unknown, validation is not None, paths, run)
             fraction = _fraction(validation, matrix.nnz, self.biases)
-            train, held_out = _held_out(matrix, rows, users, items, fraction, validation, rng,
-                                        _ratings_of(counts))
-        everything = Sided(matrix, rows, ranks, in_parts)
-        given = Given(everything, everything if train is matrix else Sided(train, rows, ranks),
-                      None if held_out is None else Sided(held_out, rows, ranks), scale, unknown, missing_rating, unit,
-                      measure and Lists(*measure, _relevant(scale, counts)), ranks)
+            train, held_out = _held_out(matrix, rows, users, items, fraction=fraction, validation=validation, rng=rng,
+                                        as_given=_ratings_of(counts))
+        everything = OrientedRatings(matrix, rows, ranks, in_parts)
+        given = Given(everything=everything,
+                      train=everything if train is matrix else OrientedRatings(train, rows, ranks),
+                      held_out=None if held_out is None else OrientedRatings(held_out, rows, ranks), scale=scale,
+                      unknown=unknown, missing_rating=missing_rating, unit=unit,
+                      lists=measure and Lists(*measure, _relevant(scale, counts)), ranks=ranks)
         if self.biases:
-            found = fit_residuals(self, given, sides, rng, paths, run, refit and fraction is not None)
+            found = fit_residuals(self, given, sides, rng, paths=paths, run=run,
+                                  refit=refit and fraction is not None)
         else:
             found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
-        self._take(found, users, items, scale, unknown, missing_rating, counts)
+        self._set_fitted(found, users, items, scale=scale, unknown=unknown, missing_rating=missing_rating,
+                         counts=counts)
         return self
 
     def _given(self, ratings, y, validation, refit, ranks):
@@ -408,7 +412,7 @@ class Recommender(Settings):
             return "items", "users"
         return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
 
-    def _take(self, found, users, items, scale, unknown, missing_rating, counts):
+    def _set_fitted(self, found, users, items, scale, unknown, missing_rating, counts):
         """Takes what was fitted or read."""
         scorer, first = found.scorer, next(iter(found.choices.values()))
         self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
@@ -540,7 +544,7 @@ class Recommender(Settings):
         if self._popular is None:
             scorer = self._scorer
             ranks = scorer.model.ranks
-            ratings = Sided(scorer.ratings, scorer.rows, ranks, ranks.size > 1)
+            ratings = OrientedRatings(scorer.ratings, scorer.rows, ranks, ranks.size > 1)
             if self.missing_rating_ is None:
                 self._popular = self.biases_ or biases_of(ratings)
             else:
@@ -578,16 +582,16 @@ class Recommender(Settings):
         """
         self._check_fitted()
         if not isinstance(ratings, (list, tuple)):
-            return self._folded([self._told(ratings)])[0]
+            return self._folded([self._person_ratings(ratings)])[0]
         people = []
         for entry, each in enumerate(ratings):
             try:
-                people.append(self._told(each))
+                people.append(self._person_ratings(each))
             except (TypeError, ValueError) as error:
                 raise error_at("entry %d" % entry, error) from None
         return self._folded(people)
 
-    def _told(self, ratings):
+    def _person_ratings(self, ratings):
         """What a dict of ratings tells, checked."""
         low, high = self.rating_scale_
         if not hasattr(ratings, "keys"):
@@ -610,13 +614,13 @@ class Recommender(Settings):
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         places, values = places[order], values[order]
         if self.biases_ is None or self.missing_rating_ is not None:
-            return Told(places, values)
+            return PersonRatings(places, values)
         # Equation (3) of `baselines`, for this person alone.
         beyond = values - self.biases_.mean - self.biases_.items[places]
-        return Told(places, values, np.sum(beyond) / (len(values) + self.biases_.shrinkage[0]))
+        return PersonRatings(places, values, np.sum(beyond) / (len(values) + self.biases_.shrinkage[0]))
 
     def _folded(self, people):
-        """NewUsers of some `newuser.Told`."""
+        """NewUsers of some `newuser.PersonRatings`."""
         scorer, biases, parts = self._scorer, self.biases_, []
         for each, weight in scorer.used():
             if each.rows == "users":
@@ -878,7 +882,7 @@ class Recommender(Settings):
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
         unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating)
-        ratings, scorers, choices = Sided(ratings, meta["ratings_rows"]), [], {}
+        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"]), [], {}
         for part in meta["parts"]:
             side = part["rows"]
             residuals = None if biases is None else residuals_of(biases, side, scale, unit)
@@ -892,9 +896,10 @@ class Recommender(Settings):
             scorers.append(Scorer(model, ratings.by(side), side, residuals))
             choices[side] = Choice(**part["choice"])
         scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
-        found = Found(scorer, meta["history"], meta["best_epoch"], choices, biases, meta["validation_rmse"],
-                      meta["validation_lists"])
-        self._take(found, arrays["users"], arrays["items"], scale, meta["unknown"], missing_rating, meta["counts"])
+        found = FitResult(scorer, meta["history"], meta["best_epoch"], choices, biases=biases,
+                          validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
+        self._set_fitted(found, arrays["users"], arrays["items"], scale=scale, unknown=meta["unknown"],
+                         missing_rating=missing_rating, counts=meta["counts"])
 
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.

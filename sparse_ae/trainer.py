@@ -182,15 +182,17 @@ class Trainer:
         on each, and progress is shown by the first.
         """
         with self.model.ranks.together():
-            return self._fit(train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume,
-                             residuals, measure)
+            return self._fit(train, n_epochs, validation=validation, on_epoch=on_epoch, patience=patience,
+                             checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
+                             residuals=residuals, measure=measure)
 
     def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, residuals,
              measure):
         ranks = self.model.ranks
         with ranks.agreed():
-            train, validation = self._checked(train, n_epochs, validation, on_epoch, patience, checkpoint,
-                                              checkpoint_every, resume, residuals)
+            check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
+                      resume=resume, on_epoch=on_epoch)
+            train, validation = self._checked(train, validation, patience, residuals)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_items})
         counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
         if self.formulation == "auto":
@@ -203,7 +205,9 @@ class Trainer:
             get_formulation(self.formulation, self.model)
             if residuals is None:
                 FORMULATIONS[self.formulation].check(train)
-        self._check_agreement(train, counts, validation, n_epochs, patience, checkpoint, checkpoint_every, settings)
+        if ranks.size > 1:
+            self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
+                                  checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every)
         validate = None
         if validation is not None:
             validate = measure or self._validator(train, validation, residuals)
@@ -254,10 +258,8 @@ class Trainer:
         signs.end(self.history)
         return self.history
 
-    def _checked(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume,
-                 residuals):
-        """The ratings to train on and to validate on, of arguments of `fit` that can be used."""
-        check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch)
+    def _checked(self, train, validation, patience, residuals):
+        """The ratings to train on and to validate on, of arguments of `fit` that go together."""
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
@@ -268,20 +270,16 @@ class Trainer:
         train = self.model.check(train) if residuals is None else self.model.check_part(train)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
 
-    def _check_agreement(self, train, counts, validation, n_epochs, patience, checkpoint, checkpoint_every, settings):
-        """Raise on all ranks where one has other settings than another."""
+    def _check_agreement(self, counts, settings, n_epochs, **arguments):
+        """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
-        if ranks.size == 1:
-            return
         settings = {name: value for name, value in settings.items() if name not in ("n_items", "train", "validation")}
         key, position = self.rng.get_state()[1:3]
         with ranks.agreed():
             rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
         ranks.check_same(dict(
-            settings, rng=[zlib.crc32(key), position], n_epochs=n_epochs,
-            patience=patience, validation=validation is not None, checkpoint=checkpoint is not None,
-            checkpoint_every=checkpoint_every, epochs_before=len(self.history), learning_rate=rates,
-            mu=zlib.crc32(self.model.mu.get_value())))
+            settings, rng=[zlib.crc32(key), position], n_epochs=n_epochs, epochs_before=len(self.history),
+            learning_rate=rates, mu=zlib.crc32(self.model.mu.get_value()), **arguments))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 

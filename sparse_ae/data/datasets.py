@@ -236,7 +236,7 @@ def jester(path=None):
 
 def _read_jester_table(path):
     """Ratings of a table of Jester's data set 1."""
-    blocks = _without_counts(path, read_table(path))
+    blocks = _without_counts(path, read_table(path, progress=True))
     ratings = ratings_from_blocks(blocks, _JESTER_MISSING, "%s, line %%d, column %%d" % str(path).replace("%", "%%"), 2)
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 

@@ -44,6 +44,7 @@ from sparse_ae.data.ratings import (
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.distributed import Ranks
+from sparse_ae.progress import announced
 from sparse_ae.storage import explained_writing
 from sparse_ae.unpacking import check_regular, read_array
 
@@ -119,7 +120,8 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         What becomes of a pair of user and item that comes more than once, as in `files.load_ratings`. The order is that
         of the file, or of the chunks and what is in them.
     progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds.
+        Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
+        line there, if sorting on disk takes long.
     parts : int
         For how many ranks of `distributed` the columns are dealt out. A store in parts is opened by as many.
 
@@ -159,7 +161,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            done = _written(blocks, work, source, rows, duplicates)
+            done = _written(blocks, work, source, rows, duplicates, progress=progress)
             if parts > 1:
                 done = _dealt_out(open_ratings(done), work / "parts", parts)
         done.rename(folder)
@@ -284,17 +286,18 @@ def _checksum(path):
     return checksum
 
 
-def _written(blocks, work, source, rows, duplicates):
+def _written(blocks, work, source, rows, duplicates, progress):
     """A folder in `work` with all that makes a store."""
     by_row, by_col, counts = _number(blocks, work / "entries", rows)
-    (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
-    counts = counts[np.argsort(row_rank)]
-    buckets = _deal(work, row_rank, col_rank, counts)
-    done = work / "store"
-    done.mkdir()
-    for name, array in (("rows", row_ids), ("cols", col_ids)):
-        np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-    repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+    with announced("all ratings are read; sorting them on disk ...", bool(progress)):
+        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+        counts = counts[np.argsort(row_rank)]
+        buckets = _deal(work, row_rank, col_rank, counts)
+        done = work / "store"
+        done.mkdir()
+        for name, array in (("rows", row_ids), ("cols", col_ids)):
+            np.save(str(done / (name + ".npy")), array, allow_pickle=False)
+        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])

@@ -278,7 +278,7 @@ class AdagradStep(_FusedOp, UpdateOp):
     f, g, low, span : as in `SquaredError`
     epsilon : float
         Added to the sums of squares under the root, as in `lasagne.updates.adagrad`; above 0.
-    two : bool
+    two_encoders : bool
         Whether the node has a second encoder. Set when it is made.
 
     Notes
@@ -291,21 +291,21 @@ class AdagradStep(_FusedOp, UpdateOp):
     U's transpose and its sum of squared gradients, updated.
     """
 
-    __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two")
+    __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two_encoders")
     params_type = _FusedOp.params_type.extended(inplace=scalar.bool, epsilon=scalar.float64)
 
-    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False, two=False):
+    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False, two_encoders=False):
         self.set_function(f, g, low, span)
         if not 0 < epsilon < np.inf:
             raise ValueError("epsilon is %r; it must be above 0, and finite" % (epsilon,))
-        self.epsilon, self.two = float(epsilon), bool(two)
+        self.epsilon, self.two_encoders = float(epsilon), bool(two_encoders)
         self.updated = {i: i for i in range(8)}
-        if self.two:
+        if self.two_encoders:
             self.updated.update({9: 15, 10: 16})
         self.set_inplace(inplace)
 
     def in_place(self):
-        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, True, self.two)
+        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, True, self.two_encoders)
 
     def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr,
                   learning_rate, l2_W, l2_V, target=None, U_t=None, squares_U_t=None, seen=None):
@@ -316,7 +316,7 @@ class AdagradStep(_FusedOp, UpdateOp):
         parameters, second = parameters[:8], parameters[8:]
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
         op = self
-        if self.two != bool(second):
+        if self.two_encoders != bool(second):
             op = type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
         return gof.Apply(op, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target] + second,
                          [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
@@ -326,7 +326,7 @@ class AdagradStep(_FusedOp, UpdateOp):
         U_t, squares_U_t, seen = inputs[15:] or [None] * 3
         squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target, U_t, seen])
         parameters, all_squares, names = inputs[:4], inputs[4:8], ["W", "V's transpose", "mu", "b"]
-        if self.two:
+        if self.two_encoders:
             parameters, all_squares, names = parameters + [U_t], all_squares + [squares_U_t], names + ["U's transpose"]
         for x, squares, name in zip(parameters, all_squares, names):
             if x.shape != squares.shape:
@@ -334,7 +334,7 @@ class AdagradStep(_FusedOp, UpdateOp):
         n_ratings = np.bincount(indices, minlength=len(inputs[0]))[used][:, np.newaxis]
         cost = squared_error
         updated = self.targets(inputs)
-        for i, l2 in [(0, l2_W), (1, l2_V)] + [(4, l2_V)] * self.two:
+        for i, l2 in [(0, l2_W), (1, l2_V)] + [(4, l2_V)] * self.two_encoders:
             rows = parameters[i][used]
             cost += l2 * (n_ratings * rows.astype("float64") ** 2).sum()
             gradients[i] = (gradients[i] + 2 * float(l2) * n_ratings * rows).astype(rows.dtype)
@@ -347,7 +347,7 @@ class AdagradStep(_FusedOp, UpdateOp):
             outputs[i][0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_fused_call("adagrad_step_op<%%s, %d>" % self.two, node, name, inputs, outputs, sub,
+        return self.c_fused_call("adagrad_step_op<%%s, %d>" % self.two_encoders, node, name, inputs, outputs, sub,
                                  ["inplace", "epsilon"])
 
     def infer_shape(self, node, shapes):

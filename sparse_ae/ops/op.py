@@ -17,7 +17,6 @@ __all__ = ["C_TYPES", "CsrOp", "UpdateOp", "check_csr", "csr_matrix", "float_ten
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
 
-
 def _has_openmp():
     # Theano's own test, run once a process; Apple's clang, for one, has no OpenMP.
     if OpenMPOp.gxx_support_openmp is None:

@@ -567,7 +567,7 @@ def test_folds_refuse_other_lines(tmp_path):
         movielens_100k_folds()
 
 
-# The shared copies, the cache folder, the import
+# The shared copies, the import
 
 @needs_100k
 def test_100k_as_grouplens_ships_it():
@@ -583,22 +583,6 @@ def test_1m_as_a_matrix_file():
     dataset = movielens("1m", path=SHARED / "ml-1m")
     assert dataset.ratings.matrix.shape == (6040, 3952) and dataset.ratings.matrix.nnz == 1000209
     assert dataset.titles == {}
-
-
-def test_cache_folder(tmp_path, monkeypatch):
-    assert cache_folder() == tmp_path / "cache"
-    monkeypatch.setenv("SPARSE_AE_DATA", "~/ratings")
-    assert cache_folder() == Path.home() / "ratings"
-    for unset in (lambda: monkeypatch.setenv("SPARSE_AE_DATA", ""), lambda: monkeypatch.delenv("SPARSE_AE_DATA")):
-        unset()
-        assert cache_folder() == Path(pooch.os_cache("sparse_ae"))
-
-
-def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SPARSE_AE_DATA", str(tmp_path / "file" / "cache"))
-    with pytest.raises(FileNotFoundError, match="(?s)NotADirectoryError.*SPARSE_AE_DATA"):
-        movielens("1m")
 
 
 def test_import_is_light(monkeypatch):

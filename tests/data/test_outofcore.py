@@ -1,4 +1,5 @@
 """Ratings on disk: the matrix that load_ratings reads, however small the chunks; and trained on a block at a time."""
+import contextlib
 import errno
 import gzip
 import json
@@ -65,6 +66,25 @@ def test_a_file_is_what_load_ratings_reads(tmp_path, rows, text_ids, delimiter, 
     assert check_ratings(stored.matrix) is stored.matrix
     assert sorted(each.name for each in tmp_path.iterdir()) == ["ratings.txt", "store"]
     same(open_ratings(tmp_path / "store"), ratings, rows)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_what_comes_after_reading_is_announced(tmp_path, monkeypatch, progress):
+    said = []
+
+    @contextlib.contextmanager
+    def announced(message, wanted):
+        said.append((message, wanted))
+        assert (tmp_path / "read").exists(), "reading has a bar of its own"
+        yield
+
+    def chunks():
+        yield triples(False)
+        (tmp_path / "read").touch()
+
+    monkeypatch.setattr(outofcore, "announced", announced)
+    store_ratings(chunks(), tmp_path / "store", progress=progress)
+    assert said == [("all ratings are read; sorting them on disk ...", progress)]
 
 
 def test_timestamps_quotes_and_gzip(tmp_path):

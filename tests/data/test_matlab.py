@@ -1,0 +1,49 @@
+"""Sparse variables of MATLAB's files: what the library's own reader makes of them is what SciPy's does."""
+import struct
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse as sp
+
+from sparse_ae.data import matlab
+from sparse_ae.data.files import load_ratings
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int16", "bool"])
+def test_sparse_variables_are_those_that_scipy_reads(tmp_path, compressed, dtype):
+    path = tmp_path / "x.mat"
+    rng = np.random.RandomState(0)
+    made = {"A": sp.csc_matrix(rng.randint(0, 3, (5, 4)), dtype=dtype), "dense": rng.rand(300, 40), "text": "abc",
+            "a_name_that_takes_more_than_four_bytes": sp.eye(3).tocsc().astype(dtype),
+            "s": {"inside": sp.eye(2).tocsc()}, "e": sp.csc_matrix((3, 2))}
+    scipy.io.savemat(str(path), made, do_compression=compressed)
+    names = ["A", "a_name_that_takes_more_than_four_bytes", "e"]
+    assert matlab.sparse_names(path) == names
+    whole = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)
+    for name in names:
+        found = matlab.read_sparse(path, name)
+        np.testing.assert_array_equal(found.toarray(), whole[name].toarray())
+        assert found.shape == whole[name].shape
+
+
+def test_the_other_byte_order(tmp_path):
+    def element(kind, values):
+        return struct.pack(">II", kind, len(values)) + values + bytes(-len(values) % 8)
+
+    contents = (element(6, struct.pack(">II", 5, 2)) + element(5, struct.pack(">ii", 2, 2)) + element(1, b"ratings")
+                + element(5, struct.pack(">ii", 1, 0)) + element(5, struct.pack(">iii", 0, 1, 2))
+                + element(9, struct.pack(">dd", 4.5, 3)))
+    path = tmp_path / "x.mat"
+    path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
+    assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
+    theirs = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)["ratings"]
+    np.testing.assert_array_equal(theirs.toarray(), [[0, 3], [4.5, 0]])
+
+
+def test_complex_ratings_are_refused(tmp_path):
+    path = tmp_path / "x.mat"
+    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3) * 1j)})
+    with pytest.raises(ValueError, match="x.mat.*complex numbers; expected real ones"):
+        load_ratings(path)
