@@ -8,7 +8,8 @@
 
 All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32.
 First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
-epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~.
+epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~. On a GPU the card's
+bandwidth is printed too, and beside it what each has to move.
 
 Lists are made of what each user has not rated, by `recommend`, and for comparison from the same factors, users' and
 items', by implicit's top-n, and by NumPy: a product of matrices, and argpartition. The others are given the factors;
@@ -17,6 +18,7 @@ items', by implicit's top-n, and by NumPy: a product of matrices, and argpartiti
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -32,6 +34,7 @@ import scipy.sparse as sp
 
 from sparse_ae.data import Ratings, minibatches
 from sparse_ae.data.datasets import movielens
+from sparse_ae.device import device_name
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender import Recommender
@@ -160,6 +163,48 @@ def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
     return seconds * n_batches / done, done == n_batches
 
 
+def bytes_to_move(name, matrix, k, batch_size):
+    """What an epoch of a formulation must read and write of a GPU's memory at least, in bytes; None if not known."""
+    n_items, n_batches = matrix.shape[1], -(-matrix.shape[0] // batch_size)
+    if name == "sparse":
+        # For a rating: rows of V and W forth, of hidden units and their slopes back. Rows in use: read and written.
+        used = sum(len(np.unique(matrix[start:start + batch_size].indices))
+                   for start in range(0, matrix.shape[0], batch_size))
+        return 16 * k * (matrix.nnz + used)
+    if name == "dense":
+        # V and W: read forth, read and written when updated. Ratings, mask, outputs and errors: once each.
+        return n_batches * n_items * (24 * k + 13 * batch_size)
+    return None
+
+
+def bandwidth():
+    """Bytes that the GPU in use reads and writes in a second, by copying 256 MB ten times."""
+    import pygpu
+
+    from theano.gpuarray.type import get_context
+    source = pygpu.zeros((2 ** 26,), dtype="float32", context=get_context(None))
+    best = 0
+    for _ in range(10):
+        source.sync()
+        start = time.perf_counter()
+        source.copy().sync()
+        best = max(best, 2 * 2 ** 28 / (time.perf_counter() - start))
+    return best
+
+
+def gpu():
+    """The GPU in use, with its driver's version where nvidia-smi tells it; None without one."""
+    if device_name() is None:
+        return None
+    try:
+        asked = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+                               stdout=subprocess.PIPE, universal_newlines=True).stdout.split()
+    except OSError:
+        asked = []
+    return "%s (%s), driver %s, %.0f GB/s" % (device_name(), theano.config.device, asked[0] if asked else "unknown",
+                                              bandwidth() / 1e9)
+
+
 def machine():
     name = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
@@ -169,7 +214,9 @@ def machine():
                 "SciPy " + scipy.__version__]
     if "torch" in sys.modules:
         versions.append("PyTorch " + sys.modules["torch"].__version__)
-    return "%s, %d CPUs; %s; %s" % (name, os.cpu_count(), ", ".join(versions), time.strftime("%Y-%m-%d"))
+    card = gpu()
+    return "%s, %d CPUs; %s%s; %s" % (name, os.cpu_count(), "" if card is None else card + "; ", ", ".join(versions),
+                                      time.strftime("%Y-%m-%d"))
 
 
 def race(matrix, k, batch_size, names, rounds, budget, seed=0):
@@ -194,6 +241,10 @@ def race(matrix, k, batch_size, names, rounds, budget, seed=0):
     for name, x in times.items():
         print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |"
               % (name, "~" if name in scaled else "", medians[name], min(x), max(x), medians[name] / best))
+    for name in times if device_name() else []:
+        moved = bytes_to_move(name, matrix, k, batch_size)
+        if moved:
+            print("%s: %.1f GB to move at least, at %.0f GB/s" % (name, moved / 1e9, moved / 1e9 / medians[name]))
     return medians
 
 

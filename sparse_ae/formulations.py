@@ -46,11 +46,10 @@ Formulation = namedtuple("Formulation", "name inputs squared_error counts pack c
 def fused_names(model):
     """What the fused Ops call a model's f and g; None and None where they can't serve it.
 
-    Their one pass has no place where several processes could add up what goes into the hidden units, and no form for a
-    GPU.
+    Their one pass has no place where several processes could add up what goes into the hidden units.
     """
     names = _FUSED.get(model.f), _FUSED.get(model.g)
-    return names if all(names) and model.ranks.size == 1 and not on_gpu() else (None, None)
+    return names if all(names) and model.ranks.size == 1 else (None, None)
 
 
 def _extras(make, dtype, target, seen):

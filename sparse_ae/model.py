@@ -43,8 +43,8 @@ from sparse_ae.checks import (
 )
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
-from sparse_ae.device import on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
+from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.scoring import Scorer
 import lasagne
@@ -260,8 +260,8 @@ class AutoEncoder:
         if self.l2_weighted:
             return squared_error + (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
                                     + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))
-        return squared_error + decay_share * (self.l2_W * _squared_norm(self.W)
-                                              + self.l2_V * sum(_squared_norm(V) for V in self.encoders))
+        return squared_error + decay_share * (self.l2_W * squared_norm(self.W)
+                                              + self.l2_V * sum(squared_norm(V) for V in self.encoders))
 
     def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
                  counts=None):
@@ -533,13 +533,6 @@ def _check_own(function, name, dtype):
         if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
             raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
                              "depends on it" % (name, function, y))
-
-
-def _squared_norm(x):
-    if not on_gpu():
-        return T.sum(x ** 2)
-    # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
-    return T.dot(T.sum(x ** 2, axis=0), T.ones(x.shape[1:], x.dtype))
 
 
 def _decays(l2):

@@ -17,6 +17,7 @@ import scipy.optimize
 from sparse_ae.checks import check_count, is_number
 from sparse_ae.device import on_gpu
 from sparse_ae.formulations import fused_names, get_formulation
+from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import AdagradStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.updates import rprop
 import lasagne
@@ -137,7 +138,7 @@ class TrainingStep(Step):
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
-        self._deferred = False
+        self._deferred, self._on_card = False, None
         with model.building():
             self._function = self._compiled(formulation)
         changed = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None]
@@ -146,16 +147,19 @@ class TrainingStep(Step):
     def _compiled(self, formulation):
         # Where missing entries count, every row has a gradient.
         plain = (self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
-                 and not self.model.missing_weight and not on_gpu())
+                 and not self.model.missing_weight)
+        fused = all(fused_names(self.model))
+        if on_gpu():
+            plain = plain and fused
         if formulation == "sparse" and plain:
-            self._pending = theano.shared(np.ones(4), name="pending")
+            self._on_card = _norms_and_scalers(self.model.params[:2]) if on_gpu() else None
+            self._pending = theano.shared(np.ones(4), name="pending", target="cpu")
             inputs = self.formulation.inputs(self.model.dtype, self.target)
             return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
         epsilon = _adagrad_epsilon(self._update)
         only_rows_in_use = not self.model.missing_weight and (
             self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
-        fused = all(fused_names(self.model))
-        if formulation == "sparse" and epsilon and only_rows_in_use and fused:
+        if formulation == "sparse" and epsilon and only_rows_in_use and fused and not on_gpu():
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
             return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
         inputs, loss, squared_error = self.graph()
@@ -191,9 +195,7 @@ class TrainingStep(Step):
         for encoder in self.model.encoders:
             item_major(encoder)  # somebody may have set it
         if self._pending is not None:
-            values = (p.get_value(borrow=True) for p in self.model.params[:2])
-            norms = [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
-            self._pending.set_value(np.array([1.0, 1.0] + norms))
+            self._pending.set_value(np.append([1.0, 1.0], self._norms()))
         self._deferred = True
         try:
             yield self
@@ -218,15 +220,33 @@ class TrainingStep(Step):
         return ([(p.name, p) for p in self.model.params]
                 + [("update_%d" % i, variable) for i, variable in enumerate(self._kept)])
 
+    def _norms(self):
+        """The squared norms of W and V."""
+        if self._on_card is not None:
+            return [float(x) for x in self._on_card[0]()]
+        values = (p.get_value(borrow=True) for p in self.model.params[:2])
+        return [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
+
     def _write_decay(self):
         pending = self._pending.get_value(borrow=True)
         for i, parameter in enumerate(self.model.params[:2]):
-            if pending[i] != 1:
+            if pending[i] == 1:
+                continue
+            if self._on_card is not None:
+                self._on_card[1 + i](pending[i])
+            else:
                 value = parameter.get_value(borrow=True)
                 value *= value.dtype.type(pending[i])
                 parameter.set_value(value, borrow=True)
-                pending[i] = 1
+            pending[i] = 1
         self._pending.set_value(pending, borrow=True)
+
+
+def _norms_and_scalers(parameters):
+    """Functions for variables on a GPU, which stay there: their squared norms; and, for each, it times a number."""
+    factor = T.scalar("factor", "float64")
+    scalers = [theano.function([factor], updates=[(p, T.cast(factor, p.dtype) * p)]) for p in parameters]
+    return [theano.function([], [squared_norm(p) for p in parameters])] + scalers
 
 
 def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):

@@ -26,9 +26,8 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled device ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates
-    ops.kernels ops.gpu ops
-    model objectives formulations updates steps trainer factorization newuser fitting recommender __main__
+    compiled device ops.op ops.csr ops.dense ops.kernels ops.fused ops.everywhere ops.over_ranks ops.blas ops.updates
+    ops.gpu ops objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
@@ -156,9 +155,9 @@ def test_these_work_where_there_is_no_theano():
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
-    if module == "sparse_ae.ops.gpu":
-        pytest.importorskip("pygpu", reason="Theano's backend for GPUs isn't here")
     monkeypatch.chdir(tmp_path)
+    if module == "sparse_ae.ops.gpu":
+        pytest.importorskip("pygpu", reason="needs Theano's gpuarray backend")
     with np.printoptions():
         assert doctest.testmod(importlib.import_module(module)).failed == 0
 

@@ -258,6 +258,21 @@ def test_a_card_that_cannot_be_used_stops_nothing():
     assert said == "cuda [2.0, 4.0]\n" and log.startswith("ERROR (theano.gpuarray): pygpu was configured but could not")
 
 
+def test_pygpu_imports_with_any_numpy(tmp_path):
+    """pygpu's tools.py calls a function of its dtypes.py that looks np.bool up; only while it is run, here as there."""
+    package = tmp_path / "pygpu"
+    package.mkdir()
+    (package / "__init__.py").write_text("from pygpu import tools\n")
+    (package / "dtypes.py").write_text("import numpy as np\ndef fill():\n    return np.bool\n")
+    (package / "tools.py").write_text("from pygpu.dtypes import fill\nfilled = fill()\n")
+    code = ("import numpy as np, sparse_ae, sys\n"
+            "before = 'bool' in vars(np)\n"
+            "sys.path.insert(0, %r)\n"
+            "import pygpu\n"
+            "print(pygpu.tools.filled is np.bool_ or before, before == ('bool' in vars(np)))" % str(tmp_path))
+    assert run(code) == ("True True\n", "")
+
+
 # Compilers
 
 

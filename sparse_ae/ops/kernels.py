@@ -14,16 +14,28 @@ WIDTH = 32
 # Columns of a factor that each thread sums at a time: that many loads are under way at once.
 _COLUMNS = 4
 
-# `arrays`: (name, element type), the type "real" being the model's and "value" any; `sizes`: names of whole numbers;
-# `height`: of a block of threads.
-Kernel = namedtuple("Kernel", "name arrays sizes height body")
+# `arrays`: (name, element type), the type "real" being the model's and "value" any; the last `n_out` of them are
+# written. `sizes`: names of whole numbers; `numbers`: of reals; `height`: of a block of threads.
+Kernel = namedtuple("Kernel", "name arrays n_out sizes numbers height body")
 
-# Where the parts of `by_row` and `by_item` lie.
+# The nonlinearities, and their slopes as functions of their values; a kernel's `F` or `G` says which one it takes.
+_NONLINEARITIES = {
+    "linear": ("(x)", "(real)1"),
+    "sigmoid": ("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))"),
+    "tanh": ("tanh(x)", "((real)1 - (y) * (y))"),
+}
+
+# Where the lists of the host's vectors begin.
 _BY_ROW = """
     GLOBAL_MEM const ga_int *indptr = plan, *indices = indptr + n_rows + 1, *rows = indices + nnz;
 """
 _BY_ITEM = """
     GLOBAL_MEM const ga_int *used = plan, *starts = used + n_used, *order = starts + n_used + 1, *rows = order + nnz;
+"""
+
+_BY_PART = """
+    GLOBAL_MEM const ga_int *part_starts = parts, *part_rows = part_starts + n_parts + 1;
+    GLOBAL_MEM const ga_int *row_parts = part_rows + n_parts;
 """
 
 # Sums of rows of a factor, each times a number: a sum for each segment of a list. The blocks of threads with one GID_1
@@ -50,19 +62,22 @@ _SEGMENT_SUMS = """
             real sum = 0;
             for (ga_int y = 0; y < %(height)d; y++)
                 sum += part[(y * 4 + LID_1) * %(width)d + LID_0];
-            out[(ga_size)%(destination)s * k + t + LID_1 * %(width)d] = sum;
+            t += LID_1 * %(width)d;
+            %(finish)s
         }
         local_barrier();
     }
 """
 
 
-def _segment_sums(height, **where):
-    return _SEGMENT_SUMS % dict(where, columns=_COLUMNS, width=WIDTH, height=height, chunk=_COLUMNS * WIDTH)
+def _segment_sums(height, finish="out[(ga_size)%(destination)s * k + t] = sum;", **where):
+    return _SEGMENT_SUMS % dict(where, finish=finish % where, columns=_COLUMNS, width=WIDTH, height=height,
+                                chunk=_COLUMNS * WIDTH)
 
 
-def _kernel(name, arrays, sizes, height, body):
-    return name, Kernel(name, [tuple(each.split()) for each in arrays.split(", ")], sizes.split(", "), height, body)
+def _kernel(name, arrays, sizes, height, body, n_out=1, numbers=""):
+    arrays = [tuple(each.split()) for each in arrays.split(", ")]
+    return name, Kernel(name, arrays, n_out, sizes.split(", "), numbers.split(), height, body)
 
 
 KERNELS = OrderedDict([
@@ -102,10 +117,103 @@ KERNELS = OrderedDict([
     for (ga_size p = GID_0 * threads + LID_1 * LDIM_0 + LID_0; p < nnz; p += GDIM_0 * threads)
         out[(ga_size)rows[p] * n_items + indices[p]] = values[p];
 """),
+    # As csr_dot, and what hidden units make of it.
+    _kernel("hidden", "data real, plan int, F real, mu real, out real", "n_rows, nnz, k", 16, _BY_ROW + _segment_sums(
+        16, "out[s * k + t] = G(scale * sum + mu[t]);", n_segments="n_rows", starts="indptr", data="data[q]",
+        row="indices[q]", destination="s"), numbers="scale"),
+    # A block of threads for a part of a row. Of 32 ratings at a time 8 rows of threads compute the outputs, and then
+    # all threads what these ratings pull at the row's hidden units: W's rows are in the cache then.
+    _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, pulls real",
+            "n_rows, nnz, n_parts, k", 8, _BY_ROW + _BY_PART + """
+    LOCAL_MEM real sums[32 * 8], slope[32];
+    for (ga_size s = GID_0; s < n_parts; s += GDIM_0) {
+        GLOBAL_MEM const real *units = h + (ga_size)part_rows[s] * k;
+        ga_int end = part_starts[s + 1];
+        real square = 0;
+        for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256)
+            pulls[s * k + t] = 0;
+        for (ga_int first = part_starts[s]; first < end; first += 32) {
+            for (ga_int j = LID_1; j < 32; j += 8) {
+                ga_int p = first + j;
+                real sum = 0;
+                if (p < end) {
+                    GLOBAL_MEM const real *w = W + (ga_size)indices[p] * k;
+                    for (ga_size t = LID_0; t < k; t += 32)
+                        sum += units[t] * w[t];
+                }
+                sums[LID_1 * 32 + LID_0] = sum;
+                local_barrier();
+                for (ga_uint apart = 16; apart > 0; apart /= 2) {
+                    if (LID_0 < apart)
+                        sums[LID_1 * 32 + LID_0] += sums[LID_1 * 32 + LID_0 + apart];
+                    local_barrier();
+                }
+                if (LID_0 == 0) {
+                    slope[j] = 0;
+                    if (p < end) {
+                        real y = F(scale * sums[LID_1 * 32] + b[indices[p]]), error = low + span * y - target[p];
+                        square += error * error;
+                        slope[j] = 2 * error * span * F_SLOPE(y);
+                        slopes[p] = slope[j];
+                    }
+                }
+                local_barrier();
+            }
+            ga_int n = end - first < 32 ? end - first : 32;
+            for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256) {
+                real sum = 0;
+                for (ga_int j = 0; j < n; j++)
+                    sum += slope[j] * W[(ga_size)indices[first + j] * k + t];
+                pulls[s * k + t] += sum;
+            }
+            local_barrier();
+        }
+        if (LID_0 == 0)
+            sums[LID_1] = square;
+        local_barrier();
+        if (LID_0 == 0 && LID_1 == 0) {
+            real sum = 0;
+            for (ga_int y = 0; y < 8; y++)
+                sum += sums[y];
+            squares[s] = sum;
+        }
+        local_barrier();
+    }
+""", n_out=3, numbers="scale low span"),
+    # The gradient for what goes into the hidden units, from the pulls of each row's parts: a thread for each.
+    _kernel("hidden_slopes", "parts int, h real, pulls real, out real", "n_rows, n_parts, k", 8, _BY_PART + """
+    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
+    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n_rows * k; i += GDIM_0 * threads) {
+        ga_size r = i / k, t = i % k;
+        real sum = 0;
+        for (ga_int s = row_parts[r]; s < row_parts[r + 1]; s++)
+            sum += pulls[(ga_size)s * k + t];
+        out[i] = scale * sum * G_SLOPE(h[i]);
+    }
+""", numbers="scale"),
+    # As csr_t_dot, added to what is there; and by how much the squares grow, a sum for each block of threads.
+    _kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", "n_used, nnz, k", 8, _BY_ITEM + """
+    real growth = 0;
+""" + _segment_sums(8, """
+            GLOBAL_MEM real *to = out + (ga_size)%(destination)s * k + t;
+            real old = *to, moved = old + step * sum;
+            *to = moved;
+            growth += (moved - old) * (moved + old);
+""", n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]") + """
+    part[LID_1 * 32 + LID_0] = growth;
+    local_barrier();
+    for (ga_uint apart = 128; apart > 0; apart /= 2) {
+        if (LID_1 * 32 + LID_0 < apart)
+            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + apart];
+        local_barrier();
+    }
+    if (LID_0 == 0 && LID_1 == 0)
+        growths[GID_1 * GDIM_0 + GID_0] = part[0];
+""", n_out=2, numbers="step"),
 ])
 
 
-def source(name, real="ga_float", value="ga_float"):
+def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     """A kernel's whole source, which begins by including libgpuarray's cluda.h.
 
     Parameters
@@ -114,6 +222,8 @@ def source(name, real="ga_float", value="ga_float"):
         Of one of `KERNELS`.
     real, value : str
         The types of what the kernel computes with, and of what it only moves, as cluda.h names them.
+    f, g : {"linear", "sigmoid", "tanh"}
+        Of outputs and of hidden units.
 
     Returns
     -------
@@ -124,8 +234,12 @@ def source(name, real="ga_float", value="ga_float"):
     types = {"real": real, "value": value, "int": "ga_int"}
     arrays = [(x, types[kind]) for x, kind in kernel.arrays]
     signature = ["GLOBAL_MEM %s *%s, ga_size %s_offset" % (kind, x, x) for x, kind in arrays]
-    signature += ["ga_size %s" % x for x in kernel.sizes]
+    signature += ["ga_size %s" % x for x in kernel.sizes] + ["real %s" % x for x in kernel.numbers]
     shifts = ["    %s = (GLOBAL_MEM %s *)((GLOBAL_MEM char *)%s + %s_offset);\n" % (x, kind, x, x)
               for x, kind in arrays]
-    return '#include "cluda.h"\n#define real %s\nKERNEL void %s(%s)\n{\n%s%s}\n' % (
-        real, name, ", ".join(signature), "".join(shifts), kernel.body)
+    defines = [("real", real)]
+    for letter, nonlinearity in (("F", f), ("G", g)):
+        value_at, slope_from = _NONLINEARITIES[nonlinearity]
+        defines += [(letter + "(x)", value_at), (letter + "_SLOPE(y)", slope_from)]
+    return '#include "cluda.h"\n%sKERNEL void %s(%s)\n{\n%s%s}\n' % (
+        "".join("#define %s %s\n" % each for each in defines), name, ", ".join(signature), "".join(shifts), kernel.body)

@@ -11,8 +11,8 @@ import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
 
-__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "check_csr", "csr_matrix", "float_tensors", "index_vector", "like",
-           "sampled_products"]
+__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "check_csr", "csr_matrix", "float_tensors", "index_vector",
+           "like", "sampled_products"]
 
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
@@ -60,7 +60,7 @@ class CsrOp(gof.Op):
         return "if (sparse_ae::%s<%s>(%s)) { %s }" % (function, C_TYPES[dtype], arguments, sub["fail"])
 
 
-class UpdateOp(CsrOp):
+class Updating(gof.Op):
     """An Op some outputs of which are new values of inputs, with a twin that writes them in place."""
 
     updated = {}  # output -> input
@@ -75,11 +75,15 @@ class UpdateOp(CsrOp):
         return [inputs[i] if self.inplace else inputs[i].copy() for i in self.updated.values()]
 
 
+class UpdateOp(Updating, CsrOp):
+    """An `Updating` Op on a CSR block, with C code in a header of this folder."""
+
+
 @gof.local_optimizer(None)
 def local_update_inplace(node):
     """Theano checks that nobody needs the old value, and takes the replacement back where somebody does."""
     # One without an input to write to has no twin: it would be replaced by itself for ever.
-    if isinstance(node.op, UpdateOp) and node.op.updated and not node.op.inplace:
+    if isinstance(node.op, Updating) and node.op.updated and not node.op.inplace:
         return node.op.in_place()(*node.inputs, return_list=True)
     return False
 

@@ -1,0 +1,126 @@
+"""The sparse Ops on a GPU: what is computed there, from what the host sends; `test_csr` holds the numbers too."""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from devices import needs_backend
+
+from sparse_ae.formulations import FORMULATIONS
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
+from sparse_ae.steps import TrainingStep
+import lasagne
+import theano
+import theano.tensor as T
+
+pytestmark = needs_backend
+
+
+def nodes_of(function, name):
+    """The nodes of a compiled function whose Op's class is called so."""
+    return [node for node in function.maker.fgraph.toposort() if type(node.op).__name__ == name]
+
+
+def block(n_rows, n_items, density, seed=0):
+    rng = np.random.RandomState(seed)
+    matrix = sp.random(n_rows, n_items, density, "csr", "float32", random_state=rng)
+    matrix.sort_indices()
+    return matrix, rng
+
+
+# Fewer columns than threads side by side and more than a block's; long rows, popular items; none at all.
+@pytest.mark.parametrize("n_rows, n_items, k, density", [(40, 70, 1, 0.3), (2, 900, 33, 0.9), (900, 2, 130, 0.9),
+                                                         (30, 50, 300, 0.2), (3, 5, 4, 0.0)])
+def test_products_of_many_shapes(n_rows, n_items, k, density):
+    R, rng = block(n_rows, n_items, density)
+    A, F = (theano.shared(rng.randn(n, k).astype("float32")) for n in (n_rows, n_items))
+    data, (indices, indptr) = T.fvector(), T.ivectors(2)
+    function = theano.function([data, indices, indptr], [
+        csr_dot(data, indices, indptr, F), sampled_dot(indices, indptr, A, F),
+        csr_t_dot(data, indices, indptr, A, n_items), dense_rows(data, indices, indptr, n_items)])
+    for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
+        assert len(nodes_of(function, name)) == 1
+    A, F, exact = A.get_value().astype("float64"), F.get_value().astype("float64"), R.astype("float64")
+    rows, cols = np.repeat(np.arange(n_rows), np.diff(R.indptr)), R.indices
+    expected = [exact.dot(F), (A[rows] * F[cols]).sum(axis=1), exact.T.dot(A), exact.toarray()]
+    for got, wanted in zip(function(R.data, R.indices, R.indptr), expected):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def step_of(name, update="adam", n_rows=30, n_items=400, k=20):
+    model = AutoEncoder(n_items, k, rating_scale=(0, 1), rng=0)
+    return TrainingStep(model, name, getattr(lasagne.updates, update), 0.01), block(n_rows, n_items, 0.05)[0]
+
+
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_nothing_of_the_parameters_size_is_moved(name, update):
+    """What passes between the host and the card in a step follows the batch's ratings, not W and V."""
+    step, rows = step_of(name, update)
+    moved = []
+
+    def run_and_note_sizes(i, node, thunk):
+        thunk()
+        if type(node.op).__name__ in ("GpuFromHost", "HostFromGpu"):
+            moved.append(int(np.prod(np.shape(thunk.outputs[0][0]))))
+
+    linker = theano.gof.WrapLinkerMany([theano.gof.OpWiseCLinker(allow_gc=False)], [run_and_note_sizes])
+    default = theano.compile.mode.get_default_mode
+    theano.compile.mode.get_default_mode = lambda: theano.Mode(linker, "fast_run")
+    try:
+        step, rows = step_of(name, update)
+    finally:
+        theano.compile.mode.get_default_mode = default
+    with step.deferred():
+        step(rows)
+    assert moved and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_the_host_orders_a_batch_once(name):
+    step, rows = step_of(name)
+    assert len(nodes_of(step._function, "ByRow")) == 1
+    assert len(nodes_of(step._function, "ByItem")) == (name == "sparse")
+
+
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+def test_the_same_bits_each_time(update):
+    results = []
+    for _ in range(2):
+        step, rows = step_of("sparse", update)
+        costs = [step(rows) for _ in range(5)]
+        results.append([costs] + [p.get_value().tobytes() for p in step.model.params])
+    assert results[0] == results[1]
+
+
+def test_the_check_is_never_left_out():
+    """Whatever the kernels get comes from the plan, which comes from the check: no graph has one without the other."""
+    step, rows = step_of("sparse")
+    for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot"):
+        for node in nodes_of(step._function, name):
+            plans = [x.owner for x in theano.gof.graph.ancestors(node.inputs) if x.owner]
+            assert any(type(owner.op).__name__ in ("ByRow", "ByItem") for owner in plans)
+    before = [p.get_value() for p in step.model.params]
+    with pytest.raises(IndexError, match=r"indices\[0\] is 400; with 400 items it must lie in 0 \.\.\. 399"):
+        step(sp.csr_matrix((np.ones(1, "float32"), [400], [0, 1]), shape=(1, 401)))
+    for p, value in zip(step.model.params, before):
+        np.testing.assert_array_equal(p.get_value(), value)
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_a_batch_is_sent_as_csr(name):
+    assert [x.ndim for x in FORMULATIONS[name].inputs("float32")] == [1, 1, 1]
+
+
+def test_predictions_leave_the_parameters_where_they_are(monkeypatch):
+    model, made, read, make = AutoEncoder(400, 20, rating_scale=(0, 1), rng=0), [], [], theano.function
+    monkeypatch.setattr("theano.function", lambda *args, **kwargs: made.append(make(*args, **kwargs)) or made[-1])
+    get_value = type(model.W).get_value
+    monkeypatch.setattr(type(model.W), "get_value", lambda x, **kwargs: read.append(x.name) or get_value(x, **kwargs))
+    rows, _ = block(30, 400, 0.05)
+    model.predict_pairs(rows, np.arange(30), np.arange(30))
+    list(model.predict_blocks(rows))
+    assert made and set(read) <= {"b"}
+    for function in made:
+        for node in nodes_of(function, "HostFromGpu"):
+            assert node.inputs[0].owner is not None  # no variable's own value
+            assert not {"W", "V"} & {x.name for x in node.inputs[0].owner.inputs} or "GpuDimShuffle" not in str(node)

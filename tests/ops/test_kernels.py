@@ -1,0 +1,80 @@
+"""The GPU's kernels compile for NVIDIA cards, by NVIDIA's compiler, which needs no card."""
+import ctypes
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from sparse_ae.ops.kernels import KERNELS, source
+
+# What libgpuarray's cluda.h defines of what the kernels use, for CUDA.
+CLUDA_H = """
+#define local_barrier() __syncthreads()
+#define KERNEL extern "C" __global__
+#define WITHIN_KERNEL static __device__
+#define GLOBAL_MEM
+#define LOCAL_MEM __shared__
+#define LID_0 threadIdx.x
+#define LID_1 threadIdx.y
+#define LDIM_0 blockDim.x
+#define LDIM_1 blockDim.y
+#define GID_0 blockIdx.x
+#define GID_1 blockIdx.y
+#define GDIM_0 gridDim.x
+#define GDIM_1 gridDim.y
+#define ga_byte signed char
+#define ga_int int
+#define ga_uint unsigned int
+#define ga_float float
+#define ga_double double
+#define ga_size size_t
+"""
+
+
+def nvrtc():
+    """NVIDIA's compiler, as the wheels nvidia-cuda-nvrtc bring it; None where there is none."""
+    found = importlib.util.find_spec("nvidia")
+    for folder in found.submodule_search_locations if found else []:
+        for library in sorted(Path(folder).glob("**/libnvrtc.so.*")) + sorted(Path(folder).glob("**/nvrtc64_*.dll")):
+            if "alt" not in library.name:
+                return ctypes.CDLL(str(library))
+    return None
+
+
+def compile_for(card, code):
+    """The PTX of CUDA code for a card's architecture; an AssertionError with the compiler's words if there is none."""
+    library, program = nvrtc(), ctypes.c_void_p()
+    headers, names = (ctypes.c_char_p * 1)(CLUDA_H.encode()), (ctypes.c_char_p * 1)(b"cluda.h")
+    assert not library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"kernel.cu", 1, headers, names)
+    options = (ctypes.c_char_p * 2)(b"--gpu-architecture=" + card.encode(), b"--Werror=all-warnings")
+    failed = library.nvrtcCompileProgram(program, 1, options)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    assert not failed, log.value.decode()
+    library.nvrtcGetPTXSize(program, ctypes.byref(size))
+    ptx = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetPTX(program, ptx)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return ptx.value.decode()
+
+
+@pytest.mark.skipif(nvrtc() is None, reason="needs NVIDIA's compiler: pip install nvidia-cuda-nvrtc-cu12")
+@pytest.mark.parametrize("card", ["compute_70", "compute_80", "compute_90"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiles_for_cuda(name, card):
+    for real, f, g in [("ga_float", "sigmoid", "tanh"), ("ga_float", "tanh", "sigmoid"),
+                       ("ga_double", "linear", "linear")]:
+        ptx = compile_for(card, source(name, real, real, f, g))
+        assert ".visible .entry %s(" % name in ptx
+        # A wider constant would have a card compute in float64, at a 32nd or 64th of the speed on many.
+        assert real == "ga_double" or ".f64" not in ptx
+    with pytest.raises(AssertionError, match="error"):
+        compile_for(card, source(name) + "}")
+
+
+def test_blocks_of_threads_fit_every_card():
+    """1024 threads and 48 KB of shared memory are what each card has."""
+    for kernel in KERNELS.values():
+        assert 32 * kernel.height <= 1024
