@@ -596,7 +596,7 @@ def test_a_stored_zero_was_trained_on():
     ({}, dict(checkpoint_every=0), ValueError, "checkpoint_every is 0"),
     ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
     ({}, dict(checkpoint="nowhere/to/be/found"), OSError, "nowhere"),
-    ({}, dict(validation=0), ValueError, "validation is 0; expected 'auto', a fraction"),
+    ({}, dict(validation=0), ValueError, "validation is 0; expected a number between 0 and 1, 'auto', held-out"),
     ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
 ])
 def test_refused(settings, fit, error, message, monkeypatch):

@@ -293,7 +293,8 @@ from sparse_ae.theano_compat import compilers
 compilers.include_folder = lambda plat_specific=False: "/nowhere"
 compilers.any_compiler = lambda: True
 """
-    environment = {"PATH": str(tmp_path), "THEANO_FLAGS": without_flags("cxx", "gcc.cxxflags"), "THEANORC": os.devnull}
+    environment = {"PATH": str(tmp_path), "THEANO_FLAGS": without_flags("cxx", "gcc.cxxflags"), "THEANORC": os.devnull,
+                   "CPATH": "", "C_INCLUDE_PATH": "", "CPLUS_INCLUDE_PATH": ""}
     _, err = run(code + SCAN, **environment)
     assert err == "WARNING (theano.configdefaults): %s\n" % theano_compat.NO_HEADERS.format(folder="/nowhere")
     assert "apt install python3-dev" in err
