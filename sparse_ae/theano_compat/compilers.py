@@ -39,5 +39,5 @@ def python_headers():
     """
     folders = [include_folder(), include_folder(plat_specific=True)]
     found = (any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders)
-             or any(name in os.environ for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
+             or any(os.environ.get(name) for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
     return folders[0], found
