@@ -260,7 +260,7 @@ def draw(label, matrix, seed, path):
         ax.set_xticks(places, ["%g" % w for w in WEIGHTS])
         ax.set_xlabel("weight of missing entries")
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False)
+    axes[1].legend(frameon=False)
     figure.suptitle("%s, users as rows, one split" % label)
     figure.savefig(path, dpi=120)
     print("drawn: %s" % path)

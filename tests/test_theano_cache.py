@@ -1,12 +1,16 @@
 """Theano's cache of compiled code in the face of faults: the right answer, if need be after compiling once more."""
+import errno
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
 from sparse_ae.theano_compat import torn
+import theano
+import theano.tensor as T
 
 USE = """
 import glob, os, shutil, sys
@@ -83,6 +87,19 @@ def test_a_cache_that_was_damaged_or_deleted(use, tmp_path):
 def test_processes_that_begin_at_once_with_nothing_cached(use):
     processes = [use() for _ in range(4)]
     assert all(is_right(process) for process in processes)
+
+
+@pytest.mark.skipif(not theano.config.cxx, reason="without a compiler there is nothing to keep")
+def test_a_full_disk_is_said_in_words(monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("theano.gof.cmodule.KeyData.save_pkl", full)
+    x, never_seen = T.dvector(), float(uuid.uuid4().int % 10 ** 15)
+    with pytest.raises(OSError, match="No space left on device: Theano can't keep what it compiles in .*compiledir"):
+        theano.function([x], T.exp(x) * never_seen)
+    monkeypatch.undo()
+    assert theano.function([x], T.exp(x) * never_seen)([0.0]) == [never_seen]
 
 
 @pytest.mark.slow

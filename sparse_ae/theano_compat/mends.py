@@ -14,7 +14,7 @@ import numpy as np
 
 from sparse_ae.theano_compat import compilers
 from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
-from sparse_ae.theano_compat.torn import check_whole, extension_whole
+from sparse_ae.theano_compat.torn import cache_writable, check_whole, extension_whole
 
 # What NumPy once had and Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -198,25 +198,35 @@ def _mend_module_cache(module):
 
     first_try = cache_class.module_from_key
 
-    @functools.wraps(first_try)
-    def module_from_key(self, *args, **kwargs):
+    @contextlib.contextmanager
+    def locks_kept():
+        """After an error there are as many locks as before: lock_ctx, at compilelock.py:38, keeps its own."""
         lock = module.compilelock.get_lock
         locks = getattr(lock, "n_lock", 0)
         try:
-            return first_try(self, *args, **kwargs)
+            yield
+        except BaseException:
+            while getattr(lock, "n_lock", 0) > locks:
+                module.compilelock.release_lock()
+            raise
+
+    @functools.wraps(first_try)
+    def module_from_key(self, *args, **kwargs):
+        try:
+            with cache_writable(self.dirname), locks_kept():
+                return first_try(self, *args, **kwargs)
         except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
             if _raised_by(error) not in (module.__name__, __name__, check_whole.__module__):
                 raise
         module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
                                self.dirname)
-        while getattr(lock, "n_lock", 0) > locks:  # lock_ctx, at compilelock.py:38, keeps it after an error
-            module.compilelock.release_lock()
         os.makedirs(self.dirname, exist_ok=True)
         for known in ("module_from_name", "entry_from_key", "module_hash_to_key_data", "similar_keys"):
             setattr(self, known, {})  # __init__ begins with what the instance has, if there is one
         self.__init__(self.dirname, self.check_for_broken_eq, do_refresh=False)
         self.refresh(cleanup=False)
-        return first_try(self, *args, **kwargs)
+        with cache_writable(self.dirname), locks_kept():
+            return first_try(self, *args, **kwargs)
 
     first_init = cache_class.__init__
 

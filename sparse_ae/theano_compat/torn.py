@@ -4,11 +4,14 @@ To load a shared object that ends too early kills the process, once a page of it
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import struct
 
-__all__ = ["check_whole", "extension_whole"]
+__all__ = ["cache_writable", "check_whole", "extension_whole"]
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def is_whole(path):
@@ -39,6 +42,19 @@ def check_whole(path):
 
 
 @contextlib.contextmanager
+def cache_writable(folder):
+    """Where the disk doesn't take what is written to the cache in a folder, the error says whose folder that is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise type(error)(error.errno, "%s: Theano can't keep what it compiles in %s; make room there or give leave to "
+                          "write, or name another folder by THEANO_FLAGS=base_compiledir=FOLDER"
+                          % (os.strerror(error.errno), folder)) from error
+
+
+@contextlib.contextmanager
 def extension_whole(name):
     """Theano's own extension `name`, which it compiles once and then imports, is removed first where it is torn.
 
@@ -63,4 +79,5 @@ def extension_whole(name):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             release_lock()
-    yield
+    with cache_writable(theano.config.compiledir):
+        yield
