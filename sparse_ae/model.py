@@ -307,7 +307,7 @@ class AutoEncoder:
             updates = update(loss, self.params, learning_rate)
             for variable in updates:
                 # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
-                shape = variable.get_value(borrow=True).shape
+                shape = variable.get_value(borrow=True, return_internal_type=True).shape
                 if variable not in self.params and shape == (self.n_hidden, self.n_items):
                     item_major(variable)
             # Inputs of a wider dtype than the parameters' make wider updates.

@@ -1,4 +1,5 @@
 """Where graphs run is asked of a variable, not of the flag."""
+import types
 import warnings
 
 import numpy as np
@@ -43,7 +44,8 @@ class Array:
 @pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
 @pytest.mark.parametrize("flag, value", [("device", "cpu"), ("device", "cuda"), ("init_gpu_device", "cuda")])
 def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value, monkeypatch):
-    monkeypatch.setattr("theano.config." + flag, value)
+    flags = types.SimpleNamespace(**dict({"device": "cpu", "init_gpu_device": ""}, **{flag: value}))
+    monkeypatch.setattr(device, "theano", types.SimpleNamespace(config=flags, shared=theano.shared))
     assert not device.on_gpu() and device.device_name() is None
     assert "sparse_ae" in blas.mode().provided_optimizer.include
     with warnings.catch_warnings(record=True) as caught:

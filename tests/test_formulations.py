@@ -1,5 +1,6 @@
 """Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -403,7 +404,8 @@ def test_auto_goes_by_density(gpu, density, expected, monkeypatch):
 @pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
 def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
     """The flag says cuda and everything runs on the CPU: so do the formulations, with a warning."""
-    monkeypatch.setattr("theano.config.device", "cuda")
+    flags = types.SimpleNamespace(device="cuda")
+    monkeypatch.setattr("sparse_ae.device.theano", types.SimpleNamespace(config=flags, shared=theano.shared))
     assert choose_formulation(0.05, model()) == "sparse"
     with pytest.warns(RuntimeWarning, match="Theano's device is cuda, which it can't use; .* runs on the CPU"):
         TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)

@@ -53,9 +53,8 @@ def step_of(name, update="adam", n_rows=30, n_items=400, k=20):
 
 @pytest.mark.parametrize("update", ["sgd", "adam"])
 @pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_nothing_of_the_parameters_size_is_moved(name, update):
+def test_nothing_of_the_parameters_size_is_moved(name, update, monkeypatch):
     """What passes between the host and the card in a step follows the batch's ratings, not W and V."""
-    step, rows = step_of(name, update)
     moved = []
 
     def run_and_note_sizes(i, node, thunk):
@@ -64,15 +63,11 @@ def test_nothing_of_the_parameters_size_is_moved(name, update):
             moved.append(int(np.prod(np.shape(thunk.outputs[0][0]))))
 
     linker = theano.gof.WrapLinkerMany([theano.gof.OpWiseCLinker(allow_gc=False)], [run_and_note_sizes])
-    default = theano.compile.mode.get_default_mode
-    theano.compile.mode.get_default_mode = lambda: theano.Mode(linker, "fast_run")
-    try:
-        step, rows = step_of(name, update)
-    finally:
-        theano.compile.mode.get_default_mode = default
+    monkeypatch.setattr("theano.compile.mode.instantiated_default_mode", theano.Mode(linker, "fast_run"))
+    step, rows = step_of(name, update)
     with step.deferred():
         step(rows)
-    assert moved and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
+    assert len(moved) > 3 and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
@@ -120,7 +115,5 @@ def test_predictions_leave_the_parameters_where_they_are(monkeypatch):
     model.predict_pairs(rows, np.arange(30), np.arange(30))
     list(model.predict_blocks(rows))
     assert made and set(read) <= {"b"}
-    for function in made:
-        for node in nodes_of(function, "HostFromGpu"):
-            assert node.inputs[0].owner is not None  # no variable's own value
-            assert not {"W", "V"} & {x.name for x in node.inputs[0].owner.inputs} or "GpuDimShuffle" not in str(node)
+    for function in made:  # and what a function sends to the host has been computed
+        assert all(node.inputs[0].owner is not None for node in nodes_of(function, "HostFromGpu"))
