@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import pygpu.gpuarray
 
-from sparse_ae.ops.csr import CsrDot, CsrTDot, SampledDot
+from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import SGDStep, SquaredError
 from sparse_ae.ops.kernels import KERNELS, WIDTH, source
@@ -455,6 +455,14 @@ def _on_block(indices, indptr, context):
         return op(*on_gpu + host + list(more))
 
     return apply
+
+
+@_lifts(AddCsrTDot)
+def local_gpu_add_csr_t_dot(op, context, inputs, outputs):
+    F, alpha, data, indices, indptr, A = inputs
+    scales = T.cast(_host(alpha), "float64").dimshuffle("x")
+    apply = _on_block(indices, indptr, context)
+    return apply(GpuAddCsrTDot(0, op.inplace), data, _by_item, A, F, plan=_by_item, more=[scales])
 
 
 class SGDScales(gof.Op):
