@@ -27,7 +27,9 @@ def params(formulations):
 def memory_of(variable):
     """What stays the same as long as a shared variable's values stay at one place in memory."""
     value = variable.get_value(borrow=True, return_internal_type=True)
-    return value.__array_interface__["data"][0] if is_on_host(variable) else value.gpudata
+    if is_on_host(variable):
+        return value.__array_interface__["data"][0]
+    return value.base_data if ON_OPENCL else value.gpudata
 
 
 def is_item_major(variable):

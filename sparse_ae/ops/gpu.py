@@ -4,21 +4,21 @@ Nobody calls these. A graph has the Ops of `csr` and `dense`; where a function i
 finds here what takes their place. Needs pygpu: imported only where Theano's variables are on a GPU.
 
 A kernel can't raise an exception, nor find out at a fair price which ratings are an item's. So the host looks at the
-index arrays of each mini-batch first, as it has them anyway: `ByRow` and `ByItem` check them and put them in order,
-once for all Ops of a compiled function that stand on the same arrays. What they give the kernels is all that tells
-these where to read: none can start before the check is done.
+index arrays of each mini-batch first, as it has them anyway: the Ops of `plans` check them and put them in order, once
+for all nodes of a compiled function that stand on the same arrays. What they give the kernels is all that tells these
+where to read: none can start before the check is done.
 """
 import zlib
 
 import numpy as np
 import pygpu.gpuarray
-import scipy.sparse as sp
 
-from sparse_ae.ops.csr import CsrDot, CsrTDot, SampledDot
+from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import SGDStep, SquaredError
 from sparse_ae.ops.kernels import KERNELS, WIDTH, source
-from sparse_ae.ops.op import Updating, check_csr
+from sparse_ae.ops.op import Updating
+from sparse_ae.ops.plans import ByItem, ByRow, Parts
 import theano.tensor as T
 from theano import gof
 from theano.gpuarray.basic_ops import (
@@ -31,91 +31,11 @@ from theano.gpuarray.basic_ops import (
 from theano.gpuarray.opt import op_lifter, register_opt, register_opt2
 from theano.gpuarray.type import GpuArrayType
 
-__all__ = ["ByItem", "ByRow"]
+__all__ = ["GpuAddCsrTDot", "GpuCsrDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden", "GpuHiddenSlopes",
+           "GpuSampledDot"]
 
 # The hidden units' of a graph; the kernels have their own.
 _NONLINEARITIES = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
-
-# What is no item's number, and beyond every size.
-_NONE = np.iinfo(np.int32).max
-
-
-class _Plan(gof.Op):
-    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes for their Ops.
-
-    The sizes are int64: n_rows, nnz, how many items there must be at least, and how many have ratings (0: not asked).
-    """
-
-    __props__ = ()
-
-    def make_node(self, indices, indptr):
-        return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
-
-    def perform(self, node, inputs, outputs):
-        indices, indptr = inputs
-        if len(indptr) < 1:
-            check_csr(indices, indptr, 0, 0)
-        check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
-        n_items = 0
-        if len(indices):
-            # A negative index is left for the Ops to report, as one too large is: they know how many items there are.
-            n_items = int(indices.max()) + 1 if indices.min() >= 0 else _NONE
-        plan, n_used = self.plan(indices, indptr, n_items if n_items < _NONE else 0)
-        outputs[0][0] = plan
-        outputs[1][0] = np.array([len(indptr) - 1, len(indices), n_items, n_used], "int64")
-
-
-def _rows(indptr):
-    return np.repeat(np.arange(len(indptr) - 1, dtype="int32"), np.diff(indptr))
-
-
-class ByRow(_Plan):
-    """The block as it is: indptr, indices, and the row of each rating."""
-
-    def plan(self, indices, indptr, n_items):
-        return np.concatenate([indptr, indices, _rows(indptr)]), 0
-
-
-class ByItem(_Plan):
-    """The block's ratings in the order of their items, and within an item in that of their rows.
-
-    The items that have ratings; where each one's ratings begin, and where the last one's end; where each rating is
-    among the block's, and its row.
-    """
-
-    def plan(self, indices, indptr, n_items):
-        if not n_items:
-            return np.zeros(1 + 2 * len(indices), "int32"), 0
-        places = np.arange(len(indices), dtype="int32")
-        columns = sp.csr_matrix((places, indices, indptr), shape=(max(1, len(indptr) - 1), n_items)).tocsc()
-        used = np.flatnonzero(np.diff(columns.indptr)).astype("int32")
-        starts = np.append(columns.indptr[used], columns.indptr[-1])
-        return np.concatenate([used, starts, columns.data, columns.indices]).astype("int32", copy=False), len(used)
-
-
-class Parts(gof.Op):
-    """The block's rows in parts, of at most `MOST` ratings each, lest a long row keep all others waiting.
-
-    Where each part's ratings begin, and where the last one's end; each part's row; which is each row's first part, and
-    how many parts there are. And, as sizes, how many.
-    """
-
-    __props__ = ()
-    MOST = 256
-
-    def make_node(self, indptr):
-        return gof.Apply(self, [indptr], [T.ivector(), T.lvector()])
-
-    def perform(self, node, inputs, outputs):
-        indptr, = inputs
-        lengths = np.diff(indptr)
-        n_parts = -(-lengths // self.MOST)
-        firsts = np.append(0, np.cumsum(n_parts))
-        rows = np.repeat(np.arange(len(lengths)), n_parts)
-        starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])
-        outputs[0][0] = np.concatenate([starts, indptr[-1:], rows, firsts]).astype("int32", copy=False)
-        outputs[1][0] = np.array([len(rows)], "int64")
-
 
 _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
@@ -535,6 +455,14 @@ def _on_block(indices, indptr, context):
         return op(*on_gpu + host + list(more))
 
     return apply
+
+
+@_lifts(AddCsrTDot)
+def local_gpu_add_csr_t_dot(op, context, inputs, outputs):
+    F, alpha, data, indices, indptr, A = inputs
+    scales = T.cast(_host(alpha), "float64").dimshuffle("x")
+    apply = _on_block(indices, indptr, context)
+    return apply(GpuAddCsrTDot(0, op.inplace), data, _by_item, A, F, plan=_by_item, more=[scales])
 
 
 class SGDScales(gof.Op):

@@ -1,9 +1,9 @@
 """The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL.
 
-What they read of a CSR block beside its values are two vectors of int32 that the host has prepared: `gpu.by_row` and
-`gpu.by_item`. Blocks of threads are 32 wide, so that neighbours read neighbouring columns of a factor; their height
-shares out the ratings of a row or an item, and the parts are added in a fixed order. Nothing is added up by atomic
-operations: two runs give the same bits, and popular items make nobody wait.
+What they read of a CSR block beside its values are vectors of int32 that the host has prepared: see `plans`. Blocks
+of threads are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of
+a row or an item, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the
+same bits, and popular items make nobody wait.
 """
 from collections import OrderedDict, namedtuple
 
@@ -25,7 +25,7 @@ _NONLINEARITIES = {
     "tanh": ("tanh(x)", "((real)1 - (y) * (y))"),
 }
 
-# Where the lists of the host's vectors begin.
+# Where the lists of the host's vectors begin: those of ByRow, of ByItem and of Parts.
 _BY_ROW = """
     GLOBAL_MEM const ga_int *indptr = plan, *indices = indptr + n_rows + 1, *rows = indices + nnz;
 """

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from devices import memory_of
 from hypothesis import strategies as st
 
 from sparse_ae.ops import csr
@@ -206,10 +207,10 @@ def test_in_place_only_where_the_old_value_is_not_needed():
     new, _ = csr.add_csr_t_dot(F, 1.0, data, indices, indptr, A)
     arguments = (np.ones(1), np.int32([1]), np.int32([0, 1]), np.full((1, 2), 3.0))
 
-    memory = F.get_value(borrow=True)
+    memory = memory_of(F)
     theano.function([data, indices, indptr, A], updates=[(F, new)])(*arguments)
-    assert F.get_value(borrow=True) is memory
-    np.testing.assert_array_equal(memory, [[1, 1], [4, 4], [1, 1]])
+    assert memory_of(F) == memory
+    np.testing.assert_array_equal(F.get_value(), [[1, 1], [4, 4], [1, 1]])
 
     difference, = theano.function([data, indices, indptr, A], [new - F])(*arguments)
     np.testing.assert_array_equal(difference, [[0, 0], [3, 3], [0, 0]])

@@ -1,0 +1,93 @@
+"""What the host finds out of a CSR block for the kernels of a GPU: checks, orders, parts. Each is an Op of Theano's.
+
+Each gives a vector of int32, which travels to the card in one piece, lists behind lists, and sizes, which tell the
+kernels where in it these begin. Functions of the index arrays alone, Theano makes one of those that many Ops ask for.
+"""
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.ops.op import check_csr
+import theano.tensor as T
+from theano import gof
+
+__all__ = ["ByItem", "ByRow", "Parts"]
+
+# What is no item's number, and beyond every size.
+_NONE = np.iinfo(np.int32).max
+
+
+class _Plan(gof.Op):
+    """From a block's index arrays, on the host: a vector of int32 for the kernels, and sizes for their Ops.
+
+    The sizes are int64: n_rows, nnz, how many items there must be at least, and how many have ratings (0: not asked).
+    """
+
+    __props__ = ()
+
+    def make_node(self, indices, indptr):
+        return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
+
+    def perform(self, node, inputs, outputs):
+        indices, indptr = inputs
+        if len(indptr) < 1:
+            check_csr(indices, indptr, 0, 0)
+        check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
+        n_items = 0
+        if len(indices):
+            # A negative index is left for the Ops to report, as one too large is: they know how many items there are.
+            n_items = int(indices.max()) + 1 if indices.min() >= 0 else _NONE
+        plan, n_used = self.plan(indices, indptr, n_items if n_items < _NONE else 0)
+        outputs[0][0] = plan
+        outputs[1][0] = np.array([len(indptr) - 1, len(indices), n_items, n_used], "int64")
+
+
+def _rows(indptr):
+    return np.repeat(np.arange(len(indptr) - 1, dtype="int32"), np.diff(indptr))
+
+
+class ByRow(_Plan):
+    """The block as it is: indptr, indices, and the row of each rating."""
+
+    def plan(self, indices, indptr, n_items):
+        return np.concatenate([indptr, indices, _rows(indptr)]), 0
+
+
+class ByItem(_Plan):
+    """The block's ratings in the order of their items, and within an item in that of their rows.
+
+    The items that have ratings; where each one's ratings begin, and where the last one's end; where each rating is
+    among the block's, and its row.
+    """
+
+    def plan(self, indices, indptr, n_items):
+        if not n_items:
+            return np.zeros(1 + 2 * len(indices), "int32"), 0
+        places = np.arange(len(indices), dtype="int32")
+        columns = sp.csr_matrix((places, indices, indptr), shape=(max(1, len(indptr) - 1), n_items)).tocsc()
+        used = np.flatnonzero(np.diff(columns.indptr)).astype("int32")
+        starts = np.append(columns.indptr[used], columns.indptr[-1])
+        return np.concatenate([used, starts, columns.data, columns.indices]).astype("int32", copy=False), len(used)
+
+
+class Parts(gof.Op):
+    """The block's rows in parts, of at most `MOST` ratings each, lest a long row keep all others waiting.
+
+    Where each part's ratings begin, and where the last one's end; each part's row; which is each row's first part, and
+    how many parts there are. And, as sizes, how many.
+    """
+
+    __props__ = ()
+    MOST = 256
+
+    def make_node(self, indptr):
+        return gof.Apply(self, [indptr], [T.ivector(), T.lvector()])
+
+    def perform(self, node, inputs, outputs):
+        indptr, = inputs
+        lengths = np.diff(indptr)
+        n_parts = -(-lengths // self.MOST)
+        firsts = np.append(0, np.cumsum(n_parts))
+        rows = np.repeat(np.arange(len(lengths)), n_parts)
+        starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])
+        outputs[0][0] = np.concatenate([starts, indptr[-1:], rows, firsts]).astype("int32", copy=False)
+        outputs[1][0] = np.array([len(rows)], "int64")

@@ -1,0 +1,81 @@
+"""What the host tells the GPU of a block, list by list, against plain loops."""
+import numpy as np
+import pytest
+
+from sparse_ae.ops.plans import ByItem, ByRow, Parts
+
+
+def run(op, *arrays):
+    """What the Op makes of int32 arrays: two arrays."""
+    outputs = [[None], [None]]
+    op.perform(None, [np.array(x, "int32") for x in arrays], outputs)
+    (plan,), (sizes,) = outputs
+    assert plan.dtype == "int32" and sizes.dtype == "int64"
+    return plan.tolist(), sizes.tolist()
+
+
+# Three rows, the second one empty; item 1 has no rating, item 3 two.
+INDICES, INDPTR = [3, 0, 3, 2], [0, 2, 2, 4]
+
+
+def test_by_row():
+    plan, sizes = run(ByRow(), INDICES, INDPTR)
+    assert plan == INDPTR + INDICES + [0, 0, 2, 2]
+    assert sizes == [3, 4, 4, 0]
+
+
+def test_by_item():
+    plan, sizes = run(ByItem(), INDICES, INDPTR)
+    used, starts, order, rows = [0, 2, 3], [0, 1, 2, 4], [1, 3, 0, 2], [0, 2, 0, 2]
+    assert plan == used + starts + order + rows
+    assert sizes == [3, 4, 4, 3]
+
+
+def test_by_item_of_random_blocks():
+    rng = np.random.RandomState(0)
+    for _ in range(50):
+        lengths = rng.randint(0, 6, rng.randint(1, 8))
+        indptr = np.append(0, np.cumsum(lengths))
+        indices = rng.randint(0, 9, indptr[-1])
+        rows = [row for row, length in enumerate(lengths) for _ in range(length)]
+        places = sorted(range(len(indices)), key=lambda p: (indices[p], rows[p], p))
+        plan, sizes = run(ByItem(), indices, indptr)
+        used = sorted(set(indices.tolist()))
+        assert sizes == [len(lengths), len(indices), max(used, default=-1) + 1, len(used)]
+        n = len(used)
+        assert plan[:n] == used
+        assert plan[n:2 * n + 1] == [sum(i < item for i in indices) for item in used] + [len(indices)]
+        order = plan[2 * n + 1:2 * n + 1 + len(indices)]
+        assert [indices[p] for p in order] == [indices[p] for p in places]
+        assert plan[2 * n + 1 + len(indices):] == [rows[p] for p in order] == [rows[p] for p in places]
+
+
+def test_parts():
+    most = Parts.MOST
+    plan, sizes = run(Parts(), [0, most, most, 3 * most + 1, 3 * most + 2])
+    starts, rows, firsts = [0, most, 2 * most, 3 * most, 3 * most + 1, 3 * most + 2], [0, 2, 2, 2, 3], [0, 1, 1, 4, 5]
+    assert plan == starts + rows + firsts
+    assert sizes == [5]
+
+
+def test_a_block_without_ratings():
+    assert run(ByRow(), [], [0, 0]) == ([0, 0], [1, 0, 0, 0])
+    assert run(ByItem(), [], [0, 0])[1] == [1, 0, 0, 0]
+    assert run(Parts(), [0, 0, 0]) == ([0, 0, 0, 0], [0])
+
+
+@pytest.mark.parametrize("op", [ByRow(), ByItem()])
+@pytest.mark.parametrize("indptr, message", [
+    ([], "indptr has 0 entries"), ([0, 3, 2, 4], "indptr falls from 3 to 2"), ([0, 2, 2, 5], "indptr runs from 0 to 5"),
+    ([1, 2, 4], "indptr runs from 1 to 4")])
+def test_wrong_row_pointers_raise(op, indptr, message):
+    with pytest.raises(ValueError, match=message):
+        run(op, INDICES, indptr)
+
+
+@pytest.mark.parametrize("op", [ByRow(), ByItem()])
+@pytest.mark.parametrize("wrong", [-1, 2 ** 31 - 1])
+def test_an_index_that_no_item_can_have_asks_for_more_items_than_there_are(op, wrong):
+    """So every Op reports it, with the number of items that it knows."""
+    plan, sizes = run(op, [3, wrong, 3, 2], INDPTR)
+    assert sizes[2] >= 2 ** 31 - 1 and sizes[3] == 0
