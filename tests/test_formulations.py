@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, is_item_major, memory_of, params
+from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
 
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
@@ -149,7 +149,9 @@ def test_share_of_the_weight_decay(name, f, g):
 @pytest.mark.parametrize("update", ["nesterov_momentum", "adagrad", "adam"])
 def test_lasagne_updates_agree(update):
     results = []
-    for name in NAMES:
+    for name in FORMULATIONS:
+        if name == "scan" and ON_OPENCL:
+            continue
         step = fresh_step(name, update=update)
         losses = [step(block) for _ in range(3) for block in blocks()]
         results.append([np.array(losses)] + values(step.model))
