@@ -10,7 +10,10 @@ have ratings:
 `batch_size`     an epoch is 12 mini-batches            6 to 24 are alike; so the cost of an adaptive update, which
                                                         moves all columns, stays in proportion to the ratings
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
-                                                        grows more slowly than the ratings that pull against it
+                                                        grows more slowly than the ratings that pull against it. Where
+                                                        much of s^2 is taste, no noise, outputs are too small: by more
+                                                        than a fifth, on validation ratings, they are learned again with
+                                                        a third of it, and perhaps a ninth
 `update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
 `learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
                  average                                if the decay is for each rating: so it is then with l2="auto"
@@ -22,8 +25,8 @@ have ratings:
 ===============  =====================================  ==============================================================
 
 They were chosen on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M, Jester, long-tailed samples of
-MovieLens and made-up ratings of four kinds, from 2,000 to 900,000. All stand at flat optima: no set asked for a rule of
-its own. With ``biases=False``, where there are no residuals, "auto" is what was best on MovieLens.
+MovieLens and made-up ratings of many kinds, from 2,000 to 900,000. On the real ones all stand at flat optima. With
+``biases=False``, where there are no residuals, "auto" is what was best on MovieLens.
 
 Where missing entries count, all columns have a gradient from every row, and the table has other lines:
 

@@ -71,6 +71,7 @@ from sparse_ae.fitting import (
     check_settings,
     fit_ratings,
     fit_residuals,
+    most_trainings,
     popularity_of,
     residuals_of,
     swapped,
@@ -268,7 +269,7 @@ class Recommender(Settings):
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows and of the trainings on all ratings.
+            the other rows, of the trainings on all ratings, and of those with less decay.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
@@ -335,7 +336,7 @@ class Recommender(Settings):
         with ranks.agreed():
             if checkpoint is not None:
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
-            paths = _paths(checkpoint, 1 if not self.biases else 2 * len(sides))
+            paths = _paths(checkpoint, most_trainings(len(sides)) if self.biases else 1)
             check_settings(self, scale, unknown, validation is not None, paths, run)
             fraction = _fraction(validation, matrix.nnz, self.biases)
             train, held_out = _held_out(matrix, rows, users, items, fraction=fraction, validation=validation, rng=rng,

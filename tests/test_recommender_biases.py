@@ -474,6 +474,41 @@ def test_killed_and_resumed(training, both, tmp_path):
         assert parameters(Recommender.load(tmp_path / name)) == parameters(both)
 
 
+@pytest.fixture(scope="module")
+def with_less_decay():
+    """Most of what biases leave over is taste here, and the rule for l2 takes it for noise."""
+    return made(rows="items", l2="auto")
+
+
+def test_taste_that_the_decay_suppressed_gets_less_of_it(with_less_decay, monkeypatch):
+    monkeypatch.setattr("sparse_ae.fitting._TOO_SMALL", np.inf)
+    by_rule = made(rows="items", l2="auto")
+    tries = np.log(with_less_decay.l2_ / by_rule.l2_) / np.log(0.3)
+    assert tries == pytest.approx(1) or tries == pytest.approx(2)
+    assert with_less_decay.validation_rmse_["items"] < by_rule.validation_rmse_["items"]
+    assert rmse(with_less_decay.predict(*TEST[:2]), TEST[2]) < 0.9 * rmse(by_rule.predict(*TEST[:2]), TEST[2])
+    # Who names a decay gets it.
+    monkeypatch.undo()
+    assert made(rows="items", l2=by_rule.l2_).l2_ == by_rule.l2_
+
+
+def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
+    firsts = []
+
+    def kill(record):
+        if record["epoch"] == 1:
+            firsts.append(record)
+        if len(firsts) == 2 and record["epoch"] == 3:
+            assert not record["refit"]
+            raise Killed
+
+    path = tmp_path / "run"
+    with pytest.raises(Killed):
+        made(rows="items", l2="auto", fit=dict(checkpoint=path, on_epoch=kill))
+    assert sorted(os.listdir(str(tmp_path))) == ["run", "run.3"]
+    same(made(rows="items", l2="auto", fit=dict(checkpoint=path, resume=True)), with_less_decay)
+
+
 def test_no_checkpoint_is_written_over(tmp_path):
     (tmp_path / "run.3").write_bytes(b"")
     with pytest.raises(FileExistsError, match="run.3 exists; pass resume=True to go on from it, or another path"):
