@@ -3,17 +3,30 @@
     python examples/benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
     python examples/benchmark.py                                # from the cache, else a synthetic matrix of its shape
     python examples/benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
+    python examples/benchmark.py --updates                      # SGD, Adam and Adagrad as Recommender trains
     python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
     python examples/benchmark.py --lists                        # the ten best items for every user, beside implicit
+    python examples/benchmark.py --updates --floor              # and what share of the machine's speed that is
 
-All contenders start from the same parameters and take the same batches: plain SGD with L2, users as rows, float32.
+All contenders start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32.
 First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
 epoch takes too long is timed on some of its batches, and the figure, scaled up, is marked with ~. On a GPU the card's
 bandwidth is printed too, and beside it what each has to move.
 
+`--updates` is about the model that `Recommender` trains: items as rows, f the identity, g a sigmoid, the sparse graph.
+Adam moves every parameter at every step, so it can hope for SGD's epoch and one pass over all parameters: that is the
+library's own pass, with gradients that are there already, timed alone. Adagrad with a decay for each rating has to move
+no row but those in use, however many there are: it is timed also with ten times the columns, the new ones empty.
+
 Lists are made of what each user has not rated, by `recommend`, and for comparison from the same factors, users' and
 items', by implicit's top-n, and by NumPy: a product of matrices, and argpartition. The others are given the factors;
 `recommend` has to find them: with users as rows it encodes every user's ratings each time.
+
+`--floor` measures the machine: how fast NumPy multiplies two large matrices, and how fast all CPUs together read and
+write memory, in place. It tells what share of the two each contender reaches by the least that it has to do. Of
+calculation that is products, of which each entry takes five with 2 k operations, and nothing of nonlinearities and
+updates. Of memory it is, batch by batch, what has to be read of W and V, and what an update has to read and write of
+them and of its own, as if all else stayed in the caches. Where W and V stay there too, the share is too large.
 """
 import argparse
 import os
@@ -21,7 +34,9 @@ import platform
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 try:
     import sparse_ae  # noqa: F401
@@ -37,13 +52,31 @@ from sparse_ae.data.datasets import movielens
 from sparse_ae.device import device_name
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import blas
 from sparse_ae.recommender import Recommender
-from sparse_ae.steps import TrainingStep
+from sparse_ae.steps import UPDATES, TrainingStep
 import lasagne
 import theano
 
-LEARNING_RATE, L2 = 1e-3, 1e-3
+L2 = 1e-3
 MOVIELENS_1M = (6040, 3706, 1000209)
+
+
+class Recipe(NamedTuple):
+    """The model and the update that a contender computes."""
+
+    update: str
+    learning_rate: float
+    f: str = "sigmoid"
+    g: str = "tanh"
+    l2_weighted: bool = False
+
+
+THE_POST = Recipe("sgd", 1e-3)
+# The rate of SGD is small because an identity, unlike a sigmoid, lets large steps grow without end.
+SGD, ADAM, ADAGRAD = (Recipe(*each, f="identity", g="sigmoid", l2_weighted=each[0] == "adagrad")
+                      for each in (("sgd", 1e-5), ("adam", 1e-3), ("adagrad", 0.03)))
+KEPT = {"sgd": 0, "adagrad": 1, "adam": 2}  # what an update keeps for a parameter, in numbers
 
 
 def synthetic(n_rows, n_items, n_ratings, seed=0):
@@ -79,11 +112,12 @@ def load(data, shape):
 class Ours:
     """One formulation as a contender: `start` values in, one epoch or some of its batches run."""
 
-    def __init__(self, formulation, start):
+    def __init__(self, formulation, start, recipe=THE_POST, name=None):
         n_items, k = start[0].shape
-        self.name = formulation
-        self.model = AutoEncoder(n_items, k, l2=L2, W=start[0].copy(), V=start[1].copy())
-        self.step = TrainingStep(self.model, formulation, lasagne.updates.sgd, LEARNING_RATE)
+        self.name, self.formulation, self.recipe = name or formulation, formulation, recipe
+        self.model = AutoEncoder(n_items, k, f=recipe.f, g=recipe.g, l2=L2, l2_weighted=recipe.l2_weighted,
+                                 W=start[0].copy(), V=start[1].copy())
+        self.step = TrainingStep(self.model, formulation, UPDATES[recipe.update], recipe.learning_rate)
 
     def run(self, batches):
         with self.step.deferred():
@@ -96,20 +130,23 @@ class Ours:
 class Torch:
     """The same step as one would write it in PyTorch: masked, dense."""
 
-    name = "PyTorch, dense"
+    formulation = "dense"
 
-    def __init__(self, start):
+    def __init__(self, start, recipe=THE_POST, name="PyTorch, dense"):
         import torch
-        self.torch = torch
+        self.torch, self.recipe, self.name = torch, recipe, name
+        self.f, self.g = ((lambda x: x) if each == "identity" else getattr(torch, each)
+                          for each in (recipe.f, recipe.g))
         self.W, self.V = (torch.tensor(x, requires_grad=True) for x in (start[0], np.ascontiguousarray(start[1].T)))
         self.mu, self.b = torch.zeros(len(start[1]), requires_grad=True), torch.zeros(len(start[0]), requires_grad=True)
-        self.optimiser = torch.optim.SGD([self.W, self.V, self.mu, self.b], lr=LEARNING_RATE)
+        optimiser, options = {"sgd": (torch.optim.SGD, {}), "adam": (torch.optim.Adam, dict(fused=True))}[recipe.update]
+        self.optimiser = optimiser([self.W, self.V, self.mu, self.b], lr=recipe.learning_rate, **options)
 
     def run(self, batches):
         torch, errors = self.torch, []
         for block in batches:
             rating = torch.from_numpy(block.toarray())
-            output = torch.sigmoid(torch.addmm(self.b, torch.tanh(torch.addmm(self.mu, rating, self.V)), self.W.T))
+            output = self.f(torch.addmm(self.b, self.g(torch.addmm(self.mu, rating, self.V)), self.W.T))
             error = (((output - rating) * (rating != 0)) ** 2).sum()
             self.optimiser.zero_grad()
             (error + L2 * ((self.W ** 2).sum() + (self.V ** 2).sum())).backward()
@@ -121,15 +158,18 @@ class Torch:
         return [x.detach().numpy() for x in (self.W, self.V.T, self.mu, self.b)]
 
 
+def torch_if_installed(*args):
+    """[the contender], or nothing, which is said."""
+    try:
+        return [Torch(*args)]
+    except ImportError:
+        print("PyTorch is not installed: left out (pip install torch)")
+        return []
+
+
 def contenders(names, start):
     for name in names:
-        if name == "torch":
-            try:
-                yield Torch(start)
-            except ImportError:
-                print("PyTorch is not installed: left out (pip install torch)")
-        else:
-            yield Ours(name, start)
+        yield from torch_if_installed(start) if name == "torch" else [Ours(name, start)]
 
 
 def agree(all_contenders, block):
@@ -141,6 +181,17 @@ def agree(all_contenders, block):
         np.testing.assert_allclose(contender.error, first.error, rtol=1e-4, err_msg=pair)
         for x, y in zip(contender.parameters(), first.parameters()):
             np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5, err_msg=pair)
+
+
+def agree_in_errors(all_contenders, blocks):
+    """A step each for each block, from the same start; raises where errors differ by more than float32 explains.
+
+    That Adam's parameters agree can't be asked: for a gradient near 0 its step depends on where epsilon is added.
+    """
+    expected = all_contenders[0].run(blocks)
+    for contender in all_contenders[1:]:
+        np.testing.assert_allclose(contender.run(blocks), expected, rtol=1e-4,
+                                   err_msg="%s against %s" % (contender.name, all_contenders[0].name))
 
 
 def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
@@ -219,12 +270,76 @@ def machine():
                                       time.strftime("%Y-%m-%d"))
 
 
-def race(matrix, k, batch_size, names, rounds, budget, seed=0):
+class Floor(NamedTuple):
+    """What the CPUs do at best: operations and bytes in a second."""
+
+    operations: float
+    bytes: float
+
+
+def measured_floor(n=2048, n_bytes=2 ** 28):
+    """By a product of two (n, n) matrices of float32, and by negating some arrays of `n_bytes` in all, in place."""
+    x = np.random.RandomState(0).rand(2, n, n).astype("float32")
+    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [np.ones(n_bytes // 4 // n_cpus, "float32") for _ in range(n_cpus)]
+    with ThreadPoolExecutor(n_cpus) as pool:
+        moving = fastest(lambda: list(pool.map(lambda part: np.negative(part, out=part), parts)))
+    return Floor(2 * n ** 3 / fastest(lambda: x[0].dot(x[1])), 2 * sum(part.nbytes for part in parts) / moving)
+
+
+def fastest(function, times=8):
+    """Seconds that it takes at best."""
+    best = np.inf
+    for _ in range(times):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def least_work(formulation, update, matrix, k, batch_size):
+    """(operations, bytes) of an epoch, as `--floor` counts them."""
+    n_batches = -(-matrix.shape[0] // batch_size)
+    entries, read = matrix.shape[0] * matrix.shape[1], n_batches * matrix.shape[1]
+    moved = read
+    if formulation == "sparse":
+        entries, read = matrix.nnz, sum(len(np.unique(matrix[start:start + batch_size].indices))
+                                        for start in range(0, matrix.shape[0], batch_size))
+        moved = moved if update == "adam" else read
+    # Five products: V r, W h, and the slopes of h, W and V. Rows of W and V are read forth, and when updated are read
+    # and written with what is kept for them.
+    return 10 * k * entries, 2 * k * 4 * (read + 2 * (1 + KEPT[update]) * moved)
+
+
+def print_shares(floor, seconds, work):
+    """The share of the machine's speed that each of {name: seconds} reaches, where its {name: work} is known."""
+    print("\n| share of | %.0f GFLOP/s, as matrices are multiplied | %.0f GB/s, as memory is read and written |"
+          % (floor.operations / 1e9, floor.bytes / 1e9))
+    print("|---|---|---|")
+    for name, (operations, n_bytes) in work.items():
+        print("| %s | %.1f%% | %.1f%% |" % (name, 100 * operations / seconds[name] / floor.operations,
+                                            100 * n_bytes / seconds[name] / floor.bytes))
+
+
+def print_times(title, times, first, scaled=()):
+    """The table of {name: seconds of each round}; returns the medians."""
+    medians = {name: float(np.median(x)) for name, x in times.items()}
+    print("\n| %s (min ... max) | against %s |\n|---|---|---|" % (title, first))
+    for name, x in times.items():
+        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |" % (name, "~" if name in scaled else "", medians[name], min(x),
+                                                          max(x), medians[name] / medians[first]))
+    return medians
+
+
+def start_values(n_items, k, rng):
+    """W and V."""
+    return [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
+
+
+def race(matrix, k, batch_size, names, rounds, budget, seed=0, floor=None):
     """Prints the table; returns {name: median seconds per epoch}."""
     rng = np.random.RandomState(seed)
-    n_items = matrix.shape[1]
-    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
-    field = list(contenders(names, start))
+    field = list(contenders(names, start_values(matrix.shape[1], k, rng)))
     agree(field, matrix[:min(batch_size, 16)])
     times = {contender.name: [] for contender in field}
     scaled = set()
@@ -234,17 +349,72 @@ def race(matrix, k, batch_size, names, rounds, budget, seed=0):
             times[contender.name].append(seconds)
             if not whole:
                 scaled.add(contender.name)
-    medians = {name: float(np.median(x)) for name, x in times.items()}
-    best = medians[field[0].name]
-    print("\n| k=%d, batch %d | seconds per epoch (min ... max) | against %s |" % (k, batch_size, field[0].name))
-    print("|---|---|---|")
-    for name, x in times.items():
-        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |"
-              % (name, "~" if name in scaled else "", medians[name], min(x), max(x), medians[name] / best))
+    medians = print_times("k=%d, batch %d | seconds per epoch" % (k, batch_size), times, field[0].name, scaled)
     for name in times if device_name() else []:
         moved = bytes_to_move(name, matrix, k, batch_size)
         if moved:
             print("%s: %.1f GB to move at least, at %.0f GB/s" % (name, moved / 1e9, moved / 1e9 / medians[name]))
+    if floor:
+        print_shares(floor, medians, {each.name: least_work(each.formulation, each.recipe.update, matrix, k, batch_size)
+                                      for each in field if each.formulation != "scan"})
+    return medians
+
+
+def adams_pass(start):
+    """A function without arguments: Adam's pass over all parameters, with gradients that are there already.
+
+    Only the weight decay's part of them is still to be added, as in a step.
+    """
+    model = AutoEncoder(*start[0].shape, W=start[0].copy(), V=start[1].copy())
+    with model.building():
+        gradients = [theano.shared(np.full_like(p.get_value(borrow=True), 1e-3)) for p in model.params]
+        slopes = [gradient + np.float32(2 * L2) * p if p.ndim == 2 else gradient
+                  for gradient, p in zip(gradients, model.params)]
+        changes = lasagne.updates.adam(slopes, model.params, np.float32(ADAM.learning_rate))
+        return theano.function([], updates=changes, mode=blas.mode())
+
+
+def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):
+    """Prints the table for ratings of users by items; returns {name: median seconds per epoch}."""
+    rng = np.random.RandomState(seed)
+    matrix = ratings.T.tocsr()
+    # Spread evenly, ten times the columns: in use are as many as before.
+    wide = sp.csr_matrix((matrix.data, 10 * matrix.indices, matrix.indptr), (matrix.shape[0], 10 * matrix.shape[1]))
+    start = start_values(matrix.shape[1], k, rng)
+    field = [(Ours("sparse", start, SGD, "SGD"), matrix), (Ours("sparse", start, ADAM, "Adam"), matrix)]
+    field += [(each, matrix) for each in torch_if_installed(start, ADAM, "Adam in PyTorch, dense")]
+    agree_in_errors([each for each, _ in field[1:]], [matrix[:min(batch_size, 16)]] * 3)
+    field += [(Ours("sparse", start, ADAGRAD, "Adagrad"), matrix),
+              (Ours("sparse", start_values(wide.shape[1], k, rng), ADAGRAD, "Adagrad, ten times the columns"), wide)]
+    one_pass, n_passes = adams_pass(start), -(-np.count_nonzero(np.diff(matrix.indptr)) // batch_size)
+    times, scaled = {each.name: [] for each, _ in field}, set()
+    times["Adam's pass alone"] = []
+    for _ in range(rounds):
+        for contender, its_matrix in field:
+            seconds, whole = seconds_per_epoch(contender, its_matrix, batch_size, budget, rng)
+            times[contender.name].append(seconds)
+            if not whole:
+                scaled.add(contender.name)
+        start_of_passes = time.perf_counter()
+        for _ in range(n_passes):
+            one_pass()
+        times["Adam's pass alone"].append(time.perf_counter() - start_of_passes)
+    for contender, _ in field:
+        if not all(np.isfinite(x).all() for x in contender.parameters()):
+            raise AssertionError("%s has diverged: its epochs say nothing" % contender.name)
+    medians = print_times("items as rows, k=%d, batch %d | seconds per epoch" % (k, batch_size), times, "SGD", scaled)
+    hope = medians["SGD"] + medians["Adam's pass alone"]
+    print("\nAdam takes %.2f of SGD's epoch and the pass." % (medians["Adam"] / hope))
+    print("Adagrad takes %.2f of SGD's epoch, and %.2f of its own with ten times the columns." % (
+        medians["Adagrad"] / medians["SGD"], medians["Adagrad, ten times the columns"] / medians["Adagrad"]))
+    if "Adam in PyTorch, dense" in medians:
+        print("PyTorch takes %.2f of Adam's epoch." % (medians["Adam in PyTorch, dense"] / medians["Adam"]))
+    if floor:
+        work = {each.name: least_work(each.formulation, each.recipe.update, its_matrix, k, batch_size)
+                for each, its_matrix in field}
+        gradient = 8 * k * matrix.shape[1]
+        work["Adam's pass alone"] = 0, n_passes * gradient * (1 + 2 * (1 + KEPT["adam"]))
+        print_shares(floor, medians, work)
     return medians
 
 
@@ -252,8 +422,7 @@ def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
     """Sparse against dense as the ratings get denser; the density from which dense is the faster one, or None."""
     print("| density | sparse, s | dense, s | sparse / dense |\n|---|---|---|---|")
     rng = np.random.RandomState(0)
-    start = [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
-    field = list(contenders(["sparse", "dense"], start))
+    field = list(contenders(["sparse", "dense"], start_values(n_items, k, rng)))
     turn = None
     for density in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0):
         matrix = sp.random(n_rows, n_items, density, "csr", dtype="float32", random_state=rng)
@@ -303,7 +472,7 @@ def list_makers(recommender, matrix, n):
     return makers
 
 
-def lists(matrix, k, n, rounds):
+def lists(matrix, k, n, rounds, floor=None):
     """Prints the tables; returns {rows: {name: median seconds}}."""
     matrix = matrix[np.diff(matrix.indptr) > 0]
     matrix = matrix[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0]
@@ -324,13 +493,11 @@ def lists(matrix, k, n, rounds):
                 start = time.perf_counter()
                 make()
                 times[name].append(time.perf_counter() - start)
-        medians[rows] = {name: float(np.median(x)) for name, x in times.items()}
-        first = "implicit" if "implicit" in makers else "NumPy"
-        print("\n| %s as rows, k=%d, n=%d | seconds for all users (min ... max) | against %s |" % (rows, k, n, first))
-        print("|---|---|---|")
-        for name, x in times.items():
-            print("| %s | %.3f (%.3f ... %.3f) | %.2f |"
-                  % (name, medians[rows][name], min(x), max(x), medians[rows][name] / medians[rows][first]))
+        medians[rows] = print_times("%s as rows, k=%d, n=%d | seconds for all users" % (rows, k, n), times,
+                                    "implicit" if "implicit" in makers else "NumPy")
+        if floor:
+            one_product = 2 * k * matrix.shape[0] * matrix.shape[1], 4 * k * sum(matrix.shape)
+            print_shares(floor, medians[rows], dict.fromkeys(makers, one_product))
     return medians
 
 
@@ -340,28 +507,36 @@ def main(argv=None):
     parser.add_argument("--shape", type=lambda s: [int(x) for x in s.split(",")],
                         help="ROWS,ITEMS,RATINGS of a synthetic matrix")
     parser.add_argument("--k", type=int, default=500, help="hidden units (default %(default)s)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="rows in a batch (default 64 and 512)")
+    parser.add_argument("--batch", type=int, nargs="+",
+                        help="rows in a batch (default 64 and 512; with --updates 256)")
     parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "scan"],
                         choices=list(FORMULATIONS) + ["torch"], help="the first is what the others are compared with")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is timed (default %(default)s)")
     parser.add_argument("--budget", type=float, default=10,
                         help="seconds after which a turn is cut short (default %(default)s)")
+    parser.add_argument("--updates", action="store_true", help="compare updates of the model that Recommender trains")
     parser.add_argument("--density", action="store_true",
                         help="compare sparse and dense over the density of ratings instead")
     parser.add_argument("--lists", action="store_true", help="time lists for all users instead of epochs")
+    parser.add_argument("--floor", action="store_true", help="print the share of the machine's speed that each reaches")
     args = parser.parse_args(argv)
+    if args.floor and (args.density or device_name()):
+        parser.error("--floor is about a CPU's epochs and lists: it goes with neither --density nor device=cuda")
     if args.density:
         density_rule()
         print(machine())
         return
     name, matrix = load(args.data, args.shape)
     print(name)
+    floor = measured_floor() if args.floor else None
     if args.lists:
-        lists(matrix, args.k, 10, args.rounds)
-        print("\n" + machine())
-        return
-    for batch_size in args.batch:
-        race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget)
+        lists(matrix, args.k, 10, args.rounds, floor)
+    elif args.updates:
+        for batch_size in args.batch or [256]:
+            updates(matrix, args.k, batch_size, args.rounds, args.budget, floor=floor)
+    else:
+        for batch_size in args.batch or [64, 512]:
+            race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget, floor=floor)
     print("\n" + machine())
 
 

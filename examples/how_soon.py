@@ -1,0 +1,168 @@
+"""How soon is there a result? Seconds until a file is read; and until the first epoch and the first prediction.
+
+    python examples/how_soon.py                     # both questions
+    python examples/how_soon.py --reading           # only that of the file: 5 million made-up lines
+    python examples/how_soon.py --reading --lines 20000000 --rounds 1
+    python examples/how_soon.py --first-run         # only that of the first result
+
+Reading: `load_ratings` beside pandas.read_csv, where it is installed, of a CSV of user, item, rating and time. Each
+reads in a process of its own, whose peak of memory is told where /proc knows it, libraries included. The work isn't the
+same: pandas gives columns, `load_ratings` numbers the ids and gives a matrix.
+
+First run: a program of a few lines, `Recommender` with its own settings on 100,000 ratings in MovieLens 100K's shape,
+one epoch for each training. Its seconds are from the start of Python on. The first time Theano has nothing compiled yet
+(its base_compiledir is empty), the second time all of it. With THEANO_FLAGS or a .theanorc you ask for other flags.
+"""
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.data.synthetic import rating_chunks, tastes
+
+READERS = {
+    "load_ratings": """
+from sparse_ae import load_ratings
+def read(path):
+    matrix = load_ratings(path, progress=False).matrix
+    return matrix.nnz, matrix.data.sum(dtype=float)
+""",
+    "pandas.read_csv": """
+import pandas
+def read(path):
+    ratings = pandas.read_csv(path)["rating"]
+    return len(ratings), ratings.sum()
+"""}
+READING = """
+import sys, time
+%s
+start = time.perf_counter()
+n, total = read(sys.argv[1])
+seconds = time.perf_counter() - start
+try:
+    with open("/proc/self/status") as status:
+        peak = next((line.split()[1] for line in status if line.startswith("VmHWM")), "nan")
+except OSError:
+    peak = "nan"
+print(n, total, seconds, peak)
+"""
+FIRST_RUN = """
+import sys, time
+import scipy.sparse
+import sparse_ae
+epochs = []
+recommender = sparse_ae.Recommender(n_epochs=1, progress=False)
+recommender.fit(scipy.sparse.load_npz(sys.argv[1]), on_epoch=lambda epoch: epochs.append(time.time()))
+recommender.predict([0], [0])
+print(epochs[0], time.time())
+"""
+
+
+def run(program, argument, **environment):
+    """The numbers that a Python program prints last, run in a process of its own."""
+    package = str(Path(sparse_ae.__file__).resolve().parents[1])
+    paths = [package] + [path for path in [os.environ.get("PYTHONPATH")] if path]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), **environment)
+    printed = subprocess.run([sys.executable, "-c", program, str(argument)], env=environment, check=True,
+                             stdout=subprocess.PIPE, universal_newlines=True).stdout
+    return [float(number) for number in printed.splitlines()[-1].split()]
+
+
+def write_csv(path, n_lines, seed=0):
+    """Made-up ratings in half stars, in no order; people rate 36 items on average, and items have 185 ratings."""
+    rng = np.random.RandomState(seed)
+    taste = tastes(max(100, n_lines // 36), max(100, n_lines // 185), rng=rng)
+    users, items, values = map(np.concatenate, zip(*rating_chunks(taste, n_lines, step=0.5, rng=rng)))
+    order = rng.permutation(n_lines)
+    times = rng.randint(10 ** 9, 2 * 10 ** 9, n_lines)
+    with open(path, "w") as file:
+        file.write("user,item,rating,time\n")
+        for start in range(0, n_lines, 10 ** 6):
+            some = order[start:start + 10 ** 6]
+            columns = (users[some].tolist(), items[some].tolist(), values[some].tolist(), times[some].tolist())
+            file.writelines(map("%d,%d,%g,%d\n".__mod__, zip(*columns)))
+
+
+def reading(path, rounds):
+    """Prints the table; returns {reader: (median seconds, peak in MB)}."""
+    found = {name: [] for name in READERS if "pandas" not in name or installed("pandas")}
+    for _ in range(rounds):
+        for name, numbers in found.items():
+            numbers.append(run(READING % READERS[name], path))
+    sums = {name: tuple(np.round(numbers[0][:2], 3)) for name, numbers in found.items()}
+    if len(set(sums.values())) > 1:
+        raise AssertionError("numbers and sums of ratings differ: %s" % sums)
+    results = {name: tuple(np.median(numbers, axis=0)[2:] * [1, 1 / 1024]) for name, numbers in found.items()}
+    with open(path) as file:
+        n_lines = sum(1 for _ in file)
+    print("\n| %d lines, %.0f MB | seconds (min ... max) | peak memory | against %s |\n|---|---|---|---|"
+          % (n_lines, os.path.getsize(path) / 2 ** 20, list(found)[-1]))
+    for name, (seconds, peak) in results.items():
+        times = [number[2] for number in found[name]]
+        print("| %s | %.2f (%.2f ... %.2f) | %s | %.2f |"
+              % (name, seconds, min(times), max(times), "not known" if np.isnan(peak) else "%.0f MB" % peak,
+                 seconds / results[list(found)[-1]][0]))
+    return results
+
+
+def installed(name):
+    try:
+        __import__(name)
+    except ImportError:
+        print("%s is not installed: left out (pip install %s)" % (name, name))
+        return False
+    return True
+
+
+def first_run(folder):
+    """Prints the table; returns {what is compiled: (seconds to the first epoch, to the first prediction)}."""
+    ratings, _ = sparse_ae.made_up_ratings(943, 1682, 100000, step=1)
+    sp.save_npz(os.path.join(folder, "ratings.npz"), ratings.matrix)
+    flags = ",".join([each for each in [os.environ.get("THEANO_FLAGS")] if each]
+                     + ["base_compiledir=" + os.path.join(folder, "compiled")])
+    results = {}
+    print("\n| compiled before | seconds to the first epoch | to the first prediction |\n|---|---|---|")
+    for name in ("nothing", "everything"):
+        start = time.time()
+        results[name] = tuple(x - start for x in run(FIRST_RUN, os.path.join(folder, "ratings.npz"),
+                                                     THEANO_FLAGS=flags))
+        print("| %s | %.1f | %.1f |" % ((name,) + results[name]), flush=True)
+    return results
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--reading", action="store_true", help="only how long a file takes")
+    parser.add_argument("--first-run", action="store_true", help="only how long the first epoch and prediction take")
+    parser.add_argument("--lines", type=int, default=5000000, help="of the file (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="times that it is read (default %(default)s)")
+    args = parser.parse_args(argv)
+    if args.lines < 1 or args.rounds < 1:
+        parser.error("--lines is %d and --rounds %d; expected 1 or more" % (args.lines, args.rounds))
+    both = args.reading == args.first_run
+    with tempfile.TemporaryDirectory() as folder:
+        if args.reading or both:
+            path = os.path.join(folder, "ratings.csv")
+            write_csv(path, args.lines)
+            reading(path, args.rounds)
+        if args.first_run or both:
+            first_run(folder)
+    print("\n%s, %d CPUs; Python %s, NumPy %s; %s" % (platform.machine(), os.cpu_count(), platform.python_version(),
+                                                    np.__version__, time.strftime("%Y-%m-%d")))
+
+
+if __name__ == "__main__":
+    main()
