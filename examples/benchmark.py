@@ -128,6 +128,8 @@ def contenders(names, start):
                 yield Torch(start)
             except ImportError:
                 print("PyTorch is not installed: left out (pip install torch)")
+        elif name == "scan" and device_name() and theano.config.device.startswith("opencl"):
+            print("Theano's scan has no code for OpenCL: left out")
         else:
             yield Ours(name, start)
 
