@@ -121,11 +121,11 @@ KERNELS = OrderedDict([
     _kernel("hidden", "data real, plan int, F real, mu real, out real", "n_rows, nnz, k", 16, _BY_ROW + _segment_sums(
         16, "out[s * k + t] = G(scale * sum + mu[t]);", n_segments="n_rows", starts="indptr", data="data[q]",
         row="indices[q]", destination="s"), numbers="scale"),
-    # A block of threads for a part of a row. Of 32 ratings at a time 8 rows of threads compute the outputs, and then
-    # all threads what these ratings pull at the row's hidden units: W's rows are in the cache then.
+    # A block of threads for a part of a row. Of 32 ratings at a time, 32 threads for each compute the score, one the
+    # error, and then all threads what these ratings pull at the row's hidden units: W's rows are in the cache by then.
     _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, pulls real",
             "n_rows, nnz, n_parts, k", 8, _BY_ROW + _BY_PART + """
-    LOCAL_MEM real sums[32 * 8], slope[32];
+    LOCAL_MEM real sums[32 * 32], slope[32];
     for (ga_size s = GID_0; s < n_parts; s += GDIM_0) {
         GLOBAL_MEM const real *units = h + (ga_size)part_rows[s] * k;
         ga_int end = part_starts[s + 1];
@@ -133,33 +133,31 @@ KERNELS = OrderedDict([
         for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256)
             pulls[s * k + t] = 0;
         for (ga_int first = part_starts[s]; first < end; first += 32) {
+            ga_int n = end - first < 32 ? end - first : 32;
             for (ga_int j = LID_1; j < 32; j += 8) {
-                ga_int p = first + j;
                 real sum = 0;
-                if (p < end) {
-                    GLOBAL_MEM const real *w = W + (ga_size)indices[p] * k;
+                if (j < n) {
+                    GLOBAL_MEM const real *w = W + (ga_size)indices[first + j] * k;
                     for (ga_size t = LID_0; t < k; t += 32)
                         sum += units[t] * w[t];
                 }
-                sums[LID_1 * 32 + LID_0] = sum;
-                local_barrier();
-                for (ga_uint apart = 16; apart > 0; apart /= 2) {
-                    if (LID_0 < apart)
-                        sums[LID_1 * 32 + LID_0] += sums[LID_1 * 32 + LID_0 + apart];
-                    local_barrier();
-                }
-                if (LID_0 == 0) {
-                    slope[j] = 0;
-                    if (p < end) {
-                        real y = F(scale * sums[LID_1 * 32] + b[indices[p]]), error = low + span * y - target[p];
-                        square += error * error;
-                        slope[j] = 2 * error * span * F_SLOPE(y);
-                        slopes[p] = slope[j];
-                    }
-                }
+                sums[j * 32 + LID_0] = sum;
+            }
+            local_barrier();
+            for (ga_uint apart = 16; apart > 0; apart /= 2) {
+                if (LID_0 < apart)
+                    for (ga_int j = LID_1; j < 32; j += 8)
+                        sums[j * 32 + LID_0] += sums[j * 32 + LID_0 + apart];
                 local_barrier();
             }
-            ga_int n = end - first < 32 ? end - first : 32;
+            if (LID_1 == 0 && (ga_int)LID_0 < n) {
+                ga_int p = first + LID_0;
+                real y = F(scale * sums[LID_0 * 32] + b[indices[p]]), error = low + span * y - target[p];
+                square += error * error;
+                slope[LID_0] = 2 * error * span * F_SLOPE(y);
+                slopes[p] = slope[LID_0];
+            }
+            local_barrier();
             for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256) {
                 real sum = 0;
                 for (ga_int j = 0; j < n; j++)
@@ -168,13 +166,13 @@ KERNELS = OrderedDict([
             }
             local_barrier();
         }
-        if (LID_0 == 0)
-            sums[LID_1] = square;
+        if (LID_1 == 0)
+            sums[LID_0] = square;
         local_barrier();
         if (LID_0 == 0 && LID_1 == 0) {
             real sum = 0;
-            for (ga_int y = 0; y < 8; y++)
-                sum += sums[y];
+            for (ga_int j = 0; j < 32; j++)
+                sum += sums[j];
             squares[s] = sum;
         }
         local_barrier();

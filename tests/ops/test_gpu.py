@@ -90,7 +90,8 @@ def test_the_same_bits_each_time(update):
 def test_the_check_is_never_left_out():
     """Whatever the kernels get comes from the plan, which comes from the check: no graph has one without the other."""
     step, rows = step_of("sparse")
-    for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot"):
+    for name in ("GpuHidden", "GpuDecode", "GpuCsrTDot"):
+        assert nodes_of(step._function, name)
         for node in nodes_of(step._function, name):
             plans = [x.owner for x in theano.gof.graph.ancestors(node.inputs) if x.owner]
             assert any(type(owner.op).__name__ in ("ByRow", "ByItem") for owner in plans)
