@@ -12,7 +12,7 @@ have ratings:
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it. Where
                                                         much of s^2 is taste, no noise, outputs are too small: by more
-                                                        than a fifth, on validation ratings, they are learned again with
+                                                        than a tenth, on validation ratings, they are learned again with
                                                         a third of it, and perhaps a ninth
 `update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
 `learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
