@@ -118,13 +118,16 @@ def test_the_pass_is_adams(benchmark):
     start = benchmark.start_values(30, 4, np.random.RandomState(0))
     one_pass = benchmark.adams_pass(start)
     one_pass()
-    after = {x.name: x.get_value() for x in one_pass.get_shared() if x.name in ("W", "V", "mu", "b")}
-    # At its first step Adam goes by the rate, or a little less, along the gradient's sign.
+    after = {x.name or i: x.get_value() for i, x in enumerate(one_pass.get_shared())}
+    # At its first step Adam goes by the rate along the gradient's sign: how large that was, its moments tell.
     for name, before, decay in [("W", start[0], 2e-3), ("V", start[1], 2e-3), ("mu", 0, 0), ("b", 0, 0)]:
         gradient = 1e-3 + decay * before
         m, v = 0.1 * gradient, 0.001 * gradient ** 2
         expected = before - 1e-3 * np.sqrt(1 - 0.999) / (1 - 0.9) * m / (np.sqrt(v) + 1e-8)
         assert_allclose(after[name], np.broadcast_to(expected, after[name].shape), rtol=1e-4, atol=1e-7)
+        for moment in (m, v):
+            assert any(x.shape == after[name].shape and np.allclose(x, moment, rtol=1e-4, atol=0)
+                       for x in after.values())
 
 
 # Rows 0 and 1 are the first batch, which has three columns in use; row 2 is the second, which has one.
