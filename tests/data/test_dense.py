@@ -114,7 +114,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("1,2,3,4,99\n99,2,,4,5\n")
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
-        with pytest.raises(ValueError, match=r"found 5 columns, .*by load_ratings\(path, missing=99\)"):
+        with pytest.raises(ValueError, match=r"found 5 columns, .*with missing=99 \(--missing 99\)"):
             read(path)
     path.write_text("1,2,3,a,99\n")
     with pytest.raises(ValueError, match="found 5 columns, separated by commas; .*keep just these$"):
