@@ -274,7 +274,7 @@ def _recommender(parsed, **more):
 
 
 def _add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
-                              "reads"):
+                              "reads; or an archive of MovieLens or Jester"):
     parser.add_argument("ratings", help=text)
     parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
@@ -285,11 +285,11 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
 
 
 def _load(parsed, path=None, feedback=None):
-    from sparse_ae.data.files import load_ratings
+    from sparse_ae.data.datasets import load_published
     counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
-    return load_ratings(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
-                        progress=getattr(parsed, "progress", True))
+    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
+                          progress=getattr(parsed, "progress", True))
 
 
 def _add_validation(parser):

@@ -146,3 +146,18 @@ def test_every_rating_of_a_large_table(tmp_path, monkeypatch):
     table = np.where(rng.rand(60, 40) < 0.5, np.round(20 * rng.rand(60, 40) - 10, 2), 99)
     np.savetxt(str(tmp_path / "table"), table, fmt="%.2f")
     assert_same(load_ratings(tmp_path / "table", missing=99).matrix, as_ratings(table, missing=99).matrix)
+
+
+def test_a_first_column_that_counts_is_no_rating(tmp_path):
+    """As in Jester's data set 1, where it is up to 100 beside ratings up to 10."""
+    rng = np.random.RandomState(0)
+    table = np.where(rng.rand(12, 7) < 0.5, rng.randint(-9, 10, (12, 7)), 99)
+    table[3] = 99
+    counted = np.column_stack([np.count_nonzero(table != 99, axis=1), table])
+    np.savetxt(str(tmp_path / "table"), counted, fmt="%d", delimiter=",")
+    for read in (lambda: load_ratings(tmp_path / "table", missing=99), lambda: as_ratings(counted, missing=99)):
+        with pytest.raises(ValueError, match=r"first column counts .* in each of 12 rows, .*sparse_ae.jester\(path\)"):
+            read()
+    counted[11, 0] += 1
+    for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3]):
+        assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)
