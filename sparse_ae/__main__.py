@@ -374,7 +374,11 @@ def _chosen(recommender):
                                                             ", " + errors_of(records[best - 1]) if best else "")
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
-    if not any(recommender.weights_.values()):
+    if errors == {}:
+        yield ("no validation rating is of a user and an item that both have others, so nothing shows what an "
+               "autoencoder is worth%s" % ("" if any(recommender.weights_.values()) else
+                                           ": predictions are those of biases alone"))
+    elif not any(recommender.weights_.values()):
         if recommender.missing_weight:
             yield "no autoencoder's lists are clearly better than the most popular items, which are recommended"
         else:

@@ -335,6 +335,9 @@ def _weigh(settings, given, trained, biases):
     known = first.users_rated[users] & first.items_rated[items]
     users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
     if not len(observed):
+        _say(settings, given, "validation: none of its %d ratings is of a user and an item that both have others, so "
+             "nothing shows what a model is worth; predictions are biases %s"
+             % (len(known), "alone" if settings.guard else "and all models"))
         return [0.0] * len(trained) if settings.guard else alike, {}
     base = first.baseline(users, items)
     outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))

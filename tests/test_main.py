@@ -17,7 +17,8 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-sc
          "--l2", "0.01"]
 
 # What the library says on stderr while it works.
-SIGNS = ("Compiling the ", "validation RMSE: ", "items as rows", "users as rows", "candidate ", "fitting ")
+SIGNS = ("Compiling the ", "validation RMSE: ", "validation: ", "items as rows", "users as rows", "candidate ",
+         "fitting ")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,14 @@ def test_what_was_chosen(files, tmp_path, capsys):
     chosen = list(command_line._chosen(recommender))
     assert chosen[1] == "items as rows, weight 0.00: epoch 0 of 4"
     assert chosen[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
+
+
+def test_validation_that_tells_nothing(tmp_path, capsys):
+    """One rating for each user: none of the held-out ones is of a user who is known."""
+    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k, k % 5, 1 + k % 3) for k in range(40)))
+    lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
+    assert lines[-2] == ("no validation rating is of a user and an item that both have others, so nothing shows what "
+                         "an autoencoder is worth: predictions are those of biases alone")
 
 
 def test_fit_validated_on_a_file(files, tmp_path, capsys):
