@@ -20,6 +20,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ import sparse_ae
 from sparse_ae import theano_compat
 
 __all__ = ["info", "main"]
+
+# Seconds between two signs of life of `compare`.
+_BETWEEN_SIGNS = 20.0
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
 _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
@@ -435,7 +439,9 @@ def _add_compare(commands):
 def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
-    # The table is sign of life enough.
+    from sparse_ae.defaults import useful_sides
+    from sparse_ae.progress import announced
+    # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
@@ -445,17 +451,46 @@ def _run_compare(parsed):
     check_rating_scale(scale)
     print("%s; tested on %d of them" % (_size(ratings, scale), split.test.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    contenders = [("biases", lambda: _error_of_biases(split, scale)),
-                  ("factorisation", lambda: _error_of_factors(split, scale, parsed))]
+    sides = useful_sides(("items", "users"), split.train) if parsed.biases else ("items",)
+    contenders = [("biases", lambda note: (_error_of_biases(split, scale), "")),
+                  ("factorisation", lambda note: (_error_of_factors(split, scale, parsed, note), ""))]
     for recommender in recommenders:
-        name = "both" if recommender.rows == "both" else recommender.rows + " as rows"
-        contenders.append(("autoencoder, " + name,
-                           lambda recommender=recommender: recommender.fit(train).evaluate(test, k=None)["rmse"]))
+        rows = recommender.rows
+        default = sides == (("items", "users") if rows == "both" else (rows,))
+        contenders.append(("autoencoder, " + (rows if rows == "both" else rows + " as rows"),
+                           partial(_error_of_autoencoder, recommender, train, test, default)))
     for name, error in contenders:
-        print("%-28s" % name, end="", flush=True)
         start = time.perf_counter()
-        rmse = error()
-        print("%9.4f%10.1f" % (rmse, time.perf_counter() - start), flush=True)
+        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_SIGNS):
+            rmse, remark = error(_signs(name, parsed.progress))
+        print(("%-28s%9.4f%10.1f  %s" % (name, rmse, time.perf_counter() - start, remark)).rstrip(), flush=True)
+
+
+def _signs(name, wanted):
+    """What `on_epoch` takes: a line on stderr now and then."""
+    from sparse_ae.progress import errors_of, say
+    start = time.perf_counter()
+    last = [start]
+
+    def note(record, *_):
+        now = time.perf_counter()
+        if wanted and now - last[0] >= _BETWEEN_SIGNS:
+            last[0] = now
+            say("%s: epoch %d, %s; %.0f s so far" % (name, record["epoch"], errors_of(record), now - start))
+
+    return note
+
+
+def _error_of_autoencoder(recommender, train, test, default, note):
+    """The error, and what there is to remark on it."""
+    error = recommender.fit(train, on_epoch=note).evaluate(test, k=None)["rmse"]
+    used = [rows for rows, weight in recommender.weights_.items() if weight]
+    remarks = ["what fit takes"] if default else []
+    if not used:
+        remarks.append("biases alone: no autoencoder was clearly better on validation")
+    elif len(used) < len(recommender.weights_):
+        remarks.append("%s as rows alone" % used[0])
+    return error, "; ".join(remarks)
 
 
 def _error_of_biases(split, scale):
@@ -463,7 +498,7 @@ def _error_of_biases(split, scale):
     return _clipped_error(split.test, scale, lambda rows, cols: predict_biases(fit_biases(split.train), rows, cols))
 
 
-def _error_of_factors(split, scale, parsed):
+def _error_of_factors(split, scale, parsed, on_epoch):
     """By as many passes as are best on a part of the training ratings, on a scale from 1 to 5, for which it is made."""
     from sparse_ae.data.splits import split_ratings
     from sparse_ae.defaults import validation_fraction
@@ -480,10 +515,12 @@ def _error_of_factors(split, scale, parsed):
     errors = []
 
     def note(record, factors):
+        on_epoch(record)
         errors.append(_clipped_error(part.test, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols)))
 
     fit_factors(part.train, parsed.factors, n_epochs=50, rng=parsed.seed, on_epoch=note)
-    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed)
+    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed,
+                          on_epoch=on_epoch)
     return (high - low) / 4 * _clipped_error(scaled(split.test), (1, 5),
                                              lambda rows, cols: predict_factors(factors, rows, cols))
 

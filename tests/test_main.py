@@ -233,11 +233,13 @@ def test_tune(files, tmp_path, capsys):
     assert Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"]).tolist() == found.tolist()
 
 
-def test_compare(files, capsys):
-    lines = run(capsys, "compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3, *QUICK)
+def test_compare(files, capsys, monkeypatch):
+    arguments = ["compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3, *QUICK]
+    lines = run(capsys, *arguments)
     assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
     assert lines[1].split() == ["test", "RMSE", "seconds"]
-    table = {line[:28].strip(): [float(each) for each in line[28:].split()] for line in lines[2:]}
+    table = {line[:28].strip(): [float(each) for each in line[28:47].split()] for line in lines[2:]}
+    remarks = {line[:28].strip(): line[47:].strip() for line in lines[2:]}
     assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows",
                            "autoencoder, both"]
     ratings = load_ratings(files / "text.csv")
@@ -251,8 +253,30 @@ def test_compare(files, capsys):
     measures = recommender.evaluate(ratings.part(split.test), k=None)
     assert table["autoencoder, users as rows"][0] == pytest.approx(measures["rmse"], abs=1e-4)
     assert 0 < table["factorisation"][0] < 4
+    alone = "biases alone: no autoencoder was clearly better on validation"
+    assert remarks["autoencoder, users as rows"] == ("" if recommender.weights_["users"] else alone)
+    assert remarks["autoencoder, both"].startswith("what fit takes") and remarks["biases"] == ""
     lines = run(capsys, "compare", files / "text.csv", "--no-biases", "--factors", 3, *QUICK)
-    assert len(lines) == 6
+    assert len(lines) == 6 and lines[4].endswith("  what fit takes") and not lines[5].endswith("takes")
+    capsys.readouterr()
+    for progress, signs in ((["--no-progress"], 0), ([], 3)):
+        with monkeypatch.context() as patch:
+            patch.setattr(command_line, "_BETWEEN_SIGNS", 0.0)
+            command_line.main(list(map(str, arguments + progress)))
+        err = capsys.readouterr().err
+        assert len(re.findall("(?m)^autoencoder, .*: epoch 1, training RMSE .* s so far", err)) >= signs, err
+        assert ("factorisation: epoch 1" in err) == (signs > 0) and (err == "") == (signs == 0)
+
+
+def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkeypatch):
+    """Ten thousand ratings for each item are too many, as of Jester's jokes; and noise has nothing to learn."""
+    rng = np.random.RandomState(0)
+    (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
+                                            for user in range(60) for item in range(4)))
+    monkeypatch.setattr("sparse_ae.defaults._MOST_PER_ROW", 40)
+    table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
+    assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
+        (False, True), (True, True), (False, True)]
 
 
 def test_compare_needs_a_scale(files, tmp_path, capsys):
