@@ -187,11 +187,14 @@ def columns_of(table, fewest, most, name):
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
     shape = " of shape %r" % (array.shape,) if array.ndim else ""
+    dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
     if isinstance(table, (str, os.PathLike)):
         shape = ", %r: a file is read by load_ratings" % (str(table),) if fewest > 2 else ", %r" % (str(table),)
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
-                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix"))
+                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
+                     + ("; of users by items, with one number for no rating, make ratings by as_ratings(array, "
+                        "missing=...) first" if dense else ""))
 
 
 def _object_array(rows):
