@@ -183,6 +183,10 @@ def main(arguments=None):
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has had enough, as head has; what is left can't be written later either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
 
@@ -297,7 +301,7 @@ def _load(parsed, path=None, feedback=None):
 
 
 def _add_validation(parser):
-    parser.add_argument("--validation", default="auto", metavar="FRACTION",
+    parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
                         help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
                              "(default: %(default)s)")
 

@@ -1,5 +1,7 @@
 """The command line: a thin cover over the recommender, errors in one line and with status 2."""
+import os
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -385,6 +387,15 @@ def test_weight_decay_of_W_and_of_V(files, tmp_path, capsys):
     assert model.l2 == (0.5, 0.25) and (model.model_.l2_W, model.model_.l2_V) == (0.5, 0.25)
     assert "l2 is (1.0, 2.0, 3.0)" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "three.npz",
                                             "--l2", "1", "2", "3")
+
+
+def test_a_reader_that_has_had_enough():
+    """As head has, after some lines."""
+    end, start = os.pipe()
+    os.close(end)
+    found = subprocess.run([sys.executable, "-m", "sparse_ae"], stdout=start, stderr=subprocess.PIPE)
+    os.close(start)
+    assert (found.returncode, found.stderr) == (1, b"")
 
 
 def test_version(capsys):
