@@ -20,6 +20,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ import sparse_ae
 from sparse_ae import theano_compat
 
 __all__ = ["info", "main"]
+
+# Seconds between two signs of life of `compare`.
+_BETWEEN_SIGNS = 20.0
 
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
 _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
@@ -179,6 +183,10 @@ def main(arguments=None):
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has had enough, as head has; what is left can't be written later either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
 
@@ -274,7 +282,7 @@ def _recommender(parsed, **more):
 
 
 def _add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
-                              "reads"):
+                              "reads; or an archive of MovieLens or Jester"):
     parser.add_argument("ratings", help=text)
     parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
@@ -285,15 +293,15 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
 
 
 def _load(parsed, path=None, feedback=None):
-    from sparse_ae.data.files import load_ratings
+    from sparse_ae.data.datasets import load_published
     counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
-    return load_ratings(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
-                        progress=getattr(parsed, "progress", True))
+    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
+                          progress=getattr(parsed, "progress", True))
 
 
 def _add_validation(parser):
-    parser.add_argument("--validation", default="auto", metavar="FRACTION",
+    parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
                         help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
                              "(default: %(default)s)")
 
@@ -374,7 +382,11 @@ def _chosen(recommender):
                                                             ", " + errors_of(records[best - 1]) if best else "")
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
-    if not any(recommender.weights_.values()):
+    if errors == {}:
+        yield ("no validation rating is of a user and an item that both have others, so nothing shows what an "
+               "autoencoder is worth%s" % ("" if any(recommender.weights_.values()) else
+                                           ": predictions are those of biases alone"))
+    elif not any(recommender.weights_.values()):
         if recommender.missing_weight:
             yield "no autoencoder's lists are clearly better than the most popular items, which are recommended"
         else:
@@ -431,7 +443,9 @@ def _add_compare(commands):
 def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
-    # The table is sign of life enough.
+    from sparse_ae.defaults import useful_sides
+    from sparse_ae.progress import announced
+    # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
@@ -441,17 +455,46 @@ def _run_compare(parsed):
     check_rating_scale(scale)
     print("%s; tested on %d of them" % (_size(ratings, scale), split.test.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    contenders = [("biases", lambda: _error_of_biases(split, scale)),
-                  ("factorisation", lambda: _error_of_factors(split, scale, parsed))]
+    sides = useful_sides(("items", "users"), split.train) if parsed.biases else ("items",)
+    contenders = [("biases", lambda note: (_error_of_biases(split, scale), "")),
+                  ("factorisation", lambda note: (_error_of_factors(split, scale, parsed, note), ""))]
     for recommender in recommenders:
-        name = "both" if recommender.rows == "both" else recommender.rows + " as rows"
-        contenders.append(("autoencoder, " + name,
-                           lambda recommender=recommender: recommender.fit(train).evaluate(test, k=None)["rmse"]))
+        rows = recommender.rows
+        default = sides == (("items", "users") if rows == "both" else (rows,))
+        contenders.append(("autoencoder, " + (rows if rows == "both" else rows + " as rows"),
+                           partial(_error_of_autoencoder, recommender, train, test, default)))
     for name, error in contenders:
-        print("%-28s" % name, end="", flush=True)
         start = time.perf_counter()
-        rmse = error()
-        print("%9.4f%10.1f" % (rmse, time.perf_counter() - start), flush=True)
+        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_SIGNS):
+            rmse, remark = error(_signs(name, parsed.progress))
+        print(("%-28s%9.4f%10.1f  %s" % (name, rmse, time.perf_counter() - start, remark)).rstrip(), flush=True)
+
+
+def _signs(name, wanted):
+    """What `on_epoch` takes: a line on stderr now and then."""
+    from sparse_ae.progress import errors_of, say
+    start = time.perf_counter()
+    last = [start]
+
+    def note(record, *_):
+        now = time.perf_counter()
+        if wanted and now - last[0] >= _BETWEEN_SIGNS:
+            last[0] = now
+            say("%s: epoch %d, %s; %.0f s so far" % (name, record["epoch"], errors_of(record), now - start))
+
+    return note
+
+
+def _error_of_autoencoder(recommender, train, test, default, note):
+    """The error, and what there is to remark on it."""
+    error = recommender.fit(train, on_epoch=note).evaluate(test, k=None)["rmse"]
+    used = [rows for rows, weight in recommender.weights_.items() if weight]
+    remarks = ["what fit takes"] if default else []
+    if not used:
+        remarks.append("biases alone: no autoencoder was clearly better on validation")
+    elif len(used) < len(recommender.weights_):
+        remarks.append("%s as rows alone" % used[0])
+    return error, "; ".join(remarks)
 
 
 def _error_of_biases(split, scale):
@@ -459,7 +502,7 @@ def _error_of_biases(split, scale):
     return _clipped_error(split.test, scale, lambda rows, cols: predict_biases(fit_biases(split.train), rows, cols))
 
 
-def _error_of_factors(split, scale, parsed):
+def _error_of_factors(split, scale, parsed, on_epoch):
     """By as many passes as are best on a part of the training ratings, on a scale from 1 to 5, for which it is made."""
     from sparse_ae.data.splits import split_ratings
     from sparse_ae.defaults import validation_fraction
@@ -476,10 +519,12 @@ def _error_of_factors(split, scale, parsed):
     errors = []
 
     def note(record, factors):
+        on_epoch(record)
         errors.append(_clipped_error(part.test, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols)))
 
     fit_factors(part.train, parsed.factors, n_epochs=50, rng=parsed.seed, on_epoch=note)
-    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed)
+    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed,
+                          on_epoch=on_epoch)
     return (high - low) / 4 * _clipped_error(scaled(split.test), (1, 5),
                                              lambda rows, cols: predict_factors(factors, rows, cols))
 

@@ -110,8 +110,7 @@ def choose(settings, train, variance, validated, ranks=ALONE):
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
     # A decay that is given means what it says: all of W and V.
-    weighted = (variance is not None and not missing and is_auto(settings["update"]) and is_auto(settings["l2"])
-                and adagrad)
+    weighted = variance is not None and not missing and is_auto(settings["l2"]) and adagrad
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]

@@ -28,9 +28,12 @@ _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
 
 _now = time.monotonic
 
+# What `announced` has said and needs not say again.
+_said = set()
+
 
 @contextlib.contextmanager
-def announced(message, wanted=True, after=2.0):
+def announced(message, wanted=True, after=2.0, once=False):
     """Print a message on stderr if what is done meanwhile takes long.
 
     Parameters
@@ -40,10 +43,16 @@ def announced(message, wanted=True, after=2.0):
         Whether to print anything at all.
     after : float
         Seconds from which it takes long.
+    once : bool
+        Whether to print it only the first time in a process.
     """
-    timer = threading.Timer(after, print, [message], {"file": sys.stderr, "flush": True})
+    def tell():
+        _said.add(message)
+        say(message)
+
+    timer = threading.Timer(after, tell)
     timer.daemon = True
-    if wanted:
+    if wanted and not (once and message in _said):
         timer.start()
     try:
         yield

@@ -180,7 +180,9 @@ class Recommender(Settings):
         What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged.
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
-        of "users", and with "both"; None without validation, and with ``biases=False``, where `history_` has it.
+        of "users", and with "both"; empty where no validation rating is of a user and an item that were both
+        trained on, so that no model has shown what it is worth; None without validation, and with ``biases=False``,
+        where `history_` has it.
     validation_lists_ : dict of str to float, or None
         The same of the measure of lists, where `validation_measure` is one; beside a `missing_weight` it has what is
         most "popular" in the place of biases.

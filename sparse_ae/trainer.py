@@ -302,7 +302,7 @@ class Trainer:
             return
         ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       bool(self.progress) and not ranks.rank), ranks.agreed(), ranks.rank_0_first():
+                       bool(self.progress) and not ranks.rank, once=True), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             self._step = make_step(self.model, self.formulation, self.update, rate, target)
             if predictions and ranks.size > 1:

@@ -63,7 +63,13 @@ def test_adagrad_where_columns_have_few_ratings():
     assert adagrad.l2 * 1199 / 400 == pytest.approx(50 * 0.8 * (1199 / 50000) ** (1 / 3))
     given = chosen(1199, n_columns=400, l2=7.0)
     assert (given.update, given.l2, given.l2_weighted) == ("adagrad", 7.0, False)
-    assert chosen(50000, update="adagrad").learning_rate == 0.03 and not chosen(50000, update="adagrad").l2_weighted
+    # Who asks for Adagrad gets the one that "auto" takes, wherever columns have more ratings too.
+    asked = chosen(1199, n_columns=400, update="adagrad")
+    assert asked == adagrad
+    many = chosen(50000, update="adagrad")
+    assert many.learning_rate == 0.03 and many.l2_weighted and many.l2 == pytest.approx(40 / (50000 / 400))
+    assert not chosen(50000, variance=None, update="adagrad").l2_weighted
+    assert not chosen(50000, missing_weight=0.2, update="adagrad").l2_weighted
 
 
 def test_epochs_and_patience():

@@ -1,5 +1,7 @@
 """The command line: a thin cover over the recommender, errors in one line and with status 2."""
+import os
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -17,7 +19,8 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-sc
          "--l2", "0.01"]
 
 # What the library says on stderr while it works.
-SIGNS = ("Compiling the ", "validation RMSE: ", "items as rows", "users as rows", "candidate ", "fitting ")
+SIGNS = ("Compiling the ", "validation RMSE: ", "validation: ", "items as rows", "users as rows", "candidate ",
+         "fitting ")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,14 @@ def test_what_was_chosen(files, tmp_path, capsys):
     chosen = list(command_line._chosen(recommender))
     assert chosen[1] == "items as rows, weight 0.00: epoch 0 of 4"
     assert chosen[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
+
+
+def test_validation_that_tells_nothing(tmp_path, capsys):
+    """One rating for each user: none of the held-out ones is of a user who is known."""
+    (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k, k % 5, 1 + k % 3) for k in range(40)))
+    lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
+    assert lines[-2] == ("no validation rating is of a user and an item that both have others, so nothing shows what "
+                         "an autoencoder is worth: predictions are those of biases alone")
 
 
 def test_fit_validated_on_a_file(files, tmp_path, capsys):
@@ -224,11 +235,13 @@ def test_tune(files, tmp_path, capsys):
     assert Recommender.load(tmp_path / "m").predict("u3", ["i100", "i105"]).tolist() == found.tolist()
 
 
-def test_compare(files, capsys):
-    lines = run(capsys, "compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3, *QUICK)
+def test_compare(files, capsys, monkeypatch):
+    arguments = ["compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3, *QUICK]
+    lines = run(capsys, *arguments)
     assert lines[0] == "120 ratings from 1 to 5, 20 users, 12 items; tested on 30 of them"
     assert lines[1].split() == ["test", "RMSE", "seconds"]
-    table = {line[:28].strip(): [float(each) for each in line[28:].split()] for line in lines[2:]}
+    table = {line[:28].strip(): [float(each) for each in line[28:47].split()] for line in lines[2:]}
+    remarks = {line[:28].strip(): line[47:].strip() for line in lines[2:]}
     assert list(table) == ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows",
                            "autoencoder, both"]
     ratings = load_ratings(files / "text.csv")
@@ -242,8 +255,30 @@ def test_compare(files, capsys):
     measures = recommender.evaluate(ratings.part(split.test), k=None)
     assert table["autoencoder, users as rows"][0] == pytest.approx(measures["rmse"], abs=1e-4)
     assert 0 < table["factorisation"][0] < 4
+    alone = "biases alone: no autoencoder was clearly better on validation"
+    assert remarks["autoencoder, users as rows"] == ("" if recommender.weights_["users"] else alone)
+    assert remarks["autoencoder, both"].startswith("what fit takes") and remarks["biases"] == ""
     lines = run(capsys, "compare", files / "text.csv", "--no-biases", "--factors", 3, *QUICK)
-    assert len(lines) == 6
+    assert len(lines) == 6 and lines[4].endswith("  what fit takes") and not lines[5].endswith("takes")
+    capsys.readouterr()
+    for progress, signs in ((["--no-progress"], 0), ([], 3)):
+        with monkeypatch.context() as patch:
+            patch.setattr(command_line, "_BETWEEN_SIGNS", 0.0)
+            command_line.main(list(map(str, arguments + progress)))
+        err = capsys.readouterr().err
+        assert len(re.findall("(?m)^autoencoder, .*: epoch 1, training RMSE .* s so far", err)) >= signs, err
+        assert ("factorisation: epoch 1" in err) == (signs > 0) and (err == "") == (signs == 0)
+
+
+def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkeypatch):
+    """Ten thousand ratings for each item are too many, as of Jester's jokes; and noise has nothing to learn."""
+    rng = np.random.RandomState(0)
+    (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
+                                            for user in range(60) for item in range(4)))
+    monkeypatch.setattr("sparse_ae.defaults._MOST_PER_ROW", 40)
+    table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
+    assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
+        (False, True), (True, True), (False, True)]
 
 
 def test_compare_needs_a_scale(files, tmp_path, capsys):
@@ -352,6 +387,15 @@ def test_weight_decay_of_W_and_of_V(files, tmp_path, capsys):
     assert model.l2 == (0.5, 0.25) and (model.model_.l2_W, model.model_.l2_V) == (0.5, 0.25)
     assert "l2 is (1.0, 2.0, 3.0)" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "three.npz",
                                             "--l2", "1", "2", "3")
+
+
+def test_a_reader_that_has_had_enough():
+    """As head has, after some lines."""
+    end, start = os.pipe()
+    os.close(end)
+    found = subprocess.run([sys.executable, "-m", "sparse_ae"], stdout=start, stderr=subprocess.PIPE)
+    os.close(start)
+    assert (found.returncode, found.stderr) == (1, b"")
 
 
 def test_version(capsys):

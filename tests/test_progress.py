@@ -199,3 +199,11 @@ def test_what_takes_long_is_announced(monkeypatch, capsys):
     with announced("Compiling ...", wanted=False, after=0):
         pass
     assert stream.getvalue() == "Compiling ...\n"
+    for message, once in (("Compiling ...", False), ("Compiling on ...", True)):
+        said.clear()
+        with announced(message, after=0, once=once):
+            assert said.wait(10)
+    for once in (True, False):  # a loaded machine takes as long again
+        with announced("Compiling on ...", after=60, once=once):
+            assert any(isinstance(thread, threading.Timer) for thread in threading.enumerate()) == (not once)
+    assert stream.getvalue() == "Compiling ...\nCompiling ...\nCompiling on ...\n"

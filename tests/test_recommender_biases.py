@@ -2,6 +2,7 @@
 import copy
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -197,15 +198,17 @@ def test_without_the_guard_the_model_counts():
     assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05
 
 
-def test_validation_of_strangers_only_tells_nothing():
+def test_validation_of_strangers_only_tells_nothing(capsys):
     held_out = [100], [133], [4.0]  # an item that is known by name only
     matrix = ratings_from_triples(*(column[TRAIN[1] != 133] for column in TRAIN))
     indptr = matrix.matrix.indptr
     wider = sp.csr_matrix((matrix.matrix.data, matrix.matrix.indices, indptr), shape=(N_USERS, N_ITEMS))
     ratings = Ratings(wider, matrix.users, np.append(matrix.items, 133))
     for guard, weight in ((True, 0.0), (False, 1.0)):
-        found = made(ratings, rows="items", guard=guard, n_epochs=2, fit=dict(validation=held_out))
+        found = made(ratings, rows="items", guard=guard, n_epochs=2, fit=dict(validation=held_out), progress=True)
         assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
+        assert re.search("validation: none of its 1 ratings is of a user and an item that both have others, .* are "
+                         "biases " + ("alone" if guard else "and all models"), capsys.readouterr().err)
 
 
 def test_one_rating_is_no_evidence():

@@ -36,10 +36,11 @@ from sparse_ae.checks import check_path
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
 from sparse_ae.data.files import MATRIX_ENDINGS, load_ratings, sparse_variables
+from sparse_ae.data.lines import check_file
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.unpacking import check_archive, check_regular
 
-__all__ = ["Dataset", "jester", "movielens", "movielens_100k_folds"]
+__all__ = ["Dataset", "jester", "load_published", "movielens", "movielens_100k_folds"]
 
 
 class Dataset(NamedTuple):
@@ -234,9 +235,52 @@ def jester(path=None):
     return Dataset("jester-1" if first else "jester-2", ratings, titles)
 
 
-def _read_jester_table(path):
+def load_published(path, missing=None, progress=True, **more):
+    """Ratings from a file that `load_ratings` reads, or from what is published as it is.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A zip archive with one file of ratings in it, as of MovieLens or Jester; a table of Jester's data set 1, whose
+        users and items are then numbered as :func:`jester` does; or any other file of ratings.
+    missing, progress, **more
+        As `load_ratings` takes them.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    OSError, TypeError, ValueError
+        As `load_ratings`, and for an archive that can't be read or holds several files that may be the ratings.
+    """
+    path = Path(check_path(path, "path"))
+    check_file(path)
+    if path.suffix.lower() == ".zip":
+        with _located(path, _Wanted("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
+            return load_published(ratings_file, missing, progress, **more)
+    if missing in (None, _JESTER_MISSING) and _is_jester_table(path):
+        return _read_jester_table(path, progress)
+    return load_ratings(path, missing=missing, progress=progress, **more)
+
+
+def _is_jester_table(path):
+    """Whether a file looks like a table of Jester's data set 1 by its first rows."""
+    if _is_matrix(path.name) or count_columns(path) != 1 + _JESTER_JOKES:
+        return False
+    _, table = next(read_table(path))
+    return np.array_equal(table[:, 0], _counts(table))
+
+
+def _counts(table):
+    """How many jokes each row of a table has ratings for."""
+    return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
+
+
+def _read_jester_table(path, progress=True):
     """Ratings of a table of Jester's data set 1."""
-    blocks = _without_counts(path, read_table(path, progress=True))
+    blocks = _without_counts(path, read_table(path, progress))
     ratings = ratings_from_blocks(blocks, _JESTER_MISSING, "%s, line %%d, column %%d" % str(path).replace("%", "%%"), 2)
     return ratings._replace(users=ratings.users + 1, items=ratings.items + 1)
 
@@ -244,7 +288,7 @@ def _read_jester_table(path):
 def _without_counts(path, blocks):
     """Blocks of a table without the first column, once that is known to count the numbers that are ratings."""
     for lines, table in blocks:
-        n_rated = np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
+        n_rated = _counts(table)
         wrong = np.flatnonzero(table[:, 0] != n_rated)
         if len(wrong):
             raise ValueError("%s, line %d: the first column says that %g jokes were rated, and %d numbers after it "

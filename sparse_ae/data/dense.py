@@ -13,6 +13,9 @@ from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr, index_dty
 
 __all__ = ["count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
 
+# So many rows whose first number counts the others are no chance.
+_ROWS_NO_CHANCE = 10
+
 
 def ratings_from_table(table, missing):
     """Ratings of a dense table.
@@ -134,7 +137,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     Raises
     ------
     ValueError
-        If no entry is a rating, or one isn't finite.
+        If no entry is a rating, or one isn't finite, or the first column counts the others.
     """
     if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
         raise ValueError("missing is %r; expected the number that stands for no rating in a table, such as 99 or nan"
@@ -159,6 +162,12 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     dtype = index_dtype(shape, len(values))
     matrix = canonical_csr(values, np.concatenate(cols).astype(dtype, copy=False),
                            np.concatenate([[0], np.cumsum(lengths)]).astype(dtype), shape)
+    if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
+        firsts = matrix.indptr[:-1]
+        if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):
+            raise ValueError("the first column counts the ratings in the rest of its row, in each of %d rows, as in "
+                             "Jester's data set 1; expected ratings alone: leave that column out, or read Jester's "
+                             "file by sparse_ae.jester(path)" % shape[0])
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
 
 

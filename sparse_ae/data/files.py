@@ -30,9 +30,10 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
     or integer, general), `.mat` (MATLAB; version 7.3 where h5py is installed). Any other file is read as text with one
     rating per line: user, item, rating and, if there is one, a timestamp, separated by tabs, commas, semicolons, `::`
-    or blanks, with or without a header. Fields may be quoted as in CSV, save between `::` or blanks; blanks around a
-    field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may be compressed
-    (`.gz`).
+    or blanks, with or without a header. One that names these, as `as_ratings` knows them, may have them in any order
+    and among other columns, which count for nothing. Fields may be quoted as in CSV, save between `::` or blanks;
+    blanks around a field and blank lines count for nothing; the encoding is UTF-8, else Latin-1. Text and `.mtx` may
+    be compressed (`.gz`).
 
     Ids in text that all are whole numbers (written plainly: 7, not 007 or 7.0) become int64, else they stay strings;
     being labels, they may be negative. A matrix has no ids: its rows and columns are numbered from 0.
@@ -253,7 +254,7 @@ def _read_mtx(path, duplicates, progress):
     if n_entries == 0:
         raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
     _check_shape(path, (n_rows, n_cols))
-    layout = Layout(first_line=n_lines + 1, delimiter=None, n_columns=3)
+    layout = Layout(first_line=n_lines + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
     rows, cols, values, _, where = _whole_table(path, read_blocks(path, layout, progress))
     if len(values) != n_entries:
         raise ValueError("%s holds %d entries, line %d announces %d; the file is cut short or damaged: fetch or write "

@@ -110,8 +110,8 @@ def first_lines(path):
             head += stream.readline(LONGEST_LINE)
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
-                         "and MATLAB .mat too): convert it, unpack it if it is an archive, and save text as UTF-8"
-                         % path)
+                         "and MATLAB .mat too): convert it, unpack it if it is an archive (sparse_ae.jester(path) and "
+                         "movielens(name, path) take theirs as they are), and save text as UTF-8" % path)
     lines = head.decode("utf-8-sig", errors="replace").split("\n")
     n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
     if n_blank is None:

@@ -438,5 +438,5 @@ def repeated_pair(user, item, first=None, second=None):
     """
     said = "user %r has rated item %r twice" % (user, item) if first is None else (
         "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
-    return ValueError(said + "; expected one rating per pair: pass duplicates=\"last\" to keep the last, \"first\", or "
-                      "\"mean\"")
+    return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
+                      "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\"")

@@ -16,11 +16,19 @@ from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
-__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "columns_of"]
+__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "choose_columns", "columns_of", "find_columns"]
 
 # What the columns of ratings are called, in tables as in the headers of files: the name of each first, then synonyms.
 COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"), "rating": ("rating", "score", "stars"),
-                "timestamp": ("timestamp",)}
+                "timestamp": ("timestamp", "time")}
+
+# What else a column that is read by its place may be called, the likeliest first: a user_rating is a rating, and a
+# playtime no timestamp.
+_HINTS = [(word, tuple(COLUMN_WORDS).index(name)) for name in ("timestamp", "rating", "user", "item")
+          for word in COLUMN_WORDS[name] if word != "time"]
+
+# Names that an error lists: a table of ratings may have a column for each of thousands of items.
+_MOST_NAMES = 10
 
 
 def as_ratings(ratings, y=None, duplicates="error", missing=None):
@@ -171,7 +179,7 @@ def columns_of(table, fewest, most, name):
     wanted = tuple(COLUMN_WORDS)[:most]
     names = _column_names(table)
     if names is not None:
-        return [np.asarray(table[column]) for column in _choose(names, fewest, wanted, name)]
+        return [np.asarray(table[names[place]]) for place in choose_columns(names, fewest, wanted, name)]
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         return list(table)
     # dtype object: asarray would turn [7, "x"] into two strings
@@ -179,11 +187,14 @@ def columns_of(table, fewest, most, name):
     if array.ndim == 2 and fewest <= array.shape[1] <= most:
         return list(array.T)
     shape = " of shape %r" % (array.shape,) if array.ndim else ""
+    dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
     if isinstance(table, (str, os.PathLike)):
         shape = ", %r: a file is read by load_ratings" % (str(table),) if fewest > 2 else ", %r" % (str(table),)
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
-                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix"))
+                        "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
+                     + ("; of users by items, with one number for no rating, make ratings by as_ratings(array, "
+                        "missing=...) first" if dense else ""))
 
 
 def _object_array(rows):
@@ -203,30 +214,80 @@ def _column_names(table):
     return list(names) if names is not None and hasattr(table, "__getitem__") else None
 
 
-def _choose(names, fewest, wanted, table):
-    """Which columns are user, item, ...: by name if all that are needed are there, else by position."""
-    plain = [re.sub("[^a-z]", "", str(name).lower()) for name in names]
-    places = {}
+def find_columns(names, wanted):
+    """Which columns are called user, item, ... or a synonym, where none has the name itself.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Case and what isn't a letter count for nothing, nor do an s, an id, and what is after a colon, as in RecBole's
+        files, at the end.
+    wanted : sequence of str
+        Keys of `COLUMN_WORDS`.
+
+    Returns
+    -------
+    dict of str to list of int
+        The places of each that is there.
+    """
+    plain = [re.sub("[^a-z]", "", str(name).lower().partition(":")[0]) for name in names]
+    found = {}
     for word in wanted:
         for words in (COLUMN_WORDS[word][:1], COLUMN_WORDS[word][1:]):
             known = {each + ending for each in words for ending in ("", "s", "id", "ids")}
-            found = [k for k, name in enumerate(plain) if name in known]
-            if found:
+            places = [place for place, name in enumerate(plain) if name in known]
+            if places:
+                found[word] = places
                 break
-        if len(found) > 1:
+    return found
+
+
+def choose_columns(names, fewest, wanted, table):
+    """The places of user, item, ...: by name if all that are needed are there, else by position.
+
+    Parameters
+    ----------
+    names : sequence
+    fewest : int
+        How many of the wanted are needed.
+    wanted : sequence of str
+        Keys of `COLUMN_WORDS`, in their order.
+    table : str
+        What errors call the columns' table.
+
+    Returns
+    -------
+    list of int
+        At most one for each wanted.
+
+    Raises
+    ------
+    ValueError
+        For two columns of a name, and for names that contradict the position.
+    """
+    found = find_columns(names, wanted)
+    for word, places in found.items():
+        if len(places) > 1:
             raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
-                             % (table, word, ", ".join(repr(names[k]) for k in found)))
-        if found:
-            places[word] = found[0]
-    if all(word in places for word in wanted[:fewest]):
-        return [names[places[word]] for word in wanted if word in places]
-    contradicted = any(wanted.index(word) != place for word, place in places.items())
+                             % (table, word, _some(names[place] for place in places)))
+    if all(word in found for word in wanted[:fewest]):
+        return [found[word][0] for word in wanted if word in found]
+    hints = [next((place for word, place in _HINTS if word in str(name).lower()), None) for name in names]
+    contradicted = any(hint not in (None, place) for place, hint in enumerate(hints))
     if contradicted or not fewest <= len(names) <= len(wanted):
-        missing = " and the ".join(word for word in wanted[:fewest] if word not in places)
-        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order"
-                         % (table, ", ".join(map(repr, names)), missing and ", none named for the " + missing,
-                            ", ".join(wanted), fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted))))
-    return names
+        missing = " and the ".join(word for word in wanted[:fewest] if word not in found)
+        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s"
+                         % (table, _some(names), missing and ", none named for the " + missing,
+                            ", ".join(wanted), fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)),
+                            "" if len(names) <= _MOST_NAMES else ", or an array with a column for each item, read by "
+                            "as_ratings(array, missing=...)"))
+    return list(range(len(names)))
+
+
+def _some(names):
+    names = list(map(repr, names))
+    return ", ".join(names[:_MOST_NAMES]) + (" and %d more" % (len(names) - _MOST_NAMES)
+                                             if len(names) > _MOST_NAMES else "")
 
 
 def _real(column):

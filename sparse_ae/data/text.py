@@ -14,15 +14,13 @@ import numpy as np
 from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
-from sparse_ae.data.tables import COLUMN_WORDS
+from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
 
 __all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_pairs", "read_text"]
 
 _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
-# The columns that a word in a header may name, the likeliest first: a user_rating is a rating.
-_WORDS_LOOKED_FOR = [(word, tuple(COLUMN_WORDS).index(name))
-                     for name in ("timestamp", "rating", "user", "item") for word in COLUMN_WORDS[name]]
+_NAMES = tuple(COLUMN_WORDS)
 
 
 class Layout(NamedTuple):
@@ -35,15 +33,21 @@ class Layout(NamedTuple):
     delimiter : str or None
         What is between two columns; None for any blanks.
     n_columns : int
-        3, or 4 if there are timestamps; 2 of pairs alone.
-    header : bool
-        Whether the columns have names, or the format gives them any.
+        How many there are.
+    columns : tuple of int
+        Which of them, from 0, are user, item, rating and, if there are any, timestamp; user and item of pairs alone.
+    named : bool
+        Whether the header calls them so, or the format does.
+    unread : tuple of str
+        The names of the others.
     """
 
     first_line: int
     delimiter: Optional[str]
     n_columns: int
-    header: bool = True
+    columns: Tuple[int, ...]
+    named: bool = True
+    unread: Tuple[str, ...] = ()
 
 
 class Block(NamedTuple):
@@ -70,7 +74,10 @@ class Block(NamedTuple):
 
 
 def find_layout(path, pairs=False):
-    """Where the ratings begin in a file of text, and how they are separated, by its first line that isn't blank.
+    """Where the ratings begin in a file of text, how they are separated, and which columns they are.
+
+    The first line that isn't blank tells. If it is a header, columns go by their names, as in `tables.as_ratings`; if
+    it has others, or there is none, by their order.
 
     Parameters
     ----------
@@ -85,32 +92,37 @@ def find_layout(path, pairs=False):
     Raises
     ------
     ValueError
-        If that line isn't three or four columns, or a header that calls them otherwise; and for what is no text.
+        If that line names no user, item and rating, and isn't three or four columns that may be these; and for what is
+        no text.
     """
     widths = (3, 4, 2) if pairs else (3, 4)
     before, lines = first_lines(path)
     found = [_first_record(lines, delimiter) + (delimiter, name) for delimiter, name in DELIMITERS]
-    fields, n_lines, delimiter, name = next((each for wanted in (widths[:2], widths) for each in found
-                                             if len(each[0]) in wanted),
-                                            max(found, key=lambda each: len(each[0])))
+    named = [each for each in found if all(word in find_columns(each[0], _NAMES) for word in _NAMES[:3])]
+    fields, n_lines, delimiter, name = (named or [each for wanted in (widths[:2], widths) for each in found
+                                                  if len(each[0]) in wanted]
+                                        or [max(found, key=lambda each: len(each[0]))])[0]
+    header = bool(named) or (pairs or len(fields) != 2) and _is_header(fields)
     line = lines[0].rstrip("\r")
-    if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths):
+    if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths and not header):
         raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
                          "with such line ends" % (path, before + 1))
     if len(fields) < 2:
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
                          "semicolons, '::' or blanks" % (path, before + 1, line, _EXPECTED))
+    if header:
+        columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
+        unread = tuple(field.strip() for place, field in enumerate(fields) if place not in columns)
+        called_so = len(find_columns(fields, _NAMES[:len(columns)])) == len(columns)
+        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread)
     if len(fields) not in widths:
-        table = (", or if this is a table, with a row for each user, read it by load_ratings(path, missing=99), where "
-                 "99 stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else
-                 ", or if these are pairs of user and item alone, read them by load_ratings(path, pairs=True)"
+        table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
+                 "stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else
+                 ", or if these are pairs of user and item alone, read them with pairs=True (--feedback counts)"
                  if len(fields) == 2 else "")
         raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
                          % (path, before + 1, len(fields), name, _EXPECTED, table))
-    header = _is_header(fields)
-    if header:
-        _check_header(path, before + 1, fields)
-    return Layout(before + 1 + (n_lines if header else 0), delimiter, len(fields), header)
+    return Layout(before + 1, delimiter, len(fields), tuple(range(len(fields))), named=False)
 
 
 def read_text(path, progress=False, pairs=False):
@@ -133,8 +145,11 @@ def read_text(path, progress=False, pairs=False):
     ValueError
         As `find_layout` and `read_blocks`, and if there is a header and nothing else.
     """
-    empty = True
-    for block in read_blocks(path, find_layout(path, pairs), progress):
+    empty, layout = True, find_layout(path, pairs)
+    if progress and layout.unread:
+        print("%s: what is read are columns for %s; these are not: %s"
+              % (path, ", ".join(_NAMES[:len(layout.columns)]), ", ".join(layout.unread)), file=sys.stderr, flush=True)
+    for block in read_blocks(path, layout, progress):
         empty = False
         yield block
     if empty:
@@ -150,7 +165,7 @@ def read_blocks(path, layout, progress=False):
     layout : Layout
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds; and to say
-        there how four columns were read if it isn't clear what they are.
+        there how four columns were read if no header says what they are.
 
     Yields
     ------
@@ -180,13 +195,13 @@ def read_blocks(path, layout, progress=False):
                 lowest, latest = min(lowest, block.ratings.min()), max(latest, block.timestamps.max())
             yield block
     # Seconds since 1970 are above 1e8 from 1973 on; no header told of them.
-    if np.inf > lowest > 1e8 > latest:
+    if not layout.named and np.inf > lowest > 1e8 > latest:
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (path, _EXPECTED))
-    if progress and not layout.header and -np.inf < latest <= 1e8:
-        print("%s has four columns of numbers without names, read as user, item, rating and timestamp. If each line is "
-              "a user's ratings, read it by load_ratings(path, missing=99), where 99 stands for no rating" % path,
-              file=sys.stderr, flush=True)
+    if progress and not layout.named and -np.inf < latest <= 1e8:
+        print("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
+              "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
+              % path, file=sys.stderr, flush=True)
 
 
 def read_pairs(path):
@@ -220,7 +235,7 @@ def read_pairs(path):
                 where = "%s, line %d" % (path, number)
                 if len(fields) < 2:
                     raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
-                _check_record(where, fields[:2], 2)
+                _check_record(where, fields, (0, 1))
                 yield number, fields[0].strip(), fields[1].strip()
             if failure is not None:
                 raise failure
@@ -244,8 +259,8 @@ def _is_header(fields):
     """Whether a first line names the columns: it holds no number, and its rating isn't just missing."""
     if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
-    if len(fields) == 2:  # of pairs both may be words, and only words for user and item make a header
-        return all(any(word in field.lower() for word in COLUMN_WORDS[name])
+    if len(fields) < 3:  # of pairs both may be words, and only words for user and item make a header
+        return len(fields) == 2 and all(any(word in field.lower() for word in COLUMN_WORDS[name])
                    for name, field in zip(("user", "item"), fields))
     return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
 
@@ -258,13 +273,15 @@ def _is_number_or_blank(field):
     return True
 
 
-def _check_header(path, number, fields):
-    """Refuse a header that contradicts the order of the columns."""
-    for column, field in enumerate(fields):
-        place = next((place for word, place in _WORDS_LOOKED_FOR if word in field.lower()), column)
-        if place != column:
-            raise ValueError("%s, line %d: the header calls column %d %r; expected the order %s: reorder the columns"
-                             % (path, number, column + 1, field.strip(), _EXPECTED))
+def _named_columns(fields, pairs, table):
+    """The places of user, item, rating and perhaps timestamp by a header; of pairs, of user and item if not so."""
+    names = [field.strip() for field in fields]
+    if pairs:
+        try:
+            return tuple(choose_columns(names, 3, _NAMES, table))
+        except ValueError:
+            return tuple(choose_columns(names, 2, _NAMES[:2], table))
+    return tuple(choose_columns(names, 3, _NAMES, table))
 
 
 # Lines without a surprise
@@ -303,8 +320,8 @@ def _parse_alike(lines, text, layout):
     else:
         unquoted = text
     fields, columns = None, []
-    for column in range(n_columns):
-        parse = _parse_ratings if column == 2 else _parse_whole
+    for name, column in zip(_NAMES, layout.columns):
+        parse = _parse_ratings if name == "rating" else _parse_whole
         values = parse(letters, starts[:, column].copy(), stops[:, column].copy())
         if values is None:
             if fields is None:
@@ -329,7 +346,7 @@ def _parse_lines(lines, text, layout):
         return None
     if n_records != len(texts):
         return None
-    columns = [fields[column::layout.n_columns] for column in range(layout.n_columns)]
+    columns = [fields[column::layout.n_columns] for column in layout.columns]
     return _convert(columns, range(lines.number, lines.number + n_records))
 
 
@@ -375,12 +392,16 @@ def _parse_records(lines, text, layout):
     if not records:
         block = Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, numbers)
     elif all(len(fields) == layout.n_columns for fields in records):
-        block = _convert(list(zip(*records)), numbers)
+        block = _convert([[fields[column] for fields in records] for column in layout.columns], numbers)
     else:
         block = None
     if block is None:
         for number, fields in zip(numbers, records):
-            _check_record("%s, line %d" % (lines.path, number), fields, layout.n_columns)
+            where = "%s, line %d" % (lines.path, number)
+            if len(fields) != layout.n_columns:
+                raise ValueError("%s: found %d columns; expected %d, as on the other lines: mend or drop it"
+                                 % (where, len(fields), layout.n_columns))
+            _check_record(where, fields, layout.columns)
     if failure is not None:
         raise failure  # only now: a record before it might have been wrong too
     return block
@@ -441,15 +462,13 @@ def _convert(columns, lines):
     return Block(*ids, ratings, times, lines)
 
 
-def _check_record(where, fields, n_columns):
+def _check_record(where, fields, columns):
     """Raise the error of a record that `_convert` doesn't take, if it is this one."""
-    if len(fields) != n_columns:
-        raise ValueError("%s: found %d columns; expected %d, as on the other lines: mend or drop it"
-                         % (where, len(fields), n_columns))
+    fields = [fields[column] for column in columns]
     for name, text in zip(("user", "item"), fields):
         if not text.strip():
             raise ValueError("%s: the %s is empty; expected an id: fill it in, or drop the line" % (where, name))
-    if n_columns == 2:
+    if len(columns) == 2:
         return
     try:
         rating = as_floats(fields[2:3])
@@ -459,7 +478,7 @@ def _check_record(where, fields, n_columns):
     bad = as_float32(rating)[1]
     if bad is not None:
         raise ValueError("%s: %s" % (where, bad[1]))
-    if n_columns == 4:
+    if len(columns) == 4:
         try:
             time = as_floats(fields[3:4])[0]
         except ValueError:

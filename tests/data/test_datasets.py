@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from matrices import save_73
 
 from sparse_ae.data import datasets
-from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
+from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.download import cache_folder
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -713,3 +713,30 @@ def test_the_real_jester(monkeypatch):
     dataset = jester()
     assert dataset.ratings.matrix.nnz > 1.7e6 and dataset.ratings.matrix.shape == (59132, 140)
     assert len(dataset.titles) == 150
+
+
+@pytest.mark.parametrize("missing", [None, 99])
+def test_what_is_published_is_read_as_it_is(tmp_path, missing):
+    content = jester_table((-9.95, 99, 0), (99, 99), (99, 10))
+    (tmp_path / "jester-data-1.csv").write_text(content)
+    write_zip(tmp_path / "jester-data-1.zip", {"jester-data-1.csv": content.encode()})
+    expected = jester(tmp_path / "jester-data-1.csv").ratings
+    for name in ("jester-data-1.csv", "jester-data-1.zip"):
+        found = load_published(tmp_path / name, missing=missing, progress=False)
+        assert found.items.tolist() == expected.items.tolist() and (found.matrix != expected.matrix).nnz == 0
+    (tmp_path / "table").write_text(content.replace("2,-9.95", "3,-9.95"))  # 101 items that people have rated
+    assert load_published(tmp_path / "table", missing=99).matrix.shape == (3, 101)
+
+
+def test_an_archive_is_read_by_what_is_in_it(tmp_path):
+    ratings = b"1::5::3::9\n2::6::4::9\n"
+    path = write_zip(tmp_path / "ml-1m.zip", {"ml-1m/ratings.dat": ratings, "ml-1m/movies.dat": b"5::A::B\n"})
+    assert load_published(path).matrix.toarray().tolist() == [[3, 0], [0, 4]]
+    path = write_zip(tmp_path / "bad.zip", {"ratings.csv": b"1,2,x\n"})
+    with pytest.raises(ValueError, match="bad.zip/ratings.csv, line 1: the rating 'x'"):
+        load_published(path)
+    (tmp_path / "no.zip").write_bytes(b"1,2,3\n")
+    with pytest.raises(ValueError, match="no.zip is not a readable zip archive"):
+        load_published(tmp_path / "no.zip")
+    with pytest.raises(FileNotFoundError, match="there is no file .*nowhere.csv"):
+        load_published(tmp_path / "nowhere.csv")

@@ -114,7 +114,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("1,2,3,4,99\n99,2,,4,5\n")
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
-        with pytest.raises(ValueError, match=r"found 5 columns, .*by load_ratings\(path, missing=99\)"):
+        with pytest.raises(ValueError, match=r"found 5 columns, .*with missing=99 \(--missing 99\)"):
             read(path)
     path.write_text("1,2,3,a,99\n")
     with pytest.raises(ValueError, match="found 5 columns, separated by commas; .*keep just these$"):
@@ -146,3 +146,18 @@ def test_every_rating_of_a_large_table(tmp_path, monkeypatch):
     table = np.where(rng.rand(60, 40) < 0.5, np.round(20 * rng.rand(60, 40) - 10, 2), 99)
     np.savetxt(str(tmp_path / "table"), table, fmt="%.2f")
     assert_same(load_ratings(tmp_path / "table", missing=99).matrix, as_ratings(table, missing=99).matrix)
+
+
+def test_a_first_column_that_counts_is_no_rating(tmp_path):
+    """As in Jester's data set 1, where it is up to 100 beside ratings up to 10."""
+    rng = np.random.RandomState(0)
+    table = np.where(rng.rand(12, 7) < 0.5, rng.randint(-9, 10, (12, 7)), 99)
+    table[3] = 99
+    counted = np.column_stack([np.count_nonzero(table != 99, axis=1), table])
+    np.savetxt(str(tmp_path / "table"), counted, fmt="%d", delimiter=",")
+    for read in (lambda: load_ratings(tmp_path / "table", missing=99), lambda: as_ratings(counted, missing=99)):
+        with pytest.raises(ValueError, match=r"first column counts .* in each of 12 rows, .*sparse_ae.jester\(path\)"):
+            read()
+    counted[11, 0] += 1
+    for other in (table, counted, counted[:, :1], np.full((12, 3), 2.5), counted[:3]):
+        assert as_ratings(other, missing=99).matrix.nnz == np.count_nonzero(other != 99)

@@ -100,7 +100,8 @@ def test_pairs_that_come_twice():
     assert as_ratings(matrix, duplicates="mean").matrix.toarray().tolist() == [[0, 2.5]]
     merged = as_ratings(Ratings(matrix, ["a"], [5, 6], [1, 2]), duplicates="first")
     assert merged.matrix.data.tolist() == [1] and merged.timestamps is None
-    with pytest.raises(ValueError, match='entry 3: user .b. has rated item 7 already, in entry 0; .*duplicates="last"'):
+    with pytest.raises(ValueError, match="entry 3: user .b. has rated item 7 already, in entry 0; .*"
+                                         'duplicates="last" .of load_ratings and as_ratings'):
         as_ratings(again)
     with pytest.raises(ValueError, match="duplicates is 'drop'; expected 'error'"):
         as_ratings(again, duplicates="drop")
@@ -145,7 +146,9 @@ def test_polars():
     ([(1, 2), (3, 4)], None, ValueError, r"ratings are list of shape \(2, 2\)"),
     ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
     (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
-    (np.ones((2, 5)), None, ValueError, r"ratings are ndarray of shape \(2, 5\)"),
+    (np.ones((2, 5)), None, ValueError,
+     r"ratings are ndarray of shape \(2, 5\); .* by as_ratings\(array, missing=...\) first$"),
+    (np.ones((2, 2)), None, ValueError, "or a sparse matrix$"),
     (Table(user=[1], item=[2]), None, ValueError,
      "ratings have the columns 'user', 'item', none named for the rating; expected columns named user, item, "
                                                   "rating, timestamp, or just 3 or 4 columns in that order"),
@@ -158,11 +161,12 @@ def test_polars():
      r"X are list of shape \(1, 3\); expected a table, or an array of rows, with user, item$"),
     (Table(item=[1], who=[2]), [5], ValueError,
      "X have the columns 'item', 'who', none named for the user; expected columns named user, item, or just 2"),
+    (Table(**{"i%d" % k: [1] for k in range(2000)}), None, ValueError,
+     r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\)$"),
     ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
     ([("a", 2), (1, 3)], [5, 5], TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),
     ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
-    (np.ones((2, 2)), None, ValueError, r"ratings are ndarray of shape \(2, 2\)"),
     (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError,
      r"users have the shape \(1,\) and the matrix has 2 of them"),
     (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items hold the id 3 twice"),

@@ -43,6 +43,17 @@ TABLE = [
     ("header of RecBole", "user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t4.5\n3\t5\t0\n", THREE),
     ("header in other words", "reader,book,stars\n1,5,3\n2,6,4.5\n3,5,0\n", THREE),
     ("header in unknown words", "U;I;R\n1;5;3\n2;6;4.5\n3;5;0\n", THREE),
+    ("header in another order", "item,rating,user\n5,3,1\n6,4.5,2\n5,0,3\n", THREE),
+    ("header of a word beside them", "user,item,rating,part\n1,5,3,train\n2,6,4.5,test\n3,5,0,train\n", THREE),
+    ("header of a weight beside them", "user,item,rating,weight\n1,5,3,1\n2,6,4.5,2\n3,5,0,1\n", THREE),
+    ("header of five", "title;user_id;item_id;rating;year\n\"a;b\";1;5;3;2000\nc;2;6;4.5;\n;3;5;0;x\n", THREE),
+    ("header of a nameless index", ",user,item,rating\n0,1,5,3\n1,2,6,4.5\n2,3,5,0\n", THREE),
+    ("header of five, blanks in names",
+     "user id,item id,rating,kind,note of it\n1,5,3,x,y\n2,6,4.5,x,y\n3,5,0,,\n", THREE),
+    ("header of five between blanks", "part user item rating more\nx 1 5 3 y\n x 2 6 4.5 y\nx\t3 5 0 y\n", THREE),
+    ("header of a line end beside them", 'user,item,note,rating\n1,5,"a\nb",3\n2,6,,4.5\n3,5,c,0\n', THREE),
+    ("timestamps third by header", "user,item,timestamp,rating\n1,5,978300760,3\n2,6,99,4.5\n3,5,1,0\n", THREE),
+    ("timestamps last of many", "time,rating,part,item,user\n9,3,a,5,1\n9,4.5,b,6,2\n0.5,0,c,5,3\n", THREE),
     ("quoted header over two lines", '"the\nuser",item,rating\n1,5,3\n2,6,4.5\n3,5,0\n', THREE),
     ("quotes", '"1","5","3"\n"2","6","4.5"\n"3","5","0"\n', THREE),
     ("some quotes", '1,"5",3\n"2",6,"4.5"\n"3","5",0\n', THREE),
@@ -105,9 +116,15 @@ TABLE = [
     ("a tab for two colons", "1::2::3\n1\t3::4\n", "line 2: found 2 columns; expected 3"),
     ("fewer than the header", "u,i,r,t\n1,3,4\n", "line 2: found 3 columns; expected 4"),
     ("far down", MANY + "1,2\n" + MANY, "line 31: found 2 columns; expected 3"),
-    ("header in another order", "item,user,rating\n1,2,3\n", "line 1: the header calls column 1 'item'; .*order"),
-    ("header with synonyms in another order", "movieId,who,stars\n1,2,3\n", "the header calls column 1 'movieId'"),
-    ("header with timestamps third", "user,item,timestamp,rating\n1,2,3,4\n", "the header calls column 3 'timestamp'"),
+    ("header with an unknown word out of order", "movieId,who,stars\n1,2,3\n",
+     "line 1: ratings have the columns 'movieId', 'who', 'stars', none named for the user; expected columns named"),
+    ("header with a word in it out of order",
+     "itemName,userName,rating\n1,2,3\n", "none named for the user and the item"),
+    ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
+    ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
+     "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
+    ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
+    ("a short line beside others", "part,item,rating,user\na,2,3,1\nb,3,1\n", "line 3: found 3 columns; expected 4"),
     ("timestamps third", "1,2,978300760,4\n1,3,978302109,5\n", "numbers in the third column are above 1e8, .*reorder"),
     ("timestamps third, strings", "u,2,978300760,4\n", "numbers in the third column are above 1e8, .*reorder"),
     # Fields
@@ -281,7 +298,7 @@ def test_the_quick_ways_leave_what_may_be_wrong(tmp_path, monkeypatch, line):
     path = written(tmp_path, "ratings", "1,1,5\n%s\n2,1,5\n" % line)
     monkeypatch.setattr(text, "_parse_records", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(read_blocks(path, Layout(1, ",", 3)))
+        list(read_blocks(path, Layout(1, ",", 3, (0, 1, 2))))
 
 
 def test_layouts(tmp_path):
@@ -308,6 +325,9 @@ def test_blocks(tmp_path, monkeypatch):
     ("user_id;movie\nann;\"a;b\"\n", ["ann"], ["a;b"], [[1]]),
     ("1 2\n\n1 2\n", [1], [2], [[2]]),
     ("user,item,rating\n7,9,3\n7,9,4\n", [7], [9], [[7]]),  # counted already
+    ("user,item,plays\n7,9,3\n7,9,4\n", [7], [9], [[7]]),
+    ("user,item,timestamp\n7,9,3\n7,9,4\n", [7], [9], [[2]]),
+    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\n", [7], [9], [[2]]),
     ("ann lee,tea\n", ["ann lee"], ["tea"], [[1]]),
 ])
 def test_pairs_alone(tmp_path, text, users, items, counts):
@@ -326,14 +346,27 @@ def test_pairs_that_are_none(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_ratings(tmp_path / "clicks", pairs=True)
     (tmp_path / "clicks").write_text("7,9\n8,9\n")
-    with pytest.raises(ValueError, match="found 2 columns.*read them by load_ratings.path, pairs=True."):
+    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .--feedback counts."):
         load_ratings(tmp_path / "clicks")
 
 
 def test_four_columns_without_names_are_said_to_be_read_as_what(tmp_path, capsys):
-    said = "ratings has four columns of numbers without names, read as user, item, rating and timestamp"
-    for content, is_said in [("1 5 2 1\n4 1 99 3\n", True), ("1 5 2 881250949\n", False), ("u i r t\n1 5 2 1\n", False),
-                             ("1 5 2\n", False)]:
+    said = "ratings has four columns that no header calls user, item, rating and timestamp, as which they are read"
+    for content, is_said in [("1 5 2 1\n4 1 99 3\n", True), ("1 5 2 881250949\n", False), ("u i r t\n1 5 2 1\n", True),
+                             ("user item rating time\n1 5 2 1\n", False), ("1 5 2\n", False)]:
         for progress in (True, False):
             load_ratings(written(tmp_path, "ratings", content), progress=progress)
             assert (said in capsys.readouterr().err) == (is_said and progress)
+
+
+def test_columns_that_count_for_nothing_are_named(tmp_path, capsys):
+    path = written(tmp_path, "ratings", "part,item,rating,user,weight\ntrain,5,3,1,7\n")
+    load_ratings(path, progress=False)
+    assert capsys.readouterr().err == ""
+    assert load_ratings(path).users.tolist() == [1]
+    assert "columns for user, item, rating; these are not: part, weight" in capsys.readouterr().err
+
+
+def test_douban_is_read_as_it_is(shared_data):
+    ratings = load_ratings(shared_data / "douban" / "ratings.csv")
+    assert ratings.timestamps is None and set(ratings.matrix.data) == {1, 2, 3, 4, 5}
