@@ -43,6 +43,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
+from sparse_ae.device import on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
@@ -305,13 +306,17 @@ class AutoEncoder:
         """`ae_batch` for any loss, a graph of `inputs` and `params`; returns it and the squared error."""
         with self.building():
             updates = update(loss, self.params, learning_rate)
-            for variable in updates:
+            shapes = {x: np.shape(x.get_value(borrow=True, return_internal_type=True)) for x in updates}
+            for variable, shape in shapes.items():
                 # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
-                shape = variable.get_value(borrow=True, return_internal_type=True).shape
                 if variable not in self.params and shape == (self.n_hidden, self.n_items):
                     item_major(variable)
             # Inputs of a wider dtype than the parameters' make wider updates.
             updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
+            if on_gpu():
+                # A GPU's element-wise operations write in C order, unless in place: have them work on V's transpose.
+                updates.update((variable, T.extra_ops.cpu_contiguous(new.T).T) for variable, new in updates.items()
+                               if shapes[variable] == (self.n_hidden, self.n_items))
             return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
     # Predictions

@@ -30,7 +30,8 @@ def compiled(dtype, linker=None):
     if (dtype, linker) not in _compiled:
         data, (indices, indptr), n_items = T.vector(dtype=dtype), T.ivectors(2), T.lscalar()
         A, F, alpha = T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.scalar(dtype=dtype)
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        # On a GPU the Ops that take these Ops' places have code in C alone.
+        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run").excluding("gpuarray_opt")
         graphs = {"csr_dot": ([data, indices, indptr, F], csr.csr_dot(data, indices, indptr, F)),
                   "sampled_dot": ([indices, indptr, A, F], csr.sampled_dot(indices, indptr, A, F)),
                   "csr_t_dot": ([data, indices, indptr, A, n_items], csr.csr_t_dot(data, indices, indptr, A, n_items)),
