@@ -15,8 +15,8 @@ hide what was rated, and that alone tells a lot. Both are scaled by how many rat
 lest rows with many ratings drive the hidden units into saturation. Stored is observed: a residual of 0 is a rating.
 
 Offsets that are parameters of the graph, one for each row beside b for each column, are no better, and a row that comes
-later has none. Validation RMSE of items as rows, the best of four decays of theirs, and beside it that of (1): FilmTrust
-0.7845 and 0.7848, MovieLens 100K 0.9075 and 0.9064, Douban 0.7554 and 0.7397.
+later has none. Validation RMSE of items as rows, the best of four decays of theirs, and beside it that of (1):
+FilmTrust 0.7845 and 0.7848, MovieLens 100K 0.9075 and 0.9064, Douban 0.7554 and 0.7397.
 
 Where missing entries count (see `objectives`), as if they had been rated m, biases have no part: how popular an item is
 shows in all entries, not in the ratings. Then b_ui is m for all, missing entries have the target 0, and the unit is
