@@ -401,7 +401,7 @@ def _weigh(settings, given, trained, biases):
     if not len(observed):
         _say(settings, given, "validation: none of its %d ratings is of a user and an item that both have others, so "
              "nothing shows what a model is worth; predictions are biases %s"
-             % (len(known), "alone" if settings.guard else "and all models"))
+             % (given.held_out.by(trained[0].side).nnz, "alone" if settings.guard else "and all models"))
         return [0.0] * len(trained) if settings.guard else alike, {}
     outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
                for scorer, each in zip(scorers, sound)]
