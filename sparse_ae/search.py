@@ -29,7 +29,7 @@ from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.defaults import is_auto, validation_fraction
 from sparse_ae.evaluation import parse_measure
-from sparse_ae.progress import say
+from sparse_ae.progress import figure, say
 from sparse_ae.settings import in_words
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -326,9 +326,9 @@ def _line(number, candidate, measure, best):
     title = "candidate %d: %s" % (number, _words(candidate["params"]))
     if not np.isfinite(candidate[measure.name]):
         return title + ": training diverged"
-    return "%s: validation %s %.4f, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
-                                                    candidate[measure.name], candidate["seconds"],
-                                                    ", the best so far" if best else "")
+    return "%s: validation %s %s, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
+                                                  figure(candidate[measure.name]), candidate["seconds"],
+                                                  ", the best so far" if best else "")
 
 
 def _splits(splits, ratings):
