@@ -15,6 +15,7 @@ import argparse
 import importlib.metadata
 import itertools
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -367,19 +368,20 @@ def _size(ratings, scale):
 
 def _chosen(recommender):
     """Lines on what `fit` has chosen, and what it was chosen by."""
-    from sparse_ae.progress import errors_of
+    from sparse_ae.progress import errors_of, figure
     errors, lists = recommender.validation_rmse_, recommender.validation_lists_
-    if errors:
-        yield "validation RMSE, of known users and items: " + ", ".join("%s %.4f" % each for each in errors.items())
-    if lists:
-        yield "validation of lists: " + ", ".join("%s %.4f" % each for each in lists.items())
+    for name, found in (("RMSE, of known users and items", errors), ("of lists", lists)):
+        if found:
+            yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
+    # That of an epoch goes over all validation ratings.
+    unknown_too = ", of unknown ones too" if errors else ""
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
                    if record.get("rows", rows) == rows and not record.get("refit")]
         best = records[-1]["restored"] if records else 0
         best = len(records) if best is None else best
-        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records),
-                                                            ", " + errors_of(records[best - 1]) if best else "")
+        told = ", " + errors_of(records[best - 1]) + unknown_too if best else ""
+        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records), told)
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
     if errors == {}:
@@ -413,6 +415,7 @@ def _add_tune(commands):
 
 
 def _run_tune(parsed):
+    from sparse_ae.progress import figure
     from sparse_ae.search import tune
     from sparse_ae.settings import in_words
     recommender = _recommender(parsed)
@@ -422,8 +425,8 @@ def _run_tune(parsed):
                             validation=_validation(parsed))
     for candidate in candidates:
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
-        print("validation %s %.4f, %.1f s: %s"
-              % (name.replace("rmse", "RMSE"), value, candidate["seconds"],
+        print("validation %s %s, %.1f s: %s"
+              % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
                  in_words(candidate["params"]) or "the settings as given"))
     _save_and_say(best, ratings, parsed.output)
 
@@ -444,7 +447,7 @@ def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
     from sparse_ae.defaults import useful_sides
-    from sparse_ae.progress import announced
+    from sparse_ae.progress import announced, figure
     # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
@@ -467,7 +470,7 @@ def _run_compare(parsed):
         start = time.perf_counter()
         with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_SIGNS):
             rmse, remark = error(_signs(name, parsed.progress))
-        print(("%-28s%9.4f%10.1f  %s" % (name, rmse, time.perf_counter() - start, remark)).rstrip(), flush=True)
+        print(("%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)).rstrip(), flush=True)
 
 
 def _signs(name, wanted):
@@ -560,9 +563,16 @@ def _run_recommend(parsed):
     users = _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
+    decimals = _decimals(recommender)
     for user, (items, scores) in zip(parsed.user, found):
         for item, score in zip(items.tolist(), scores.tolist()):
-            print("\t".join(([user] if len(parsed.user) > 1 else []) + [str(item), "%.4f" % score]))
+            print("\t".join(([user] if len(parsed.user) > 1 else []) + [str(item), "%.*f" % (decimals, score)]))
+
+
+def _decimals(recommender):
+    """Of predicted ratings: four, and more on a scale of less than 1."""
+    low, high = recommender.rating_scale_
+    return 4 + max(0, -math.floor(math.log10(high - low)))
 
 
 def _ids(words, known, name):
@@ -600,8 +610,9 @@ def _run_predict(parsed):
         u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
-    for line in zip(users, items, recommender.predict(u, i).tolist()):
-        print("%s\t%s\t%.4f" % line)
+    decimals = _decimals(recommender)
+    for user, item, rating in zip(users, items, recommender.predict(u, i).tolist()):
+        print("%s\t%s\t%.*f" % (user, item, decimals, rating))
 
 
 def _read_pairs(path, *known):
@@ -644,6 +655,7 @@ def _add_evaluate(commands):
 
 
 def _run_evaluate(parsed):
+    from sparse_ae.progress import figure
     from sparse_ae.recommender import Recommender
     recommender = Recommender.load(parsed.model)
     ratings = _load(parsed, feedback=recommender.feedback)
@@ -652,7 +664,7 @@ def _run_evaluate(parsed):
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
                                     relevant=parsed.relevant)
     for name, value in measures.items():
-        print("%s: %s" % (name, value if isinstance(value, int) else "%.4f" % value))
+        print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
 
 
 if __name__ == "__main__":

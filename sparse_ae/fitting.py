@@ -22,7 +22,7 @@ from sparse_ae.distributed import ALONE, Ranks
 from sparse_ae.evaluation import ListValidation
 from sparse_ae.formulations import get_formulation
 from sparse_ae.model import AutoEncoder
-from sparse_ae.progress import say
+from sparse_ae.progress import figure, say
 from sparse_ae.residuals import Residuals
 from sparse_ae.scoring import Scorer, SharedScorer, blend
 from sparse_ae.settings import in_words
@@ -424,7 +424,8 @@ def _weigh(settings, given, trained, biases):
     if sum(weights) > 1:
         weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
         found["both"] = float(np.sqrt(errors(weights).mean()))
-    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)), "RMSE"))
+    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)),
+                                   "RMSE, of known users and items"))
     return weights, dict(found)
 
 
@@ -564,7 +565,7 @@ def _standard_score(gains):
 
 def _verdict(found, weights, measure):
     """What validation says, in a line."""
-    errors = ", ".join("%s %.4f" % (name + " as rows" if name in ("items", "users") else name, error)
+    errors = ", ".join("%s %s" % (name + " as rows" if name in ("items", "users") else name, figure(error))
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
     if "popular" in found:

@@ -21,7 +21,7 @@ import warnings
 
 from tqdm import tqdm
 
-__all__ = ["announced", "errors_of", "say", "signs_of_life", "validated"]
+__all__ = ["announced", "errors_of", "figure", "say", "signs_of_life", "validated"]
 
 # Seconds before the first line, and between two.
 _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
@@ -168,14 +168,14 @@ class _NotebookBar(_Nothing):
 
 def _postfix(loss, rmse):
     shown = {"loss": "%.4g" % loss}
-    return shown if rmse is None else dict(shown, rmse="%.4f" % rmse)
+    return shown if rmse is None else dict(shown, rmse=figure(rmse))
 
 
 def _title(number, last):
     if last is None:
         return "epoch %d" % number
     # All that the bar of one batch of all rows can say while it lasts.
-    return "epoch %d, %s %.4f so far" % ((number,) + (validated(last) or _trained(last)))
+    return "epoch %d, %s so far" % (number, _in_words(*validated(last) or _trained(last)))
 
 
 class _Lines(_Nothing):
@@ -221,8 +221,17 @@ class _Lines(_Nothing):
 
 def errors_of(record):
     """An epoch's errors, in words."""
-    text, found = "training %s %.4f" % _trained(record), validated(record)
-    return text if found is None else text + ", validation %s %.4f" % found
+    text, found = "training " + _in_words(*_trained(record)), validated(record)
+    return text if found is None else text + ", validation " + _in_words(*found)
+
+
+def _in_words(name, value):
+    return "%s %s" % (name, figure(value))
+
+
+def figure(value):
+    """An error or a measure in words: four decimals, and of what is less than 0.01, four digits: 0.8701, 3.142e-07."""
+    return ("%.4g" if 0 < abs(value) < 0.01 else "%.4f") % value
 
 
 def _trained(record):

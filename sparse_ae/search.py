@@ -29,7 +29,7 @@ from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.defaults import is_auto, validation_fraction
 from sparse_ae.evaluation import parse_measure
-from sparse_ae.progress import say
+from sparse_ae.progress import figure, say
 from sparse_ae.settings import in_words
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -168,7 +168,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     ratings : ratings in any form that `tables.as_ratings` takes
     seconds : float
         How long all may take, about. No candidate is begun when the rest is needed to fit the best on all ratings, for
-        which twice a candidate's time is reckoned; what has begun is ended.
+        which twice a candidate's time is reckoned; what has begun is ended. Beside held-out ratings the best is what
+        its candidate has become, and isn't fitted again.
     n_jobs : int
         Candidates at a time, each in a process. More than 1 need joblib, which also takes -1, for all cores.
     rng : int or numpy.random.RandomState
@@ -212,13 +213,17 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
     tell = say if recommender.get_params().get("progress") else lambda text: None
 
-    results = []
+    results, keep, fitted = [], train is ratings, None
 
     def tried(candidates):
-        found = run(_fit_candidate, [(recommender, params, train, held_out, measure, fit) for params in candidates])
-        for candidate, _ in found:
-            better = bool(results) and measure.error(candidate) < min(map(measure.error, results))
+        nonlocal fitted
+        found = run(_fit_candidate, [(recommender, params, train, held_out, measure, fit, keep)
+                                     for params in candidates])
+        for candidate, _, kept in found:
+            first, better = not results, bool(results) and measure.error(candidate) < min(map(measure.error, results))
             results.append(candidate)
+            if first or better:
+                fitted = kept
             tell(_line(len(results), candidate, measure, better))
         return found
 
@@ -226,16 +231,19 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     while True:
         best = min(results, key=measure.error)
         # The middle one: some candidates have had to wait for the compiler.
-        if _now() - start + 2 * np.median([result["seconds"] for result in results]) >= seconds:
+        if _now() - start + (1 if keep else 2) * np.median([result["seconds"] for result in results]) >= seconds:
             break
         known = [result["params"] for result in results]
         candidates = list(itertools.islice(_neighbours(best["params"], start_values, known), at_a_time))
         if not candidates:
             break
         tried(candidates)
-    tell("fitting %s on all ratings" % _words(best["params"]))
-    settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
-    fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
+    if keep:
+        tell("the best is %s, as fitted beside the held-out ratings" % _words(best["params"]))
+    else:
+        tell("fitting %s on all ratings" % _words(best["params"]))
+        settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
+        fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
     return Tuned(fitted, sorted(results, key=measure.error))
 
 
@@ -273,8 +281,8 @@ def _validation_part(ratings, validation, rng, as_fitted):
         raise error_at("validation", error) from error
 
 
-def _fit_candidate(recommender, params, train, held_out, measure, fit):
-    """A row of the table, and what the settings are that can be changed from here."""
+def _fit_candidate(recommender, params, train, held_out, measure, fit, keep):
+    """A row of the table, what the settings are that can be changed from here, and what was fitted if it is kept."""
     settings = copy.deepcopy(dict(recommender.get_params(), **params))
     if "progress" in settings:
         settings["progress"] = False
@@ -285,9 +293,12 @@ def _fit_candidate(recommender, params, train, held_out, measure, fit):
         if not params:
             raise
         return {"params": params, measure.name: np.inf if measure.k is None else -np.inf,
-                "seconds": _now() - start}, {}
+                "seconds": _now() - start}, {}, None
     value = fitted.evaluate(held_out, k=measure.k)[measure.key]
-    return {"params": params, measure.name: value, "seconds": _now() - start}, _start_values(recommender, fitted)
+    seconds, values = _now() - start, _start_values(recommender, fitted)
+    if "progress" in settings:
+        fitted.progress = recommender.progress
+    return {"params": params, measure.name: value, "seconds": seconds}, values, fitted if keep else None
 
 
 def _start_values(recommender, fitted):
@@ -326,9 +337,9 @@ def _line(number, candidate, measure, best):
     title = "candidate %d: %s" % (number, _words(candidate["params"]))
     if not np.isfinite(candidate[measure.name]):
         return title + ": training diverged"
-    return "%s: validation %s %.4f, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
-                                                    candidate[measure.name], candidate["seconds"],
-                                                    ", the best so far" if best else "")
+    return "%s: validation %s %s, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
+                                                  figure(candidate[measure.name]), candidate["seconds"],
+                                                  ", the best so far" if best else "")
 
 
 def _splits(splits, ratings):

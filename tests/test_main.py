@@ -19,7 +19,7 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-sc
          "--l2", "0.01"]
 
 # What the library says on stderr while it works.
-SIGNS = ("Compiling the ", "validation RMSE: ", "validation: ", "items as rows", "users as rows", "candidate ",
+SIGNS = ("Compiling the ", "validation RMSE, of ", "validation: ", "items as rows", "users as rows", "candidate ",
          "fitting ")
 
 
@@ -80,7 +80,7 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
         "120 ratings from 0 to 6, 20 users, 12 items",
         "validation RMSE, of known users and items: biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
         "users as rows, weight 1.00: epoch %d of %d%s" % (
-            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f" % (
+            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f, of unknown ones too" % (
                 record["train_rmse"], record["validation_rmse"]) if best else ""),
         "  n_hidden=3, batch_size=8, l2=0.01, update=adagrad, learning_rate=0.02",
         "saved to %s" % path]
@@ -396,6 +396,20 @@ def test_a_reader_that_has_had_enough():
     found = subprocess.run([sys.executable, "-m", "sparse_ae"], stdout=start, stderr=subprocess.PIPE)
     os.close(start)
     assert (found.returncode, found.stderr) == (1, b"")
+
+
+def test_small_scales_have_digits(tmp_path, capsys):
+    rng = np.random.RandomState(0)
+    values = (1 + np.arange(20)[:, np.newaxis] / 10 + rng.rand(20, 8)) * 1e-6
+    (tmp_path / "r.csv").write_text("".join("%d,%d,%.9g\n" % (u, i, values[u, i]) for u in range(20) for i in range(8)))
+    lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
+    errors = Recommender.load(tmp_path / "m").validation_rmse_
+    assert lines[1].endswith("biases %.4g, users %.4g" % (errors["biases"], errors["users"])) and "e-07" in lines[1]
+    for arguments in (("recommend", tmp_path / "m", "--user", 3, "--include-seen"),
+                      ("predict", tmp_path / "m", tmp_path / "r.csv")):
+        scores = [line.split("\t")[-1] for line in run(capsys, *arguments)]
+        assert all(re.fullmatch(r"0\.00000\d{5}", score) for score in scores) and len(set(scores)) > 5
+    assert re.fullmatch(r"rmse: \d\.\d+e-07", run(capsys, "evaluate", tmp_path / "m", tmp_path / "r.csv")[0])
 
 
 def test_version(capsys):

@@ -8,7 +8,7 @@ import types
 import pytest
 
 from sparse_ae import progress
-from sparse_ae.progress import announced, signs_of_life
+from sparse_ae.progress import announced, errors_of, figure, signs_of_life
 
 
 class Terminal(io.StringIO):
@@ -207,3 +207,12 @@ def test_what_takes_long_is_announced(monkeypatch, capsys):
         with announced("Compiling on ...", after=60, once=once):
             assert any(isinstance(thread, threading.Timer) for thread in threading.enumerate()) == (not once)
     assert stream.getvalue() == "Compiling ...\nCompiling ...\nCompiling on ...\n"
+
+
+@pytest.mark.parametrize("value, expected", [
+    (0.87012, "0.8701"), (12345.6, "12345.6000"), (0.0, "0.0000"), (0.01, "0.0100"), (0.00999, "0.00999"),
+    (3.14159e-7, "3.142e-07"), (-2e-5, "-2e-05"), (float("inf"), "inf")])
+def test_figures_have_digits_on_any_scale(value, expected):
+    assert figure(value) == expected
+    record = {"train_rmse": value, "validation_ndcg@10": value}
+    assert errors_of(record) == "training RMSE %s, validation NDCG@10 %s" % (expected, expected)

@@ -560,7 +560,7 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     lines = capsys.readouterr().err.splitlines()
     expected = "items as rows: n_hidden=96, batch_size=2, l2=%.4g, update=adam, learning_rate=0.001, patience=20"
     assert expected % found.l2_ in lines
-    assert any(line.startswith("validation RMSE: biases 0.9") for line in lines)
+    assert any(line.startswith("validation RMSE, of known users and items: biases 0.9") for line in lines)
 
 
 def test_float64(fitted):

@@ -207,6 +207,25 @@ def test_tune_judges_all_on_the_same_part(ratings):
     assert {(whole.matrix.nnz, validation.matrix.nnz) for whole, validation in parts} == {(150, own.matrix.nnz)}
 
 
+def test_tune_beside_held_out_ratings_fits_nothing_again(ratings, capsys):
+    held_out, fits = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items), []
+
+    class Watched(Tunable):
+        def fit(self, ratings, validation=None, diverge=()):
+            fits.append(self.n_hidden)
+            return super().fit(ratings, validation, diverge)
+
+    for seconds in (0, 1000):
+        del fits[:]
+        best, table = tune(Watched(progress=True), ratings, seconds=seconds, validation=held_out)
+        assert len(fits) == len(table)
+        assert (best.ratings.matrix.nnz, best.validation.matrix.nnz) == (150, held_out.matrix.nnz)
+        assert best.get_params() == dict(Watched(progress=True).get_params(), **table[0]["params"])
+    assert best.get_params()["l2"] == 2.0
+    assert capsys.readouterr().err.endswith("the best is l2=2, g=tanh, n_hidden=20, as fitted beside the held-out "
+                                            "ratings\n")
+
+
 def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
     class Weighted(Tunable):
         def fit(self, ratings, validation=None, diverge=()):
@@ -231,6 +250,10 @@ def test_tune_with_recommender(ratings):
     assert [row["params"] for row in table] == [{}] and best.predict("u3", 100) > 0
     fitted = Recommender(**settings).fit(ratings)
     assert best.predict("u3", ratings.items).tolist() == fitted.predict("u3", ratings.items).tolist()
+    held_out = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items)
+    best, _ = tune(Recommender(**settings), ratings, seconds=0, validation=held_out)
+    again = Recommender(**settings).fit(ratings, validation=held_out)
+    assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
     start = search._start_values(Recommender(**settings), fitted)
     assert list(start) == ["l2", "g", "n_hidden", "learning_rate"] and start["g"] == "sigmoid"
 
