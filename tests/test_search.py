@@ -250,9 +250,9 @@ def test_tune_with_recommender(ratings):
     assert [row["params"] for row in table] == [{}] and best.predict("u3", 100) > 0
     fitted = Recommender(**settings).fit(ratings)
     assert best.predict("u3", ratings.items).tolist() == fitted.predict("u3", ratings.items).tolist()
-    held_out = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items)
-    best, _ = tune(Recommender(**settings), ratings, seconds=0, validation=held_out)
-    again = Recommender(**settings).fit(ratings, validation=held_out)
+    train, held_out = map(ratings.part, split_ratings(ratings, 0.2, 0)[:2])
+    best, _ = tune(Recommender(**settings), train, seconds=0, validation=held_out)
+    again = Recommender(**settings).fit(train, validation=held_out)
     assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
     start = search._start_values(Recommender(**settings), fitted)
     assert list(start) == ["l2", "g", "n_hidden", "learning_rate"] and start["g"] == "sigmoid"
