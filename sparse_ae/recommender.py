@@ -192,7 +192,8 @@ class Recommender(Settings):
         All that was chosen for each model, by rows.
     history_ : list of dict
         One for each epoch, as `Trainer.history`. Beside biases those of one model come after another's, and the epochs
-        on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``.
+        on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``. A training that another
+        one with less decay has taken the place of isn't there.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
@@ -267,7 +268,7 @@ class Recommender(Settings):
             Held-out ratings of your own do the same; those of users and items that `ratings` lacks are passed over.
             None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None there.
         on_epoch : callable, optional
-            Called with each epoch's dict, as `history_` has it.
+            Called with each epoch's dict, as `history_` has it, of every training.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
