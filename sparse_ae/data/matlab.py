@@ -4,7 +4,8 @@ A file of MATLAB 5 to 7.2 is a header of 128 bytes and an element for each varia
 contents, which may be packed by zlib, and are elements again. A sparse variable has five or six: its class, its shape,
 its name, and `ir`, `jc` and `pr`, which are the indices, indptr and data of a CSC matrix. Nothing is read that isn't
 within its element, and the size of what is unpacked is known before. See MathWorks, MAT-File Format, chapter 1. Older
-files, of version 4, are SciPy's, whose reader of them is Python; newer ones, of 7.3, are HDF5, and h5py's.
+files, of version 4, are SciPy's, whose reader of them is Python, once they are as long as they say; newer ones, of 7.3,
+are HDF5, and h5py's.
 """
 import inspect
 import zlib
@@ -24,6 +25,9 @@ _SPARSE, _COMPLEX = 5, 0x0800
 
 # Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
 _AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
+
+# The bytes of a number of version 4, by the tens digit of the variable's type.
+_SIZES_4 = 8, 4, 4, 2, 2, 1
 
 # A variable's class, shape and name are among its first bytes.
 _HEAD = 4096
@@ -49,6 +53,7 @@ def sparse_names(path):
     """
     order = _byte_order(path)
     if order is None:
+        _check_sizes_4(path)
         return [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
     with open(str(path), "rb") as file:
         return [name for _, _, name in _variables(path, file, order)]
@@ -69,6 +74,7 @@ def read_sparse(path, name):
     """
     order = _byte_order(path)
     if order is None:
+        _check_sizes_4(path)
         return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
     with open(str(path), "rb") as file:
         for packed, size, found in _variables(path, file, order):
@@ -90,6 +96,28 @@ def _byte_order(path):
     if order is None or version != b"\1":
         raise ValueError("it doesn't begin as a file of MATLAB 5 or later")
     return order
+
+
+def _check_sizes_4(path):
+    """ValueError unless all variables of a file of version 4 are as long as they say: SciPy asks for memory first."""
+    end, place = path.stat().st_size, 0
+    with open(str(path), "rb") as file:
+        while place < end:
+            file.seek(place)
+            header = file.read(20)
+            if len(header) < 20:
+                raise ValueError("it ends amid the header of a variable")
+            little = np.frombuffer(header, "<i4")
+            kind, n_rows, n_cols, imaginary, name = map(int, little if 0 <= little[0] < 5000
+                                                        else np.frombuffer(header, ">i4"))
+            number = kind // 10 % 10
+            if not (0 <= kind < 5000 and number < len(_SIZES_4) and min(n_rows, n_cols, name) >= 0):
+                raise ValueError("there is no variable at byte %d" % place)
+            size = 20 + name + n_rows * n_cols * _SIZES_4[number] * (2 if imaginary else 1)
+            if size > end - place:
+                raise ValueError("the variable at byte %d says that it has %d bytes, and there are %d"
+                                 % (place, size, end - place))
+            place += size
 
 
 def _variables(path, file, order):

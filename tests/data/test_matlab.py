@@ -47,3 +47,21 @@ def test_complex_ratings_are_refused(tmp_path):
     scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3) * 1j)})
     with pytest.raises(ValueError, match="x.mat.*complex numbers; expected real ones"):
         load_ratings(path)
+
+
+@pytest.mark.parametrize("place, value, message", [
+    (4, 10 ** 9, "the variable at byte 0 says that it has 24000000022 bytes, and there are 118"),
+    (4, -1, "there is no variable at byte 0"), (0, 2061, "there is no variable at byte 0"),
+    (None, None, "amid the header")])
+def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
+    path = tmp_path / "x.mat"
+    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3))}, format="4")
+    assert load_ratings(path).matrix.nnz == 3
+    content = bytearray(path.read_bytes())
+    if place is None:
+        content += b"\0" * 7
+    else:
+        content[place:place + 4] = struct.pack("<i", value)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="x.mat.*" + message):
+        load_ratings(path)
