@@ -11,7 +11,7 @@ import numpy as np
 import theano
 import theano.tensor as T
 
-__all__ = ["device_name", "is_on_host", "on_gpu", "warn_of_unused_gpu"]
+__all__ = ["device_name", "is_on_host", "kept_on_host", "on_gpu", "warn_of_unused_gpu"]
 
 
 def is_on_host(variable):
@@ -22,6 +22,15 @@ def is_on_host(variable):
 def on_gpu():
     """Whether new shared variables, and the graphs that are built on them, are on a GPU."""
     return not is_on_host(theano.shared(np.zeros(1, "float32")))
+
+
+def kept_on_host(mode):
+    """A mode of Theano's whose functions stay on the CPU.
+
+    Only where there is a GPU does it exclude anything: a tag that Theano is asked for is one that it knows from then
+    on, and theano.gpuarray, which scan imports, then can't be imported any more, as it gives that name to a rewrite.
+    """
+    return mode.excluding("gpuarray_opt") if on_gpu() else mode
 
 
 def device_name():

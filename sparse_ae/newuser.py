@@ -30,6 +30,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_bool, check_count
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ids import is_single
+from sparse_ae.device import kept_on_host
 from sparse_ae.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
@@ -294,7 +295,7 @@ class ColumnSolver:
             cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
             # On a GPU too: what would be moved there has no code in Python.
-            mode = theano.Mode(linker="py", optimizer="fast_compile").excluding("gpuarray_opt")
+            mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
             return compiled([p, h, rating, weight, l2, means], [cost, T.grad(cost, p)], mode=mode,
                             name="column_cost")
 

@@ -1,6 +1,9 @@
 """Where graphs run is asked of a variable, not of the flag."""
+import subprocess
+import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +57,16 @@ def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value,
     said = [str(each.message) for each in caught]
     assert [text.partition(";")[0] for text in said] == ["Theano's device is cuda, which it can't use"] * (
         flag == "device" and value == "cuda")
+
+
+def test_scan_can_follow_what_is_kept_on_the_host():
+    """In a process of its own: once theano.gpuarray has been imported, nothing can go wrong any more."""
+    code = ("import sparse_ae.theano_compat, theano, theano.tensor as T\n"
+            "from sparse_ae.device import kept_on_host\n"
+            "x = T.vector()\n"
+            "theano.function([x], x + 1, mode=kept_on_host(theano.Mode('py', 'fast_compile')))\n"
+            "print(theano.scan(lambda each: 2 * each, x)[0].ndim)\n")
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[1])).split() == [b"1"]
 
 
 def test_variables_on_a_gpu_are(monkeypatch):

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from devices import memory_of
 from hypothesis import strategies as st
 
+from sparse_ae.device import kept_on_host
 from sparse_ae.ops import csr
 from sparse_ae.ops.op import CsrOp
 import theano
@@ -31,7 +32,7 @@ def compiled(dtype, linker=None):
         data, (indices, indptr), n_items = T.vector(dtype=dtype), T.ivectors(2), T.lscalar()
         A, F, alpha = T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.scalar(dtype=dtype)
         # On a GPU the Ops that take these Ops' places have code in C alone.
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run").excluding("gpuarray_opt")
+        mode = None if linker is None else kept_on_host(theano.Mode(linker=linker, optimizer="fast_run"))
         graphs = {"csr_dot": ([data, indices, indptr, F], csr.csr_dot(data, indices, indptr, F)),
                   "sampled_dot": ([indices, indptr, A, F], csr.sampled_dot(indices, indptr, A, F)),
                   "csr_t_dot": ([data, indices, indptr, A, n_items], csr.csr_t_dot(data, indices, indptr, A, n_items)),
