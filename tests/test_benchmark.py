@@ -36,6 +36,7 @@ def small_matrix(n_rows=40, n_items=30, seed=0):
     return sp.random(n_rows, n_items, 0.3, "csr", "float32", random_state=np.random.RandomState(seed))
 
 
+@pytest.mark.slow
 def test_formulations_race(benchmark, capsys):
     benchmark.main(SMALL + ["--contenders", "dense", "sparse"])
     out = capsys.readouterr().out
@@ -164,6 +165,7 @@ def test_shares(benchmark, capsys):
     assert found["share of"] == ["4 GFLOP/s, as matrices are multiplied", "2 GB/s, as memory is read and written"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments, shared", [
     (["--contenders", "sparse", "dense", "scan"], ["sparse", "dense"]),
     (["--updates"], ["SGD", "Adam", "Adagrad", "Adagrad, ten times the columns", "Adam's pass alone"]),
