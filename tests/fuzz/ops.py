@@ -187,7 +187,7 @@ def checked(function, node, mutable, inputs, special, dtype):
         except (ValueError, IndexError) as error:
             found = error
     for i, (x, before) in enumerate(zip(own, copies)):
-        assert i < mutable or np.array_equal(x, before, equal_nan=x.dtype.kind == "f"), "an input was written to"
+        assert i < mutable or x.tobytes() == before.tobytes(), "an input was written to"
     if isinstance(wanted, Exception) or isinstance(found, Exception):
         # Where two things are wrong either may be found first.
         assert isinstance(wanted, Exception) and isinstance(found, Exception), "C: %r; NumPy: %r" % (found, wanted)
