@@ -299,11 +299,11 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     best = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
     if not is_auto(settings.l2) or given.held_out is None or given.unit is not None or lists is not None:
         return best
+    if best.error or best.interrupted:
+        return best
+    stretch, error = _on_validation(given, best, biases)
     for path in paths[2:]:
-        if best.error or best.interrupted or not best.epoch:
-            break
-        stretch, error = _on_validation(given, best, biases)
-        if stretch <= _TOO_SMALL:
+        if not best.epoch or stretch <= _TOO_SMALL:
             break
         choice = best.choice._replace(l2=_LESS_DECAY * best.choice.l2)
         _say(settings, given, "%s as rows: outputs are too small by a factor of %.2f; again with l2=%.4g"
@@ -311,9 +311,12 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
         again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
         if again.interrupted:
             return best._replace(history=best.history + again.history)
-        if again.error or _on_validation(given, again, biases)[1] >= error:
+        if again.error:
             break
-        best = again
+        stretch, its_error = _on_validation(given, again, biases)
+        if its_error >= error:
+            break
+        best, error = again, its_error
     return best
 
 
