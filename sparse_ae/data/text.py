@@ -5,7 +5,6 @@ or wrong, is read record by record, so that an error can name its line. Errors c
 is read doesn't depend on where a block ends.
 """
 import csv
-import sys
 from array import array
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -15,6 +14,7 @@ from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
+from sparse_ae.progress import say
 
 __all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_pairs", "read_text"]
 
@@ -147,8 +147,8 @@ def read_text(path, progress=False, pairs=False):
     """
     empty, layout = True, find_layout(path, pairs)
     if progress and layout.unread:
-        print("%s: what is read are columns for %s; these are not: %s"
-              % (path, ", ".join(_NAMES[:len(layout.columns)]), ", ".join(layout.unread)), file=sys.stderr, flush=True)
+        say("%s: what is read are columns for %s; these are not: %s"
+            % (path, ", ".join(_NAMES[:len(layout.columns)]), ", ".join(layout.unread)))
     for block in read_blocks(path, layout, progress):
         empty = False
         yield block
@@ -199,9 +199,9 @@ def read_blocks(path, layout, progress=False):
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (path, _EXPECTED))
     if progress and not layout.named and -np.inf < latest <= 1e8:
-        print("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
-              "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
-              % path, file=sys.stderr, flush=True)
+        say("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
+            "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
+            % path)
 
 
 def read_pairs(path):
