@@ -30,7 +30,7 @@ def pytest_configure(config):
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     theano.config.traceback.limit = 0  # where in a test each variable was made
-    gc.set_threshold(50000, 20, 100)  # a graph is many objects, and they all stay
+    gc.disable()  # see `collect_garbage`
 
 
 def compile_headers(config):
@@ -71,6 +71,14 @@ def pytest_report_header():
     config = theano.config
     return "theano %s: device=%s, floatX=%s, compiler=%s, base_compiledir=%s" % (
         theano.__version__, config.device, config.floatX, config.cxx or "none", config.base_compiledir)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_garbage():
+    """Looks for garbage once a file: a graph is many objects, most stay, and to walk them again and again takes long."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
