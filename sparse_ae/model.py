@@ -28,6 +28,7 @@ saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 from collections import OrderedDict
 
 import numpy as np
+from scipy.special import expit
 
 from sparse_ae.checks import (
     MOST,
@@ -47,6 +48,7 @@ from sparse_ae.device import on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.scoring import Scorer
 import lasagne
 import theano
@@ -59,6 +61,9 @@ _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 # The nonlinearities that can't reach every number, and what they can reach.
 BOUNDED = {nonlinearities.sigmoid: (0.0, 1.0), nonlinearities.tanh: (-1.0, 1.0)}
+
+# The nonlinearities that NumPy and SciPy compute as fast as C that has to be compiled first.
+_BY_NUMPY = {nonlinearities.linear: np.asarray, nonlinearities.sigmoid: expit, nonlinearities.tanh: np.tanh}
 
 
 class AutoEncoder:
@@ -203,8 +208,12 @@ class AutoEncoder:
 
     def weighted(self, data, indices, indptr, seen=None):
         """What goes into the hidden units of a CSR block but for mu, (n_rows, k), as a graph of its arrays."""
-        weighted = csr_dot(data, indices, indptr, self.V.T)
-        return weighted if seen is None else weighted + csr_dot(seen, indices, indptr, self.U.T)
+        products = self._products(data, indices, indptr, seen)
+        return products[0] if seen is None else products[0] + products[1]
+
+    def _products(self, data, indices, indptr, seen=None):
+        """Each encoder's share of it."""
+        return [csr_dot(values, indices, indptr, encoder.T) for values, encoder in zip((data, seen), self.encoders)]
 
     def step(self, rat, W, V, mu, b):
         """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
@@ -317,6 +326,7 @@ class AutoEncoder:
                 # A GPU's element-wise operations write in C order, unless in place: have them work on V's transpose.
                 updates.update((variable, T.extra_ops.cpu_contiguous(new.T).T) for variable, new in updates.items()
                                if shapes[variable] == (self.n_hidden, self.n_items))
+            self.compile_ahead(loss, *updates.values())
             return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
     # Predictions
@@ -379,11 +389,25 @@ class AutoEncoder:
     def _hidden_function(self):
         if "hidden" not in self._compiled:
             with self.building():
-                data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
-                inputs = [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
-                units = self.hidden_activation(self.weighted(*inputs))
-                self._compiled["hidden"] = compiled(inputs, units, name="hidden")
+                inputs = self._hidden_inputs()
+                g = _BY_NUMPY.get(self.g)
+                if g is None or self.ranks.size > 1 or on_gpu():
+                    function = compiled(inputs, self.hidden_activation(self.weighted(*inputs)), name="hidden")
+                else:
+                    products = compiled(inputs, self._products(*inputs), name="hidden")
+
+                    def function(*arrays):
+                        weighted, *more = products(*arrays)
+                        for each in more + [self.mu.get_value(borrow=True)]:
+                            weighted += each
+                        return g(weighted)
+
+                self._compiled["hidden"] = function
         return self._compiled["hidden"]
+
+    def _hidden_inputs(self):
+        data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
+        return [data, indices, indptr] + ([] if self.U is None else [T.vector("seen")])
 
     def decode(self, h, cols, indptr, W=None, b=None):
         """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.
@@ -435,6 +459,11 @@ class AutoEncoder:
                 self._compiled["decode_given"] = compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W),
                                                           name="decode_given")
         return self._compiled["decode_given"]
+
+    def compile_ahead(self, *variables):
+        """Has the compiler begin with what computes the variables, and with what predictions will need."""
+        h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
+        compile_ahead(*variables, sampled_dot(cols, indptr, h, self.W), *self._products(*self._hidden_inputs()))
 
     def compile_predictions(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""

@@ -281,6 +281,7 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
         squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
+    model.compile_ahead(loss, *(new for _, new in updates))
     return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
 
 
@@ -317,6 +318,7 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
         updates += [(squares[4], new[10].T), (model.U, new[9].T)]
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
+    model.compile_ahead(*new)
     return theano.function(inputs, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
 
 

@@ -75,7 +75,7 @@ def pytest_report_header():
 
 @pytest.fixture(scope="module", autouse=True)
 def collect_garbage():
-    """Looks for garbage once a file: a graph is many objects, most stay, and to walk them again and again takes long."""
+    """Looks for garbage once a file: a graph is many objects, most stay, and to walk them all again takes long."""
     yield
     gc.collect()
     gc.freeze()

@@ -237,8 +237,8 @@ def test_tune(files, tmp_path, capsys):
 
 def test_compare(files, capsys, monkeypatch):
     monkeypatch.setattr(command_line, "_BETWEEN_SIGNS", 0.0)
-    command_line.main(list(map(str, ["compare", files / "text.csv", "--seed", 1, "--test-fraction", 0.25, "--factors", 3,
-                                     *QUICK])))
+    command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
+                       *QUICK])
     printed = capsys.readouterr()
     assert "factorisation: epoch 1" in printed.err
     assert len(re.findall("(?m)^autoencoder, .*: epoch 1, training RMSE .* s so far", printed.err)) >= 3, printed.err
@@ -263,8 +263,7 @@ def test_compare(files, capsys, monkeypatch):
     alone = "biases alone: no autoencoder was clearly better on validation"
     assert remarks["autoencoder, users as rows"] == ("" if recommender.weights_["users"] else alone)
     assert remarks["autoencoder, both"].startswith("what fit takes") and remarks["biases"] == ""
-    command_line.main(list(map(str, ["compare", files / "text.csv", "--no-biases", "--no-progress", "--factors", 3,
-                                     *QUICK])))
+    command_line.main(["compare", str(files / "text.csv"), "--no-biases", "--no-progress", "--factors", "3", *QUICK])
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert len(lines) == 6 and lines[4].endswith("  what fit takes") and not lines[5].endswith("takes")

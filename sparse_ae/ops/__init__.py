@@ -8,7 +8,7 @@ them, `item_major` a shared variable into the memory order that they work fastes
 of several processes meet; see `over_ranks`.
 """
 from sparse_ae.device import on_gpu
-from sparse_ae.ops import updates  # noqa: F401  (registers its rewrite)
+from sparse_ae.ops import scalars, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
 from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.ops.ahead import AheadCompiler
 import theano
 import theano.tensor as T
 from theano import gof
@@ -43,6 +44,10 @@ class CsrOp(gof.Op):
 
     def c_support_code(self):
         return _c_code(self.header)
+
+    @staticmethod
+    def c_compiler():
+        return AheadCompiler
 
     def c_compile_args(self):
         # Without errno a square root is an instruction, for a whole vector at once. Jump threading and Theano's -g are
