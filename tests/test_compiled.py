@@ -134,7 +134,7 @@ import numpy as np
 from test_compiled import Recommender, answers, fit
 recommender = Recommender.load(sys.argv[2])
 wanted = answers(recommender, 0)
-stop, threads = [], []
+stop, threads, times = [], [], int(sys.argv[3])
 
 def ask():
     while not stop:
@@ -151,13 +151,13 @@ def in_child(function):
             os._exit(2)
     return os.waitpid(child, 0)[1] == 0
 
-print(all(in_child(lambda: answers(recommender, 0)) for _ in range(10)))
+print(all([in_child(lambda: answers(recommender, 0)) for _ in range(times)]))
 print(in_child(lambda: answers(Recommender.load(sys.argv[2]), 0)))
 # Forks while other threads are in the middle of a call, or compile.
 threads = [threading.Thread(target=ask) for _ in range(3)] + [threading.Thread(target=fit)]
 for thread in threads:
     thread.start()
-print(all(in_child(lambda: answers(recommender, 0)) for _ in range(10)))
+print(all([in_child(lambda: answers(recommender, 0)) for _ in range(times)]))
 stop.append(True)
 for thread in threads:
     thread.join()
@@ -166,11 +166,13 @@ print(np.array_equal(answers(recommender, 0), wanted))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
-def test_forked_children_get_what_the_parent_gets(fitted):
+@pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.slow)])
+def test_forked_children_get_what_the_parent_gets(fitted, times):
     environment = dict(os.environ, OMP_NUM_THREADS="2",
                        PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])))
-    done = subprocess.run([sys.executable, "-c", CHILDREN, os.path.dirname(os.path.abspath(__file__)), str(fitted)],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=300,
+    done = subprocess.run([sys.executable, "-c", CHILDREN, os.path.dirname(os.path.abspath(__file__)), str(fitted),
+                           str(times)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=600,
                           env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["True"] * 4, done.stderr[-2000:]
