@@ -184,7 +184,25 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
             again = loaded.predict(np.repeat(users, 12), np.tile(items, len(users)))
             assert np.abs(again - found["predict"]).max() < 1e-10
             assert loaded.evaluate(test, k=3)["ndcg"] == measures["ndcg"] or np.isnan(measures["ndcg"])
+        in_parts(comm, recommender, users, path + ".parts", comm.Get_rank() or loaded)
     return found
+
+
+def in_parts(comm, recommender, users, folder, loaded):
+    """Each rank writes its columns; as many ranks say the same with them, and so does one process, which joins them."""
+    every = np.repeat(users, 12), np.tile(np.arange(12), len(users))
+    for _ in range(2):  # over what is there already
+        recommender.save(folder, parts=True)
+    again = Recommender.load(folder, comm)
+    np.testing.assert_array_equal(again.predict(*every), recommender.predict(*every))
+    for one, other in zip(again.recommend(users, 4), recommender.recommend(users, 4)):
+        np.testing.assert_array_equal(one.items, other.items)
+    again.save(folder, parts=True)
+    if not comm.Get_rank():
+        joined = Recommender.load(folder)
+        np.testing.assert_array_equal(joined.predict(*every), loaded.predict(*every))
+        assert joined.model_.ranks.size == 1 and len(os.listdir(folder)) == 1 + comm.Get_size()
+        shutil.rmtree(folder)
 
 
 def recommender_of_items(comm):
@@ -283,6 +301,22 @@ def said(comm, case):
     return comm.allgather(text)
 
 
+def saved_in_parts(comm, folder):
+    """Two folders, of ratings and of lists, and a file; what is said where one is taken for the other."""
+    train = ratings().tocoo()
+    settings = dict(n_hidden=4, n_epochs=1, batch_size=8, rows="users", biases=False, progress=False)
+    for name, more in (("one", {}), ("two", {"missing_weight": 0.2})):
+        recommender = Recommender(**settings, **more)
+        recommender.fit((train.row, train.col, train.data), validation=None, comm=comm)
+        recommender.save(os.path.join(folder, name), parts=True)
+    recommender.save(os.path.join(folder, "file.npz"))
+    return [said(comm, call) for call in (
+        lambda comm: Recommender.load(os.path.join(folder, "nowhere"), comm),
+        lambda comm: Recommender.load(os.path.join(folder, "file.npz"), comm),
+        lambda comm: recommender.save(os.path.join(folder, "file.npz"), parts=True),
+        lambda comm: recommender.save(os.path.join(folder, "one")))]
+
+
 # Checkpoints
 
 
@@ -327,6 +361,8 @@ def run(comm, path, names):
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name])
+        if name.startswith("in_parts:"):
+            found["in_parts"] = saved_in_parts(comm, name.partition(":")[2])
         if name.startswith("resumed:"):
             _, file, *kill_at = name.split(":")
             parameters = resumed(comm, file, tuple(map(int, kill_at)))

@@ -320,6 +320,127 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         open_ratings(tmp_path / "parts", Third())
 
 
+# Models in parts
+
+
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory):
+    """A folder with two recommenders in two parts; and what was said of other ones."""
+    folder = tmp_path_factory.mktemp("in_parts")
+    return folder, on_forks(2, folder / "said.json", "in_parts:%s" % folder)["in_parts"]
+
+
+@needs_fork
+def test_what_is_no_folder_of_parts_is_an_error_on_all_ranks(in_parts):
+    folder, found = in_parts
+    for (first, second), expected in zip(found, [
+            "FileNotFoundError: there is no file %s" % (folder / "nowhere"),
+            "ValueError: %s is one file and these are 2 ranks; load it without comm, or save" % (folder / "file.npz"),
+            "NotADirectoryError: rank 0: %s is a file; expected the name of a folder" % (folder / "file.npz"),
+            "IsADirectoryError: rank 0: %s is a folder; expected" % (folder / "one")]):
+        assert first == second and first.startswith(expected)
+
+
+@needs_fork
+def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tmp_path):
+    def copy_of(name):
+        shutil.copytree(str(in_parts[0] / name), str(tmp_path / "model"))
+        return sorted((tmp_path / "model").glob("part*"))
+
+    def refused(kind, expected, named):
+        with pytest.raises(kind, match=expected) as error:
+            Recommender.load(tmp_path / "model")
+        assert str(tmp_path / "model" / named) in str(error.value)
+        shutil.rmtree(str(tmp_path / "model"))
+
+    others = sorted((in_parts[0] / "two").glob("part*"))
+    first, second = copy_of("one")
+    assert Recommender.load(tmp_path / "model").model_.W.get_value().shape == (11, 4)
+    second.unlink()
+    refused(FileNotFoundError, "there is no file .*part1of2", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(others[1]), str(second))
+    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(first), str(second))
+    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
+
+    first, second = copy_of("one")
+    second.write_bytes(second.read_bytes()[:-100])
+    refused(ValueError, "can't be read", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(in_parts[0] / "two" / "manifest.npz"), str(tmp_path / "model" / "manifest.npz"))
+    refused(FileNotFoundError, "there is no file", others[0].name)
+
+    copy_of("one")
+    shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))
+    refused(ValueError, "is a recommender of sparse_ae; expected a recommender in parts", "manifest.npz")
+
+    class Third(Fake):
+        size = 3
+
+        def allgather(self, value):
+            return [value] * 3
+
+    with pytest.raises(ValueError, match="one is of 2 ranks and these are 3; load it with as many, or in one process"):
+        Recommender.load(in_parts[0] / "one", Third())
+
+
+@needs_fork
+@pytest.mark.parametrize("name, change", [
+    ("users/W", lambda x: x[:-1]), ("users/V", lambda x: x.T), ("users/b", lambda x: x * np.nan),
+    ("indices", lambda x: x + 1), ("indptr", lambda x: x[:-1]), ("data", lambda x: x + 10)])
+def test_a_part_that_was_changed_is_an_error_that_names_it(in_parts, tmp_path, name, change):
+    from sparse_ae import storage
+    shutil.copytree(str(in_parts[0] / "one"), str(tmp_path / "model"))
+    part = str(sorted((tmp_path / "model").glob("part*"))[1])
+    meta, arrays = storage.read(part, "part of a recommender")
+    storage.write(part, "part of a recommender", meta, dict(arrays, users=np.arange(3)))
+    Recommender.load(tmp_path / "model")  # what the manifest has is taken from there
+    storage.write(part, "part of a recommender", meta, dict(arrays, **{name: change(arrays[name])}))
+    with pytest.raises(ValueError, match="part1of2.* is damaged, or was changed by hand") as error:
+        Recommender.load(tmp_path / "model")
+    assert part in str(error.value)
+
+
+def test_one_process_has_one_part(tmp_path):
+    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
+                                                                                       validation=None)
+    recommender.save(tmp_path / "model", parts=True)
+    again = Recommender.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.model_.W.get_value(), recommender.model_.W.get_value())
+    assert again.recommend(3).items.tolist() == recommender.recommend(3).items.tolist()
+
+
+def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypatch):
+    """Between the parts and the manifest; what it has left behind goes once nobody can be at it any more."""
+    from sparse_ae import storage
+    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
+                                                                                       validation=None)
+    recommender.save(tmp_path / "model", parts=True)
+    before, write = sorted((tmp_path / "model").iterdir()), storage.write
+
+    def killed(path, *rest):
+        if str(path).endswith("manifest.npz"):
+            raise KeyboardInterrupt
+        write(path, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recommender.save(tmp_path / "model", parts=True)
+    orphan, = set((tmp_path / "model").iterdir()) - set(before)
+    assert Recommender.load(tmp_path / "model").users_.size == 30
+    recommender.save(tmp_path / "model", parts=True)
+    assert orphan.exists() and len(list((tmp_path / "model").iterdir())) == 3
+    os.utime(str(orphan), (0, 0))
+    recommender.save(tmp_path / "model", parts=True)
+    assert not orphan.exists() and len(list((tmp_path / "model").iterdir())) == 2
+
+
 # The examples
 
 
