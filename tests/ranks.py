@@ -320,7 +320,24 @@ def saved_in_parts(comm, folder):
 # Checkpoints
 
 
-def resumed(comm, path, kill_at=None):
+class Counted:
+    """A communicator that says each call on stdout, and kills its rank at the n-th."""
+
+    def __init__(self, comm, n):
+        self._comm, self._left = comm, n
+
+    def __getattr__(self, name):
+        def call(*arguments, **named):
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            print(name, flush=True)
+            return getattr(self._comm, name)(*arguments, **named)
+
+        return call
+
+
+def resumed(comm, path, kill_at=None, n_epochs=4):
     """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
     from sparse_ae import storage
     rank, write, written = comm.Get_rank(), storage.write, []
@@ -335,7 +352,7 @@ def resumed(comm, path, kill_at=None):
     split = split_ratings(ratings(), 0.2, rng=4)
     m = model_of(comm)
     trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
-    history = trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=9,
+    history = trainer.fit(m.ranks.part(split.train), n_epochs, validation=m.ranks.part(split.test), patience=n_epochs,
                           checkpoint=path, resume=True)
     storage.write = write
     return whole(m, history)
@@ -363,6 +380,11 @@ def run(comm, path, names):
             found[name] = said(comm, REFUSED[name])
         if name.startswith("in_parts:"):
             found["in_parts"] = saved_in_parts(comm, name.partition(":")[2])
+        if name.startswith("long:"):  # FILE:RANK:N, of a rank that is killed at its n-th call; "file" for its n-th file
+            _, file, rank, n, *of_files = name.split(":")
+            at_call = int(n) if int(rank) == comm.Get_rank() and not of_files else 0
+            parameters = resumed(Counted(comm, at_call), file, (int(rank), int(n)) if of_files else None, 24)
+            found["resumed"] = {key: value.tolist() for key, value in parameters.items()}
         if name.startswith("resumed:"):
             _, file, *kill_at = name.split(":")
             parameters = resumed(comm, file, tuple(map(int, kill_at)))

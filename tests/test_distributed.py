@@ -287,6 +287,28 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
         storage.read(path, "checkpoint")
 
 
+@pytest.mark.slow
+def test_over_mpi_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path):
+    """A rank at one of its calls, or before a file: between two parts of a checkpoint; the launcher at some time."""
+    launcher = mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", str(SCRIPT)]
+    assert on_mpi(2, tmp_path / "alone.json", "long:%s:-1:0" % (tmp_path / "alone.npz")).returncode == 0
+    rng, path, unfinished = np.random.RandomState(0), tmp_path / "run.npz", tmp_path / "unfinished.json"
+    for victim, most in [("0:%d", 80), ("1:%d", 80), ("-1:%d", 120), ("0:%d:file", 6), ("1:%d:file", 3)] * 2:
+        n = rng.randint(1, most)
+        process = subprocess.Popen(launcher + [str(unfinished), "long:%s:%s" % (path, victim % n)], env=environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for number, _ in enumerate(process.stdout):  # ends once all ranks have
+            if victim.startswith("-1") and number == n:
+                process.kill()
+        assert process.wait() != 0 and not unfinished.exists()
+    done = on_mpi(2, tmp_path / "run.json", "long:%s:-1:0" % path)
+    assert done.returncode == 0, done.stderr
+    alone, killed = (json.loads((tmp_path / name).read_text())["resumed"] for name in ("alone.json", "run.json"))
+    assert len(alone["loss"]) == 24
+    for name, values in alone.items():
+        np.testing.assert_array_equal(killed[name], values)
+
+
 # Stores in parts
 
 
@@ -460,6 +482,7 @@ def test_the_plan_by_hand():
     figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
                if line.startswith("    ")}
     assert figures["ratings (mapped from disk)"] == "0.808 GB" and figures["parameters"] == "0.800 GB"
+    assert figures["ids and offsets, Recommender"] == "17.017 GB"  # 8 bytes for either, and whether it was rated
     assert figures["computing, SGD"] == "1 s"                    # 10^8 * 100 * 10^-10
     assert figures["computing, Adam"] == "6.68 min"              # and 2000 updates of 2 * 10^8 parameters
     assert figures["sums, as here"].startswith("0.95")           # 10^6 * 1600 bytes at 10^10 a second, and latencies
