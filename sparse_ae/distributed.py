@@ -107,10 +107,11 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
-    def whole(self, part):
-        """Data, columns and indptr of the CSR matrix of which each rank has a `part`, on rank 0; None on others."""
-        parts = self._comm.gather((part.data, part.indices, part.indptr), root=0)
-        return None if self.rank else joined_csr(parts)
+    def whole(self, part, first_only=False):
+        """Data, columns and indptr of the CSR matrix of which each rank has a `part`; None where it isn't wanted."""
+        part = part.data, part.indices, part.indptr
+        parts = self._comm.gather(part, root=0) if first_only else self.gathered(part)
+        return None if parts is None else joined_csr(parts)
 
     def own_of(self, columns):
         """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""

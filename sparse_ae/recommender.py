@@ -284,8 +284,8 @@ class Recommender(Settings):
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
             `distributed`. Each brings all ratings, or its own part of those on disk, as
-            ``open_ratings(store, comm=comm)`` gives it. Of two sides one is trained, items as rows or, with a
-            `missing_weight`, users. The recommender's methods are for all ranks to call together, too.
+            ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
+            too.
 
         Returns
         -------
@@ -369,7 +369,7 @@ class Recommender(Settings):
         counts = _counts(self.feedback, missing)
         measure = parse_measure(self.validation_measure, "validation_measure", self.missing_weight)
         stored = isinstance(ratings, StoredRatings)
-        sides = self._sides(ratings.rows if stored else None, validation, ranks)
+        sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
             if ratings.part != (ranks.rank, ranks.size):
                 raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
@@ -390,29 +390,25 @@ class Recommender(Settings):
                                  "validation=None" % ranks.size)
         else:
             matrix, users, items, _ = _ratings_of(counts)(ratings, y)
-            if self.rows == "auto" and self.biases and ranks.size == 1:
+            if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()
         return unknown, missing, counts, measure, sides, matrix, rows, users, items, validation
 
-    def _sides(self, stored_rows, validation, ranks):
+    def _sides(self, stored_rows, validation):
         """Which models to train: a tuple of what their rows are."""
         check_choice(self.rows, "rows", ("auto", "items", "users", "both"))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                              % (self.biases,))
-        if self.rows == "both" and ranks.size > 1:
-            raise ValueError("rows is 'both' and the columns are shared out among %d ranks; expected rows='items' or "
-                             "'users': beside each other the two would need the ratings shared out twice" % ranks.size)
         if stored_rows is not None:
             if self.rows not in ("auto", stored_rows):
                 raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
                                  "set rows='auto', or store them with other rows" % (stored_rows, self.rows))
             return (stored_rows,)
-        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None
-                                   and ranks.size == 1):
+        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None):
             return "items", "users"
         return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
 
@@ -917,8 +913,11 @@ class Recommender(Settings):
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
-        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks)
-        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, ranks.size > 1), [], {}
+        in_parts = ranks.size > 1
+        if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
+            ratings, in_parts = _canonical(*ranks.whole(ratings), _n_columns(meta["ratings_rows"], arrays)), False
+        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
+        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
         given = Given(ratings, ratings, None, scale, meta["unknown"], missing_rating, unit, ranks=ranks)
         for part in meta["parts"]:
             side = part["rows"]
@@ -927,9 +926,9 @@ class Recommender(Settings):
             n_hidden, dtype = parameters["W"].shape[1], parameters["W"].dtype
             if ranks.size > 1:  # arrays would be those of all columns
                 parameters = {name: theano.shared(value) for name, value in parameters.items()}
-            n_columns = len(arrays["items" if side == "users" else "users"])
-            model = AutoEncoder(n_columns, n_hidden, scale if biases is None else Residuals.output_scale, part["f"],
-                                part["g"], tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
+            model = AutoEncoder(_n_columns(side, arrays), n_hidden,
+                                scale if biases is None else Residuals.output_scale, part["f"], part["g"],
+                                tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
                                 missing_weight=part["missing_weight"],
                                 missing_rating=(missing_rating or 0.0) if biases is None else 0.0, comm=ranks,
                                 **parameters)
@@ -995,13 +994,20 @@ def _whole(ranks, parameter):
 
 def _whole_ratings(scorer, ranks):
     """The ratings of all columns, on the first rank; None on the others."""
-    found = ranks.whole(scorer.ratings)
-    if found is None:
-        return None
-    data, columns, indptr = found
-    shape = len(indptr) - 1, len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    found = ranks.whole(scorer.ratings, first_only=True)
+    n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    return None if found is None else _canonical(*found, n_columns)
+
+
+def _canonical(data, columns, indptr, n_columns):
+    shape = len(indptr) - 1, n_columns
     dtype = index_dtype(shape, len(data))
     return canonical_csr(data, columns.astype(dtype), indptr.astype(dtype), shape)
+
+
+def _n_columns(rows, arrays):
+    """How many columns there are with these rows, of all ranks."""
+    return len(arrays["items" if rows == "users" else "users"])
 
 
 def _half_known(biases, users, items):

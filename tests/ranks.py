@@ -173,7 +173,9 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
              "similar": recommender.similar_items(3, 4).scores,
              "measures": np.array([measures[name] for name in sorted(measures)]),
              "best": np.array([recommender.best_epoch_]), "n_hidden": np.array([recommender.n_hidden_]),
-             "mean": np.array([recommender.mean_]), "rated": recommender.items_rated_.astype(float)}
+             "mean": np.array([recommender.mean_]),
+             "weights": np.array([recommender.weights_.get(side, 0.0) for side in ("items", "users")]),
+             "rated": recommender.items_rated_.astype(float)}
     if comm is not None and comm.Get_size() > 1:
         path = comm.allgather("%s/ranks-%d.npz" % (tempfile.gettempdir(), os.getpid()))[0]
         recommender.save(path)
@@ -207,6 +209,18 @@ def in_parts(comm, recommender, users, folder, loaded):
 
 def recommender_of_items(comm):
     return recommended(comm, rows="items")
+
+
+def recommender_of_both(comm):
+    return recommended(comm, rows="both", validation=None)
+
+
+def recommender_of_both_of_lists(comm):
+    return recommended(comm, rows="both", validation=None, missing_weight=0.2)
+
+
+def recommender_of_what_serves(comm):
+    return recommended(comm, validation=0.3, learning_rate=0.02)
 
 
 def recommender_of_users(comm):
@@ -245,7 +259,8 @@ def recommender_from_disk_of_lists(comm):
     return recommender_from_disk(comm, "items", missing_weight=0.3)
 
 
-CASES = [recommender_of_items, recommender_of_users, recommender_of_lists, recommender_of_ratings,
+CASES = [recommender_of_items, recommender_of_both, recommender_of_both_of_lists, recommender_of_what_serves,
+         recommender_of_users, recommender_of_lists, recommender_of_ratings,
          recommender_from_disk, recommender_from_disk_of_lists,
          sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
          missing_sparse, missing_dense, early_stopping, one_column, three_columns_float32]
@@ -374,7 +389,8 @@ def run(comm, path, names):
             if not comm.Get_rank():
                 alone = case(None)
                 found[case.__name__] = {"difference": difference(alone, on_ranks), "epochs": len(alone.get("loss", ())),
-                                        "restored": int(alone.get("restored", [0])[0])}
+                                        "restored": int(alone.get("restored", [0])[0]),
+                                        "weights": list(alone.get("weights", ()))}
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name])

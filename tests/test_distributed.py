@@ -80,8 +80,8 @@ def test_two_ranks_give_what_one_process_gives(on_two, case):
 
 @needs_fork
 def test_three_ranks_give_what_one_process_gives(tmp_path):
-    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column")
-    assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
+    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_both")
+    assert len(found) == 4 and max(each["difference"] for each in found.values()) < 1e-10
 
 
 def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
@@ -95,6 +95,7 @@ def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
 def test_the_cases_are_what_they_are_called(on_two):
     early = on_two["early_stopping"]
     assert 0 < early["restored"] < early["epochs"] < 12
+    assert on_two["recommender_of_both"]["weights"] == on_two["recommender_of_both_of_lists"]["weights"] == [0.5, 0.5]
     train = program.ratings()
     assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
 
@@ -211,19 +212,6 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
         Ranks(Alone())
     mpi.COMM_WORLD = Fake()
     assert Ranks(Alone()).size == 1  # a communicator of one among several
-
-
-def test_both_sides_are_refused():
-    recommender = Recommender(rows="both", progress=False)
-    with pytest.raises(ValueError, match="rows is 'both' and the columns are shared out among 2 ranks"):
-        recommender.fit(program.ratings(), comm=Echo())
-
-
-class Echo(Fake):
-    """A communicator whose other rank says the same."""
-
-    def allgather(self, value):
-        return [value, value]
 
 
 def test_the_scan_graph_is_refused():
