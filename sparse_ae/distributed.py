@@ -32,7 +32,7 @@ import traceback
 
 import numpy as np
 
-__all__ = ["ALONE", "OwnDraws", "Ranks"]
+__all__ = ["ALONE", "OwnDraws", "Ranks", "joined", "joined_csr"]
 
 # How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
 _LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"
@@ -107,20 +107,11 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
-    def whole(self, part):
-        """Data, columns and indptr of the CSR matrix of which each rank has a `part`, on rank 0; None on others."""
-        parts = self._comm.gather((part.data, part.indices, part.indptr), root=0)
-        if self.rank:
-            return None
-        n_rows = part.shape[0]
-        data, columns, rows = [], [], []
-        for rank, (values, indices, indptr) in enumerate(parts):
-            data.append(values)
-            columns.append(indices.astype(np.int64) * self.size + rank)
-            rows.append(np.repeat(np.arange(n_rows), np.diff(indptr)))
-        data, columns, rows = map(np.concatenate, (data, columns, rows))
-        order = np.lexsort((columns, rows))
-        return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+    def whole(self, part, first_only=False):
+        """Data, columns and indptr of the CSR matrix of which each rank has a `part`; None where it isn't wanted."""
+        part = part.data, part.indices, part.indptr
+        parts = self._comm.gather(part, root=0) if first_only else self.gathered(part)
+        return None if parts is None else joined_csr(parts)
 
     def own_of(self, columns):
         """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""
@@ -178,12 +169,7 @@ class Ranks:
             return values
         values = np.ascontiguousarray(values)
         parts = self._comm.gather(values, root=0) if first_only else self.gathered(values)
-        if parts is None:
-            return None
-        whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
-        for rank, part in enumerate(parts):
-            whole[rank::self.size] = part
-        return whole
+        return None if parts is None else joined(parts)
 
     # Agreement
 
@@ -249,6 +235,27 @@ class Ranks:
         """An error that all ranks are about to raise, as `together` is to know it."""
         self._agreed = error
         return error
+
+
+def joined(parts):
+    """Arrays (n_own, ...) of the columns of each rank, in the order of the ranks, put together: (n_columns, ...)."""
+    whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
+    for rank, part in enumerate(parts):
+        whole[rank::len(parts)] = part
+    return whole
+
+
+def joined_csr(parts):
+    """Data, columns and indptr of a CSR matrix, of those of each rank's part."""
+    n_rows = len(parts[0][2]) - 1
+    data, columns, rows = [], [], []
+    for rank, (values, indices, indptr) in enumerate(parts):
+        data.append(values)
+        columns.append(indices.astype(np.int64) * len(parts) + rank)
+        rows.append(np.repeat(np.arange(n_rows), np.diff(indptr)))
+    data, columns, rows = map(np.concatenate, (data, columns, rows))
+    order = np.lexsort((columns, rows))
+    return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
 
 
 def _builtin(error):

@@ -610,12 +610,11 @@ _DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
 
 
 def _own_parameter(spec, shape, name, dtype, ranks, axis):
-    """As `_parameter`, for a rank's own columns, of which there may be none; `spec` is of all."""
-    if isinstance(spec, theano.compile.SharedVariable):
-        raise TypeError("%s is a shared variable and the columns are shared out among %d processes; expected an array "
-                        "of all of it, or an initialiser" % (name, ranks.size))
+    """As `_parameter`, for a rank's own columns, of which there may be none; `spec` is of all, or a shared variable."""
     own = list(shape)
     own[axis] = ranks.n_own(shape[axis])
+    if isinstance(spec, theano.compile.SharedVariable):
+        return _parameter(spec, tuple(own), name, dtype)
     rng = lasagne.random.get_rng()
     if isinstance(spec, _DRAWN_ONE_BY_ONE) and len(shape) == 2:
         lasagne.random.set_rng(OwnDraws(rng, ranks, axis))

@@ -73,18 +73,18 @@ from sparse_ae.fitting import (
     fit_residuals,
     most_trainings,
     popularity_of,
-    residuals_of,
     swapped,
 )
 from sparse_ae.metrics import ErrorSums
 from sparse_ae.model import AutoEncoder
 from sparse_ae.newuser import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
 from sparse_ae.ranking import Recommendations, many_recommendations, recommendations, top_n
-from sparse_ae.residuals import missing_rating_of, unit_of_scores
-from sparse_ae.scoring import Blend, Scorer
+from sparse_ae.residuals import Residuals, missing_rating_of, unit_of_scores
+from sparse_ae.scoring import blend
 from sparse_ae.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 from sparse_ae.steps import UPDATES
 import lasagne
+import theano
 
 __all__ = ["NotFittedError", "Recommendations", "Recommender"]
 
@@ -284,8 +284,8 @@ class Recommender(Settings):
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
             `distributed`. Each brings all ratings, or its own part of those on disk, as
-            ``open_ratings(store, comm=comm)`` gives it. Of two sides one is trained, items as rows or, with a
-            `missing_weight`, users. The recommender's methods are for all ranks to call together, too.
+            ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
+            too.
 
         Returns
         -------
@@ -369,7 +369,7 @@ class Recommender(Settings):
         counts = _counts(self.feedback, missing)
         measure = parse_measure(self.validation_measure, "validation_measure", self.missing_weight)
         stored = isinstance(ratings, StoredRatings)
-        sides = self._sides(ratings.rows if stored else None, validation, ranks)
+        sides = self._sides(ratings.rows if stored else None, validation)
         if stored:
             if ratings.part != (ranks.rank, ranks.size):
                 raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
@@ -390,29 +390,25 @@ class Recommender(Settings):
                                  "validation=None" % ranks.size)
         else:
             matrix, users, items, _ = _ratings_of(counts)(ratings, y)
-            if self.rows == "auto" and self.biases and ranks.size == 1:
+            if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
             rows = sides[0]
             matrix = matrix if rows == "users" else matrix.T.tocsr()
         return unknown, missing, counts, measure, sides, matrix, rows, users, items, validation
 
-    def _sides(self, stored_rows, validation, ranks):
+    def _sides(self, stored_rows, validation):
         """Which models to train: a tuple of what their rows are."""
         check_choice(self.rows, "rows", ("auto", "items", "users", "both"))
         if self.rows == "both" and not self.biases:
             raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                              % (self.biases,))
-        if self.rows == "both" and ranks.size > 1:
-            raise ValueError("rows is 'both' and the columns are shared out among %d ranks; expected rows='items' or "
-                             "'users': beside each other the two would need the ratings shared out twice" % ranks.size)
         if stored_rows is not None:
             if self.rows not in ("auto", stored_rows):
                 raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
                                  "set rows='auto', or store them with other rows" % (stored_rows, self.rows))
             return (stored_rows,)
-        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None
-                                   and ranks.size == 1):
+        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None):
             return "items", "users"
         return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
 
@@ -797,13 +793,16 @@ class Recommender(Settings):
 
     # Files
 
-    def save(self, path):
+    def save(self, path, parts=False):
         """Write all of it to one file: parameters, ids, ratings, scale, settings, history.
 
         Parameters
         ----------
         path : str or path-like
             A file of sparse_ae that is there is replaced in one step, once the new one is whole; any other is an error.
+        parts : bool
+            Whether `path` is to be a folder, in which each rank writes its own columns: for models on several ranks
+            that outgrow one machine. What was saved there before is replaced in one step, too.
 
         Raises
         ------
@@ -816,29 +815,42 @@ class Recommender(Settings):
         Notes
         -----
         On several ranks the first gathers what all have, and writes it: one process can load the file, if it has room.
+        With `parts` nothing is gathered; all ranks need to see the folder.
 
         The file is a NumPy `.npz` without pickle; see `storage`. Of an `update` or a `learning_rate` that is a function
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
         self._check_fitted()
-        check_path(path, "path")
+        path = check_path(path, "path")
+        check_bool(parts, "parts")
         ranks = self.model_.ranks
-        meta, arrays, ratings = self._state()
+        with ranks.agreed():
+            if parts and not ranks.rank:
+                saved.check_folder(path)
+        meta, arrays, own = self._state()
+        with ranks.agreed():
+            meta = dict(meta, parts=[dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]],
+                        settings=_named(self.get_params()))
+        if parts:
+            own = {name: np.asarray(parameter.get_value(borrow=True)) for name, parameter in own.items()}
+            saved.write_parts(path, meta, arrays, own, self._scorer.ratings, ranks)
+            return
+        arrays, ratings = self._joined(arrays, own)
         with ranks.agreed():
             if not ranks.rank:
-                self._write(path, meta, arrays, ratings)
-
-    def _write(self, path, meta, arrays, ratings):
-        parts = [dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]]
-        saved.write(path, dict(meta, parts=parts, settings=_named(self.get_params())), arrays, ratings)
+                saved.write(path, meta, arrays, ratings)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, comm=None):
         """Read what `save` has written.
 
         Parameters
         ----------
         path : str or path-like
+            A file; or a folder with parts, which one process joins.
+        comm : communicator of mpi4py, optional
+            As many ranks as have saved a folder, each of which reads its own part; they share out the model as after
+            `fit`.
 
         Returns
         -------
@@ -848,25 +860,35 @@ class Recommender(Settings):
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is damaged, of another kind, or of a later version; see `saved`.
+            If there is no such file, or it is damaged, of another kind, of a later version, or of another number of
+            ranks; see `saved`. On several ranks, if that is so on one of them.
         """
-        meta, arrays, ratings = saved.read(check_path(path, "path"))
+        ranks = Ranks(comm)
+        with ranks.agreed():
+            meta, arrays, ratings = saved.read(check_path(path, "path"), ranks)
+        ranks.check_same({"save": meta.get("save")})
+        with ranks.together():
+            return cls._of_state(path, meta, arrays, ratings, ranks)
+
+    @classmethod
+    def _of_state(cls, path, meta, arrays, ratings, ranks):
         try:
             recommender = cls(**_unnamed(meta["settings"]))
             parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
-            recommender._set_state(dict(meta, parts=parts), arrays, ratings)
+            recommender._set_state(dict(meta, parts=parts), arrays, ratings, ranks)
         except (KeyError, TypeError, ValueError) as error:  # of settings that this version hasn't, or can't take
-            raise ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
-                             % (path, error)) from error
+            raise ranks.raised_by_all(ValueError("%s holds settings that this sparse_ae can't take (%s); save the "
+                                                 "recommender anew" % (path, error))) from error
         return recommender
 
     def _state(self):
-        """What `fit` left behind: all that isn't an array, the arrays, and the ratings."""
+        """What `fit` left behind: all that isn't an array, the arrays, and the parameters of a rank's own columns."""
         scorer = self._scorer
-        parts, arrays = [], {"users": self.users_, "items": self.items_}
+        parts, arrays, own = [], {"users": self.users_, "items": self.items_}, {}
         for each in scorer.scorers:
             model = each.model
-            arrays.update(("%s/%s" % (each.rows, p.name), _whole(model, p)) for p in model.params)
+            arrays["%s/mu" % each.rows] = model.mu.get_value(borrow=True)
+            own.update(("%s/%s" % (each.rows, p.name), p) for p in model.params if p is not model.mu)
             parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
                           "l2_weighted": model.l2_weighted, "missing_weight": model.missing_weight,
                           "weight": self.weights_[each.rows], "choice": dict(self.choices_[each.rows]._asdict())})
@@ -877,29 +899,45 @@ class Recommender(Settings):
         if self.biases_ is not None:
             meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
             arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
-        ranks = scorer.model.ranks
-        return meta, arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
+        return meta, arrays, own
 
-    def _set_state(self, meta, arrays, ratings):
+    def _joined(self, arrays, own):
+        """The arrays and the ratings of all columns; None in their place on all ranks but the first."""
+        scorer = self._scorer
+        ranks = scorer.model.ranks
+        arrays = dict(arrays, **{name: _whole(ranks, parameter) for name, parameter in own.items()})
+        return arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
+
+    def _set_state(self, meta, arrays, ratings, ranks=ALONE):
         biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
         if meta["biases"] is not None:
             biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                             tuple(meta["biases"]["shrinkage"]))
-        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating)
-        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"]), [], {}
+        in_parts = ranks.size > 1
+        if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
+            ratings, in_parts = _canonical(*ranks.whole(ratings), _n_columns(meta["ratings_rows"], arrays)), False
+        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
+        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+        given = Given(ratings, ratings, None, scale, meta["unknown"], missing_rating, unit, ranks=ranks)
         for part in meta["parts"]:
             side = part["rows"]
-            residuals = None if biases is None else residuals_of(biases, side, scale, unit)
             names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
             parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
-            n_columns, n_hidden = parameters["W"].shape
-            model = AutoEncoder(n_columns, n_hidden, scale if residuals is None else residuals.output_scale, part["f"],
-                                part["g"], tuple(part["l2"]), dtype=parameters["W"].dtype,
-                                l2_weighted=part["l2_weighted"], missing_weight=part["missing_weight"],
-                                missing_rating=(missing_rating or 0.0) if residuals is None else 0.0, **parameters)
-            scorers.append(Scorer(model, ratings.by(side), side, residuals))
+            n_hidden, dtype = parameters["W"].shape[1], parameters["W"].dtype
+            if ranks.size > 1:  # arrays would be those of all columns
+                parameters = {name: theano.shared(value) for name, value in parameters.items()}
+            model = AutoEncoder(_n_columns(side, arrays), n_hidden,
+                                scale if biases is None else Residuals.output_scale, part["f"], part["g"],
+                                tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
+                                missing_weight=part["missing_weight"],
+                                missing_rating=(missing_rating or 0.0) if biases is None else 0.0, comm=ranks,
+                                **parameters)
+            if ranks.size > 1:
+                with ranks.rank_0_first():
+                    model.compile_predictions()
+            scorers.append(given.scorer(model, ratings, side, biases))
             choices[side] = Choice(**part["choice"])
-        scorer = scorers[0] if biases is None else Blend(scorers, [part["weight"] for part in meta["parts"]])
+        scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
         found = FitResult(scorer, meta["history"], meta["best_epoch"], choices, biases=biases,
                           validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
         self._set_fitted(found, arrays["users"], arrays["items"], scale=scale, unknown=meta["unknown"],
@@ -910,7 +948,10 @@ class Recommender(Settings):
         if self._is_fitted() and self.model_.ranks.size > 1:
             raise TypeError("the columns of this recommender's model are shared out among %d processes, and can't be "
                             "pickled or copied; save it, and load the file" % self.model_.ranks.size)
-        return self.get_params(), self._state() if self._is_fitted() else None
+        if not self._is_fitted():
+            return self.get_params(), None
+        meta, arrays, own = self._state()
+        return self.get_params(), (meta,) + self._joined(arrays, own)
 
     def __setstate__(self, state):
         settings, fitted = state
@@ -940,26 +981,33 @@ def _ids_of_all(stored, ranks):
     return stored.row_ids, ranks.columns_of(stored.col_ids)
 
 
-def _whole(model, parameter):
+def _whole(ranks, parameter):
     """A parameter's value, of all columns; None on all ranks but the first."""
     value = parameter.get_value(borrow=True)
-    if parameter is model.mu or model.ranks.size == 1:
+    if ranks.size == 1:
         return value
-    if parameter not in model.encoders:
-        return model.ranks.columns_of(value, first_only=True)
-    found = model.ranks.columns_of(value.T, first_only=True)
+    if parameter.name in ("W", "b"):
+        return ranks.columns_of(value, first_only=True)
+    found = ranks.columns_of(value.T, first_only=True)
     return None if found is None else found.T
 
 
 def _whole_ratings(scorer, ranks):
     """The ratings of all columns, on the first rank; None on the others."""
-    found = ranks.whole(scorer.ratings)
-    if found is None:
-        return None
-    data, columns, indptr = found
-    shape = len(indptr) - 1, len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    found = ranks.whole(scorer.ratings, first_only=True)
+    n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    return None if found is None else _canonical(*found, n_columns)
+
+
+def _canonical(data, columns, indptr, n_columns):
+    shape = len(indptr) - 1, n_columns
     dtype = index_dtype(shape, len(data))
     return canonical_csr(data, columns.astype(dtype), indptr.astype(dtype), shape)
+
+
+def _n_columns(rows, arrays):
+    """How many columns there are with these rows, of all ranks."""
+    return len(arrays["items" if rows == "users" else "users"])
 
 
 def _half_known(biases, users, items):

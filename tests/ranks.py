@@ -173,7 +173,9 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
              "similar": recommender.similar_items(3, 4).scores,
              "measures": np.array([measures[name] for name in sorted(measures)]),
              "best": np.array([recommender.best_epoch_]), "n_hidden": np.array([recommender.n_hidden_]),
-             "mean": np.array([recommender.mean_]), "rated": recommender.items_rated_.astype(float)}
+             "mean": np.array([recommender.mean_]),
+             "weights": np.array([recommender.weights_.get(side, 0.0) for side in ("items", "users")]),
+             "rated": recommender.items_rated_.astype(float)}
     if comm is not None and comm.Get_size() > 1:
         path = comm.allgather("%s/ranks-%d.npz" % (tempfile.gettempdir(), os.getpid()))[0]
         recommender.save(path)
@@ -184,11 +186,41 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
             again = loaded.predict(np.repeat(users, 12), np.tile(items, len(users)))
             assert np.abs(again - found["predict"]).max() < 1e-10
             assert loaded.evaluate(test, k=3)["ndcg"] == measures["ndcg"] or np.isnan(measures["ndcg"])
+        in_parts(comm, recommender, users, path + ".parts", comm.Get_rank() or loaded)
     return found
+
+
+def in_parts(comm, recommender, users, folder, loaded):
+    """Each rank writes its columns; as many ranks say the same with them, and so does one process, which joins them."""
+    every = np.repeat(users, 12), np.tile(np.arange(12), len(users))
+    for _ in range(2):  # over what is there already
+        recommender.save(folder, parts=True)
+    again = Recommender.load(folder, comm)
+    np.testing.assert_array_equal(again.predict(*every), recommender.predict(*every))
+    for one, other in zip(again.recommend(users, 4), recommender.recommend(users, 4)):
+        np.testing.assert_array_equal(one.items, other.items)
+    again.save(folder, parts=True)
+    if not comm.Get_rank():
+        joined = Recommender.load(folder)
+        np.testing.assert_array_equal(joined.predict(*every), loaded.predict(*every))
+        assert joined.model_.ranks.size == 1 and len(os.listdir(folder)) == 1 + comm.Get_size()
+        shutil.rmtree(folder)
 
 
 def recommender_of_items(comm):
     return recommended(comm, rows="items")
+
+
+def recommender_of_both(comm):
+    return recommended(comm, rows="both", validation=None)
+
+
+def recommender_of_both_of_lists(comm):
+    return recommended(comm, rows="both", validation=None, missing_weight=0.2)
+
+
+def recommender_of_what_serves(comm):
+    return recommended(comm, validation=0.3, learning_rate=0.02)
 
 
 def recommender_of_users(comm):
@@ -227,7 +259,8 @@ def recommender_from_disk_of_lists(comm):
     return recommender_from_disk(comm, "items", missing_weight=0.3)
 
 
-CASES = [recommender_of_items, recommender_of_users, recommender_of_lists, recommender_of_ratings,
+CASES = [recommender_of_items, recommender_of_both, recommender_of_both_of_lists, recommender_of_what_serves,
+         recommender_of_users, recommender_of_lists, recommender_of_ratings,
          recommender_from_disk, recommender_from_disk_of_lists,
          sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
          missing_sparse, missing_dense, early_stopping, one_column, three_columns_float32]
@@ -283,10 +316,43 @@ def said(comm, case):
     return comm.allgather(text)
 
 
+def saved_in_parts(comm, folder):
+    """Two folders, of ratings and of lists, and a file; what is said where one is taken for the other."""
+    train = ratings().tocoo()
+    settings = dict(n_hidden=4, n_epochs=1, batch_size=8, rows="users", biases=False, progress=False)
+    for name, more in (("one", {}), ("two", {"missing_weight": 0.2})):
+        recommender = Recommender(**settings, **more)
+        recommender.fit((train.row, train.col, train.data), validation=None, comm=comm)
+        recommender.save(os.path.join(folder, name), parts=True)
+    recommender.save(os.path.join(folder, "file.npz"))
+    return [said(comm, call) for call in (
+        lambda comm: Recommender.load(os.path.join(folder, "nowhere"), comm),
+        lambda comm: Recommender.load(os.path.join(folder, "file.npz"), comm),
+        lambda comm: recommender.save(os.path.join(folder, "file.npz"), parts=True),
+        lambda comm: recommender.save(os.path.join(folder, "one")))]
+
+
 # Checkpoints
 
 
-def resumed(comm, path, kill_at=None):
+class Counted:
+    """A communicator that says each call on stdout, and kills its rank at the n-th."""
+
+    def __init__(self, comm, n):
+        self._comm, self._left = comm, n
+
+    def __getattr__(self, name):
+        def call(*arguments, **named):
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            print(name, flush=True)
+            return getattr(self._comm, name)(*arguments, **named)
+
+        return call
+
+
+def resumed(comm, path, kill_at=None, n_epochs=4):
     """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
     from sparse_ae import storage
     rank, write, written = comm.Get_rank(), storage.write, []
@@ -301,7 +367,7 @@ def resumed(comm, path, kill_at=None):
     split = split_ratings(ratings(), 0.2, rng=4)
     m = model_of(comm)
     trainer = Trainer(m, "adam", 0.02, 4, "sparse", rng=1, progress=False)
-    history = trainer.fit(m.ranks.part(split.train), 4, validation=m.ranks.part(split.test), patience=9,
+    history = trainer.fit(m.ranks.part(split.train), n_epochs, validation=m.ranks.part(split.test), patience=n_epochs,
                           checkpoint=path, resume=True)
     storage.write = write
     return whole(m, history)
@@ -323,10 +389,18 @@ def run(comm, path, names):
             if not comm.Get_rank():
                 alone = case(None)
                 found[case.__name__] = {"difference": difference(alone, on_ranks), "epochs": len(alone.get("loss", ())),
-                                        "restored": int(alone.get("restored", [0])[0])}
+                                        "restored": int(alone.get("restored", [0])[0]),
+                                        "weights": list(alone.get("weights", ()))}
     for name in names:
         if name in REFUSED:
             found[name] = said(comm, REFUSED[name])
+        if name.startswith("in_parts:"):
+            found["in_parts"] = saved_in_parts(comm, name.partition(":")[2])
+        if name.startswith("long:"):  # FILE:RANK:N, of a rank that is killed at its n-th call; "file" for its n-th file
+            _, file, rank, n, *of_files = name.split(":")
+            at_call = int(n) if int(rank) == comm.Get_rank() and not of_files else 0
+            parameters = resumed(Counted(comm, at_call), file, (int(rank), int(n)) if of_files else None, 24)
+            found["resumed"] = {key: value.tolist() for key, value in parameters.items()}
         if name.startswith("resumed:"):
             _, file, *kill_at = name.split(":")
             parameters = resumed(comm, file, tuple(map(int, kill_at)))

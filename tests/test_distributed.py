@@ -80,8 +80,8 @@ def test_two_ranks_give_what_one_process_gives(on_two, case):
 
 @needs_fork
 def test_three_ranks_give_what_one_process_gives(tmp_path):
-    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column")
-    assert len(found) == 3 and max(each["difference"] for each in found.values()) < 1e-10
+    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_both")
+    assert len(found) == 4 and max(each["difference"] for each in found.values()) < 1e-10
 
 
 def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
@@ -95,6 +95,7 @@ def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
 def test_the_cases_are_what_they_are_called(on_two):
     early = on_two["early_stopping"]
     assert 0 < early["restored"] < early["epochs"] < 12
+    assert on_two["recommender_of_both"]["weights"] == on_two["recommender_of_both_of_lists"]["weights"] == [0.5, 0.5]
     train = program.ratings()
     assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
 
@@ -213,19 +214,6 @@ def test_a_launcher_of_another_mpi_is_found(monkeypatch):
     assert Ranks(Alone()).size == 1  # a communicator of one among several
 
 
-def test_both_sides_are_refused():
-    recommender = Recommender(rows="both", progress=False)
-    with pytest.raises(ValueError, match="rows is 'both' and the columns are shared out among 2 ranks"):
-        recommender.fit(program.ratings(), comm=Echo())
-
-
-class Echo(Fake):
-    """A communicator whose other rank says the same."""
-
-    def allgather(self, value):
-        return [value, value]
-
-
 def test_the_scan_graph_is_refused():
     from sparse_ae.formulations import get_formulation
     with pytest.raises(ValueError, match="formulation='scan' and 2 ranks: .*; use formulation='sparse'"):
@@ -287,6 +275,28 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
         storage.read(path, "checkpoint")
 
 
+@pytest.mark.slow
+def test_over_mpi_a_run_killed_ten_times_ends_as_one_that_was_left_alone(tmp_path):
+    """A rank at one of its calls, or before a file: between two parts of a checkpoint; the launcher at some time."""
+    launcher = mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", str(SCRIPT)]
+    assert on_mpi(2, tmp_path / "alone.json", "long:%s:-1:0" % (tmp_path / "alone.npz")).returncode == 0
+    rng, path, unfinished = np.random.RandomState(0), tmp_path / "run.npz", tmp_path / "unfinished.json"
+    for victim, most in [("0:%d", 80), ("1:%d", 80), ("-1:%d", 120), ("0:%d:file", 6), ("1:%d:file", 3)] * 2:
+        n = rng.randint(1, most)
+        process = subprocess.Popen(launcher + [str(unfinished), "long:%s:%s" % (path, victim % n)], env=environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for number, _ in enumerate(process.stdout):  # ends once all ranks have
+            if victim.startswith("-1") and number == n:
+                process.kill()
+        assert process.wait() != 0 and not unfinished.exists()
+    done = on_mpi(2, tmp_path / "run.json", "long:%s:-1:0" % path)
+    assert done.returncode == 0, done.stderr
+    alone, killed = (json.loads((tmp_path / name).read_text())["resumed"] for name in ("alone.json", "run.json"))
+    assert len(alone["loss"]) == 24
+    for name, values in alone.items():
+        np.testing.assert_array_equal(killed[name], values)
+
+
 # Stores in parts
 
 
@@ -320,6 +330,127 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         open_ratings(tmp_path / "parts", Third())
 
 
+# Models in parts
+
+
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory):
+    """A folder with two recommenders in two parts; and what was said of other ones."""
+    folder = tmp_path_factory.mktemp("in_parts")
+    return folder, on_forks(2, folder / "said.json", "in_parts:%s" % folder)["in_parts"]
+
+
+@needs_fork
+def test_what_is_no_folder_of_parts_is_an_error_on_all_ranks(in_parts):
+    folder, found = in_parts
+    for (first, second), expected in zip(found, [
+            "FileNotFoundError: there is no file %s" % (folder / "nowhere"),
+            "ValueError: %s is one file and these are 2 ranks; load it without comm, or save" % (folder / "file.npz"),
+            "NotADirectoryError: rank 0: %s is a file; expected the name of a folder" % (folder / "file.npz"),
+            "IsADirectoryError: rank 0: %s is a folder; expected" % (folder / "one")]):
+        assert first == second and first.startswith(expected)
+
+
+@needs_fork
+def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tmp_path):
+    def copy_of(name):
+        shutil.copytree(str(in_parts[0] / name), str(tmp_path / "model"))
+        return sorted((tmp_path / "model").glob("part*"))
+
+    def refused(kind, expected, named):
+        with pytest.raises(kind, match=expected) as error:
+            Recommender.load(tmp_path / "model")
+        assert str(tmp_path / "model" / named) in str(error.value)
+        shutil.rmtree(str(tmp_path / "model"))
+
+    others = sorted((in_parts[0] / "two").glob("part*"))
+    first, second = copy_of("one")
+    assert Recommender.load(tmp_path / "model").model_.W.get_value().shape == (11, 4)
+    second.unlink()
+    refused(FileNotFoundError, "there is no file .*part1of2", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(others[1]), str(second))
+    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(first), str(second))
+    refused(ValueError, "is damaged, or was changed by hand: it is .*manifest names part 1 of 2", second.name)
+
+    first, second = copy_of("one")
+    second.write_bytes(second.read_bytes()[:-100])
+    refused(ValueError, "can't be read", second.name)
+
+    first, second = copy_of("one")
+    shutil.copy(str(in_parts[0] / "two" / "manifest.npz"), str(tmp_path / "model" / "manifest.npz"))
+    refused(FileNotFoundError, "there is no file", others[0].name)
+
+    copy_of("one")
+    shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))
+    refused(ValueError, "is a recommender of sparse_ae; expected a recommender in parts", "manifest.npz")
+
+    class Third(Fake):
+        size = 3
+
+        def allgather(self, value):
+            return [value] * 3
+
+    with pytest.raises(ValueError, match="one is of 2 ranks and these are 3; load it with as many, or in one process"):
+        Recommender.load(in_parts[0] / "one", Third())
+
+
+@needs_fork
+@pytest.mark.parametrize("name, change", [
+    ("users/W", lambda x: x[:-1]), ("users/V", lambda x: x.T), ("users/b", lambda x: x * np.nan),
+    ("indices", lambda x: x + 1), ("indptr", lambda x: x[:-1]), ("data", lambda x: x + 10)])
+def test_a_part_that_was_changed_is_an_error_that_names_it(in_parts, tmp_path, name, change):
+    from sparse_ae import storage
+    shutil.copytree(str(in_parts[0] / "one"), str(tmp_path / "model"))
+    part = str(sorted((tmp_path / "model").glob("part*"))[1])
+    meta, arrays = storage.read(part, "part of a recommender")
+    storage.write(part, "part of a recommender", meta, dict(arrays, users=np.arange(3)))
+    Recommender.load(tmp_path / "model")  # what the manifest has is taken from there
+    storage.write(part, "part of a recommender", meta, dict(arrays, **{name: change(arrays[name])}))
+    with pytest.raises(ValueError, match="part1of2.* is damaged, or was changed by hand") as error:
+        Recommender.load(tmp_path / "model")
+    assert part in str(error.value)
+
+
+def test_one_process_has_one_part(tmp_path):
+    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
+                                                                                       validation=None)
+    recommender.save(tmp_path / "model", parts=True)
+    again = Recommender.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.model_.W.get_value(), recommender.model_.W.get_value())
+    assert again.recommend(3).items.tolist() == recommender.recommend(3).items.tolist()
+
+
+def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypatch):
+    """Between the parts and the manifest; what it has left behind goes once nobody can be at it any more."""
+    from sparse_ae import storage
+    recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
+                                                                                       validation=None)
+    recommender.save(tmp_path / "model", parts=True)
+    before, write = sorted((tmp_path / "model").iterdir()), storage.write
+
+    def killed(path, *rest):
+        if str(path).endswith("manifest.npz"):
+            raise KeyboardInterrupt
+        write(path, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recommender.save(tmp_path / "model", parts=True)
+    orphan, = set((tmp_path / "model").iterdir()) - set(before)
+    assert Recommender.load(tmp_path / "model").users_.size == 30
+    recommender.save(tmp_path / "model", parts=True)
+    assert orphan.exists() and len(list((tmp_path / "model").iterdir())) == 3
+    os.utime(str(orphan), (0, 0))
+    recommender.save(tmp_path / "model", parts=True)
+    assert not orphan.exists() and len(list((tmp_path / "model").iterdir())) == 2
+
+
 # The examples
 
 
@@ -339,6 +470,7 @@ def test_the_plan_by_hand():
     figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
                if line.startswith("    ")}
     assert figures["ratings (mapped from disk)"] == "0.808 GB" and figures["parameters"] == "0.800 GB"
+    assert figures["ids and offsets, Recommender"] == "17.017 GB"  # 8 bytes for either, and whether it was rated
     assert figures["computing, SGD"] == "1 s"                    # 10^8 * 100 * 10^-10
     assert figures["computing, Adam"] == "6.68 min"              # and 2000 updates of 2 * 10^8 parameters
     assert figures["sums, as here"].startswith("0.95")           # 10^6 * 1600 bytes at 10^10 a second, and latencies
