@@ -96,6 +96,32 @@ def _pkg_resources_stand_in():
         yield
 
 
+@contextlib.contextmanager
+def _with_private_names_of_scipy_signal():
+    """tensor/nnet/conv.py:30 and abstract_conv.py:27 import private names, which SciPy 1.8 moved.
+
+    Without them no convolution runs in Python: none at all without a compiler. Called as there, convolve2d is the same.
+    """
+    import scipy
+    if np.lib.NumpyVersion(scipy.__version__) < "1.8.0":
+        yield
+        return
+
+    def convolve(*args):
+        from scipy import signal  # takes its time
+        return signal.convolve(*args)
+
+    def convolve2d(image, kernel, flip, mode, boundary, fill):
+        from scipy import signal
+        return signal.convolve2d(image, kernel, mode, boundary, fill)
+
+    signaltools = module_of("scipy.signal.signaltools", convolve=convolve, _valfrommode=lambda mode: mode,
+                            _bvalfromboundary=lambda boundary: boundary)
+    sigtools = module_of("scipy.signal.sigtools", _convolve2d=convolve2d)
+    with modules_added({module.__name__: module for module in (signaltools, sigtools)}):
+        yield
+
+
 # What is put right once a module has been run
 
 
@@ -333,9 +359,11 @@ def _make_downsample(module):
 def _raise_import_error(module):
     """scan_module/c_code/scan_perform.c:181 includes longintrepr.h, which Python 3.11 moved: every scan is an error.
 
+    So it is with NumPy 2, whose descriptors have other members than the file knows.
+
     An ImportError is what makes scan take its Python loop (scan_module/scan_op.py:953), which is a tenth slower.
     """
-    raise ImportError("%s does not compile on Python 3.11 and later" % module.__name__, name=module.__name__)
+    raise ImportError("%s does not compile here" % module.__name__, name=module.__name__)
 
 
 # The tables
@@ -349,6 +377,8 @@ CONTEXT_TO_RUN_IN = {
     "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),
     "theano.scalar.basic": _numpy_with_dropped_names,
     "theano.gpuarray.linalg": _pkg_resources_stand_in,
+    "theano.tensor.nnet.abstract_conv": _with_private_names_of_scipy_signal,
+    "theano.tensor.nnet.conv": _with_private_names_of_scipy_signal,
     "lasagne": _pkg_resources_stand_in,
     "pygpu.tools": _numpy_with_dropped_names,
 }
@@ -366,7 +396,7 @@ MEND_ONCE_RUN = {
 }
 # Module: what fills it, in place of a file of Theano's.
 MADE_BY_US = {"theano.tensor.signal.downsample": _make_downsample}
-if sys.version_info >= (3, 11):
+if sys.version_info >= (3, 11) or np.lib.NumpyVersion(np.__version__) >= "2.0.0":
     MADE_BY_US["theano.scan_module.scan_perform_ext"] = _raise_import_error
 # Logger: what its records pass through.
 LOG_FILTERS = {

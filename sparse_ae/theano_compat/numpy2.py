@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.theano_compat.mends import flag_is_set
-from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, modules_added
+from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added
 
 # NumPy's headers go by its version, and so do the mends for them.
 _NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
@@ -26,7 +26,7 @@ def _works(ask):
         warnings.simplefilter("error")
         try:
             ask()
-        except (OverflowError, TypeError, ValueError, DeprecationWarning):
+        except (OverflowError, TypeError, ValueError, AttributeError, DeprecationWarning):
             return False
     return True
 
@@ -97,6 +97,94 @@ def _with_numpy_linalg_linalg():
         yield
 
 
+def _fill_instead_of_itemset(module):
+    """compile/debugmode.py:2096 calls the itemset of an array without axes, which left in NumPy 2.0.
+
+    In tensor/blas.py:910, of matrices, nothing comes to that.
+    """
+    if not _works(lambda: np.zeros(()).itemset(1.0)):
+        attributes_renamed(module._Linker.make_all, itemset="fill")
+
+
+def _take_bytes(module):
+    """printing.py:1268 calls an array's tostring, deprecated in NumPy 1.19, gone in 2.3."""
+    if not _works(lambda: np.zeros(1).tostring()):
+        attributes_renamed(module.hex_digest, tostring="tobytes")
+
+
+def _flatten_inverse(module):
+    """tensor/extra_ops.py:1184: since NumPy 2.0 the inverse that np.unique returns has a matrix's shape."""
+    if np.unique(np.zeros((1, 1)), return_inverse=True)[1].ndim == 1:
+        return
+    perform = module.Unique.perform
+
+    @functools.wraps(perform)
+    def with_flat_inverse(self, node, inputs, output_storage):
+        perform(self, node, inputs, output_storage)
+        if self.return_inverse:
+            storage = output_storage[2 if self.return_index else 1]
+            storage[0] = storage[0].ravel()
+
+    module.Unique.perform = with_flat_inverse
+
+
+def _fft_of_numpy_1():
+    """Functions of numpy.fft that compute in double precision, and transform the last axes where a shape is given.
+
+    NumPy 2.0 made a complex64 of a float32, and deprecated a shape without axes.
+    """
+
+    def in_double(name, dtype):
+        function = getattr(np.fft, name)
+        return lambda a, *args, **kwargs: function(np.asarray(a, dtype(a)), *args, **kwargs)
+
+    def of_last_axes(function):
+        return lambda a, s: function(a, s, axes=tuple(range(-len(s), 0)))
+
+    def real(a):
+        return np.float64
+
+    def any_of_both(a):
+        return np.complex128 if np.iscomplexobj(a) else np.float64
+
+    return types.SimpleNamespace(
+        fft=in_double("fft", any_of_both), ifft=in_double("ifft", any_of_both),
+        rfftn=of_last_axes(in_double("rfftn", real)), irfftn=of_last_axes(in_double("irfftn", any_of_both)))
+
+
+def _give_fft_of_numpy_1(module):
+    """tensor/fourier.py:101 and sandbox/fourier.py:92 say complex128 of a float32, tensor/fft.py:37 computes so.
+
+    tensor/fft.py:37 and 95 give a shape without axes.
+    """
+    if np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128:
+        give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
+
+
+def _strides_of_a_new_view(module):
+    """tensor/nnet/conv3d2d.py:30 sets the strides of an array, deprecated in NumPy 2.4."""
+
+    def set_strides():
+        np.zeros(1).strides = (8,)
+
+    if _works(set_strides):
+        return
+
+    def get_diagonal_subtensor_view(x, i0, i1):
+        i0, i1 = int(i0), int(i1)
+        if x.shape[i0] < x.shape[i1]:
+            raise NotImplementedError("is this allowed?")
+        index = [slice(None)] * x.ndim
+        index[i0] = slice(x.shape[i1] - 1, None)
+        view = x[tuple(index)]
+        strides = list(view.strides)
+        if x.shape[i1] != 1:
+            strides[i1] -= strides[i0]
+        return np.lib.stride_tricks.as_strided(view, strides=strides)
+
+    module.get_diagonal_subtensor_view = get_diagonal_subtensor_view
+
+
 def _as_numpy_1_did(function):
     """np.array or np.asarray that wraps a Python integer round, and takes a Type of Theano's for a dtype."""
 
@@ -149,6 +237,12 @@ def _give_wrapping_arrays(module):
     """
     if not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES):
         give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray))
+
+
+def _fill_with_all_bits(module):
+    """tensor/elemwise.py:1353 fills what `and` of nothing gives, of an unsigned dtype, with -1."""
+    if not _INTEGERS_WRAP_ROUND:
+        module.AND.identity = np.int64(module.AND.identity)  # NumPy casts its own integers as ever
 
 
 class _UfuncOfALetter:
@@ -211,7 +305,8 @@ def _compare_in_float64(module):
             data = np.float64(data)
         elif type(data) is float and allow_downcast and self.dtype != "bool":
             data = int(data)
-        if type(data) in (int, list, complex) and np.asarray(data).dtype != object:
+        # np.float64 of an array of one number was that number until NumPy 2.4, of a list of one never.
+        if type(data) in (int, complex, list if "int" in self.dtype else int) and np.asarray(data).dtype != object:
             data = np.asarray(data)[()]
         return filter_(self, data, strict, allow_downcast)
 
@@ -349,6 +444,7 @@ def _mend_scalar_basic(module):
     _give_dropped_names(module)
     _give_ufuncs_of_a_letter(module)
     _give_wrapping_arrays(module)
+    _fill_with_all_bits(module)
     _compare_in_float64(module)
     _type_every_step_of_a_composite(module)
     _invert_in_double_precision(module)
@@ -362,6 +458,7 @@ def _mend_tensor_basic(module):
 def _mend_extra_ops(module):
     _give_dropped_names(module)
     _flatten_by_ravel_axis(module.CumOp)
+    _flatten_inverse(module)
 
 
 def _mend_subtensor(module):
@@ -380,6 +477,9 @@ CONTEXT_TO_RUN_IN = {
     "theano.gpuarray.linalg": _with_numpy_linalg_linalg,
 }
 MEND_ONCE_RUN = {
+    "theano.compile.debugmode": _fill_instead_of_itemset,
+    "theano.printing": _take_bytes,
+    "theano.sandbox.fourier": _give_fft_of_numpy_1,
     "theano.misc.safe_asarray": _wrap_integers_round,
     "theano.gof.cc": _give_dropped_names,
     "theano.gof.cmodule": _define_dropped_macros,
@@ -387,11 +487,14 @@ MEND_ONCE_RUN = {
     "theano.tensor.basic": _mend_tensor_basic,
     "theano.tensor.elemwise": _give_dropped_names,
     "theano.tensor.extra_ops": _mend_extra_ops,
+    "theano.tensor.fft": _give_fft_of_numpy_1,
+    "theano.tensor.fourier": _give_fft_of_numpy_1,
     "theano.tensor.opt": _give_wrapping_arrays,
     "theano.tensor.slinalg": _give_dropped_names,
     "theano.tensor.subtensor": _mend_subtensor,
     "theano.tensor.nnet.abstract_conv": _give_dropped_names,
     "theano.tensor.nnet.bn": _give_dropped_names,
     "theano.tensor.nnet.conv": _give_dropped_names,
+    "theano.tensor.nnet.conv3d2d": _strides_of_a_new_view,
     "theano.tensor.nnet.sigm": _mend_sigm,
 }

@@ -40,6 +40,18 @@ def module_of(name, **values):
     return module
 
 
+def attributes_renamed(function, **names):
+    """The function, looking other attributes up: those of the functions within it too."""
+
+    def renamed(code):
+        return code.replace(co_names=tuple(names.get(name, name) for name in code.co_names),
+                            co_consts=tuple(renamed(each) if isinstance(each, types.CodeType) else each
+                                            for each in code.co_consts))
+
+    function.__code__ = renamed(function.__code__)
+    return function
+
+
 class _NumPyAndMore(types.ModuleType):
     """NumPy, and what else it is given."""
 

@@ -92,6 +92,14 @@ def test_a_value_may_be_cast_down_where_that_is_asked_for(value, dtype, expected
     assert result == expected and result.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype, values", [("float64", [0.5]), ("float64", [1]), ("float32", [0.5]), ("int8", [3])])
+def test_a_list_of_one_number_is_an_array(dtype, values):
+    """scalar/basic.py:331 calls np.float64, which made a number of an array of one until NumPy 2.4, not of a list."""
+    for options in ({}, {"allow_downcast": True}):
+        result = scalar.get_scalar_type(dtype).filter(values, **options)
+        assert result.dtype == dtype and result.shape == (1,) and result == values
+
+
 def test_a_float_of_the_users_is_cast_to_floatX():
     with change_flags(floatX="float32"):
         assert scalar.float32.filter(0.1) == np.float32(0.1)
@@ -161,6 +169,14 @@ def test_negatives_of_unsigned_integers_are_optimised(dtype):
     np.testing.assert_array_equal(negative, -np.array([1, 2], dtype))
     assert product.dtype == dtype
     np.testing.assert_array_equal(product, -np.array([3, 12], dtype))
+
+
+@pytest.mark.parametrize("dtype, expected", [("uint8", 255), ("uint64", 2 ** 64 - 1), ("int8", -1)])
+def test_all_bits_are_set_where_nothing_is_combined_by_and(dtype, expected):
+    """tensor/elemwise.py:1353: fill(-1) of an unsigned array is an OverflowError."""
+    x = T.TensorType(dtype, (False, False))()
+    result = theano.function([x], T.elemwise.CAReduce(scalar.and_, axis=1)(x), mode=IN_PYTHON)(np.ones((2, 0), dtype))
+    np.testing.assert_array_equal(result, np.array([expected] * 2, dtype))
 
 
 def test_degrees_and_radians_have_gradients():

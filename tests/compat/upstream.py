@@ -66,6 +66,7 @@ numpy.testing.dec = types.SimpleNamespace(
 
 # What the tests themselves still look up in NumPy, they alone get.
 dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
+dropped["MAXDIMS"] = 64 if numpy2._NUMPY_2 else 32
 dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
 
 def pytest_collection_modifyitems(items):
@@ -73,20 +74,18 @@ def pytest_collection_modifyitems(items):
         if isinstance(getattr(sys.modules[name], "np", None), types.ModuleType):
             stand_ins.give_numpy_of_its_own(sys.modules[name], **dropped)
 
-outcomes = {}
+def keep(name, report):
+    """Each at once: what ends the process, or takes too long, must not take with it what came before."""
+    with open(os.environ["OUTCOMES"], "a") as file:
+        file.write(json.dumps([name, [report.outcome, str(report.longrepr)[-2000:] if report.failed else ""]]) + "\\n")
 
 def pytest_runtest_logreport(report):
-    name = report.nodeid.split("::", 1)[-1]
     if report.failed or report.when == "call" or report.when == "setup" and report.skipped:
-        outcomes[name] = [report.outcome, str(report.longrepr)[-2000:] if report.failed else ""]
+        keep(report.nodeid.split("::", 1)[-1], report)
 
 def pytest_collectreport(report):
     if report.failed:
-        outcomes["collection of " + report.nodeid.rpartition("/")[2]] = ["failed", str(report.longrepr)[-2000:]]
-
-def pytest_sessionfinish(session):
-    with open(os.environ["OUTCOMES"], "w") as file:
-        json.dump(outcomes, file)
+        keep("collection of " + report.nodeid.rpartition("/")[2], report)
 '''
 
 
@@ -97,10 +96,10 @@ def run(files, timeout):
         Path(scratch, "upstream_plugin.py").write_text(PLUGIN)
         Path(scratch, "pytest.ini").write_text("[pytest]\n")
         root = str(Path(__file__).resolve().parents[2])
-        environment = dict(os.environ, OUTCOMES=str(Path(scratch, "outcomes.json")))
+        environment = dict(os.environ, OUTCOMES=str(Path(scratch, "outcomes")))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [scratch, root, os.environ.get("PYTHONPATH")]))
         for name, path in files:
-            Path(scratch, "outcomes.json").write_text("{}")
+            Path(scratch, "outcomes").write_text("")
             command = [sys.executable, "-m", "pytest", "-q", "-p", "upstream_plugin", "-p", "no:cacheprovider", "-c",
                        str(Path(scratch, "pytest.ini")), "-W", "ignore", str(path)]
             try:
@@ -108,7 +107,7 @@ def run(files, timeout):
                                         stdout=subprocess.DEVNULL).returncode
             except subprocess.TimeoutExpired:
                 status = "no end after %d s" % timeout
-            outcomes[name] = json.loads(Path(scratch, "outcomes.json").read_text())
+            outcomes[name] = dict(map(json.loads, Path(scratch, "outcomes").read_text().splitlines()))
             if status not in (0, 1, 2, 5):
                 outcomes[name]["the process"] = ["failed", "ended with %s" % status]
             print(name, counts(outcomes[name]), flush=True)

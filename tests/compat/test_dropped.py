@@ -1,0 +1,118 @@
+"""What NumPy and SciPy dropped or changed since, in Ops that run in Python: each against NumPy or loops."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from sparse_ae import theano_compat  # noqa: F401  (before theano)
+import theano
+import theano.tensor as T
+from theano.compile.debugmode import DebugMode
+from theano.printing import hex_digest
+from theano.tensor import fft, fourier
+from theano.tensor.nnet import conv as old_conv
+from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
+
+IN_PYTHON = theano.Mode("py", None)
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_debug_mode_runs_what_works_in_place(shape):
+    """compile/debugmode.py:2096: itemset, of an array without axes."""
+    count = theano.shared(np.full(shape, 2.0))
+    # Without a compiler there is only one implementation to check.
+    mode = DebugMode(optimizer="fast_run", check_c_code=False, check_preallocated_output=["initial"])
+    step = theano.function([], updates=[(count, count * 3)], mode=mode)
+    assert any(node.op.destroy_map for node in step.maker.fgraph.apply_nodes if hasattr(node.op, "destroy_map"))
+    for expected in (6, 18):
+        step()
+        np.testing.assert_array_equal(count.get_value(), np.full(shape, expected))
+
+
+def test_the_digest_of_an_array():
+    """printing.py:1268: tostring."""
+    assert hex_digest(np.arange(3)) == hex_digest(np.arange(3)) != hex_digest(np.arange(1, 4))
+
+
+@pytest.mark.parametrize("options", [{"return_inverse": True}, {"return_inverse": True, "return_index": True},
+                                     {"return_inverse": True, "axis": 0}, {"return_counts": True}])
+def test_the_inverse_of_unique_is_a_vector(options):
+    """tensor/extra_ops.py:1184: in NumPy 2.0 it got a matrix's shape."""
+    x, values = T.dmatrix(), np.array([[3.0, 1.0], [3.0, 1.0], [2.0, 1.0]])
+    results = theano.function([x], T.extra_ops.Unique(**options)(x), mode=IN_PYTHON)(values)
+    if "axis" in options:
+        np.testing.assert_array_equal(results[0], [[2, 1], [3, 1]])
+        np.testing.assert_array_equal(results[-1], [1, 1, 0])
+    else:
+        np.testing.assert_array_equal(results[0], [1, 2, 3])
+        np.testing.assert_array_equal(results[-1], [3, 1, 2] if "return_counts" in options else [2, 0, 2, 0, 1, 0])
+
+
+def by_loops(x):
+    """The discrete Fourier transform along the last axis."""
+    n = x.shape[-1]
+    return np.array([[sum(row[t] * np.exp(-2j * np.pi * t * k / n) for t in range(n)) for k in range(n)] for row in x])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int8"])
+def test_a_fourier_transform_is_a_complex128(dtype):
+    """tensor/fourier.py:101 and sandbox/fourier.py:92: in NumPy 2.0 that of a float32 got a complex64."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has been deprecated for long
+        from theano.sandbox import fourier as sandbox_fourier
+    x, values = T.TensorType(dtype, (False, False))(), np.array([[1, 2, 4], [0, 1, 0]], dtype)
+    for transform in (fourier.fft(x, 3, 1), sandbox_fourier.fft(x, 3, 1)):
+        result = theano.function([x], transform, mode=IN_PYTHON)(values)
+        assert result.dtype == transform.dtype == "complex128"
+        np.testing.assert_allclose(result, by_loops(values), atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_real_fourier_transform_and_back(dtype):
+    """tensor/fft.py:37 and 95 give a shape and no axes, deprecated in NumPy 2.0."""
+    x, values = T.TensorType(dtype, (False, False))(), np.array([[1, 2, 4, 0.5], [0, 1, 0, 3]], dtype)
+    there = fft.rfft(x)
+    back = fft.irfft(there)
+    frequencies, result = theano.function([x], [there, back], mode=IN_PYTHON)(values)
+    assert frequencies.dtype == result.dtype == dtype
+    np.testing.assert_allclose(frequencies[..., 0] + 1j * frequencies[..., 1], by_loops(values)[:, :3], atol=1e-6)
+    np.testing.assert_allclose(result, values, atol=1e-6)
+    y, boxes = T.tensor3(dtype=dtype), np.random.RandomState(0).rand(2, 4, 6).astype(dtype)
+    np.testing.assert_allclose(theano.function([y], fft.irfft(fft.rfft(y)), mode=IN_PYTHON)(boxes), boxes, atol=1e-6)
+
+
+def test_a_diagonal_view():
+    """tensor/nnet/conv3d2d.py:30 sets strides, deprecated in NumPy 2.4."""
+    x, values = T.dmatrix(), np.arange(15.0).reshape(5, 3)
+    expected = np.array([[values[i + 2 - j, j] for j in range(3)] for i in range(3)])
+    np.testing.assert_array_equal(theano.function([x], DiagonalSubtensor()(x, 0, 1), mode=IN_PYTHON)(values), expected)
+    added = theano.function([x], IncDiagonalSubtensor()(x, 0, 1, T.ones((3, 3))), mode=IN_PYTHON)(values)
+    assert added.sum() == values.sum() + 9 and (added != values).sum() == 9
+
+
+@pytest.mark.filterwarnings("ignore:theano.tensor.nnet.conv.conv2d is deprecated")
+@pytest.mark.parametrize("convolve, border_mode", [(T.nnet.conv2d, "valid"), (T.nnet.conv2d, "full"),
+                                                   (old_conv.conv2d, "valid"), (old_conv.conv2d, "full")])
+def test_convolutions_run_in_python(convolve, border_mode):
+    """tensor/nnet/conv.py:30 and abstract_conv.py:27: private names of scipy.signal's, which SciPy 1.8 moved."""
+    rng = np.random.RandomState(0)
+    x, w, images, filters = T.dtensor4(), T.dtensor4(), rng.rand(2, 3, 5, 4), rng.rand(2, 3, 3, 2)
+    padding = [(0, 0), (0, 0)] + [(0, 0), (0, 0)] if border_mode == "valid" else [(0, 0), (0, 0), (2, 2), (1, 1)]
+    padded = np.pad(images, padding, mode="constant")
+    expected = np.array([[[[sum(padded[b, c, i + 2 - k, j + 1 - m] * filters[n, c, k, m]
+                                for c in range(3) for k in range(3) for m in range(2))
+                            for j in range(padded.shape[3] - 1)] for i in range(padded.shape[2] - 2)]
+                          for n in range(2)] for b in range(2)])
+    result = theano.function([x, w], convolve(x, w, border_mode=border_mode), mode=IN_PYTHON)(images, filters)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_convolutions_of_volumes_run_in_python():
+    rng = np.random.RandomState(0)
+    x, w = (T.TensorType("float64", (False,) * 5)() for _ in range(2))
+    images, filters = rng.rand(1, 2, 3, 3, 3), rng.rand(1, 2, 2, 2, 2)
+    result = theano.function([x, w], T.nnet.conv3d(x, w), mode=IN_PYTHON)(images, filters)
+    expected = sum(images[0, :, i:i + 2, j:j + 2, k:k + 2] * filters[0, :, 1 - i, 1 - j, 1 - k][:, None, None, None]
+                   for i in range(2) for j in range(2) for k in range(2)).sum(axis=0)
+    np.testing.assert_allclose(result, expected[None, None], rtol=1e-12)
