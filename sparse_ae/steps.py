@@ -130,8 +130,7 @@ class TrainingStep(Step):
     The sparse formulation under plain SGD works in place on the rows of the items in the batch, and keeps the weight
     decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
     which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end. Under Adagrad
-    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient. On a GPU,
-    which reads all of W and V in some tens of microseconds, it passes over all rows.
+    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient.
     """
 
     def __init__(self, model, formulation, update, learning_rate, target=False):
@@ -160,7 +159,7 @@ class TrainingStep(Step):
         epsilon = _adagrad_epsilon(self._update)
         only_rows_in_use = not self.model.missing_weight and (
             self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
-        if formulation == "sparse" and epsilon and only_rows_in_use and fused and not on_gpu():
+        if formulation == "sparse" and epsilon and only_rows_in_use and fused:
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
             return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
         inputs, loss, squared_error = self.graph()

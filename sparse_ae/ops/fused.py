@@ -27,6 +27,44 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
 
 
+def check_shapes(shapes, squares=()):
+    """ValueError where the shapes of W, V's transpose, mu, b and maybe U's transpose don't fit, nor those of squares.
+
+    For the first as many as `squares` has, these are the shapes of their sums of squared gradients.
+    """
+    (n_items, k), V_t, mu, b = shapes[:4]
+    if k < 1 or V_t != (n_items, k) or mu != (k,) or b != (n_items,):
+        raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), "
+                         "(n_items,) with k at least 1" % tuple(shapes[:4]))
+    if len(shapes) > 4 and shapes[4] != V_t:
+        raise ValueError("U's transpose is %r, V's %r; expected the same" % (shapes[4], V_t))
+    for name, shape, of_squares in zip(["W", "V's transpose", "mu", "b", "U's transpose"], shapes, squares):
+        if shape != of_squares:
+            raise ValueError("the sum of squared gradients of %s is not of its shape" % name)
+
+
+def next_factors(state, learning_rate, l2):
+    """What `SGDStep` keeps as factors of W and V after a step; ValueError where there is none to keep.
+
+    Parameters
+    ----------
+    state : array, (4,) of float64
+    learning_rate : float
+    l2 : sequence of 2 floats
+
+    Returns
+    -------
+    array, (2,) of float64
+    """
+    if len(state) != 4:
+        raise ValueError("state has %d entries; expected 4" % len(state))
+    factors = state[:2] * (1 - 2 * float(learning_rate) * np.array(l2, "float64"))
+    if not (factors > 0).all():
+        raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V around; "
+                         "lower the learning rate or l2")
+    return factors
+
+
 class _FusedOp(CsrOp):
     """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
 
@@ -72,12 +110,8 @@ class _FusedOp(CsrOp):
 
     def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, seen=None, c_W=1, c_V=1):
         """The squared error; the items in use; the gradients for their rows of W, V, U and entries of b, and for mu."""
-        n_items, k = W.shape
-        if k < 1 or V_t.shape != W.shape or len(mu) != k or len(b) != n_items:
-            raise ValueError("W is %r, V's transpose %r, mu %r, b %r; expected (n_items, k), (n_items, k), (k,), "
-                             "(n_items,) with k at least 1" % (W.shape, V_t.shape, mu.shape, b.shape))
-        if U_t is not None and U_t.shape != V_t.shape:
-            raise ValueError("U's transpose is %r, V's %r; expected the same" % (U_t.shape, V_t.shape))
+        check_shapes([x.shape for x in (W, V_t, mu, b) + (() if U_t is None else (U_t,))])
+        n_items = len(W)
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
         for name, x in (("target", target), ("seen", seen)):
             if x is not None and len(x) != len(indices):
@@ -236,13 +270,8 @@ class SGDStep(_FusedOp, UpdateOp):
         c_W, c_V = inputs[4][:2]
         squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target],
                                                            c_W=c_W, c_V=c_V)
-        if len(inputs[4]) != 4:
-            raise ValueError("state has %d entries; expected 4" % len(inputs[4]))
         lr, l2 = float(learning_rate), np.array([l2_W, l2_V], "float64")
-        factors = inputs[4][:2] * (1 - 2 * lr * l2)
-        if not (factors > 0).all():
-            raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
-                             "around; lower the learning rate or l2")
+        factors = next_factors(inputs[4], lr, l2)
         W, V_t, mu, b, state = updated = self.targets(inputs)
         outputs[5][0] = np.array([squared_error, squared_error + l2.dot(state[2:])])
         for i, M in enumerate((W, V_t)):
@@ -325,12 +354,10 @@ class AdagradStep(_FusedOp, UpdateOp):
         data, indices, indptr, learning_rate, l2_W, l2_V, target = inputs[8:15]
         U_t, squares_U_t, seen = inputs[15:] or [None] * 3
         squared_error, used, gradients = self.pass_through(*inputs[:4] + [data, indices, indptr, target, U_t, seen])
-        parameters, all_squares, names = inputs[:4], inputs[4:8], ["W", "V's transpose", "mu", "b"]
+        parameters, all_squares = inputs[:4], inputs[4:8]
         if self.two_encoders:
-            parameters, all_squares, names = parameters + [U_t], all_squares + [squares_U_t], names + ["U's transpose"]
-        for x, squares, name in zip(parameters, all_squares, names):
-            if x.shape != squares.shape:
-                raise ValueError("the sum of squared gradients of %s is not of its shape" % name)
+            parameters, all_squares = parameters + [U_t], all_squares + [squares_U_t]
+        check_shapes([x.shape for x in parameters], [x.shape for x in all_squares])
         n_ratings = np.bincount(indices, minlength=len(inputs[0]))[used][:, np.newaxis]
         cost = squared_error
         updated = self.targets(inputs)

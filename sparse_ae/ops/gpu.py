@@ -15,7 +15,7 @@ import pygpu.gpuarray
 
 from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
-from sparse_ae.ops.fused import SGDStep, SquaredError
+from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError, check_shapes, next_factors
 from sparse_ae.ops.kernels import KERNELS, WIDTH, source
 from sparse_ae.ops.op import Updating
 from sparse_ae.ops.plans import ByItem, ByRow, Parts
@@ -31,8 +31,8 @@ from theano.gpuarray.basic_ops import (
 from theano.gpuarray.opt import op_lifter, register_opt, register_opt2
 from theano.gpuarray.type import GpuArrayType
 
-__all__ = ["GpuAddCsrTDot", "GpuCsrDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden", "GpuHiddenSlopes",
-           "GpuSampledDot"]
+__all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuCsrDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden",
+           "GpuHiddenSlopes", "GpuSampledDot"]
 
 # The hidden units' of a graph; the kernels have their own.
 _NONLINEARITIES = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
@@ -71,12 +71,12 @@ static int sparse_ae_check(PyArrayObject *sizes, PyArrayObject *indices, npy_int
     return 0;
 }
 
-static int sparse_ae_has_length(const char *name, PyGpuArrayObject *x, npy_int64 n)
+static int sparse_ae_one_each(const char *name, PyGpuArrayObject *x, size_t nnz)
 {
-    if ((npy_int64)PyGpuArray_DIM(x, 0) == n)
+    if (PyGpuArray_DIM(x, 0) == nnz)
         return 0;
-    PyErr_Format(PyExc_ValueError, "%s has %llu entries; expected %lld", name,
-                 (unsigned long long)PyGpuArray_DIM(x, 0), (long long)n);
+    PyErr_Format(PyExc_ValueError, "%s has %llu entries, indices %llu; each rating needs one", name,
+                 (unsigned long long)PyGpuArray_DIM(x, 0), (unsigned long long)nnz);
     return 1;
 }
 
@@ -101,14 +101,15 @@ static int sparse_ae_same_units(PyGpuArrayObject *A, PyGpuArrayObject *F)
 class _GpuCsrOp(GpuKernelBase, gof.Op):
     """One kernel on a CSR block.
 
-    A node's first inputs are on the GPU: the arrays that the kernel reads, in its order, among them the plan. Then
-    come, on the host, the sizes and the index array of the block, and of some Ops more. Its outputs are the arrays that
-    the kernel writes.
+    A node's first inputs are on the GPU: the arrays that the kernel reads, in its order, among them the plan; and the
+    old values of those that it changes. Then come, on the host, the sizes and the index array of the block, and of some
+    Ops more. Its outputs are the arrays that the kernel writes.
     """
 
     __props__ = ()
     kernel = None  # its name
     ndims = {}  # of the kernel's arrays that aren't vectors
+    changed = []  # names of the arrays that it doesn't write from scratch
     more = []  # names of what else the host gives
     f = g = "linear"
 
@@ -119,14 +120,19 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
 
     def make_node(self, *inputs):
         context = next(x.type.context_name for x in inputs if isinstance(x.type, GpuArrayType))
-        kernel = KERNELS[self.kernel]
-        read, written = kernel.arrays[:-kernel.n_out], kernel.arrays[-kernel.n_out:]
-        on_gpu = [gpu_contiguous(as_gpuarray_variable(x, context)) for x, _ in zip(inputs, read)]
-        for x, (name, kind) in zip(on_gpu, read):
+        read, written = self.arrays()
+        expected = read + [x for x in written if x[0] in self.changed]
+        on_gpu = [gpu_contiguous(as_gpuarray_variable(x, context)) for x, _ in zip(inputs, expected)]
+        for x, (name, kind) in zip(on_gpu, expected):
             assert x.ndim == self.ndims.get(name, 1) and (kind != "int" or x.dtype == "int32"), name
-        dtype, = {x.dtype for x, (_, kind) in zip(on_gpu, read) if kind != "int"}
+        dtype, = {x.dtype for x, (_, kind) in zip(on_gpu, expected) if kind != "int"}
         outputs = [GpuArrayType(dtype, (False,) * self.ndims.get(name, 1), context)() for name, _ in written]
-        return gof.Apply(self, on_gpu + list(inputs[len(read):]), outputs)
+        return gof.Apply(self, on_gpu + list(inputs[len(expected):]), outputs)
+
+    def arrays(self):
+        """Those that the kernel reads, and those that it writes, as `KERNELS` has them."""
+        kernel = KERNELS[self.kernel]
+        return kernel.arrays[:-kernel.n_out], kernel.arrays[-kernel.n_out:]
 
     def get_params(self, node):
         return node.outputs[0].type.context
@@ -141,7 +147,7 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
         return _SUPPORT_CODE
 
     def c_code_cache_version(self):
-        return 1, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, self.fill, KERNELS[self.kernel])).encode())
+        return 2, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, self.fill, KERNELS[self.kernel])).encode())
 
     def gpu_kernels(self, node, name):
         kernel = KERNELS[self.kernel]
@@ -154,17 +160,14 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
 
     def names(self, inputs, outputs):
         """What the variables of the C code are called, by the names of arrays and of what the host gives."""
-        kernel = KERNELS[self.kernel]
-        names = [x for x, _ in kernel.arrays]
-        return dict(zip(names[:-kernel.n_out] + ["sizes", "indices"] + self.more + names[-kernel.n_out:],
-                        list(inputs) + list(outputs)))
+        read, written = ([name for name, _ in arrays] for arrays in self.arrays())
+        names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
+        return dict(zip(names, list(inputs) + list(outputs)))
 
     def outputs_code(self, node):
-        kernel = KERNELS[self.kernel]
-        return "".join("""
+        return "".join(self.changed_code(name) if name in self.changed else """
             if (theano_prep_output(&{%s}, %d, shape_%s, %d, GA_C_ORDER, {context})) {{ {fail} }}
-        """ % (name, x.ndim, name, x.type.typecode) for (name, _), x in zip(kernel.arrays[-kernel.n_out:],
-                                                                            node.outputs))
+        """ % (name, x.ndim, name, x.type.typecode) for (name, _), x in zip(self.arrays()[1], node.outputs))
 
     def c_code(self, node, name, inputs, outputs, sub):
         kernel = KERNELS[self.kernel]
@@ -184,12 +187,9 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
                     {fail}
                 }}
             }}
-            """ + self.finish + """
         }}"""
         return code.format(context=sub["params"], fail=sub["fail"], width=WIDTH, height=kernel.height,
                            kernel=self.kernel, name=name, **self.names(inputs, outputs))
-
-    finish = ""  # C code that follows
 
 
 class GpuCsrDot(_GpuCsrOp):
@@ -266,7 +266,10 @@ class GpuDenseRows(_GpuCsrOp):
 
 
 class _GpuUnits(_GpuCsrOp):
-    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host."""
+    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host.
+
+    Whoever makes the scales has compared the parameters' shapes: see `Unscaled`.
+    """
 
     __props__ = ("f", "g", "low", "span")
 
@@ -275,13 +278,12 @@ class _GpuUnits(_GpuCsrOp):
 
 
 class GpuHidden(_GpuUnits):
-    """``g(scale R V' + mu)``: the hidden units of a block; `scales` (1 of them) holds the scale."""
+    """``g(scale R V' + mu)``: the hidden units of a block; `scales` begin with those of W and V."""
 
     kernel, ndims, more = "hidden", {"F": 2, "out": 2}, ["scales"]
     prepare = """
-            if (sparse_ae_check({sizes}, {indices}, -1, PyGpuArray_DIM({data}, 0), PyGpuArray_DIM({F}, 0))
-                || sparse_ae_has_length("mu", {mu}, PyGpuArray_DIM({F}, 1))) {{ {fail} }}
-            const double scale = *(const double *)PyArray_GETPTR1({scales}, 0);
+            if (sparse_ae_check({sizes}, {indices}, -1, PyGpuArray_DIM({data}, 0), PyGpuArray_DIM({F}, 0))) {{ {fail} }}
+            const double scale = *(const double *)PyArray_GETPTR1({scales}, 1);
             const size_t k = PyGpuArray_DIM({F}, 1), shape_out[2] = {{n_rows, k}};
             size_t grid[2] = {{sparse_ae_blocks(n_rows, 1), (k + 127) / 128}};
     """
@@ -296,10 +298,8 @@ class GpuDecode(_GpuUnits):
 
     kernel, ndims, more = "decode", {"h": 2, "W": 2, "pulls": 2}, ["scales", "part_sizes"]
     prepare = """
-            if (sparse_ae_same_units({h}, {W})
-                || sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({h}, 0), -1, PyGpuArray_DIM({W}, 0))
-                || sparse_ae_has_length("b", {b}, PyGpuArray_DIM({W}, 0))
-                || sparse_ae_has_length("target", {target}, nnz)) {{ {fail} }}
+            if (sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({h}, 0), -1, PyGpuArray_DIM({W}, 0))
+                || sparse_ae_one_each("target", {target}, nnz)) {{ {fail} }}
             const double scale = *(const double *)PyArray_GETPTR1({scales}, 0), low = %r, span = %r;
             const size_t k = PyGpuArray_DIM({W}, 1), n_parts = *(const npy_int64 *)PyArray_DATA({part_sizes});
             const size_t shape_slopes[1] = {{nnz}}, shape_squares[1] = {{n_parts}}, shape_pulls[2] = {{n_parts, k}};
@@ -323,79 +323,63 @@ class GpuHiddenSlopes(_GpuUnits):
     """
 
 
-class GpuAddCsrTDot(Updating, _GpuCsrOp):
-    """``F + step R' A``, as `AddCsrTDot`: F comes last on the GPU; the step is the one of `scales` at a place.
+class _GpuUpdate(Updating, _GpuCsrOp):
+    """An update of rows in use, whose `scales` are float64, on the host; `place` says which of them is its own.
 
-    Outputs: the new F, and on the host by how much the sum of its squares grew, float64.
+    Its first output are the kernel's totals, one of each block of threads.
     """
 
     __props__ = ("place", "inplace")
-    kernel, ndims, more = "add_csr_t_dot", {"F": 2, "out": 2}, ["scales"]
-    updated = {0: 3}
+    more = ["scales"]
     prepare = """
-            const double step = *(const double *)PyArray_GETPTR1({scales}, %d);
-            if (sparse_ae_same_units({F}, {old})
+            const double *scales = (const double *)PyArray_DATA({scales});
+            if (sparse_ae_same_units({F}, {old_out})
                 || sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({F}, 0), PyGpuArray_DIM({data}, 0),
-                                   PyGpuArray_DIM({old}, 0))) {{ {fail} }}
-            Py_XDECREF({out});
-            {out} = NULL;
-            if (%d) {{
-                {out} = {old};
-                Py_INCREF({out});
-            }} else if (!({out} = pygpu_copy({old}, GA_C_ORDER))) {{ {fail} }}
+                                   PyGpuArray_DIM({old_out}, 0))) {{ {fail} }}
             const size_t k = PyGpuArray_DIM({F}, 1);
             size_t grid[2] = {{n_used < 4096 ? n_used : 4096, (k + 127) / 128}};
-            const size_t n_growths = grid[0] * grid[1], shape_growths[1] = {{n_growths}};
-            PyGpuArrayObject *growths = NULL;
-            if (theano_prep_output(&growths, 1, shape_growths, {out}->ga.typecode, GA_C_ORDER, {context})) {{ {fail} }}
-    """
-    finish = """
-            double growth = 0;
-            if (n_growths) {{
-                real_{name} *values = (real_{name} *)malloc(n_growths * sizeof(real_{name}));
-                const int err = values ? GpuArray_read(values, n_growths * sizeof(real_{name}), &growths->ga)
-                                       : GA_MEMORY_ERROR;
-                for (size_t i = 0; err == GA_NO_ERROR && i < n_growths; i++)
-                    growth += values[i];
-                free(values);
-                if (err != GA_NO_ERROR) {{
-                    Py_DECREF(growths);
-                    PyErr_SetString(PyExc_RuntimeError, "add_csr_t_dot: the growth can't be read");
-                    {fail}
-                }}
-            }}
-            Py_DECREF(growths);
-            Py_XDECREF({growth});
-            {growth} = (PyArrayObject *)PyArray_SimpleNew(0, NULL, NPY_FLOAT64);
-            if (!{growth}) {{ {fail} }}
-            *(double *)PyArray_DATA({growth}) = growth;
+            const size_t shape_%s[1] = {{grid[0] * grid[1]}};
     """
 
     def __init__(self, place, inplace=False):
         self.place = place
         self.set_inplace(inplace)
-        self.prepare = self.prepare % (place, self.inplace)
+        self.prepare = self.prepare % self.arrays()[1][0][0] + self.numbers % self.place
 
     def in_place(self):
         return type(self)(self.place, True)
 
-    def make_node(self, data, plan, A, F, sizes, indices, scales):
-        context = F.type.context_name
-        data, plan, A, F = (gpu_contiguous(as_gpuarray_variable(x, context)) for x in (data, plan, A, F))
-        assert data.dtype == A.dtype == F.dtype and plan.dtype == "int32"
-        return gof.Apply(self, [data, plan, A, F, sizes, indices, scales],
-                         [GpuArrayType(F.dtype, (False, False), context)(), T.dscalar()])
+    def changed_code(self, name):
+        names = {"new": "{%s}" % name, "old": "{old_%s}" % name}
+        if self.inplace:
+            return """
+            Py_XDECREF(%(new)s);
+            %(new)s = %(old)s;
+            Py_INCREF(%(new)s);
+            """ % names
+        return """
+            Py_XDECREF(%(new)s);
+            if (!(%(new)s = pygpu_copy(%(old)s, GA_C_ORDER))) {{ {fail} }}
+            """ % names
 
-    def c_support_code_apply(self, node, name):
-        return super().c_support_code_apply(node, name) + "\ntypedef %s real_%s;\n" % (
-            "npy_" + node.outputs[0].dtype, name)
 
-    def names(self, inputs, outputs):
-        return dict(zip(["data", "plan", "F", "old", "sizes", "indices", "scales", "out", "growth"],
-                        list(inputs) + list(outputs)), growths="growths")
+class GpuAddCsrTDot(_GpuUpdate):
+    """``out + step R' F``, as `AddCsrTDot`, and by how much the squares grew."""
 
-    def outputs_code(self, node):
-        return ""  # `prepare` does it
+    kernel, ndims, changed = "add_csr_t_dot", {"F": 2, "out": 2}, ["out"]
+    updated = {1: 3}
+    numbers = "const double step = scales[%d];"
+
+
+class GpuAdagrad(_GpuUpdate):
+    """A step of Adagrad on ``out`` and its ``squares`` by R' F and a decay for each rating, as `AdagradStep`.
+
+    The `scales` are those of `AdagradScales`, which has compared the shapes; the place is of twice an l2.
+    """
+
+    kernel, ndims, changed = "adagrad", {"F": 2, "out": 2, "squares": 2}, ["out", "squares"]
+    updated = {1: 3, 2: 4}
+    numbers = "const double decay = scales[%d], rate = scales[5], epsilon = scales[6];"
 
 
 def _host(x):
@@ -403,13 +387,6 @@ def _host(x):
     while x.owner and type(x.owner.op).__name__ in ("GpuFromHost", "GpuContiguous", "HostFromGpu"):
         x = x.owner.inputs[0]
     return x if isinstance(x.type, T.TensorType) else x.transfer("cpu")
-
-
-def _planned(plan, indices, indptr, context):
-    """The plan on the GPU, and on the host what the Op takes beside it."""
-    indices = _host(indices)
-    vector, sizes = plan(indices, _host(indptr))
-    return as_gpuarray_variable(vector, context), [sizes, indices]
 
 
 def _lifts(cpu_op):
@@ -422,103 +399,172 @@ def _lifts(cpu_op):
 _csr_dot, _csr_t_dot = GpuCsrDot(), GpuCsrTDot()
 
 
+def _on_block(indices, indptr, context):
+    """A function that makes nodes of this module's Ops on the block, with the plan that stands among their arrays.
+
+    Without one there they take the sizes from `ByRow`.
+    """
+    indices, indptr = _host(indices), _host(indptr)
+    plans = {}
+
+    def apply(op, *arrays, more=()):
+        plan = next((x for x in arrays if x in (_by_row, _by_item)), _by_row)
+        if plan not in plans:
+            vector, sizes = plan(indices, indptr)
+            plans[plan] = as_gpuarray_variable(vector, context), sizes
+        vector, sizes = plans[plan]
+        on_gpu = [vector if x is plan else as_gpuarray_variable(x, context) for x in arrays]
+        return op(*on_gpu + [sizes, indices] + list(more))
+
+    return apply
+
+
 @_lifts(CsrDot)
 def local_gpu_csr_dot(op, context, inputs, outputs):
     data, indices, indptr, F = inputs
-    plan, host = _planned(_by_row, indices, indptr, context)
-    return _csr_dot(data, plan, as_gpuarray_variable(F, context), *host)
+    return _on_block(indices, indptr, context)(_csr_dot, data, _by_row, F)
 
 
 @_lifts(SampledDot)
 def local_gpu_sampled_dot(op, context, inputs, outputs):
     indices, indptr, A, F = inputs
-    plan, host = _planned(_by_row, indices, indptr, context)
-    return GpuSampledDot()(plan, A, F, *host)
+    return _on_block(indices, indptr, context)(GpuSampledDot(), _by_row, A, F)
 
 
 @_lifts(CsrTDot)
 def local_gpu_csr_t_dot(op, context, inputs, outputs):
     data, indices, indptr, A, n_items = inputs
-    plan, host = _planned(_by_item, indices, indptr, context)
-    return _csr_t_dot(data, plan, as_gpuarray_variable(A, context), *host + [_host(n_items)])
+    return _on_block(indices, indptr, context)(_csr_t_dot, data, _by_item, A, more=[_host(n_items)])
 
 
-def _on_block(indices, indptr, context):
-    """A function that makes nodes of this module's Ops on the block: by row, or as the last two arguments say."""
-    plans = {}
+@_lifts(DenseRows)
+def local_gpu_dense_rows(op, context, inputs, outputs):
+    values, indices, indptr, n_items = inputs
+    return _on_block(indices, indptr, context)(GpuDenseRows(), values, _by_row, more=[_host(n_items)])
 
-    def apply(op, *arrays, plan=_by_row, more=()):
-        if plan not in plans:
-            plans[plan] = _planned(plan, indices, indptr, context)
-        vector, host = plans[plan]
-        on_gpu = [vector if x is plan else as_gpuarray_variable(x, context) for x in arrays]
-        return op(*on_gpu + host + list(more))
 
-    return apply
+class _OnHost(gof.Op):
+    """A function of small arrays, which Theano leaves on the host, as it does not with Ops of its own."""
+
+    __props__ = ()
+    types = []  # of the outputs
+
+    def make_node(self, *inputs):
+        return gof.Apply(self, [_host(T.as_tensor_variable(x)) for x in inputs], [each() for each in self.types])
+
+    def perform(self, node, inputs, outputs):
+        for x, output, value in zip(node.outputs, outputs, self.compute(*inputs)):
+            output[0] = np.asarray(value, x.dtype)
+
+
+class AddScales(_OnHost):
+    """What `GpuAddCsrTDot` multiplies by for an `AddCsrTDot`."""
+
+    types = [T.dvector]
+
+    def compute(self, alpha):
+        return [[alpha]]
+
+
+class Total(_OnHost):
+    """The sum of a vector, in float64."""
+
+    types = [T.dscalar]
+
+    def compute(self, values):
+        return [values.sum(dtype="float64")]
 
 
 @_lifts(AddCsrTDot)
 def local_gpu_add_csr_t_dot(op, context, inputs, outputs):
     F, alpha, data, indices, indptr, A = inputs
-    scales = T.cast(_host(alpha), "float64").dimshuffle("x")
-    apply = _on_block(indices, indptr, context)
-    return apply(GpuAddCsrTDot(0, op.inplace), data, _by_item, A, F, plan=_by_item, more=[scales])
+    growths, new_F = _on_block(indices, indptr, context)(
+        GpuAddCsrTDot(0, op.inplace), data, _by_item, A, F, more=[AddScales()(alpha)])
+    return [new_F, Total()(growths)]
 
 
-class SGDScales(gof.Op):
-    """On the host, what `SGDStep` multiplies by: c_W, c_V, the steps of W, V and of mu and b, and the next factors.
+class Scale(_OnHost):
+    """One of some scales in another type, lest the GPU be given float64."""
 
-    All float64, (7,). The steps are negative, those of W and V over the next factor.
+    __props__ = ("place", "dtype")
+
+    def __init__(self, place, dtype):
+        self.place, self.types = place, [T.TensorType(dtype, ())]
+
+    @property
+    def dtype(self):
+        return self.types[0].dtype
+
+    def compute(self, scales):
+        return [scales[self.place]]
+
+
+def _shapes(shapes):
+    return [tuple(shape.tolist()) for shape in shapes]
+
+
+class Unscaled(_OnHost):
+    """No scales for W and V, (2,), given the shapes of the parameters: no kernel starts before these are compared."""
+
+    types = [T.dvector]
+
+    def compute(self, *shapes):
+        check_shapes(_shapes(shapes))
+        return [[1, 1]]
+
+
+class SGDScales(_OnHost):
+    """What `SGDStep` multiplies by: c_W, c_V, the steps of W, V and of mu and b, and the next factors; (7,).
+
+    The steps are negative, those of W and V over the next factor. After the rates come shapes, as for `Unscaled`.
     """
 
-    __props__ = ()
+    types = [T.dvector]
 
-    def make_node(self, state, *rates):
-        return gof.Apply(self, [state] + list(rates), [T.dvector()])
-
-    def perform(self, node, inputs, outputs):
-        state, rate, *l2 = inputs
-        rate = float(rate)
-        if len(state) != 4:
-            raise ValueError("state has %d entries; expected 4" % len(state))
-        factors = state[:2] * (1 - 2 * rate * np.array(l2, "float64"))
-        if not (factors > 0).all():
-            raise ValueError("2 * learning_rate * l2 is not below 1: one step of weight decay would turn W or V "
-                             "around; lower the learning rate or l2")
-        outputs[0][0] = np.concatenate([state[:2], -rate / factors, [-rate], factors])
+    def compute(self, state, rate, l2_W, l2_V, *shapes):
+        check_shapes(_shapes(shapes))
+        factors = next_factors(state, rate, [l2_W, l2_V])
+        return [np.concatenate([state[:2], -rate / factors, [-rate], factors])]
 
 
-class SGDCosts(gof.Op):
-    """On the host, the state of `SGDStep` after a step, and its costs."""
+class SGDCosts(_OnHost):
+    """The state of `SGDStep` after a step, and its costs."""
 
-    __props__ = ()
+    types = [T.dvector, T.dvector]
 
-    def make_node(self, state, scales, l2_W, l2_V, squares, growth_W, growth_V):
-        return gof.Apply(self, [state, scales, l2_W, l2_V, squares, growth_W, growth_V], [T.dvector(), T.dvector()])
-
-    def perform(self, node, inputs, outputs):
-        state, scales, l2_W, l2_V, squares, growth_W, growth_V = inputs
+    def compute(self, state, scales, l2_W, l2_V, squares, growths_W, growths_V):
         factors, norms = scales[5:], state[2:]
-        squared_error = squares.sum(dtype="float64")
-        outputs[0][0] = np.append(factors, (norms / state[:2] ** 2 + [growth_W, growth_V]) * factors ** 2)
-        outputs[1][0] = np.array([squared_error, squared_error + np.dot([l2_W, l2_V], norms)], "float64")
+        squared_error, *growths = (x.sum(dtype="float64") for x in (squares, growths_W, growths_V))
+        return [np.append(factors, (norms / state[:2] ** 2 + growths) * factors ** 2),
+                [squared_error, squared_error + np.dot([l2_W, l2_V], norms)]]
 
 
-_sgd_scales, _sgd_costs = SGDScales(), SGDCosts()
+class AdagradScales(_OnHost):
+    """What `AdagradStep` goes by: no scales for W and V; twice l2 of W, of V and of b; the learning rate; epsilon.
+
+    All in one vector, (7,). After the rates come shapes, as for `Unscaled`, and those of the sums of squares.
+    """
+
+    __props__ = ("epsilon",)
+    types = [T.dvector]
+
+    def __init__(self, epsilon):
+        self.epsilon = epsilon
+
+    def compute(self, rate, l2_W, l2_V, *shapes):
+        shapes = _shapes(shapes)
+        check_shapes(shapes[:len(shapes) // 2], shapes[len(shapes) // 2:])
+        return [[1, 1, 2 * float(l2_W), 2 * float(l2_V), 0, rate, self.epsilon]]
 
 
-def _passed(op, apply, context, h, W, b, target, parts, scales):
-    """The decoder, its error, and its gradients for scores and for what goes into the hidden units."""
-    vector, part_sizes = parts
-    slopes, squares, pulls = apply(GpuDecode(op.f, op.g, op.low, op.span), _by_row, vector, h, W, b, target,
-                                   more=[scales, part_sizes])
-    d_a = apply(GpuHiddenSlopes(op.f, op.g), vector, h, pulls, more=[scales, part_sizes])
-    return slopes, squares, d_a
+class AdagradCosts(_OnHost):
+    """The costs of `AdagradStep`, from its scales and what they and the squared errors are to be summed of."""
 
+    types = [T.dvector]
 
-def _parts_of(indptr, context):
-    vector, sizes = _parts(_host(indptr))
-    return as_gpuarray_variable(vector, context), sizes
+    def compute(self, scales, squares, norms_W, *norms_V):
+        squared_error, *norms = (x.sum(dtype="float64") for x in (squares, norms_W, np.concatenate(norms_V)))
+        return [[squared_error, squared_error + scales[2:4].dot(norms) / 2]]
 
 
 def _ones(h):
@@ -526,52 +572,82 @@ def _ones(h):
     return T.ones((h.shape[0], 1), dtype=h.dtype)
 
 
+def _pass_through(op, apply, context, indptr, parameters, data, target, second, scales):
+    """The hidden units; the squared error of each part; its slopes for scores and for what goes into the units."""
+    W, V_t, mu, b = parameters
+    if second:
+        U_t, seen = second
+        a = apply(GpuHidden(), data, _by_row, V_t, mu, more=[scales]) + apply(_csr_dot, seen, _by_row, U_t)
+        h = as_gpuarray_variable(_NONLINEARITIES[op.g](a), context)
+    else:
+        h = apply(GpuHidden(g=op.g), data, _by_row, V_t, mu, more=[scales])
+    vector, part_sizes = _parts(_host(indptr))
+    parts, more = as_gpuarray_variable(vector, context), [scales, part_sizes]
+    slopes, squares, pulls = apply(GpuDecode(op.f, op.g, op.low, op.span), _by_row, parts, h, W, b, target, more=more)
+    return h, squares, slopes, apply(GpuHiddenSlopes(op.f, op.g), parts, h, pulls, more=more)
+
+
 @_lifts(SquaredError)
 def local_gpu_squared_error(op, context, inputs, outputs):
     W, V_t, mu, b, data, indices, indptr, target, *second = inputs
-    apply, parts = _on_block(indices, indptr, context), _parts_of(indptr, context)
-    scales = T.constant(np.ones(1))
-    if second:
-        U_t, seen = second
-        a = apply(_csr_dot, data, _by_row, V_t) + apply(_csr_dot, seen, _by_row, U_t)
-        h = as_gpuarray_variable(_NONLINEARITIES[op.g](a + mu), context)
-    else:
-        h = apply(GpuHidden(g=op.g), data, _by_row, V_t, mu, more=[scales])
-    slopes, squares, d_a = _passed(op, apply, context, h, W, b, target, parts, scales)
+    apply = _on_block(indices, indptr, context)
+    scales = Unscaled()(*[as_gpuarray_variable(x, context).shape for x in (W, V_t, mu, b, *second[:1])])
+    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, (W, V_t, mu, b), data, target, second, scales)
 
     def gradient(values, units, x):
         n_items = T.cast(as_gpuarray_variable(x, context).shape[0], "int64")
-        return apply(_csr_t_dot, values, _by_item, units, plan=_by_item, more=[n_items])
+        return apply(_csr_t_dot, values, _by_item, units, more=[n_items])
 
     gradients = [gradient(slopes, h, W), gradient(data, d_a, V_t), T.sum(d_a, axis=0),
                  gradient(slopes, _ones(h), b).flatten()]
-    gradients += [gradient(seen, d_a, U_t)] if second else []
+    if second:
+        U_t, seen = second
+        gradients.append(gradient(seen, d_a, U_t))
     return [as_gpuarray_variable(x, context) for x in [T.sum(squares)] + gradients]
 
 
 @_lifts(SGDStep)
 def local_gpu_sgd_step(op, context, inputs, outputs):
     W, V_t, mu, b, state, data, indices, indptr, rate, l2_W, l2_V, target = inputs
-    W, V_t, mu, b = (as_gpuarray_variable(x, context) for x in (W, V_t, mu, b))
-    state, rate, l2_W, l2_V = map(_host, (state, rate, l2_W, l2_V))
-    apply, parts = _on_block(indices, indptr, context), _parts_of(indptr, context)
-    scales = _sgd_scales(state, rate, l2_W, l2_V)
-    h = apply(GpuHidden(g=op.g), data, _by_row, V_t, mu, more=[scales[1:]])
-    slopes, squares, d_a = _passed(op, apply, context, h, W, b, target, parts, scales)
+    W, V_t, mu, b = parameters = [as_gpuarray_variable(x, context) for x in (W, V_t, mu, b)]
+    apply = _on_block(indices, indptr, context)
+    scales = SGDScales()(state, rate, l2_W, l2_V, *[x.shape for x in parameters])
+    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, parameters, data, target, (), scales)
 
     def moved(place, values, units, x):
-        return apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, units, x, plan=_by_item, more=[scales])
+        return apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, units, x, more=[scales])
 
-    new_W, growth_W = moved(2, slopes, h, W)
-    new_V_t, growth_V = moved(3, data, d_a, V_t)
-    new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"))[0].flatten()
-    new_mu = mu + T.cast(scales[4], mu.dtype) * T.sum(d_a, axis=0)
-    new_state, costs = _sgd_costs(state, scales, l2_W, l2_V, squares.transfer("cpu"), growth_W, growth_V)
-    return ([as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state, costs])
+    growths_W, new_W = moved(2, slopes, h, W)
+    growths_V, new_V_t = moved(3, data, d_a, V_t)
+    new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"))[1].flatten()
+    new_mu = mu + Scale(4, mu.dtype)(scales) * T.sum(d_a, axis=0)
+    new_state, costs = SGDCosts()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
+    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state, costs]
 
 
-@_lifts(DenseRows)
-def local_gpu_dense_rows(op, context, inputs, outputs):
-    values, indices, indptr, n_items = inputs
-    plan, host = _planned(_by_row, indices, indptr, context)
-    return GpuDenseRows()(values, plan, *host + [_host(n_items)])
+@_lifts(AdagradStep)
+def local_gpu_adagrad_step(op, context, inputs, outputs):
+    indices, indptr, rate, l2_W, l2_V = inputs[9:14]
+    on_gpu = [x if i in range(9, 14) else as_gpuarray_variable(x, context) for i, x in enumerate(inputs)]
+    (W, V_t, mu, b), (squares_W, squares_V_t, squares_mu, squares_b) = parameters, all_squares = on_gpu[:4], on_gpu[4:8]
+    data, target, second = on_gpu[8], on_gpu[14], on_gpu[15:]
+    U_t, squares_U_t, seen = second or [None] * 3
+    apply = _on_block(indices, indptr, context)
+    scales = AdagradScales(op.epsilon)(
+        rate, l2_W, l2_V, *[x.shape for x in parameters + second[:1] + all_squares + second[1:2]])
+    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, parameters, data, target, second[::2], scales)
+
+    def moved(place, values, units, x, its_squares):
+        return apply(GpuAdagrad(place, op.inplace), values, _by_item, units, x, its_squares, more=[scales])
+
+    norms_W, *new_W = moved(2, slopes, h, W, squares_W)
+    norms_V, *new_V_t = moved(3, data, d_a, V_t, squares_V_t)
+    _, *new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"), squares_b.dimshuffle(0, "x"))
+    d_mu = T.sum(d_a, axis=0)
+    new_squares_mu = squares_mu + d_mu ** 2
+    rate_mu, epsilon = (Scale(i, mu.dtype)(scales) for i in (5, 6))
+    new_mu = mu - rate_mu * d_mu / T.sqrt(new_squares_mu + epsilon)
+    norms_U, *new_U_t = moved(3, seen, d_a, U_t, squares_U_t) if second else (None,)
+    costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U] if second else [])
+    values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b])
+    return ([as_gpuarray_variable(x, context) for x in values + all_squares] + [costs] + new_U_t)

@@ -80,6 +80,29 @@ def _kernel(name, arrays, sizes, height, body, n_out=1, numbers=""):
     return name, Kernel(name, arrays, n_out, sizes.split(", "), numbers.split(), height, body)
 
 
+def _updating_kernel(name, arrays, n_out, numbers, update):
+    """As csr_t_dot, but that `update` makes of `sum` new values at `i`, and adds to `total`.
+
+    The first array that is written takes the totals, one of each block of threads.
+    """
+    totals = arrays.split(", ")[-n_out].split()[0]
+    return _kernel(name, arrays, "n_used, nnz, k", 8, _BY_ITEM + """
+    real total = 0;
+""" + _segment_sums(8, """
+            ga_size i = (ga_size)%(destination)s * k + t;
+""" + update, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]") + """
+    part[LID_1 * 32 + LID_0] = total;
+    local_barrier();
+    for (ga_uint apart = 128; apart > 0; apart /= 2) {
+        if (LID_1 * 32 + LID_0 < apart)
+            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + apart];
+        local_barrier();
+    }
+    if (LID_0 == 0 && LID_1 == 0)
+        %s[GID_1 * GDIM_0 + GID_0] = part[0];
+""" % totals, n_out, numbers)
+
+
 KERNELS = OrderedDict([
     # A block of threads for a row of R and 128 columns of F.
     _kernel("csr_dot", "data real, plan int, F real, out real", "n_rows, nnz, k", 16, _BY_ROW + _segment_sums(
@@ -189,25 +212,21 @@ KERNELS = OrderedDict([
         out[i] = scale * sum * G_SLOPE(h[i]);
     }
 """, numbers="scale"),
-    # As csr_t_dot, added to what is there; and by how much the squares grow, a sum for each block of threads.
-    _kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", "n_used, nnz, k", 8, _BY_ITEM + """
-    real growth = 0;
-""" + _segment_sums(8, """
-            GLOBAL_MEM real *to = out + (ga_size)%(destination)s * k + t;
-            real old = *to, moved = old + step * sum;
-            *to = moved;
-            growth += (moved - old) * (moved + old);
-""", n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]") + """
-    part[LID_1 * 32 + LID_0] = growth;
-    local_barrier();
-    for (ga_uint apart = 128; apart > 0; apart /= 2) {
-        if (LID_1 * 32 + LID_0 < apart)
-            part[LID_1 * 32 + LID_0] += part[LID_1 * 32 + LID_0 + apart];
-        local_barrier();
-    }
-    if (LID_0 == 0 && LID_1 == 0)
-        growths[GID_1 * GDIM_0 + GID_0] = part[0];
-""", n_out=2, numbers="step"),
+    # As csr_t_dot, added to what is there; and by how much the squares grow.
+    _updating_kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", 2, "step", """
+            real old = out[i], moved = old + step * sum;
+            out[i] = moved;
+            total += (moved - old) * (moved + old);
+"""),
+    # A step of Adagrad by the same sum and a decay for each rating; and the squares before it, once for each rating.
+    _updating_kernel("adagrad", "data real, plan int, F real, norms real, out real, squares real", 3,
+                     "rate epsilon decay", """
+            real old = out[i], n = (real)(starts[s + 1] - starts[s]), slope = sum + decay * n * old;
+            real square = squares[i] + slope * slope;
+            squares[i] = square;
+            out[i] = old - rate * slope / sqrt(square + epsilon);
+            total += n * old * old;
+"""),
 ])
 
 

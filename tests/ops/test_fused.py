@@ -5,12 +5,17 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from devices import ON_GPU
 
+from sparse_ae.device import kept_on_host
 from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
 import lasagne
 import theano
 import theano.tensor as T
+from theano.configparser import change_flags
 
+# A GPU's kernel for the second encoder is `csr_dot`'s, to which all is data.
+TOO_FEW_SEEN = "(seen|data) has %d entries, indices %d" if ON_GPU else "seen has %d entries, indices %d; each rating"
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-5), "float64": dict(rtol=1e-11, atol=1e-11)}
 
 
@@ -88,7 +93,8 @@ def sgd_step(f, g, dtype, linker=None, target=False):
 
 
 def mode_of(linker):
-    return None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+    """None, for the default one, or "py", for the Ops' NumPy; that runs on the CPU, whatever the default is."""
+    return None if linker is None else kept_on_host(theano.Mode(linker=linker, optimizer="fast_run"))
 
 
 @pytest.mark.parametrize("linker", [None, "py"])
@@ -186,7 +192,7 @@ def test_squared_error_of_two_encoders_against_loops(f, g, dtype, linker):
             got = function(W, V.T, U.T, mu, b, data, targets, same, indices, indptr)
             for x, y in zip(got, [squared_error] + gradients):
                 np.testing.assert_allclose(x, 2 * y, **tolerance)
-    with pytest.raises(ValueError, match="seen has 3 entries, indices %d; each rating needs one" % len(indices)):
+    with pytest.raises(ValueError, match=TOO_FEW_SEEN % (3, len(indices))):
         function(W, V.T, U.T, mu, b, data, targets, np.ones(3, dtype), indices, indptr)
     for shape in [(5999, 21), (6000, 20)]:
         with pytest.raises(ValueError, match=r"U's transpose is \(%d, %d\), V's \(6000, 21\); expected the same"
@@ -236,9 +242,8 @@ def test_squared_error_against_loops(dtype, linker):
     inputs = [T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype), T.vector(dtype=dtype),
               T.vector(dtype=dtype),
               T.ivector(), T.ivector()]
-    mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
     cost = 2 * SquaredError("sigmoid", "tanh", 1.0, 4.0)(*inputs)[0]
-    function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode)
+    function = theano.function(inputs, [cost] + T.grad(cost, inputs[:4]), mode=mode_of(linker))
     # More rows than are taken at a time in C, and fewer.
     for n_rows, k in [(0, 3), (3, 1), (3, 20), (1100, 2)]:
         rng = np.random.RandomState(n_rows)
@@ -327,7 +332,8 @@ class Adagrad:
 
     def judge(self):
         """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, as in `shared`."""
-        function, moved = dense_adagrad(self.f, self.g, self.two)
+        with change_flags(floatX="float64"):  # of the numbers in it
+            function, moved = dense_adagrad(self.f, self.g, self.two)
         for variable, own in zip(moved, self.shared):
             variable.set_value(own.get_value().astype("float64"))
         return function, moved
@@ -348,7 +354,7 @@ def dense_adagrad(f, g, two):
         cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
     updates = lasagne.updates.adagrad(cost, parameters, 0.05, epsilon=1e-6)
     squares = [variable for variable in updates if variable not in parameters]
-    mode = theano.Mode(linker="py", optimizer="fast_compile")
+    mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
     return theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates, mode=mode,
                            on_unused_input="ignore"), parameters + squares
 
@@ -450,7 +456,7 @@ def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker, two):
                 **{"shared%d" % position: np.ones(shape)})
     if two:
         refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
-        refused(ValueError, "seen has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
+        refused(ValueError, TOO_FEW_SEEN % (2, 4), block4=np.ones(2))
 
 
 def test_adagrad_refuses_what_is_no_step():

@@ -46,14 +46,15 @@ def test_products_of_many_shapes(n_rows, n_items, k, density):
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
 
 
-def step_of(name, update="adam", n_rows=30, n_items=400, k=20):
-    model = AutoEncoder(n_items, k, rating_scale=(0, 1), rng=0)
+def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
+    model = AutoEncoder(n_items, k, rating_scale=(0, 1), l2_weighted=l2_weighted, rng=0)
     return TrainingStep(model, name, getattr(lasagne.updates, update), 0.01), block(n_rows, n_items, 0.05)[0]
 
 
-@pytest.mark.parametrize("update", ["sgd", "adam"])
+@pytest.mark.parametrize("update, l2_weighted", [("sgd", False), ("adam", False), ("adam", True), ("adagrad", False),
+                                                 ("adagrad", True)])
 @pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_nothing_of_the_parameters_size_is_moved(name, update, monkeypatch):
+def test_nothing_of_the_parameters_size_is_moved(name, update, l2_weighted, monkeypatch):
     """What passes between the host and the card in a step follows the batch's ratings, not W and V."""
     moved = []
 
@@ -64,7 +65,7 @@ def test_nothing_of_the_parameters_size_is_moved(name, update, monkeypatch):
 
     linker = theano.gof.WrapLinkerMany([theano.gof.OpWiseCLinker(allow_gc=False)], [run_and_note_sizes])
     monkeypatch.setattr("theano.compile.mode.instantiated_default_mode", theano.Mode(linker, "fast_run"))
-    step, rows = step_of(name, update)
+    step, rows = step_of(name, update, l2_weighted=l2_weighted)
     with step.deferred():
         step(rows)
     assert len(moved) > 3 and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
@@ -77,11 +78,11 @@ def test_the_host_orders_a_batch_once(name):
     assert len(nodes_of(step._function, "ByItem")) == (name == "sparse")
 
 
-@pytest.mark.parametrize("update", ["sgd", "adam"])
-def test_the_same_bits_each_time(update):
+@pytest.mark.parametrize("update, l2_weighted", [("sgd", False), ("adam", False), ("adagrad", True)])
+def test_the_same_bits_each_time(update, l2_weighted):
     results = []
     for _ in range(2):
-        step, rows = step_of("sparse", update)
+        step, rows = step_of("sparse", update, l2_weighted=l2_weighted)
         costs = [step(rows) for _ in range(5)]
         results.append([costs] + [p.get_value().tobytes() for p in step.model.params])
     assert results[0] == results[1]
@@ -100,6 +101,15 @@ def test_the_check_is_never_left_out():
         step(sp.csr_matrix((np.ones(1, "float32"), [400], [0, 1]), shape=(1, 401)))
     for p, value in zip(step.model.params, before):
         np.testing.assert_array_equal(p.get_value(), value)
+
+
+def test_the_host_gives_the_card_no_float64():
+    """Many cards compute with it at a 32nd of the speed or less, and some of OpenCL's not at all."""
+    for update, l2_weighted in [("sgd", False), ("adagrad", True)]:
+        step, _ = step_of("sparse", update, l2_weighted=l2_weighted)
+        on_card = [x for node in step._function.maker.fgraph.apply_nodes for x in node.outputs
+                   if isinstance(x.type, type(step.model.W.type))]
+        assert on_card and "float64" not in {x.dtype for x in on_card}
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
