@@ -18,7 +18,8 @@ from sparse_ae.checks import check_count, is_number
 from sparse_ae.device import on_gpu
 from sparse_ae.formulations import fused_names, get_formulation
 from sparse_ae.objectives import squared_norm
-from sparse_ae.ops import AdagradStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.updates import rprop
 import lasagne
 import theano
@@ -157,11 +158,15 @@ class TrainingStep(Step):
             inputs = self.formulation.inputs(self.model.dtype, self.target)
             return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
         epsilon = _adagrad_epsilon(self._update)
+        adam = _adam_settings(self._update)
         only_rows_in_use = not self.model.missing_weight and (
             self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
         if formulation == "sparse" and epsilon and only_rows_in_use and fused:
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
             return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
+        if formulation == "sparse" and adam and not self.model.missing_weight and fused and not on_gpu():
+            inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
+            return _sparse_adam(self.model, inputs, self.learning_rate, self.decay_share, adam, self.target)
         inputs, loss, squared_error = self.graph()
         return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
 
@@ -280,21 +285,41 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
         squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
-    model.compile_ahead(loss, *(new for _, new in updates))
+    compile_ahead(loss, *(new for _, new in updates))
     return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+
+
+def _settings_of(update, function, **defaults):
+    """The settings of an update that is `function`, perhaps with some given; None for another one, or other settings."""
+    given = {}
+    while isinstance(update, functools.partial):
+        if update.args:
+            return None
+        given = dict(update.keywords, **given)
+        update = update.func
+    numbers = all(is_number(value) for value in given.values())
+    return dict(defaults, **given) if update is function and set(given) <= set(defaults) and numbers else None
 
 
 def _adagrad_epsilon(update):
     """The epsilon of an update that is `lasagne.updates.adagrad`; None for another, or one that has no fused step."""
-    known = {}
-    while isinstance(update, functools.partial):
-        if update.args:
-            return None
-        known = dict(update.keywords, **known)
-        update = update.func
-    epsilon = known.pop("epsilon", 1e-6)
-    fused = update is lasagne.updates.adagrad and not known and is_number(epsilon) and 0 < epsilon < np.inf
-    return float(epsilon) if fused else None
+    found = _settings_of(update, lasagne.updates.adagrad, epsilon=1e-6)
+    return float(found["epsilon"]) if found and 0 < found["epsilon"] < np.inf else None
+
+
+def _adam_settings(update):
+    """As `_adagrad_epsilon`, the beta1, beta2 and epsilon of `lasagne.updates.adam`."""
+    found = _settings_of(update, lasagne.updates.adam, beta1=0.9, beta2=0.999, epsilon=1e-8)
+    in_range = found and all(0 <= found[name] < 1 for name in ("beta1", "beta2")) and 0 < found["epsilon"] < np.inf
+    return found if in_range else None
+
+
+def _zeros_like(parameters):
+    """Variables for what an update keeps of each parameter, in its memory order."""
+    kept = [theano.shared(np.zeros_like(p.get_value(borrow=True)), broadcastable=p.broadcastable) for p in parameters]
+    for variable in kept[1:2] + kept[4:]:
+        item_major(variable)
+    return kept
 
 
 def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
@@ -302,10 +327,7 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
     (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
     more = dict(target=extras.pop(0)) if has_target else {}
     W, V, mu, b = model.params[:4]
-    squares = [theano.shared(np.zeros_like(p.get_value(borrow=True)), broadcastable=p.broadcastable)
-               for p in model.params]
-    for variable in squares[1:2] + squares[4:]:
-        item_major(variable)
+    squares = _zeros_like(model.params)
     if model.U is not None:
         more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=extras.pop(0))
     step = AdagradStep(*fused_names(model), *model.output_map(), epsilon=epsilon)
@@ -317,8 +339,34 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
         updates += [(squares[4], new[10].T), (model.U, new[9].T)]
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
-    model.compile_ahead(*new)
+    compile_ahead(*new)
     return theano.function(inputs, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
+
+
+def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target):
+    """`ae_batch` for sparse rows under Adam: all rows change in place, in one pass over what is kept."""
+    (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
+    target = extras.pop(0) if has_target else data
+    n = len(model.params)
+    means, squares = _zeros_like(model.params), _zeros_like(model.params)
+    variables = model.params + [x for pair in zip(means, squares) for x in pair]
+    t_before = theano.shared(np.asarray(0, model.dtype))
+    t = t_before + 1
+    rate = learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)
+    share = 1 if model.l2_weighted else decay_share
+
+    def turned(arrays):
+        """V, U and what is kept for them as their transposes."""
+        parameter = list(range(n)) + [i // 2 for i in range(2 * n)]
+        return [x.T if i in (1, 4) else x for x, i in zip(arrays, parameter)]
+
+    step = AdamStep(*fused_names(model), *model.output_map(), weighted=model.l2_weighted, **settings)
+    *new, costs = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share, model.l2_V * share, target,
+                       *extras)
+    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
+    compile_ahead(costs)
+    return theano.function(inputs, [costs[1], costs[0]], updates=updates + [(t_before, t)], name="ae_batch",
+                           mode=blas.mode())
 
 
 class LBFGS(Step):

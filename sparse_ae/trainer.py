@@ -304,6 +304,8 @@ class Trainer:
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
                        bool(self.progress) and not ranks.rank, once=True), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
+            if predictions:
+                self.model.begin_compiling_predictions()
             self._step = make_step(self.model, self.formulation, self.update, rate, target)
             if predictions and ranks.size > 1:
                 self.model.compile_predictions()

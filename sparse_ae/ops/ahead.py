@@ -18,7 +18,7 @@ from theano import gof
 from theano.gof.cc import CLinker, get_module_cache
 from theano.gof.cmodule import GCC_compiler, dlimport, get_lib_extension
 
-__all__ = ["AheadCompiler", "compile_ahead"]
+__all__ = ["AheadCompiler", "compile_ahead", "sources"]
 
 _BEGUN = {}  # source code -> a future, of the folder that its library is in
 _THREADS = []  # the executor, once there is one
@@ -45,21 +45,38 @@ class AheadCompiler(GCC_compiler):
 
 def compile_ahead(*variables):
     """Has the compiler begin with the Ops that compute the variables, but for those that are in Theano's cache."""
+    graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
+    # As Theano will: an Op's code is another where two of its inputs are one.
+    gof.MergeOptimizer().optimize(graph)
+    _begin_all(graph)
+
+
+def _begin_all(graph):
     if not theano.config.cxx:
         return
-    sources = {}
-    for node in gof.graph.ops([], variables):
+    linkers = {source: linker for source, linker in sources(graph)
+               if source not in _BEGUN and linker.cmodule_key() not in get_module_cache().entry_from_key}
+    for source in sorted(linkers, key=len, reverse=True):  # the longest first
+        _BEGUN[source] = _begin(source, linkers[source])
+
+
+def sources(graph):
+    """The source code of each Op of a FunctionGraph that can be begun with, and Theano's linker, which knows the rest.
+    """
+    for node in graph.apply_nodes:
         if hasattr(node.op, "c_compiler") and node.op.c_compiler() is AheadCompiler:
+            if getattr(node.op, "updated", None) and not node.op.inplace:  # it will be its twin that works in place
+                node = node.op.in_place().make_node(*node.inputs)
             linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
-            if linker.cmodule_key() not in get_module_cache().entry_from_key:
-                sources[linker.get_dynamic_module().code()] = linker
+            yield linker.get_dynamic_module().code(), linker
+
+
+def _begin(source, linker):
     if not _THREADS:
-        _THREADS.append(ThreadPoolExecutor(_usable_cores()))
-    for source in sorted(set(sources).difference(_BEGUN), key=len, reverse=True):  # the longest first
-        linker = sources[source]
-        _BEGUN[source] = _THREADS[0].submit(
-            _compile, linker.get_dynamic_module().code_hash, source, include_dirs=linker.header_dirs(),
-            lib_dirs=linker.lib_dirs(), libs=linker.libraries(), preargs=linker.compile_args())
+        # One more than there are cores: what is begun first may be what is asked for last.
+        _THREADS.append(ThreadPoolExecutor(_usable_cores() + 1))
+    return _THREADS[0].submit(_compile, linker.get_dynamic_module().code_hash, source, include_dirs=linker.header_dirs(),
+                              lib_dirs=linker.lib_dirs(), libs=linker.libraries(), preargs=linker.compile_args())
 
 
 def _compile(module_name, source, **keywords):
@@ -93,7 +110,7 @@ class CompileAhead(gof.Optimizer):
     """Changes nothing: begins with the Ops of a graph that is ready, before Theano's linker goes through them."""
 
     def apply(self, fgraph):
-        compile_ahead(*fgraph.outputs)
+        _begin_all(fgraph)
 
 
 # The last of all that is done to a graph.

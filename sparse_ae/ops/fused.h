@@ -139,7 +139,7 @@ template <> struct Simd<double> {
 
 struct Workspace {
     Buffer keys, rows, ratings, targets, seen, spare_keys, spare_rows, spare_ratings, spare_targets, spare_seen, items,
-        starts, scores, hidden, gradient, sums;
+        starts, scores, hidden, gradient, sums, gradients[5];
 };
 
 /* A block of ratings, and what the output is held against at each: often the ratings themselves, by the same pointer.
@@ -449,6 +449,21 @@ template <typename T> struct Adagrad {
     }
 };
 
+/* Store: gradient array = gradient, of rows in use; the others' are left as they are. */
+template <typename T> struct Store {
+    T *values;
+    double sum;
+    explicit Store(const Goal<T> &to) : values(to.values), sum(0) {}
+    template <int NV>
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *,
+                    const typename Simd<T>::vec *g)
+    {
+        block.store(values + row, g);
+    }
+    template <int NV> void prefetch(const Block<T, NV> &, const ByItem<T> &, npy_intp, npy_intp) const {}
+    void add(npy_intp item, T gradient) { values[item] = gradient; }
+};
+
 /* Accumulate: gradient array += gradient. */
 template <typename T> struct Accumulate {
     T *values;
@@ -677,6 +692,88 @@ int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, co
     return 0;
 }
 
+/* Adam, of one parameter: means = beta1 means + (1 - beta1) d and squares likewise of d^2, values -= step means /
+   (sqrt(squares) + epsilon), where d is the gradient and that of the weight decay. */
+template <typename T> struct Adam {
+    T *values, *means, *squares, decay, step, epsilon, beta1, beta2, rest1, rest2;
+
+    void move(npy_intp i, T d) const
+    {
+        const T m = beta1 * means[i] + rest1 * d, v = beta2 * squares[i] + rest2 * (d * d);
+        means[i] = m;
+        squares[i] = v;
+        values[i] -= step * m / (std::sqrt(v) + epsilon);
+    }
+    /* A row of n numbers from `first` on, the pull of whose decay counts `pulls` times; gradient: NULL is 0. Returns
+       pulls |row|^2, before that. */
+    double row(npy_intp first, npy_intp n, const T *gradient, npy_int32 pulls) const
+    {
+        const Adam here(*this);  /* which nothing that is written to can be a part of */
+        const T pull = 2 * decay * pulls;
+        T norm = 0;
+        if (gradient) {
+            #pragma omp simd reduction(+ : norm)
+            for (npy_intp i = first; i < first + n; i++) {
+                const T x = here.values[i];
+                norm += x * x;
+                here.move(i, gradient[i] + pull * x);
+            }
+        } else {
+            #pragma omp simd reduction(+ : norm)
+            for (npy_intp i = first; i < first + n; i++) {
+                const T x = here.values[i];
+                norm += x * x;
+                here.move(i, pull * x);
+            }
+        }
+        return (double)norm * pulls;
+    }
+};
+
+/* One step of Adam in place, on all rows, those without ratings included. gradients: of the parameters' shapes, to work
+   in. all: W, V, mu, b, and U with a second encoder. weighted: whether the decay is for each rating. costs: as above;
+   its decay is that of all rows, or, where weighted, of those in use for each rating. 0, or -1 with a Python error set.
+ */
+template <typename T, bool TWO>
+int adam_step(const Ratings<T> &R, const Parameters<T> &P, const Adam<T> *all, bool weighted, const double *l2,
+              Workspace &ws, double *costs)
+{
+    double sums[3], norms[2] = {0, 0};
+    Pass<T, TWO, Store> pass(R, P);
+    if (pass.run(ws, sums)) return -1;
+    const ByItem<T> &B = pass.B;
+    const npy_intp k = P.k, n_items = R.n_items;
+    const int n_shares = n_threads(n_items * k);
+    double *shares = ws.sums.get<double>(2 * n_shares);
+    if (!shares) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    /* Row by row, whole: each array is read and written from one end to the other. */
+    #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
+    for (int share = 0; share < n_shares; share++) {
+        npy_intp item = n_items * share / n_shares, end = n_items * (share + 1) / n_shares;
+        npy_intp c = std::lower_bound(B.items, B.items + B.n_items, (npy_int32)item) - B.items;
+        double of_W = 0, of_V = 0;
+        for (; item < end; item++) {
+            const bool used = c < B.n_items && B.items[c] == item;
+            const npy_int32 n = used ? B.starts[c + 1] - B.starts[c] : 0, pulls = weighted ? n : 1;
+            of_W += all[0].row(item * k, k, used ? P.to_W.values : NULL, pulls);
+            of_V += all[1].row(item * k, k, used ? P.to_V.values : NULL, pulls);
+            if (TWO) of_V += all[4].row(item * k, k, used ? P.to_U.values : NULL, pulls);
+            all[3].move(item, used ? P.to_b.values[item] : 0);
+            c += used;
+        }
+        shares[2 * share] = of_W;
+        shares[2 * share + 1] = of_V;
+    }
+    all[2].row(0, k, P.to_mu.values, 0);
+    for (int z = 0; z < 2 * n_shares; z++) norms[z % 2] += shares[z];
+    costs[0] = sums[0];
+    costs[1] = sums[0] + l2[0] * norms[0] + l2[1] * norms[1];
+    return 0;
+}
+
 /* The squared error, its gradients added to the sinks' arrays. Rows are taken some at a time: what a block keeps of
    them has to stay in the cache. */
 template <typename T, bool TWO>
@@ -812,6 +909,47 @@ int adagrad_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, dou
     Parameters<T> P(N, values, values, function);
     for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[updated_squares[i]]);
     return adagrad_step<T, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
+}
+
+template <typename T, bool TWO>
+int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double beta1, double beta2, double epsilon,
+                 bool weighted, const Function &function, Workspace &ws)
+{
+    /* in: the N parameters W, V', mu, b and, with a second encoder, U'; the means and the squares of each; data,
+       indices, indptr, step, l2_W, l2_V, target, and seen; out: the first 3 N and the costs */
+    enum { N = TWO ? 5 : 4, DATA = 3 * N };
+    static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
+    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
+    for (int i = 0; i < N; i++)
+        if (!PyArray_SAMESHAPE(in[i], in[N + 2 * i]) || !PyArray_SAMESHAPE(in[i], in[N + 2 * i + 1])) {
+            PyErr_Format(PyExc_ValueError, "the means of the gradients of %s, or of their squares, are not of its shape",
+                         names[i]);
+            return -1;
+        }
+    CheckedRatings<T> block(in + DATA, in[DATA + 6], TWO ? in[DATA + 7] : NULL);
+    if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+    double rates[3];  /* step, l2_W, l2_V */
+    for (int i = 0; i < 3; i++)
+        if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
+    for (int i = 0; i < 3 * N; i++)
+        if (take_over(inplace, in[i], out[i])) return -1;
+    if (allocate(out[3 * N], 1, 2, 0, NPY_FLOAT64)) return -1;
+    PyArrayObject *values[5];
+    for (int i = 0; i < N; i++) values[i] = *out[i];
+    Parameters<T> P(N, values, values, function);
+    Adam<T> all[5];
+    const double decays[] = {rates[1], rates[2], 0, 0, rates[2]};
+    for (int i = 0; i < N; i++) {
+        const Adam<T> adam = {(T *)PyArray_DATA(*out[i]), (T *)PyArray_DATA(*out[N + 2 * i]),
+                              (T *)PyArray_DATA(*out[N + 2 * i + 1]), (T)decays[i], (T)rates[0], (T)epsilon, (T)beta1,
+                              (T)beta2, (T)(1 - beta1), (T)(1 - beta2)};
+        all[i] = adam;
+        if (!(P.goal(i).values = ws.gradients[i].get<T>(PyArray_SIZE(*out[i])))) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return adam_step<T, TWO>(block.R, P, all, weighted, rates + 1, ws, (double *)PyArray_DATA(*out[3 * N]));
 }
 
 template <typename T, bool TWO>

@@ -20,11 +20,14 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-__all__ = ["AdagradStep", "SGDStep", "SquaredError"]
+__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError"]
 
 
 def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
+
+
+_NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
 
 
 def check_shapes(shapes, squares=()):
@@ -38,7 +41,7 @@ def check_shapes(shapes, squares=()):
                          "(n_items,) with k at least 1" % tuple(shapes[:4]))
     if len(shapes) > 4 and shapes[4] != V_t:
         raise ValueError("U's transpose is %r, V's %r; expected the same" % (shapes[4], V_t))
-    for name, shape, of_squares in zip(["W", "V's transpose", "mu", "b", "U's transpose"], shapes, squares):
+    for name, shape, of_squares in zip(_NAMES, shapes, squares):
         if shape != of_squares:
             raise ValueError("the sum of squared gradients of %s is not of its shape" % name)
 
@@ -379,3 +382,111 @@ class AdagradStep(_FusedOp, UpdateOp):
 
     def infer_shape(self, node, shapes):
         return shapes[:8] + [(T.constant(2, dtype="int64"),)] + shapes[15:17]
+
+
+class AdamStep(_FusedOp, UpdateOp):
+    """One step of Adam on the masked autoencoder with L2, on all rows, in one pass: no array of gradients is made.
+
+    The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
+    `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.
+    The step is `lasagne.updates.adam`'s: D. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, at the
+    end of section 2.
+
+    Parameters
+    ----------
+    f, g, low, span : as in `SquaredError`
+    beta1, beta2 : float
+        How much of the means of gradients and of their squares is kept in a step; from 0 to below 1.
+    epsilon : float
+        Added to the root of the mean of squares; above 0.
+    weighted : bool
+        Whether the decay is for each rating, l2_V being U's too.
+
+    Notes
+    -----
+    Inputs: W, V's transpose, mu and b as in `SquaredError`, and U's transpose where there is a second encoder; for each
+    of these the mean of its gradients and that of their squares; data, indices, indptr; ``step``, the learning rate
+    times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1; l2_W, l2_V; ``target``, or data once more; and with U's
+    transpose ``seen``, as in `SquaredError`.
+
+    Outputs: the parameters and the means, updated, in the same order, and costs (2,) float64: the squared error and the
+    whole cost, before the update.
+    """
+
+    __props__ = ("f", "g", "low", "span", "beta1", "beta2", "epsilon", "weighted", "inplace", "n")
+    params_type = _FusedOp.params_type.extended(inplace=scalar.bool, beta1=scalar.float64, beta2=scalar.float64,
+                                                epsilon=scalar.float64, weighted=scalar.bool)
+
+    def __init__(self, f, g, low=0.0, span=1.0, beta1=0.9, beta2=0.999, epsilon=1e-8, weighted=False, inplace=False,
+                 n=4):
+        self.set_function(f, g, low, span)
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < epsilon < np.inf):
+            raise ValueError("beta1 is %r, beta2 %r, epsilon %r; expected the first two from 0 to below 1, the last "
+                             "above 0, and finite" % (beta1, beta2, epsilon))
+        self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
+        self.weighted, self.n = bool(weighted), n  # the number of parameters is set when a node is made
+        self.updated = {i: i for i in range(3 * n)}
+        self.set_inplace(inplace)
+
+    def _with(self, inplace, n):
+        return type(self)(self.f, self.g, self.low, self.span, self.beta1, self.beta2, self.epsilon, self.weighted,
+                          inplace, n)
+
+    def in_place(self):
+        return self._with(True, self.n)
+
+    def make_node(self, *inputs):
+        n = {19: 4, 23: 5}.get(len(inputs))
+        if n is None:
+            raise TypeError("there are %d inputs; expected 19, or 23 with a second encoder: the parameters, their means, "
+                            "their means of squares, data, indices, indptr, step, l2_W, l2_V, target, and seen"
+                            % len(inputs))
+        ndims = [2, 2, 1, 1, 2][:n]
+        kept = {"%s of %s" % (kind, name): (inputs[n + 2 * i + second], ndim) for i, (name, ndim) in enumerate(
+            zip(_NAMES, ndims)) for second, kind in enumerate(["the means", "the means of squares"])}
+        data, indices, indptr, step, l2_W, l2_V, target, *seen = inputs[3 * n:]
+        more = dict(U_t=(inputs[4], 2), seen=(seen[0], 1)) if seen else {}
+        tensors, block, target = self.tensors(*inputs[:4], data, indices, indptr, None if target is data else target,
+                                              **kept, **more)
+        second = tensors[4 + 2 * n:]
+        updated = tensors[:4] + second[:1] + tensors[4:4 + 2 * n]
+        # Which inputs a node of this Op destroys is for the Op to say, not for the node.
+        op = self if self.n == n else self._with(self.inplace, n)
+        return gof.Apply(op, updated + block + self.scalars(step, l2_W, l2_V) + [target] + second[1:],
+                         [x.type() for x in updated] + [T.dvector()])
+
+    def perform(self, node, inputs, outputs, params=None):
+        n = self.n
+        parameters, means, squares = inputs[:n], inputs[n:3 * n:2], inputs[n + 1:3 * n:2]
+        data, indices, indptr, step, l2_W, l2_V, target = inputs[3 * n:3 * n + 7]
+        second = [parameters[4], inputs[-1]] if n == 5 else []
+        check_shapes([x.shape for x in parameters])
+        for name, x, mean, square in zip(_NAMES, parameters, means, squares):
+            if not x.shape == mean.shape == square.shape:
+                raise ValueError("the means of the gradients of %s, or of their squares, are not of its shape" % name)
+        squared_error, used, gradients = self.pass_through(*parameters[:4] + [data, indices, indptr, target] + second)
+        pulls = np.bincount(indices, minlength=len(parameters[0])) if self.weighted else np.ones(len(parameters[0]))
+        cost, updated = squared_error, self.targets(inputs)
+        for i, l2 in enumerate([l2_W, l2_V, 0, 0, l2_V][:n]):
+            x, m, v = updated[i], updated[n + 2 * i], updated[n + 2 * i + 1]
+            d = np.zeros(x.shape, x.dtype)
+            d[slice(None) if i == 2 else used] = gradients[i]
+            if x.ndim == 2:
+                cost += l2 * (pulls[:, np.newaxis] * x.astype("float64") ** 2).sum()
+                d += (2 * float(l2) * pulls[:, np.newaxis] * x).astype(x.dtype)
+            beta1, rest1, beta2, rest2, step, epsilon = (
+                x.dtype.type(number) for number in (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, step,
+                                                    self.epsilon))
+            m[...] = beta1 * m + rest1 * d
+            v[...] = beta2 * v + rest2 * (d * d)
+            x -= step * m / (np.sqrt(v) + epsilon)
+        outputs[3 * n][0] = np.array([squared_error, cost])
+        for i, value in enumerate(updated):
+            outputs[i][0] = value
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_fused_call("adam_step_op<%%s, %d>" % (self.n == 5), node, name, inputs, outputs, sub,
+                                 ["inplace", "beta1", "beta2", "epsilon", "weighted"])
+
+    def infer_shape(self, node, shapes):
+        return shapes[:3 * self.n] + [(T.constant(2, dtype="int64"),)]

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sparse_ae.ops import (  # noqa: E402
     AdagradStep,
+    AdamStep,
     SGDStep,
     SquaredError,
     add_csr_t_dot,
@@ -155,6 +156,19 @@ def ops(dtype):
                     x.parameters() + x.parameters(True) + x.block() + x.rates() + [x.target]
                     + ([x.factors(), np.abs(x.factors()), x.seen] if second else []))
 
+                def adam(f=f, g=g, second=second):
+                    own = list(parameters.values()) + [2] * second
+                    inputs = [T.TensorType(dtype, (False,) * ndim)() for ndim in own + [n for n in own for _ in "mv"]]
+                    inputs += variables(dtype, **csr, **rates, target=1, **(dict(seen=1) if second else {}))
+                    op = AdamStep(f, g, 0.5, 2.0, weighted=f == "tanh")
+                    return compiled(inputs, op(*inputs), 3 * len(own) * (f == g))
+
+                def for_adam(x, second=second):
+                    own = [x.parameters() + [x.factors()] * second for _ in range(3)]
+                    kept = [each for mean, square in zip(*own[1:]) for each in (mean, np.abs(square))]
+                    return own[0] + kept + x.block() + x.rates() + [x.target] + [x.seen] * second
+                found["AdamStep %s %s%s" % (f, g, ", two" * second)] = adam, for_adam
+
             def sgd(f=f, g=g):
                 inputs = variables(dtype, **parameters) + [T.dvector("state")] + variables(
                     dtype, **csr, **rates, target=1)
@@ -197,7 +211,7 @@ def checked(function, node, mutable, inputs, special, dtype):
         assert a.shape == np.shape(b) and a.dtype == np.asarray(b).dtype
         if not special and a.size and np.isfinite(b).all():
             scale = max(1.0, float(np.abs(b).max()))
-            # Adagrad divides a gradient by its own size: of a small one the rounding is seen.
+            # Adagrad and Adam divide a gradient by its own size: of a small one the rounding is seen.
             tolerance = {"float32": 5e-3, "float64": 1e-8}[dtype]
             assert np.abs(np.asarray(a, "float64") - b).max() <= tolerance * scale, np.abs(a - b).max() / scale
     return True

@@ -3,11 +3,15 @@ import os
 import subprocess
 import sys
 import threading
+import types
 import uuid
 
 import pytest
 
+from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead, csr_dot
+from sparse_ae.steps import make_step
+import lasagne
 import theano
 import theano.tensor as T
 from theano import gof
@@ -140,3 +144,21 @@ def test_what_nobody_asks_for_is_gone_when_the_process_ends(tmp_path):
 def test_ours_can_be_begun():
     node = csr_dot(T.fvector(), *T.ivectors(2), T.fmatrix()).owner
     assert node.op.c_compiler() is ahead.AheadCompiler
+
+
+@needs_compiler
+@pytest.mark.parametrize("formulation, f, update", [
+    ("sparse", "linear", lasagne.updates.sgd), ("sparse", "rectify", lasagne.updates.sgd),
+    ("sparse", "linear", lasagne.updates.adagrad), ("sparse", "linear", lasagne.updates.adam),
+    ("sparse", "linear", lasagne.updates.rmsprop), ("sparse", "rectify", lasagne.updates.adam),
+    ("dense", "linear", lasagne.updates.adam)])
+def test_nothing_is_begun_in_vain(formulation, f, update, monkeypatch):
+    """What is guessed from a graph that isn't ready is what Theano makes of it: else it were compiled each time."""
+    begun = set()
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={}))
+    monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
+    monkeypatch.setattr(ahead, "_BEGUN", {})
+    model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), l2=0.1)
+    step = make_step(model, formulation, update, 0.01)
+    assert begun == {source for source, _ in ahead.sources(step._function.maker.fgraph)}
+    assert bool(begun) == (formulation == "sparse" or update is lasagne.updates.adam)

@@ -1,0 +1,241 @@
+"""Adam in one pass against Lasagne's on a dense graph, on all rows; and what it can't take."""
+import functools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from devices import ON_GPU
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import AdamStep
+from sparse_ae.steps import TrainingStep
+import lasagne
+import theano
+import theano.tensor as T
+from theano.configparser import change_flags
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
+
+SETTINGS = dict(beta1=0.8, beta2=0.95, epsilon=1e-6)
+
+
+class Steps:
+    """Of AdamStep, on shared variables: W, V's transpose, mu, b, U's transpose; the means and the squares of each."""
+
+    def __init__(self, f, g, dtype, linker=None, target=False, two=False, weighted=False):
+        self.f, self.g, self.dtype, self.two, self.weighted = f, g, dtype, two, weighted
+        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in self.ndims(two)]
+        data, indices, indptr, step = T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar()
+        more = [T.vector(dtype=dtype) for _ in range(target + two)]
+        self.op = AdamStep(f, g, 1.0, 4.0, weighted=weighted, **SETTINGS)
+        *new, costs = self.op(*self.shared, data, indices, indptr, step, 0.03, 0.02, more[0] if target else data,
+                              *more[target:])
+        self.function = theano.function([step, data, indices, indptr] + more, costs,
+                                        updates=list(zip(self.shared, new)),
+                                        mode=theano.Mode(linker or "cvm", "fast_run"))
+
+    @staticmethod
+    def ndims(two):
+        of_parameters = (2, 2, 1, 1, 2)[:4 + two]
+        return list(of_parameters) + [ndim for ndim in of_parameters for _ in range(2)]
+
+    def start(self, *parameters):
+        for variable, value in zip(self.shared, list(parameters) + [0 * x for x in parameters for _ in range(2)]):
+            variable.set_value(np.array(value, self.dtype))
+
+    def values(self):
+        return [variable.get_value() for variable in self.shared]
+
+
+steps = functools.lru_cache(maxsize=None)(Steps)  # several tests use one
+
+
+@functools.lru_cache(maxsize=None)
+def lasagnes(f, g, two, weighted):
+    """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, as in `Steps.shared`."""
+    with change_flags(floatX="float64"):
+        parameters = [theano.shared(np.zeros((1,) * ndim)) for ndim in (2, 2, 1, 1, 2)[:4 + two]]
+        W, V_t, mu, b = parameters[:4]
+        rows, mask, targets, seen = T.dmatrices(4)
+        functions = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
+        hidden = functions[g](T.dot(rows, V_t) + (T.dot(seen, parameters[4]) if two else 0) + mu)
+        squared_error = T.sum(mask * (1 + 4 * functions[f](T.dot(hidden, W.T) + b) - targets) ** 2)
+        n = mask.sum(axis=0) if weighted else T.ones_like(b)
+        cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1))
+        for encoder in [V_t] + parameters[4:]:
+            cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
+        updates = lasagne.updates.adam(cost, parameters, 0.01, **SETTINGS)
+        kept = [variable for variable in updates if variable not in parameters]
+        function = theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates,
+                                   mode=theano.Mode("py", "fast_compile"), on_unused_input="ignore")
+    return function, parameters + kept[:-1], kept[-1]
+
+
+@pytest.mark.parametrize("f, g, target, two, weighted", [
+    ("linear", "sigmoid", False, False, False), ("sigmoid", "tanh", True, False, True),
+    ("linear", "sigmoid", True, True, False), ("linear", "tanh", False, True, True)])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adam_is_lasagnes_on_a_dense_graph(f, g, target, two, weighted, dtype, linker):
+    step = steps(f, g, dtype, linker, target, two, weighted)
+    assert {x.op.inplace for x in step.function.maker.fgraph.apply_nodes if isinstance(x.op, AdamStep)} == {True}
+    rtol, atol = (1e-3, 1e-3) if dtype == "float32" else (1e-10, 1e-10)
+    judge, expected, t_before = lasagnes(f, g, two, weighted)
+    # The last is for more than one thread: four blocks of hidden units, the last one no multiple of a vector.
+    for n_rows, n_items, k in [(4, 7, 1), (6, 9, 19), (60, 900, 505)]:
+        rng = np.random.RandomState(k)
+        parameters = [rng.randn(n_items, k) / 8, rng.randn(n_items, k) / 8, rng.randn(k) / 8, rng.randn(n_items) / 8]
+        step.start(*parameters + [rng.randn(n_items, k) / 8] * two)
+        for variable, own in zip(expected, step.values()):
+            variable.set_value(own.astype("float64"))
+        t_before.set_value(0.0)
+        for t in range(1, 5):
+            mask = rng.rand(n_rows, n_items) < 0.4
+            mask[:, -2:] = mask[:, 0] = False  # without a rating: they move all the same, once they have had one
+            mask[0] = False
+            if t == 1:
+                mask[1:, -1] = True
+            dense = np.where(mask, rng.randint(0, 6, mask.shape), 0).astype(float)  # a stored 0 is a rating
+            targets = np.where(mask, rng.randn(*mask.shape), 0).astype(dtype).astype(float) if target else dense
+            seen = np.where(mask, rng.rand(*mask.shape), 0).astype(dtype).astype(float)
+            indices = np.nonzero(mask)[1].astype("int32")
+            indptr = np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
+            costs = step.function(0.01 * np.sqrt(1 - 0.95 ** t) / (1 - 0.8 ** t), dense[mask].astype(dtype), indices,
+                                  indptr, *[targets[mask].astype(dtype)] * target + [seen[mask].astype(dtype)] * two)
+            np.testing.assert_allclose(costs, judge(dense, mask, targets, seen), rtol=rtol)
+            for x, y in zip(step.values(), (variable.get_value() for variable in expected)):
+                np.testing.assert_allclose(x, y, rtol=rtol, atol=atol * max(1, abs(y).max()))
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adam_without_ratings_is_the_decay_alone(linker):
+    step = steps("linear", "sigmoid", "float64", linker, False, False, False)
+    step.start(np.ones((3, 2)), np.full((3, 2), 2.0), np.ones(2), np.ones(3))
+    costs = step.function(0.1, np.zeros(0), np.zeros(0, "int32"), np.int32([0, 0]))
+    np.testing.assert_allclose(costs, [0, 0.03 * 6 + 0.02 * 24], rtol=1e-12)
+    W, V_t, mu, b = step.values()[:4]
+    for x, old, d in ((W, 1, 0.06), (V_t, 2, 0.08)):
+        np.testing.assert_allclose(x, old - 0.1 * 0.2 * d / (np.sqrt(0.05) * d + 1e-6), rtol=1e-12)
+    np.testing.assert_array_equal(np.append(mu, b), np.ones(5))
+
+
+def test_adam_is_the_same_each_time():
+    rng = np.random.RandomState(0)
+    R = sp.random(60, 900, 0.2, "csr", random_state=rng)
+    parameters = [rng.randn(900, 505), rng.randn(900, 505), rng.randn(505), rng.randn(900)]
+    step = steps("linear", "sigmoid", "float64", None, False, False, False)
+    results = []
+    for _ in range(2):
+        step.start(*parameters)
+        results.append([step.function(0.01, R.data, R.indices, R.indptr) for _ in range(3)] + step.values())
+    for x, y in zip(*results):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("two, weighted", [(False, True), (True, False)])
+@pytest.mark.parametrize("linker", [None, "py"])
+def test_adam_refuses_what_it_cannot_take_and_changes_nothing(linker, two, weighted):
+    f, g = ("linear", "sigmoid") if two else ("sigmoid", "tanh")
+    step = steps(f, g, "float64", linker, True, two, weighted)
+    block = [np.arange(1.0, 5.0), np.int32([2, 0, 1, 2]), np.int32([0, 1, 1, 4]), np.ones(4)] + [np.ones(4)] * two
+
+    def refused(error, match, **changed):
+        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)]
+                   + [np.ones((3, 5))] * two)
+        for position, value in changed.items():
+            if position.startswith("shared"):
+                step.shared[int(position[6:])].set_value(value)
+        before = step.values()
+        with pytest.raises(error, match=match):
+            step.function(0.1, *[changed.get("block%d" % i, x) for i, x in enumerate(block)])
+        for x, y in zip(step.values(), before):
+            np.testing.assert_array_equal(x, y)
+
+    refused(IndexError, r"indices\[3\] is 3", block1=np.int32([2, 0, 1, 3]))
+    refused(ValueError, "indptr falls", block2=np.int32([0, 3, 2, 4]))
+    refused(ValueError, "target has 5 entries, indices 4; each rating needs one", block3=np.ones(5))
+    refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
+    shapes = [("W", (3, 4)), ("V's transpose", (2, 5)), ("mu", 4), ("b", 4), ("U's transpose", (3, 4))][:4 + two]
+    for position, (name, shape) in enumerate([each for each in shapes for _ in range(2)], len(shapes)):
+        refused(ValueError, "the means of the gradients of %s, or of their squares, are not of its shape" % name,
+                **{"shared%d" % position: np.ones(shape)})
+    if two:
+        refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
+        refused(ValueError, "seen has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
+
+
+@pytest.mark.parametrize("wrong", [dict(beta1=1), dict(beta1=-0.1), dict(beta2=1.5), dict(epsilon=0),
+                                   dict(epsilon=np.nan), dict(beta2=np.nan)])
+def test_adam_refuses_what_is_no_step(wrong):
+    with pytest.raises(ValueError, match="expected the first two from 0 to below 1, the last above 0, and finite"):
+        AdamStep("linear", "sigmoid", **wrong)
+
+
+def test_adam_refuses_other_inputs():
+    W, x, i, s = T.matrix(), T.vector(), T.ivector(), T.scalar()
+    with pytest.raises(TypeError, match="there are 18 inputs; expected 19, or 23"):
+        AdamStep("linear", "sigmoid")(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
+    with pytest.raises(TypeError, match="the means of W has 1 dimensions; expected 2"):
+        AdamStep("linear", "sigmoid")(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
+
+
+def test_adam_leaves_the_old_values_to_whoever_needs_them():
+    W = theano.shared(np.ones((3, 2)))
+    others = [theano.shared(np.ones(shape)) for shape in ((3, 2), 2, 3)]
+    kept = [theano.shared(np.zeros(shape)) for shape in ((3, 2),) * 4 + (2, 2, 3, 3)]
+    data, indices, indptr = T.dvector(), T.ivector(), T.ivector()
+    new = AdamStep("linear", "sigmoid")(W, *others + kept + [data, indices, indptr, 0.1, 0.0, 0.0, data])
+    function = theano.function([data, indices, indptr], T.sum(abs(new[0] - W)), updates=[(W, new[0])],
+                               mode=theano.Mode("py", "fast_run"))
+    assert function(np.ones(1), np.int32([1]), np.int32([0, 1])) > 0.1
+
+
+# The trainer's
+
+N_ITEMS, K = 11, 5
+
+
+@pytest.mark.parametrize("two, target, weighted", [(False, False, False), (True, True, False), (True, False, True)])
+def test_the_sparse_formulations_adam_is_the_dense_ones(two, target, weighted):
+    update = functools.partial(lasagne.updates.adam, beta1=0.8) if weighted else lasagne.updates.adam
+    both = []
+    for name in ("sparse", "dense"):
+        model = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=(0.3, 0.1), l2_weighted=weighted, rng=1,
+                            dtype="float64", U=lasagne.init.Normal(0.5) if two else None)
+        both.append(TrainingStep(model, name, update, 0.1, target))
+    assert uses_adam_step(both[0]) and not uses_adam_step(both[1])
+    rng = np.random.RandomState(3)
+    for _ in range(4):
+        block = sp.random(6, N_ITEMS, 0.3, "csr", random_state=rng)
+        block.data = rng.randint(1, 6, block.nnz).astype(float)
+        extras = [rng.rand(block.nnz) if target else None, rng.rand(block.nnz) if two else None]
+        np.testing.assert_allclose(*[step(block, *extras) for step in both], rtol=1e-11)
+        # The number of the step, a scalar, comes wherever Theano meets it first.
+        states = [sorted(step.get_state().values(), key=lambda x: not x.ndim) for step in both]
+        assert len(states[0]) == len(states[1]) == (16 if two else 13)
+        for x, y in zip(*states):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+
+
+def uses_adam_step(step):
+    return any(isinstance(node.op, AdamStep) for node in step._function.maker.fgraph.apply_nodes)
+
+
+@pytest.mark.parametrize("update, settings", [
+    (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
+    (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f="rectify")),
+    (lasagne.updates.adam, dict(missing_weight=0.1)), (lasagne.updates.rmsprop, {})])
+def test_other_steps_are_lasagnes_own(update, settings):
+    model = AutoEncoder(N_ITEMS, K, **dict(dict(f="linear", g="sigmoid", l2=0.1), **settings))
+    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1))
+
+
+def test_no_array_of_the_size_of_V_is_made():
+    """The parameters and what is kept for them are all that a step of Adam returns, and that it returns in place."""
+    model = AutoEncoder(N_ITEMS, K, f="linear", g="sigmoid", l2=0.1, rng=0, dtype="float64")
+    step = TrainingStep(model, "sparse", lasagne.updates.adam, 0.1)
+    variables = [x.variable for x in step._function.maker.expanded_inputs if x.update is not None]
+    large = [x for x in variables if x.ndim == 2]
+    addresses = [x.get_value(borrow=True).ctypes.data for x in large]
+    step(sp.csr_matrix(np.eye(3, N_ITEMS) * 4))
+    assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
