@@ -262,7 +262,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
     left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
     path = tmp_path / "run.npz"
-    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", path, "1:1", "0:2", "0:3", "1:1", "0:4")
+    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", "resumed", path, "1:1", "0:2", "0:3", "1:1", "0:4")
     for name, values in left_alone["resumed"].items():
         np.testing.assert_array_equal(resumed["resumed"][name], values)
     assert sorted(each.name for each in tmp_path.glob("run.npz*")) == [
@@ -273,6 +273,34 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     from sparse_ae import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
+
+
+@needs_fork
+def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
+    """Four trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
+    left_alone = on_forks(2, tmp_path / "alone.json", "recommender:%s" % (tmp_path / "alone.npz"))
+    killed = on_forks(2, tmp_path / "killed.json", "--kills", "recommender", tmp_path / "run.npz", "1:2", "0:6", "1:5",
+                      "0:4")
+    assert left_alone["resumed"]["refit"] == [False] * 6 + [True] * 6
+    for name, values in left_alone["resumed"].items():
+        np.testing.assert_array_equal(killed["resumed"][name], values)
+
+
+def test_the_parts_of_other_trainings_stay(tmp_path):
+    from sparse_ae.checkpoint import RunState, save
+    other = tmp_path / "run.npz.2.1.0of2"  # of the checkpoint run.npz.2
+    other.write_bytes(b"")
+    for n_epochs in (1, 2):
+        run = RunState([{}] * n_epochs, 0, None, np.random.RandomState(0).get_state(legacy=False), {})
+        save(tmp_path / "run.npz", {}, run, Ranks(Echo()))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run.npz", "run.npz.2.0of2", "run.npz.2.1.0of2"]
+
+
+class Echo(Fake):
+    """A communicator whose other rank says the same."""
+
+    def allgather(self, value):
+        return [value, value]
 
 
 @pytest.mark.slow
