@@ -23,6 +23,7 @@ from sparse_ae.recommender import Recommender
 from sparse_ae.steps import check_entrywise
 from sparse_ae.trainer import Trainer
 import lasagne
+import theano
 
 SCRIPT = Path(program.__file__)
 
@@ -139,6 +140,13 @@ def test_parameters_begin_as_those_of_one_process(monkeypatch, rank, initial):
     np.testing.assert_array_equal(own.V.get_value(), alone.V.get_value()[:, rank::3])
     np.testing.assert_array_equal(own.mu.get_value(), alone.mu.get_value())
     assert own.n_items == len(own.b.get_value()) and own.n_all_items == 11
+
+
+def test_a_shared_variable_is_a_ranks_own():
+    own = theano.shared(np.ones((6, 4)))
+    assert program.model_of(Fake(), W=own).W is own  # six of eleven columns
+    with pytest.raises(ValueError, match=r"W has shape \(11, 4\); expected \(6, 4\)"):
+        program.model_of(Fake(), W=theano.shared(np.ones((11, 4))))
 
 
 class Fake:
@@ -529,6 +537,7 @@ def test_many_machines_over_mpi(tmp_path):
     assert done.returncode == 0, done.stderr
     found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
     assert float(found[0]) < 0.9 * float(found[1])
+    assert Recommender.load(tmp_path / "many" / "model").model_.W.get_value().shape == (300, 8)
     # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
     megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
     assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.005)
