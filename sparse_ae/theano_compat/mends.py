@@ -283,7 +283,8 @@ def _mend_cache_key(module):
             return key
         versions = []
         for node in self.schedule(fgraph):
-            versions.append(node.op.c_code_cache_version_apply(node))
+            if hasattr(node.op, "c_code_cache_version_apply"):  # a Scan has none
+                versions.append(node.op.c_code_cache_version_apply(node))
             versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
         return (tuple(versions) if all(versions) else ()), key[1]
 

@@ -6,6 +6,7 @@ dtypes.
 """
 
 import contextlib
+import copy
 import functools
 import types
 import warnings
@@ -159,6 +160,30 @@ def _give_fft_of_numpy_1(module):
     """
     if np.fft.fft(np.zeros(1, np.float32)).dtype != np.complex128:
         give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
+
+
+def _copy_random_states_whole(module):
+    """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
+
+    Without the mend a function draws other numbers at every call where it should draw the same, without a word.
+    """
+    state = np.random.RandomState(0)
+    copy.copy(state).rand()
+    if state.rand() != np.random.RandomState(0).rand():
+        module.copy = copy.deepcopy
+
+
+def _mask_in_64_bits(module):
+    """sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32."""
+    if not _PYTHON_NUMBERS_ARE_WEAK:
+        return
+    next_value = module.mrg_next_value
+
+    @functools.wraps(next_value)
+    def mrg_next_value(rstate, new_rstate, NORM, mask, offset):
+        return next_value(rstate, new_rstate, NORM, np.int64(mask), offset)
+
+    module.mrg_next_value = mrg_next_value
 
 
 def _strides_of_a_new_view(module):
@@ -480,6 +505,7 @@ MEND_ONCE_RUN = {
     "theano.compile.debugmode": _fill_instead_of_itemset,
     "theano.printing": _take_bytes,
     "theano.sandbox.fourier": _give_fft_of_numpy_1,
+    "theano.sandbox.rng_mrg": _mask_in_64_bits,
     "theano.misc.safe_asarray": _wrap_integers_round,
     "theano.gof.cc": _give_dropped_names,
     "theano.gof.cmodule": _define_dropped_macros,
@@ -490,6 +516,7 @@ MEND_ONCE_RUN = {
     "theano.tensor.fft": _give_fft_of_numpy_1,
     "theano.tensor.fourier": _give_fft_of_numpy_1,
     "theano.tensor.opt": _give_wrapping_arrays,
+    "theano.tensor.raw_random": _copy_random_states_whole,
     "theano.tensor.slinalg": _give_dropped_names,
     "theano.tensor.subtensor": _mend_subtensor,
     "theano.tensor.nnet.abstract_conv": _give_dropped_names,

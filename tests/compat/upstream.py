@@ -31,7 +31,7 @@ THEANO = """
 # A plugin of pytest's: the mends, of nose what these tests import, and a file of outcomes. nose itself runs on no
 # Python from 3.10 on.
 PLUGIN = '''
-import json, os, sys, types, unittest
+import inspect, json, os, sys, types, unittest
 import numpy.testing, pytest
 from sparse_ae.theano_compat import mends, numpy2, stand_ins
 
@@ -68,6 +68,19 @@ numpy.testing.dec = types.SimpleNamespace(
 dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
 dropped["MAXDIMS"] = 64 if numpy2._NUMPY_2 else 32
 dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    """A test that yields others, as nose took them: one test of all."""
+    if name.startswith("test") and inspect.isgeneratorfunction(obj):
+        of_class = isinstance(collector, pytest.Class)
+
+        def run_all():
+            for function, *arguments in obj(*[collector.obj()] * of_class):
+                function(*arguments)
+
+        run_all = staticmethod(run_all) if of_class else run_all
+        return pytest.Function.from_parent(collector, name=name, callobj=run_all)
 
 def pytest_collection_modifyitems(items):
     for name in {item.module.__name__ for item in items}:
