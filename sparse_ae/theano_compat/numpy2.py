@@ -258,10 +258,13 @@ def _wrap_integers_round(module):
 def _give_wrapping_arrays(module):
     """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
 
-    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19.
+    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19, and :74, for T.ceil_intdiv, a
+    variable.
     """
     if not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES):
-        give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray))
+        give_numpy_of_its_own(
+            module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray),
+            zeros=lambda shape, dtype=float: np.zeros(shape, _dtype_of(dtype)))
 
 
 def _fill_with_all_bits(module):
@@ -371,10 +374,10 @@ def _type_every_step_of_a_composite(module):
 
 
 def _invert_in_double_precision(module):
-    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float, is one in float32 since NumPy 2."""
+    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float or complex, is one in float32 since NumPy 2."""
     if _PYTHON_NUMBERS_ARE_WEAK:
-        impl = module.Inv.impl
-        module.Inv.impl = lambda self, x: impl(self, np.float64(x) if type(x) in (int, float) else x)
+        impl, double = module.Inv.impl, {int: np.float64, float: np.float64, complex: np.complex128}
+        module.Inv.impl = lambda self, x: impl(self, double[type(x)](x) if type(x) in double else x)
 
 
 # The headers

@@ -67,6 +67,8 @@ numpy.testing.dec = types.SimpleNamespace(
 # What the tests themselves still look up in NumPy, they alone get.
 dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
 dropped["MAXDIMS"] = 64 if numpy2._NUMPY_2 else 32
+dropped["find_common_type"] = lambda arrays, scalars: numpy.result_type(
+    *arrays, *[each for each in scalars if all(array.kind in "biu" for array in arrays)])
 dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
 
 @pytest.hookimpl(tryfirst=True)
