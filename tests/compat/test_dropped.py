@@ -15,6 +15,7 @@ from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
 from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
 from theano.tensor.shared_randomstreams import RandomStreams
+from theano.tensor.signal import pool
 
 IN_PYTHON = theano.Mode("py", None)
 
@@ -142,6 +143,24 @@ def test_convolutions_run_in_python(convolve, border_mode):
                           for n in range(2)] for b in range(2)])
     result = theano.function([x, w], convolve(x, w, border_mode=border_mode), mode=IN_PYTHON)(images, filters)
     np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode, of", [("max", np.max), ("average_inc_pad", np.mean), ("sum", np.sum)])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_pools_and_their_gradients_run_in_python(mode, of, pad):
+    """tensor/signal/pool.py:574 and 1512 index with lists of slices, an error since NumPy 1.23."""
+    x, images = T.dtensor4(), np.random.RandomState(0).rand(2, 3, 4, 4)
+    pooled = pool.pool_2d(x, (2, 2), ignore_border=True, pad=(pad, pad), mode=mode)
+    results = theano.function([x], [pooled, T.grad(pooled.sum(), x)], mode=IN_PYTHON)(images)
+    padded = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)], mode="constant")
+    expected, gradient = np.zeros((2, 3, 2 + pad, 2 + pad)), np.zeros(padded.shape)
+    for b, c, i, j in np.ndindex(*expected.shape):
+        region = (b, c, slice(2 * i, 2 * i + 2), slice(2 * j, 2 * j + 2))
+        expected[b, c, i, j] = of(padded[region])
+        gradient[region] = padded[region] == padded[region].max() if mode == "max" else 1 / 4 if "a" in mode else 1
+    assert all(type(result) is np.ndarray for result in results)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(results[1], gradient[:, :, pad:4 + pad, pad:4 + pad], rtol=1e-12)
 
 
 def test_convolutions_of_volumes_run_in_python():

@@ -6,7 +6,7 @@
 No part of the suite: it takes an hour and more, and what it runs is not this project's. Theano's tests are in the
 installed package, as in its sdist; Lasagne's are in its repository only (git clone --branch v0.1
 https://github.com/Lasagne/Lasagne). ``pip install pytest parameterized mock`` first. Each file runs in a process of its
-own, so that one that ends it ends no other.
+own, so that one that ends it ends no other. ``THEANO_FLAGS=cxx=`` runs what runs in Python, in minutes.
 """
 
 import argparse
