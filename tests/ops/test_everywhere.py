@@ -11,6 +11,7 @@ import theano
 import theano.tensor as T
 
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-5), "float64": dict(rtol=1e-11, atol=1e-11)}
+op_of_a_cpu = pytest.mark.skipif(ON_GPU, reason="the Op is a CPU's; a GPU has products of matrices")
 _compiled = {}
 
 
@@ -80,7 +81,7 @@ def test_gradients_by_finite_differences():
     theano.gradient.verify_grad(squared_outputs, arrays(3, 4, 2, "float64"), rng=np.random.RandomState(1))
 
 
-@pytest.mark.skipif(ON_GPU, reason="the Op is a CPU's; a GPU has products of matrices")
+@op_of_a_cpu
 def test_the_gradient_is_of_the_same_pass():
     h, W, c = T.fmatrix(), T.fmatrix(), T.fvector()
     value = squared_outputs(h, W, c)
@@ -88,6 +89,7 @@ def test_the_gradient_is_of_the_same_pass():
     assert sum(isinstance(node.op, SquaredOutputs) for node in function.maker.fgraph.toposort()) == 1
 
 
+@op_of_a_cpu
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("h, W, c, message", [
     ((2, 3), (4, 2), 4, "h has 3 columns, W 2; both must have one for each hidden unit"),
