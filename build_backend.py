@@ -85,8 +85,9 @@ def _recorded(name, content):
 def _refuse_another_theano():
     """pip installs over another's files without a word. So a Theano that sparse_ae didn't bring is not built over."""
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    there = {each.metadata["Name"].lower().replace("-", "_"): each
-             for each in importlib.metadata.distributions(path=folders)}
+    # A folder that an uninstallation left behind has no name.
+    named = [(each.metadata and each.metadata["Name"], each) for each in importlib.metadata.distributions(path=folders)]
+    there = {name.lower().replace("-", "_"): each for name, each in named if name}
     ours = [str(path) for path in (there["sparse_ae"].files or [])] if "sparse_ae" in there else []
     if "theano" in there and "theano/__init__.py" not in ours:
         raise SystemExit(

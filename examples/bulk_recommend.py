@@ -60,7 +60,7 @@ def mapped(parsed):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="what Recommender.save has written")
+    parser.add_argument("model", help="what Recommender.save has written, a file or a folder")
     parser.add_argument("-o", "--output", default="lists.csv")
     parser.add_argument("-n", type=int, default=10, help="items in a list (default: %(default)s)")
     parser.add_argument("--together", type=int, default=4096, help="people at a time (default: %(default)s)")

@@ -5,8 +5,8 @@
 
 The first makes up ratings, stores them in as many parts as there are ranks, trains, and compares with the right
 answers, which are known. It prints seconds, and what each rank has put into sums, for each epoch; and the memory of
-each rank: its own ("own") and that of mapped files, which the system takes back when it needs to ("files"). A folder
-that is there already is used as it is.
+each rank: its own ("own") and that of mapped files, which the system takes back when it needs to ("files"). A store
+that is there already is used as it is. The model is left beside it, in a folder to which each rank writes its part.
 
 The second trains nothing. For users, items and ratings, on so many ranks with such a network, it prints what each rank
 would need: memory, and seconds for each epoch of computing and of sums; and beside that what it would take to sum all
@@ -169,6 +169,7 @@ def train(comm, parsed):
                                         learning_rate=parsed.learning_rate, batch_size=parsed.batch,
                                         n_epochs=parsed.epochs, rng=parsed.seed)
     recommender.fit(stored, validation=None, on_epoch=on_epoch, comm=comm)
+    recommender.save(os.path.join(parsed.folder, "model"), parts=True)
 
     rng = np.random.RandomState(parsed.seed + 1)  # all ranks ask for the same
     users, items = rng.choice(recommender.users_, 100000), rng.choice(recommender.items_, 100000)

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import glob
 import os
+import re
 import zlib
 from collections import OrderedDict, namedtuple
 
@@ -109,8 +110,9 @@ def save(path, settings, run, ranks=ALONE):
     with ranks.agreed():  # all parts are on disk
         if not ranks.rank:
             storage.write(path, _OF_RANKS, {"ranks": ranks.size, "epoch": epoch}, {})
-    for old in glob.glob("%s.*.%dof%d" % (glob.escape(os.fspath(path)), ranks.rank, ranks.size)):
-        if old != part:
+    ours = re.compile(r"%s\.\d+\.%dof%d" % (re.escape(os.fspath(path)), ranks.rank, ranks.size))
+    for old in glob.glob("%s.*of%d" % (glob.escape(os.fspath(path)), ranks.size)):
+        if ours.fullmatch(old) and old != part:  # path.2 is another checkpoint, and has parts of its own
             os.remove(old)
 
 

@@ -104,7 +104,8 @@ class AutoEncoder:
         Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
     comm : communicator of mpi4py, optional
         Whose ranks share out the columns; see `distributed`. Each has its own columns' parameters, of the values that
-        one process would have drawn; arrays are given whole. Whatever encodes is then for all ranks to call together.
+        one process would have drawn; arrays are given whole, shared variables are a rank's own. Whatever encodes is
+        then for all ranks to call together.
 
     Attributes
     ----------

@@ -110,6 +110,7 @@ def test_without_a_network_the_error_says_what_to_do(backend, monkeypatch):
 @pytest.mark.parametrize("name", ["Theano", "theano"])
 def test_a_theano_of_somebody_elses_is_refused(backend, monkeypatch, tmp_path, name):
     monkeypatch.setattr(backend, "sysconfig", types.SimpleNamespace(get_path=lambda _: str(tmp_path)))
+    (tmp_path / "theano-1.0.3.dist-info").mkdir()  # what an uninstallation left behind
     backend._refuse_another_theano()
     theano = tmp_path / (name + "-1.0.4.dist-info")
     theano.mkdir()

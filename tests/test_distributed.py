@@ -23,6 +23,7 @@ from sparse_ae.recommender import Recommender
 from sparse_ae.steps import check_entrywise
 from sparse_ae.trainer import Trainer
 import lasagne
+import theano
 
 SCRIPT = Path(program.__file__)
 
@@ -139,6 +140,13 @@ def test_parameters_begin_as_those_of_one_process(monkeypatch, rank, initial):
     np.testing.assert_array_equal(own.V.get_value(), alone.V.get_value()[:, rank::3])
     np.testing.assert_array_equal(own.mu.get_value(), alone.mu.get_value())
     assert own.n_items == len(own.b.get_value()) and own.n_all_items == 11
+
+
+def test_a_shared_variable_is_a_ranks_own():
+    own = theano.shared(np.ones((6, 4)))
+    assert program.model_of(Fake(), W=own).W is own  # six of eleven columns
+    with pytest.raises(ValueError, match=r"W has shape \(11, 4\); expected \(6, 4\)"):
+        program.model_of(Fake(), W=theano.shared(np.ones((11, 4))))
 
 
 class Fake:
@@ -262,7 +270,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
     left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
     path = tmp_path / "run.npz"
-    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", path, "1:1", "0:2", "0:3", "1:1", "0:4")
+    resumed = on_forks(2, tmp_path / "resumed.json", "--kills", "resumed", path, "1:1", "0:2", "0:3", "1:1", "0:4")
     for name, values in left_alone["resumed"].items():
         np.testing.assert_array_equal(resumed["resumed"][name], values)
     assert sorted(each.name for each in tmp_path.glob("run.npz*")) == [
@@ -273,6 +281,34 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     from sparse_ae import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
+
+
+@needs_fork
+def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
+    """Four trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
+    left_alone = on_forks(2, tmp_path / "alone.json", "recommender:%s" % (tmp_path / "alone.npz"))
+    killed = on_forks(2, tmp_path / "killed.json", "--kills", "recommender", tmp_path / "run.npz", "1:2", "0:6", "1:5",
+                      "0:4")
+    assert left_alone["resumed"]["refit"] == [False] * 6 + [True] * 6
+    for name, values in left_alone["resumed"].items():
+        np.testing.assert_array_equal(killed["resumed"][name], values)
+
+
+def test_the_parts_of_other_trainings_stay(tmp_path):
+    from sparse_ae.checkpoint import RunState, save
+    other = tmp_path / "run.npz.2.1.0of2"  # of the checkpoint run.npz.2
+    other.write_bytes(b"")
+    for n_epochs in (1, 2):
+        run = RunState([{}] * n_epochs, 0, None, np.random.RandomState(0).get_state(legacy=False), {})
+        save(tmp_path / "run.npz", {}, run, Ranks(Echo()))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run.npz", "run.npz.2.0of2", "run.npz.2.1.0of2"]
+
+
+class Echo(Fake):
+    """A communicator whose other rank says the same."""
+
+    def allgather(self, value):
+        return [value, value]
 
 
 @pytest.mark.slow
@@ -501,6 +537,7 @@ def test_many_machines_over_mpi(tmp_path):
     assert done.returncode == 0, done.stderr
     found = re.search("RMSE from the right answers: ([0-9.]+) .the mean rating: ([0-9.]+)", done.stdout).groups()
     assert float(found[0]) < 0.9 * float(found[1])
+    assert Recommender.load(tmp_path / "many" / "model").model_.W.get_value().shape == (300, 8)
     # Two sums of 8 numbers for each of 400 rows, of 4 bytes; and a row's number of ratings, the losses.
     megabytes = float(re.search("in sums of ([0-9.]+) MB", done.stdout).group(1))
     assert megabytes == pytest.approx(400 * 8 * 8 / 1e6, abs=0.005)

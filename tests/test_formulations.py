@@ -223,6 +223,8 @@ def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
 @pytest.mark.parametrize("target", [False, True])
 @pytest.mark.parametrize("l2, weighted", [(L2, True), (0, False)])
 def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weighted):
+    # Squares of gradients, and steps that hang on the roundings of small ones.
+    tolerance = TOLERANCE["float64"] if DTYPE == "float64" else dict(rtol=1e-3, atol=1e-3)
     # Half of the cases have another epsilon: with it any three of the four settings come in all combinations.
     update = lasagne.updates.adagrad
     if (two + target + weighted) % 2:
@@ -244,11 +246,11 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
             before = [x.get_value() for x in variables(steps[0])]
             memory = [memory_of(x) for x in variables(steps[0])]
             costs = [step(block, *extras) for step in steps]
-            np.testing.assert_allclose(*costs, **TOLERANCE[DTYPE])
+            np.testing.assert_allclose(*costs, **tolerance)
             states = [step.get_state() for step in steps]
             assert list(states[0]) == list(states[1])
             for name in states[0]:
-                np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **TOLERANCE[DTYPE])
+                np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **tolerance)
             unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
             assert len(unused)
             for x, y, z in zip(variables(steps[0]), before, memory):

@@ -365,6 +365,20 @@ def test_scan():
     np.testing.assert_array_equal(theano.function([sequence], totals)(np.ones(3, floatX)), [1, 3, 7])
 
 
+def test_a_scan_within_a_scan():
+    """The mend for gof/cc.py:1454: a Scan has no version of its own."""
+    table = T.matrix()
+
+    def total(row):
+        totals, _ = theano.scan(lambda number, total: 2 * total + number, sequences=[row],
+                                outputs_info=[T.zeros((), floatX)])
+        return totals[-1]
+
+    totals, _ = theano.scan(total, sequences=[table])
+    function = theano.function([table], totals, mode=theano.Mode("py", None))
+    np.testing.assert_array_equal(function(np.array([[1, 1, 1], [0, 1, 2]], floatX)), [7, 4])
+
+
 @pytest.mark.slow
 def test_scan_and_its_gradient():
     sequence, weights = T.matrix(), theano.shared(np.eye(3, dtype=floatX))

@@ -87,6 +87,7 @@ def squared_outputs(h, W, c):
     """
     if on_gpu():
         # SquaredOutputs has no form there, and W had to come to the host for it. The sum by blocks of the two matrices.
+        h, W, c = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
         units = T.sum(T.dot(h.T, h) * T.dot(W.T, W))
         return units + 2 * T.dot(T.sum(h, axis=0), T.dot(W.T, c)) + T.cast(h.shape[0], c.dtype) * T.dot(c, c)
     return SquaredOutputs()(h, W, c)[0]

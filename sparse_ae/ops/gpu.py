@@ -19,17 +19,21 @@ from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError, check_shapes
 from sparse_ae.ops.kernels import KERNELS, WIDTH, source
 from sparse_ae.ops.op import Updating
 from sparse_ae.ops.plans import ByItem, ByRow, Parts
+import theano
 import theano.tensor as T
 from theano import gof
 from theano.gpuarray.basic_ops import (
+    GpuAlloc,
+    GpuAllocEmpty,
     GpuKernelBase,
     Kernel,
     as_gpuarray_variable,
     gpu_contiguous,
     gpuarray_helper_inc_dir,
 )
+from theano.gpuarray.blas import GpuGemv
 from theano.gpuarray.opt import op_lifter, register_opt, register_opt2
-from theano.gpuarray.type import GpuArrayType
+from theano.gpuarray.type import GpuArrayType, get_context
 
 __all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuCsrDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden",
            "GpuHiddenSlopes", "GpuSampledDot"]
@@ -651,3 +655,22 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U] if second else [])
     values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b])
     return ([as_gpuarray_variable(x, context) for x in values + all_squares] + [costs] + new_U_t)
+
+
+@gof.local_optimizer([GpuGemv])
+def local_opencl_gemv(node):
+    """Has a product with a vector begin with zeros, on OpenCL.
+
+    Theano gives it new memory and has it multiply that by 0. CLBlast does so, and NaN is NaN then.
+    """
+    y, *others = node.inputs
+    context = y.type.context_name
+    if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":
+        return False
+    zero = as_gpuarray_variable(np.zeros((), y.dtype), context)
+    return [node.op(GpuAlloc(context, memset_0=True)(zero, *y.owner.inputs), *others)]
+
+
+# After Theano has moved its products to the GPU (48.5), and before it looks for what can work in place.
+theano.compile.optdb.register("sparse_ae_opencl_gemv", T.opt.in2out(local_opencl_gemv, name="sparse_ae_opencl_gemv"),
+                              48.6, "fast_run", "fast_compile")

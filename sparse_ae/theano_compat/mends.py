@@ -154,6 +154,34 @@ def _mend_topk(module):
     module._topk_py_impl = topk
 
 
+class _TakesLists(np.ndarray):
+    """An array that takes a list of slices for a tuple of them."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(tuple(index) if isinstance(index, list) else index)
+
+    def __setitem__(self, index, value):
+        super().__setitem__(tuple(index) if isinstance(index, list) else index, value)
+
+
+def _mend_pools(module):
+    """tensor/signal/pool.py:574, 1512, 2179: likewise, so that without a compiler nothing was pooled."""
+
+    def with_lists(perform):
+        @functools.wraps(perform)
+        def perform_with_lists(self, node, inputs, outputs, *params):
+            perform(self, node, [each.view(_TakesLists) for each in inputs], outputs, *params)
+            outputs[0][0] = outputs[0][0].view(np.ndarray)
+
+        return perform_with_lists
+
+    # They alone make arrays of zeros, and some of these are their outputs.
+    give_numpy_of_its_own(module, zeros=lambda *args, **kwargs: np.zeros(*args, **kwargs).view(_TakesLists))
+    for kind in (module.Pool, module.MaxPoolGrad, module.AveragePoolGrad, module.DownsampleFactorMaxGradGrad,
+                 module.MaxPoolRop):
+        kind.perform = with_lists(kind.perform)
+
+
 def _mend_batched_dot(module):
     """tensor/blas.py:2318: BatchedDot's C code passes on a pointer to dgemm_, which needs a linked BLAS.
 
@@ -283,7 +311,8 @@ def _mend_cache_key(module):
             return key
         versions = []
         for node in self.schedule(fgraph):
-            versions.append(node.op.c_code_cache_version_apply(node))
+            if hasattr(node.op, "c_code_cache_version_apply"):  # a Scan has none
+                versions.append(node.op.c_code_cache_version_apply(node))
             versions += [x.type.c_code_cache_version() for x in node.inputs + node.outputs]
         return (tuple(versions) if all(versions) else ()), key[1]
 
@@ -391,6 +420,7 @@ MEND_ONCE_RUN = {
     "theano.scalar.sharedvar": _give_dropped_names,
     "theano.tensor.basic": _give_dropped_names,
     "theano.tensor.sort": _mend_topk,
+    "theano.tensor.signal.pool": _mend_pools,
     "theano.tensor.blas": _mend_batched_dot,
     "theano.tensor.nnet": _accept_image_shape,
 }

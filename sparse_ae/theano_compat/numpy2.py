@@ -6,6 +6,7 @@ dtypes.
 """
 
 import contextlib
+import copy
 import functools
 import types
 import warnings
@@ -161,6 +162,30 @@ def _give_fft_of_numpy_1(module):
         give_numpy_of_its_own(module, fft=_fft_of_numpy_1())
 
 
+def _copy_random_states_whole(module):
+    """tensor/raw_random.py:258 draws from a copy: since NumPy 2.0 copy.copy's goes on where the original went to.
+
+    Without the mend a function draws other numbers at every call where it should draw the same, without a word.
+    """
+    state = np.random.RandomState(0)
+    copy.copy(state).rand()
+    if state.rand() != np.random.RandomState(0).rand():
+        module.copy = copy.deepcopy
+
+
+def _mask_in_64_bits(module):
+    """sandbox/rng_mrg.py:288, of MRG_RandomStreams without a compiler: 0xffffffff is beyond an int32."""
+    if not _PYTHON_NUMBERS_ARE_WEAK:
+        return
+    next_value = module.mrg_next_value
+
+    @functools.wraps(next_value)
+    def mrg_next_value(rstate, new_rstate, NORM, mask, offset):
+        return next_value(rstate, new_rstate, NORM, np.int64(mask), offset)
+
+    module.mrg_next_value = mrg_next_value
+
+
 def _strides_of_a_new_view(module):
     """tensor/nnet/conv3d2d.py:30 sets the strides of an array, deprecated in NumPy 2.4."""
 
@@ -233,10 +258,13 @@ def _wrap_integers_round(module):
 def _give_wrapping_arrays(module):
     """tensor/opt.py:5057 and 6074 make -1 of an unsigned dtype: since NumPy 2 an OverflowError, and no optimisation.
 
-    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19.
+    scalar/basic.py:3108 and 3141 give a Type for a dtype, deprecated since NumPy 1.19, and :74, for T.ceil_intdiv, a
+    variable.
     """
     if not (_INTEGERS_WRAP_ROUND and _TYPES_ARE_DTYPES):
-        give_numpy_of_its_own(module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray))
+        give_numpy_of_its_own(
+            module, array=_as_numpy_1_did(np.array), asarray=_as_numpy_1_did(np.asarray),
+            zeros=lambda shape, dtype=float: np.zeros(shape, _dtype_of(dtype)))
 
 
 def _fill_with_all_bits(module):
@@ -346,10 +374,10 @@ def _type_every_step_of_a_composite(module):
 
 
 def _invert_in_double_precision(module):
-    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float, is one in float32 since NumPy 2."""
+    """scalar/basic.py:2734: np.float32(1.0) / x, of a Python float or complex, is one in float32 since NumPy 2."""
     if _PYTHON_NUMBERS_ARE_WEAK:
-        impl = module.Inv.impl
-        module.Inv.impl = lambda self, x: impl(self, np.float64(x) if type(x) in (int, float) else x)
+        impl, double = module.Inv.impl, {int: np.float64, float: np.float64, complex: np.complex128}
+        module.Inv.impl = lambda self, x: impl(self, double[type(x)](x) if type(x) in double else x)
 
 
 # The headers
@@ -480,6 +508,7 @@ MEND_ONCE_RUN = {
     "theano.compile.debugmode": _fill_instead_of_itemset,
     "theano.printing": _take_bytes,
     "theano.sandbox.fourier": _give_fft_of_numpy_1,
+    "theano.sandbox.rng_mrg": _mask_in_64_bits,
     "theano.misc.safe_asarray": _wrap_integers_round,
     "theano.gof.cc": _give_dropped_names,
     "theano.gof.cmodule": _define_dropped_macros,
@@ -490,6 +519,7 @@ MEND_ONCE_RUN = {
     "theano.tensor.fft": _give_fft_of_numpy_1,
     "theano.tensor.fourier": _give_fft_of_numpy_1,
     "theano.tensor.opt": _give_wrapping_arrays,
+    "theano.tensor.raw_random": _copy_random_states_whole,
     "theano.tensor.slinalg": _give_dropped_names,
     "theano.tensor.subtensor": _mend_subtensor,
     "theano.tensor.nnet.abstract_conv": _give_dropped_names,

@@ -10,9 +10,12 @@ import theano
 import theano.tensor as T
 from theano.compile.debugmode import DebugMode
 from theano.printing import hex_digest
+from theano.sandbox.rng_mrg import MRG_RandomStreams
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
 from theano.tensor.nnet.conv3d2d import DiagonalSubtensor, IncDiagonalSubtensor
+from theano.tensor.shared_randomstreams import RandomStreams
+from theano.tensor.signal import pool
 
 IN_PYTHON = theano.Mode("py", None)
 
@@ -82,6 +85,40 @@ def test_a_real_fourier_transform_and_back(dtype):
     np.testing.assert_allclose(theano.function([y], fft.irfft(fft.rfft(y)), mode=IN_PYTHON)(boxes), boxes, atol=1e-6)
 
 
+def test_random_numbers_are_the_same_where_the_stream_does_not_go_on():
+    """tensor/raw_random.py:258: since NumPy 2.0 a copy of a RandomState has not a state of its own."""
+    stream = RandomStreams(0)
+    numbers = stream.uniform((3,))
+    same = theano.function([], [numbers, numbers + 1], no_default_updates=True, mode=IN_PYTHON)
+    first, and_one = same()
+    np.testing.assert_array_equal(and_one, first + 1)
+    np.testing.assert_array_equal(same()[0], first)
+    goes_on = theano.function([], numbers, mode=IN_PYTHON)
+    np.testing.assert_array_equal(goes_on(), first)
+    assert not np.isin(goes_on(), first).any()
+    expected = np.random.RandomState(np.random.RandomState(0).randint(2 ** 30)).uniform(size=3)
+    np.testing.assert_array_equal(first, expected)
+
+
+def mrg31k3p(seed, n):
+    """The first numbers of L'Ecuyer and Touzin's generator, in Python's integers."""
+    m1, m2 = 2 ** 31 - 1, 2 ** 31 - 21069
+    x, y = [seed] * 3, [seed] * 3
+    for _ in range(n):
+        x = [(2 ** 22 * x[1] + (2 ** 7 + 1) * x[2]) % m1] + x[:2]
+        y = [(2 ** 15 * y[0] + (2 ** 15 + 1) * y[2]) % m2] + y[:2]
+        yield (x[0] - y[0] + (m1 if x[0] <= y[0] else 0)) / 2 ** 31
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float64", 1e-15), ("float32", 1e-6)])
+def test_mrg_streams_run_in_python(dtype, rtol):
+    """sandbox/rng_mrg.py:288: a mask of 32 bits, an OverflowError next to an int32."""
+    numbers = MRG_RandomStreams(12345).uniform((30,), nstreams=1, dtype=dtype)
+    result = theano.function([], numbers, mode=IN_PYTHON)()
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, list(mrg31k3p(12345, 30)), rtol=rtol)
+
+
 def test_a_diagonal_view():
     """tensor/nnet/conv3d2d.py:30 sets strides, deprecated in NumPy 2.4."""
     x, values = T.dmatrix(), np.arange(15.0).reshape(5, 3)
@@ -106,6 +143,24 @@ def test_convolutions_run_in_python(convolve, border_mode):
                           for n in range(2)] for b in range(2)])
     result = theano.function([x, w], convolve(x, w, border_mode=border_mode), mode=IN_PYTHON)(images, filters)
     np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode, of", [("max", np.max), ("average_inc_pad", np.mean), ("sum", np.sum)])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_pools_and_their_gradients_run_in_python(mode, of, pad):
+    """tensor/signal/pool.py:574 and 1512 index with lists of slices, an error since NumPy 1.23."""
+    x, images = T.dtensor4(), np.random.RandomState(0).rand(2, 3, 4, 4)
+    pooled = pool.pool_2d(x, (2, 2), ignore_border=True, pad=(pad, pad), mode=mode)
+    results = theano.function([x], [pooled, T.grad(pooled.sum(), x)], mode=IN_PYTHON)(images)
+    padded = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)], mode="constant")
+    expected, gradient = np.zeros((2, 3, 2 + pad, 2 + pad)), np.zeros(padded.shape)
+    for b, c, i, j in np.ndindex(*expected.shape):
+        region = (b, c, slice(2 * i, 2 * i + 2), slice(2 * j, 2 * j + 2))
+        expected[b, c, i, j] = of(padded[region])
+        gradient[region] = padded[region] == padded[region].max() if mode == "max" else 1 / 4 if "a" in mode else 1
+    assert all(type(result) is np.ndarray for result in results)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(results[1], gradient[:, :, pad:4 + pad, pad:4 + pad], rtol=1e-12)
 
 
 def test_convolutions_of_volumes_run_in_python():

@@ -144,6 +144,9 @@ def test_an_inverse_has_all_digits():
     assert theano.function([x], T.inv(x), mode=IN_PYTHON)([3.0]) == [1 / 3]
     assert T.inv(T.fvector()).dtype == "float32" and scalar.inv.impl(np.float32(3)).dtype == "float32"
     assert scalar.inv.impl(3) == 1 / 3
+    z = T.zvector()
+    result, = theano.function([z], T.inv(z), mode=IN_PYTHON)([3 + 1j])
+    assert result == pytest.approx(1 / (3 + 1j), rel=1e-15)
 
 
 @pytest.mark.parametrize("name", ["exp", "log1p", "tanh", "arctan", "sqrt", "sin", "expm1"])
@@ -195,6 +198,16 @@ def test_a_gradient_that_is_considered_constant():
         constants = [theano.gradient.consider_constant(x), theano.gradient.zero_grad(x)]
     for constant in constants:
         assert theano.function([x], T.grad((x * constant).sum(), x), mode=IN_PYTHON)([3.0]) == [3.0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint16", "float64"])
+def test_quotients_rounded_up(dtype):
+    """scalar/basic.py:74, called by T.ceil_intdiv, gives variables for dtypes."""
+    x, y = (T.TensorType(dtype, (False,))() for _ in range(2))
+    quotients = theano.function([x, y], T.ceil_intdiv(x, y), mode=IN_PYTHON)
+    result = quotients(np.array([7, 8, 9], dtype), np.array([4, 4, 4], dtype))
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result, [2, 2, 3])
 
 
 @pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), T.fscalar().type, T.fscalar()])

@@ -6,7 +6,7 @@
 No part of the suite: it takes an hour and more, and what it runs is not this project's. Theano's tests are in the
 installed package, as in its sdist; Lasagne's are in its repository only (git clone --branch v0.1
 https://github.com/Lasagne/Lasagne). ``pip install pytest parameterized mock`` first. Each file runs in a process of its
-own, so that one that ends it ends no other.
+own, so that one that ends it ends no other. ``THEANO_FLAGS=cxx=`` runs what runs in Python, in minutes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ THEANO = """
 # A plugin of pytest's: the mends, of nose what these tests import, and a file of outcomes. nose itself runs on no
 # Python from 3.10 on.
 PLUGIN = '''
-import json, os, sys, types, unittest
+import inspect, json, os, sys, types, unittest
 import numpy.testing, pytest
 from sparse_ae.theano_compat import mends, numpy2, stand_ins
 
@@ -67,7 +67,22 @@ numpy.testing.dec = types.SimpleNamespace(
 # What the tests themselves still look up in NumPy, they alone get.
 dropped = dict(numpy2._dropped_names(), **mends._NAMES_NUMPY_DROPPED)
 dropped["MAXDIMS"] = 64 if numpy2._NUMPY_2 else 32
+dropped["find_common_type"] = lambda arrays, scalars: numpy.result_type(
+    *arrays, *[each for each in scalars if all(array.kind in "biu" for array in arrays)])
 dropped.update(asarray=numpy2._as_numpy_1_did(numpy.asarray), array=numpy2._as_numpy_1_did(numpy.array))
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    """A test that yields others, as nose took them: one test of all."""
+    if name.startswith("test") and inspect.isgeneratorfunction(obj):
+        of_class = isinstance(collector, pytest.Class)
+
+        def run_all():
+            for function, *arguments in obj(*[collector.obj()] * of_class):
+                function(*arguments)
+
+        run_all = staticmethod(run_all) if of_class else run_all
+        return pytest.Function.from_parent(collector, name=name, callobj=run_all)
 
 def pytest_collection_modifyitems(items):
     for name in {item.module.__name__ for item in items}:

@@ -2,13 +2,16 @@
 import numpy as np
 import pytest
 import reference
+from devices import ON_GPU, ON_OPENCL
 
+from sparse_ae.device import kept_on_host
 from sparse_ae.ops import squared_outputs
 from sparse_ae.ops.everywhere import SquaredOutputs
 import theano
 import theano.tensor as T
 
 TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-5), "float64": dict(rtol=1e-11, atol=1e-11)}
+op_of_a_cpu = pytest.mark.skipif(ON_GPU, reason="the Op is a CPU's; a GPU has products of matrices")
 _compiled = {}
 
 
@@ -16,7 +19,7 @@ def function_of(dtype, linker=None):
     if (dtype, linker) not in _compiled:
         h, W, c = T.matrix(dtype=dtype), T.matrix(dtype=dtype), T.vector(dtype=dtype)
         value = squared_outputs(h, W, c)
-        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        mode = None if linker is None else kept_on_host(theano.Mode(linker=linker, optimizer="fast_run"))
         _compiled[dtype, linker] = theano.function([h, W, c], [value] + T.grad(value, [h, W, c]), mode=mode)
     return _compiled[dtype, linker]
 
@@ -49,6 +52,8 @@ def test_by_hand():
 @pytest.mark.parametrize("n_rows, n_items, k", [(0, 4, 3), (4, 0, 3), (0, 0, 3), (4, 5, 0)])
 @pytest.mark.parametrize("linker", [None, "py"])
 def test_nothing_there(n_rows, n_items, k, linker):
+    if ON_OPENCL and linker is None:
+        pytest.skip("OpenCL's BLAS, CLBlast, refuses matrices without rows or columns")
     h, W, c = arrays(n_rows, n_items, k, "float64")
     value, d_h, d_W, d_c = function_of("float64", linker)(h, W, c)
     assert abs(value - (n_rows * (c ** 2).sum() if not k else 0)) < 1e-12
@@ -76,6 +81,7 @@ def test_gradients_by_finite_differences():
     theano.gradient.verify_grad(squared_outputs, arrays(3, 4, 2, "float64"), rng=np.random.RandomState(1))
 
 
+@op_of_a_cpu
 def test_the_gradient_is_of_the_same_pass():
     h, W, c = T.fmatrix(), T.fmatrix(), T.fvector()
     value = squared_outputs(h, W, c)
@@ -83,6 +89,7 @@ def test_the_gradient_is_of_the_same_pass():
     assert sum(isinstance(node.op, SquaredOutputs) for node in function.maker.fgraph.toposort()) == 1
 
 
+@op_of_a_cpu
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("h, W, c, message", [
     ((2, 3), (4, 2), 4, "h has 3 columns, W 2; both must have one for each hidden unit"),

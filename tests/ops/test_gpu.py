@@ -46,6 +46,17 @@ def test_products_of_many_shapes(n_rows, n_items, k, density):
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_products_with_vectors_take_nothing_from_old_memory():
+    """NaN that somebody left there is none of theirs."""
+    W, c = T.fmatrix(), T.fvector()
+    function = theano.function([W, c], [T.dot(W.T, c), T.dot(W, W[0]), T.dot(c, c)])
+    for _ in range(20):
+        old = [theano.shared(np.full(n, np.nan, "float32")) for n in (1, 9, 31) * 3]
+        del old
+        for x in function(np.ones((9, 31), "float32"), np.ones(9, "float32")):
+            assert np.unique(x).tolist() == [31 if x.shape == (9,) else 9]
+
+
 def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
     model = AutoEncoder(n_items, k, rating_scale=(0, 1), l2_weighted=l2_weighted, rng=0)
     return TrainingStep(model, name, getattr(lasagne.updates, update), 0.01), block(n_rows, n_items, 0.05)[0]

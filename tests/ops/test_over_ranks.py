@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from sparse_ae.device import kept_on_host
 from sparse_ae.ops import SumOverRanks
 import theano
 import theano.tensor as T
@@ -19,7 +20,7 @@ def test_value_and_gradients():
     total = SumOverRanks(Alike())(a, mu)
     weights = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     cost = T.sum(total * weights)
-    mode = theano.Mode(linker="py", optimizer="fast_compile")
+    mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))
     value, of_a, of_mu = theano.function([a, mu], [total] + T.grad(cost, [a, mu]), mode=mode)(
         [[1, 2], [3, 4], [5, 6]], [10, 20])
     assert value.tolist() == [[13, 26], [19, 32], [25, 38]]
