@@ -20,7 +20,7 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-__all__ = ["AdagradStep", "SGDStep", "SquaredError"]
+__all__ = ["AdagradStep", "SGDStep", "SquaredError", "check_shapes", "next_factors"]
 
 
 def _sigmoid(x):
