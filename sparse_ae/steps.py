@@ -290,7 +290,7 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
 
 
 def _settings_of(update, function, **defaults):
-    """The settings of an update that is `function`, perhaps with some given; None for another one, or other settings."""
+    """The settings of an update that is `function`, perhaps with some given; None for another, or other settings."""
     given = {}
     while isinstance(update, functools.partial):
         if update.args:
@@ -361,11 +361,11 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
         return [x.T if i in (1, 4) else x for x, i in zip(arrays, parameter)]
 
     step = AdamStep(*fused_names(model), *model.output_map(), weighted=model.l2_weighted, **settings)
-    *new, costs = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share, model.l2_V * share, target,
-                       *extras)
+    *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
+                                     model.l2_V * share, target, *extras)
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
-    compile_ahead(costs)
-    return theano.function(inputs, [costs[1], costs[0]], updates=updates + [(t_before, t)], name="ae_batch",
+    compile_ahead(loss)
+    return theano.function(inputs, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
                            mode=blas.mode())
 
 

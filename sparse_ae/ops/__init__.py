@@ -1,9 +1,9 @@
 """Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `AdamStep`; see `fused`. The squares of all outputs, where missing
-entries count, and none of which is made: `squared_outputs`; see `everywhere`. `csr_arrays` brings a SciPy matrix to
-them, `item_major` a shared variable into the memory order that they work fastest in. Functions compiled with
+pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `AdamStep`; see `fused`. The squares of all outputs,
+where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`. `csr_arrays` brings a SciPy
+matrix to them, `item_major` a shared variable into the memory order that they work fastest in. Functions compiled with
 `blas.mode()` run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs
 of several processes meet; see `over_ranks`.
 """
@@ -18,5 +18,5 @@ from sparse_ae.ops.over_ranks import SumOverRanks
 if on_gpu():
     from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays", "csr_dot",
-           "csr_t_dot", "dense_rows", "item_major", "sampled_dot", "squared_outputs"]
+__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
+           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "sampled_dot", "squared_outputs"]

@@ -75,8 +75,9 @@ def _begin(source, linker):
     if not _THREADS:
         # One more than there are cores: what is begun first may be what is asked for last.
         _THREADS.append(ThreadPoolExecutor(_usable_cores() + 1))
-    return _THREADS[0].submit(_compile, linker.get_dynamic_module().code_hash, source, include_dirs=linker.header_dirs(),
-                              lib_dirs=linker.lib_dirs(), libs=linker.libraries(), preargs=linker.compile_args())
+    return _THREADS[0].submit(
+        _compile, linker.get_dynamic_module().code_hash, source, include_dirs=linker.header_dirs(),
+        lib_dirs=linker.lib_dirs(), libs=linker.libraries(), preargs=linker.compile_args())
 
 
 def _compile(module_name, source, **keywords):

@@ -916,7 +916,7 @@ int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double
                  bool weighted, const Function &function, Workspace &ws)
 {
     /* in: the N parameters W, V', mu, b and, with a second encoder, U'; the means and the squares of each; data,
-       indices, indptr, step, l2_W, l2_V, target, and seen; out: the first 3 N and the costs */
+       indices, indptr, step, l2_W, l2_V, target, and seen; out: the first 3 N, the squared error and the cost */
     enum { N = TWO ? 5 : 4, DATA = 3 * N };
     static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
     if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
@@ -933,7 +933,7 @@ int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double
         if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
     for (int i = 0; i < 3 * N; i++)
         if (take_over(inplace, in[i], out[i])) return -1;
-    if (allocate(out[3 * N], 1, 2, 0, NPY_FLOAT64)) return -1;
+    if (allocate(out[3 * N], 0, 0, 0, NPY_FLOAT64) || allocate(out[3 * N + 1], 0, 0, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *values[5];
     for (int i = 0; i < N; i++) values[i] = *out[i];
     Parameters<T> P(N, values, values, function);
@@ -949,7 +949,10 @@ int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double
             return -1;
         }
     }
-    return adam_step<T, TWO>(block.R, P, all, weighted, rates + 1, ws, (double *)PyArray_DATA(*out[3 * N]));
+    double costs[2];
+    if (adam_step<T, TWO>(block.R, P, all, weighted, rates + 1, ws, costs)) return -1;
+    for (int i = 0; i < 2; i++) *(double *)PyArray_DATA(*out[3 * N + i]) = costs[i];
+    return 0;
 }
 
 template <typename T, bool TWO>

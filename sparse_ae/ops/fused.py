@@ -20,7 +20,7 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError"]
+__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "check_shapes", "next_factors"]
 
 
 def _sigmoid(x):
@@ -389,8 +389,8 @@ class AdamStep(_FusedOp, UpdateOp):
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.
-    The step is `lasagne.updates.adam`'s: D. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, at the
-    end of section 2.
+    The step is `lasagne.updates.adam`'s: D. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, ICLR 2015, end
+    of section 2.
 
     Parameters
     ----------
@@ -406,11 +406,11 @@ class AdamStep(_FusedOp, UpdateOp):
     -----
     Inputs: W, V's transpose, mu and b as in `SquaredError`, and U's transpose where there is a second encoder; for each
     of these the mean of its gradients and that of their squares; data, indices, indptr; ``step``, the learning rate
-    times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1; l2_W, l2_V; ``target``, or data once more; and with U's
-    transpose ``seen``, as in `SquaredError`.
+    times ``sqrt(1 - beta2^t) / (1 - beta1^t)`` in step t from 1; l2_W, l2_V; ``target``, or data once more; and with
+    U's transpose ``seen``, as in `SquaredError`.
 
-    Outputs: the parameters and the means, updated, in the same order, and costs (2,) float64: the squared error and the
-    whole cost, before the update.
+    Outputs: the parameters and the means, updated, in the same order, and two float64 scalars: the squared error and
+    the whole cost, before the update.
     """
 
     __props__ = ("f", "g", "low", "span", "beta1", "beta2", "epsilon", "weighted", "inplace", "n")
@@ -438,9 +438,8 @@ class AdamStep(_FusedOp, UpdateOp):
     def make_node(self, *inputs):
         n = {19: 4, 23: 5}.get(len(inputs))
         if n is None:
-            raise TypeError("there are %d inputs; expected 19, or 23 with a second encoder: the parameters, their means, "
-                            "their means of squares, data, indices, indptr, step, l2_W, l2_V, target, and seen"
-                            % len(inputs))
+            raise TypeError("there are %d inputs; expected 19, or 23 with a second encoder: the parameters, the two "
+                            "means of each, data, indices, indptr, step, l2_W, l2_V, target, and seen" % len(inputs))
         ndims = [2, 2, 1, 1, 2][:n]
         kept = {"%s of %s" % (kind, name): (inputs[n + 2 * i + second], ndim) for i, (name, ndim) in enumerate(
             zip(_NAMES, ndims)) for second, kind in enumerate(["the means", "the means of squares"])}
@@ -453,7 +452,7 @@ class AdamStep(_FusedOp, UpdateOp):
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
         op = self if self.n == n else self._with(self.inplace, n)
         return gof.Apply(op, updated + block + self.scalars(step, l2_W, l2_V) + [target] + second[1:],
-                         [x.type() for x in updated] + [T.dvector()])
+                         [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
     def perform(self, node, inputs, outputs, params=None):
         n = self.n
@@ -480,7 +479,8 @@ class AdamStep(_FusedOp, UpdateOp):
             m[...] = beta1 * m + rest1 * d
             v[...] = beta2 * v + rest2 * (d * d)
             x -= step * m / (np.sqrt(v) + epsilon)
-        outputs[3 * n][0] = np.array([squared_error, cost])
+        for output, value in zip(outputs[3 * n:], (squared_error, cost)):
+            output[0] = np.asarray(value, "float64")
         for i, value in enumerate(updated):
             outputs[i][0] = value
 
@@ -489,4 +489,4 @@ class AdamStep(_FusedOp, UpdateOp):
                                  ["inplace", "beta1", "beta2", "epsilon", "weighted"])
 
     def infer_shape(self, node, shapes):
-        return shapes[:3 * self.n] + [(T.constant(2, dtype="int64"),)]
+        return shapes[:3 * self.n] + [(), ()]

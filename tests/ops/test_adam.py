@@ -28,9 +28,9 @@ class Steps:
         data, indices, indptr, step = T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar()
         more = [T.vector(dtype=dtype) for _ in range(target + two)]
         self.op = AdamStep(f, g, 1.0, 4.0, weighted=weighted, **SETTINGS)
-        *new, costs = self.op(*self.shared, data, indices, indptr, step, 0.03, 0.02, more[0] if target else data,
-                              *more[target:])
-        self.function = theano.function([step, data, indices, indptr] + more, costs,
+        *new, squared_error, cost = self.op(*self.shared, data, indices, indptr, step, 0.03, 0.02,
+                                            more[0] if target else data, *more[target:])
+        self.function = theano.function([step, data, indices, indptr] + more, [squared_error, cost],
                                         updates=list(zip(self.shared, new)),
                                         mode=theano.Mode(linker or "cvm", "fast_run"))
 

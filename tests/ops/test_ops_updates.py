@@ -137,9 +137,9 @@ def test_sizes(shape, order):
         np.testing.assert_allclose(x, y, **TOLERANCE["float64"])
 
 
-@pytest.mark.parametrize("name", ["dense", "sparse"])
+@pytest.mark.parametrize("name, update", [("dense", lasagne.updates.adam), ("sparse", lasagne.updates.rmsprop)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_steps_of_a_trainer_have_them(name, weighted):
+def test_steps_of_a_trainer_have_them(name, update, weighted):
     rng = np.random.RandomState(0)
     block = sp.csr_matrix(rng.randint(1, 6, (5, 6)) * (rng.rand(5, 6) < 0.5), dtype="float32")
     steps = []
@@ -150,11 +150,10 @@ def test_steps_of_a_trainer_have_them(name, weighted):
                 inputs = FORMULATIONS[name].inputs("float64")
                 counts = FORMULATIONS[name].counts(model, *inputs) if weighted else None
                 loss = model.loss(FORMULATIONS[name].squared_error(model, *inputs), counts=counts)
-                function = theano.function(inputs, loss, updates=lasagne.updates.adam(loss, model.params, 0.01),
-                                           mode=PLAIN)
+                function = theano.function(inputs, loss, updates=update(loss, model.params, 0.01), mode=PLAIN)
                 steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(block, "float64"))))
             else:
-                step = TrainingStep(model, name, lasagne.updates.adam, 0.01)
+                step = TrainingStep(model, name, update, 0.01)
                 assert [op.inplace for op in passes(step._function)] == [True] * 4
                 steps.append((model, functools.partial(step, block)))
     for _ in range(5):
