@@ -327,7 +327,7 @@ class AutoEncoder:
                 # A GPU's element-wise operations write in C order, unless in place: have them work on V's transpose.
                 updates.update((variable, T.extra_ops.cpu_contiguous(new.T).T) for variable, new in updates.items()
                                if shapes[variable] == (self.n_hidden, self.n_items))
-            compile_ahead(loss, *updates.values())
+            self.compile_ahead(loss, *updates.values())
             return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
     # Predictions
@@ -461,11 +461,16 @@ class AutoEncoder:
                                                           name="decode_given")
         return self._compiled["decode_given"]
 
+    def compile_ahead(self, *variables):
+        """`ops.ahead.compile_ahead`, but on rank 0 alone: what it compiles the others find in the cache."""
+        if not self.ranks.rank:
+            compile_ahead(*variables)
+
     def begin_compiling_predictions(self):
         """Has the compiler begin with what predictions will need; what they don't ask for is thrown away."""
         with self.building():
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
-            compile_ahead(sampled_dot(cols, indptr, h, self.W), *self._products(*self._hidden_inputs()))
+            self.compile_ahead(sampled_dot(cols, indptr, h, self.W), *self._products(*self._hidden_inputs()))
 
     def compile_predictions(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""

@@ -19,7 +19,6 @@ from sparse_ae.device import on_gpu
 from sparse_ae.formulations import fused_names, get_formulation
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
-from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.updates import rprop
 import lasagne
 import theano
@@ -285,7 +284,7 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
         squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
-    compile_ahead(loss, *(new for _, new in updates))
+    model.compile_ahead(loss, *(new for _, new in updates))
     return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
 
 
@@ -339,7 +338,7 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
         updates += [(squares[4], new[10].T), (model.U, new[9].T)]
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
-    compile_ahead(*new)
+    model.compile_ahead(*new)
     return theano.function(inputs, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
 
 
@@ -364,7 +363,7 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
                                      model.l2_V * share, target, *extras)
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
-    compile_ahead(loss)
+    model.compile_ahead(loss)
     return theano.function(inputs, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
                            mode=blas.mode())
 

@@ -20,10 +20,14 @@ if WORKER:
 HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--optimized", action="store_true", help="compile C code as for users, with -O3 instead of -O1")
+
+
 def pytest_configure(config):
     """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
     import theano
-    compile_headers(theano.config)
+    compile_headers(theano.config, [] if config.getoption("optimized") else ["-O1"])
     if config.getoption("numprocesses", None):  # who starts the workers
         set_flag("base_compiledir", theano.config.base_compiledir)
         # A worker's threads that wait for the next piece of work keep the other worker from its core.
@@ -33,10 +37,11 @@ def pytest_configure(config):
     gc.disable()  # see `collect_garbage`
 
 
-def compile_headers(config):
-    """Has the headers that each of Theano's modules begins with compiled once: they are half of a module.
+def compile_headers(config, flags):
+    """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
 
-    Where Python.h lies beside a Python.h.gch that the same compiler made with the same flags, g++ takes that.
+    They are half of a module. Where Python.h lies beside a Python.h.gch that the same compiler made with the same flags,
+    g++ takes that.
     """
     from theano.gof.cmodule import GCC_compiler
     folder = Path(config.compiledir + "_headers")
@@ -48,15 +53,16 @@ def compile_headers(config):
     all_headers = folder / "all.h"
     all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
     for name, more in [("plain", []), ("openmp", ["-fopenmp"])]:
+        name = "-".join([name] + flags)
         compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
         if not compiled.exists():
             command = [config.cxx, "-O3", "-fno-math-errno", *GCC_compiler.compile_args(), "-fvisibility=hidden", "-g0",
-                       *more, "-I%s" % np.get_include(), "-I%s" % python]
+                       *flags, *more, "-I%s" % np.get_include(), "-I%s" % python]
             if subprocess.run(command + ["-x", "c++-header", str(all_headers), "-o", str(unfinished)],
                               stderr=subprocess.DEVNULL).returncode:
                 return
             unfinished.replace(compiled)
-    config.gcc.cxxflags = "-I%s -g0" % folder
+    config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags)
     # For the processes that tests start: with other flags they would compile all modules for themselves.
     set_flag("gcc.cxxflags", config.gcc.cxxflags)
 

@@ -266,6 +266,7 @@ def test_all_ranks_say_the_same(refused, case, expected):
 
 
 @needs_fork
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """A rank is killed before its n-th file: rank 0's are a part and the file that names it, in turn."""
     left_alone = on_forks(2, tmp_path / "alone.json", "resumed:%s" % (tmp_path / "alone.npz"))
@@ -284,6 +285,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
 
 
 @needs_fork
+@pytest.mark.slow
 def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
     """Four trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
     left_alone = on_forks(2, tmp_path / "alone.json", "recommender:%s" % (tmp_path / "alone.npz"))

@@ -1,67 +1,89 @@
-"""C code compiled ahead: that of all of a graph's Ops at once, and while Theano is still at work on the graph.
+"""C code compiled ahead: that of several Ops at once, and while Theano is still at work on the graph.
 
-Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead` has the
-compiler begin with what will be asked for, as many modules at a time as there are cores. Theano takes them when it
-comes to those Ops, and files them in its cache as if they had been compiled just then.
+Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead` starts the
+compiler for all of a graph's Ops that it will be asked for. When Theano comes to one of them it takes what has been
+made, and files it in its cache as if it had been compiled just then. What wasn't made, for whatever reason, Theano
+compiles as ever.
 
 Ours are the Ops that take longest, and the only ones for which this can be done by means that Theano offers: an Op may
 have a compiler of its own.
 """
 import atexit
+import multiprocessing
 import os
 import shutil
+import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 
+from sparse_ae.device import on_gpu
 import theano
 from theano import gof
+from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
-from theano.gof.cmodule import GCC_compiler, dlimport, get_lib_extension
 
 __all__ = ["AheadCompiler", "compile_ahead", "sources"]
 
-_BEGUN = {}  # source code -> a future, of the folder that its library is in
-_THREADS = []  # the executor, once there is one
+_BEGUN = {}  # source code -> the compiler's process, the folder that it works in
 
 
-class AheadCompiler(GCC_compiler):
+class AheadCompiler(cmodule.GCC_compiler):
     """Theano's compiler, of which `compile_str` takes what `compile_ahead` has begun."""
 
     @staticmethod
     def compile_str(module_name, src_code, location=None, **keywords):
-        begun = _BEGUN.pop(src_code, None)
-        try:
-            folder = begun.result() if begun else None
-        except Exception:  # once more, for Theano to say what is wrong; and Ctrl-C stops compilers too
-            folder = None
-        if folder is None:
-            return GCC_compiler.compile_str(module_name, src_code, location, **keywords)
-        for name in os.listdir(folder):
-            shutil.move(os.path.join(folder, name), os.path.join(location, name))
-        os.rmdir(folder)
-        open(os.path.join(location, "__init__.py"), "w").close()
-        return dlimport(os.path.join(location, "%s.%s" % (module_name, get_lib_extension())))
+        if src_code in _BEGUN:
+            process, folder = _BEGUN[src_code]
+            made = process.wait() == 0
+            del _BEGUN[src_code]
+            try:
+                if made:
+                    for name in os.listdir(folder):
+                        os.replace(os.path.join(folder, name), os.path.join(location, name))
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            if made:
+                open(os.path.join(location, "__init__.py"), "w").close()
+                return cmodule.dlimport(os.path.join(location, _library(module_name)))
+        return cmodule.GCC_compiler.compile_str(module_name, src_code, location, **keywords)
 
 
 def compile_ahead(*variables):
-    """Has the compiler begin with the Ops that compute the variables, but for those that are in Theano's cache."""
+    """Starts the compiler for our Ops that the variables are computed by, but for those that are in Theano's cache.
+
+    Parameters
+    ----------
+    variables : Theano variables
+        Of a graph that is about to be compiled in Theano's default mode. Of functions of other modes, and in other
+        processes than the first, which would all do the same at once, nothing comes of it.
+    """
+    if not _worthwhile():
+        return
     graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
     # As Theano will: an Op's code is another where two of its inputs are one.
     gof.MergeOptimizer().optimize(graph)
-    _begin_all(graph)
-
-
-def _begin_all(graph):
-    if not theano.config.cxx:
-        return
     linkers = {source: linker for source, linker in sources(graph)
                if source not in _BEGUN and linker.cmodule_key() not in get_module_cache().entry_from_key}
     for source in sorted(linkers, key=len, reverse=True):  # the longest first
-        _BEGUN[source] = _begin(source, linkers[source])
+        _begin(source, linkers[source])
+
+
+def _worthwhile():
+    linker = theano.compile.mode.get_default_mode().linker
+    in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
+    return (bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
+            and multiprocessing.current_process().name == "MainProcess")
 
 
 def sources(graph):
-    """The source code of each Op of a FunctionGraph that can be begun with, and Theano's linker, which knows the rest.
+    """The source code of each of our Ops in a graph, and Theano's linker, which knows what else its compilation takes.
+
+    Parameters
+    ----------
+    graph : theano.gof.FunctionGraph
+
+    Yields
+    ------
+    (str, theano.gof.cc.CLinker)
     """
     for node in graph.apply_nodes:
         if hasattr(node.op, "c_compiler") and node.op.c_compiler() is AheadCompiler:
@@ -72,47 +94,43 @@ def sources(graph):
 
 
 def _begin(source, linker):
-    if not _THREADS:
-        # One more than there are cores: what is begun first may be what is asked for last.
-        _THREADS.append(ThreadPoolExecutor(_usable_cores() + 1))
-    return _THREADS[0].submit(
-        _compile, linker.get_dynamic_module().code_hash, source, include_dirs=linker.header_dirs(),
-        lib_dirs=linker.lib_dirs(), libs=linker.libraries(), preargs=linker.compile_args())
-
-
-def _compile(module_name, source, **keywords):
-    folder = tempfile.mkdtemp(prefix="sparse_ae_")
+    """As `GCC_compiler.compile_str` does it, without its words: should it fail, Theano will say so in its turn."""
     try:
-        GCC_compiler.compile_str(module_name, source, folder, py_module=False, **keywords)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-    return folder
+        # In the cache's folder: from there the library has only to be renamed.
+        folder = tempfile.mkdtemp(dir=theano.config.compiledir)
+        path = os.path.join(folder, "mod.cpp")
+        with open(path, "w") as file:
+            file.write(source)
+        options = [x for x in linker.compile_args()
+                   if not (theano.config.cmodule.remove_gxx_opt and x.startswith("-O"))]
+        command = [theano.config.cxx, cmodule.get_gcc_shared_library_arg(), "-g"] + options
+        command += ["-I" + x for x in linker.header_dirs() + cmodule.std_include_dirs() if x]
+        command += ["-L" + x for x in linker.lib_dirs() + cmodule.std_lib_dirs() if x]
+        command += ["-fvisibility=hidden", "-o", os.path.join(folder, _library(linker.get_dynamic_module().code_hash)),
+                    path]
+        command += ["-l" + x for x in linker.libraries() + cmodule.std_libs()]
+        # In a session of its own: Ctrl-C is for this process.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+    except OSError:  # a full disk, no more processes: Theano will meet it too, or not any more
+        return
+    _BEGUN[source] = process, folder
 
 
-def _usable_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _library(module_name):
+    return "%s.%s" % (module_name, cmodule.get_lib_extension())
 
 
 @atexit.register
-def _remove():
-    """What nobody has asked for."""
-    for begun in _BEGUN.values():
-        if not begun.exception():
-            shutil.rmtree(begun.result(), ignore_errors=True)
+def _end():
+    """Ends what nobody has asked for."""
+    while _BEGUN:
+        process, folder = _BEGUN.popitem()[1]
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    # A child has none of the threads, and the folders are its parent's.
-    os.register_at_fork(after_in_child=lambda: (_BEGUN.clear(), _THREADS.clear()))
-
-
-class CompileAhead(gof.Optimizer):
-    """Changes nothing: begins with the Ops of a graph that is ready, before Theano's linker goes through them."""
-
-    def apply(self, fgraph):
-        _begin_all(fgraph)
-
-
-# The last of all that is done to a graph.
-theano.compile.optdb.register("sparse_ae_compile_ahead", CompileAhead(), 1000, "fast_run")
+if hasattr(os, "register_at_fork"):
+    # The processes are the parent's.
+    os.register_at_fork(after_in_child=_BEGUN.clear)
