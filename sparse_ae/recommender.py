@@ -794,7 +794,7 @@ class Recommender(Settings):
     # Files
 
     def save(self, path, parts=False):
-        """Write all of it to one file: parameters, ids, ratings, scale, settings, history.
+        """Write all of it to a file, or a folder: parameters, ids, ratings, scale, settings, history.
 
         Parameters
         ----------
@@ -855,7 +855,8 @@ class Recommender(Settings):
         Returns
         -------
         Recommender
-            Its predictions are the same to the last bit.
+            Its predictions are the same to the last bit; to rounding, where another number of ranks has saved it. On
+            several ranks a recommender of users and items brings all ratings to each.
 
         Raises
         ------

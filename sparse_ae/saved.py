@@ -86,10 +86,15 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
     """
     manifest = os.path.join(folder, _MANIFEST_NAME)
     save = ranks.gathered(uuid.uuid4().hex)[0]
-    with ranks.agreed():
-        storage.write(os.path.join(folder, _PART_NAME % (ranks.rank, ranks.size, save)), _OF_A_RANK,
-                      {"save": save, "rank": ranks.rank, "ranks": ranks.size},
-                      dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr))
+    part = os.path.join(folder, _PART_NAME % (ranks.rank, ranks.size, save))
+    try:
+        with ranks.agreed():
+            storage.write(part, _OF_A_RANK, {"save": save, "rank": ranks.rank, "ranks": ranks.size},
+                          dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr))
+    except BaseException:  # another rank's disk may be full, say: nobody will name this part
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise
     with ranks.agreed():  # all parts are on disk
         if not ranks.rank:
             before = _save_of(manifest)
@@ -111,9 +116,10 @@ def _remove_parts(folder, before, save):
     for name in os.listdir(folder):
         found = ours.fullmatch(name)
         path = os.path.join(folder, name)
-        if found and found.group(1) != save and (
-                found.group(1) == before or time.time() - os.lstat(path).st_mtime >= _ABANDONED_AFTER):
-            os.remove(path)
+        with contextlib.suppress(OSError):  # the recommender is saved; somebody else may be at it too
+            if found and found.group(1) != save and (
+                    found.group(1) == before or time.time() - os.lstat(path).st_mtime >= _ABANDONED_AFTER):
+                os.remove(path)
 
 
 def read(path, ranks=ALONE):

@@ -130,7 +130,8 @@ class TrainingStep(Step):
     The sparse formulation under plain SGD works in place on the rows of the items in the batch, and keeps the weight
     decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
     which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end. Under Adagrad
-    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient.
+    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient. Adam is one
+    Op on a CPU, `ops.AdamStep`, which passes over all rows; on a GPU, and for other updates, gradients are arrays.
     """
 
     def __init__(self, model, formulation, update, learning_rate, target=False):
@@ -142,7 +143,9 @@ class TrainingStep(Step):
         with model.building():
             self._function = self._compiled(formulation)
         changed = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None]
-        self._kept = [x for x in changed if x not in model.params and x is not self._pending]
+        # In the same order from whatever graph: single numbers last, which Theano meets here or there.
+        self._kept = sorted((x for x in changed if x not in model.params and x is not self._pending),
+                            key=lambda x: not x.ndim)
 
     def _compiled(self, formulation):
         # Where missing entries count, every row has a gradient.
@@ -346,7 +349,6 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
     """`ae_batch` for sparse rows under Adam: all rows change in place, in one pass over what is kept."""
     (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
     target = extras.pop(0) if has_target else data
-    n = len(model.params)
     means, squares = _zeros_like(model.params), _zeros_like(model.params)
     variables = model.params + [x for pair in zip(means, squares) for x in pair]
     t_before = theano.shared(np.asarray(0, model.dtype))
@@ -356,8 +358,9 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
 
     def turned(arrays):
         """V, U and what is kept for them as their transposes."""
-        parameter = list(range(n)) + [i // 2 for i in range(2 * n)]
-        return [x.T if i in (1, 4) else x for x, i in zip(arrays, parameter)]
+        names = [p.name for p in model.params]
+        return [x.T if name in ("V", "U") else x
+                for x, name in zip(arrays, names + [name for name in names for _ in range(2)])]
 
     step = AdamStep(*fused_names(model), *model.output_map(), weighted=model.l2_weighted, **settings)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,

@@ -40,7 +40,7 @@ def pytest_configure(config):
 def compile_headers(config, flags):
     """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
 
-    They are half of a module. Where Python.h lies beside a Python.h.gch that the same compiler made with the same flags,
+    They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
     g++ takes that.
     """
     from theano.gof.cmodule import GCC_compiler

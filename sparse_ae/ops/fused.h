@@ -491,7 +491,7 @@ struct Function {
 };
 
 /* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
-   Accumulate. */
+   Store and Accumulate. */
 template <typename T> struct Parameters {
     npy_intp k;
     int f, g;                     /* Nonlinearity */
@@ -730,10 +730,10 @@ template <typename T> struct Adam {
     }
 };
 
-/* One step of Adam in place, on all rows, those without ratings included. gradients: of the parameters' shapes, to work
-   in. all: W, V, mu, b, and U with a second encoder. weighted: whether the decay is for each rating. costs: as above;
-   its decay is that of all rows, or, where weighted, of those in use for each rating. 0, or -1 with a Python error set.
- */
+/* One step of Adam in place, on all rows, those without ratings included. P's goals: memory for gradients, of the
+   parameters' shapes. all: W, V, mu, b, and U with a second encoder. weighted: whether the decay is for each rating.
+   costs: as above; its decay is that of all rows, or, where weighted, of those in use for each rating. 0, or -1 with a
+   Python error set. */
 template <typename T, bool TWO>
 int adam_step(const Ratings<T> &R, const Parameters<T> &P, const Adam<T> *all, bool weighted, const double *l2,
               Workspace &ws, double *costs)

@@ -1,8 +1,9 @@
-"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and steps of SGD and Adagrad.
+"""The masked autoencoder in one pass over the ratings: its cost with all gradients, and steps of optimisers.
 
 `SquaredError` is the cost and its gradients, for the usual nonlinearities. `SGDStep` is the update of the sparse
 formulation under plain SGD, `AdagradStep` that under Adagrad with a decay for each rating: compiled with optimisations,
 as by default, they write to the rows in use and touch no others, where Theano finds that nobody needs the old values.
+`AdamStep` is Adam's update, of all rows, in place likewise.
 """
 import numpy as np
 
@@ -31,9 +32,18 @@ _NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
 
 
 def check_shapes(shapes, squares=()):
-    """ValueError where the shapes of W, V's transpose, mu, b and maybe U's transpose don't fit, nor those of squares.
+    """Refuse parameters whose shapes don't fit each other, or what an optimiser keeps of them.
 
-    For the first as many as `squares` has, these are the shapes of their sums of squared gradients.
+    Parameters
+    ----------
+    shapes : sequence of tuples
+        Of W, V's transpose, mu and b, and of U's transpose where there is one.
+    squares : sequence of tuples
+        Of the sums of squared gradients of these, or of the first of these.
+
+    Raises
+    ------
+    ValueError
     """
     (n_items, k), V_t, mu, b = shapes[:4]
     if k < 1 or V_t != (n_items, k) or mu != (k,) or b != (n_items,):
@@ -137,11 +147,12 @@ class _FusedOp(CsrOp):
         return (e.astype("float64") ** 2).sum(), used, gradients
 
     @staticmethod
-    def scalars(*rates):
-        rates = [T.as_tensor_variable(x) for x in rates]
-        if any(x.ndim for x in rates):
-            raise TypeError("learning_rate, l2_W and l2_V must be scalars")
-        return rates
+    def scalars(**rates):
+        tensors = [T.as_tensor_variable(x) for x in rates.values()]
+        if any(x.ndim for x in tensors):
+            *names, last = rates
+            raise TypeError("%s and %s must be scalars" % (", ".join(names), last))
+        return tensors
 
     def get_params(self, node):
         f, g = (list(self.NONLINEARITIES).index(name) for name in (self.f, self.g))
@@ -265,7 +276,8 @@ class SGDStep(_FusedOp, UpdateOp):
         state = T.as_tensor_variable(state)
         if state.ndim != 1 or state.dtype != "float64":
             raise TypeError("state is a %d-d tensor of %s; expected a vector of float64" % (state.ndim, state.dtype))
-        return gof.Apply(self, parameters + [state] + block + self.scalars(learning_rate, l2_W, l2_V) + [target],
+        rates = self.scalars(learning_rate=learning_rate, l2_W=l2_W, l2_V=l2_V)
+        return gof.Apply(self, parameters + [state] + block + rates + [target],
                          [x.type() for x in parameters + [state]] + [T.dvector()])
 
     def perform(self, node, inputs, outputs, params=None):
@@ -350,7 +362,8 @@ class AdagradStep(_FusedOp, UpdateOp):
         op = self
         if self.two_encoders != bool(second):
             op = type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
-        return gof.Apply(op, parameters + block + self.scalars(learning_rate, l2_W, l2_V) + [target] + second,
+        rates = self.scalars(learning_rate=learning_rate, l2_W=l2_W, l2_V=l2_V)
+        return gof.Apply(op, parameters + block + rates + [target] + second,
                          [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
 
     def perform(self, node, inputs, outputs, params=None):
@@ -385,7 +398,10 @@ class AdagradStep(_FusedOp, UpdateOp):
 
 
 class AdamStep(_FusedOp, UpdateOp):
-    """One step of Adam on the masked autoencoder with L2, on all rows, in one pass: no array of gradients is made.
+    """One step of Adam on the masked autoencoder with L2, on all rows.
+
+    Gradients are written once, those of the rows in use, to memory that is kept between calls; then W, V and what Adam
+    keeps of them pass by once.
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.
@@ -441,8 +457,8 @@ class AdamStep(_FusedOp, UpdateOp):
             raise TypeError("there are %d inputs; expected 19, or 23 with a second encoder: the parameters, the two "
                             "means of each, data, indices, indptr, step, l2_W, l2_V, target, and seen" % len(inputs))
         ndims = [2, 2, 1, 1, 2][:n]
-        kept = {"%s of %s" % (kind, name): (inputs[n + 2 * i + second], ndim) for i, (name, ndim) in enumerate(
-            zip(_NAMES, ndims)) for second, kind in enumerate(["the means", "the means of squares"])}
+        kept = {"the mean of %s's %s" % (name, kind): (inputs[n + 2 * i + second], ndim) for i, (name, ndim) in
+                enumerate(zip(_NAMES, ndims)) for second, kind in enumerate(["gradient", "squared gradient"])}
         data, indices, indptr, step, l2_W, l2_V, target, *seen = inputs[3 * n:]
         more = dict(U_t=(inputs[4], 2), seen=(seen[0], 1)) if seen else {}
         tensors, block, target = self.tensors(*inputs[:4], data, indices, indptr, None if target is data else target,
@@ -451,7 +467,7 @@ class AdamStep(_FusedOp, UpdateOp):
         updated = tensors[:4] + second[:1] + tensors[4:4 + 2 * n]
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
         op = self if self.n == n else self._with(self.inplace, n)
-        return gof.Apply(op, updated + block + self.scalars(step, l2_W, l2_V) + [target] + second[1:],
+        return gof.Apply(op, updated + block + self.scalars(step=step, l2_W=l2_W, l2_V=l2_V) + [target] + second[1:],
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
     def perform(self, node, inputs, outputs, params=None):

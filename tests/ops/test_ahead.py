@@ -1,4 +1,5 @@
 """What is compiled ahead: once, by nobody who waits for it, and never at the price of an answer."""
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -148,10 +149,22 @@ def test_a_forked_child_compiles_for_itself():
     assert theano.function([x], y, mode=AS_IT_IS)(2.0) == 26.0
 
 
-@pytest.mark.parametrize("flags", [dict(cxx=""), dict(linker="py"), dict(mode="FAST_COMPILE")])
-def test_where_nothing_is_compiled_nothing_begins(flags):
-    with change_flags(**flags):
+def test_without_a_compiler_nothing_begins():
+    with change_flags(cxx=""):
         ahead.compile_ahead(Times(17)(T.dscalar("x")))
+    assert not ahead._BEGUN
+
+
+@pytest.mark.parametrize("mode", [theano.Mode("py"), theano.compile.mode.get_mode("FAST_COMPILE")])
+def test_where_theano_runs_in_python_nothing_begins(mode, monkeypatch):
+    monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: mode)
+    ahead.compile_ahead(Times(19)(T.dscalar("x")))
+    assert not ahead._BEGUN
+
+
+def test_in_a_pool_nothing_begins(monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_name", "LokyProcess-3")
+    ahead.compile_ahead(Times(23)(T.dscalar("x")))
     assert not ahead._BEGUN
 
 
