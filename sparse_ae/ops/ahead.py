@@ -62,9 +62,16 @@ def compile_ahead(*variables):
     # As Theano will: an Op's code is another where two of its inputs are one.
     gof.MergeOptimizer().optimize(graph)
     linkers = {source: linker for source, linker in sources(graph)
-               if source not in _BEGUN and linker.cmodule_key() not in get_module_cache().entry_from_key}
+               if source not in _BEGUN and not _is_cached(source, linker)}
     for source in sorted(linkers, key=len, reverse=True):  # the longest first
         _begin(source, linkers[source])
+
+
+def _is_cached(source, linker):
+    key, cache = linker.cmodule_key(), get_module_cache()
+    # Ops of other settings can have the same code.
+    return (key in cache.entry_from_key
+            or cmodule.get_module_hash(source, key) in cache.module_hash_to_key_data)
 
 
 def _worthwhile():

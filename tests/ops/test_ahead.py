@@ -54,7 +54,8 @@ class Times(gof.Op):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """What a forked child has compiled and filed first, its parent doesn't ask for."""
+    """What a forked child has compiled and filed first, its parent doesn't ask for; nor others' tests what they met."""
+    ahead._end()
     yield
     ahead._end()
 
@@ -196,7 +197,8 @@ def test_ours_can_be_begun():
 def test_nothing_is_begun_in_vain(formulation, f, update, monkeypatch):
     """What is guessed from a graph that isn't ready is what Theano makes of it: else it were compiled each time."""
     begun = set()
-    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={}))
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
+                                                                                  module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), l2=0.1)
     step = make_step(model, formulation, update, 0.01)
@@ -207,7 +209,8 @@ def test_nothing_is_begun_in_vain(formulation, f, update, monkeypatch):
 @needs_compiler
 def test_no_prediction_is_begun_in_vain(monkeypatch):
     begun, made = set(), set()
-    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={}))
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
+                                                                                  module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
     model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal())
     model.begin_compiling_predictions()
