@@ -356,11 +356,12 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
     rate = learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)
     share = 1 if model.l2_weighted else decay_share
 
+    of_encoders = [p in model.encoders for p in model.params]
+    of_encoders += [each for each in of_encoders for _ in range(2)]
+
     def turned(arrays):
         """V, U and what is kept for them as their transposes."""
-        names = [p.name for p in model.params]
-        return [x.T if name in ("V", "U") else x
-                for x, name in zip(arrays, names + [name for name in names for _ in range(2)])]
+        return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
 
     step = AdamStep(*fused_names(model), *model.output_map(), weighted=model.l2_weighted, **settings)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
