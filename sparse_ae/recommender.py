@@ -873,13 +873,21 @@ class Recommender(Settings):
 
     @classmethod
     def _of_state(cls, path, meta, arrays, ratings, ranks):
+        def refused(error):
+            return ValueError("%s holds settings that this sparse_ae can't take (%s); save the recommender anew"
+                              % (path, error))
+
+        # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
+        errors = KeyError, TypeError, ValueError
         try:
             recommender = cls(**_unnamed(meta["settings"]))
             parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
+        except errors as error:
+            raise ranks.raised_by_all(refused(error)) from error
+        try:
             recommender._set_state(dict(meta, parts=parts), arrays, ratings, ranks)
-        except (KeyError, TypeError, ValueError) as error:  # of settings that this version hasn't, or can't take
-            raise ranks.raised_by_all(ValueError("%s holds settings that this sparse_ae can't take (%s); save the "
-                                                 "recommender anew" % (path, error))) from error
+        except errors as error:
+            raise refused(error) from error
         return recommender
 
     def _state(self):
