@@ -32,7 +32,7 @@ class Steps:
                                             more[0] if target else data, *more[target:])
         self.function = theano.function([step, data, indices, indptr] + more, [squared_error, cost],
                                         updates=list(zip(self.shared, new)),
-                                        mode=theano.Mode(linker or "cvm", "fast_run"))
+                                        mode=None if linker is None else theano.Mode(linker, "fast_run"))
 
     @staticmethod
     def ndims(two):
