@@ -4,6 +4,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -79,8 +80,14 @@ def pytest_report_header():
         theano.__version__, config.device, config.floatX, config.cxx or "none", config.base_compiledir)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def known_generators():
+    """Hypothesis meets the random generators that there are before `collect_garbage` puts them where it sees none."""
+    hypothesis.find(hypothesis.strategies.none(), lambda nothing: True)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def collect_garbage():
+def collect_garbage(known_generators):
     """Looks for garbage once a file: a graph is many objects, most stay, and to walk them all again takes long."""
     yield
     gc.collect()
