@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from devices import ON_GPU
+from refusals import refuser
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdamStep
@@ -139,18 +140,7 @@ def test_adam_refuses_what_it_cannot_take_and_changes_nothing(linker, two, weigh
     step = steps(f, g, "float64", linker, True, two, weighted)
     block = [np.arange(1.0, 5.0), np.int32([2, 0, 1, 2]), np.int32([0, 1, 1, 4]), np.ones(4)] + [np.ones(4)] * two
 
-    def refused(error, match, **changed):
-        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)]
-                   + [np.ones((3, 5))] * two)
-        for position, value in changed.items():
-            if position.startswith("shared"):
-                step.shared[int(position[6:])].set_value(value)
-        before = step.values()
-        with pytest.raises(error, match=match):
-            step.function(0.1, *[changed.get("block%d" % i, x) for i, x in enumerate(block)])
-        for x, y in zip(step.values(), before):
-            np.testing.assert_array_equal(x, y)
-
+    refused = refuser(step, block, two, 0.1)
     refused(IndexError, r"indices\[3\] is 3", block1=np.int32([2, 0, 1, 3]))
     refused(ValueError, "indptr falls", block2=np.int32([0, 3, 2, 4]))
     refused(ValueError, "target has 5 entries, indices 4; each rating needs one", block3=np.ones(5))

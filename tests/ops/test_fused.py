@@ -6,6 +6,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import ON_GPU
+from refusals import refuser
 
 from sparse_ae.device import kept_on_host
 from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
@@ -432,18 +433,7 @@ def test_adagrad_refuses_what_it_cannot_take_and_changes_nothing(linker, two):
     block = [np.arange(1.0, 5.0), np.array([2, 0, 1, 2], "int32"), np.array([0, 1, 1, 4], "int32"),
              np.ones(4)] + [np.ones(4)] * two
 
-    def refused(error, match, **changed):
-        step.start(*[np.arange(15.0).reshape(3, 5) / 10, np.ones((3, 5)), np.ones(5), np.ones(3)]
-                   + [np.ones((3, 5))] * two)
-        for position, value in changed.items():
-            if position.startswith("shared"):
-                step.shared[int(position[6:])].set_value(value)
-        before = step.values()
-        with pytest.raises(error, match=match):
-            step.function(*[changed.get("block%d" % i, x) for i, x in enumerate(block)])
-        for x, y in zip(step.values(), before):
-            np.testing.assert_array_equal(x, y)
-
+    refused = refuser(step, block, two)
     refused(IndexError, r"indices\[3\] is 3", block1=np.array([2, 0, 1, 3], "int32"))
     refused(IndexError, r"indices\[1\] is -1", block1=np.array([2, -1, 1, 2], "int32"))
     refused(ValueError, "indptr falls", block2=np.array([0, 3, 2, 4], "int32"))
