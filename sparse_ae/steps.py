@@ -159,16 +159,13 @@ class TrainingStep(Step):
             self._pending = theano.shared(np.ones(4), name="pending", target="cpu")
             inputs = self.formulation.inputs(self.model.dtype, self.target)
             return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
-        epsilon = _adagrad_epsilon(self._update)
-        adam = _adam_settings(self._update)
-        only_rows_in_use = not self.model.missing_weight and (
-            self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V))
-        if formulation == "sparse" and epsilon and only_rows_in_use and fused:
+        if formulation == "sparse" and fused and not self.model.missing_weight:
             inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
-            return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
-        if formulation == "sparse" and adam and not self.model.missing_weight and fused and not on_gpu():
-            inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
-            return _sparse_adam(self.model, inputs, self.learning_rate, self.decay_share, adam, self.target)
+            epsilon, adam = _adagrad_epsilon(self._update), _adam_settings(self._update)
+            if epsilon and (self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V)):
+                return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
+            if adam and not on_gpu():
+                return _sparse_adam(self.model, inputs, self.learning_rate, self.decay_share, adam, self.target)
         inputs, loss, squared_error = self.graph()
         return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
 
