@@ -21,7 +21,7 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-__all__ = ["AheadCompiler", "compile_ahead", "sources"]
+__all__ = ["AheadCompiler", "compile_ahead", "linkers", "source_of"]
 
 _BEGUN = {}  # source code -> the compiler's process, the folder that it works in
 
@@ -61,17 +61,17 @@ def compile_ahead(*variables):
     graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
     # As Theano will: an Op's code is another where two of its inputs are one.
     gof.MergeOptimizer().optimize(graph)
-    linkers = {source: linker for source, linker in sources(graph)
-               if source not in _BEGUN and not _is_cached(source, linker)}
-    for source in sorted(linkers, key=len, reverse=True):  # the longest first
-        _begin(source, linkers[source])
-
-
-def _is_cached(source, linker):
-    key, cache = linker.cmodule_key(), get_module_cache()
-    # Ops of other settings can have the same code.
-    return (key in cache.entry_from_key
-            or cmodule.get_module_hash(source, key) in cache.module_hash_to_key_data)
+    found, cache = {}, get_module_cache()
+    for linker in linkers(graph):
+        key = linker.cmodule_key()
+        if key in cache.entry_from_key:  # as in every process but the first: no code is written then
+            continue
+        source = source_of(linker)
+        # Ops of other settings can have the same code.
+        if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
+            found[source] = linker
+    for source in sorted(found, key=len, reverse=True):  # the longest first
+        _begin(source, found[source])
 
 
 def _worthwhile():
@@ -81,8 +81,8 @@ def _worthwhile():
             and multiprocessing.current_process().name == "MainProcess")
 
 
-def sources(graph):
-    """The source code of each of our Ops in a graph, and Theano's linker, which knows what else its compilation takes.
+def linkers(graph):
+    """For each of our Ops in a graph Theano's linker, which knows what its compilation takes.
 
     Parameters
     ----------
@@ -90,14 +90,18 @@ def sources(graph):
 
     Yields
     ------
-    (str, theano.gof.cc.CLinker)
+    theano.gof.cc.CLinker
     """
     for node in graph.apply_nodes:
         if hasattr(node.op, "c_compiler") and node.op.c_compiler() is AheadCompiler:
             if getattr(node.op, "updated", None) and not node.op.inplace:  # it will be its twin that works in place
                 node = node.op.in_place().make_node(*node.inputs)
-            linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
-            yield linker.get_dynamic_module().code(), linker
+            yield CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
+
+
+def source_of(linker):
+    """The source code that Theano has the compiler make a module of."""
+    return linker.get_dynamic_module().code()
 
 
 def _begin(source, linker):

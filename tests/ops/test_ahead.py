@@ -203,7 +203,7 @@ def test_nothing_is_begun_in_vain(formulation, f, update, monkeypatch):
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), l2=0.1)
     step = make_step(model, formulation, update, 0.01)
-    made = {source for source, _ in ahead.sources(step._function.maker.fgraph)}
+    made = set(map(ahead.source_of, ahead.linkers(step._function.maker.fgraph)))
     assert begun <= made and bool(begun) == (formulation == "sparse")
 
 
@@ -218,7 +218,7 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
     create = FunctionMaker.create
 
     def noted(maker, *arguments, **keywords):
-        made.update(source for source, _ in ahead.sources(maker.fgraph))
+        made.update(map(ahead.source_of, ahead.linkers(maker.fgraph)))
         return create(maker, *arguments, **keywords)
 
     monkeypatch.setattr(FunctionMaker, "create", noted)
