@@ -43,7 +43,7 @@ from sparse_ae.checks import (
     is_number,
 )
 from sparse_ae.compiled import building, compiled
-from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
+from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.device import on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
 from sparse_ae.objectives import squared_norm
@@ -374,8 +374,7 @@ class AutoEncoder:
     def check_part(self, ratings):
         """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
         if self.ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
-            dtype = index_dtype(ratings.shape, 0)
-            return canonical_csr(np.zeros(0, np.float32), np.zeros(0, dtype), np.zeros(ratings.shape[0] + 1, dtype),
+            return canonical_csr(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(ratings.shape[0] + 1, int),
                                  ratings.shape)
         return check_ratings(ratings)
 

@@ -56,7 +56,7 @@ from sparse_ae.checks import (
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
 from sparse_ae.data.outofcore import StoredRatings
-from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored, index_dtype
+from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
 from sparse_ae.defaults import Choice, is_auto, useful_sides, validation_fraction
@@ -924,7 +924,8 @@ class Recommender(Settings):
                             tuple(meta["biases"]["shrinkage"]))
         in_parts = ranks.size > 1
         if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
-            ratings, in_parts = _canonical(*ranks.whole(ratings), _n_columns(meta["ratings_rows"], arrays)), False
+            shape = ratings.shape[0], _n_columns(meta["ratings_rows"], arrays)
+            ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
         unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
         ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
         given = Given(ratings, ratings, None, scale, meta["unknown"], missing_rating, unit, ranks=ranks)
@@ -1005,13 +1006,7 @@ def _whole_ratings(scorer, ranks):
     """The ratings of all columns, on the first rank; None on the others."""
     found = ranks.whole(scorer.ratings, first_only=True)
     n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
-    return None if found is None else _canonical(*found, n_columns)
-
-
-def _canonical(data, columns, indptr, n_columns):
-    shape = len(indptr) - 1, n_columns
-    dtype = index_dtype(shape, len(data))
-    return canonical_csr(data, columns.astype(dtype), indptr.astype(dtype), shape)
+    return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
 
 
 def _n_columns(rows, arrays):

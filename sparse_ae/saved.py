@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from sparse_ae import storage
 from sparse_ae.checks import MOST, check_rating_scale, is_integer, is_number
 from sparse_ae.data.ids import check_ids
-from sparse_ae.data.ratings import canonical_csr, check_ratings, index_dtype
+from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.distributed import ALONE, joined, joined_csr
 
 __all__ = ["check_folder", "read", "write", "write_parts"]
@@ -177,8 +177,7 @@ def _read_folder(folder, ranks):
         arrays[name] = joined([each.T for each in of_ranks]).T if encoder else joined(of_ranks)
     data, columns, indptr = joined_csr([(part.data, part.indices, part.indptr) for _, part in found])
     shape = len(indptr) - 1, sum(part.shape[1] for _, part in found)
-    dtype = index_dtype(shape, len(data))
-    return meta, arrays, canonical_csr(data, columns.astype(dtype), indptr.astype(dtype), shape)
+    return meta, arrays, canonical_csr(data, columns, indptr, shape)
 
 
 def _read_part(folder, meta, arrays, rank):

@@ -9,7 +9,7 @@ import numbers
 import numpy as np
 
 from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
-from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr, index_dtype
+from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
 __all__ = ["count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
 
@@ -159,9 +159,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
                          % (missing,))
     lengths, values = np.concatenate(lengths), np.concatenate(values)
     shape = len(lengths), n_items
-    dtype = index_dtype(shape, len(values))
-    matrix = canonical_csr(values, np.concatenate(cols).astype(dtype, copy=False),
-                           np.concatenate([[0], np.cumsum(lengths)]).astype(dtype), shape)
+    matrix = canonical_csr(values, np.concatenate(cols), np.concatenate([[0], np.cumsum(lengths)]), shape)
     if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
         firsts = matrix.indptr[:-1]
         if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):

@@ -196,7 +196,7 @@ def check_ratings(ratings, duplicates="error"):
     if (type(matrix) is sp.csr_matrix and rows is None and len(values) == len(matrix.data)
             and matrix.dtype == np.float32 and matrix.indices.dtype == matrix.indptr.dtype == dtype):
         return matrix
-    return canonical_csr(values, cols.astype(dtype, copy=False), indptr.astype(dtype, copy=False), matrix.shape)
+    return canonical_csr(values, cols, indptr, matrix.shape)
 
 
 def occurring(indices, size):
@@ -236,8 +236,9 @@ def entries_stored(matrix, rows, cols):
 
 
 def canonical_csr(values, cols, indptr, shape):
-    """CSR of arrays that are known to be sorted, without duplicates and within the shape."""
-    matrix = sp.csr_matrix((values, cols, indptr), shape=shape)
+    """CSR of arrays that are known to be sorted, without duplicates and within the shape; of `index_dtype`'s dtype."""
+    dtype = index_dtype(shape, len(values))
+    matrix = sp.csr_matrix((values, cols.astype(dtype, copy=False), indptr.astype(dtype, copy=False)), shape=shape)
     matrix.has_sorted_indices = True
     matrix.has_canonical_format = True
     return matrix
@@ -386,8 +387,7 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
     else:
         floats = np.array(floats[order])
     shape = (len(user_ids), len(item_ids))
-    dtype = index_dtype(shape, len(floats))
-    matrix = canonical_csr(floats, cols[order].astype(dtype), _indptr(rows, shape[0]).astype(dtype), shape)
+    matrix = canonical_csr(floats, cols[order], _indptr(rows, shape[0]), shape)
     return Ratings(matrix, user_ids, item_ids, None if timestamps is None else np.array(timestamps[order]))
 
 
