@@ -31,7 +31,7 @@ from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, sampled_dot
 import lasagne
 import theano.tensor as T
 
-__all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_names", "get_formulation"]
+__all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_settings", "get_formulation"]
 
 # The nonlinearities that the fused Ops know.
 _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid",
@@ -43,13 +43,12 @@ _FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoi
 Formulation = namedtuple("Formulation", "name inputs squared_error counts pack check")
 
 
-def fused_names(model):
-    """What the fused Ops call a model's f and g; None and None where they can't serve it.
-
-    Their one pass has no place where several processes could add up what goes into the hidden units.
-    """
-    names = _FUSED.get(model.f), _FUSED.get(model.g)
-    return names if all(names) and model.ranks.size == 1 else (None, None)
+def fused_settings(model):
+    """The first arguments of the fused Ops for a model; None where they can't serve it."""
+    alone = model.ranks.size == 1
+    if model.f not in _FUSED or model.g not in _FUSED or on_gpu() and not alone:
+        return None
+    return (_FUSED[model.f], _FUSED[model.g]) + model.output_map() + ((None,) if alone else (model.ranks,))
 
 
 def _extras(make, dtype, target, seen):
@@ -111,11 +110,10 @@ def _dense_squared_error(model, data, indices, indptr, target=None, seen=None):
 
 def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
     target = data if target is None else target
-    f, g = fused_names(model)
-    fused = f and g and model.missing_weight <= MOST_SHIFTED
+    fused = fused_settings(model) if model.missing_weight <= MOST_SHIFTED else None
 
     def squared_error(target):
-        error = SquaredError(f, g, *model.output_map())
+        error = SquaredError(*fused)
         return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
                      U_t=None if seen is None else model.U.T, seen=seen)[0]
 

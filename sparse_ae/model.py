@@ -391,16 +391,16 @@ class AutoEncoder:
             with self.building():
                 inputs = self._hidden_inputs()
                 g = _BY_NUMPY.get(self.g)
-                if g is None or self.ranks.size > 1 or on_gpu():
+                if g is None or on_gpu():
                     function = compiled(inputs, self.hidden_activation(self.weighted(*inputs)), name="hidden")
                 else:
                     products = compiled(inputs, self._products(*inputs), name="hidden")
 
                     def function(*arrays):
                         weighted, *more = products(*arrays)
-                        for each in more + [self.mu.get_value(borrow=True)]:
+                        for each in more:
                             weighted += each
-                        return g(weighted)
+                        return g(self.ranks.sum(weighted) + self.mu.get_value(borrow=True))
 
                 self._compiled["hidden"] = function
         return self._compiled["hidden"]

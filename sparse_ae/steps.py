@@ -16,7 +16,7 @@ import scipy.optimize
 
 from sparse_ae.checks import check_count, is_number
 from sparse_ae.device import on_gpu
-from sparse_ae.formulations import fused_names, get_formulation
+from sparse_ae.formulations import fused_settings, get_formulation
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.updates import rprop
@@ -151,7 +151,7 @@ class TrainingStep(Step):
         # Where missing entries count, every row has a gradient.
         plain = (self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
                  and not self.model.missing_weight)
-        fused = all(fused_names(self.model))
+        fused = fused_settings(self.model)
         if on_gpu():
             plain = plain and fused
         if formulation == "sparse" and plain:
@@ -258,9 +258,9 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
     data, indices, indptr = inputs[:3]
     target = inputs[3] if len(inputs) > 3 else data
     W, V, mu, b = model.params
-    f, g = fused_names(model)
-    if f and g:
-        step = SGDStep(f, g, *model.output_map())
+    fused = fused_settings(model)
+    if fused:
+        step = SGDStep(*fused)
         new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
             W, V.T, mu, b, pending, data, indices, indptr, learning_rate, model.l2_W * decay_share,
             model.l2_V * decay_share, target=target)
@@ -329,7 +329,7 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
     squares = _zeros_like(model.params)
     if model.U is not None:
         more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=extras.pop(0))
-    step = AdagradStep(*fused_names(model), *model.output_map(), epsilon=epsilon)
+    step = AdagradStep(*fused_settings(model), epsilon=epsilon)
     new = step(W, V.T, mu, b, squares[0], squares[1].T, squares[2], squares[3], data, indices, indptr, learning_rate,
                model.l2_W, model.l2_V, **more)
     updates = [(squares[0], new[4]), (W, new[0]), (squares[1], new[5].T), (V, new[1].T),
@@ -360,7 +360,7 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
         """V, U and what is kept for them as their transposes."""
         return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
 
-    step = AdamStep(*fused_names(model), *model.output_map(), weighted=model.l2_weighted, **settings)
+    step = AdamStep(*fused_settings(model), weighted=model.l2_weighted, **settings)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
                                      model.l2_V * share, target, *extras)
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]

@@ -258,15 +258,12 @@ template <typename T, int NV> struct Block {
         }
     }
 
-    /* H = g(c R V + mu); with TWO encoders H = g(c R V + S U + mu), S what is seen of each rating */
+    /* H = c R V; with TWO encoders H = c R V + S U, S what is seen of each rating */
     template <bool TWO>
-    void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *U, const T *mu, T c_V, int g,
-                T *H) const
+    void encode(const ByItem<T> &B, npy_intp n_rows, npy_intp k, const T *V, const T *U, T c_V, T *H) const
     {
         vec x[NV], z[NV];
-        load(mu, x);
-        for (npy_intp i = 0; i < n_rows; i++)
-            for (int y = 0; y < NV; y++) *(vec *)(H + i * SIZE + y * LANES) = x[y];
+        memset(H, 0, n_rows * SIZE * sizeof(T));
         for (npy_intp c = 0; c < B.n_items; c++) {
             prefetch(B, c, k, V);
             load(V + B.items[c] * k, x);
@@ -284,6 +281,15 @@ template <typename T, int NV> struct Block {
                     for (int y = 0; y < NV; y++) h[y] += a * x[y];
             }
         }
+    }
+
+    /* H = g(H + mu) */
+    void activate(npy_intp n_rows, const T *mu, int g, T *H) const
+    {
+        vec x[NV];
+        load(mu, x);
+        for (npy_intp i = 0; i < n_rows; i++)
+            for (int y = 0; y < NV; y++) *(vec *)(H + i * SIZE + y * LANES) += x[y];
         apply_each(g, H, n_rows * SIZE);
         if (width < SIZE)  /* g(0) needn't be 0 */
             for (npy_intp i = 0; i < n_rows; i++) memset(H + i * SIZE + width, 0, (SIZE - width) * sizeof(T));
@@ -488,6 +494,8 @@ template <typename T> struct Accumulate {
 struct Function {
     int f, g;  /* Nonlinearity */
     double low, span;
+    /* None; or where processes share out the items, what makes of an array of each the sum of all of them. */
+    PyObject *total;
 };
 
 /* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
@@ -499,12 +507,13 @@ template <typename T> struct Parameters {
     const T *W, *V, *mu, *b, *U;
     T c_W, c_V;                   /* the user's W is c_W times the stored one */
     T low, span;                  /* output = low + span f(...) */
+    PyObject *total;              /* as in Function */
     Goal<T> to_W, to_V, to_mu, to_b, to_U;
 
     /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
     Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Function &function)
         : k(PyArray_DIMS(from[0])[1]), f(function.f), g(function.g), U(NULL), c_W(1), c_V(1), low((T)function.low),
-          span((T)function.span), to_W(), to_V(), to_mu(), to_b(), to_U()
+          span((T)function.span), total(function.total), to_W(), to_V(), to_mu(), to_b(), to_U()
     {
         const T **read[] = {&W, &V, &mu, &b, &U};
         for (int i = 0; i < n; i++) {
@@ -515,8 +524,9 @@ template <typename T> struct Parameters {
     Goal<T> &goal(int i) { Goal<T> *goals[] = {&to_W, &to_V, &to_mu, &to_b, &to_U}; return *goals[i]; }
 };
 
-/* One pass: forward through each thread's blocks, the errors, backward through the blocks. TWO: whether there is a
-   second encoder. */
+/* One pass: forward through each thread's blocks, the errors, backward through the blocks. Processes that share out the
+   items stop twice at the hidden units, to add up what each puts into them, and what comes back. TWO: whether there is
+   a second encoder. */
 template <typename T, bool TWO, template <typename> class Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Ratings<T> &R;
@@ -549,32 +559,101 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
         }
     }
 
+    /* Into the hidden units, out of them, or both at once, while a block of them is in the cache. */
     struct Forward {
         const Pass &pass;
         T *scores;
-        bool add;
+        bool into, out, add;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first;
-            block.template encode<TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.mu, P.c_V, P.g, H);
-            block.decode(pass.B, P.k, P.W, H, scores, add);
+            if (into) block.template encode<TWO>(pass.B, pass.R.n_rows, P.k, P.V, P.U, P.c_V, H);
+            if (out) {
+                block.activate(pass.R.n_rows, P.mu, P.g, H);
+                block.decode(pass.B, P.k, P.W, H, scores, add);
+            }
             add = true;
         }
     };
+    void forward(int n_shares, bool into, bool out)
+    {
+        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
+        for (int share = 0; share < n_shares; share++) {
+            Forward forward = {*this, scores + share * R.nnz, into, out, false};
+            blocks(share, n_shares, forward);
+        }
+    }
 
+    /* The way back likewise. What the sinks add up comes to shares. */
     struct Backward {
         const Pass &pass;
+        bool out, into;
         Sink<T> to_W, to_V, to_mu, to_U;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
             const Parameters<T> &P = pass.P;
             T *H = pass.H + pass.R.n_rows * block.first, *D = pass.D + pass.R.n_rows * block.first;
-            block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
-            block.hidden_gradient(pass.R.n_rows, P.g, H, D, P.mu, to_mu);
-            block.template encode_gradient<TWO>(pass.B, P.k, P.V, P.U, D, to_V, to_U);
+            if (out) block.decode_gradient(pass.B, pass.R.n_rows, P.k, P.W, P.c_W, H, pass.scores, D, to_W);
+            if (into) {
+                block.hidden_gradient(pass.R.n_rows, P.g, H, D, P.mu, to_mu);
+                block.template encode_gradient<TWO>(pass.B, P.k, P.V, P.U, D, to_V, to_U);
+            }
         }
     };
+    void backward(int n_shares, bool out, bool into, double *shares)
+    {
+        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
+        for (int share = 0; share < n_shares; share++) {
+            Backward backward = {*this, out, into, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu),
+                                 Sink<T>(P.to_U)};
+            blocks(share, n_shares, backward);
+            shares[3 * share + 1] += backward.to_W.sum;
+            shares[3 * share + 2] += backward.to_V.sum + backward.to_U.sum;
+        }
+    }
+
+    /* Between blocks of hidden units, whose places follow from the number of threads, and an array (n_rows, k). */
+    struct Copy {
+        npy_intp n_rows, k;
+        T *blocks, *array;
+        bool back;
+        template <int NV> void operator()(const Block<T, NV> &block)
+        {
+            for (npy_intp i = 0; i < n_rows; i++) {
+                T *x = blocks + n_rows * block.first + i * Block<T, NV>::SIZE, *y = array + i * k + block.first;
+                memcpy(back ? x : y, back ? y : x, block.width * sizeof(T));
+            }
+        }
+    };
+
+    /* X, of the hidden units, becomes the sum over all processes. 0, or -1 with a Python error set. */
+    int sum_over_processes(int n_shares, T *X) const
+    {
+        npy_intp dims[] = {R.n_rows, P.k};
+        const int type = sizeof(T) == 4 ? NPY_FLOAT32 : NPY_FLOAT64;
+        PyObject *own = PyArray_SimpleNew(2, dims, type), *found = NULL, *total = NULL;
+        if (own) {
+            copy(n_shares, X, own, false);
+            found = PyObject_CallFunctionObjArgs(P.total, own, NULL);
+            total = found ? PyArray_FROM_OTF(found, type, NPY_ARRAY_CARRAY_RO) : NULL;
+            if (total && !PyArray_SAMESHAPE((PyArrayObject *)own, (PyArrayObject *)total)) {
+                PyErr_SetString(PyExc_ValueError, "the sum over ranks has another shape than what was summed");
+                Py_CLEAR(total);
+            }
+            if (total) copy(n_shares, X, total, true);
+        }
+        const bool failed = !total;
+        Py_XDECREF(own);
+        Py_XDECREF(found);
+        Py_XDECREF(total);
+        return failed ? -1 : 0;
+    }
+    void copy(int n_shares, T *X, PyObject *array, bool back) const
+    {
+        Copy each = {R.n_rows, P.k, X, (T *)PyArray_DATA((PyArrayObject *)array), back};
+        for (int share = 0; share < n_shares; share++) blocks(share, n_shares, each);
+    }
 
     /* Errors of the ratings of items[c0] ... items[c1 - 1], their gradient left in scores, b's in its sink; returns the
        squared error. */
@@ -620,23 +699,21 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
             PyErr_NoMemory();
             return -1;
         }
-        #pragma omp parallel num_threads(n_shares)
-        {
-            #pragma omp for schedule(static, 1)
-            for (int share = 0; share < n_shares; share++) {
-                Forward forward = {*this, scores + share * R.nnz, false};
-                blocks(share, n_shares, forward);
-            }
-            #pragma omp for schedule(static, 1)
-            for (int share = 0; share < n_shares; share++)
-                shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
-            #pragma omp for schedule(static, 1)
-            for (int share = 0; share < n_shares; share++) {
-                Backward backward = {*this, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu), Sink<T>(P.to_U)};
-                blocks(share, n_shares, backward);
-                shares[3 * share + 1] = backward.to_W.sum;
-                shares[3 * share + 2] = backward.to_V.sum + backward.to_U.sum;
-            }
+        const bool alone = P.total == Py_None;
+        forward(n_shares, true, alone);
+        if (!alone) {
+            if (sum_over_processes(n_shares, H)) return -1;
+            forward(n_shares, false, true);
+        }
+        #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
+        for (int share = 0; share < n_shares; share++) {
+            shares[3 * share] = errors(B.n_items * share / n_shares, B.n_items * (share + 1) / n_shares, n_shares);
+            shares[3 * share + 1] = shares[3 * share + 2] = 0;
+        }
+        backward(n_shares, true, alone, shares);
+        if (!alone) {
+            if (sum_over_processes(n_shares, D)) return -1;
+            backward(n_shares, false, true, shares);
         }
         for (int i = 0; i < 3; i++) sums[i] = 0;
         for (int z = 0; z < 3 * n_shares; z++) sums[z % 3] += shares[z];

@@ -3,7 +3,8 @@
 `SquaredError` is the cost and its gradients, for the usual nonlinearities. `SGDStep` is the update of the sparse
 formulation under plain SGD, `AdagradStep` that under Adagrad with a decay for each rating: compiled with optimisations,
 as by default, they write to the rows in use and touch no others, where Theano finds that nobody needs the old values.
-`AdamStep` is Adam's update, of all rows, in place likewise.
+`AdamStep` is Adam's update, of all rows, in place likewise. Processes that share out the items, see `distributed`, run
+these Ops together: the pass is cut in two at the hidden units, where they add up.
 """
 import numpy as np
 
@@ -87,19 +88,34 @@ class _FusedOp(CsrOp):
 
     header = "fused.h"
     # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
-    params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64)
+    params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
+                                 total=gof.generic)
     NONLINEARITIES = {  # name -> (value at x, derivative from the value); in the order of fused.h's enum
         "linear": (lambda x: x, lambda y: np.ones_like(y)),
         "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
         "tanh": (np.tanh, lambda y: 1 - y * y),
     }
 
-    def set_function(self, f, g, low, span):
+    def set_function(self, f, g, low, span, ranks):
         for name in (f, g):
             if name not in self.NONLINEARITIES:
                 raise ValueError("nonlinearity %r has no fused step; expected one of %s"
                                  % (name, ", ".join(sorted(self.NONLINEARITIES))))
         self.f, self.g, self.low, self.span = f, g, float(low), float(span)
+        self.ranks, self.apart = ranks, ranks is not None
+
+    @property
+    def total(self):
+        """What makes of an array of each process the sum of all of them; None for a process alone."""
+        return self.ranks.sum if self.apart else None
+
+    # Theano has Ops in the keys of what it has compiled, in memory and on disk: there it is the same for all ranks, and
+    # for the next program's. An Op that is read from a key is compared with others, and never run.
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "ranks"}
+
+    def __deepcopy__(self, memo):
+        return self
 
     @staticmethod
     def tensors(W, V_t, mu, b, data, indices, indptr, target, **more):
@@ -132,19 +148,25 @@ class _FusedOp(CsrOp):
         (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
         used, local = np.unique(indices, return_inverse=True)
         R = csr_matrix(data, local.astype("int32"), indptr, len(used))
-        weighted = R.dot(V_t[used]) * c_V + mu
+        weighted = R.dot(V_t[used]) * c_V
         if U_t is not None:
             S = csr_matrix(seen, R.indices, indptr, len(used))
             weighted += S.dot(U_t[used])
-        H = g(weighted.astype(W.dtype))
+        H = g((self._summed(weighted.astype(W.dtype)) + mu).astype(W.dtype))
         y = f((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
         e = self.low + self.span * y - target
         dS = csr_matrix((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
-        dA = (dS.dot(W[used]) * c_W * g_slope(H)).astype(W.dtype)
+        dA = (self._summed((dS.dot(W[used]) * c_W).astype(W.dtype)) * g_slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
         if U_t is not None:
             gradients.append(S.T.dot(dA))
         return (e.astype("float64") ** 2).sum(), used, gradients
+
+    def _summed(self, x):
+        total = x if self.total is None else self.total(x)
+        if total.shape != x.shape:
+            raise ValueError("the sum over ranks has another shape than what was summed")
+        return total
 
     @staticmethod
     def scalars(**rates):
@@ -166,7 +188,8 @@ class _FusedOp(CsrOp):
         return """
         {
             PyArrayObject *in[] = {%(inputs)s}, **out[] = {%(outputs)s};
-            const sparse_ae::Function function = {%(params)s->f, %(params)s->g, %(params)s->low, %(params)s->span};
+            const sparse_ae::Function function = {%(params)s->f, %(params)s->g, %(params)s->low, %(params)s->span,
+                                                  %(params)s->total};
             if (sparse_ae::%(function)s(in, out, %(more)sfunction, workspace_%(name)s)) { %(fail)s }
         }""" % dict(function=function % C_TYPES[node.inputs[0].dtype], inputs=", ".join(inputs), name=name,
                     outputs=", ".join("&" + out for out in outputs), params=sub["params"], fail=sub["fail"],
@@ -186,6 +209,9 @@ class SquaredError(_FusedOp):
         Output and hidden nonlinearity.
     low, span : float
         Map f's value to the ratings' scale.
+    ranks : distributed.Ranks, optional
+        Of processes that share out the items: each has the squared error of its own, and all run the Op together, with
+        as many rows. What goes into the hidden units is summed over them, and so is what comes back.
 
     Notes
     -----
@@ -198,10 +224,10 @@ class SquaredError(_FusedOp):
     `csr_dot` and `sampled_dot`.
     """
 
-    __props__ = ("f", "g", "low", "span")
+    __props__ = ("f", "g", "low", "span", "apart")
 
-    def __init__(self, f, g, low=0.0, span=1.0):
-        self.set_function(f, g, low, span)
+    def __init__(self, f, g, low=0.0, span=1.0, ranks=None):
+        self.set_function(f, g, low, span, ranks)
 
     def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None, U_t=None, seen=None):
         second = self.second_encoder(U_t=(U_t, 2), seen=(seen, 1))
@@ -250,7 +276,7 @@ class SGDStep(_FusedOp, UpdateOp):
 
     Parameters
     ----------
-    f, g, low, span : as in `SquaredError`
+    f, g, low, span, ranks : as in `SquaredError`
 
     Notes
     -----
@@ -260,16 +286,16 @@ class SGDStep(_FusedOp, UpdateOp):
     Outputs: the first five, updated, and costs (2,) float64: the squared error and the whole cost, before the update.
     """
 
-    __props__ = ("f", "g", "low", "span", "inplace")
+    __props__ = ("f", "g", "low", "span", "apart", "inplace")
     params_type = _FusedOp.params_type.extended(inplace=scalar.bool)
     updated = {i: i for i in range(5)}
 
-    def __init__(self, f, g, low=0.0, span=1.0, inplace=False):
-        self.set_function(f, g, low, span)
+    def __init__(self, f, g, low=0.0, span=1.0, ranks=None, inplace=False):
+        self.set_function(f, g, low, span, ranks)
         self.set_inplace(inplace)
 
     def in_place(self):
-        return type(self)(self.f, self.g, self.low, self.span, inplace=True)
+        return type(self)(self.f, self.g, self.low, self.span, self.ranks, inplace=True)
 
     def make_node(self, W, V_t, mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target=None):
         parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target)
@@ -319,7 +345,7 @@ class AdagradStep(_FusedOp, UpdateOp):
 
     Parameters
     ----------
-    f, g, low, span : as in `SquaredError`
+    f, g, low, span, ranks : as in `SquaredError`
     epsilon : float
         Added to the sums of squares under the root, as in `lasagne.updates.adagrad`; above 0.
     two_encoders : bool
@@ -335,11 +361,11 @@ class AdagradStep(_FusedOp, UpdateOp):
     U's transpose and its sum of squared gradients, updated.
     """
 
-    __props__ = ("f", "g", "low", "span", "epsilon", "inplace", "two_encoders")
+    __props__ = ("f", "g", "low", "span", "apart", "epsilon", "inplace", "two_encoders")
     params_type = _FusedOp.params_type.extended(inplace=scalar.bool, epsilon=scalar.float64)
 
-    def __init__(self, f, g, low=0.0, span=1.0, epsilon=1e-6, inplace=False, two_encoders=False):
-        self.set_function(f, g, low, span)
+    def __init__(self, f, g, low=0.0, span=1.0, ranks=None, epsilon=1e-6, inplace=False, two_encoders=False):
+        self.set_function(f, g, low, span, ranks)
         if not 0 < epsilon < np.inf:
             raise ValueError("epsilon is %r; it must be above 0, and finite" % (epsilon,))
         self.epsilon, self.two_encoders = float(epsilon), bool(two_encoders)
@@ -349,7 +375,10 @@ class AdagradStep(_FusedOp, UpdateOp):
         self.set_inplace(inplace)
 
     def in_place(self):
-        return type(self)(self.f, self.g, self.low, self.span, self.epsilon, True, self.two_encoders)
+        return self._with(True, self.two_encoders)
+
+    def _with(self, inplace, two_encoders):
+        return type(self)(self.f, self.g, self.low, self.span, self.ranks, self.epsilon, inplace, two_encoders)
 
     def make_node(self, W, V_t, mu, b, squares_W, squares_V_t, squares_mu, squares_b, data, indices, indptr,
                   learning_rate, l2_W, l2_V, target=None, U_t=None, squares_U_t=None, seen=None):
@@ -361,7 +390,7 @@ class AdagradStep(_FusedOp, UpdateOp):
         # Which inputs a node of this Op destroys is for the Op to say, not for the node.
         op = self
         if self.two_encoders != bool(second):
-            op = type(self)(self.f, self.g, self.low, self.span, self.epsilon, self.inplace, bool(second))
+            op = self._with(self.inplace, bool(second))
         rates = self.scalars(learning_rate=learning_rate, l2_W=l2_W, l2_V=l2_V)
         return gof.Apply(op, parameters + block + rates + [target] + second,
                          [x.type() for x in parameters] + [T.dvector()] + [x.type() for x in second[:2]])
@@ -410,7 +439,7 @@ class AdamStep(_FusedOp, UpdateOp):
 
     Parameters
     ----------
-    f, g, low, span : as in `SquaredError`
+    f, g, low, span, ranks : as in `SquaredError`
     beta1, beta2 : float
         How much of the means of gradients and of their squares is kept in a step; from 0 to below 1.
     epsilon : float
@@ -429,13 +458,13 @@ class AdamStep(_FusedOp, UpdateOp):
     the whole cost, before the update.
     """
 
-    __props__ = ("f", "g", "low", "span", "beta1", "beta2", "epsilon", "weighted", "inplace", "n")
+    __props__ = ("f", "g", "low", "span", "apart", "beta1", "beta2", "epsilon", "weighted", "inplace", "n")
     params_type = _FusedOp.params_type.extended(inplace=scalar.bool, beta1=scalar.float64, beta2=scalar.float64,
                                                 epsilon=scalar.float64, weighted=scalar.bool)
 
-    def __init__(self, f, g, low=0.0, span=1.0, beta1=0.9, beta2=0.999, epsilon=1e-8, weighted=False, inplace=False,
-                 n=4):
-        self.set_function(f, g, low, span)
+    def __init__(self, f, g, low=0.0, span=1.0, ranks=None, beta1=0.9, beta2=0.999, epsilon=1e-8, weighted=False,
+                 inplace=False, n=4):
+        self.set_function(f, g, low, span, ranks)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and 0 < epsilon < np.inf):
             raise ValueError("beta1 is %r, beta2 %r, epsilon %r; expected the first two from 0 to below 1, the last "
                              "above 0, and finite" % (beta1, beta2, epsilon))
@@ -445,8 +474,8 @@ class AdamStep(_FusedOp, UpdateOp):
         self.set_inplace(inplace)
 
     def _with(self, inplace, n):
-        return type(self)(self.f, self.g, self.low, self.span, self.beta1, self.beta2, self.epsilon, self.weighted,
-                          inplace, n)
+        return type(self)(self.f, self.g, self.low, self.span, self.ranks, self.beta1, self.beta2, self.epsilon,
+                          self.weighted, inplace, n)
 
     def in_place(self):
         return self._with(True, self.n)
