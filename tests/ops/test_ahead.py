@@ -52,6 +52,18 @@ class Times(gof.Op):
         return ahead.AheadCompiler
 
 
+class Two:
+    """The communicator of the first of two ranks, of whom nobody has to add up anything."""
+
+    Allreduce = allgather = gather = Barrier = Abort = lambda *arguments: None
+
+    def Get_rank(self):
+        return 0
+
+    def Get_size(self):
+        return 2
+
+
 @pytest.fixture(autouse=True)
 def nothing_left():
     """What a forked child has compiled and filed first, its parent doesn't ask for; nor others' tests what they met."""
@@ -188,21 +200,33 @@ def test_ours_can_be_begun():
     assert node.op.c_compiler() is ahead.AheadCompiler
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @needs_compiler
-@pytest.mark.parametrize("formulation, f, update", [
-    ("sparse", "linear", lasagne.updates.sgd), ("sparse", "linear", lasagne.updates.adagrad),
-    ("sparse", "linear", lasagne.updates.adam), ("sparse", "linear", lasagne.updates.rmsprop),
-    pytest.param("sparse", "rectify", lasagne.updates.sgd, marks=pytest.mark.slow),
-    pytest.param("sparse", "rectify", lasagne.updates.adam, marks=pytest.mark.slow),
-    ("dense", "linear", lasagne.updates.adam)])
-def test_nothing_is_begun_in_vain(formulation, f, update, monkeypatch):
+@pytest.mark.parametrize("formulation, f, update, target, settings", [
+    ("sparse", "linear", lasagne.updates.sgd, False, {}),
+    ("sparse", "linear", lasagne.updates.adagrad, False, {}),
+    ("sparse", "linear", lasagne.updates.adam, False, {}),
+    ("sparse", "linear", lasagne.updates.rmsprop, False, {}),
+    ("dense", "linear", lasagne.updates.adam, False, {}),
+    slow("sparse", "rectify", lasagne.updates.sgd, False, {}),
+    slow("sparse", "rectify", lasagne.updates.adam, False, {}),
+    slow("sparse", "linear", lasagne.updates.sgd, True, {}),
+    slow("sparse", "linear", lasagne.updates.adam, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
+    slow("sparse", "linear", lasagne.updates.adagrad, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
+    slow("sparse", "linear", lasagne.updates.sgd, False, dict(missing_weight=0.2)),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(missing_weight=0.95)),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(missing_weight=0.2, comm=Two()))])
+def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monkeypatch):
     """What is guessed from a graph that isn't ready is what Theano makes of it: else it were compiled each time."""
     begun = set()
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
-    model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), l2=0.1)
-    step = make_step(model, formulation, update, 0.01)
+    model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
+    step = make_step(model, formulation, update, 0.01, target)
     made = set(map(ahead.source_of, ahead.linkers(step._function.maker.fgraph)))
     assert begun <= made and bool(begun) == (formulation == "sparse")
 
