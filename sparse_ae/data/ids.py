@@ -8,6 +8,9 @@ __all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers
 
 _INT64_MAX = np.iinfo(np.int64).max
 
+# Ids below are numbered by an array, which takes 16 MB at most.
+_SMALL_ID = 2 ** 22
+
 
 def distinct(values, name="ids"):
     """The distinct ids of a column, and where each of its entries is among them.
@@ -143,6 +146,7 @@ class Numbering:
 
     def __init__(self):
         self._numbers, self._text = _Codes(), False
+        self._of_small = np.zeros(0, np.int32)  # the number of each small id, -1 for one that hasn't come yet
 
     def __len__(self):
         return len(self._numbers)
@@ -164,10 +168,23 @@ class Numbering:
         text = isinstance(ids, list) or ids.dtype.kind == "U"
         if text and not self._text:
             self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
-        found = ids if isinstance(ids, list) else ids.tolist()
-        if self._text and not text:
-            found = map(str, found)
-        return np.fromiter(map(self._numbers.__getitem__, found), np.int32, len(ids))[places]
+        found = ids if isinstance(ids, list) else ids.tolist() if text else map(str, ids.tolist())
+        numbers = self._of(found, len(ids)) if self._text else self._of_integers(ids)
+        return numbers[places]
+
+    def _of(self, ids, n):
+        return np.fromiter(map(self._numbers.__getitem__, ids), np.int32, n)
+
+    def _of_integers(self, ids):
+        if not len(ids) or ids.min() < 0 or ids.max() >= _SMALL_ID:
+            return self._of(ids.tolist(), len(ids))
+        if ids.max() >= len(self._of_small):
+            more = min(max(int(ids.max()) + 1, 2 * len(self._of_small)), _SMALL_ID) - len(self._of_small)
+            self._of_small = np.concatenate([self._of_small, np.full(more, -1, np.int32)])
+        numbers = self._of_small[ids]
+        new = np.flatnonzero(numbers < 0)
+        self._of_small[ids[new]] = numbers[new] = self._of(ids[new].tolist(), len(new))
+        return numbers
 
     def ascending(self):
         """The ids in ascending order, and for each number the place of its id: (m,) of int64 or str, (m,) of int32."""

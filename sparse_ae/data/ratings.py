@@ -175,22 +175,21 @@ def check_ratings(ratings, duplicates="error"):
         raise ValueError("ratings of shape %d x %d hold no entries; expected at least one stored rating"
                          % tuple(matrix.shape))
     if rows is not None:
-        order, repeated = _row_major(rows, cols)
-        if repeated and duplicates == "error":
-            first, second = repeated
+        order, sorted_cols, indptr, same = _row_major(rows, cols, matrix.shape[0])
+        if same is not None and duplicates == "error":
+            first, second = _first_repeated(order, same)
             raise ValueError("row %d, column %d is stored twice (%s and %s); expected one rating per pair: drop one, "
                              "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add them "
                              "up with sum_duplicates() if their sum is the rating"
                              % (rows[first], cols[first], values[first], values[second]))
-        rows, values, cols = rows[order], values[order], cols[order]
-        indptr = _indptr(rows, matrix.shape[0])
+        values, cols = values if order is None else values[order], sorted_cols
     values, bad = as_float32(values)
     if bad is not None:
         row = np.searchsorted(indptr, bad[0], side="right") - 1
         raise ValueError("row %d, column %d: %s" % (row, cols[bad[0]], bad[1]))
-    if rows is not None and repeated:
-        kept, values = merge_repeated(values, (np.diff(rows) == 0) & (np.diff(cols) == 0), duplicates)
-        cols, indptr = cols[kept], _indptr(rows[kept], matrix.shape[0])
+    if rows is not None and same is not None:
+        kept, values = merge_repeated(values, same, duplicates)
+        cols, indptr = cols[kept], np.searchsorted(kept, indptr)
 
     dtype = index_dtype(matrix.shape, len(values))
     if (type(matrix) is sp.csr_matrix and rows is None and len(values) == len(matrix.data)
@@ -319,28 +318,38 @@ def _is_sorted(cols, indptr):
     return True
 
 
-def _row_major(rows, cols):
-    """What sorts the entries by row, then column, and the first two entries of the same pair, or None."""
-    order = slice(None)
-    if not np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
-        order = _counting_sort(cols)
-        order = order[_counting_sort(rows[order])]
-        same = np.flatnonzero((np.diff(rows[order]) == 0) & (np.diff(cols[order]) == 0))
-        if len(same):
-            pair = same[np.argmin(order[same + 1])]
-            return order, (order[pair], order[pair + 1])
-    return order, None
+def _row_major(rows, cols, n_rows):
+    """Entries sorted by row, then column, in the order that they came in for the same pair.
 
-
-def _counting_sort(numbers):
-    """As ``argsort(numbers, kind="stable")``, of numbers from 0 on, in a third of the time.
-
-    What SciPy does to turn rows into columns: here a row for each number, with one entry in the column of that number.
+    Returns
+    -------
+    order : int array, (n,), or None
+        Which entry comes where; None if they are in this order already.
+    cols, indptr : int arrays, (n,) and (n_rows + 1,)
+    same : bool array, (n - 1,), or None
+        Whether an entry is of the same pair as the one that follows; None if none is.
     """
-    n = len(numbers)
-    indptr = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
-    ones = np.empty(n, np.bool_)
-    return sp.csr_matrix((ones, numbers, indptr), shape=(n, int(numbers.max()) + 1)).tocsc().indices
+    if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
+        return None, cols, _indptr(rows, n_rows), None
+    # What SciPy does to turn rows into columns is a counting sort, which is stable. First of a matrix with a row for
+    # each entry, which has it in the column of `cols`; then of one whose values are the numbers of the entries.
+    n = len(cols)
+    number = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
+    by_col = sp.csr_matrix((np.empty(n, np.bool_), cols, number), shape=(n, int(cols.max()) + 1)).tocsc()
+    del number
+    by_row = sp.csc_matrix((by_col.indices, rows[by_col.indices], by_col.indptr),
+                           shape=(n_rows, by_col.shape[1])).tocsr()
+    same = by_row.indices[1:] == by_row.indices[:-1]
+    starts = by_row.indptr[1:-1]
+    same[starts[(starts > 0) & (starts < n)] - 1] = False
+    return by_row.data, by_row.indices, by_row.indptr, same if same.any() else None
+
+
+def _first_repeated(order, same):
+    """The first entry whose pair has come before, and the entry just before it of that pair: (before, it)."""
+    pairs = np.flatnonzero(same)
+    pair = pairs[np.argmin(order[pairs + 1])]
+    return order[pair], order[pair + 1]
 
 
 def as_float32(values):
@@ -375,20 +384,19 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
         entry = int(np.argmin(np.isfinite(timestamps)))
         raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps out"
                          % (where(entry), timestamps[entry]))
-    order, repeated = _row_major(rows, cols)
-    if repeated and duplicates == "error":
-        first, second = repeated
-        raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
-    if repeated:
-        same = (np.diff(rows[order]) == 0) & (np.diff(cols[order]) == 0)
-        kept, floats = merge_repeated(floats[order], same, duplicates)
-        order = order[kept]
-        rows = rows[order]
-    else:
-        floats = np.array(floats[order])
     shape = (len(user_ids), len(item_ids))
-    matrix = canonical_csr(floats, cols[order], _indptr(rows, shape[0]), shape)
-    return Ratings(matrix, user_ids, item_ids, None if timestamps is None else np.array(timestamps[order]))
+    order, sorted_cols, indptr, same = _row_major(rows, cols, shape[0])
+    if same is not None and duplicates == "error":
+        first, second = _first_repeated(order, same)
+        raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
+    floats = floats.copy() if order is None else floats[order]
+    if same is not None:
+        kept, floats = merge_repeated(floats, same, duplicates)
+        order, sorted_cols, indptr = order[kept], sorted_cols[kept], np.searchsorted(kept, indptr)
+    matrix = canonical_csr(floats, sorted_cols, indptr, shape)
+    if timestamps is not None:
+        timestamps = timestamps.copy() if order is None else timestamps[order]
+    return Ratings(matrix, user_ids, item_ids, timestamps)
 
 
 def check_duplicates(duplicates):

@@ -22,6 +22,8 @@ _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
 _NAMES = tuple(COLUMN_WORDS)
 
+_POWERS = 10.0 ** np.arange(16)
+
 
 class Layout(NamedTuple):
     """How ratings are laid out in a file of text.
@@ -181,7 +183,8 @@ def read_blocks(path, layout, progress=False):
     lowest, latest = np.inf, -np.inf
     with lines_of(path, layout.first_line, progress) as lines:
         for text in iter(lines.read_block, b""):
-            if not text.replace(b"\r\n", b"\n").strip(b"\n\t "):  # millions of blank lines, one by one, would take long
+            # Millions of blank lines, one by one, would take long.
+            if text[0] in b"\r\n\t " and not _with_line_feeds(text).strip(b"\n\t "):
                 lines.number += text.count(b"\n")
                 continue
             block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
@@ -287,9 +290,14 @@ def _named_columns(fields, pairs, table):
 # Lines without a surprise
 
 
+def _with_line_feeds(text):
+    """Bytes of lines that all end in LF."""
+    return text.replace(b"\r\n", b"\n") if b"\r" in text else text  # to look for one letter is much quicker
+
+
 def _parse_alike(lines, text, layout):
     """The Block of whole lines of as many fields each, no field in need of quotes; None for others and errors."""
-    text = text.replace(b"\r\n", b"\n")
+    text = _with_line_feeds(text)
     if not text.endswith(b"\n"):
         text += b"\n"
     delimiter, n_columns = layout.delimiter or " ", layout.n_columns
@@ -321,8 +329,12 @@ def _parse_alike(lines, text, layout):
         unquoted = text
     fields, columns = None, []
     for name, column in zip(_NAMES, layout.columns):
-        parse = _parse_ratings if name == "rating" else _parse_whole
-        values = parse(letters, starts[:, column].copy(), stops[:, column].copy())
+        place = letters, starts[:, column].copy(), stops[:, column].copy()
+        if name == "rating":
+            values = _parse_decimals(*place)
+            values = _parse_floats(*place) if values is None else values
+        else:
+            values = _parse_whole(*place)
         if values is None:
             if fields is None:
                 fields = lines.decode(unquoted).replace("\n", delimiter).split(delimiter)
@@ -365,8 +377,33 @@ def _parse_whole(letters, starts, stops):
     return values
 
 
-def _parse_ratings(letters, starts, stops):
-    """Numbers as float64, or None."""
+def _parse_decimals(letters, starts, stops):
+    """Numbers as float64, or None where a field isn't up to 15 digits with or without a point and a minus."""
+    negative = letters[starts] == ord("-")
+    widths = stops - starts - negative
+    if widths.min() < 1 or widths.max() > 16:
+        return None
+    digits, pointed, decimals = np.zeros(len(starts), np.int64), np.zeros(len(starts), bool), 0
+    for place in range(widths.max()):
+        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], np.uint8(ord("0")))
+        point = letter == ord(".")
+        if point.any():
+            if (point & (pointed | (widths == 1))).any():
+                return None
+            letter, pointed, decimals = np.where(point, ord("0"), letter), pointed | point, decimals + place * point
+        digit = letter - np.uint8(ord("0"))
+        if digit.max() > 9:
+            return None
+        digits += digit * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
+    if digits.max() >= 10 ** 15:
+        return None
+    # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.
+    values = digits / _POWERS[decimals]
+    return np.where(negative, -values, values) if negative.any() else values
+
+
+def _parse_floats(letters, starts, stops):
+    """Numbers of any form as float64, or None."""
     widths = stops - starts
     if widths.min() < 1 or widths.max() > 32:
         return None

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from sparse_ae.data import ids as module
 from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
 
 
@@ -27,6 +28,19 @@ def test_texts_that_are_whole_numbers():
     ids, places = distinct_texts(["9223372036854775807", "-9223372036854775807", "0", "-5", "0"])
     assert ids.dtype == np.int64 and ids.tolist() == [2 ** 63 - 1, -2 ** 63 + 1, 0, -5]
     assert places.tolist() == [0, 1, 2, 3, 2]
+
+
+@pytest.mark.parametrize("small", [0, 50, 10 ** 6])
+def test_numbers_do_not_depend_on_how_large_ids_are(monkeypatch, small):
+    monkeypatch.setattr(module, "_SMALL_ID", small)
+    rng, numbering, known = np.random.RandomState(0), Numbering(), {}
+    for highest in (30, 49, 50, 200, 10 ** 5):
+        ids = rng.permutation(highest)[:30] - (highest == 200)
+        expected = [known.setdefault(each, len(known)) for each in ids.tolist()]
+        assert numbering.number(ids, np.arange(30)).tolist() == expected
+    assert numbering.number(np.zeros(0, np.int64), np.zeros(0, np.intp)).dtype == np.int32
+    ids, places = numbering.ascending()
+    assert ids.tolist() == sorted(known) and ids[places].tolist() == list(known)
 
 
 def test_numbering():
