@@ -89,7 +89,7 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     assert "seeds 0, 1, 2, 3, 4" in out
     # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
     assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 4 + 4 + 2 * 3
-    assert "| 2.0 | k=3" in out
+    assert "| 2.0 | never | k=3" in out
     # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, four recommenders; and
     # five folds of either of the first two.
     assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 4) + 5 + 5
@@ -113,9 +113,14 @@ def test_interval_by_hand(example):
     assert example.interval(scores[:1]) == "0.8300"
 
 
-def test_seconds_to_the_goal(example):
-    assert example.seconds_to([(1.0, 0.9), (2.04, 0.845), (3.0, 0.85)]) == "2.0"
-    assert example.seconds_to([(1.0, 0.9)]) == "never"
+def test_seconds_to_the_goals(example):
+    assert example.seconds_to_goals([(1.0, 0.9), (2.04, 0.845), (3.0, 0.85), (4.0, 0.83)]) == ["2.0", "4.0"]
+    assert example.seconds_to_goals([(1.0, 0.84)]) == ["1.0", "never"]
+
+
+def test_only_how_soon_it_gets_to_the_goals(example, judged, tmp_path, capsys):
+    out = run(example, tmp_path, capsys, "--to-goals", "--seed", "3")
+    assert len(judged) == 1 and out.count("| I-AutoRec | 0.831 | 0.8300 | 1.0 | 2.0 | never | k=3") == 1
 
 
 def test_the_rate_is_held_and_falls(example):
