@@ -333,7 +333,7 @@ template <typename T, int NV> struct Block {
                     d[y] += ce * x[y];
                 }
             }
-            sink(*this, B.items[c] * k, B.starts[c + 1] - B.starts[c], x, g);
+            sink(*this, sink.row(B, c) * sink.stride(k), B.starts[c + 1] - B.starts[c], x, g);
         }
     }
 
@@ -375,10 +375,10 @@ template <typename T, int NV> struct Block {
                 }
             }
             load(V + B.items[c] * k, x);
-            to_V(*this, B.items[c] * k, n, x, g);
+            to_V(*this, to_V.row(B, c) * to_V.stride(k), n, x, g);
             if (TWO) {
                 load(U + B.items[c] * k, x);
-                to_U(*this, B.items[c] * k, n, x, z);
+                to_U(*this, to_U.row(B, c) * to_U.stride(k), n, x, z);
             }
         }
     }
@@ -390,11 +390,17 @@ template <typename T> struct Goal {
     double step, decay, epsilon;
 };
 
-/* Where a gradient goes. Called with a block, the offset of a row in the parameter, the number of ratings that it has,
-   the row's block and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
+/* Of a sink's arrays that have the parameter's shape: the row of items[c], and how far apart rows are. */
+template <typename T> struct OfParameter {
+    static npy_intp row(const ByItem<T> &B, npy_intp c) { return B.items[c]; }
+    static npy_intp stride(npy_intp k) { return k; }
+};
+
+/* Where a gradient goes. Called with a block, the offset of a row in the sink's arrays, the number of ratings that it
+   has, the row's block and its gradient; or, by `add`, with an entry of b. `sum` adds up what is said of each.
 
    Descend: row -= step * gradient, in place; sum: by how much the squares grew. */
-template <typename T> struct Descend {
+template <typename T> struct Descend : OfParameter<T> {
     T *values, step;
     double sum;
     explicit Descend(const Goal<T> &to) : values(to.values), step((T)to.step), sum(0) {}
@@ -414,12 +420,12 @@ template <typename T> struct Descend {
         sum += B::sum(grown);
     }
     template <int NV> void prefetch(const Block<T, NV> &, const ByItem<T> &, npy_intp, npy_intp) const {}
-    void add(npy_intp item, T gradient) { values[item] -= step * gradient; }
+    void add(npy_intp row, T gradient) { values[row] -= step * gradient; }
 };
 
 /* Adagrad, in place, of the gradient and that of a decay for each rating: d = gradient + 2 decay n row, squares += d^2,
    row -= step * d / sqrt(squares + epsilon); sum: n |row|^2, before that. */
-template <typename T> struct Adagrad {
+template <typename T> struct Adagrad : OfParameter<T> {
     T *values, *squares, step, decay, epsilon;
     double sum;
     explicit Adagrad(const Goal<T> &to)
@@ -448,30 +454,40 @@ template <typename T> struct Adagrad {
     {
         block.prefetch(B, c, k, squares);
     }
-    void add(npy_intp item, T gradient)
+    void add(npy_intp row, T gradient)
     {
-        squares[item] += gradient * gradient;
-        values[item] -= step * gradient / std::sqrt(squares[item] + epsilon);
+        squares[row] += gradient * gradient;
+        values[row] -= step * gradient / std::sqrt(squares[row] + epsilon);
     }
 };
 
-/* Store: gradient array = gradient, of rows in use; the others' are left as they are. */
+/* Store: gradient array = gradient, of the rows in use alone, one after the other, each on cache lines of its own that
+   are written whole. */
 template <typename T> struct Store {
+    enum { LANES = 64 / sizeof(T) };
     T *values;
     double sum;
     explicit Store(const Goal<T> &to) : values(to.values), sum(0) {}
+    static npy_intp row(const ByItem<T> &, npy_intp c) { return c; }
+    static npy_intp stride(npy_intp k) { return (k + LANES - 1) / LANES * LANES; }
     template <int NV>
     void operator()(const Block<T, NV> &block, npy_intp row, npy_int32, typename Simd<T>::vec *,
                     const typename Simd<T>::vec *g)
     {
-        block.store(values + row, g);
+        T *to = values + row + block.first;
+        for (int y = 0; y < NV; y++) *(typename Simd<T>::vec *)(to + y * LANES) = g[y];
     }
-    template <int NV> void prefetch(const Block<T, NV> &, const ByItem<T> &, npy_intp, npy_intp) const {}
-    void add(npy_intp item, T gradient) { values[item] = gradient; }
+    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    {
+        if (c + 4 >= B.n_items) return;
+        const T *to = values + (c + 4) * stride(k) + block.first;
+        for (int y = 0; y < NV; y++) __builtin_prefetch(to + y * LANES, 1);
+    }
+    void add(npy_intp row, T gradient) { values[row] = gradient; }
 };
 
 /* Accumulate: gradient array += gradient. */
-template <typename T> struct Accumulate {
+template <typename T> struct Accumulate : OfParameter<T> {
     T *values;
     double sum;
     explicit Accumulate(const Goal<T> &to) : values(to.values), sum(0) {}
@@ -487,7 +503,7 @@ template <typename T> struct Accumulate {
     {
         block.prefetch(B, c, k, values);
     }
-    void add(npy_intp item, T gradient) { values[item] += gradient; }
+    void add(npy_intp row, T gradient) { values[row] += gradient; }
 };
 
 /* What the model is beside its parameters: output = low + span f(W g(V r + mu) + b). */
@@ -681,7 +697,7 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
                 scores[q] = d;
                 gradient += d;
             }
-            to_b.add(B.items[c], gradient);
+            to_b.add(to_b.row(B, c), gradient);
         }
         return sse;
     }
@@ -781,23 +797,26 @@ template <typename T> struct Adam {
         squares[i] = v;
         values[i] -= step * m / (std::sqrt(v) + epsilon);
     }
-    /* A row of n numbers from `first` on, the pull of whose decay counts `pulls` times; gradient: NULL is 0. Returns
-       pulls |row|^2, before that. */
+    /* A row of n numbers from `first` on, the pull of whose decay counts `pulls` times; gradient: the row's, NULL is 0.
+       Returns pulls |row|^2, before that. */
     double row(npy_intp first, npy_intp n, const T *gradient, npy_int32 pulls) const
     {
-        const Adam here(*this);  /* which nothing that is written to can be a part of */
+        Adam here(*this);  /* which nothing that is written to can be a part of */
+        here.values += first;
+        here.means += first;
+        here.squares += first;
         const T pull = 2 * decay * pulls;
         T norm = 0;
         if (gradient) {
             #pragma omp simd reduction(+ : norm)
-            for (npy_intp i = first; i < first + n; i++) {
+            for (npy_intp i = 0; i < n; i++) {
                 const T x = here.values[i];
                 norm += x * x;
                 here.move(i, gradient[i] + pull * x);
             }
         } else {
             #pragma omp simd reduction(+ : norm)
-            for (npy_intp i = first; i < first + n; i++) {
+            for (npy_intp i = 0; i < n; i++) {
                 const T x = here.values[i];
                 norm += x * x;
                 here.move(i, pull * x);
@@ -807,8 +826,8 @@ template <typename T> struct Adam {
     }
 };
 
-/* One step of Adam in place, on all rows, those without ratings included. P's goals: memory for gradients, of the
-   parameters' shapes. all: W, V, mu, b, and U with a second encoder. weighted: whether the decay is for each rating.
+/* One step of Adam in place, on all rows, those without ratings included. P's goals: memory for what `Store` keeps.
+   all: W, V, mu, b, and U with a second encoder. weighted: whether the decay is for each rating.
    costs: as above; its decay is that of all rows, or, where weighted, of those in use for each rating. 0, or -1 with a
    Python error set. */
 template <typename T, bool TWO>
@@ -835,10 +854,11 @@ int adam_step(const Ratings<T> &R, const Parameters<T> &P, const Adam<T> *all, b
         for (; item < end; item++) {
             const bool used = c < B.n_items && B.items[c] == item;
             const npy_int32 n = used ? B.starts[c + 1] - B.starts[c] : 0, pulls = weighted ? n : 1;
-            of_W += all[0].row(item * k, k, used ? P.to_W.values : NULL, pulls);
-            of_V += all[1].row(item * k, k, used ? P.to_V.values : NULL, pulls);
-            if (TWO) of_V += all[4].row(item * k, k, used ? P.to_U.values : NULL, pulls);
-            all[3].move(item, used ? P.to_b.values[item] : 0);
+            const npy_intp at = Store<T>::row(B, c) * Store<T>::stride(k);
+            of_W += all[0].row(item * k, k, used ? P.to_W.values + at : NULL, pulls);
+            of_V += all[1].row(item * k, k, used ? P.to_V.values + at : NULL, pulls);
+            if (TWO) of_V += all[4].row(item * k, k, used ? P.to_U.values + at : NULL, pulls);
+            all[3].move(item, used ? P.to_b.values[Store<T>::row(B, c)] : 0);
             c += used;
         }
         shares[2 * share] = of_W;
@@ -1015,13 +1035,16 @@ int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double
     for (int i = 0; i < N; i++) values[i] = *out[i];
     Parameters<T> P(N, values, values, function);
     Adam<T> all[5];
+    const npy_intp n_items = block.R.n_items, most_rows = block.R.nnz < n_items ? block.R.nnz : n_items,
+                   stride = Store<T>::stride(P.k);
+    const npy_intp sizes[] = {most_rows * stride, most_rows * stride, stride, most_rows, most_rows * stride};
     const double decays[] = {rates[1], rates[2], 0, 0, rates[2]};
     for (int i = 0; i < N; i++) {
         const Adam<T> adam = {(T *)PyArray_DATA(*out[i]), (T *)PyArray_DATA(*out[N + 2 * i]),
                               (T *)PyArray_DATA(*out[N + 2 * i + 1]), (T)decays[i], (T)rates[0], (T)epsilon, (T)beta1,
                               (T)beta2, (T)(1 - beta1), (T)(1 - beta2)};
         all[i] = adam;
-        if (!(P.goal(i).values = ws.gradients[i].get<T>(PyArray_SIZE(*out[i])))) {
+        if (!(P.goal(i).values = ws.gradients[i].get<T>(sizes[i]))) {
             PyErr_NoMemory();
             return -1;
         }

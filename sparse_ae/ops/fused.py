@@ -429,8 +429,8 @@ class AdagradStep(_FusedOp, UpdateOp):
 class AdamStep(_FusedOp, UpdateOp):
     """One step of Adam on the masked autoencoder with L2, on all rows.
 
-    Gradients are written once, those of the rows in use, to memory that is kept between calls; then W, V and what Adam
-    keeps of them pass by once.
+    Gradients are written once, those of the rows in use, to memory for as many rows that is kept between calls; then W,
+    V and what Adam keeps of them pass by once.
 
     The cost is that of `SquaredError` plus ``l2_W |W|^2 + l2_V |V|^2``, or, with a decay for each rating, that of
     `AdagradStep`. Adam moves rows without ratings too: its means of their gradients fade, and the decay pulls at them.

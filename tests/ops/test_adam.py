@@ -1,5 +1,7 @@
 """Adam in one pass against Lasagne's on a dense graph, on all rows; and what it can't take."""
 import functools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from theano.configparser import change_flags
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
 
+CLEAR_REFS = Path("/proc/self/clear_refs")
 SETTINGS = dict(beta1=0.8, beta2=0.95, epsilon=1e-6)
 
 
@@ -227,3 +230,27 @@ def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     addresses = [x.get_value(borrow=True).ctypes.data for x in large]
     step(sp.csr_matrix(np.eye(3, N_ITEMS) * 4))
     assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
+
+
+@pytest.mark.skipif(not CLEAR_REFS.exists(), reason="only Linux tells the most memory since a moment")
+def test_an_epoch_needs_no_memory_of_a_parameters_size():
+    """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""
+    n_items, n_batches, k = 120000, 12, 64
+    W, V = np.zeros((n_items, k), "float32"), np.zeros((k, n_items), "float32")
+    step = TrainingStep(AutoEncoder(n_items, k, l2=0.1, W=W, V=V), "sparse", lasagne.updates.adam, 0.001)
+    per_batch = n_items // n_batches
+    blocks = [sp.csr_matrix((np.ones(per_batch, "float32"), np.arange(i, i + per_batch), [0, per_batch]), (1, n_items))
+              for i in range(0, n_items, per_batch)]  # all together use all rows
+    with step.deferred():
+        step(blocks[0])  # zeros take no memory until they are written to
+        CLEAR_REFS.write_text("5")
+        before = peak_memory()
+        for block in blocks:
+            step(block)
+    assert peak_memory() - before < W.nbytes / 2
+
+
+def peak_memory():
+    """Bytes."""
+    found = re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(found.group(1))
