@@ -72,6 +72,7 @@ def compile_ahead(*variables):
             found[source] = linker
     for source in sorted(found, key=len, reverse=True):  # the longest first
         _begin(source, found[source])
+    _let_the_longest_go_first()
 
 
 def _worthwhile():
@@ -126,6 +127,14 @@ def _begin(source, linker):
     except OSError:  # a full disk, no more processes: Theano will meet it too, or not any more
         return
     _BEGUN[source] = process, folder
+
+
+def _let_the_longest_go_first():
+    """What takes longest is what all wait for: the others get the time that it leaves."""
+    longest = max(_BEGUN, key=len, default=None)
+    for source, (process, _) in _BEGUN.items():
+        if source != longest and process.poll() is None:
+            os.setpriority(os.PRIO_PGRP, process.pid, 19)
 
 
 def _library(module_name):

@@ -101,6 +101,16 @@ def test_what_was_begun_is_not_compiled_again(theanos):
 
 
 @needs_compiler
+def test_the_longest_goes_first():
+    x = T.dscalar("x")
+    factors = 3, 4.0000000000001, 5
+    ahead.compile_ahead(*[Times(factor)(x) for factor in factors])
+    waits = {source: os.getpriority(os.PRIO_PROCESS, process.pid) for source, (process, _) in ahead._BEGUN.items()}
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert [waits[source] for source in sorted(waits, key=len, reverse=True)] == [own, 19, 19]
+
+
+@needs_compiler
 def test_what_was_not_begun_theano_compiles(theanos):
     x = T.dscalar("x")
     assert theano.function([x], Times(3)(x), mode=AS_IT_IS)(2.0) == 6.0
