@@ -10,7 +10,6 @@ from collections import OrderedDict
 from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-import scipy.optimize
 import scipy.sparse as sp
 
 from sparse_ae.baselines import Biases, fit_biases
@@ -425,7 +424,8 @@ def _weigh(settings, given, trained, biases):
         better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
         weights.append(float(better or not settings.guard))
     if sum(weights) > 1:
-        weights = scipy.optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
+        from scipy import optimize  # takes its time
+        weights = optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
         found["both"] = float(np.sqrt(errors(weights).mean()))
     _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)),
                                    "RMSE, of known users and items"))

@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
@@ -283,9 +282,9 @@ class ColumnSolver:
             h, ratings = self._h, targets
         if self._cost is None:
             self._cost = self._compiled_cost()
-        least = scipy.optimize.minimize(lambda p: self._cost(p, h, ratings, weights, l2, self.means), self.means,
-                                        jac=True, method="L-BFGS-B",
-                                        options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-7})
+        from scipy import optimize  # takes its time
+        least = optimize.minimize(lambda p: self._cost(p, h, ratings, weights, l2, self.means), self.means, jac=True,
+                                  method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-7})
         return least.x
 
     def _compiled_cost(self):

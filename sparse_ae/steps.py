@@ -12,7 +12,6 @@ import warnings
 from collections import OrderedDict
 
 import numpy as np
-import scipy.optimize
 
 from sparse_ae.checks import check_count, is_number
 from sparse_ae.device import on_gpu
@@ -412,6 +411,7 @@ class LBFGS(Step):
     def __call__(self, block, target=None, seen=None):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
+        from scipy import optimize  # takes its time
         for encoder in self.model.encoders:
             item_major(encoder)  # somebody may have set it
         data = block, target, seen
@@ -430,8 +430,8 @@ class LBFGS(Step):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
-                alpha = scipy.optimize.line_search(cost, lambda x: self._evaluate(data, x)[2], x, direction,
-                                                   gfk=gradient, old_fval=loss)[0]
+                alpha = optimize.line_search(cost, lambda x: self._evaluate(data, x)[2], x, direction, gfk=gradient,
+                                             old_fval=loss)[0]
             if alpha is not None and cost(x + float(alpha) * direction) < loss:
                 new = x + float(alpha) * direction
                 change = new - x, self._evaluate(data, new)[2] - gradient

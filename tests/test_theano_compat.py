@@ -151,6 +151,21 @@ print(lasagne.__version__, theano.tensor.signal.downsample.max_pool_2d.__module_
     assert out == "0.1 sparse_ae.theano_compat.mends\n"
 
 
+def test_what_takes_long_to_import_is_imported_when_it_is_needed():
+    code = """
+import sparse_ae, sys
+sparse_ae.Recommender
+import lasagne, scipy, theano, theano.tensor as T
+assert not hasattr(scipy, "__getattr__") or not {"scipy.stats", "scipy.optimize", "scipy.signal"} & set(sys.modules)
+x = T.dvector()
+print(theano.function([x], T.chi2sf(x, 2.0), mode=theano.Mode("py", None))([0.0, 2.0]))
+import scipy.stats
+print(scipy.stats.chi2.sf(2.0, 2.0).round(8))
+"""
+    out, _ = run(code)
+    assert out == "[1.         0.36787944]\n0.36787944\n"  # exp(-x / 2)
+
+
 @pytest.mark.parametrize("first", ["theano", "lasagne", "sparse_ae", "sparse_ae.theano_compat"])
 def test_from_pythons_start_on_the_order_of_imports_is_all_one(first):
     code = """

@@ -122,6 +122,20 @@ def _with_private_names_of_scipy_signal():
         yield
 
 
+@contextlib.contextmanager
+def _without_scipy_stats():
+    """scalar/basic_scipy.py:21 imports scipy.stats, half a second of work, for one Op's Python code, Chi2SF's.
+
+    From SciPy 1.9 on it is imported where it is first looked up.
+    """
+    import scipy
+    if "scipy.stats" in sys.modules or not hasattr(scipy, "__getattr__"):
+        yield
+        return
+    with modules_added({"scipy.stats": module_of("scipy.stats")}):
+        yield
+
+
 # What is put right once a module has been run
 
 
@@ -405,6 +419,7 @@ CONTEXT_TO_RUN_IN = {
     "theano.gof.cutils": functools.partial(extension_whole, "cutils_ext"),
     "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),
     "theano.scalar.basic": _numpy_with_dropped_names,
+    "theano.scalar.basic_scipy": _without_scipy_stats,
     "theano.gpuarray.linalg": _pkg_resources_stand_in,
     "theano.tensor.nnet.abstract_conv": _with_private_names_of_scipy_signal,
     "theano.tensor.nnet.conv": _with_private_names_of_scipy_signal,
