@@ -85,15 +85,18 @@ def _recorded(name, content):
 def _refuse_another_theano():
     """pip installs over another's files without a word. So a Theano that sparse_ae didn't bring is not built over."""
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    # A folder that an uninstallation left behind has no name.
-    named = [(each.metadata and each.metadata["Name"], each) for each in importlib.metadata.distributions(path=folders)]
-    there = {name.lower().replace("-", "_"): each for name, each in named if name}
-    ours = [str(path) for path in (there["sparse_ae"].files or [])] if "sparse_ae" in there else []
-    if "theano" in there and "theano/__init__.py" not in ours:
-        raise SystemExit(
-            "There is a Theano %s in %s already. From Python 3.12 on sparse_ae brings the unmodified Theano 1.0.5 "
-            "along, and does not overwrite another: pip uninstall theano, and then install sparse_ae again, or install "
-            "it into an environment of its own." % (there["theano"].version, folders[0]))
+    # A folder that an uninstallation left behind has no metadata.
+    there = [(each.metadata["Name"].lower().replace("-", "_"), each)
+             for each in importlib.metadata.distributions(path=folders) if each.metadata]
+    ours = [str(path) for name, each in there if name == "sparse_ae" for path in each.files or []]
+    for name, each in there:
+        is_ours = "theano/__init__.py" in ours and (name, each.version) == ("theano", "1.0.5")
+        if name in ("theano", "theano_pymc") and not is_ours:  # PyMC's fork is a package `theano` too
+            name = each.metadata["Name"]
+            raise SystemExit(
+                "There is a %s %s in %s already. From Python 3.12 on sparse_ae brings the unmodified Theano 1.0.5 "
+                "along, and does not overwrite another: pip uninstall %s, and then install sparse_ae again, or install "
+                "it into an environment of its own." % (name, each.version, folders[0], name.lower()))
 
 
 def _theano():

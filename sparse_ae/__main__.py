@@ -85,6 +85,9 @@ def _data_cache():
 
 
 def _theano_facts(missing):
+    mixture = theano_compat.installed_over_each_other()
+    if mixture is not None:
+        missing.append("one Theano: %s" % mixture)
     # What Theano logs while it is imported is said below in its place.
     logging.disable(logging.ERROR)
     try:

@@ -107,23 +107,31 @@ def test_without_a_network_the_error_says_what_to_do(backend, monkeypatch):
         backend._theano()
 
 
-@pytest.mark.parametrize("name", ["Theano", "theano"])
-def test_a_theano_of_somebody_elses_is_refused(backend, monkeypatch, tmp_path, name):
+@pytest.mark.parametrize("name, version", [("Theano", "1.0.4"), ("theano", "1.0.4"), ("Theano-PyMC", "1.1.2")])
+def test_a_theano_of_somebody_elses_is_refused(backend, monkeypatch, tmp_path, name, version):
+    def add(name, version, record=None):
+        folder = tmp_path / ("%s-%s.dist-info" % (name.replace("-", "_"), version))
+        folder.mkdir(exist_ok=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+        if record is not None:
+            (folder / "RECORD").write_text(record)
+
+    refused = pytest.raises(SystemExit, match="There is a %s %s in .* already.*pip uninstall %s, and"
+                            % (name, version, name.lower()))
     monkeypatch.setattr(backend, "sysconfig", types.SimpleNamespace(get_path=lambda _: str(tmp_path)))
     (tmp_path / "theano-1.0.3.dist-info").mkdir()  # what an uninstallation left behind
+    add("theano-lstm", "0.0.15")
     backend._refuse_another_theano()
-    theano = tmp_path / (name + "-1.0.4.dist-info")
-    theano.mkdir()
-    (theano / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: 1.0.4\n" % name)
-    with pytest.raises(SystemExit, match="There is a Theano 1.0.4 in .* already.*pip uninstall theano"):
-        backend._refuse_another_theano()
     (tmp_path / "theano").mkdir()
     (tmp_path / "theano" / "__init__.py").write_text("")
-    ours = tmp_path / "sparse_ae-0.1.0.dist-info"
-    ours.mkdir()
-    (ours / "METADATA").write_text("Metadata-Version: 2.1\nName: sparse_ae\nVersion: 0.1.0\n")
-    (ours / "RECORD").write_text("sparse_ae/__init__.py,,\n")
-    with pytest.raises(SystemExit):
-        backend._refuse_another_theano()
-    (ours / "RECORD").write_text("sparse_ae/__init__.py,,\ntheano/__init__.py,,\n")
+    # A sparse_ae that brought none, and then one that did.
+    add("sparse_ae", "0.1.0", "sparse_ae/__init__.py,,\n")
     backend._refuse_another_theano()
+    add("Theano", "1.0.5")
+    with pytest.raises(SystemExit, match="There is a Theano 1.0.5 in"):
+        backend._refuse_another_theano()
+    add("sparse_ae", "0.1.0", "sparse_ae/__init__.py,,\ntheano/__init__.py,,\n")
+    backend._refuse_another_theano()
+    add(name, version)
+    with refused:
+        backend._refuse_another_theano()

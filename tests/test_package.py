@@ -30,7 +30,7 @@ WITH_THEANO = """
     ops.blas ops.scalars ops.updates ops.gpu ops
     objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
-COMPAT = "compilers stand_ins torn python312 mends numpy2 finder".split()
+COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
            + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO])
 

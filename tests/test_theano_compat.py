@@ -203,6 +203,34 @@ print(theano.__spec__.loader is loader, sparse_ae_startup.FinderOfTheMends in sy
     assert run(code) == ("True False\n", "")
 
 
+def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path):
+    """As uv does it. In place of Theano's own modules, and of those that fail in a mixture, two that are empty."""
+    package = tmp_path / "theano"
+    package.mkdir()
+    (package / "__init__.py").write_text("import theano.configparser\n")
+    (package / "configparser.py").write_text("")
+    start = "import sys; sys.path.insert(0, %r)\n" % str(tmp_path)
+
+    def add(name, version):
+        folder = tmp_path / ("%s-%s.dist-info" % (name.lower().replace("-", "_"), version))
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+
+    add("Theano", "1.0.5")
+    (tmp_path / "theano-1.0.3.dist-info").mkdir()  # what an uninstallation left behind
+    add("theano-lstm", "0.0.15")
+    assert run(start + "import sparse_ae, theano") == ("", "")
+    add("theano", "1.0.4")
+    add("Theano-PyMC", "1.1.2")
+    told = ("Theano 1.0.5 and Theano-PyMC 1.1.2 and theano 1.0.4 are installed over each other in %s, so that `import "
+            "theano` finds a mixture of them. To mend it: pip uninstall sparse_ae, then pip uninstall theano "
+            "theano-pymc, and install sparse_ae again (with uv: uv pip)\n" % tmp_path)
+    assert run(start + "import sparse_ae, theano") == ("", told)
+    (package / "__init__.py").write_text("raise ImportError('of what the other one moved')\n")
+    said, _ = run(start + "from sparse_ae import __main__ as command_line; print(command_line.info())")
+    assert "\nmissing: one Theano: %smissing: a theano that can be imported (ImportError: of" % told in said
+
+
 def test_installing_twice_changes_nothing():
     def state():
         log_filters = logging.getLogger("theano.tensor.blas").filters

@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 
 from sparse_ae.theano_compat import compilers
+from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
 from sparse_ae.theano_compat.torn import cache_writable, check_whole, extension_whole
 
@@ -38,6 +39,15 @@ def _numpy_says_how_it_was_linked():
         numpy_config = types.ModuleType("numpy.distutils.__config__")
     with names_added(numpy.distutils, __config__=numpy_config), names_added(numpy_config, blas_opt_info={}):
         yield
+
+
+@contextlib.contextmanager
+def _mixture_told_of():
+    """configparser.py is the first that any Theano imports once its log is set up. See `distributions`."""
+    told = installed_over_each_other()
+    if told is not None:
+        logging.getLogger("theano").warning(told)
+    yield
 
 
 @contextlib.contextmanager
@@ -415,6 +425,7 @@ def _raise_import_error(module):
 # Module: the context manager within which it is run.
 CONTEXT_TO_RUN_IN = {
     "theano": _numpy_says_how_it_was_linked,
+    "theano.configparser": _mixture_told_of,
     "theano.configdefaults": _no_compiler_without_headers,
     "theano.gof.cutils": functools.partial(extension_whole, "cutils_ext"),
     "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),

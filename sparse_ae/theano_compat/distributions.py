@@ -1,0 +1,35 @@
+"""Whether more than one distribution has put its files into the package `theano`, and what to say then.
+
+From Python 3.12 on Theano is part of sparse_ae's wheel, where no installer looks for it: uv, and pip given a wheel that
+is built already, install over another one's files without a word. pip does so on every Python where a fork is there,
+of another name and with the same package.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+
+__all__ = ["installed_over_each_other"]
+
+SEVERAL = (
+    "{those} are installed over each other in {folder}, so that `import theano` finds a mixture of them. To mend it: "
+    "pip uninstall sparse_ae, then pip uninstall {names}, and install sparse_ae again (with uv: uv pip)")
+# On the package index they alone hold a package `theano`.
+_NAMES = ("theano", "theano-pymc")
+
+
+def installed_over_each_other():
+    """What to tell the user, or None where all is well: of the `theano` that is found, which need not be imported."""
+    spec = importlib.util.find_spec("theano")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = os.path.dirname(spec.submodule_search_locations[0])
+    found = [each for name in _NAMES for each in importlib.metadata.distributions(name=name, path=[folder])]
+    if len(found) < 2:  # nearly always; to read what one says of itself takes longer than to find it
+        return None
+    # What an uninstallation has left behind has no metadata.
+    those = sorted({(each.metadata["Name"], each.version) for each in found if each.metadata})
+    if len(those) < 2:
+        return None
+    return SEVERAL.format(those=" and ".join("%s %s" % each for each in those), folder=folder,
+                          names=" ".join(sorted({name.lower() for name, _ in those})))
