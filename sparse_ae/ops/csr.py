@@ -57,7 +57,7 @@ def _same_units(a, b, name_a, name_b):
 class _Product(CsrOp):
     """One of the three products."""
 
-    header = "products.h"
+    headers = ("products.h",)
 
 
 class CsrDot(_Product):
@@ -158,7 +158,7 @@ class AddCsrTDot(UpdateOp):
     """F + alpha R' A; see `add_csr_t_dot`."""
 
     __props__ = ("inplace",)
-    header = "products.h"
+    headers = ("products.h",)
     updated = {0: 0}
 
     def __init__(self, inplace=False):

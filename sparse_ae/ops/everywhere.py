@@ -28,7 +28,7 @@ class SquaredOutputs(CsrOp):
     the three; `theano.grad` takes them from there. It gives no second derivative.
     """
 
-    header = "everywhere.h"
+    headers = ("everywhere.h",)
 
     def make_node(self, h, W, c):
         inputs = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))

@@ -86,11 +86,11 @@ class _FusedOp(CsrOp):
     and sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
     """
 
-    header = "fused.h"
+    headers = ("nonlinearities.h", "blocks.h", "pass.h", "fused.h")
     # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
                                  total=gof.generic)
-    NONLINEARITIES = {  # name -> (value at x, derivative from the value); in the order of fused.h's enum
+    NONLINEARITIES = {  # name -> (value at x, derivative from the value); in the order of nonlinearities.h's enum
         "linear": (lambda x: x, lambda y: np.ones_like(y)),
         "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
         "tanh": (np.tanh, lambda y: 1 - y * y),

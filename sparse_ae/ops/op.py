@@ -26,24 +26,24 @@ def _has_openmp():
 
 
 @functools.lru_cache(maxsize=None)
-def _c_code(header):
-    """The text of numpy_glue.h and of another header of this folder."""
+def _c_code(headers):
+    """The text of numpy_glue.h and of other headers of this folder."""
     folder = os.path.dirname(os.path.abspath(__file__))
     texts = []
-    for name in ("numpy_glue.h", header):
+    for name in ("numpy_glue.h",) + headers:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             texts.append(file.read())
     return "\n".join(texts)
 
 
 class CsrOp(gof.Op):
-    """An Op on a CSR block, with C code in a header of this folder."""
+    """An Op on a CSR block, with C code in headers of this folder, each of which may build on those before it."""
 
     __props__ = ()
-    header = None
+    headers = ()
 
     def c_support_code(self):
-        return _c_code(self.header)
+        return _c_code(self.headers)
 
     @staticmethod
     def c_compiler():
@@ -57,10 +57,10 @@ class CsrOp(gof.Op):
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade
         # never runs old code.
-        return 1, zlib.crc32(_c_code(self.header).encode())
+        return 1, zlib.crc32(_c_code(self.headers).encode())
 
     def c_call(self, function, dtype, inputs, outputs, sub):
-        """A call of a template of the header, which returns 0 where all went well."""
+        """A call of a template of the headers, which returns 0 where all went well."""
         arguments = ", ".join(list(inputs) + ["&" + out for out in outputs])
         return "if (sparse_ae::%s<%s>(%s)) { %s }" % (function, C_TYPES[dtype], arguments, sub["fail"])
 
@@ -81,7 +81,7 @@ class Updating(gof.Op):
 
 
 class UpdateOp(Updating, CsrOp):
-    """An `Updating` Op on a CSR block, with C code in a header of this folder."""
+    """An `Updating` Op on a CSR block, with C code in headers of this folder."""
 
 
 @gof.local_optimizer(None)

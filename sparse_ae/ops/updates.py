@@ -46,7 +46,7 @@ class UpdatePass(UpdateOp):
     """
 
     __props__ = ("scalar_op", "pairs", "inplace")
-    header = "updates.h"
+    headers = ("updates.h",)
 
     def __init__(self, scalar_op, pairs=(), inplace=False):
         self.scalar_op, self.pairs = scalar_op, tuple(pairs)
