@@ -384,14 +384,15 @@ def _parse_decimals(letters, starts, stops):
     if widths.min() < 1 or widths.max() > 16:
         return None
     digits, pointed, decimals = np.zeros(len(starts), np.int64), np.zeros(len(starts), bool), 0
+    zero = np.uint8(ord("0"))
     for place in range(widths.max()):
-        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], np.uint8(ord("0")))
+        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
         point = letter == ord(".")
         if point.any():
             if (point & (pointed | (widths == 1))).any():
                 return None
-            letter, pointed, decimals = np.where(point, ord("0"), letter), pointed | point, decimals + place * point
-        digit = letter - np.uint8(ord("0"))
+            letter, pointed, decimals = np.where(point, zero, letter), pointed | point, decimals + place * point
+        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
         if digit.max() > 9:
             return None
         digits += digit * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
