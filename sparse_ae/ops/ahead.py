@@ -130,11 +130,14 @@ def _begin(source, linker):
 
 
 def _let_the_longest_go_first():
-    """What takes longest is what all wait for: the others get the time that it leaves."""
-    longest = max(_BEGUN, key=len, default=None)
+    """What takes longest is what all wait for: the others stand back.
+
+    Not altogether: beside programs that keep all processors busy they have to get on, too.
+    """
+    longest, lower = max(_BEGUN, key=len, default=None), min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
     for source, (process, _) in _BEGUN.items():
         if source != longest and process.poll() is None:
-            os.setpriority(os.PRIO_PGRP, process.pid, 19)
+            os.setpriority(os.PRIO_PGRP, process.pid, lower)
 
 
 def _library(module_name):

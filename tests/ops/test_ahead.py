@@ -107,7 +107,8 @@ def test_the_longest_goes_first():
     ahead.compile_ahead(*[Times(factor)(x) for factor in factors])
     waits = {source: os.getpriority(os.PRIO_PROCESS, process.pid) for source, (process, _) in ahead._BEGUN.items()}
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert [waits[source] for source in sorted(waits, key=len, reverse=True)] == [own, 19, 19]
+    lower = min(19, own + 5)
+    assert [waits[source] for source in sorted(waits, key=len, reverse=True)] == [own, lower, lower]
 
 
 @needs_compiler
