@@ -21,6 +21,7 @@ from sparse_ae.theano_compat import compilers, mends, stand_ins
 import lasagne
 import theano
 import theano.tensor as T
+from theano.tensor import blas
 from theano.tensor.sort import argtopk, topk, topk_and_argtopk
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -388,6 +389,22 @@ def test_batched_dot_works_without_a_linked_blas():
     x, y = T.tensor3(), T.tensor3()
     result = theano.function([x, y], T.batched_dot(x, y))(left, right)
     np.testing.assert_allclose(result, np.matmul(left, right), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows, inner, columns", [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 0)])
+def test_products_of_empty_matrices(rows, inner, columns):
+    """Gemm in C; with a linked BLAS the others too. Without optimisations, of which ours have SciPy multiply."""
+    x, y, z = T.dmatrices("xyz")
+    left, right = T.dtensor3(), T.dtensor3()
+    gemm = blas.gemm_no_inplace(z, np.float64(-2), x, y, np.float64(1))
+    outputs = [gemm, blas._dot22(x, y), blas.BatchedDot()(left, right)]
+    function = theano.function([x, y, z, left, right], outputs, mode=theano.Mode("c|py", None))
+    one, other, start = (np.ones(shape) for shape in ((rows, inner), (inner, columns), (rows, columns)))
+    combined, product, products = function(one, other, start, one[None], other[None])
+    # A sum of nothing is 0.
+    assert combined.tolist() == (start - 2 * inner).tolist()
+    assert product.tolist() == np.full((rows, columns), float(inner)).tolist()
+    assert products.tolist() == product[None].tolist()
 
 
 def test_bools_complexes_and_constants():

@@ -14,7 +14,13 @@ import numpy as np
 
 from sparse_ae.theano_compat import compilers
 from sparse_ae.theano_compat.distributions import installed_over_each_other
-from sparse_ae.theano_compat.stand_ins import give_numpy_of_its_own, module_of, modules_added, names_added
+from sparse_ae.theano_compat.stand_ins import (
+    give_numpy_of_its_own,
+    module_of,
+    modules_added,
+    names_added,
+    replace_in_code,
+)
 from sparse_ae.theano_compat.torn import cache_writable, check_whole, extension_whole
 
 # What NumPy once had and Theano still looks up.
@@ -221,6 +227,44 @@ def _mend_batched_dot(module):
         return c_code(self, node, name, inputs, outputs, sub)
 
     module.BatchedDot.c_code = c_code_with_blas
+
+
+def _mend_products_of_empty_matrices(module):
+    """tensor/blas.py:651 and 2087, of Gemm, Dot22 and BatchedDot: what has strides of 0 has "no unit stride".
+
+    So it is with every array without elements since NumPy 1.23. Here it has the strides that it had before.
+    """
+    if np.empty((2, 0)).strides != (0, 0):
+        return
+
+    def strides_of_old(rows, columns):
+        return "".join("""
+            npy_intp old_S{x}[3];
+            if (N{x}[{rows}] == 0 || N{x}[{columns}] == 0) {{
+                old_S{x}[0] = 0;
+                old_S{x}[{rows}] = (N{x}[{columns}] > 0 ? N{x}[{columns}] : 1) * type_size;
+                old_S{x}[{columns}] = type_size;
+                S{x} = old_S{x};
+            }}
+            """.format(x=x, rows=rows, columns=columns) for x in "xyz")
+
+    gemm, batched = module.GemmRelated, module.BatchedDot
+    gemm.encode_strides_in_unit = strides_of_old(0, 1) + gemm.encode_strides_in_unit
+    begin = "int unit = 0;"
+    replace_in_code(batched, "c_support_code", (begin, strides_of_old(1, 2) + begin))
+    # The keys of compiled code know of it.
+    for kind, method in ((gemm, "build_gemm_version"), (batched, "c_code_cache_version")):
+        _add_to_version(kind, method, "empty")
+
+
+def _add_to_version(kind, method, what):
+    version = getattr(kind, method)
+    setattr(kind, method, functools.wraps(version)(lambda self: version(self) + (what,)))
+
+
+def _mend_blas(module):
+    _mend_batched_dot(module)
+    _mend_products_of_empty_matrices(module)
 
 
 def _accept_image_shape(module):
@@ -447,7 +491,7 @@ MEND_ONCE_RUN = {
     "theano.tensor.basic": _give_dropped_names,
     "theano.tensor.sort": _mend_topk,
     "theano.tensor.signal.pool": _mend_pools,
-    "theano.tensor.blas": _mend_batched_dot,
+    "theano.tensor.blas": _mend_blas,
     "theano.tensor.nnet": _accept_image_shape,
 }
 # Module: what fills it, in place of a file of Theano's.

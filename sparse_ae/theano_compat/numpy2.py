@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.theano_compat.mends import flag_is_set
-from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added
+from sparse_ae.theano_compat.stand_ins import attributes_renamed, give_numpy_of_its_own, modules_added, replace_in_code
 
 # NumPy's headers go by its version, and so do the mends for them.
 _NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
@@ -424,31 +424,17 @@ def _define_dropped_macros(module):
     module.GCC_compiler.compile_args = staticmethod(with_macros)
 
 
-def _replace_in_code(kind, method, *pairs):
-    """Has a method that returns C code return it with some text replaced."""
-    original = getattr(kind, method)
-
-    @functools.wraps(original)
-    def replaced(self, *args, **kwargs):
-        code = original(self, *args, **kwargs)
-        for old, new in pairs:
-            code = code.replace(old, new)
-        return code
-
-    setattr(kind, method, replaced)
-
-
 def _flatten_by_ravel_axis(*kinds):
     """tensor/basic.py:1349 and 1556, extra_ops.py:328, subtensor.py:1808: NPY_MAXDIMS no longer means "all axes"."""
     if _NUMPY_2:
         for kind in kinds:
-            _replace_in_code(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
+            replace_in_code(kind, "c_code", ("NPY_MAXDIMS", "NPY_RAVEL_AXIS"))
 
 
 def _give_complex_numbers_members(module):
     """scalar/basic.py:513: since NumPy 2.0, npy_complex64 and npy_complex128 have no members real and imag in C++."""
     if _NUMPY_2:
-        _replace_in_code(module.Scalar, "c_support_code", *(
+        replace_in_code(module.Scalar, "c_support_code", *(
             ("struct theano_complex%d : public npy_complex%d\n            {" % (bits, bits),
              "struct theano_complex%d\n            {\n    npy_float%d real, imag;\n"
              "    operator npy_complex%d() const { return *(const npy_complex%d *)this; }\n"

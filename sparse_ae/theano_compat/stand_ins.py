@@ -1,6 +1,7 @@
 """Modules and names that Theano looks up and that are no more: put in place for a while, or for Theano alone."""
 
 import contextlib
+import functools
 import sys
 import types
 
@@ -50,6 +51,20 @@ def attributes_renamed(function, **names):
 
     function.__code__ = renamed(function.__code__)
     return function
+
+
+def replace_in_code(kind, method, *pairs):
+    """Has a method that returns C code return it with some text replaced."""
+    original = getattr(kind, method)
+
+    @functools.wraps(original)
+    def replaced(self, *args, **kwargs):
+        code = original(self, *args, **kwargs)
+        for old, new in pairs:
+            code = code.replace(old, new)
+        return code
+
+    setattr(kind, method, replaced)
 
 
 class _NumPyAndMore(types.ModuleType):
