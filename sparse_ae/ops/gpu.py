@@ -120,7 +120,7 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
     # C code: what checks the inputs, and says each output's shape, the sizes that the kernel takes beyond the block's
     # own, its numbers, and how many blocks of threads there are in two directions.
     prepare = ""
-    fill = ""  # C code that fills the outputs
+    fills = False  # whether the output begins with zeros
 
     def make_node(self, *inputs):
         context = next(x.type.context_name for x in inputs if isinstance(x.type, GpuArrayType))
@@ -151,16 +151,22 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
         return _SUPPORT_CODE
 
     def c_code_cache_version(self):
-        return 2, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, self.fill, KERNELS[self.kernel])).encode())
+        return 3, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, self.launched())).encode())
+
+    def launched(self):
+        """The kernels, in this order."""
+        return [KERNELS[name] for name in ["zeros"] * self.fills + [self.kernel]]
 
     def gpu_kernels(self, node, name):
-        kernel = KERNELS[self.kernel]
+        return [self.compiled_kernel(kernel, node, name) for kernel in self.launched()]
+
+    def compiled_kernel(self, kernel, node, name):
         dtype = np.dtype(node.outputs[0].dtype)
         c_type = pygpu.gpuarray.dtype_to_ctype(dtype)
         parameters = ([pygpu.gpuarray.GpuArray, pygpu.gpuarray.SIZE] * len(kernel.arrays)
                       + [pygpu.gpuarray.SIZE] * len(kernel.sizes) + [dtype] * len(kernel.numbers))
-        return [Kernel(source(self.kernel, c_type, c_type, self.f, self.g), parameters, self.kernel,
-                       Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (self.kernel, name))]
+        return Kernel(source(kernel.name, c_type, c_type, self.f, self.g), parameters, kernel.name,
+                      Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
 
     def names(self, inputs, outputs):
         """What the variables of the C code are called, by the names of arrays and of what the host gives."""
@@ -174,26 +180,36 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
         """ % (name, x.ndim, name, x.type.typecode) for (name, _), x in zip(self.arrays()[1], node.outputs))
 
     def c_code(self, node, name, inputs, outputs, sub):
-        kernel = KERNELS[self.kernel]
-        arguments = ["{%s}->ga.data, {%s}->ga.offset" % (x, x) for x, _ in kernel.arrays]
-        arguments = ", ".join(arguments + kernel.sizes + kernel.numbers)
         code = """
         {{
             const npy_int64 *given = (const npy_int64 *)PyArray_DATA({sizes});
             const size_t n_rows = given[0], nnz = given[1], n_used = given[3];
             (void)n_rows, (void)nnz, (void)n_used;
-            """ + self.prepare + self.outputs_code(node) + self.fill + """
-            if (grid[0] && grid[1]) {{
-                size_t block[2] = {{{width}, {height}}};
-                int err = {kernel}_call(2, grid, block, 0, """ + arguments + """);
+            """ + self.prepare + self.outputs_code(node)
+        if self.fills:
+            code += """
+            const size_t n = PyGpuArray_SIZE({out});
+            size_t grid_of_zeros[2] = {{sparse_ae_blocks(n, 256), 1}};
+            """ + self.launch_code(KERNELS["zeros"], "grid_of_zeros")
+        code += self.launch_code(KERNELS[self.kernel], "grid") + """
+        }}"""
+        return code.format(context=sub["params"], fail=sub["fail"], name=name, **self.names(inputs, outputs))
+
+    @staticmethod
+    def launch_code(kernel, grid):
+        arguments = ["{%s}->ga.data, {%s}->ga.offset" % (x, x) for x, _ in kernel.arrays]
+        return """
+            if (%(grid)s[0] && %(grid)s[1]) {{
+                size_t block[2] = {{%(width)d, %(height)d}};
+                int err = %(kernel)s_call(2, %(grid)s, block, 0, %(arguments)s);
                 if (err != GA_NO_ERROR) {{
-                    PyErr_Format(PyExc_RuntimeError, "{kernel}: %s", GpuKernel_error(&k_{kernel}_{name}, err));
+                    PyErr_Format(PyExc_RuntimeError, "%(kernel)s: %%s",
+                                 GpuKernel_error(&k_%(kernel)s_{name}, err));
                     {fail}
                 }}
             }}
-        }}"""
-        return code.format(context=sub["params"], fail=sub["fail"], width=WIDTH, height=kernel.height,
-                           kernel=self.kernel, name=name, **self.names(inputs, outputs))
+        """ % dict(kernel=kernel.name, grid=grid, width=WIDTH, height=kernel.height,
+                   arguments=", ".join(arguments + kernel.sizes + kernel.numbers))
 
 
 class GpuCsrDot(_GpuCsrOp):
@@ -225,14 +241,6 @@ class GpuSampledDot(_GpuCsrOp):
         return [(node.inputs[3][1],)]
 
 
-_FILL_WITH_0 = """
-            if (PyGpuArray_SIZE({out}) && GpuArray_memset(&{out}->ga, 0) != GA_NO_ERROR) {{
-                PyErr_SetString(PyExc_RuntimeError, "{kernel}: the output can't be filled with 0");
-                {fail}
-            }}
-"""
-
-
 class GpuCsrTDot(_GpuCsrOp):
     """`csr_t_dot`. Rows of items without ratings are 0."""
 
@@ -244,7 +252,7 @@ class GpuCsrTDot(_GpuCsrOp):
             const size_t k = PyGpuArray_DIM({F}, 1), shape_out[2] = {{(size_t)n_items, k}};
             size_t grid[2] = {{sparse_ae_blocks(n_used, 1), (k + 127) / 128}};
     """
-    fill = _FILL_WITH_0
+    fills = True
 
     def infer_shape(self, node, shapes):
         return [(node.inputs[5], shapes[2][1])]
@@ -260,7 +268,7 @@ class GpuDenseRows(_GpuCsrOp):
             const size_t shape_out[2] = {{n_rows, (size_t)n_items}};
             size_t grid[2] = {{sparse_ae_blocks(nnz, 256), 1}};
     """
-    fill = _FILL_WITH_0
+    fills = True
 
     def infer_shape(self, node, shapes):
         return [(node.inputs[2][0], node.inputs[4])]
@@ -661,14 +669,15 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 def local_opencl_gemv(node):
     """Has a product with a vector begin with zeros, on OpenCL.
 
-    Theano gives it new memory and has it multiply that by 0. CLBlast does so, and NaN is NaN then.
+    Theano gives it new memory and has it multiply that by 0. CLBlast does so, and NaN is NaN then. The zeros are copies
+    of one: with memset_0 OpenCL compiles a program at every call.
     """
     y, *others = node.inputs
     context = y.type.context_name
     if not y.owner or not isinstance(y.owner.op, GpuAllocEmpty) or get_context(context).kind != b"opencl":
         return False
     zero = as_gpuarray_variable(np.zeros((), y.dtype), context)
-    return [node.op(GpuAlloc(context, memset_0=True)(zero, *y.owner.inputs), *others)]
+    return [node.op(GpuAlloc(context)(zero, *y.owner.inputs), *others)]
 
 
 # After Theano has moved its products to the GPU (48.5), and before it looks for what can work in place.

@@ -134,6 +134,12 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """),
+    # What begins with zeros. Theano's way, GpuArray_memset, has OpenCL compile a program at every call.
+    _kernel("zeros", "out value", "n", 8, """
+    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
+    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n; i += GDIM_0 * threads)
+        out[i] = 0;
+"""),
     # A thread for a rating; the other entries are 0 already.
     _kernel("dense_rows", "values value, plan int, out value", "n_rows, nnz, n_items", 8, _BY_ROW + """
     ga_size threads = LDIM_0 * (ga_size)LDIM_1;

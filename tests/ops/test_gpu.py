@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import needs_backend
+from devices import ON_OPENCL, needs_backend
 
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
@@ -55,6 +55,14 @@ def test_products_with_vectors_take_nothing_from_old_memory():
         del old
         for x in function(np.ones((9, 31), "float32"), np.ones(9, "float32")):
             assert np.unique(x).tolist() == [31 if x.shape == (9,) else 9]
+
+
+@pytest.mark.skipif(not ON_OPENCL, reason="CUDA fills memory without a kernel")
+def test_zeros_are_no_program_of_their_own_at_each_call():
+    W, c = T.fmatrix(), T.fvector()
+    function = theano.function([W, c], T.dot(W.T, c))
+    assert len(nodes_of(function, "GpuGemv")) == 1
+    assert [node.op.memset_0 for node in nodes_of(function, "GpuAlloc")] == [False]
 
 
 def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
