@@ -34,6 +34,7 @@ def pytest_configure(config):
         # A worker's threads that wait for the next piece of work keep the other worker from its core.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_flag("print_active_device", False)  # processes that tests start would greet with the GPU's name
     theano.config.traceback.limit = 0  # where in a test each variable was made
     gc.disable()  # see `collect_garbage`
 

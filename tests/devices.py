@@ -1,9 +1,11 @@
 """Where the tests run, and what can't run there."""
+import os
+
 import pytest
 
 from sparse_ae.device import is_on_host, on_gpu
 
-__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "is_item_major", "memory_of", "needs_backend", "params",
+__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "is_item_major", "memory_of", "needs_backend", "needs_fork", "params",
            "scan_needs_cuda"]
 
 ON_GPU = on_gpu()
@@ -16,6 +18,8 @@ if ON_GPU:
 DTYPE = "float32" if ON_GPU else "float64"
 
 needs_backend = pytest.mark.skipif(not ON_GPU, reason="needs Theano's gpuarray backend: THEANO_FLAGS=device=cuda")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork") or ON_GPU,
+                                reason="forks, which neither Windows nor a GPU's driver takes")
 scan_needs_cuda = pytest.mark.skipif(ON_OPENCL, reason="Theano's scan has no code for OpenCL")
 
 

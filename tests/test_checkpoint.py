@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import ON_GPU
+from devices import needs_fork
 
 import sparse_ae
 from sparse_ae import checkpoint, storage, trainer as trainer_module
@@ -399,9 +399,6 @@ def kill(folder, n_kills, n_epochs, where):
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(str(folder))) == ["resumed", "run.npz", "whole"]
     return int(done.stdout)
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork") or ON_GPU, reason="forks, which neither Windows nor CUDA takes")
 
 
 @needs_fork

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from devices import needs_fork
 
 from sparse_ae import AutoEncoder, Recommender
 from sparse_ae.compiled import building, compiled
@@ -167,7 +168,7 @@ print(np.array_equal(answers(recommender, 0), wanted))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@needs_fork
 @pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_forked_children_get_what_the_parent_gets(fitted, times):
     environment = dict(os.environ, OMP_NUM_THREADS="2",

@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from devices import needs_fork
 
 import theano
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+pytestmark = needs_fork
 
 # Each program is a process of its own, with two OpenMP threads, and killed if it hangs.
 SECONDS = 300
