@@ -87,7 +87,7 @@ def _refuse_another_theano():
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     # A folder that an uninstallation left behind has no metadata.
     there = [(each.metadata["Name"].lower().replace("-", "_"), each)
-             for each in importlib.metadata.distributions(path=folders) if each.metadata]
+             for each in importlib.metadata.distributions(path=folders) if each.metadata and each.metadata["Name"]]
     ours = [str(path) for name, each in there if name == "sparse_ae" for path in each.files or []]
     for name, each in there:
         is_ours = "theano/__init__.py" in ours and (name, each.version) == ("theano", "1.0.5")

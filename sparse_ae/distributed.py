@@ -8,8 +8,9 @@ over ranks gives these units, the same everywhere,
 
 and everything behind them is a rank's own: outputs, errors, the gradients of W and b. One more sum, of the errors'
 gradient for (1), brings the gradients of V and mu. Neither parameters nor ratings ever travel. For each row and epoch
-a rank takes part in two sums of k numbers, however many columns there are; the usual way, to share out the rows and
-sum all gradients, would send all of W and V for each mini-batch.
+a rank takes part in two sums of k numbers, however many columns there are (in four, where missing entries count and the
+sparse graph makes two passes); the usual way, to share out the rows and sum all gradients, would send all of W and V
+for each mini-batch.
 
 The package doesn't import mpi4py. Whoever trains on several machines does, and passes a communicator:
 

@@ -46,8 +46,10 @@ Formulation = namedtuple("Formulation", "name inputs squared_error counts pack c
 def fused_settings(model):
     """The first arguments of the fused Ops for a model; None where they can't serve it."""
     alone = model.ranks.size == 1
-    if model.f not in _FUSED or model.g not in _FUSED or on_gpu() and not alone:
+    if model.f not in _FUSED or model.g not in _FUSED:
         return None
+    if on_gpu() and not alone:
+        return None  # those of a GPU have no place where to add up
     return (_FUSED[model.f], _FUSED[model.g]) + model.output_map() + ((None,) if alone else (model.ranks,))
 
 
@@ -119,9 +121,11 @@ def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
 
     if fused and not model.missing_weight:
         return squared_error(target)
-    h = model.hidden_activation(model.weighted(data, indices, indptr, seen))
+    weighted = model.weighted(data, indices, indptr, seen)
     if fused:
-        return shifted_error(squared_error, target, model) + error_everywhere(h, model)
+        error = shifted_error(squared_error, target, model)
+        return error + error_everywhere(model.hidden_activation(weighted, after=error), model)
+    h = model.hidden_activation(weighted)
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + _offsets(model, indices, indptr))
     if not model.missing_weight:
         return T.sum((output - target) ** 2)

@@ -176,9 +176,11 @@ class AutoEncoder:
 
     # The graph
 
-    def hidden_activation(self, weighted):
-        """g(V r + mu), from ``V r`` of shape (..., k)."""
-        return self.g(weighted + self.mu if self.ranks.size == 1 else SumOverRanks(self.ranks)(weighted, self.mu))
+    def hidden_activation(self, weighted, after=None):
+        """g(V r + mu), from ``V r`` of shape (..., k); over ranks, it is computed `after` what else they add up."""
+        if self.ranks.size == 1:
+            return self.g(weighted + self.mu)
+        return self.g(SumOverRanks(self.ranks)(weighted, self.mu, after))
 
     def output_activation(self, scores):
         """f over the rating scale, from ``W h + b`` of any shape."""
@@ -400,7 +402,9 @@ class AutoEncoder:
                         weighted, *more = products(*arrays)
                         for each in more:
                             weighted += each
-                        return g(self.ranks.sum(weighted) + self.mu.get_value(borrow=True))
+                        weighted = self.ranks.sum(weighted)
+                        weighted += self.mu.get_value(borrow=True)
+                        return g(weighted)
 
                 self._compiled["hidden"] = function
         return self._compiled["hidden"]

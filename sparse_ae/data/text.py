@@ -395,7 +395,7 @@ def _parse_decimals(letters, starts, stops):
         digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
         if digit.max() > 9:
             return None
-        digits += digit * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
+        digits += digit.astype(np.int64) * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
     if digits.max() >= 10 ** 15:
         return None
     # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.

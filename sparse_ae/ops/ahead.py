@@ -9,6 +9,7 @@ Ours are the Ops that take longest, and the only ones for which this can be done
 have a compiler of its own.
 """
 import atexit
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -134,10 +135,11 @@ def _let_the_longest_go_first():
 
     Not altogether: beside programs that keep all processors busy they have to get on, too.
     """
-    longest, lower = max(_BEGUN, key=len, default=None), min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
-    for source, (process, _) in _BEGUN.items():
-        if source != longest and process.poll() is None:
-            os.setpriority(os.PRIO_PGRP, process.pid, lower)
+    running = {source: process for source, (process, _) in _BEGUN.items() if process.poll() is None}
+    lower = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    for source in sorted(running, key=len, reverse=True)[1:]:
+        with contextlib.suppress(OSError):  # one has just ended, or it isn't for this process to say
+            os.setpriority(os.PRIO_PGRP, running[source].pid, lower)
 
 
 def _library(module_name):

@@ -96,6 +96,8 @@ class _FusedOp(CsrOp):
         "tanh": (np.tanh, lambda y: 1 - y * y),
     }
 
+    ranks = None
+
     def set_function(self, f, g, low, span, ranks):
         for name in (f, g):
             if name not in self.NONLINEARITIES:
@@ -107,10 +109,13 @@ class _FusedOp(CsrOp):
     @property
     def total(self):
         """What makes of an array of each process the sum of all of them; None for a process alone."""
+        if self.apart and self.ranks is None:
+            raise RuntimeError("%s was one of several processes' that share out the items, and knows of the others no "
+                               "more: make it anew" % self)
         return self.ranks.sum if self.apart else None
 
     # Theano has Ops in the keys of what it has compiled, in memory and on disk: there it is the same for all ranks, and
-    # for the next program's. An Op that is read from a key is compared with others, and never run.
+    # for the next program's.
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "ranks"}
 

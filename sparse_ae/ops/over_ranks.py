@@ -11,6 +11,7 @@ the own loss alone.
 """
 import theano.tensor as T
 from theano import gof
+from theano.gradient import DisconnectedType
 
 __all__ = ["SumOverRanks"]
 
@@ -18,7 +19,8 @@ __all__ = ["SumOverRanks"]
 class SumOverRanks(gof.Op):
     """``sum over ranks of a, plus mu``: a (n_rows, k) is a rank's own, mu (k,) is the same on all.
 
-    All ranks have to run it together, with as many rows.
+    All ranks have to run it together, with as many rows. Where ranks add up elsewhere in a graph too, they have to come
+    to the one and the other in the same order: `after` is a variable that is computed before, for nothing else.
 
     Parameters
     ----------
@@ -30,23 +32,26 @@ class SumOverRanks(gof.Op):
     def __init__(self, ranks):
         self.ranks = ranks
 
-    def make_node(self, a, mu):
+    def make_node(self, a, mu, after=None):
         a, mu = T.as_tensor_variable(a), T.as_tensor_variable(mu)
         if (a.ndim, mu.ndim) != (2, 1) or a.dtype != mu.dtype:
             raise TypeError("a is a %d-d tensor of %s, mu a %d-d one of %s; expected a matrix and a vector of one dtype"
                             % (a.ndim, a.dtype, mu.ndim, mu.dtype))
-        return gof.Apply(self, [a, mu], [T.matrix(dtype=a.dtype)])
+        return gof.Apply(self, [a, mu] + ([] if after is None else [after]), [T.matrix(dtype=a.dtype)])
 
     def perform(self, node, inputs, outputs):
-        a, mu = inputs
+        a, mu = inputs[:2]
         outputs[0][0] = self.ranks.sum(a) + mu
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
 
     def grad(self, inputs, output_gradients):
-        a, mu = inputs
+        a, mu, *after = inputs
         gradient, = output_gradients
         whole = self(gradient, T.zeros_like(mu))
         return [T.patternbroadcast(whole, a.broadcastable),
-                T.patternbroadcast(whole.sum(axis=0), mu.broadcastable)]
+                T.patternbroadcast(whole.sum(axis=0), mu.broadcastable)] + [DisconnectedType()() for _ in after]
+
+    def connection_pattern(self, node):
+        return [[i < 2] for i in range(len(node.inputs))]

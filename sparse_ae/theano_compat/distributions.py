@@ -1,11 +1,10 @@
 """Whether more than one distribution has put its files into the package `theano`, and what to say then.
 
 From Python 3.12 on Theano is part of sparse_ae's wheel, where no installer looks for it: uv, and pip given a wheel that
-is built already, install over another one's files without a word. pip does so on every Python where a fork is there,
-of another name and with the same package.
+is built already, install over another one's files without a word. Before 3.12 pip does so where a fork is
+there, of another name and with the same package.
 """
 
-import importlib.metadata
 import importlib.util
 import os
 
@@ -24,11 +23,12 @@ def installed_over_each_other():
     if spec is None or not spec.submodule_search_locations:
         return None
     folder = os.path.dirname(spec.submodule_search_locations[0])
-    found = [each for name in _NAMES for each in importlib.metadata.distributions(name=name, path=[folder])]
+    from importlib import metadata  # takes its time
+    found = [each for name in _NAMES for each in metadata.distributions(name=name, path=[folder])]
     if len(found) < 2:  # nearly always; to read what one says of itself takes longer than to find it
         return None
     # What an uninstallation has left behind has no metadata.
-    those = sorted({(each.metadata["Name"], each.version) for each in found if each.metadata})
+    those = sorted({(each.metadata["Name"], each.version) for each in found if each.metadata and each.metadata["Name"]})
     if len(those) < 2:
         return None
     return SEVERAL.format(those=" and ".join("%s %s" % each for each in those), folder=folder,

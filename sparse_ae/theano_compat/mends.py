@@ -49,7 +49,7 @@ def _numpy_says_how_it_was_linked():
 
 @contextlib.contextmanager
 def _mixture_told_of():
-    """configparser.py is the first that any Theano imports once its log is set up. See `distributions`."""
+    """configparser.py comes early in any Theano, and once its log is set up. See `distributions`."""
     told = installed_over_each_other()
     if told is not None:
         logging.getLogger("theano").warning(told)

@@ -310,6 +310,7 @@ def parsed_decimals(fields):
 def test_decimals_are_those_of_float():
     rng = np.random.RandomState(0)
     fields = ["%.*f" % (rng.randint(1, 9), number) for number in 10 ** 4 * rng.randn(2000)]
+    fields += ["0.5123456789", "4000000000"]  # more than 32 bits
     fields += ["0", "-0", "-0.0", "5.", ".5", "-.5", "007.50", "0.1", "123456789012345", "0.12345678901234", "-9.99"]
     for some in (fields, fields[-11:], ["4", "3"], ["-1", "12"], ["3.5", "4.0"]):
         expected = np.array(list(map(float, some)))

@@ -19,7 +19,6 @@ from theano.configparser import change_flags
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
 
-CLEAR_REFS = Path("/proc/self/clear_refs")
 SETTINGS = dict(beta1=0.8, beta2=0.95, epsilon=1e-6)
 
 
@@ -232,7 +231,6 @@ def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
 
 
-@pytest.mark.skipif(not CLEAR_REFS.exists(), reason="only Linux tells the most memory since a moment")
 def test_an_epoch_needs_no_memory_of_a_parameters_size():
     """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""
     n_items, n_batches, k = 120000, 12, 64
@@ -243,7 +241,10 @@ def test_an_epoch_needs_no_memory_of_a_parameters_size():
               for i in range(0, n_items, per_batch)]  # all together use all rows
     with step.deferred():
         step(blocks[0])  # zeros take no memory until they are written to
-        CLEAR_REFS.write_text("5")
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pytest.skip("only Linux tells the most memory since a moment, and not to everybody")
         before = peak_memory()
         for block in blocks:
             step(block)
