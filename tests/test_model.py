@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import DTYPE, is_item_major
+from devices import DTYPE, is_item_major, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
 import lasagne
@@ -39,6 +39,7 @@ def test_shapes_names_and_memory(model):
     assert is_item_major(model.V)
 
 
+@scan_needs_cuda
 def test_the_posts_program():
     """The post's lines in the post's order; what it prints is the mean loss."""
     m = AutoEncoder(8, 3, rating_scale=(1, 5), rng=0, dtype=DTYPE)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from devices import scan_needs_cuda
 
 from sparse_ae import theano_compat
 from sparse_ae.theano_compat import compilers, mends, stand_ins
@@ -418,6 +419,7 @@ def test_bools_complexes_and_constants():
     assert theano.function([a, b], T.complex(a, b), mode=theano.Mode("py"))(1, 2) == 1 + 2j
 
 
+@scan_needs_cuda
 def test_scan():
     sequence = T.vector()
     totals, _ = theano.scan(lambda number, total: 2 * total + number, sequences=[sequence],
@@ -425,6 +427,7 @@ def test_scan():
     np.testing.assert_array_equal(theano.function([sequence], totals)(np.ones(3, floatX)), [1, 3, 7])
 
 
+@scan_needs_cuda
 def test_a_scan_within_a_scan():
     """The mend for gof/cc.py:1454: a Scan has no version of its own."""
     table = T.matrix()
@@ -439,6 +442,7 @@ def test_a_scan_within_a_scan():
     np.testing.assert_array_equal(function(np.array([[1, 1, 1], [0, 1, 2]], floatX)), [7, 4])
 
 
+@scan_needs_cuda
 @pytest.mark.slow
 def test_scan_and_its_gradient():
     sequence, weights = T.matrix(), theano.shared(np.eye(3, dtype=floatX))
