@@ -7,6 +7,7 @@ import types
 import uuid
 
 import pytest
+from devices import ON_GPU
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead, csr_dot
@@ -19,7 +20,8 @@ from theano.compile.function_module import FunctionMaker
 from theano.configparser import change_flags
 from theano.gof.cmodule import GCC_compiler
 
-needs_compiler = pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler, or it is switched off")
+needs_compiler = pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason=(
+    "there is no compiler, or it is switched off; or a GPU is in use, for which nothing begins"))
 AS_IT_IS = theano.Mode("cvm", None)  # no rewrite, so none that begins with anything
 
 
