@@ -6,6 +6,7 @@ be chosen without a test rating, in test_autorec_table.py.
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from devices import params
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
@@ -127,7 +128,7 @@ def test_defect_9_what_is_cut_off_is_not_trained_on():
     assert history[-1]["train_rmse"] < UNSEEN / 2 and min(record["validation_rmse"] for record in history) > UNSEEN
 
 
-@pytest.mark.parametrize("formulation", sorted(FORMULATIONS))
+@pytest.mark.parametrize("formulation", params(sorted(FORMULATIONS)))
 def test_what_is_not_observed_is_not_in_the_loss(formulation):
     """Without the mask, missing ratings would count as zeros, and outputs would be drawn there."""
     train = ratings()
