@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -100,14 +99,15 @@ def _pkg_resources_stand_in():
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         yield
         return
+    from importlib import metadata  # takes its time
 
     def lacking(name):
         # scikit-cuda, which linalg.py tries for, asks for more; an ImportError is what it is prepared for.
         raise ImportError("pkg_resources is not installed")
 
     stand_in = module_of(
-        "pkg_resources", get_distribution=importlib.metadata.distribution,
-        DistributionNotFound=importlib.metadata.PackageNotFoundError, __getattr__=lacking)
+        "pkg_resources", get_distribution=metadata.distribution,
+        DistributionNotFound=metadata.PackageNotFoundError, __getattr__=lacking)
     with modules_added({"pkg_resources": stand_in}):
         yield
 
