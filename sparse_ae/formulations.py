@@ -45,12 +45,12 @@ Formulation = namedtuple("Formulation", "name inputs squared_error counts pack c
 
 def fused_settings(model):
     """The first arguments of the fused Ops for a model; None where they can't serve it."""
-    alone = model.ranks.size == 1
+    ranks = None if model.ranks.size == 1 else model.ranks
     if model.f not in _FUSED or model.g not in _FUSED:
         return None
-    if on_gpu() and not alone:
+    if ranks is not None and on_gpu():
         return None  # those of a GPU have no place where to add up
-    return (_FUSED[model.f], _FUSED[model.g]) + model.output_map() + ((None,) if alone else (model.ranks,))
+    return (_FUSED[model.f], _FUSED[model.g], *model.output_map(), ranks)
 
 
 def _extras(make, dtype, target, seen):

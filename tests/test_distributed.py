@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ranks as program
+from ranks import Fake
 
 from sparse_ae.data import check_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
@@ -157,23 +158,6 @@ def test_a_shared_variable_is_a_ranks_own():
     assert program.model_of(Fake(), W=own).W is own  # six of eleven columns
     with pytest.raises(ValueError, match=r"W has shape \(11, 4\); expected \(6, 4\)"):
         program.model_of(Fake(), W=theano.shared(np.ones((11, 4))))
-
-
-class Fake:
-    """A communicator that nobody else is on."""
-
-    rank, size = 0, 2
-
-    def Get_rank(self):
-        return self.rank
-
-    def Get_size(self):
-        return self.size
-
-    def refuse(self, *_):
-        raise AssertionError("nobody else is there")
-
-    Allreduce = allgather = gather = Barrier = Abort = refuse
 
 
 # What is refused
