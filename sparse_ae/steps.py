@@ -607,7 +607,8 @@ def _mixing_entries(updates, starts):
         of_entries = [x for x in node.inputs if x in depends and x.ndim]
         if not of_entries:
             continue
-        if not isinstance(node.op, T.Elemwise) or len({x.ndim for x in of_entries}) > 1:
+        is_transfer = type(node.op).__name__ in ("GpuFromHost", "HostFromGpu")
+        if not (is_transfer or isinstance(node.op, T.Elemwise)) or len({x.ndim for x in of_entries}) > 1:
             return "there is a %s in it, over entries of a parameter or of a gradient" % node.op
         depends.update(node.outputs)
     return None
