@@ -151,7 +151,8 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
         return _SUPPORT_CODE
 
     def c_code_cache_version(self):
-        return 3, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, self.launched())).encode())
+        sources = [(kernel, source(kernel.name)) for kernel in self.launched()]
+        return 3, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, sources)).encode())
 
     def launched(self):
         """The kernels, in this order."""
