@@ -39,34 +39,59 @@ _BY_PART = """
 """
 
 # Sums of rows of a factor, each times a number: a sum for each segment of a list. The blocks of threads with one GID_1
-# have the same columns.
+# have the same columns, each thread four: side by side where they are loaded together, else WIDTH apart.
 _SEGMENT_SUMS = """
-    LOCAL_MEM real part[%(columns)d * %(width)d * %(height)d];
+    LOCAL_MEM real part[%(chunk)d * %(height)d];
+    ga_int together = TOGETHER(F);
+    ga_size apart = together ? 1 : %(width)d, mine = together ? %(columns)d * LID_0 : LID_0;
     for (ga_size s = GID_0; s < %(n_segments)s; s += GDIM_0) {
-        ga_size t = GID_1 * (ga_size)%(chunk)d + LID_0;
+        ga_size t = GID_1 * (ga_size)%(chunk)d + mine;
         real sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
         for (ga_int q = %(starts)s[s] + (ga_int)LID_1; q < %(starts)s[s + 1]; q += %(height)d) {
             real x = %(data)s;
             GLOBAL_MEM const real *f = F + (ga_size)%(row)s * k + t;
-            sum0 += t < k ? x * f[0] : 0;
-            sum1 += t + %(width)d < k ? x * f[%(width)d] : 0;
-            sum2 += t + 2 * %(width)d < k ? x * f[2 * %(width)d] : 0;
-            sum3 += t + 3 * %(width)d < k ? x * f[3 * %(width)d] : 0;
+            if (together) {
+                if (t < k) {
+                    real4 four = FOUR(f);
+                    sum0 += x * four.x;
+                    sum1 += x * four.y;
+                    sum2 += x * four.z;
+                    sum3 += x * four.w;
+                }
+            } else {
+                sum0 += t < k ? x * f[0] : 0;
+                sum1 += t + %(width)d < k ? x * f[%(width)d] : 0;
+                sum2 += t + 2 * %(width)d < k ? x * f[2 * %(width)d] : 0;
+                sum3 += t + 3 * %(width)d < k ? x * f[3 * %(width)d] : 0;
+            }
         }
-        part[(LID_1 * 4 + 0) * %(width)d + LID_0] = sum0;
-        part[(LID_1 * 4 + 1) * %(width)d + LID_0] = sum1;
-        part[(LID_1 * 4 + 2) * %(width)d + LID_0] = sum2;
-        part[(LID_1 * 4 + 3) * %(width)d + LID_0] = sum3;
+        part[LID_1 * %(chunk)d + mine] = sum0;
+        part[LID_1 * %(chunk)d + mine + apart] = sum1;
+        part[LID_1 * %(chunk)d + mine + 2 * apart] = sum2;
+        part[LID_1 * %(chunk)d + mine + 3 * apart] = sum3;
         local_barrier();
-        if (LID_1 < 4 && t + LID_1 * %(width)d < k) {
+        t = LID_1 * %(width)d + LID_0;
+        if (LID_1 < %(columns)d && GID_1 * (ga_size)%(chunk)d + t < k) {
             real sum = 0;
             for (ga_int y = 0; y < %(height)d; y++)
-                sum += part[(y * 4 + LID_1) * %(width)d + LID_0];
-            t += LID_1 * %(width)d;
+                sum += part[y * %(chunk)d + t];
+            t += GID_1 * (ga_size)%(chunk)d;
             %(finish)s
         }
         local_barrier();
     }
+"""
+
+# A thread's share of the product of two rows, `a` and `f`, added to `sum`.
+_DOT = """
+            if (together)
+                for (ga_size t = 4 * LID_0; t < k; t += 4 * 32) {
+                    real4 x = FOUR(a + t), y = FOUR(f + t);
+                    sum += x.x * y.x + x.y * y.y + x.z * y.z + x.w * y.w;
+                }
+            else
+                for (ga_size t = LID_0; t < k; t += 32)
+                    sum += a[t] * f[t];
 """
 
 
@@ -113,14 +138,14 @@ KERNELS = OrderedDict([
     # 32 threads for a rating.
     _kernel("sampled_dot", "plan int, A real, F real, out real", "n_rows, nnz, k", 8, _BY_ROW + """
     LOCAL_MEM real part[32 * 8];
+    ga_int together = TOGETHER(A) && TOGETHER(F);
     for (ga_size first = (ga_size)GID_0 * 8; first < nnz; first += (ga_size)GDIM_0 * 8) {
         /* the same turns for all threads */
         ga_size p = first + LID_1;
         real sum = 0;
         if (p < nnz) {
             GLOBAL_MEM const real *a = A + (ga_size)rows[p] * k, *f = F + (ga_size)indices[p] * k;
-            for (ga_size t = LID_0; t < k; t += 32)
-                sum += a[t] * f[t];
+""" + _DOT + """
         }
         part[LID_1 * 32 + LID_0] = sum;
         local_barrier();
@@ -155,8 +180,9 @@ KERNELS = OrderedDict([
     _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, pulls real",
             "n_rows, nnz, n_parts, k", 8, _BY_ROW + _BY_PART + """
     LOCAL_MEM real sums[32 * 32], slope[32];
+    ga_int together = TOGETHER(h) && TOGETHER(W);
     for (ga_size s = GID_0; s < n_parts; s += GDIM_0) {
-        GLOBAL_MEM const real *units = h + (ga_size)part_rows[s] * k;
+        GLOBAL_MEM const real *a = h + (ga_size)part_rows[s] * k;
         ga_int end = part_starts[s + 1];
         real square = 0;
         for (ga_size t = LID_1 * 32 + LID_0; t < k; t += 256)
@@ -166,9 +192,8 @@ KERNELS = OrderedDict([
             for (ga_int j = LID_1; j < 32; j += 8) {
                 real sum = 0;
                 if (j < n) {
-                    GLOBAL_MEM const real *w = W + (ga_size)indices[first + j] * k;
-                    for (ga_size t = LID_0; t < k; t += 32)
-                        sum += units[t] * w[t];
+                    GLOBAL_MEM const real *f = W + (ga_size)indices[first + j] * k;
+""" + _DOT + """
                 }
                 sums[j * 32 + LID_0] = sum;
             }
@@ -260,9 +285,12 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     signature += ["ga_size %s" % x for x in kernel.sizes] + ["real %s" % x for x in kernel.numbers]
     shifts = ["    %s = (GLOBAL_MEM %s *)((GLOBAL_MEM char *)%s + %s_offset);\n" % (x, kind, x, x)
               for x, kind in arrays]
-    defines = [("real", real)]
+    # Four numbers that lie together where a row's begin, which a card loads in one go; it has no such type for float64.
+    defines = [("real", real), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
+               ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):
         value_at, slope_from = _NONLINEARITIES[nonlinearity]
         defines += [(letter + "(x)", value_at), (letter + "_SLOPE(y)", slope_from)]
-    return '#include "cluda.h"\n%sKERNEL void %s(%s)\n{\n%s%s}\n' % (
-        "".join("#define %s %s\n" % each for each in defines), name, ", ".join(signature), "".join(shifts), kernel.body)
+    four = "float4" if real == "ga_float" else "struct { real x, y, z, w; }"
+    return '#include "cluda.h"\n%stypedef %s real4;\nKERNEL void %s(%s)\n{\n%s%s}\n' % (
+        "".join("#define %s %s\n" % each for each in defines), four, name, ", ".join(signature), "".join(shifts), kernel.body)

@@ -27,19 +27,24 @@ def block(n_rows, n_items, density, seed=0):
     return matrix, rng
 
 
-# Fewer columns than threads side by side and more than a block's; long rows, popular items; none at all.
-@pytest.mark.parametrize("n_rows, n_items, k, density", [(40, 70, 1, 0.3), (2, 900, 33, 0.9), (900, 2, 130, 0.9),
-                                                         (30, 50, 300, 0.2), (3, 5, 4, 0.0)])
-def test_products_of_many_shapes(n_rows, n_items, k, density):
+# Fewer columns than threads side by side and more than a block's; long rows, popular items; none at all. Columns that a
+# card loads four at a time, from where it can, and one at a time from where it can't.
+@pytest.mark.parametrize("n_rows, n_items, k, density, shift", [
+    (40, 70, 1, 0.3, 0), (2, 900, 33, 0.9, 0), (900, 2, 130, 0.9, 0), (30, 50, 300, 0.2, 0), (30, 50, 300, 0.2, 1),
+    (30, 50, 300, 0.2, 4), (30, 50, 12, 0.2, 0), (30, 50, 12, 0.2, 3), (3, 5, 4, 0.0, 0)])
+def test_products_of_many_shapes(n_rows, n_items, k, density, shift):
     R, rng = block(n_rows, n_items, density)
-    A, F = (theano.shared(rng.randn(n, k).astype("float32")) for n in (n_rows, n_items))
+    A, F = (theano.shared(rng.randn(shift + n * k).astype("float32")) for n in (n_rows, n_items))
     data, (indices, indptr) = T.fvector(), T.ivectors(2)
-    function = theano.function([data, indices, indptr], [
-        csr_dot(data, indices, indptr, F), sampled_dot(indices, indptr, A, F),
-        csr_t_dot(data, indices, indptr, A, n_items), dense_rows(data, indices, indptr, n_items)])
+    products = [csr_dot(data, indices, indptr, F[shift:].reshape((n_items, k))),
+                sampled_dot(indices, indptr, A[shift:].reshape((n_rows, k)), F[shift:].reshape((n_items, k))),
+                csr_t_dot(data, indices, indptr, A[shift:].reshape((n_rows, k)), n_items),
+                dense_rows(data, indices, indptr, n_items)]
+    function = theano.function([data, indices, indptr], products)
     for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
         assert len(nodes_of(function, name)) == 1
-    A, F, exact = A.get_value().astype("float64"), F.get_value().astype("float64"), R.astype("float64")
+    A, F = (x.get_value()[shift:].reshape((n, k)).astype("float64") for x, n in ((A, n_rows), (F, n_items)))
+    exact = R.astype("float64")
     rows, cols = np.repeat(np.arange(n_rows), np.diff(R.indptr)), R.indices
     expected = [exact.dot(F), (A[rows] * F[cols]).sum(axis=1), exact.T.dot(A), exact.toarray()]
     for got, wanted in zip(function(R.data, R.indices, R.indptr), expected):
