@@ -291,6 +291,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     for letter, nonlinearity in (("F", f), ("G", g)):
         value_at, slope_from = _NONLINEARITIES[nonlinearity]
         defines += [(letter + "(x)", value_at), (letter + "_SLOPE(y)", slope_from)]
+    defines = "".join("#define %s %s\n" % each for each in defines)
     four = "float4" if real == "ga_float" else "struct { real x, y, z, w; }"
     return '#include "cluda.h"\n%stypedef %s real4;\nKERNEL void %s(%s)\n{\n%s%s}\n' % (
-        "".join("#define %s %s\n" % each for each in defines), four, name, ", ".join(signature), "".join(shifts), kernel.body)
+        defines, four, name, ", ".join(signature), "".join(shifts), kernel.body)
