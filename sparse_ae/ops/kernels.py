@@ -285,7 +285,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     signature += ["ga_size %s" % x for x in kernel.sizes] + ["real %s" % x for x in kernel.numbers]
     shifts = ["    %s = (GLOBAL_MEM %s *)((GLOBAL_MEM char *)%s + %s_offset);\n" % (x, kind, x, x)
               for x, kind in arrays]
-    # Four numbers that lie together where a row's begin, which a card loads in one go; it has no such type for float64.
+    # Four numbers of a row, which a card loads in one go where they begin at 16 bytes; for float64 it has no such type.
     defines = [("real", real), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
                ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):
