@@ -8,6 +8,7 @@ index arrays of each mini-batch first, as it has them anyway: the Ops of `plans`
 for all nodes of a compiled function that stand on the same arrays. What they give the kernels is all that tells these
 where to read: none can start before the check is done.
 """
+import functools
 import zlib
 
 import numpy as np
@@ -403,9 +404,16 @@ def _host(x):
 
 
 def _lifts(cpu_op):
-    """Has Theano put what a function makes of an Op's inputs in its place, on the GPU."""
+    """Has Theano put what a function makes of an Op's inputs in its place, on the GPU.
+
+    An Op that adds up over ranks stays on the host: so do their sums.
+    """
     def register(lift):
-        return register_opt("fast_compile")(op_lifter([cpu_op])(register_opt2([cpu_op], "fast_compile")(lift)))
+        @functools.wraps(lift)
+        def lift_alone(op, context, inputs, outputs):
+            return None if getattr(op, "apart", False) else lift(op, context, inputs, outputs)
+
+        return register_opt("fast_compile")(op_lifter([cpu_op])(register_opt2([cpu_op], "fast_compile")(lift_alone)))
     return register
 
 

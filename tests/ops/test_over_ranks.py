@@ -4,7 +4,6 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import ON_GPU
 
 from sparse_ae.device import kept_on_host
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SquaredError, SumOverRanks
@@ -61,8 +60,6 @@ def test_other_shapes_and_dtypes_are_refused(a, mu):
 
 # The fused Ops
 
-needs_cpu = pytest.mark.skipif(ON_GPU, reason="on a GPU ranks add up in the graph")
-
 # The Op, the number of arrays of its own, of each parameter's shape, and the numbers that it takes after the block.
 STEPS = {"squared_error": (SquaredError, 0, ()), "sgd": (SGDStep, 0, (0.01, 0.03, 0.02)),
          "adagrad": (AdagradStep, 1, (0.01, 0.03, 0.02)), "adam": (AdamStep, 2, (0.01, 0.03, 0.02))}
@@ -77,12 +74,11 @@ def outputs_of(name, ranks, parameters, R, linker, target):
     variables = [T.TensorType(x.dtype, (False,) * x.ndim)()
                  for x in parameters + kept + [R.data, R.indices, R.indptr, target]]
     *first, wanted = variables
-    mode = theano.Mode(linker="py", optimizer="fast_run") if linker else None
+    mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_run")) if linker else None
     function = theano.function(variables, Op("sigmoid", "tanh", 1.0, 4.0, ranks)(*first, *numbers, wanted), mode=mode)
     return function(*parameters, *kept, R.data, R.indices, R.indptr, target)
 
 
-@needs_cpu
 @pytest.mark.parametrize("linker", [None, "py"])
 @pytest.mark.parametrize("name", list(STEPS))
 def test_a_fused_step_over_ranks_is_that_of_one_process(name, linker):
@@ -109,7 +105,6 @@ def test_a_fused_step_over_ranks_is_that_of_one_process(name, linker):
     assert len(found) == len(expected)
 
 
-@needs_cpu
 @pytest.mark.parametrize("linker", [None, "py"])
 def test_what_the_ranks_run_into_is_the_steps_error(linker):
     class Failing(Alike):
