@@ -39,8 +39,15 @@ def test_values_follow_the_variable(change):
     np.testing.assert_array_equal(values(), before)
 
 
-def test_unchanged_values_are_read_once():
-    variable = theano.shared(np.ones((5, 3), "float32"))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (1500, 301)])  # fewer values than blocks of threads, and more
+def test_values_are_read_once_until_the_first_or_the_last_changes(shape, dtype):
+    variable = theano.shared(np.ones(shape, dtype))
     values = HostCopy(variable)
     assert values() is values()
     assert ON_GPU or values() is variable.get_value(borrow=True)  # and nothing is kept
+    for at in (0, -1):
+        value = variable.get_value()
+        value[at, at] = np.nextafter(value[at, at], value.dtype.type(9))
+        variable.set_value(value)
+        np.testing.assert_array_equal(values(), value)
