@@ -236,7 +236,7 @@ class TrainingStep(Step):
             if pending[i] == 1:
                 continue
             if self._on_card is not None:
-                self._on_card[1 + i](pending[i])
+                self._on_card[1 + i](np.dtype(parameter.dtype).type(pending[i]))
             else:
                 value = parameter.get_value(borrow=True)
                 value *= value.dtype.type(pending[i])
@@ -247,8 +247,8 @@ class TrainingStep(Step):
 
 def _norms_and_scalers(parameters):
     """Functions for variables on a GPU, which stay there: their squared norms; and, for each, it times a number."""
-    factor = T.scalar("factor", "float64")
-    scalers = [theano.function([factor], updates=[(p, T.cast(factor, p.dtype) * p)]) for p in parameters]
+    factor = T.scalar("factor", parameters[0].dtype)
+    scalers = [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
     return [theano.function([], [squared_norm(p) for p in parameters])] + scalers
 
 
