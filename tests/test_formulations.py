@@ -250,7 +250,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
             states = [step.get_state() for step in steps]
             assert list(states[0]) == list(states[1])
             for name in states[0]:
-                np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **tolerance)
+                np.testing.assert_allclose(*(np.asarray(state[name]) for state in states), err_msg=name, **tolerance)
             unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
             assert len(unused)
             for x, y, z in zip(variables(steps[0]), before, memory):

@@ -8,6 +8,7 @@ from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
 from sparse_ae.steps import TrainingStep
+from sparse_ae.trainer import Trainer
 import lasagne
 import theano
 import theano.tensor as T
@@ -93,6 +94,36 @@ def test_nothing_of_the_parameters_size_is_moved(name, update, l2_weighted, monk
     with step.deferred():
         step(rows)
     assert len(moved) > 3 and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
+
+
+@pytest.mark.parametrize("formulation, update", [("dense", "adam"), ("sparse", "sgd")])
+def test_an_epoch_fetches_no_parameter(formulation, update, monkeypatch):
+    """What it would go back to, and the best so far, are kept on the card; there it is asked what is finite."""
+    fetched, sent, V = [], [], theano.shared(np.ones((20, 400), "float32"))
+    get_value, set_value = type(V).get_value, type(V).set_value
+
+    def noted_get_value(x, borrow=False, return_internal_type=False):
+        if not return_internal_type:
+            fetched.append(int(np.prod(x.container.value.shape)))
+        return get_value(x, borrow, return_internal_type)
+
+    def noted_set_value(x, value, borrow=False):
+        if isinstance(value, np.ndarray):
+            sent.append(value.size)
+        set_value(x, value, borrow)
+
+    model = AutoEncoder(400, 20, rating_scale=(0, 1), V=V, rng=0)
+    trainer = Trainer(model, update, 0.01, 8, formulation, progress=False, rng=0)
+    rows = block(30, 400, 0.05)[0]
+    trainer.fit(rows, 1)
+    monkeypatch.setattr(type(V), "get_value", noted_get_value)
+    monkeypatch.setattr(type(V), "set_value", noted_set_value)
+    trainer.fit(rows, 3, validation=rows, patience=1)
+    assert len(trainer.history) > 2 and max(fetched + sent, default=0) <= 400
+    for p in model.params:
+        p.set_value(np.full_like(get_value(p), np.nan))
+    assert trainer._step.ruined() == ["W", "V", "mu", "b"]
+    assert max(fetched, default=0) <= 400
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
