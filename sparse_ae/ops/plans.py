@@ -94,7 +94,7 @@ class Parts(gof.Op):
     def perform(self, node, inputs, outputs):
         indptr, = inputs
         lengths = np.diff(indptr)
-        n_parts = -(-lengths // self.MOST)
+        n_parts = np.maximum(-(-lengths // self.MOST), 0)  # wrong row pointers are found in `_Plan`
         firsts = np.append(0, np.cumsum(n_parts))
         rows = np.repeat(np.arange(len(lengths)), n_parts)
         starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])

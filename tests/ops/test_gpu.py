@@ -42,7 +42,7 @@ def test_products_of_many_shapes(n_rows, n_items, k, density, shift):
                 csr_t_dot(data, indices, indptr, A[shift:].reshape((n_rows, k)), n_items),
                 dense_rows(data, indices, indptr, n_items)]
     function = theano.function([data, indices, indptr], products)
-    for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
+    for name in ("GpuPartSums", "GpuRowSums", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
         assert len(nodes_of(function, name)) == 1
     A, F = (x.get_value()[shift:].reshape((n, k)).astype("float64") for x, n in ((A, n_rows), (F, n_items)))
     exact = R.astype("float64")
@@ -146,7 +146,7 @@ def test_the_same_bits_each_time(update, l2_weighted):
 def test_the_check_is_never_left_out():
     """Whatever the kernels get comes from the plan, which comes from the check: no graph has one without the other."""
     step, rows = step_of("sparse")
-    for name in ("GpuHidden", "GpuDecode", "GpuCsrTDot"):
+    for name in ("GpuPartSums", "GpuDecode", "GpuCsrTDot"):
         assert nodes_of(step._function, name)
         for node in nodes_of(step._function, name):
             plans = [x.owner for x in theano.gof.graph.ancestors(node.inputs) if x.owner]
