@@ -27,8 +27,8 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled device ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere ops.over_ranks
-    ops.blas ops.scalars ops.updates ops.gpu ops
+    device ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere ops.over_ranks
+    ops.blas ops.scalars ops.updates ops.gpu ops compiled
     objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()

@@ -1,4 +1,9 @@
 """The sparse Ops on a GPU: what is computed there, from what the host sends; `test_csr` holds the numbers too."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -69,6 +74,22 @@ def test_zeros_are_no_program_of_their_own_at_each_call():
     function = theano.function([W, c], T.dot(W.T, c))
     assert len(nodes_of(function, "GpuGemv")) == 1
     assert [node.op.memset_0 for node in nodes_of(function, "GpuAlloc")] == [False]
+
+
+@pytest.mark.parametrize("build", ["csr_dot(T.fvector(), T.ivector(), T.ivector(), T.fmatrix())",
+                                   "building('float32').__enter__()"])
+def test_a_gpu_that_comes_into_use_after_the_import_has_its_kernels(build):
+    code = ("import sys, sparse_ae.theano_compat, theano.gpuarray, theano.tensor as T\n"
+            "from sparse_ae.compiled import building\n"
+            "from sparse_ae.ops import csr_dot\n"
+            "assert 'sparse_ae.ops.gpu' not in sys.modules\n"
+            "theano.gpuarray.use(%r)\n"
+            "%s\n"
+            "print('sparse_ae.ops.gpu' in sys.modules)\n" % (theano.config.device, build))
+    environment = dict(os.environ, THEANO_FLAGS=os.environ["THEANO_FLAGS"] + ",device=cpu")
+    environment.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2]), env=environment)
+    assert said.split() == [b"True"]
 
 
 def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
