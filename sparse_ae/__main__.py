@@ -99,7 +99,7 @@ def _theano_facts(missing):
         logging.disable(logging.NOTSET)
     config = theano.config
     return [
-        ("device", _device(config.device, missing)),
+        ("device", _device(config.device, config.init_gpu_device, missing)),
         ("floatX", config.floatX),
         ("compiler", _compiler(config.cxx, missing)),
         ("OpenMP", _openmp(config.cxx, missing)),
@@ -108,9 +108,10 @@ def _theano_facts(missing):
     ]
 
 
-def _device(device, missing):
+def _device(device, init_gpu_device, missing):
     if device == "cpu":
-        return device
+        return device if not init_gpu_device else (
+            "cpu, for all that init_gpu_device=%s: device=%s would run graphs there" % ((init_gpu_device,) * 2))
     from sparse_ae.device import device_name
     name = device_name()
     if name is None:

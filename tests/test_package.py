@@ -257,7 +257,7 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
 
 def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     missing = []
-    assert command_line._device("cpu", missing) == "cpu" and not missing
+    assert command_line._device("cpu", "", missing) == "cpu" and not missing
 
     monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
     assert command_line._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
@@ -286,10 +286,17 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
     monkeypatch.setattr("sparse_ae.device.device_name", lambda: None)
-    assert command_line._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
+    assert command_line._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
     monkeypatch.setattr("sparse_ae.device.device_name", lambda: "NVIDIA H100")
-    assert command_line._device("cuda0", []) == "cuda0, in use: NVIDIA H100"
+    assert command_line._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
+
+
+def test_a_gpu_that_is_there_for_nothing_is_named():
+    missing = []
+    assert command_line._device("cpu", "cuda0", missing) == (
+        "cpu, for all that init_gpu_device=cuda0: device=cuda0 would run graphs there")
+    assert not missing
 
 
 def test_the_command_line_refuses_what_it_does_not_know(capsys):
