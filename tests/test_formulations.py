@@ -1,5 +1,6 @@
 """Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
 import functools
+import re
 import types
 
 import numpy as np
@@ -8,6 +9,7 @@ import reference
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
 
+from sparse_ae.device import warn_of_unused_gpu
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep
@@ -423,6 +425,11 @@ def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
     """The flag says cuda and everything runs on the CPU: so do the formulations, with a warning."""
     flags = types.SimpleNamespace(device="cuda")
     monkeypatch.setattr("sparse_ae.device.theano", types.SimpleNamespace(config=flags, shared=theano.shared))
+    warn_of_unused_gpu.cache_clear()
     assert choose_formulation(0.05, model()) == "sparse"
-    with pytest.warns(RuntimeWarning, match="Theano's device is cuda, which it can't use; .* runs on the CPU"):
-        TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    with pytest.warns(RuntimeWarning) as said:
+        for _ in range(2):
+            TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    # Once for a process, and at a line of who uses the package.
+    assert [each.filename for each in said] == [__file__]
+    assert re.match("Theano's device is cuda, which it can't use; .* runs on the CPU", str(said[0].message))
