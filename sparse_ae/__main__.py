@@ -109,9 +109,10 @@ def _theano_facts(missing):
 
 
 def _device(device, init_gpu_device, missing):
+    if device == "cpu" and init_gpu_device:
+        return "cpu: init_gpu_device=%s moves nothing to the GPU, device=%s does" % ((init_gpu_device,) * 2)
     if device == "cpu":
-        return device if not init_gpu_device else (
-            "cpu, for all that init_gpu_device=%s: device=%s would run graphs there" % ((init_gpu_device,) * 2))
+        return device
     from sparse_ae.device import device_name
     name = device_name()
     if name is None:

@@ -295,7 +295,7 @@ def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
 def test_a_gpu_that_is_there_for_nothing_is_named():
     missing = []
     assert command_line._device("cpu", "cuda0", missing) == (
-        "cpu, for all that init_gpu_device=cuda0: device=cuda0 would run graphs there")
+        "cpu: init_gpu_device=cuda0 moves nothing to the GPU, device=cuda0 does")
     assert not missing
 
 
