@@ -44,8 +44,9 @@ from sparse_ae.checks import (
 )
 from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.device import on_gpu
+from sparse_ae.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.distributed import OwnDraws, Ranks
+from sparse_ae.hostcopy import HostCopy
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
@@ -115,6 +116,8 @@ class AutoEncoder:
     W, V, mu, b : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
     U : Theano shared variable or None
+    W_on_host : HostCopy
+        Gives W's values, for what isn't computed where W is.
     params : list
         The four, in this order, then U if there is one.
     encoders : list
@@ -159,6 +162,7 @@ class AutoEncoder:
                 self.U = None if U is None else self._parameter(U, (k, n), "U", 1)
             finally:
                 lasagne.random.set_rng(lasagne_rng)
+        self.W_on_host = HostCopy(self.W)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
         self.params += self.encoders[1:]
         for encoder in self.encoders:
@@ -422,10 +426,12 @@ class AutoEncoder:
         Parameters
         ----------
         h : array, (n_rows, k)
+            Or what `sent` or `sent_rows` gave.
         cols : int array, (n_pairs,)
         indptr : int array, (n_rows + 1,)
         W, b : arrays, (n_columns, k) and (n_columns,), optional
-            Those of columns that the model doesn't know; the model's own when not given.
+            Those of columns that the model doesn't know; the model's own when not given. This is computed on the host,
+            where they are, as `h` must be then.
 
         Returns
         -------
@@ -433,22 +439,46 @@ class AutoEncoder:
         """
         decode, f = self._decode_functions()
         arguments = h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False)
-        if W is None:
-            scores, b = decode(*arguments), self.b.get_value(borrow=True)
-        else:
+        if W is not None:
             scores = self._decode_given_function()(W, *arguments)
-        scores += b[cols]
+            scores += b[cols]
+        else:
+            scores = decode(*arguments)
+            if is_on_host(self.b):
+                scores += self.b.get_value(borrow=True)[cols]
         return scores if f is None else f(scores)
 
+    def sent(self, h):
+        """Hidden units, (n_rows, k), where `decode` takes them from: on a GPU it needn't be sent them at each call."""
+        return h if is_on_host(self.W) else self._h().type.filter(h)
+
+    def sent_rows(self, h, rows):
+        """Some rows of what `sent` gave, where they are."""
+        if is_on_host(self.W):
+            return h[rows]
+        if "sent_rows" not in self._compiled:
+            with self.building():
+                sent, places = self._h(), T.lvector("rows")
+                found = sent[places].transfer(sent.type.context_name)
+                self._compiled["sent_rows"] = compiled([sent, places], found, name="sent_rows")
+        return self._compiled["sent_rows"](h, rows)
+
+    def _h(self):
+        """Hidden units as an input that is where W is."""
+        return self.W.type.clone(broadcastable=(False, False))("h")
+
     def _decode_functions(self):
-        """The scores of pairs but for b, and f of scores; None for f where it leaves them as they are.
+        """The scores of pairs, on the CPU but for b, and f of scores; None for f where it leaves them as they are.
 
         Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
         """
         if "decode" not in self._compiled:
             with self.building():
-                h, (cols, indptr), scores = T.matrix("h"), T.ivectors("cols", "indptr"), T.vector("scores")
-                decode = compiled([h, cols, indptr], sampled_dot(cols, indptr, h, self.W), name="decode")
+                h, (cols, indptr), scores = self._h(), T.ivectors("cols", "indptr"), T.vector("scores")
+                found = sampled_dot(cols, indptr, h, self.W)
+                if not is_on_host(self.b):  # looked up by the same Op, for its check of the indices
+                    found += sampled_dot(cols, indptr, T.ones_like(h[:, :1]), self.b.dimshuffle(0, "x"))
+                decode = compiled([h, cols, indptr], found, name="decode")
                 f = None
                 if self.f is not nonlinearities.linear:
                     f = compiled([scores], self.output_activation(scores), name="f")
@@ -456,12 +486,13 @@ class AutoEncoder:
         return self._compiled["decode"]
 
     def _decode_given_function(self):
-        """The scores of pairs with any W but for b. The model's own W is no argument: on a GPU it stays there."""
+        """The scores of pairs with any W but for b, on the host. The model's own W is no argument: it may be elsewhere."""
         if "decode_given" not in self._compiled:
             with self.building():
                 (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
+                mode = kept_on_host(theano.compile.get_default_mode())
                 self._compiled["decode_given"] = compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W),
-                                                          name="decode_given")
+                                                          mode=mode, name="decode_given")
         return self._compiled["decode_given"]
 
     def compile_ahead(self, *variables):

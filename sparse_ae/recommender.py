@@ -683,7 +683,7 @@ class Recommender(Settings):
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
         else:
-            factors = scorer.model.ranks.columns_of(scorer.model.W.get_value(borrow=True))[candidates]
+            factors = scorer.model.ranks.columns_of(scorer.model.W_on_host())[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)

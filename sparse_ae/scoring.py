@@ -54,7 +54,7 @@ class Scorer:
         self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
         self.dtype = model.dtype
         self.clip = model.clip if residuals is None else residuals.clip
-        self._item_units = self._transposed = None
+        self._item_units = self._sent_units = self._transposed = None
 
     # What the outputs are made of.
 
@@ -150,7 +150,7 @@ class Scorer:
         """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
         rows, cols = self.by_users(users, items)
         output = np.empty(len(rows), self.dtype)
-        hidden = self.hidden if hidden is None else hidden[self]
+        hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
         for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
             output[part] = self.model.decode(hidden(used), cols[part], indptr)
@@ -159,7 +159,7 @@ class Scorer:
     def grid_outputs(self, users, items):
         """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
         rows, cols = self.by_users(users, items)
-        h = self.hidden(rows)
+        h = self._sent(rows)
         output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
@@ -224,7 +224,7 @@ class Scorer:
 
     def forget(self):
         """The model is another by now: hidden units that were kept aren't its any more."""
-        self._item_units = None
+        self._item_units = self._sent_units = None
 
     def expect(self, n):
         """Get ready for `n` rows whose hidden units will be asked for, together or one after another."""
@@ -236,6 +236,15 @@ class Scorer:
         """As `hidden` without a copy: hidden units, and where those of each row are among them."""
         self.expect(len(rows))
         return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
+
+    def _sent(self, rows):
+        """As `hidden`, where the model decodes; on a GPU those of all items are kept there too."""
+        self.expect(len(rows))
+        if self._item_units is None:
+            return self.model.sent(self._encode(rows))
+        if self._sent_units is None:
+            self._sent_units = self.model.sent(self._item_units)
+        return self.model.sent_rows(self._sent_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)

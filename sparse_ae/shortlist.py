@@ -170,7 +170,7 @@ class _Part:
         self.scorer, self.scale, self._f = scorer, float(weight * unit * span), _f_of(model)
         self._constant, self._dtype, self._candidates = abs(weight * unit * low), np.dtype(scorer.dtype), candidates
         self._by_users, self._n_hidden = scorer.rows == "users", model.n_hidden
-        self._W, self._b = model.W.get_value(borrow=True), model.b.get_value(borrow=True)
+        self._W, self._b = model.W_on_host(), model.b.get_value(borrow=True)
         self._q = None if self._by_users else scorer.hidden(candidates)
         step = max(1, _BLOCK // self._n_hidden)
         self._tiles = [slice(start, start + step) for start in range(0, len(candidates), step)]

@@ -28,7 +28,7 @@ NEVER_THEANO = """
 """.split()
 WITH_THEANO = """
     device ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere ops.over_ranks
-    ops.blas ops.scalars ops.updates ops.gpu ops compiled
+    ops.blas ops.scalars ops.updates ops.gpu ops compiled hostcopy
     objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
