@@ -221,6 +221,7 @@ N, K = 300, 40  # of users as of items
 def recommender_and_moved(request, monkeypatch):
     """Rows are either; and the size of all that is moved from now on, be it by functions, as their input or beside."""
     from pygpu.gpuarray import GpuArray
+
     from theano.gpuarray.type import GpuArrayType
     moved, asarray, filter_inplace = sizes_moved(monkeypatch), np.asarray, GpuArrayType.filter_inplace
 
