@@ -486,7 +486,7 @@ class AutoEncoder:
         return self._compiled["decode"]
 
     def _decode_given_function(self):
-        """The scores of pairs with any W but for b, on the host: the model's own W, which may be elsewhere, isn't asked."""
+        """The scores of pairs with any W but for b, on the host: the model's own may be elsewhere, and isn't needed."""
         if "decode_given" not in self._compiled:
             with self.building():
                 (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
