@@ -169,6 +169,10 @@ class AutoEncoder:
             item_major(encoder)
         self._compiled = {}
 
+    def __getstate__(self):
+        # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
+        return dict(vars(self), _compiled={})
+
     def _parameter(self, spec, shape, name, axis):
         if axis is None or self.ranks.size == 1:
             return _parameter(spec, shape, name, self.dtype)
