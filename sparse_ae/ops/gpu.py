@@ -322,7 +322,7 @@ class GpuHidden(_GpuUnits, _GpuSumsOfParts):
 
 
 class GpuDecode(_GpuUnits):
-    """Outputs ``low + span f(scale W h + b)`` held against a target, while W is read once.
+    """Outputs ``low + span f(scale W h + b)`` held against a target; rows of W that pull are in the cache by then.
 
     Outputs: the squared error's derivative for each score, (nnz,); the squared error of each part; and what each part
     pulls at its row's hidden units, (n_parts, k), but for the scale.
