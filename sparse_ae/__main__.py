@@ -99,7 +99,7 @@ def _theano_facts(missing):
         logging.disable(logging.NOTSET)
     config = theano.config
     return [
-        ("device", _device(config.device, missing)),
+        ("device", _device(config.device, config.init_gpu_device, missing)),
         ("floatX", config.floatX),
         ("compiler", _compiler(config.cxx, missing)),
         ("OpenMP", _openmp(config.cxx, missing)),
@@ -108,7 +108,9 @@ def _theano_facts(missing):
     ]
 
 
-def _device(device, missing):
+def _device(device, init_gpu_device, missing):
+    if device == "cpu" and init_gpu_device:
+        return "cpu: init_gpu_device=%s moves nothing to the GPU, device=%s does" % ((init_gpu_device,) * 2)
     if device == "cpu":
         return device
     from sparse_ae.device import device_name

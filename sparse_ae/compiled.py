@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 
+from sparse_ae.ops import register_for_gpu
 import theano
 from theano.configparser import change_flags
 
@@ -39,6 +40,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 def building(dtype):
     """A context for building graphs and compiling them: Theano's floatX is `dtype` within, and other threads wait."""
     with _BUILDING, change_flags(floatX=dtype):
+        register_for_gpu()
         yield
 
 

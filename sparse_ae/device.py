@@ -4,6 +4,8 @@ The flag `device` says where they are wanted. Where the card can't be used Thean
 and the flag stays what it was; with `init_gpu_device` a card is in use, and variables stay on the CPU all the same. So
 what is asked here is where a new shared variable lands.
 """
+import functools
+import sys
 import warnings
 
 import numpy as np
@@ -41,9 +43,16 @@ def device_name():
     return get_context(None).devname.strip()
 
 
+@functools.lru_cache(maxsize=None)  # Python's own record of what has been said is lost with each `catch_warnings`
 def warn_of_unused_gpu():
-    """A RuntimeWarning where Theano was told to use a GPU, and everything runs on the CPU."""
+    """A RuntimeWarning where Theano was told to use a GPU, and everything runs on the CPU: once for a process.
+
+    It points at the line outside this package that led here.
+    """
     if theano.config.device != "cpu" and not on_gpu():
+        frame, level = sys._getframe(), 1
+        while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "sparse_ae":
+            frame, level = frame.f_back, level + 1
         warnings.warn("Theano's device is %s, which it can't use; it has logged why. Everything runs on the CPU. Set "
                       "device=cpu if that is what you want; `python -m sparse_ae` says what the GPU lacks"
-                      % theano.config.device, RuntimeWarning, stacklevel=2)
+                      % theano.config.device, RuntimeWarning, stacklevel=level)

@@ -90,7 +90,8 @@ def _csr_inputs(dtype, target=False, seen=False):
 
 
 def _csr_counts(model, data, indices, indptr, target=None, seen=None):
-    return T.extra_ops.bincount(indices, minlength=model.n_items).astype(model.dtype)
+    # Theano's bincount asks for the greatest index, and a block without ratings has none.
+    return T.inc_subtensor(T.zeros((model.n_items,), "int32")[indices], 1).astype(model.dtype)
 
 
 def _csr_pack(block, dtype, target=None, seen=None):

@@ -39,6 +39,9 @@ class HostCopy:
     def __init__(self, variable):
         self._variable, self._differs, self._kept = variable, None, None
 
+    def __reduce__(self):
+        return HostCopy, (self._variable,)  # what was compiled and read is that variable's
+
     def __call__(self):
         """The values now; not to be written to."""
         if is_on_host(self._variable):

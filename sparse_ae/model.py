@@ -169,6 +169,10 @@ class AutoEncoder:
             item_major(encoder)
         self._compiled = {}
 
+    def __getstate__(self):
+        # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
+        return dict(vars(self), _compiled={})
+
     def _parameter(self, spec, shape, name, axis):
         if axis is None or self.ranks.size == 1:
             return _parameter(spec, shape, name, self.dtype)
@@ -486,7 +490,7 @@ class AutoEncoder:
         return self._compiled["decode"]
 
     def _decode_given_function(self):
-        """The scores of pairs with any W but for b, on the host. The model's own W is no argument: it may be elsewhere."""
+        """The scores of pairs with any W but for b, on the host: the model's own may be elsewhere, and isn't needed."""
         if "decode_given" not in self._compiled:
             with self.building():
                 (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")

@@ -14,7 +14,7 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.checks import check_count, is_number
-from sparse_ae.device import on_gpu
+from sparse_ae.device import is_on_host, on_gpu
 from sparse_ae.formulations import fused_settings, get_formulation
 from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
@@ -85,7 +85,10 @@ class Step:
         raise NotImplementedError
 
     def get_state(self):
-        """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps."""
+        """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps.
+
+        Of what is on a GPU the copies are there, too: `np.asarray` fetches one.
+        """
         raise NotImplementedError
 
     def check_state(self, state):
@@ -95,6 +98,19 @@ class Step:
     def set_state(self, state):
         """Takes what `get_state` gave."""
         raise NotImplementedError
+
+    def ruined(self):
+        """The names of the parameters that are no longer finite."""
+        with np.errstate(all="ignore"):
+            return [p.name for p, total in zip(self.model.params, self._sums()) if not np.isfinite(total)]
+
+    @functools.cached_property
+    def _sums(self):
+        params = self.model.params
+        if all(map(is_on_host, params)):
+            return lambda: [p.get_value(borrow=True).sum() for p in params]
+        # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
+        return theano.function([], [T.sum(p, axis=0).sum() for p in params])
 
     def graph(self):
         """The symbolic inputs, the cost of a block, and the part of it that is no weight decay."""
@@ -209,7 +225,7 @@ class TrainingStep(Step):
 
     def get_state(self):
         # What the update keeps is named update_0, update_1, ...
-        return OrderedDict((name, variable.get_value(borrow=False)) for name, variable in self._named_state())
+        return OrderedDict((name, _copy_of(variable)) for name, variable in self._named_state())
 
     def check_state(self, state):
         _check_arrays(state, {name: variable.get_value(borrow=True) for name, variable in self._named_state()},
@@ -236,7 +252,7 @@ class TrainingStep(Step):
             if pending[i] == 1:
                 continue
             if self._on_card is not None:
-                self._on_card[1 + i](pending[i])
+                self._on_card[1 + i](np.dtype(parameter.dtype).type(pending[i]))
             else:
                 value = parameter.get_value(borrow=True)
                 value *= value.dtype.type(pending[i])
@@ -245,10 +261,14 @@ class TrainingStep(Step):
         self._pending.set_value(pending, borrow=True)
 
 
+def _copy_of(variable):
+    return variable.get_value(borrow=False, return_internal_type=True)
+
+
 def _norms_and_scalers(parameters):
     """Functions for variables on a GPU, which stay there: their squared norms; and, for each, it times a number."""
-    factor = T.scalar("factor", "float64")
-    scalers = [theano.function([factor], updates=[(p, T.cast(factor, p.dtype) * p)]) for p in parameters]
+    factor = T.scalar("factor", parameters[0].dtype)
+    scalers = [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
     return [theano.function([], [squared_norm(p) for p in parameters])] + scalers
 
 
@@ -444,7 +464,7 @@ class LBFGS(Step):
         return loss, squared_error
 
     def get_state(self):
-        state = OrderedDict((p.name, p.get_value(borrow=False)) for p in self.model.params)
+        state = OrderedDict((p.name, _copy_of(p)) for p in self.model.params)
         for i, (s, y) in enumerate(self._pairs):
             state["s_%d" % i], state["y_%d" % i] = s, y
         return state

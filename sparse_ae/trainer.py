@@ -370,7 +370,7 @@ class Trainer:
                 signs.batch(len(rows), losses / n_batches, error())
                 if stop:
                     break
-        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.model.params))), None)
+        diverged = next(filter(None, ranks.gathered(_divergence(loss, self._step))), None)
         if diverged:
             self._step.set_state(good)
             raise ranks.raised_by_all(TrainingDiverged(
@@ -385,12 +385,11 @@ class Trainer:
                 "restored": None, **in_sums}
 
 
-def _divergence(loss, parameters):
+def _divergence(loss, step):
     """What is no longer finite, in words: an epoch's last update can ruin a parameter that its loss didn't show."""
     if not np.isfinite(loss):
         return "the loss is %g" % loss
-    with np.errstate(all="ignore"):
-        ruined = [p.name for p in parameters if not np.isfinite(p.get_value(borrow=True).sum())]
+    ruined = step.ruined()
     return "%s is not finite after the update" % " and ".join(ruined) if ruined else None
 
 

@@ -38,7 +38,8 @@ def trainer(seed=0, k=3, f="sigmoid", **kwargs):
 
 def outcome(t):
     """All that a run ends with, in comparable form."""
-    state = {name: (value.dtype, value.shape, value.tobytes("A")) for name, value in t._step.get_state().items()}
+    state = {name: np.asarray(value) for name, value in t._step.get_state().items()}
+    state = {name: (value.dtype, value.shape, value.tobytes("A")) for name, value in state.items()}
     generator = t.rng.get_state()
     return [dict(record, seconds=0) for record in t.history], state, generator[1].tobytes(), generator[2:]
 

@@ -51,6 +51,7 @@ def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value,
     monkeypatch.setattr(device, "theano", types.SimpleNamespace(config=flags, shared=theano.shared))
     assert not device.on_gpu() and device.device_name() is None
     assert "sparse_ae" in blas.mode().provided_optimizer.include
+    device.warn_of_unused_gpu.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         device.warn_of_unused_gpu()

@@ -1,5 +1,6 @@
 """Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
 import functools
+import re
 import types
 
 import numpy as np
@@ -8,6 +9,7 @@ import reference
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
 
+from sparse_ae.device import warn_of_unused_gpu
 from sparse_ae.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep
@@ -250,7 +252,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
             states = [step.get_state() for step in steps]
             assert list(states[0]) == list(states[1])
             for name in states[0]:
-                np.testing.assert_allclose(states[0][name], states[1][name], err_msg=name, **tolerance)
+                np.testing.assert_allclose(*(np.asarray(state[name]) for state in states), err_msg=name, **tolerance)
             unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
             assert len(unused)
             for x, y, z in zip(variables(steps[0]), before, memory):
@@ -302,6 +304,15 @@ def test_a_batch_without_ratings(name):
     np.testing.assert_allclose(loss, L2[0] * (before[0] ** 2).sum() + L2[1] * (before[1] ** 2).sum(), rtol=1e-6)
     for x, y, decay in zip(values(step.model), before, L2 + (0, 0)):
         np.testing.assert_allclose(x, y * (1 - 0.02 * decay), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_a_block_without_ratings_pulls_at_nothing_where_each_rating_does(name):
+    m = AutoEncoder(N_ITEMS, K, l2_weighted=True, rng=0, dtype=DTYPE)
+    step, before = TrainingStep(m, name, lasagne.updates.adam, 0.01), values(m)
+    assert step(sp.csr_matrix((2, N_ITEMS), dtype="float32")) == (0, 0)
+    for x, y in zip(values(m), before):
+        np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
@@ -414,6 +425,11 @@ def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
     """The flag says cuda and everything runs on the CPU: so do the formulations, with a warning."""
     flags = types.SimpleNamespace(device="cuda")
     monkeypatch.setattr("sparse_ae.device.theano", types.SimpleNamespace(config=flags, shared=theano.shared))
+    warn_of_unused_gpu.cache_clear()
     assert choose_formulation(0.05, model()) == "sparse"
-    with pytest.warns(RuntimeWarning, match="Theano's device is cuda, which it can't use; .* runs on the CPU"):
-        TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    with pytest.warns(RuntimeWarning) as said:
+        for _ in range(2):
+            TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    # Once for a process, and at a line of who uses the package.
+    assert [each.filename for each in said] == [__file__]
+    assert re.match("Theano's device is cuda, which it can't use; .* runs on the CPU", str(said[0].message))

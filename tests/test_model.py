@@ -1,4 +1,7 @@
 """The model: its parameters, the post's graph, its predictions; and the defects of the post's listing, mended."""
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import reference
@@ -223,6 +226,24 @@ def test_predictions_follow_the_parameters(model):
 
 def with_two_encoders():
     return AutoEncoder(8, 3, U=lasagne.init.Normal())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_is_a_model_of_its_own(model, copied):
+    matrix = ratings()
+    list(model.predict_blocks(matrix))  # everything is compiled
+    before = model.predict_pairs(matrix, [0, 1, 4], [2, 7, 0])
+    other = copied(model)
+    np.testing.assert_array_equal(other.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), before)
+    for p in other.params:
+        p.set_value(p.get_value() + np.asarray(0.3, DTYPE))
+    expected = outputs(other, matrix)
+    np.testing.assert_allclose(other.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), expected[[0, 1, 4], [2, 7, 0]],
+                               **TOLERANCE)
+    for rows, block in other.predict_blocks(matrix):
+        np.testing.assert_allclose(block, expected[rows], **TOLERANCE)
+    np.testing.assert_array_equal(other.W_on_host(), other.W.get_value())
+    np.testing.assert_array_equal(model.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), before)
 
 
 @pytest.mark.parametrize("call, error, message", [

@@ -27,8 +27,8 @@ NEVER_THEANO = """
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
-    compiled device hostcopy ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere
-    ops.over_ranks ops.blas ops.scalars ops.updates ops.gpu ops
+    device ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere ops.over_ranks
+    ops.blas ops.scalars ops.updates ops.gpu ops compiled hostcopy
     objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
 """.split()
 COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
@@ -257,7 +257,7 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
 
 def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     missing = []
-    assert command_line._device("cpu", missing) == "cpu" and not missing
+    assert command_line._device("cpu", "", missing) == "cpu" and not missing
 
     monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
     assert command_line._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
@@ -286,10 +286,17 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
     monkeypatch.setattr("sparse_ae.device.device_name", lambda: None)
-    assert command_line._device("cuda0", missing) == "cuda0, not usable: everything runs on the CPU"
+    assert command_line._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
     monkeypatch.setattr("sparse_ae.device.device_name", lambda: "NVIDIA H100")
-    assert command_line._device("cuda0", []) == "cuda0, in use: NVIDIA H100"
+    assert command_line._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
+
+
+def test_a_gpu_that_is_there_for_nothing_is_named():
+    missing = []
+    assert command_line._device("cpu", "cuda0", missing) == (
+        "cpu: init_gpu_device=cuda0 moves nothing to the GPU, device=cuda0 does")
+    assert not missing
 
 
 def test_the_command_line_refuses_what_it_does_not_know(capsys):

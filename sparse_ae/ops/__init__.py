@@ -13,10 +13,22 @@ from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, ite
 from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SquaredError
+from sparse_ae.ops.op import before_nodes
 from sparse_ae.ops.over_ranks import SumOverRanks
 
-if on_gpu():
-    from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
-
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
-           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "sampled_dot", "squared_outputs"]
+           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "register_for_gpu", "sampled_dot", "squared_outputs"]
+
+
+def register_for_gpu():
+    """Has Theano know the rewrites for a GPU, where one is in use.
+
+    Called wherever this package builds graphs, and for each node on a CSR block in anybody's: `theano.gpuarray.use` may
+    have come after the import.
+    """
+    if on_gpu():
+        from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
+
+
+register_for_gpu()  # now, for graphs that come out of a pickle
+before_nodes.append(register_for_gpu)

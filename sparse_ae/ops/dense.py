@@ -21,6 +21,8 @@ class DenseRows(gof.Op):
         values, n_items = T.as_tensor_variable(values), T.as_tensor_variable(n_items)
         if values.ndim != 1:
             raise TypeError("values has %d dimensions; expected a vector" % values.ndim)
+        if values.dtype == "float16":  # SciPy fills in no such rows, nor does the Op on a GPU
+            raise TypeError("values is of dtype float16; expected float32, float64 or integers")
         if n_items.ndim != 0 or n_items.dtype not in theano.tensor.integer_dtypes:
             raise TypeError("n_items is a %d-d tensor of %s; expected an integer scalar"
                             % (n_items.ndim, n_items.dtype))

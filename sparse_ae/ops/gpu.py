@@ -10,10 +10,12 @@ where to read: none can start before the check is done.
 """
 import functools
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pygpu.gpuarray
 
+from sparse_ae.ops import kernels
 from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError, check_shapes, next_factors
@@ -36,13 +38,16 @@ from theano.gpuarray.blas import GpuGemv
 from theano.gpuarray.opt import op_lifter, register_opt, register_opt2
 from theano.gpuarray.type import GpuArrayType, get_context
 
-__all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuCsrDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden",
-           "GpuHiddenSlopes", "GpuSampledDot"]
+__all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden", "GpuHiddenSlopes",
+           "GpuPartSums", "GpuRowSums", "GpuSampledDot"]
 
 # The hidden units' of a graph; the kernels have their own.
 _NONLINEARITIES = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
 
 _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
+
+# Theano looks a compiled Op up by its version, not by its code, and that is made of what stands in these two files.
+_VERSION = tuple(zlib.crc32(Path(name).read_bytes()) for name in (__file__, kernels.__file__))
 
 _SUPPORT_CODE = """
 static int sparse_ae_check(PyArrayObject *sizes, PyArrayObject *indices, npy_int64 n_rows, npy_int64 n_data,
@@ -152,8 +157,7 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
         return _SUPPORT_CODE
 
     def c_code_cache_version(self):
-        sources = [(kernel, source(kernel.name)) for kernel in self.launched()]
-        return 3, zlib.crc32(repr((_SUPPORT_CODE, self.prepare, sources)).encode())
+        return _VERSION
 
     def launched(self):
         """The kernels, in this order."""
@@ -214,18 +218,35 @@ class _GpuCsrOp(GpuKernelBase, gof.Op):
                    arguments=", ".join(arguments + kernel.sizes + kernel.numbers))
 
 
-class GpuCsrDot(_GpuCsrOp):
-    """`csr_dot`."""
+class GpuPartSums(_GpuCsrOp):
+    """The first step of `csr_dot`, and of hidden units: the products of each part's ratings, (n_parts, k)."""
 
-    kernel, ndims = "csr_dot", {"F": 2, "out": 2}
+    kernel, ndims, more = "part_sums", {"F": 2, "out": 2}, ["part_sizes"]
     prepare = """
             if (sparse_ae_check({sizes}, {indices}, -1, PyGpuArray_DIM({data}, 0), PyGpuArray_DIM({F}, 0))) {{ {fail} }}
-            const size_t k = PyGpuArray_DIM({F}, 1), shape_out[2] = {{n_rows, k}};
-            size_t grid[2] = {{sparse_ae_blocks(n_rows, 1), (k + 127) / 128}};
+            const size_t k = PyGpuArray_DIM({F}, 1), n_parts = *(const npy_int64 *)PyArray_DATA({part_sizes});
+            const size_t shape_out[2] = {{n_parts, k}};
+            size_t grid[2] = {{sparse_ae_blocks(n_parts, 1), (k + 127) / 128}};
     """
 
+
+class _GpuSumsOfParts(_GpuCsrOp):
+    """Something of each row's parts, which are (n_parts, k): (n_rows, k)."""
+
+    ndims, more = {"h": 2, "F": 2, "out": 2}, ["part_sizes"]
+    prepare = """
+            const size_t k = PyGpuArray_DIM({F}, 1), n_parts = PyGpuArray_DIM({F}, 0), shape_out[2] = {{n_rows, k}};
+            size_t grid[2] = {{sparse_ae_blocks(n_rows * k, 256), 1}};
+    """
+
+
+class GpuRowSums(_GpuSumsOfParts):
+    """The second step of `csr_dot`."""
+
+    kernel = "row_sums"
+
     def infer_shape(self, node, shapes):
-        return [(node.inputs[3][0], shapes[2][1])]
+        return [(node.inputs[2][0], shapes[1][1])]
 
 
 class GpuSampledDot(_GpuCsrOp):
@@ -291,20 +312,17 @@ class _GpuUnits(_GpuCsrOp):
         self.f, self.g, self.low, self.span = f, g, float(low), float(span)
 
 
-class GpuHidden(_GpuUnits):
-    """``g(scale R V' + mu)``: the hidden units of a block; `scales` begin with those of W and V."""
+class GpuHidden(_GpuUnits, _GpuSumsOfParts):
+    """``g(scale R V' + mu)``: the hidden units of a block, from `GpuPartSums`; `scales` begin with those of W and V."""
 
-    kernel, ndims, more = "hidden", {"F": 2, "out": 2}, ["scales"]
+    kernel, more = "hidden", ["scales", "part_sizes"]
     prepare = """
-            if (sparse_ae_check({sizes}, {indices}, -1, PyGpuArray_DIM({data}, 0), PyGpuArray_DIM({F}, 0))) {{ {fail} }}
             const double scale = *(const double *)PyArray_GETPTR1({scales}, 1);
-            const size_t k = PyGpuArray_DIM({F}, 1), shape_out[2] = {{n_rows, k}};
-            size_t grid[2] = {{sparse_ae_blocks(n_rows, 1), (k + 127) / 128}};
-    """
+    """ + _GpuSumsOfParts.prepare
 
 
 class GpuDecode(_GpuUnits):
-    """Outputs ``low + span f(scale W h + b)`` held against a target, while W is read once.
+    """Outputs ``low + span f(scale W h + b)`` held against a target; rows of W that pull are in the cache by then.
 
     Outputs: the squared error's derivative for each score, (nnz,); the squared error of each part; and what each part
     pulls at its row's hidden units, (n_parts, k), but for the scale.
@@ -325,16 +343,13 @@ class GpuDecode(_GpuUnits):
         self.prepare = self.prepare % (self.low, self.span)
 
 
-class GpuHiddenSlopes(_GpuUnits):
+class GpuHiddenSlopes(_GpuUnits, _GpuSumsOfParts):
     """The squared error's gradient for what goes into the hidden units, (n_rows, k), from `GpuDecode`'s pulls."""
 
-    kernel, ndims, more = "hidden_slopes", {"h": 2, "pulls": 2, "out": 2}, ["scales", "part_sizes"]
+    kernel, more = "hidden_slopes", ["scales", "part_sizes"]
     prepare = """
             const double scale = *(const double *)PyArray_GETPTR1({scales}, 0);
-            const size_t n_parts = *(const npy_int64 *)PyArray_DATA({part_sizes}), k = PyGpuArray_DIM({h}, 1);
-            const size_t shape_out[2] = {{PyGpuArray_DIM({h}, 0), k}};
-            size_t grid[2] = {{sparse_ae_blocks(n_rows * k, 256), 1}};
-    """
+    """ + _GpuSumsOfParts.prepare
 
 
 class _GpuUpdate(Updating, _GpuCsrOp):
@@ -417,7 +432,7 @@ def _lifts(cpu_op):
     return register
 
 
-_csr_dot, _csr_t_dot = GpuCsrDot(), GpuCsrTDot()
+_part_sums, _row_sums, _csr_t_dot = GpuPartSums(), GpuRowSums(), GpuCsrTDot()
 
 
 def _on_block(indices, indptr, context):
@@ -440,10 +455,22 @@ def _on_block(indices, indptr, context):
     return apply
 
 
+def _in_parts(indptr, context):
+    """The rows of a block in parts, on the GPU, and on the host how many there are."""
+    vector, sizes = _parts(_host(indptr))
+    return as_gpuarray_variable(vector, context), sizes
+
+
+def _csr_dot(apply, data, F, parts, part_sizes):
+    sums = apply(_part_sums, data, _by_row, parts, F, more=[part_sizes])
+    return apply(_row_sums, parts, sums, more=[part_sizes])
+
+
 @_lifts(CsrDot)
 def local_gpu_csr_dot(op, context, inputs, outputs):
     data, indices, indptr, F = inputs
-    return _on_block(indices, indptr, context)(_csr_dot, data, _by_row, F)
+    apply, (parts, part_sizes) = _on_block(indices, indptr, context), _in_parts(indptr, context)
+    return _csr_dot(apply, data, F, parts, part_sizes)
 
 
 @_lifts(SampledDot)
@@ -596,14 +623,15 @@ def _ones(h):
 def _pass_through(op, apply, context, indptr, parameters, data, target, second, scales):
     """The hidden units; the squared error of each part; its slopes for scores and for what goes into the units."""
     W, V_t, mu, b = parameters
+    parts, part_sizes = _in_parts(indptr, context)
+    more = [scales, part_sizes]
+    sums = apply(_part_sums, data, _by_row, parts, V_t, more=[part_sizes])
     if second:
         U_t, seen = second
-        a = apply(GpuHidden(), data, _by_row, V_t, mu, more=[scales]) + apply(_csr_dot, seen, _by_row, U_t)
+        a = apply(GpuHidden(), parts, sums, mu, more=more) + _csr_dot(apply, seen, U_t, parts, part_sizes)
         h = as_gpuarray_variable(_NONLINEARITIES[op.g](a), context)
     else:
-        h = apply(GpuHidden(g=op.g), data, _by_row, V_t, mu, more=[scales])
-    vector, part_sizes = _parts(_host(indptr))
-    parts, more = as_gpuarray_variable(vector, context), [scales, part_sizes]
+        h = apply(GpuHidden(g=op.g), parts, sums, mu, more=more)
     slopes, squares, pulls = apply(GpuDecode(op.f, op.g, op.low, op.span), _by_row, parts, h, W, b, target, more=more)
     return h, squares, slopes, apply(GpuHiddenSlopes(op.f, op.g), parts, h, pulls, more=more)
 

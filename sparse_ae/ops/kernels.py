@@ -100,6 +100,20 @@ def _segment_sums(height, finish="out[(ga_size)%(destination)s * k + t] = sum;",
                                 chunk=_COLUMNS * WIDTH)
 
 
+def _sums_of_parts(out):
+    """`out` for each row and column, from `sum`, that of `F` over the row's parts: a thread for each."""
+    return _BY_PART + """
+    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
+    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n_rows * k; i += GDIM_0 * threads) {
+        ga_size r = i / k, t = i %% k;
+        real sum = 0;
+        for (ga_int s = row_parts[r]; s < row_parts[r + 1]; s++)
+            sum += F[(ga_size)s * k + t];
+        out[i] = %s;
+    }
+""" % out
+
+
 def _kernel(name, arrays, sizes, height, body, n_out=1, numbers=""):
     arrays = [tuple(each.split()) for each in arrays.split(", ")]
     return name, Kernel(name, arrays, n_out, sizes.split(", "), numbers.split(), height, body)
@@ -129,10 +143,17 @@ def _updating_kernel(name, arrays, n_out, numbers, update):
 
 
 KERNELS = OrderedDict([
-    # A block of threads for a row of R and 128 columns of F.
-    _kernel("csr_dot", "data real, plan int, F real, out real", "n_rows, nnz, k", 16, _BY_ROW + _segment_sums(
-        16, n_segments="n_rows", starts="indptr", data="data[q]", row="indices[q]", destination="s")),
-    # The same for an item that has ratings.
+    # csr_dot in two steps. A block of threads for a part of a row of R and 128 columns of F; then each row's parts.
+    _kernel("part_sums", "data real, plan int, parts int, F real, out real", "n_rows, nnz, n_parts, k", 16,
+            _BY_ROW + _BY_PART + _segment_sums(16, n_segments="n_parts", starts="part_starts", data="data[q]",
+                                               row="indices[q]", destination="s")),
+    _kernel("row_sums", "parts int, F real, out real", "n_rows, n_parts, k", 8, _sums_of_parts("sum")),
+    # What hidden units make of such sums; and the gradient for them, from what each part pulls at them.
+    _kernel("hidden", "parts int, F real, mu real, out real", "n_rows, n_parts, k", 8,
+            _sums_of_parts("G(scale * sum + mu[t])"), numbers="scale"),
+    _kernel("hidden_slopes", "parts int, h real, F real, out real", "n_rows, n_parts, k", 8,
+            _sums_of_parts("scale * sum * G_SLOPE(h[i])"), numbers="scale"),
+    # csr_t_dot: a block of threads for an item that has ratings, of which a mini-batch has one for each row at most.
     _kernel("csr_t_dot", "data real, plan int, F real, out real", "n_used, nnz, k", 8, _BY_ITEM + _segment_sums(
         8, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]")),
     # 32 threads for a rating.
@@ -171,10 +192,6 @@ KERNELS = OrderedDict([
     for (ga_size p = GID_0 * threads + LID_1 * LDIM_0 + LID_0; p < nnz; p += GDIM_0 * threads)
         out[(ga_size)rows[p] * n_items + indices[p]] = values[p];
 """),
-    # As csr_dot, and what hidden units make of it.
-    _kernel("hidden", "data real, plan int, F real, mu real, out real", "n_rows, nnz, k", 16, _BY_ROW + _segment_sums(
-        16, "out[s * k + t] = G(scale * sum + mu[t]);", n_segments="n_rows", starts="indptr", data="data[q]",
-        row="indices[q]", destination="s"), numbers="scale"),
     # A block of threads for a part of a row. Of 32 ratings at a time, 32 threads for each compute the score, one the
     # error, and then all threads what these ratings pull at the row's hidden units: W's rows are in the cache by then.
     _kernel("decode", "plan int, parts int, h real, W real, b real, target real, slopes real, squares real, pulls real",
@@ -232,17 +249,6 @@ KERNELS = OrderedDict([
         local_barrier();
     }
 """, n_out=3, numbers="scale low span"),
-    # The gradient for what goes into the hidden units, from the pulls of each row's parts: a thread for each.
-    _kernel("hidden_slopes", "parts int, h real, pulls real, out real", "n_rows, n_parts, k", 8, _BY_PART + """
-    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
-    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n_rows * k; i += GDIM_0 * threads) {
-        ga_size r = i / k, t = i % k;
-        real sum = 0;
-        for (ga_int s = row_parts[r]; s < row_parts[r + 1]; s++)
-            sum += pulls[(ga_size)s * k + t];
-        out[i] = scale * sum * G_SLOPE(h[i]);
-    }
-""", numbers="scale"),
     # As csr_t_dot, added to what is there; and by how much the squares grow.
     _updating_kernel("add_csr_t_dot", "data real, plan int, F real, growths real, out real", 2, "step", """
             real old = out[i], moved = old + step * sum;

@@ -12,10 +12,13 @@ import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
 
-__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "check_csr", "csr_matrix", "float_tensors", "index_vector",
-           "like", "sampled_products"]
+__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "csr_matrix", "float_tensors",
+           "index_vector", "like", "sampled_products"]
 
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
+
+# Functions to call before a node on a CSR block is made: of modules that import the Ops, and that the Ops can't.
+before_nodes = []
 
 
 def _has_openmp():
@@ -101,7 +104,12 @@ theano.compile.optdb.register("sparse_ae_update_inplace",
 
 
 def index_vector(x, name):
-    """`x` as a vector of int32; TypeError for a tensor that would lose by it."""
+    """`x` as a vector of int32; TypeError for a tensor that would lose by it.
+
+    Every node on a CSR block begins here.
+    """
+    for function in before_nodes:
+        function()
     x = T.as_tensor_variable(x)
     if x.ndim != 1 or x.dtype not in ("int8", "int16", "int32", "uint8", "uint16"):
         raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: "

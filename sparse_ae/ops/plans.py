@@ -12,8 +12,8 @@ from theano import gof
 
 __all__ = ["ByItem", "ByRow", "Parts"]
 
-# What is no item's number, and beyond every size.
-_NONE = np.iinfo(np.int32).max
+# How many items there must be for a negative index to be one: more than any index array can speak of.
+_NONE = np.iinfo(np.int64).max
 
 
 class _Plan(gof.Op):
@@ -59,14 +59,23 @@ class ByItem(_Plan):
     among the block's, and its row.
     """
 
+    # Items for each rating from which these are sorted; below, they are counted item by item.
+    WIDE = 16
+
     def plan(self, indices, indptr, n_items):
         if not n_items:
             return np.zeros(1 + 2 * len(indices), "int32"), 0
-        places = np.arange(len(indices), dtype="int32")
-        columns = sp.csr_matrix((places, indices, indptr), shape=(max(1, len(indptr) - 1), n_items)).tocsc()
-        used = np.flatnonzero(np.diff(columns.indptr)).astype("int32")
-        starts = np.append(columns.indptr[used], columns.indptr[-1])
-        return np.concatenate([used, starts, columns.data, columns.indices]).astype("int32", copy=False), len(used)
+        if n_items > self.WIDE * len(indices):
+            order = np.argsort(indices, kind="stable").astype("int32")
+            items, rows = indices[order], _rows(indptr)[order]
+            starts = np.flatnonzero(np.diff(items, prepend=-1)).astype("int32")
+            used, starts = items[starts], np.append(starts, len(order))
+        else:
+            places = np.arange(len(indices), dtype="int32")
+            columns = sp.csr_matrix((places, indices, indptr), shape=(len(indptr) - 1, n_items)).tocsc()
+            used, order, rows = np.flatnonzero(np.diff(columns.indptr)), columns.data, columns.indices
+            starts = np.append(columns.indptr[used], columns.indptr[-1])
+        return np.concatenate([used, starts, order, rows]).astype("int32", copy=False), len(used)
 
 
 class Parts(gof.Op):
@@ -85,7 +94,7 @@ class Parts(gof.Op):
     def perform(self, node, inputs, outputs):
         indptr, = inputs
         lengths = np.diff(indptr)
-        n_parts = -(-lengths // self.MOST)
+        n_parts = np.maximum(-(-lengths // self.MOST), 0)  # wrong row pointers are found in `_Plan`
         firsts = np.append(0, np.cumsum(n_parts))
         rows = np.repeat(np.arange(len(lengths)), n_parts)
         starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])

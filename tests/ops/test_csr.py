@@ -8,7 +8,7 @@ from devices import memory_of
 from hypothesis import strategies as st
 
 from sparse_ae.device import kept_on_host
-from sparse_ae.ops import csr
+from sparse_ae.ops import csr, dense_rows
 from sparse_ae.ops.op import CsrOp
 import theano
 import theano.tensor as T
@@ -201,6 +201,11 @@ def test_shapes_are_known_without_computing():
     floatX = theano.config.floatX
     got = shapes(g["data"].astype(floatX), g["indices"], g["indptr"], g["A"].astype(floatX), g["F"].astype(floatX))
     assert [tuple(x) for x in got] == [(3, 5), (4,), (7, 5)]
+
+
+def test_dense_rows_of_float16_are_refused():
+    with pytest.raises(TypeError, match="values is of dtype float16; expected float32, float64 or integers"):
+        dense_rows(T.vector(dtype="float16"), T.ivector(), T.ivector(), 3)
 
 
 def test_in_place_only_where_the_old_value_is_not_needed():

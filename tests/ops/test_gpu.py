@@ -1,4 +1,9 @@
 """The sparse Ops on a GPU: what is computed there, from what the host sends; `test_csr` holds the numbers too."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,6 +14,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
 from sparse_ae.recommender import Recommender
 from sparse_ae.steps import TrainingStep
+from sparse_ae.trainer import Trainer
 import lasagne
 import theano
 import theano.tensor as T
@@ -42,7 +48,7 @@ def test_products_of_many_shapes(n_rows, n_items, k, density, shift):
                 csr_t_dot(data, indices, indptr, A[shift:].reshape((n_rows, k)), n_items),
                 dense_rows(data, indices, indptr, n_items)]
     function = theano.function([data, indices, indptr], products)
-    for name in ("GpuCsrDot", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
+    for name in ("GpuPartSums", "GpuRowSums", "GpuSampledDot", "GpuCsrTDot", "GpuDenseRows"):
         assert len(nodes_of(function, name)) == 1
     A, F = (x.get_value()[shift:].reshape((n, k)).astype("float64") for x, n in ((A, n_rows), (F, n_items)))
     exact = R.astype("float64")
@@ -69,6 +75,22 @@ def test_zeros_are_no_program_of_their_own_at_each_call():
     function = theano.function([W, c], T.dot(W.T, c))
     assert len(nodes_of(function, "GpuGemv")) == 1
     assert [node.op.memset_0 for node in nodes_of(function, "GpuAlloc")] == [False]
+
+
+@pytest.mark.parametrize("build", ["csr_dot(T.fvector(), T.ivector(), T.ivector(), T.fmatrix())",
+                                   "building('float32').__enter__()"])
+def test_a_gpu_that_comes_into_use_after_the_import_has_its_kernels(build):
+    code = ("import sys, sparse_ae.theano_compat, theano.gpuarray, theano.tensor as T\n"
+            "from sparse_ae.compiled import building\n"
+            "from sparse_ae.ops import csr_dot\n"
+            "assert 'sparse_ae.ops.gpu' not in sys.modules\n"
+            "theano.gpuarray.use(%r)\n"
+            "%s\n"
+            "print('sparse_ae.ops.gpu' in sys.modules)\n" % (theano.config.device, build))
+    environment = dict(os.environ, THEANO_FLAGS=os.environ["THEANO_FLAGS"] + ",device=cpu")
+    environment.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2]), env=environment)
+    assert said.split() == [b"True"]
 
 
 def step_of(name, update="adam", n_rows=30, n_items=400, k=20, l2_weighted=False):
@@ -102,6 +124,36 @@ def test_nothing_of_the_parameters_size_is_moved(name, update, l2_weighted, monk
     assert len(moved) > 3 and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
 
 
+@pytest.mark.parametrize("formulation, update", [("dense", "adam"), ("sparse", "sgd")])
+def test_an_epoch_fetches_no_parameter(formulation, update, monkeypatch):
+    """What it would go back to, and the best so far, are kept on the card; there it is asked what is finite."""
+    fetched, sent, V = [], [], theano.shared(np.ones((20, 400), "float32"))
+    get_value, set_value = type(V).get_value, type(V).set_value
+
+    def noted_get_value(x, borrow=False, return_internal_type=False):
+        if not return_internal_type:
+            fetched.append(int(np.prod(x.container.value.shape)))
+        return get_value(x, borrow, return_internal_type)
+
+    def noted_set_value(x, value, borrow=False):
+        if isinstance(value, np.ndarray):
+            sent.append(value.size)
+        set_value(x, value, borrow)
+
+    model = AutoEncoder(400, 20, rating_scale=(0, 1), V=V, rng=0)
+    trainer = Trainer(model, update, 0.01, 8, formulation, progress=False, rng=0)
+    rows = block(30, 400, 0.05)[0]
+    trainer.fit(rows, 1)
+    monkeypatch.setattr(type(V), "get_value", noted_get_value)
+    monkeypatch.setattr(type(V), "set_value", noted_set_value)
+    trainer.fit(rows, 3, validation=rows, patience=1)
+    assert len(trainer.history) > 2 and max(fetched + sent, default=0) <= 400
+    for p in model.params:
+        p.set_value(np.full_like(get_value(p), np.nan))
+    assert trainer._step.ruined() == ["W", "V", "mu", "b"]
+    assert max(fetched, default=0) <= 400
+
+
 @pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_the_host_orders_a_batch_once(name):
     step, rows = step_of(name)
@@ -122,7 +174,7 @@ def test_the_same_bits_each_time(update, l2_weighted):
 def test_the_check_is_never_left_out():
     """Whatever the kernels get comes from the plan, which comes from the check: no graph has one without the other."""
     step, rows = step_of("sparse")
-    for name in ("GpuHidden", "GpuDecode", "GpuCsrTDot"):
+    for name in ("GpuPartSums", "GpuDecode", "GpuCsrTDot"):
         assert nodes_of(step._function, name)
         for node in nodes_of(step._function, name):
             plans = [x.owner for x in theano.gof.graph.ancestors(node.inputs) if x.owner]
@@ -138,7 +190,8 @@ def test_the_host_gives_the_card_no_float64():
     """Many cards compute with it at a 32nd of the speed or less, and some of OpenCL's not at all."""
     for update, l2_weighted in [("sgd", False), ("adagrad", True)]:
         step, _ = step_of("sparse", update, l2_weighted=l2_weighted)
-        on_card = [x for node in step._function.maker.fgraph.apply_nodes for x in node.outputs
+        on_card = [x for function in [step._function] + (step._on_card or [])
+                   for node in function.maker.fgraph.apply_nodes for x in node.outputs
                    if isinstance(x.type, type(step.model.W.type))]
         assert on_card and "float64" not in {x.dtype for x in on_card}
 
@@ -168,6 +221,7 @@ N, K = 300, 40  # of users as of items
 def recommender_and_moved(request, monkeypatch):
     """Rows are either; and the size of all that is moved from now on, be it by functions, as their input or beside."""
     from pygpu.gpuarray import GpuArray
+
     from theano.gpuarray.type import GpuArrayType
     moved, asarray, filter_inplace = sizes_moved(monkeypatch), np.asarray, GpuArrayType.filter_inplace
 

@@ -1,6 +1,7 @@
 """The GPU's kernels compile for NVIDIA cards, by NVIDIA's compiler, which needs no card."""
 import ctypes
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -74,20 +75,23 @@ def compile_for(card, code):
 @pytest.mark.parametrize("card", ["compute_70", "compute_80", "compute_90"])
 @pytest.mark.parametrize("name", KERNELS)
 def test_compiles_for_cuda(name, card):
-    for real, f, g in [("ga_float", "sigmoid", "tanh"), ("ga_float", "tanh", "sigmoid"),
-                       ("ga_double", "linear", "linear")]:
-        ptx = compile_for(card, source(name, real, real, f, g))
+    for real, value, f, g in [("ga_float", "ga_float", "sigmoid", "tanh"), ("ga_float", "ga_byte", "tanh", "sigmoid"),
+                              ("ga_double", "ga_double", "linear", "linear")]:
+        ptx = compile_for(card, source(name, real, value, f, g))
         assert ".visible .entry %s(" % name in ptx
         # A wider constant would have a card compute in float64, at a 32nd or 64th of the speed on many.
         assert real == "ga_double" or ".f64" not in ptx
-        # Rows of a factor are loaded four numbers at a time.
+        # Rows of a factor, which a plan chooses, are loaded four numbers at a time.
+        arrays = dict(KERNELS[name].arrays)
         assert ("ld.global.v4.f32" in ptx or "ld.global.nc.v4.f32" in ptx) == (
-            real == "ga_float" and not {("F", "real"), ("W", "real")}.isdisjoint(KERNELS[name].arrays))
+            real == "ga_float" and "plan" in arrays and ("F" in arrays or "W" in arrays))
+        # 48 KB of shared memory is what each card has for a block of threads.
+        assert sum(map(int, re.findall(r"\.shared .*\[(\d+)\]", ptx))) <= 48 * 1024
     with pytest.raises(AssertionError, match="error"):
         compile_for(card, source(name) + "}")
 
 
 def test_blocks_of_threads_fit_every_card():
-    """1024 threads and 48 KB of shared memory are what each card has."""
+    """1024 threads are what each card has."""
     for kernel in KERNELS.values():
         assert 32 * kernel.height <= 1024
