@@ -2,26 +2,12 @@
 import numpy as np
 
 from sparse_ae.device import is_on_host
+from sparse_ae.ops.kernels import KERNELS, WIDTH, source
 
 __all__ = ["HostCopy"]
 
-# In the dialect that CUDA and OpenCL both take. Whoever finds a difference writes the same number. Theano's own sum of
-# what differs takes far longer than reading all of it: one block of threads does it, or on OpenCL none that is quick.
-_DIFFERS = """#include "cluda.h"
-KERNEL void differs(GLOBAL_MEM const %(type)s *a, const ga_size a_offset, GLOBAL_MEM const %(type)s *b,
-                    const ga_size b_offset, const ga_size n, GLOBAL_MEM ga_int *out, const ga_size out_offset)
-{
-    a = (GLOBAL_MEM const %(type)s *)((GLOBAL_MEM const char *)a + a_offset);
-    b = (GLOBAL_MEM const %(type)s *)((GLOBAL_MEM const char *)b + b_offset);
-    out = (GLOBAL_MEM ga_int *)((GLOBAL_MEM char *)out + out_offset);
-    const ga_size each = (n + GDIM_0 - 1) / GDIM_0, start = GID_0 * each;
-    const ga_size stop = n - start < each ? n : start + each;
-    for (ga_size i = start + LID_0; start < n && i < stop; i += LDIM_0)
-        if (a[i] != b[i])
-            out[0] = 1;
-}
-"""
-_BLOCKS, _THREADS = 1024, 128
+# Of threads.
+_BLOCKS = 1024
 
 
 class HostCopy:
@@ -37,7 +23,7 @@ class HostCopy:
     """
 
     def __init__(self, variable):
-        self._variable, self._differs, self._kept = variable, None, None
+        self._variable, self._differ, self._kept = variable, None, None
 
     def __reduce__(self):
         return HostCopy, (self._variable,)  # what was compiled and read is that variable's
@@ -59,11 +45,13 @@ class HostCopy:
         import pygpu.gpuarray as gpu
         if now.shape != then.shape or not now.flags["C_CONTIGUOUS"]:
             return True
-        if self._differs is None:
-            kinds = [gpu.GpuArray, gpu.SIZE] * 2 + [gpu.SIZE, gpu.GpuArray, gpu.SIZE]
-            source = _DIFFERS % {"type": gpu.dtype_to_ctype(now.dtype)}
-            self._differs = gpu.GpuKernel(source, "differs", kinds, context=now.context,
-                                          have_double=now.dtype == np.float64)
+        if self._differ is None:
+            kernel = KERNELS["differ"]
+            kinds = [gpu.GpuArray, gpu.SIZE] * len(kernel.arrays) + [gpu.SIZE] * len(kernel.sizes)
+            self._differ = gpu.GpuKernel(source("differ", value=gpu.dtype_to_ctype(now.dtype)), "differ", kinds,
+                                         context=now.context, have_double=now.dtype == np.float64)
         found = gpu.array(np.zeros(1, "int32"), context=now.context)
-        self._differs(now, now.offset, then, then.offset, now.size, found, found.offset, gs=_BLOCKS, ls=_THREADS)
+        # Theano's sum of what differs takes far longer than reading everything: one block of threads does it.
+        self._differ(now, now.offset, then, then.offset, found, found.offset, now.size, gs=(_BLOCKS, 1),
+                     ls=(WIDTH, KERNELS["differ"].height))
         return bool(np.asarray(found)[0])

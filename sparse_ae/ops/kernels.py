@@ -186,6 +186,13 @@ KERNELS = OrderedDict([
     for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n; i += GDIM_0 * threads)
         out[i] = 0;
 """),
+    # Whether two arrays differ anywhere: whoever finds that writes the same number.
+    _kernel("differ", "one value, other value, out int", "n", 8, """
+    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
+    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n; i += GDIM_0 * threads)
+        if (one[i] != other[i])
+            out[0] = 1;
+"""),
     # A thread for a rating; the other entries are 0 already.
     _kernel("dense_rows", "values value, plan int, out value", "n_rows, nnz, n_items", 8, _BY_ROW + """
     ga_size threads = LDIM_0 * (ga_size)LDIM_1;
