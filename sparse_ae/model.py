@@ -462,10 +462,12 @@ class AutoEncoder:
             return h[rows]
         if "sent_rows" not in self._compiled:
             with self.building():
-                sent, places = self._h(), T.lvector("rows")
-                found = sent[places].transfer(sent.type.context_name)
-                self._compiled["sent_rows"] = compiled([sent, places], found, name="sent_rows")
-        return self._compiled["sent_rows"](h, rows)
+                data, (indices, indptr), sent = T.vector("data"), T.ivectors("indices", "indptr"), self._h()
+                # By a matrix of ones and zeros: Theano's own look-up has OpenCL compile a program at every call.
+                found = csr_dot(data, indices, indptr, sent).transfer(sent.type.context_name)
+                self._compiled["sent_rows"] = compiled([data, indices, indptr, sent], found, name="sent_rows")
+        return self._compiled["sent_rows"](np.ones(len(rows), self.dtype), rows.astype("int32", copy=False),
+                                           np.arange(len(rows) + 1, dtype="int32"), h)
 
     def _h(self):
         """Hidden units as an input that is where W is."""
