@@ -5,8 +5,8 @@ import pytest
 
 from sparse_ae.device import is_on_host, on_gpu
 
-__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "is_item_major", "memory_of", "needs_backend", "needs_fork", "params",
-           "scan_needs_cuda"]
+__all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "environment", "is_item_major", "memory_of", "needs_backend", "needs_fork",
+           "params", "scan_needs_cuda"]
 
 ON_GPU = on_gpu()
 ON_OPENCL = False
@@ -26,6 +26,14 @@ scan_needs_cuda = pytest.mark.skipif(ON_OPENCL, reason="Theano's scan has no cod
 def params(formulations):
     """Names of formulations, as pytest.mark.parametrize takes them."""
     return [pytest.param(name, marks=scan_needs_cuda) if name == "scan" else name for name in formulations]
+
+
+def environment(flags):
+    """That of a process of its own, which may begin with the GPU too, with these flags of Theano's behind ours."""
+    flags = ",".join(filter(None, [os.environ.get("THEANO_FLAGS"), flags]))
+    found = dict(os.environ, THEANO_FLAGS=flags)
+    found.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
+    return found
 
 
 def memory_of(variable):

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from devices import environment
 
 from sparse_ae.theano_compat import torn
 import theano
@@ -32,11 +33,9 @@ print(f(*arguments).tolist() == [[6, 9, 12]] and np.allclose(np.log(g(*arguments
 def use(tmp_path):
     """What begins a process with a cache of its own: `theano` in the test's folder."""
     def begun(*deleted):
-        flags = [os.environ.get("THEANO_FLAGS"), "base_compiledir=%s" % (tmp_path / "theano")]
-        env = dict(os.environ, THEANO_FLAGS=",".join(filter(None, flags)))
-        env.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
         return subprocess.Popen([sys.executable, "-c", USE] + list(map(str, deleted)), stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, universal_newlines=True, env=env)
+                                stderr=subprocess.PIPE, universal_newlines=True,
+                                env=environment("base_compiledir=%s" % (tmp_path / "theano")))
     return begun
 
 

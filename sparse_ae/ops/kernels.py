@@ -38,6 +38,10 @@ _BY_PART = """
     GLOBAL_MEM const ga_int *row_parts = part_rows + n_parts;
 """
 
+# A loop whose turns all threads share out among themselves.
+_EACH = ("for (ga_size i = (GID_0 * (ga_size)LDIM_1 + LID_1) * LDIM_0 + LID_0; i < n;"
+         " i += GDIM_0 * (ga_size)LDIM_1 * LDIM_0)")
+
 # Sums of rows of a factor, each times a number: a sum for each segment of a list. The blocks of threads with one GID_1
 # have the same columns, each thread four: side by side where they are loaded together, else WIDTH apart.
 _SEGMENT_SUMS = """
@@ -103,8 +107,7 @@ def _segment_sums(height, finish="out[(ga_size)%(destination)s * k + t] = sum;",
 def _sums_of_parts(out):
     """`out` for each row and column, from `sum`, that of `F` over the row's parts: a thread for each."""
     return _BY_PART + """
-    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
-    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n_rows * k; i += GDIM_0 * threads) {
+    EACH(i, n_rows * k) {
         ga_size r = i / k, t = i %% k;
         real sum = 0;
         for (ga_int s = row_parts[r]; s < row_parts[r + 1]; s++)
@@ -182,21 +185,18 @@ KERNELS = OrderedDict([
 """),
     # What begins with zeros. Theano's way, GpuArray_memset, has OpenCL compile a program at every call.
     _kernel("zeros", "out value", "n", 8, """
-    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
-    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n; i += GDIM_0 * threads)
+    EACH(i, n)
         out[i] = 0;
 """),
     # Whether two arrays differ anywhere: whoever finds that writes the same number.
     _kernel("differ", "one value, other value, out int", "n", 8, """
-    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
-    for (ga_size i = GID_0 * threads + LID_1 * LDIM_0 + LID_0; i < n; i += GDIM_0 * threads)
+    EACH(i, n)
         if (one[i] != other[i])
             out[0] = 1;
 """),
     # A thread for a rating; the other entries are 0 already.
     _kernel("dense_rows", "values value, plan int, out value", "n_rows, nnz, n_items", 8, _BY_ROW + """
-    ga_size threads = LDIM_0 * (ga_size)LDIM_1;
-    for (ga_size p = GID_0 * threads + LID_1 * LDIM_0 + LID_0; p < nnz; p += GDIM_0 * threads)
+    EACH(p, nnz)
         out[(ga_size)rows[p] * n_items + indices[p]] = values[p];
 """),
     # A block of threads for a part of a row. Of 32 ratings at a time, 32 threads for each compute the score, one the
@@ -299,7 +299,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     shifts = ["    %s = (GLOBAL_MEM %s *)((GLOBAL_MEM char *)%s + %s_offset);\n" % (x, kind, x, x)
               for x, kind in arrays]
     # Four numbers of a row, which a card loads in one go where they begin at 16 bytes; for float64 it has no such type.
-    defines = [("real", real), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
+    defines = [("real", real), ("EACH(i, n)", _EACH), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
                ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):
         value_at, slope_from = _NONLINEARITIES[nonlinearity]

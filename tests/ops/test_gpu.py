@@ -1,5 +1,4 @@
 """The sparse Ops on a GPU: what is computed there, from what the host sends; `test_csr` holds the numbers too."""
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import ON_OPENCL, needs_backend
+from devices import ON_OPENCL, environment, needs_backend
 
 from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
@@ -87,9 +86,8 @@ def test_a_gpu_that_comes_into_use_after_the_import_has_its_kernels(build):
             "theano.gpuarray.use(%r)\n"
             "%s\n"
             "print('sparse_ae.ops.gpu' in sys.modules)\n" % (theano.config.device, build))
-    environment = dict(os.environ, THEANO_FLAGS=os.environ["THEANO_FLAGS"] + ",device=cpu")
-    environment.pop("THEANO_GPU_IS_ALREADY_ACTIVE", None)  # Theano's, for processes that fork
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2]), env=environment)
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=str(Path(__file__).parents[2]),
+                                   env=environment("device=cpu"))
     assert said.split() == [b"True"]
 
 
