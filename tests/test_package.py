@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
     checks metrics progress ranking settings unpacking storage distributed
-    data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
-    data.text data.matlab data.files data.outofcore data.download data.datasets data
+    data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
+    data.feedback data.text data.matlab data.files data.outofcore data.download data.datasets data
     evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
 """.split()
 WITH_THEANO = """
