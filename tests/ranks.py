@@ -178,8 +178,8 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
                                           learning_rate=0.05, weight_scale=0.5, guard=False), **settings))
     recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
     users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
-    lists = recommender.recommend(users, n=4) + recommender.recommend(users[:3], n=20, exclude_seen=False)
-    lists += recommender.recommend(users, n=2, items=[1, 2, 5, 8])
+    lists = [each for asked in (dict(users=users, n=4), dict(users=users[:3], n=20, exclude_seen=False),
+                                dict(users=users, n=2, items=[1, 2, 5, 8])) for each in recommender.recommend(**asked)]
     people = recommender.fold_in([{0: 5, 3: 1, 8: 4}, {1: 2}])
     measures = recommender.evaluate(test, k=3)
     found = {"predict": recommender.predict(np.repeat(users, 12), np.tile(items, len(users))),

@@ -176,6 +176,7 @@ def main(arguments=None):
         With status 2, and one line on stderr, for arguments, files and ratings that can't be used.
     """
     parser = _Parser(prog="python -m sparse_ae", description="Sparse autoencoders for collaborative filtering.")
+    _check_streams(parser)
     parser.set_defaults(run=_run_info)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -195,6 +196,15 @@ def main(arguments=None):
         sys.exit(1)
     except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
+
+
+def _check_streams(parser):
+    """Ends the process where nothing can be printed: what is asked for would be lost, and none would know."""
+    if sys.stderr is None:  # closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:
+        parser.exit(2, "%s: error: stdout is closed, and what a command finds is printed there; open it, or send it to "
+                       "/dev/null\n" % parser.prog)
 
 
 def _run_info(parsed):
@@ -226,65 +236,82 @@ def _number_or_nan(text):
         raise argparse.ArgumentTypeError("%r; expected a number, or nan" % text) from None
 
 
-# Settings of a recommender: name, its default there, what argparse is told, help. 0 stands for None.
-_SETTINGS = [
-    ("rows", "auto", {"choices": ("auto", "items", "users", "both")},
-     "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
-    ("n_hidden", "auto", {"type": _count}, "hidden units"),
-    ("l2", "auto", {"type": _number, "nargs": "+"}, "weight decay; or two numbers, of W and of V"),
-    ("f", "identity", {}, "output nonlinearity, of lasagne.nonlinearities"),
-    ("g", "sigmoid", {}, "hidden nonlinearity"),
-    ("weight_scale", 0.01, {"type": float}, "standard deviation of the first weights"),
-    ("update", "auto", {}, "optimiser, of lasagne.updates"),
-    ("learning_rate", "auto", {"type": _number}, "of the optimiser"),
-    ("batch_size", "auto", {"type": _count}, "rows in a mini-batch; 0 for all at once"),
-    ("n_epochs", "auto", {"type": _count}, "at most so many; without validation exactly so many"),
-    ("patience", "auto", {"type": _count},
-     "epochs without a better validation before training ends; 0 for no such end"),
-    ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
-    ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
-    ("missing_weight", 0.0, {"type": float},
-     "0.2, say, for lists of what people would pick: what a missing entry counts, as if it had been rated low"),
-    ("missing_rating", "auto", {"type": _number}, "what missing entries are taken to be rated"),
-    ("validation_measure", "auto", {}, "what is to be good on validation: rmse, or a measure of lists such as ndcg@10"),
-    ("feedback", "ratings", {"choices": ("ratings", "counts")}, "what the numbers are; counts need a missing weight"),
-]
-_SWITCHES = [
-    ("biases", "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
-    ("guard", "use the autoencoder even where validation doesn't show that it is better than biases alone"),
-    ("progress", "no signs of life"),
-]
+# Settings of a recommender, in groups: name, its default there, what argparse is told, help. 0 stands for None. What is
+# on by default is switched off by --no-NAME.
+_SETTINGS = {
+    "the model": [
+        ("rows", "auto", {"choices": ("auto", "items", "users", "both")},
+         "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
+        ("n_hidden", "auto", {"type": _count, "metavar": "N"}, "hidden units"),
+        ("f", "identity", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
+        ("g", "sigmoid", {"metavar": "NAME"}, "hidden nonlinearity"),
+        ("l2", "auto", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay; or two numbers, of W and of V"),
+        ("biases", True, {},
+         "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
+        ("guard", True, {},
+         "use the autoencoder even where validation doesn't show that it is better than biases alone"),
+    ],
+    "lists and counts": [
+        ("feedback", "ratings", {"choices": ("ratings", "counts")},
+         "what the numbers are; counts need a missing weight"),
+        ("missing_weight", 0.0, {"type": float, "metavar": "X"},
+         "0.2, say, for lists of what people would pick: what a missing entry counts, as if it had been rated low"),
+        ("missing_rating", "auto", {"type": _number, "metavar": "RATING"},
+         "what missing entries are taken to be rated"),
+        ("validation_measure", "auto", {"metavar": "MEASURE"},
+         "what is to be good on validation: rmse, or a measure of lists such as ndcg@10"),
+    ],
+    "training": [
+        ("update", "auto", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
+        ("learning_rate", "auto", {"type": _number, "metavar": "X"}, "of the optimiser"),
+        ("batch_size", "auto", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
+        ("n_epochs", "auto", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
+        ("patience", "auto", {"type": _count, "metavar": "N"},
+         "epochs without a better validation before training ends; 0 for no such end"),
+        ("weight_scale", 0.01, {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
+        ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
+        ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
+        ("rng", 0, {"type": int, "metavar": "N"}, "of all that is random"),
+        ("progress", True, {}, "no signs of life"),
+    ],
+    "predictions": [
+        ("rating_scale", None, {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),
+        ("unknown", "mean", {"metavar": "RATING"},
+         "what is predicted where nothing is known: a number, mean or error"),
+    ],
+}
 _AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
          "sparse_ae.recommender.defaults has the rules, and fit prints what it chose")
+# Where the command line has another word.
+_FLAGS = {"rng": "seed"}
 
 
 def _add_settings(parser, without=()):
-    group = parser.add_argument_group("settings", "those of Recommender. " + _AUTO + ".")
-    for name, default, told, text in _SETTINGS:
-        if name not in without:
-            told = told if "choices" in told else dict(told, metavar=name.upper())
-            group.add_argument("--" + name.replace("_", "-"), default=default,
-                               help="%s (default: %s)" % (text, default), **told)
-    for name, text in _SWITCHES:
-        group.add_argument("--no-" + name, dest=name, action="store_false", help=text)
-    group.add_argument("--rating-scale", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"),
-                       help="default: that of the ratings")
-    group.add_argument("--unknown", default="mean", metavar="RATING",
-                       help="what is predicted where nothing is known: a number, mean or error (default: mean)")
-    group.add_argument("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+    parser.epilog = "Settings are those of sparse_ae.Recommender. %s." % _AUTO
+    for title, settings in _SETTINGS.items():
+        settings = [each for each in settings if each[0] not in without]
+        group = parser.add_argument_group(title) if settings else None
+        for name, default, told, text in settings:
+            flag = _FLAGS.get(name, name).replace("_", "-")
+            if default is True:
+                group.add_argument("--no-" + flag, dest=name, action="store_false", help=text)
+            else:
+                text = "default: " + text if default is None else "%s (default: %s)" % (text, default)
+                group.add_argument("--" + flag, dest=name, default=default, help=text, **told)
 
 
 def _recommender(parsed, **more):
     from sparse_ae.recommender.recommender import Recommender
-    settings = {name: getattr(parsed, name) for name, _, _, _ in _SETTINGS if hasattr(parsed, name)}
-    settings.update((name, getattr(parsed, name)) for name, _ in _SWITCHES)
+    settings = {name: getattr(parsed, name) for group in _SETTINGS.values() for name, _, _, _ in group
+                if hasattr(parsed, name)}
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     for name in ("batch_size", "patience"):
         if settings[name] == 0:
             settings[name] = None
-    return Recommender(rating_scale=parsed.rating_scale and tuple(parsed.rating_scale), rng=parsed.seed,
-                       unknown=_number_or_word(parsed.unknown), **dict(settings, **more))
+    settings["rating_scale"] = settings["rating_scale"] and tuple(settings["rating_scale"])
+    settings["unknown"] = _number_or_word(settings["unknown"])
+    return Recommender(**dict(settings, **more))
 
 
 def _add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
@@ -329,7 +356,8 @@ def _validation(parsed):
 
 
 def _add_fit(commands):
-    parser = commands.add_parser("fit", help="learn from a file of ratings, and save what was learned",
+    parser = commands.add_parser("fit", usage="%(prog)s [options] ratings -o MODEL",
+                                 help="learn from a file of ratings, and save what was learned",
                                  description="Learn from a file of ratings, save what was learned, and print what was "
                                              "chosen.")
     _add_ratings(parser)
@@ -405,7 +433,8 @@ def _short(value):
 
 
 def _add_tune(commands):
-    parser = commands.add_parser("tune", help="as fit, after a search for better settings",
+    parser = commands.add_parser("tune", usage="%(prog)s [options] ratings -o MODEL",
+                                 help="as fit, after a search for better settings",
                                  description="Try settings around the given ones for a while, each on the same "
                                              "validation ratings; fit the best on all ratings, save it, and print the "
                                              "table. A setting that is given stays as it is.")
@@ -426,7 +455,7 @@ def _run_tune(parsed):
     recommender = _recommender(parsed)
     _check_output(parsed.output)
     ratings = _load(parsed)
-    best, candidates = tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs, rng=parsed.seed,
+    best, candidates = tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs, rng=parsed.rng,
                             validation=_validation(parsed))
     for candidate in candidates:
         (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
@@ -437,7 +466,8 @@ def _run_tune(parsed):
 
 
 def _add_compare(commands):
-    parser = commands.add_parser("compare", help="biases, factorisation and autoencoders on a file of ratings",
+    parser = commands.add_parser("compare", usage="%(prog)s [options] ratings",
+                                 help="biases, factorisation and autoencoders on a file of ratings",
                                  description="Cut off some ratings for testing, and print how well biases, matrix "
                                              "factorisation and the autoencoders, trained on the others, predict them. "
                                              "Seconds include the compiler's, which works only once.")
@@ -457,7 +487,7 @@ def _run_compare(parsed):
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
-    split = split_ratings(ratings, parsed.test_fraction, parsed.seed)
+    split = split_ratings(ratings, parsed.test_fraction, parsed.rng)
     train, test = ratings.part(split.train), ratings.part(split.test)
     scale = parsed.rating_scale or (float(split.train.data.min()), float(split.train.data.max()))
     check_rating_scale(scale)
@@ -523,15 +553,15 @@ def _error_of_factors(split, scale, parsed, on_epoch):
         return matrix
 
     train = scaled(split.train)
-    part = split_ratings(train, validation_fraction(train.nnz), parsed.seed)
+    part = split_ratings(train, validation_fraction(train.nnz), parsed.rng)
     errors = []
 
     def note(record, factors):
         on_epoch(record)
         errors.append(_clipped_error(part.test, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols)))
 
-    fit_factors(part.train, parsed.factors, n_epochs=50, rng=parsed.seed, on_epoch=note)
-    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.seed,
+    fit_factors(part.train, parsed.factors, n_epochs=50, rng=parsed.rng, on_epoch=note)
+    factors = fit_factors(train, parsed.factors, n_epochs=int(np.argmin(errors)) + 1, rng=parsed.rng,
                           on_epoch=on_epoch)
     return (high - low) / 4 * _clipped_error(scaled(split.test), (1, 5),
                                              lambda rows, cols: predict_factors(factors, rows, cols))
@@ -551,7 +581,8 @@ def _number_or_word(text):
 
 
 def _add_recommend(commands):
-    parser = commands.add_parser("recommend", help="the best items for some users, by a saved model",
+    parser = commands.add_parser("recommend", usage="%(prog)s [options] model --user ID ...",
+                                 help="the best items for some users, by a saved model",
                                  description="Print the best items for some users: item and predicted rating, the user "
                                              "before them if there are several, separated by tabs.")
     parser.add_argument("model", help="what fit has written")
@@ -559,6 +590,7 @@ def _add_recommend(commands):
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--items", nargs="+", metavar="ID", help="recommend from these only")
     parser.add_argument("--include-seen", action="store_true", help="recommend what a user has rated, too")
+    _add_header(parser)
     parser.set_defaults(run=_run_recommend)
 
 
@@ -568,10 +600,17 @@ def _run_recommend(parsed):
     users = _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
-    decimals = _decimals(recommender)
+    decimals, several = _decimals(recommender), len(parsed.user) > 1
+    if parsed.header:
+        print("\t".join(["user"] * several + ["item", "score"]))
     for user, (items, scores) in zip(parsed.user, found):
         for item, score in zip(items.tolist(), scores.tolist()):
-            print("\t".join(([user] if len(parsed.user) > 1 else []) + [str(item), "%.*f" % (decimals, score)]))
+            print("\t".join([user] * several + [str(item), "%.*f" % (decimals, score)]))
+
+
+def _add_header(parser):
+    parser.add_argument("--header", action="store_true", help="print the names of the columns first, as a table has "
+                                                              "them")
 
 
 def _decimals(recommender):
@@ -592,7 +631,8 @@ def _ids(words, known, name):
 
 
 def _add_predict(commands):
-    parser = commands.add_parser("predict", help="ratings of pairs of user and item, by a saved model",
+    parser = commands.add_parser("predict", usage="%(prog)s [options] model [pairs]",
+                                 help="ratings of pairs of user and item, by a saved model",
                                  description="Print user, item and predicted rating of each of some pairs, separated "
                                              "by tabs.")
     parser.add_argument("model", help="what fit has written")
@@ -601,6 +641,7 @@ def _add_predict(commands):
                                                  "after these count for nothing")
     parser.add_argument("--user", metavar="ID", help="instead of a file: this user,")
     parser.add_argument("--item", nargs="+", metavar="ID", help="and these items")
+    _add_header(parser)
     parser.set_defaults(run=_run_predict)
 
 
@@ -616,6 +657,8 @@ def _run_predict(parsed):
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
     decimals = _decimals(recommender)
+    if parsed.header:
+        print("user\titem\tpredicted")
     for user, item, rating in zip(users, items, recommender.predict(u, i).tolist()):
         print("%s\t%s\t%.*f" % (user, item, decimals, rating))
 
@@ -647,7 +690,8 @@ def _is_header(pair, known):
 
 
 def _add_evaluate(commands):
-    parser = commands.add_parser("evaluate", help="how well a saved model predicts held-out ratings",
+    parser = commands.add_parser("evaluate", usage="%(prog)s [options] model ratings",
+                                 help="how well a saved model predicts held-out ratings",
                                  description="Print the errors and the measures of ranking on a file of held-out "
                                              "ratings; Recommender.evaluate says what they are.")
     parser.add_argument("model", help="what fit has written")

@@ -85,7 +85,7 @@ from sparse_ae.recommender.fitting import (
 )
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.scoring.fold_in import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
-from sparse_ae.scoring.ranking import Recommendations, many_recommendations, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, many_recommendations, recommendations, top_n
 from sparse_ae.scoring.scorer import blend
 from sparse_ae.training.checkpoint import describe, fingerprint
 from sparse_ae.training.residuals import Residuals, missing_rating_of, unit_of_scores
@@ -93,7 +93,7 @@ from sparse_ae.training.steps import UPDATES
 import lasagne
 import theano
 
-__all__ = ["NotFittedError", "Recommendations", "Recommender"]
+__all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommender"]
 
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
 _LONGEST_LISTS = 10 ** 6
@@ -454,7 +454,8 @@ class Recommender(Settings):
         numpy.ndarray, shape (n,); a float for two single ids
             In the ratings' unit, clipped to `rating_scale_`. Pairs that were rated in `fit` are predicted like others.
             With a `missing_weight` they are scores: the lower, the less likely it is that the user picks the item, and
-            mostly near `missing_rating_`. Don't read them as ratings.
+            mostly near `missing_rating_`. Don't read them as ratings. In the order asked for, so that they become a
+            column of a table: ``table["predicted"] = recommender.predict(table[["user", "item"]])``.
 
         Raises
         ------
@@ -508,7 +509,9 @@ class Recommender(Settings):
 
         Returns
         -------
-        Recommendations; a list of them for several users
+        Recommendations; for several users RecommendationLists
+            The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
+            `items` and `scores` itself. Either has `to_frame`, where pandas is there.
             Items are ordered by the model's output *before* it is clipped to the rating scale, lest all favourites tie
             at the top of it, and equal ones by id, ascending. Scores are clipped: they are what `predict` gives.
 
@@ -541,7 +544,10 @@ class Recommender(Settings):
         found = iter(found)
         for_others = None if known.all() else self._for_nobody_in_particular(n, candidates)
         found = [next(found) if each else for_others for each in known]
-        return found[0] if is_single(users, "users") else found
+        if is_single(users, "users"):
+            return found[0]
+        ids, of_users = distinct(users, "users")
+        return RecommendationLists(ids[of_users], found)
 
     def _for_nobody_in_particular(self, n, candidates):
         """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are.

@@ -3,14 +3,16 @@
 Scores are ordered from the highest down, and equal ones by their place among the candidates, ascending. The same scores
 give the same list, always.
 """
+import importlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["Recommendations", "floors", "leave_out", "many_recommendations", "ordered", "reaching", "recommendations",
-           "top_n"]
+__all__ = ["RecommendationLists", "Recommendations", "floors", "leave_out", "many_recommendations", "ordered",
+           "reaching", "recommendations", "top_n"]
 
 # Scores looked at together, and entries in a group of `floors`, at most.
 _PART = 2 ** 20
@@ -30,6 +32,81 @@ class Recommendations(NamedTuple):
 
     items: np.ndarray
     scores: np.ndarray
+
+    def to_frame(self):
+        """A pandas DataFrame with the columns item and score, the best first; ImportError without pandas."""
+        return _frame(item=self.items, score=self.scores)
+
+
+class RecommendationLists(Sequence):
+    """The lists of several people: ``lists[k]`` are the `Recommendations` for ``users[k]``.
+
+    Parameters
+    ----------
+    users : numpy.ndarray of int64 or str, shape (n_users,)
+        Ids, in the order asked for.
+    lists : list of Recommendations, length n_users
+
+    Attributes
+    ----------
+    users : numpy.ndarray of int64 or str, shape (n_users,)
+    items : list of numpy.ndarray of int64 or str, length n_users
+        The ids of each list, of `lists[k].items`: some may be shorter than others.
+    scores : list of numpy.ndarray of float, length n_users
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lists = RecommendationLists(np.array([7, 8]), [Recommendations(np.array(["tea", "jam"]), np.array([4.5, 4.0])),
+    ...                                                Recommendations(np.array(["ale"]), np.array([3.5]))])
+    >>> [(user, items.tolist()) for user, items in zip(lists.users.tolist(), lists.items)]
+    [(7, ['tea', 'jam']), (8, ['ale'])]
+    >>> lists[1].scores
+    array([3.5])
+    """
+
+    def __init__(self, users, lists):
+        self.users, self._lists = users, lists
+
+    @property
+    def items(self):
+        return [each.items for each in self._lists]
+
+    @property
+    def scores(self):
+        return [each.scores for each in self._lists]
+
+    def __len__(self):
+        return len(self._lists)
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return RecommendationLists(self.users[at], self._lists[at])
+        return self._lists[at]
+
+    def __repr__(self):
+        return "RecommendationLists(users=%r, items=%r)" % (self.users, self.items)
+
+    def to_frame(self):
+        """A pandas DataFrame with the columns user, item and score, a line for each item on a list, list by list.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        lengths = np.array([len(each.items) for each in self._lists], np.intp)
+        items, scores = (np.concatenate(column) if column else np.zeros(0) for column in (self.items, self.scores))
+        return _frame(user=np.repeat(self.users, lengths), item=items, score=scores)
+
+
+def _frame(**columns):
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        raise ImportError("to_frame needs pandas, which isn't installed: pip install pandas, or take the arrays %s"
+                          % " and ".join("%ss" % name for name in columns)) from None
+    return pandas.DataFrame(columns)
 
 
 def top_n(scores, n):

@@ -139,18 +139,33 @@ def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
     defaults = Recommender().get_params()
-    shown = {name: default for name, default, _, _ in command_line._SETTINGS}
-    shown.update((name, True) for name, _ in command_line._SWITCHES)
-    assert dict(shown, rating_scale=None, unknown="mean", rng=0) == defaults
+    shown = {name: default for group in command_line._SETTINGS.values() for name, default, _, _ in group}
+    assert shown == defaults
     with pytest.raises(SystemExit) as exit:
         command_line.main(["fit", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert exit.value.code == 0 and "auto is chosen by the number of ratings" in text
+    assert "predictions: --rating-scale LOWEST HIGHEST default: that of the ratings" in text
+    shown["seed"], scale = shown.pop("rng"), shown.pop("rating_scale")
+    assert scale is None
     for name, default in shown.items():
         if default is not True:
             assert re.search(r"--%s [^()]*\(default: %s\)" % (name.replace("_", "-"), default), text), name
         else:
             assert "--no-" + name in text
+
+
+@pytest.mark.parametrize("command", ["", "info", "compare", "fit", "tune", "recommend", "predict", "evaluate"])
+def test_help_fits_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    with pytest.raises(SystemExit):
+        command_line.main(command.split() + ["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("usage: python -m sparse_ae") and max(map(len, lines)) <= 80
+    if command in ("compare", "fit", "tune"):  # each group's title has a line of its own
+        assert [line[:-1] for line in lines if line[:-1] in command_line._SETTINGS] == [
+            title for title in command_line._SETTINGS if command != "compare" or title != "lists and counts"]
 
 
 def test_pairs_that_come_twice_and_tables(files, tmp_path, capsys):
@@ -180,6 +195,7 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
     pairs.write_bytes((header + "".join(line % pair for pair in zip(users, items)) + "\n").encode())
     expected = ["%s\t%s\t%.4f" % each for each in zip(users, items, recommender.predict(users, items))]
     assert run(capsys, "predict", files / (name + ".npz"), pairs) == expected
+    assert run(capsys, "predict", files / (name + ".npz"), pairs, "--header") == ["user\titem\tpredicted"] + expected
     assert run(capsys, "predict", files / (name + ".npz"), "--user", users[0], "--item", items[0], items[2]) == [
         expected[0], expected[2]]
 
@@ -296,6 +312,9 @@ def test_recommend_is_the_librarys(files, capsys, name, users, item):
     assert run(capsys, "recommend", files / (name + ".npz"), "--user", users[0], "-n", 3) == expected
     both = run(capsys, "recommend", files / (name + ".npz"), "--user", *users, "-n", 3)
     assert both[:3] == [users[0] + "\t" + line for line in expected] and len(both) == 6
+    asked = [files / (name + ".npz"), "-n", 3, "--header", "--user"]
+    assert run(capsys, "recommend", *asked, *users) == ["user\titem\tscore"] + both
+    assert run(capsys, "recommend", *asked, users[0]) == ["item\tscore"] + expected
     some = [item % k for k in range(100, 105)]
     found = run(capsys, "recommend", files / (name + ".npz"), "--user", users[0], "--include-seen", "--items", *some)
     assert sorted(line.split("\t")[0] for line in found) == some
@@ -397,6 +416,23 @@ def test_a_reader_that_has_had_enough():
     found = subprocess.run([sys.executable, "-m", "sparse_ae"], stdout=start, stderr=subprocess.PIPE)
     os.close(start)
     assert (found.returncode, found.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("redirection, said", [
+    (">&-", "python -m sparse_ae: error: stdout is closed, and what a command finds is printed there; open it, or send "
+            "it to /dev/null\n"), (">&- 2>&-", "")])
+def test_nowhere_to_print_to(redirection, said):
+    found = subprocess.run('"%s" -m sparse_ae --help %s' % (sys.executable, redirection), shell=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", said)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")
+def test_a_full_disk_under_stdout():
+    found = subprocess.run('"%s" -m sparse_ae > /dev/full' % sys.executable, shell=True, stderr=subprocess.PIPE,
+                           universal_newlines=True)
+    assert found.returncode == 2 and found.stderr.count("\n") == 1
+    assert found.stderr.startswith("python -m sparse_ae: error: [Errno 28]")
 
 
 def test_small_scales_have_digits(tmp_path, capsys):

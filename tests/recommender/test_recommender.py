@@ -349,7 +349,8 @@ def test_lists_do_not_depend_on_what_else_is_asked_for(fitted, monkeypatch):
     for k, found in enumerate(one_by_one):
         for other in (small_blocks[k], alike[2 * k], alike[2 * k + 1]):
             assert found.items.tolist() == other.items.tolist() and found.scores.tobytes() == other.scores.tobytes()
-    assert fitted.recommend([], n=3) == []
+    assert list(fitted.recommend([], n=3)) == []
+    assert alike.users.tolist() == np.repeat(USERS, 2).tolist() and alike.items[3].tolist() == alike[3].items.tolist()
 
 
 def test_equals_come_in_the_order_of_their_ids():

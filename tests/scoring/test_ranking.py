@@ -1,9 +1,18 @@
 """Lists of the best: their order, their ties, what is left out."""
+import sys
+
 import numpy as np
 import pytest
 
 from sparse_ae.scoring import ranking
-from sparse_ae.scoring.ranking import floors, leave_out, recommendations, top_n
+from sparse_ae.scoring.ranking import (
+    RecommendationLists,
+    floors,
+    leave_out,
+    many_recommendations,
+    recommendations,
+    top_n,
+)
 
 
 def one_row_after_another(scores, n):
@@ -100,3 +109,34 @@ def test_in_ids():
 def test_refused(scores, n, message):
     with pytest.raises(ValueError, match=message):
         top_n(scores, n)
+
+
+LISTS = RecommendationLists(np.array(["u", "v", "w"]), many_recommendations(
+    np.array([7, 8, 9]), np.array([[2, 0], [1, -1], [-1, -1]]), np.array([[3.5, 2], [1, -np.inf], [-np.inf] * 2])))
+
+
+def test_lists_of_many_are_a_sequence_with_columns():
+    assert len(LISTS) == 3 and [each.items.tolist() for each in LISTS] == [[9, 7], [8], []]
+    assert LISTS[0].scores.tolist() == [3.5, 2] and LISTS[-1].items.tolist() == []
+    assert [each.tolist() for each in LISTS.items] == [[9, 7], [8], []]
+    assert [each.tolist() for each in LISTS.scores] == [[3.5, 2], [1], []]
+    rest = LISTS[1:]
+    assert rest.users.tolist() == ["v", "w"] and [each.tolist() for each in rest.items] == [[8], []]
+    assert "'u', 'v', 'w'" in repr(LISTS) and "[9, 7]" in repr(LISTS)
+    with pytest.raises(IndexError):
+        LISTS[3]
+
+
+def test_lists_as_tables():
+    pytest.importorskip("pandas")
+    assert LISTS.to_frame().to_dict("list") == {"user": ["u", "u", "v"], "item": [9, 7, 8], "score": [3.5, 2, 1]}
+    assert LISTS[0].to_frame().to_dict("list") == {"item": [9, 7], "score": [3.5, 2]}
+    nobody = LISTS[:0].to_frame()
+    assert list(nobody.columns) == ["user", "item", "score"] and not len(nobody)
+
+
+def test_no_table_without_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas, which isn't installed: pip install pandas, or take "
+                                          "the arrays users and items and scores"):
+        LISTS.to_frame()
