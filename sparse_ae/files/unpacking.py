@@ -10,7 +10,8 @@ import stat
 
 import numpy as np
 
-__all__ = ["check_archive", "check_regular", "check_size", "is_of_the_machine", "read_array", "unpack_limit"]
+__all__ = ["check_archive", "check_regular", "check_size", "is_of_the_machine", "limit_of", "read_array",
+           "unpack_limit"]
 
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
@@ -28,9 +29,14 @@ def unpack_limit(path):
     ValueError
         If the environment variable is no number of bytes.
     """
+    return limit_of(os.path.getsize(str(path)))
+
+
+def limit_of(size):
+    """How many bytes may be made of so many; ValueError as of `unpack_limit`."""
     given = os.environ.get(_VARIABLE)
     if not given:
-        return max(_ALWAYS, _TIMES * os.path.getsize(str(path)))
+        return max(_ALWAYS, _TIMES * size)
     if not given.isdigit() or len(given) > 18:
         raise ValueError("the environment variable %s is %r; expected a number of bytes, such as 4000000000"
                          % (_VARIABLE, given))

@@ -578,7 +578,7 @@ class Recommender(Settings):
         ----------
         ratings : dict of item id to rating, or list of such dicts
             Items that had no rating in `fit` tell nothing and are passed over; with ``unknown="error"`` a ValueError
-            names one.
+            names one. So are those whose rating is masked.
             A list is of several people, who are folded in together, which is quicker, and changes nothing.
 
         Returns
@@ -610,6 +610,7 @@ class Recommender(Settings):
         if not hasattr(ratings, "keys"):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
                             "dicts" % (type(ratings).__name__, self.items_[0].item(), high))
+        ratings = {item: value for item, value in zip(ratings.keys(), ratings.values()) if value is not np.ma.masked}
         items, values = list(ratings.keys()), list(ratings.values())
         for item, value in zip(items, values):
             if not is_number(value):
