@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from checkerboard import SETTINGS, TEST, TRAIN
 
-from sparse_ae.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender
 
 TRAIN_MASK = np.arange(len(TRAIN[0])) % 7 == 3
 

@@ -14,7 +14,7 @@ from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
 from sparse_ae.data.matlab import read_sparse, sparse_names
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.text import Layout, read_blocks, read_text
-from sparse_ae.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
+from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 

@@ -4,7 +4,7 @@ import numbers
 import numpy as np
 
 from sparse_ae.data.columns import as_vector_of_ids, refuse_masked
-from sparse_ae.unpacking import limit_of
+from sparse_ae.files.unpacking import limit_of
 
 __all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers", "distinct_texts", "is_single",
            "one_of", "positions"]

@@ -50,10 +50,10 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
-from sparse_ae.distributed import Ranks
-from sparse_ae.progress import announced
-from sparse_ae.storage import explained_writing
-from sparse_ae.unpacking import check_regular, read_array
+from sparse_ae.files.storage import explained_writing
+from sparse_ae.files.unpacking import check_regular, read_array
+from sparse_ae.runtime.progress import announced
+from sparse_ae.runtime.ranks import Ranks
 
 __all__ = ["StoredRatings", "open_ratings", "overwriting_told", "store_ratings"]
 

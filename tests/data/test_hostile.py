@@ -13,13 +13,13 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae import unpacking
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.ids import positions
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.files import unpacking
 
 RATINGS = b"1::2::3::100\n2::1::4::200\n"
 
