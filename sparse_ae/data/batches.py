@@ -3,7 +3,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_rng
-from sparse_ae.unpacking import check_mapped
+from sparse_ae.files.unpacking import check_mapped
 
 __all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
 
