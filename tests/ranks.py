@@ -25,7 +25,7 @@ from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
-from sparse_ae.recommender import Recommender  # noqa: E402
+from sparse_ae.recommender.recommender import Recommender  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 
 
@@ -372,7 +372,7 @@ class Counted:
 
 def resumed(comm, path, kill_at=None, n_epochs=4, run_with_checkpoint=None):
     """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
-    from sparse_ae import storage
+    from sparse_ae.files import storage
     rank, write, written = comm.Get_rank(), storage.write, []
 
     def counted(*arguments):

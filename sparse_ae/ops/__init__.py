@@ -7,7 +7,6 @@ matrix to them, `item_major` a shared variable into the memory order that they w
 `blas.mode()` run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs
 of several processes meet; see `over_ranks`.
 """
-from sparse_ae.device import on_gpu
 from sparse_ae.ops import scalars, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
 from sparse_ae.ops.dense import dense_rows
@@ -15,6 +14,7 @@ from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SquaredError
 from sparse_ae.ops.op import before_nodes
 from sparse_ae.ops.over_ranks import SumOverRanks
+from sparse_ae.runtime.device import on_gpu
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
            "csr_dot", "csr_t_dot", "dense_rows", "item_major", "register_for_gpu", "sampled_dot", "squared_outputs"]
