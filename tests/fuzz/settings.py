@@ -95,7 +95,7 @@ def same(one, other):
         return str(one.get_state()) == str(other.get_state())
     if isinstance(one, (list, tuple, np.ndarray)):
         return isinstance(other, tuple) and len(one) == len(other) and all(map(same, one, other))
-    return other == (float(one) if isinstance(one, fractions.Fraction) else one)
+    return other == (float(one) if isinstance(one, fractions.Fraction) else one) or one != one and other != other
 
 
 def check(recommender, folder):
