@@ -56,7 +56,7 @@ from sparse_ae.checks import (
 )
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
-from sparse_ae.data.outofcore import StoredRatings
+from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
@@ -360,11 +360,12 @@ class Recommender(Settings):
                       held_out=None if held_out is None else OrientedRatings(held_out, rows, ranks), scale=scale,
                       unknown=unknown, missing_rating=missing_rating, unit=unit,
                       lists=measure and Lists(*measure, _relevant(scale, counts)), ranks=ranks)
-        if self.biases:
-            found = fit_residuals(self, given, sides, rng, paths=paths, run=run,
-                                  refit=refit and fraction is not None)
-        else:
-            found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
+        with overwriting_told(ratings):
+            if self.biases:
+                found = fit_residuals(self, given, sides, rng, paths=paths, run=run,
+                                      refit=refit and fraction is not None)
+            else:
+                found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
         self._set_fitted(found, users, items, scale=scale, unknown=unknown, missing_rating=missing_rating,
                          counts=counts)
         return self

@@ -362,6 +362,54 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         open_ratings(tmp_path / "parts", Third())
 
 
+def test_parts_of_stores_that_were_exchanged(tmp_path):
+    class Half(Fake):
+        rank, size = 0, 2
+
+        def allgather(self, value):
+            return [value] * 2
+
+    matrix = program.ratings().tocoo()
+    chunk = matrix.row + 100, matrix.col + 5, matrix.data
+    others = chunk[:2] + (np.where(matrix.data == matrix.data.max(), matrix.data.min(), matrix.data.max()),)
+    one, two = tmp_path / "one", tmp_path / "two"
+    store_ratings([chunk], one, "users", parts=2)
+    store_ratings([others], two, "users", parts=2)
+    assert (one / "part0" / "store.json").read_text() != (two / "part0" / "store.json").read_text()
+
+    (one / "part0").rename(one / "other")
+    (one / "part1").rename(one / "part0")
+    (one / "other").rename(one / "part1")
+    for rank in (0, 1):
+        Half.rank = rank
+        with pytest.raises(ValueError, match="part%d holds part %d of 2 of this store; expected part %d of 2"
+                                             % (rank, 1 - rank, rank)):
+            open_ratings(one, Half())
+    shutil.rmtree(str(one / "part1"))
+    shutil.copytree(str(two / "part1"), str(one / "part1"))
+    with pytest.raises(ValueError, match="part1 holds part 1 of 2 of another store; expected part 1 of 2: folders of "
+                                         "parts were exchanged"):
+        open_ratings(one, Half())
+    with pytest.raises(ValueError, match="part1 is part 1 of a store in 2 parts, and no store by itself"):
+        open_ratings(two / "part1")
+    assert open_ratings(two, Half()).part == (1, 2)
+
+
+def test_ranks_that_see_different_stores(tmp_path):
+    class Half(Fake):
+        rank, size = 0, 2
+
+        def allgather(self, value):
+            if isinstance(value, dict):
+                return [value, {name: "0" for name in value}]
+            return [value] * 2
+
+    matrix = program.ratings().tocoo()
+    store_ratings([(matrix.row, matrix.col, matrix.data)], tmp_path / "store", "users", parts=2)
+    with pytest.raises(ValueError, match="the ranks don't agree: the whole store's checksums is .* on rank 1"):
+        open_ratings(tmp_path / "store", Half())
+
+
 # Models in parts
 
 
