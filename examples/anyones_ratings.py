@@ -29,9 +29,9 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.datasets import movielens_100k_folds
-from sparse_ae.factorization import fit_factors, predict_factors
 
 SEEDS = (0, 1, 2)
 SIZES = (3000, 10000, 30000, 100000)

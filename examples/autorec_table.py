@@ -38,9 +38,9 @@ import numpy as np
 import scipy.stats
 
 from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse, split_ratings
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.datasets import movielens_100k_folds
-from sparse_ae.factorization import fit_factors, predict_factors
 import lasagne
 import theano
 

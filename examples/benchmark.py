@@ -49,12 +49,12 @@ import scipy.sparse as sp
 
 from sparse_ae.data import Ratings, minibatches
 from sparse_ae.data.datasets import movielens
-from sparse_ae.device import device_name
-from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import blas
-from sparse_ae.recommender import Recommender
-from sparse_ae.steps import UPDATES, TrainingStep
+from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.runtime.device import device_name
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.steps import UPDATES, TrainingStep
 import lasagne
 import theano
 

@@ -25,9 +25,9 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 import numpy as np
 import scipy.stats
 
-from sparse_ae.baselines import fit_biases, predict_biases
-from sparse_ae.evaluation import evaluate_lists
-from sparse_ae.factorization import fit_factors, predict_factors
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.baselines.factorization import fit_factors, predict_factors
+from sparse_ae.evaluation.lists import evaluate_lists
 
 RATING, RANKING = ("rmse", "mae"), ("precision", "recall", "ndcg")
 ROW = "%-14s" + " %-18s" * 5

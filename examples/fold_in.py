@@ -29,7 +29,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 
 def main(argv=None):

@@ -22,8 +22,9 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 
-from sparse_ae import AutoEncoder, Trainer, mae, movielens, plots, rmse, split_ratings
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae import AutoEncoder, Trainer, mae, movielens, rmse, split_ratings
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.evaluation import plots
 import lasagne
 import theano
 

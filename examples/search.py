@@ -26,7 +26,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 
 import numpy as np
 
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 GRID = {"n_hidden": [64, 128], "l2": [25.0, 50.0, 100.0]}
 

@@ -33,8 +33,8 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.stats
 
-from sparse_ae.evaluation import evaluate_lists
-from sparse_ae.list_baselines import fit_all_entries, fit_ease, fit_neighbours, fit_popular
+from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
+from sparse_ae.evaluation.lists import evaluate_lists
 
 K = 10
 MEASURES = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr", "coverage", "popularity")

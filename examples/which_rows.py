@@ -18,9 +18,9 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
-from sparse_ae.steps import TrainingStep
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 
 N_ROWS, N_RATED = 64, 1000  # rows of a batch; items with ratings in it, however many items there are

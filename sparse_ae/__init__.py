@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AutoEncoder": "model",
     "Trainer": "trainer",
-    "Recommender": "recommender",
+    "Recommender": "recommender.recommender",
     "Ratings": "data",
     "as_ratings": "data.tables",
     "load_ratings": "data.files",
@@ -38,11 +38,11 @@ _HOMES = {
     "movielens": "data.datasets",
     "jester": "data.datasets",
     "made_up_ratings": "data.synthetic",
-    "cross_validate": "search",
-    "grid_search": "search",
-    "tune": "search",
-    "rmse": "metrics",
-    "mae": "metrics",
+    "cross_validate": "recommender.search",
+    "grid_search": "recommender.search",
+    "tune": "recommender.search",
+    "rmse": "evaluation.metrics",
+    "mae": "evaluation.metrics",
 }
 
 __all__ = ["__version__", "theano_compat"] + list(_HOMES)

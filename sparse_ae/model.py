@@ -42,15 +42,15 @@ from sparse_ae.checks import (
     check_share,
     is_number,
 )
-from sparse_ae.compiled import building, compiled
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.device import is_on_host, kept_on_host, on_gpu
-from sparse_ae.distributed import OwnDraws, Ranks
-from sparse_ae.hostcopy import HostCopy
-from sparse_ae.objectives import squared_norm
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
-from sparse_ae.scoring import Scorer
+from sparse_ae.ops.compiled import building, compiled
+from sparse_ae.ops.hostcopy import HostCopy
+from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
+from sparse_ae.runtime.ranks import OwnDraws, Ranks
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.objectives import squared_norm
 import lasagne
 import theano
 import theano.tensor as T

@@ -12,15 +12,22 @@ import zlib
 
 import numpy as np
 
-from sparse_ae import storage
-from sparse_ae.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run, error_at
 from sparse_ae.data.batches import minibatches
-from sparse_ae.formulations import FORMULATIONS, choose_formulation, get_formulation
-from sparse_ae.metrics import rmse
-from sparse_ae.progress import announced, signs_of_life
-from sparse_ae.scoring import Scorer
-from sparse_ae.steps import UPDATES, check_entrywise, check_update, has_learning_rate, make_step, needs_all_rows
+from sparse_ae.evaluation.metrics import rmse
+from sparse_ae.files import storage
+from sparse_ae.runtime.progress import announced, signs_of_life
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
+from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
+from sparse_ae.training.steps import (
+    UPDATES,
+    check_entrywise,
+    check_update,
+    has_learning_rate,
+    make_step,
+    needs_all_rows,
+)
 
 __all__ = ["Trainer", "TrainingDiverged"]
 

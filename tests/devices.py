@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from sparse_ae.device import is_on_host, on_gpu
+from sparse_ae.runtime.device import is_on_host, on_gpu
 
 __all__ = ["DTYPE", "ON_GPU", "ON_OPENCL", "environment", "is_item_major", "memory_of", "needs_backend", "needs_fork",
            "params", "scan_needs_cuda"]

@@ -25,7 +25,7 @@ from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
-from sparse_ae.recommender import Recommender  # noqa: E402
+from sparse_ae.recommender.recommender import Recommender  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 
 
@@ -178,8 +178,8 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
                                           learning_rate=0.05, weight_scale=0.5, guard=False), **settings))
     recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
     users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
-    lists = recommender.recommend(users, n=4) + recommender.recommend(users[:3], n=20, exclude_seen=False)
-    lists += recommender.recommend(users, n=2, items=[1, 2, 5, 8])
+    lists = [each for asked in (dict(users=users, n=4), dict(users=users[:3], n=20, exclude_seen=False),
+                                dict(users=users, n=2, items=[1, 2, 5, 8])) for each in recommender.recommend(**asked)]
     people = recommender.fold_in([{0: 5, 3: 1, 8: 4}, {1: 2}])
     measures = recommender.evaluate(test, k=3)
     found = {"predict": recommender.predict(np.repeat(users, 12), np.tile(items, len(users))),
@@ -372,7 +372,7 @@ class Counted:
 
 def resumed(comm, path, kill_at=None, n_epochs=4, run_with_checkpoint=None):
     """A training with a checkpoint, in which rank 1 or 0 kills itself before it writes its n-th file."""
-    from sparse_ae import storage
+    from sparse_ae.files import storage
     rank, write, written = comm.Get_rank(), storage.write, []
 
     def counted(*arguments):

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae import load_ratings, split_ratings
-from sparse_ae.baselines import fit_biases, predict_biases
+from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Split
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "movielens.py"

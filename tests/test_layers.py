@@ -127,7 +127,8 @@ class TestSparseInputDenseLayer:
         assert layer.get_params(regularizable=True) == [layer.W]
         assert layer.output_shape == (None, 3) and layer.get_output_shape_for((7, N_COLUMNS)) == (7, 3)
         assert SparseInputDenseLayer((4, 5), 2).output_shape == (4, 2)
-        assert [p.name for p in SparseInputDenseLayer((None, 4), 2, name="first").get_params()] == ["first.W", "first.b"]
+        named = SparseInputDenseLayer((None, 4), 2, name="first")
+        assert [p.name for p in named.get_params()] == ["first.W", "first.b"]
 
     def test_no_bias_and_no_nonlinearity(self, double):
         layer = SparseInputDenseLayer((None, N_COLUMNS), 3, b=None, nonlinearity=None)
@@ -159,8 +160,9 @@ class TestSparseInputDenseLayer:
                              + SPARSE_TO_SPARSE)
     def test_input_that_is_not_csr(self, kind, double):
         layer = kind((None, N_COLUMNS))
-        for wrong, message in ((T.matrix("x"), r"the input, x, is of type .*; expected a sparse variable"),
-                               (theano.sparse.csc_matrix("x"), r"x, is in the format 'csc'; expected 'csr'.*tocsr\(\)")):
+        for wrong, message in (
+                (T.matrix("x"), r"the input, x, is of type .*; expected a sparse variable"),
+                (theano.sparse.csc_matrix("x"), r"x, is in the format 'csc'; expected 'csr'.*tocsr\(\)")):
             with pytest.raises(TypeError, match=message):
                 layer.get_output_for([T.matrix(), wrong] if isinstance(layer, ObservedLayer) else wrong)
 

@@ -15,21 +15,28 @@ import pytest
 from devices import ON_OPENCL
 
 import sparse_ae
-from sparse_ae import __main__ as command_line, theano_compat
+from sparse_ae import theano_compat
+from sparse_ae.cli import main as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Every module, and in such an order that each imports only from those before it. A new one takes its place here.
 NEVER_THEANO = """
-    checks metrics progress ranking settings unpacking storage distributed
-    data.lines data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables data.feedback
+    checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
+    runtime.ranks
+    data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
+    data.feedback
     data.text data.matlab data.files data.outofcore data.download data.datasets data
-    evaluation defaults residuals saved baselines list_baselines shortlist scoring checkpoint search plots
+    evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
+    baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
+    files scoring training
 """.split()
 WITH_THEANO = """
-    device ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere ops.over_ranks
-    ops.blas ops.scalars ops.updates ops.gpu ops compiled hostcopy
-    objectives model formulations updates steps trainer factorization newuser fitting recommender __main__
+    runtime.device runtime ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere
+    ops.over_ranks ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled
+    ops.hostcopy layers training.losses
+    training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
+    scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()
 COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
@@ -125,9 +132,9 @@ def test_no_module_uses_a_private_name_of_another():
 
 
 @pytest.mark.parametrize("line, name", [
-    ("from sparse_ae.metrics import _sums", "sparse_ae.metrics._sums"),
-    ("from sparse_ae import metrics\nmetrics._mine()", "_mine"),
-    ("import sparse_ae.metrics\nsparse_ae.metrics._mine()", "_mine"),
+    ("from sparse_ae.evaluation.metrics import _sums", "sparse_ae.evaluation.metrics._sums"),
+    ("from sparse_ae.evaluation import metrics\nmetrics._mine()", "_mine"),
+    ("import sparse_ae.evaluation.metrics\nsparse_ae.evaluation.metrics._mine()", "_mine"),
     ("def f(errors):\n    return errors._total", "_total"),
     ("class More(Errors):\n    def f(self):\n        return self._total", "_total"),
 ])
@@ -187,10 +194,10 @@ def test_public_names_are_there_and_come_from_their_modules():
 
 
 def test_modules_are_attributes_before_they_are_imported():
-    code = ("import sys, sparse_ae; assert 'sparse_ae.metrics' not in sys.modules\n"
-            "assert {'metrics', 'baselines'} <= set(dir(sparse_ae)) and '__main__' not in dir(sparse_ae)\n"
-            "sparse_ae.baselines.fit_biases\n"
-            "print(sparse_ae.metrics.rmse is sparse_ae.rmse)")
+    code = ("import sys, sparse_ae; assert 'sparse_ae.evaluation.metrics' not in sys.modules\n"
+            "assert {'evaluation', 'baselines'} <= set(dir(sparse_ae)) and '__main__' not in dir(sparse_ae)\n"
+            "sparse_ae.baselines.biases.fit_biases\n"
+            "print(sparse_ae.evaluation.metrics.rmse is sparse_ae.rmse)")
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT)).split() == [b"True"]
 
 
@@ -229,7 +236,8 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
     packages, package_data = setup_arguments["packages"], setup_arguments["package_data"]
-    assert sorted(packages) == ["sparse_ae", "sparse_ae.data", "sparse_ae.ops", "sparse_ae.theano_compat"]
+    rooms = "baselines cli data evaluation files ops recommender runtime scoring theano_compat training".split()
+    assert sorted(packages) == ["sparse_ae"] + ["sparse_ae." + room for room in rooms]
     assert set(package_data) <= set(packages)
     shipped = {path for package in packages for pattern in package_data.get(package, []) + ["*.py"]
                for path in ROOT.joinpath(*package.split(".")).glob(pattern)}
@@ -285,10 +293,10 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
-    monkeypatch.setattr("sparse_ae.device.device_name", lambda: None)
+    monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
     assert command_line._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
-    monkeypatch.setattr("sparse_ae.device.device_name", lambda: "NVIDIA H100")
+    monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
     assert command_line._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
 
 

@@ -10,12 +10,12 @@ from devices import params
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
-from sparse_ae.formulations import FORMULATIONS
-from sparse_ae.metrics import rmse
+from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender import Recommender
-from sparse_ae.steps import TrainingStep
+from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 
 

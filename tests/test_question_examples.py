@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import sparse_ae
-from sparse_ae import recommender as recommender_module
+from sparse_ae.recommender import recommender as recommender_module
 import theano
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -404,7 +404,7 @@ def test_the_search_has_as_many_processes_as_asked_for(csv, monkeypatch):
     def grid_search(recommender, ratings, grid, splits, n_jobs):
         raise InterruptedError(n_jobs)
 
-    monkeypatch.setattr(sparse_ae.search, "grid_search", grid_search)
+    monkeypatch.setattr(sparse_ae.recommender.search, "grid_search", grid_search)
     monkeypatch.setattr(sparse_ae, "grid_search", grid_search)
     example = load("search")
     for installed, expected in ((None, "1"), (object(), "2")):

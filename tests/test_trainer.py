@@ -14,9 +14,9 @@ from devices import is_item_major
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
-from sparse_ae.residuals import Residuals
 from sparse_ae.trainer import Trainer, TrainingDiverged
-from sparse_ae.updates import rprop
+from sparse_ae.training.optimisers import rprop
+from sparse_ae.training.residuals import Residuals
 import lasagne
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show

@@ -38,7 +38,7 @@ from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
 from sparse_ae.data.files import MATRIX_ENDINGS, load_ratings, sparse_variables
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.unpacking import check_archive, check_regular
+from sparse_ae.files.unpacking import check_archive, check_regular
 
 __all__ = ["Dataset", "jester", "load_published", "movielens", "movielens_100k_folds"]
 

@@ -8,6 +8,7 @@ import numbers
 
 import numpy as np
 
+from sparse_ae.data.columns import is_masked
 from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
@@ -23,8 +24,9 @@ def ratings_from_table(table, missing):
     Parameters
     ----------
     table : array_like of real numbers, shape (n_users, n_items)
+        What is masked isn't rated.
     missing : float
-        What stands for "not rated"; it may be NaN.
+        What stands for "not rated" elsewhere; it may be NaN.
 
     Returns
     -------
@@ -46,6 +48,8 @@ def ratings_from_table(table, missing):
         raise TypeError("ratings are of dtype %s and shape %r, and missing=%r was given; expected a table of real "
                         "numbers with a row for each user and a column for each item"
                         % (array.dtype, array.shape, missing))
+    if is_masked(table) and isinstance(missing, numbers.Real):
+        array = np.where(np.ma.getmaskarray(table), missing, array)
     return ratings_from_blocks([(range(len(array)), array)], missing, "row %d, column %d", first_column=0)
 
 

@@ -14,7 +14,7 @@ from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
 from sparse_ae.data.matlab import read_sparse, sparse_names
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.text import Layout, read_blocks, read_text
-from sparse_ae.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
+from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 
@@ -36,7 +36,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     be compressed (`.gz`).
 
     Ids in text that all are whole numbers (written plainly: 7, not 007 or 7.0) become int64, else they stay strings;
-    being labels, they may be negative. A matrix has no ids: its rows and columns are numbered from 0.
+    being labels, they may be negative. An array of strings takes as much for each as for the longest: where one is so
+    long that all would take beyond what `unpacking` allows, it is refused. A matrix has no ids: its rows and columns
+    are numbered from 0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
     header, separated in any of these ways. Its rows and columns are numbered from 0 too.
@@ -292,6 +294,9 @@ def _whole_table(path, blocks):
         return [(np.zeros(0, np.int64), np.zeros(0, np.intp))] * 2 + [np.zeros(0, np.float32), None, where]
     rows, cols, values, timestamps = zip(*parts)
     del parts
-    (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
+    try:
+        (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
+    except ValueError as error:  # an id that is too long
+        raise error_at(path, error) from None
     return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
             np.concatenate(values), None if timestamps[0] is None else np.concatenate(timestamps), where]

@@ -3,6 +3,9 @@ import numbers
 
 import numpy as np
 
+from sparse_ae.data.columns import as_vector_of_ids, refuse_masked
+from sparse_ae.files.unpacking import limit_of
+
 __all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers", "distinct_texts", "is_single",
            "one_of", "positions"]
 
@@ -31,9 +34,12 @@ def distinct(values, name="ids"):
     Raises
     ------
     TypeError, ValueError
-        For what can't be an id: mixed types, fractions, numbers beyond int64.
+        For what can't be an id: mixed types, fractions, numbers beyond int64, masked ones; and for a string so much
+        longer than others that an array of them, in which each takes as much as the longest, would take more than
+        `unpacking.limit_of` has it.
     """
-    vector = np.asarray(values)
+    refuse_masked(values, name)
+    vector = as_vector_of_ids(values)
     kind = vector.dtype.kind
     # asarray turns [1, "1"] into two equal strings: look at what came.
     if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
@@ -119,8 +125,20 @@ class _Codes(dict):
 
 def _sorted(ids, places):
     """Bring a list of distinct ids, all int or all str, into ascending order, and the places with them."""
-    ids, rank = np.unique(np.array(ids, dtype=str if isinstance(ids[0], str) else np.int64), return_inverse=True)
+    array = _array_of_texts(ids) if isinstance(ids[0], str) else np.array(ids, dtype=np.int64)
+    ids, rank = np.unique(array, return_inverse=True)
     return ids, rank[places]
+
+
+def _array_of_texts(ids):
+    """A list of distinct strings as an array of them, (n,); ValueError where one is too long for that."""
+    longest = max(ids, key=len)
+    size, limit = 4 * len(longest) * len(ids), limit_of(sum(map(len, ids)))
+    if size > limit:
+        raise ValueError("one of %d ids has %d characters, %.40r..., and all of them would take as much room as that "
+                         "one, %d bytes; expected ids of about a length, and at most %d bytes: shorten it, or give "
+                         "numbers for ids" % (len(ids), len(longest), longest, size, limit))
+    return np.array(ids, dtype=str)
 
 
 def _checked_ids(name, values):
@@ -188,7 +206,8 @@ class Numbering:
 
     def ascending(self):
         """The ids in ascending order, and for each number the place of its id: (m,) of int64 or str, (m,) of int32."""
-        ids = np.array(list(self._numbers), dtype=str if self._text else np.int64)
+        ids = list(self._numbers)
+        ids = _array_of_texts(ids) if self._text else np.array(ids, dtype=np.int64)
         order = np.argsort(ids, kind="stable")
         places = np.empty(len(ids), np.int32)
         places[order] = np.arange(len(ids), dtype=np.int32)
@@ -217,7 +236,8 @@ def positions(ids, known, name):
         For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
         could be known.
     """
-    vector = np.asarray(ids)
+    refuse_masked(ids, name)
+    vector = as_vector_of_ids(ids)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
     if not len(vector):
@@ -290,6 +310,9 @@ def is_single(ids, name):
     """Whether it is one id, and not several; ValueError or TypeError, with the argument's name, for what is neither."""
     if ids is None:
         raise TypeError("%s is None; expected an id, or a list of ids" % name)
+    refuse_masked(ids, name)
+    if isinstance(ids, (list, tuple)) and any(isinstance(each, str) for each in ids):
+        return False
     try:
         return np.ndim(ids) == 0
     except ValueError:  # lists of different lengths
@@ -302,5 +325,5 @@ def _several(ids, name):
 
 def one_of(ids, position):
     """One of some ids, or the only one, for a message."""
-    value = ids if np.ndim(ids) == 0 else np.asarray(ids, dtype=object)[position]
+    value = ids if not isinstance(ids, (list, tuple)) and np.ndim(ids) == 0 else np.asarray(ids, dtype=object)[position]
     return value.item() if isinstance(value, np.generic) else value

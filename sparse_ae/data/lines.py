@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sparse_ae.unpacking import check_regular, check_size, unpack_limit
+from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
 __all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of", "opened"]
 

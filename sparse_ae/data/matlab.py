@@ -14,7 +14,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.unpacking import check_size
+from sparse_ae.files.unpacking import check_size
 
 __all__ = ["read_sparse", "sparse_names"]
 

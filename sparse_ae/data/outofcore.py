@@ -28,7 +28,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice, check_count, check_path
+from sparse_ae.checks import check_choice, check_count, check_path, error_at
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -43,10 +43,10 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
-from sparse_ae.distributed import Ranks
-from sparse_ae.progress import announced
-from sparse_ae.storage import explained_writing
-from sparse_ae.unpacking import check_regular, read_array
+from sparse_ae.files.storage import explained_writing
+from sparse_ae.files.unpacking import check_regular, read_array
+from sparse_ae.runtime.progress import announced
+from sparse_ae.runtime.ranks import Ranks
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
@@ -290,7 +290,10 @@ def _written(blocks, work, source, rows, duplicates, progress):
     """A folder in `work` with all that makes a store."""
     by_row, by_col, counts = _number(blocks, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-        (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+        try:
+            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+        except ValueError as error:  # an id that is too long
+            raise error_at(source, error) if isinstance(source, Path) else error from None
         counts = counts[np.argsort(row_rank)]
         buckets = _deal(work, row_rank, col_rank, counts)
         done = work / "store"

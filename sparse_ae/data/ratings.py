@@ -10,7 +10,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice
+from sparse_ae.checks import check_choice, error_at
+from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
@@ -76,7 +77,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     users, items : array_like of int or str, shape (n_ratings,)
         Ids: any labels, negative numbers included. Floats are taken if they all are whole numbers.
     ratings : array_like of float, shape (n_ratings,)
-        Finite numbers, zeros included.
+        Finite numbers, zeros included. Masked ones are missing: they are left out, with their users and items.
     timestamps : array_like of numbers or datetime64, shape (n_ratings,), optional
         The time of each rating, in any unit.
     duplicates : {"error", "first", "last", "mean", "sum"}
@@ -94,12 +95,25 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     ------
     TypeError, ValueError
         If the lengths differ, an id is neither an integer nor a string, a rating or a timestamp isn't a finite number,
-        or a pair of user and item comes twice and `duplicates` says nothing else. The message names the entry, counted
-        from 0.
+        a pair of user and item comes twice and `duplicates` says nothing else, or an id or a timestamp is masked. The
+        message names the entry, counted from 0.
     """
     check_duplicates(duplicates)
-    values = _vector("ratings", ratings)
-    columns = {"users": _vector("users", users), "items": _vector("items", items)}
+    columns, places = unmasked([users, items, ratings] + ([] if timestamps is None else [timestamps]), 2)
+    if places is None:
+        return _ratings_of(*columns, duplicates=duplicates)
+    if not len(places):
+        raise ValueError("all %d ratings are masked, which says that they are missing; expected at least one that isn't"
+                         % len(users))
+    try:
+        return _ratings_of(*columns, duplicates=duplicates)
+    except (TypeError, ValueError) as error:
+        raise error_at("of the %d ratings that aren't masked" % len(places), error) from None
+
+
+def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
+    values = _vector("ratings", np.ma.getdata(as_array(ratings)))  # masked still where they don't go with the ids
+    columns = {"users": _vector("users", users, as_vector_of_ids), "items": _vector("items", items, as_vector_of_ids)}
     if timestamps is not None:
         columns["timestamps"] = _vector("timestamps", timestamps)
     for name, column in columns.items():
@@ -149,6 +163,9 @@ def check_ratings(ratings, duplicates="error"):
     check_duplicates(duplicates)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):
+        if is_masked(matrix):
+            raise TypeError("ratings are a masked dense array; expected a SciPy sparse matrix: "
+                            "as_ratings(ratings, missing=numpy.nan) makes one, without what is masked")
         if isinstance(matrix, np.ndarray):
             raise TypeError("ratings are a dense array, where a missing rating can't be told from a 0; expected a "
                             "SciPy sparse matrix: if 0 means missing, pass scipy.sparse.csr_matrix(ratings)")
@@ -364,11 +381,12 @@ def as_float32(values):
                     % values[entry])
 
 
-def _vector(name, values):
+def _vector(name, values, as_vector=np.asarray):
     """The values as a one-dimensional array."""
-    if np.ma.is_masked(values):
-        raise ValueError("%s hold masked values; expected none missing: drop these ratings" % name)
-    vector = np.asarray(values)
+    if is_masked(values):
+        raise ValueError("%s hold masked values, which says that they are missing; expected none: drop these entries, "
+                         "or mask their ratings too" % name)
+    vector = as_vector(values)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
     return vector

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.data.columns import as_array, is_masked, unmasked
 from sparse_ae.data.dense import ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
@@ -52,7 +53,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         ==============================  ==============================================================================
     y : array_like of float, (n,), optional
         The ratings, where `ratings` is a table or an array of just users and items: the form in which scikit-learn can
-        index the rows.
+        index the rows. A rating that is masked, here as in all of these forms, is missing: it is left out, with its
+        user and item.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
@@ -84,7 +86,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     if y is None and sp.issparse(ratings):
         matrix = check_ratings(ratings, duplicates)
         return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in matrix.shape))
-    return ratings_from_triples(*as_columns(ratings, y), duplicates=duplicates)
+    return ratings_from_triples(*_columns(ratings, y), duplicates=duplicates)
 
 
 def as_columns(ratings, y=None):
@@ -93,21 +95,26 @@ def as_columns(ratings, y=None):
     Returns
     -------
     list of array_like, (n,)
-        Users, items, ratings and, if there are any, timestamps. The ids aren't checked; a pair may come twice.
+        Users, items, ratings and, if there are any, timestamps, without those whose ratings are masked. The ids aren't
+        checked; a pair may come twice.
 
     Raises
     ------
     TypeError, ValueError
         As `as_ratings`, but for what only `data.ratings_from_triples` finds.
     """
+    return unmasked(_columns(ratings, y), 2)[0]
+
+
+def _columns(ratings, y):
     if y is not None:
-        return as_pairs(ratings) + [_real(np.asarray(y))]
+        return as_pairs(ratings) + [_real(as_array(y))]
     if isinstance(ratings, Ratings) or sp.issparse(ratings):
         matrix, users, items, timestamps = as_ratings(ratings)
         coo = matrix.tocoo()
         return [users[coo.row], items[coo.col], coo.data] + ([] if timestamps is None else [timestamps])
     columns = columns_of(ratings, 3, 4, "ratings")
-    return columns[:2] + [_real(np.asarray(column)) for column in columns[2:]]
+    return columns[:2] + [_real(as_array(column)) for column in columns[2:]]
 
 
 def as_pairs(X):
@@ -179,7 +186,8 @@ def columns_of(table, fewest, most, name):
     wanted = tuple(COLUMN_WORDS)[:most]
     names = _column_names(table)
     if names is not None:
-        return [np.asarray(table[names[place]]) for place in choose_columns(names, fewest, wanted, name)]
+        columns = [table[names[place]] for place in choose_columns(names, fewest, wanted, name)]
+        return [column if isinstance(column, (list, tuple)) else as_array(column) for column in columns]
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         return list(table)
     # dtype object: asarray would turn [7, "x"] into two strings
@@ -194,15 +202,18 @@ def columns_of(table, fewest, most, name):
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
                      + ("; of users by items, with one number for no rating, make ratings by as_ratings(array, "
-                        "missing=...) first" if dense else ""))
+                        "missing=%s) first" % ("numpy.nan" if is_masked(array) else "...") if dense else ""))
 
 
 def _object_array(rows):
     if isinstance(rows, (tuple, list)):
         lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else -1 for row in rows}
-        array = np.empty((len(rows), lengths.pop()) if len(lengths) == 1 and lengths != {-1} else len(rows), object)
+        rectangular = len(lengths) == 1 and lengths != {-1}
+        array = np.empty((len(rows), lengths.pop()) if rectangular else len(rows), object)
         for k, row in enumerate(rows):
             array[k] = row
+        if rectangular and any(map(is_masked, rows)):
+            return np.ma.array(array, mask=[[value is np.ma.masked for value in row] for row in rows])
         return array
     return np.asarray(rows, dtype=object)
 
@@ -292,6 +303,12 @@ def _some(names):
 
 def _real(column):
     """A column of Python's own numbers, as an array of rows that hold ids too has them, as floats."""
-    if column.dtype == object and all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in column.ravel()):
-        return column.astype(np.float64)
-    return column
+    if column.dtype != object:
+        return column
+    mask = np.ma.getmaskarray(column)
+    given = np.ma.getdata(column)[~mask]
+    if not all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in given):
+        return column
+    floats = np.zeros(column.shape)
+    floats[~mask] = given.astype(np.float64)
+    return np.ma.array(floats, mask=mask) if mask.any() else floats

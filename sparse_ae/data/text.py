@@ -14,7 +14,7 @@ from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
-from sparse_ae.progress import say
+from sparse_ae.runtime.progress import say
 
 __all__ = ["Block", "Layout", "find_layout", "read_blocks", "read_pairs", "read_text"]
 

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 
-from sparse_ae.device import on_gpu
+from sparse_ae.runtime.device import on_gpu
 import theano
 from theano import gof
 from theano.gof import cmodule

@@ -10,7 +10,7 @@ They apply to functions compiled with `mode`, and to no others.
 import numpy as np
 import scipy.linalg.blas
 
-from sparse_ae.device import on_gpu
+from sparse_ae.runtime.device import on_gpu
 import theano
 import theano.tensor as T
 from theano import gof

@@ -38,8 +38,8 @@ array([[0., 0.],
 """
 import numpy as np
 
-from sparse_ae.device import is_on_host
 from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
+from sparse_ae.runtime.device import is_on_host
 import theano
 import theano.tensor as T
 from theano import gof

@@ -11,8 +11,8 @@ n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `
 """
 import numpy as np
 
-from sparse_ae.device import on_gpu
 from sparse_ae.ops.op import C_TYPES, CsrOp, float_tensors, like
+from sparse_ae.runtime.device import on_gpu
 import theano.tensor as T
 from theano import gof
 

@@ -1,8 +1,8 @@
 """Plain SGD and Adagrad on the rows in use: rewrites for any graph that multiplies by a CSR block.
 
-The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is 0
-in the rows of items without an entry. As an array it costs as much as F is large, however few entries there are. Two of
-Lasagne's updates leave such rows alone, and need no array:
+The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is
+0 in the rows of items without an entry. As an array it costs as much as F is large, however few entries there are. Two
+of Lasagne's updates leave such rows alone, and need no array:
 
 ==========================================  ====================================================================
 ``F - rate * csr_t_dot(...)``               is ``add_csr_t_dot(F, -rate, ...)``; what else is added, as the
@@ -34,8 +34,8 @@ class AdagradRows(UpdateOp):
 
     Notes
     -----
-    Inputs: F, squares (n_items, k); rate, epsilon, scalars; data, indices, indptr; A (n_rows, k). Outputs: the new F and
-    squares. ValueError, IndexError as `csr_dot`'s; F and squares are unchanged then.
+    Inputs: F, squares (n_items, k); rate, epsilon, scalars; data, indices, indptr; A (n_rows, k). Outputs: the new F
+    and squares. ValueError, IndexError as `csr_dot`'s; F and squares are unchanged then.
     """
 
     __props__ = ("inplace",)

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae import unpacking
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.ids import positions
 from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.tables import as_ratings
+from sparse_ae.files import unpacking
 
 RATINGS = b"1::2::3::100\n2::1::4::200\n"
 
@@ -191,3 +194,47 @@ def test_titles_that_are_none(tmp_path, titles, message):
 def test_names_of_data_sets_that_are_none(name):
     with pytest.raises(ValueError, match="unknown MovieLens size .* Known sizes"):
         movielens(name)
+
+
+# One long id
+
+LONG = "a" * 10 ** 5
+SHORT = ["b%d" % k for k in range(2000)]  # 800 MB, were each to take as much as the long one
+
+
+@pytest.mark.parametrize("line", [LONG + ",1,3\n", "1,%s,3\n" % LONG])
+def test_one_long_id_in_a_file(tmp_path, line):
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join("%s,%s,3\n" % (each, each) for each in SHORT) + line)
+    said = "one of 2001 ids has 100000 characters, 'a{38}\\S*, .* expected ids of about a length.*: shorten it"
+    refused(load_ratings, path, said)
+    refused(lambda path: store_ratings(path, tmp_path / "store"), path, said)
+    assert os.listdir(str(tmp_path)) == ["ratings.csv"]
+
+
+def test_one_long_id_of_columns():
+    ids, numbers, values = SHORT + [LONG], list(range(2001)), [3] * 2001
+    said = "one of 2001 ids has 100000 characters"
+    tables = [(ids, numbers, values), (numbers, ids, values), {"user": ids, "item": numbers, "rating": values},
+              list(zip(ids, numbers, values))]
+    tracemalloc.start()
+    try:
+        for table in tables:
+            with pytest.raises(ValueError, match=said):
+                as_ratings(table)
+        with pytest.raises(ValueError, match=said):
+            positions(ids, np.array(["b1", "b2"]), "users")
+        assert tracemalloc.get_traced_memory()[1] < 2 ** 26
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_ids_that_are_all_long(tmp_path, monkeypatch):
+    ids = ["%s%d" % ("x" * 50000, k) for k in range(40)]
+    path = tmp_path / "ratings.csv"
+    path.write_text("".join("%s,7,3\n" % each for each in ids))
+    assert load_ratings(path).users.tolist() == sorted(ids)
+    assert len(as_ratings((SHORT + [LONG[:10 ** 4]], list(range(2001)), [3] * 2001)).users) == 2001  # 80 MB
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(10 ** 7))
+    with pytest.raises(ValueError, match="'a.*, 80040000 bytes; .* at most 10000000 bytes"):
+        as_ratings((SHORT + [LONG[:10 ** 4]], list(range(2001)), [3] * 2001))

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from sparse_ae.data import check_ratings, lines, minibatches, outofcore, ratings_from_triples
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
-from sparse_ae.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender
 
 
 @pytest.fixture(autouse=True)

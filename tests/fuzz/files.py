@@ -25,11 +25,11 @@ import scipy.sparse as sp
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 from mutations import damaged, other_array, other_json  # noqa: E402
 
-from sparse_ae import storage  # noqa: E402
 from sparse_ae.data import check_ratings  # noqa: E402
 from sparse_ae.data.datasets import movielens  # noqa: E402
 from sparse_ae.data.files import load_ratings  # noqa: E402
 from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+from sparse_ae.files import storage  # noqa: E402
 
 SECONDS, MEMORY = 20, 4 * 2 ** 30
 
@@ -152,7 +152,7 @@ def of_store(sound):
 
 @functools.lru_cache(maxsize=None)
 def fitted(plain):
-    from sparse_ae.recommender import Recommender
+    from sparse_ae.recommender.recommender import Recommender
     coo = matrix().tocoo()
     settings = dict(biases=False) if plain else dict(rows="both", guard=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +179,7 @@ def ask(recommender):
 
 
 def of_model(sound):
-    from sparse_ae.recommender import Recommender
+    from sparse_ae.recommender.recommender import Recommender
 
     def read(path):
         return ask(Recommender.load(path))

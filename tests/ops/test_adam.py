@@ -11,7 +11,7 @@ from refusals import refuser
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdamStep
-from sparse_ae.steps import TrainingStep
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T

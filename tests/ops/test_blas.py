@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 
-from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import blas
+from sparse_ae.training.formulations import FORMULATIONS
 import lasagne
 import theano
 import theano.tensor as T

@@ -7,9 +7,9 @@ import scipy.sparse as sp
 from devices import memory_of
 from hypothesis import strategies as st
 
-from sparse_ae.device import kept_on_host
 from sparse_ae.ops import csr, dense_rows
 from sparse_ae.ops.op import CsrOp
+from sparse_ae.runtime.device import kept_on_host
 import theano
 import theano.tensor as T
 from theano.gradient import verify_grad

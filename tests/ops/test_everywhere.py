@@ -4,9 +4,9 @@ import pytest
 import reference
 from devices import ON_GPU, ON_OPENCL
 
-from sparse_ae.device import kept_on_host
 from sparse_ae.ops import squared_outputs
 from sparse_ae.ops.everywhere import SquaredOutputs
+from sparse_ae.runtime.device import kept_on_host
 import theano
 import theano.tensor as T
 

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from devices import ON_GPU
 from refusals import refuser
 
-from sparse_ae.device import kept_on_host
 from sparse_ae.ops import AdagradStep, SGDStep, SquaredError
+from sparse_ae.runtime.device import kept_on_host
 import lasagne
 import theano
 import theano.tensor as T

@@ -8,12 +8,12 @@ import pytest
 import scipy.sparse as sp
 from devices import ON_OPENCL, environment, needs_backend
 
-from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
-from sparse_ae.recommender import Recommender
-from sparse_ae.steps import TrainingStep
+from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T
@@ -80,7 +80,7 @@ def test_zeros_are_no_program_of_their_own_at_each_call():
                                    "building('float32').__enter__()"])
 def test_a_gpu_that_comes_into_use_after_the_import_has_its_kernels(build):
     code = ("import sys, sparse_ae.theano_compat, theano.gpuarray, theano.tensor as T\n"
-            "from sparse_ae.compiled import building\n"
+            "from sparse_ae.ops.compiled import building\n"
             "from sparse_ae.ops import csr_dot\n"
             "assert 'sparse_ae.ops.gpu' not in sys.modules\n"
             "theano.gpuarray.use(%r)\n"

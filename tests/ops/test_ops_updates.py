@@ -7,12 +7,12 @@ import pytest
 import scipy.sparse as sp
 from devices import ON_GPU
 
-from sparse_ae.formulations import FORMULATIONS
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import blas
 from sparse_ae.ops.updates import UpdatePass
-from sparse_ae.steps import TrainingStep
-from sparse_ae.updates import rprop
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.optimisers import rprop
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T

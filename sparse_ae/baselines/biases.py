@@ -1,0 +1,202 @@
+"""Biases: what the mean, the user and the item alone tell about a rating. The least that a model has to beat.
+
+    r_ui is about mu + b_u + b_i        (1)
+
+mu is the mean of the training ratings; the offsets minimise, over the training ratings O,
+
+    sum over (u, i) in O of (r_ui - mu - b_u - b_i)**2  +  shrinkage * (sum_u b_u**2 + sum_i b_i**2)        (2)
+
+For given b_u, (2) is least at
+
+    b_i = sum over the n_i raters u of i of (r_ui - mu - b_u)  /  (n_i + shrinkage)        (3)
+
+and the same with u and i exchanged. The sweeps alternate between the two (Koren, "Factor in the Neighbors", ACM TKDD
+4(1), 2010, section 2.1: (1), (2), and a single pass of (3) as its quick estimate).
+
+How much to shrink, the ratings tell themselves. Taken for draws from normal distributions, of variance s^2 around (1),
+t^2 of the b_u and v^2 of the b_i, the right shrinkages are
+
+    s^2 / t^2 for users,    s^2 / v^2 for items        (4)
+
+and the variances are estimated, in turn with the offsets, by expectation and maximisation: t^2 is the mean over users
+of b_u^2 + s^2 / (n_u + shrinkage), s^2 the residual sum of squares over the ratings less those that the offsets have
+spent (S. R. Searle, G. Casella, C. E. McCulloch, Variance Components, 1992, chapter 8). On 22 sets of ratings, made-up
+ones among them, that was as good on held-out ratings as the best of 1, 2, 5, 10, 25 and 50, and often better.
+"""
+from typing import NamedTuple, Tuple
+
+import numpy as np
+
+from sparse_ae.checks import check_number
+from sparse_ae.data.ratings import check_ratings, rows_of_entries
+from sparse_ae.runtime.ranks import ALONE
+
+__all__ = ["Biases", "fit_biases", "predict_biases"]
+
+# After five sweeps the held-out RMSE of MovieLens 100K and 1M moves by less than 0.0005.
+_N_SWEEPS = 20
+
+# Estimates of the variances of (4), what they start from, and a bound where offsets have no spread at all.
+_N_ESTIMATES = 30
+_FIRST_SHRINKAGE, _MOST_SHRINKAGE = 5.0, 1e9
+
+# Ratings looked at together: they may be on disk.
+_PART = 2 ** 22
+
+
+class Biases(NamedTuple):
+    """The parameters of equation (1).
+
+    Attributes
+    ----------
+    mean : float
+        mu, the mean of the training ratings.
+    users : numpy.ndarray of float64, shape (n_users,)
+        b_u; 0 for a user without a training rating.
+    items : numpy.ndarray of float64, shape (n_items,)
+        b_i; 0 for an item without a training rating.
+    shrinkage : (float, float)
+        Of users and of items.
+    """
+
+    mean: float
+    users: np.ndarray
+    items: np.ndarray
+    shrinkage: Tuple[float, float] = (0.0, 0.0)
+
+
+def fit_biases(train, shrinkage="auto", ranks=ALONE):
+    """Fit the mean and the offsets of users and items to training ratings.
+
+    Parameters
+    ----------
+    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
+        What `sparse_ae.data.check_ratings` takes. On disk it is read a part at a time.
+    shrinkage : float, (float, float) or "auto"
+        How many ratings of exactly `mean` each user and each item is taken to have beside its own, 0 or more; a pair
+        has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
+    ranks : distributed.Ranks
+        Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
+
+    Returns
+    -------
+    Biases
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, or for a bad shrinkage.
+    """
+    train = check_ratings(train)
+    automatic = isinstance(shrinkage, str) and shrinkage == "auto"
+    if automatic:
+        pair = _FIRST_SHRINKAGE, _FIRST_SHRINKAGE
+    else:
+        pair = shrinkage if isinstance(shrinkage, (tuple, list)) and len(shrinkage) == 2 else (shrinkage, shrinkage)
+        way_out = ", such as 5.0, or 'auto'"
+        pair = tuple(check_number(each, "shrinkage", zero=True, alternative=way_out) for each in pair)
+    problem = _Sums(train, ranks)
+    users = np.zeros(train.shape[0])
+    if automatic:
+        for _ in range(_N_ESTIMATES):
+            for _ in range(2):
+                items = problem.items(users, pair[1])
+                users = problem.users(items, pair[0])
+            pair = problem.shrinkage(users, items, pair)
+    for _ in range(_N_SWEEPS):
+        items = problem.items(users, pair[1])
+        users = problem.users(items, pair[0])
+    return Biases(problem.mean, users, items, pair)
+
+
+class _Sums:
+    """Sums over the ratings of each user and of each item, a part of them at a time."""
+
+    def __init__(self, train, ranks):
+        self.train, self.ranks = train, ranks
+        total, self.n = ranks.sum(np.array([np.sum(train.data, dtype=np.float64), train.nnz]))
+        self.mean = float(total / self.n)
+        self.user_counts = ranks.sum(np.diff(train.indptr))
+        self.item_counts = np.zeros(train.shape[1], np.int64)
+        self._only = list(self._read()) if train.nnz <= _PART else None
+        for _, cols, _ in self._parts():
+            self.item_counts += np.bincount(cols, minlength=train.shape[1])
+
+    def _parts(self):
+        return self._only if self._only is not None else self._read()
+
+    def _read(self):
+        """Rows, columns and ratings less their mean."""
+        train = self.train
+        for start in range(0, train.nnz, _PART):
+            stop = min(start + _PART, train.nnz)
+            rows = rows_of_entries(np.clip(train.indptr, start, stop))
+            yield rows, train.indices[start:stop], train.data[start:stop].astype(np.float64) - self.mean
+
+    def items(self, users, shrinkage):
+        """Equation (3)."""
+        sums = sum(np.bincount(cols, centred - users[rows], len(self.item_counts))
+                   for rows, cols, centred in self._parts())
+        return sums / _positive(self.item_counts + shrinkage)
+
+    def users(self, items, shrinkage):
+        """Equation (3), users and items exchanged."""
+        sums = sum(np.bincount(rows, centred - items[cols], len(self.user_counts))
+                   for rows, cols, centred in self._parts())
+        return self.ranks.sum(sums) / _positive(self.user_counts + shrinkage)
+
+    def shrinkage(self, users, items, pair):
+        """Equation (4): the shrinkages of users and of items."""
+        squares = sum(np.sum((centred - users[rows] - items[cols]) ** 2) for rows, cols, centred in self._parts())
+        sides = list(zip((users, items), (self.user_counts, self.item_counts), pair, (ALONE, self.ranks)))
+        spent = [float(ranks.sum(np.sum(counts / _positive(counts + each)))) for _, counts, each, ranks in sides]
+        variance = float(self.ranks.sum(np.float64(squares))) / max(1.0, self.n - sum(spent))
+        found = []
+        for offsets, counts, each, ranks in sides:
+            rated = counts > 0
+            terms = offsets[rated] ** 2 + variance / _positive(counts[rated] + each)
+            total, n = ranks.sum(np.array([np.sum(terms), len(terms)]))
+            spread = total / n
+            found.append(min(variance / spread, _MOST_SHRINKAGE) if spread > 0 else _MOST_SHRINKAGE)
+        return tuple(found)
+
+
+def _positive(weights):
+    """Without any rating and without shrinkage, 0 / 1 instead of 0 / 0."""
+    return np.maximum(weights, np.finfo(float).tiny)
+
+
+def predict_biases(biases, user_places, item_places):
+    """Predict ratings by equation (1), without clipping them to a rating scale.
+
+    Parameters
+    ----------
+    biases : Biases
+        What `fit_biases` returned.
+    user_places, item_places : array_like of int, shape (n,)
+        The user and the item of each rating that is asked for: not by ids, but by their places among the rows and the
+        columns of the matrix that the biases were fitted to.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the places aren't whole numbers, differ in shape, or aren't in the matrix that the biases were fitted to.
+    """
+    user_places, item_places = np.asarray(user_places), np.asarray(item_places)
+    if user_places.shape != item_places.shape:
+        raise ValueError("user_places are of shape %r and item_places of %r; expected as many of each"
+                         % (user_places.shape, item_places.shape))
+    for name, places, size in (("user", user_places, len(biases.users)), ("item", item_places, len(biases.items))):
+        if places.size and places.dtype.kind not in "iu":
+            raise TypeError("%s_places are of dtype %s; expected integers, the places of %ss in the training ratings "
+                            "and not their ids" % (name, places.dtype, name))
+        if places.size and not 0 <= places.min() <= places.max() < size:
+            raise ValueError("%s_places hold %d; expected 0 .. %d, places in the training ratings and no ids"
+                             % (name, places.min() if places.min() < 0 else places.max(), size - 1))
+    if not user_places.size:
+        return np.zeros(user_places.shape)
+    return biases.mean + biases.users[user_places] + biases.items[item_places]

@@ -1,0 +1,73 @@
+"""Columns as they come: masked or not, as arrays or as lists.
+
+A mask is how NumPy says that a value is missing. A rating that is missing is no rating: the entry is left out. An id
+that is missing leaves a rating of nobody, or of nothing, and is an error, unless the rating is missing too.
+"""
+import numpy as np
+
+__all__ = ["as_array", "as_vector_of_ids", "is_masked", "refuse_masked", "unmasked"]
+
+
+def is_masked(values):
+    """Whether some are masked: of an array, or of a list that holds `numpy.ma.masked`."""
+    if isinstance(values, (list, tuple)):
+        return any(value is np.ma.masked for value in values)
+    return isinstance(values, np.ma.MaskedArray) and values.dtype.names is None and bool(np.any(values.mask))
+
+
+def as_array(values):
+    """An array of some values, which is a masked one where some are masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        return values
+    if not is_masked(values):
+        return np.asarray(values)
+    mask = [value is np.ma.masked for value in values]
+    instead = next((value for value in values if value is not np.ma.masked), 0)
+    return np.ma.array([instead if masked else value for value, masked in zip(values, mask)], mask=mask)
+
+
+def as_vector_of_ids(ids):
+    """An array of ids. A list of strings becomes one of objects, since NumPy's strings all take as much as the longest.
+    """
+    if isinstance(ids, (list, tuple)) and any(isinstance(each, str) for each in ids):
+        return np.array(ids, dtype=object)
+    return np.asarray(ids)
+
+
+def unmasked(columns, which):
+    """Columns without the entries that are masked in one of them.
+
+    Parameters
+    ----------
+    columns : list of array_like, (n,)
+    which : int
+        The place of that one, the ratings.
+
+    Returns
+    -------
+    columns : list of array_like, (m,)
+        As they were, where none is masked, and where they don't go together: whoever uses them says so.
+    places : numpy.ndarray of int, (m,), or None
+        Where they stood; None where they are as they were.
+    """
+    if not is_masked(columns[which]):
+        return columns, None
+    ratings = as_array(columns[which])
+    mask = np.ma.getmaskarray(ratings)
+    if any(not hasattr(column, "__len__") or mask.shape != (len(column),) for column in columns):
+        return columns, None
+    places = np.flatnonzero(~mask)
+    left = [[column[k] for k in places] if isinstance(column, (list, tuple)) else as_array(column)[places]
+            for column in columns]
+    left[which] = np.ma.getdata(ratings)[places]
+    return left, places
+
+
+def refuse_masked(ids, name):
+    """ValueError for ids of which one is masked; `name` says of what they are."""
+    if ids is np.ma.masked:
+        raise ValueError("the id in %s is masked, which says that it is missing; expected an id" % name)
+    if is_masked(ids):
+        mask = np.ma.getmaskarray(ids) if isinstance(ids, np.ndarray) else [each is np.ma.masked for each in ids]
+        raise ValueError("entry %d: the id in %s is masked, which says that it is missing; expected an id: drop the "
+                         "entry, or mask its rating too" % (int(np.argmax(np.ravel(mask))), name))

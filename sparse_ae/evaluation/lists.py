@@ -1,0 +1,297 @@
+"""How good lists of recommendations are: held-out ratings judge them, by the formulas of `metrics`.
+
+Everybody is judged alike. Ranked are all items with a training rating, the *candidates*, without those that the user
+has rated in training, by `ranking.top_n`. Relevant are the user's held-out items with a rating that is high enough;
+what nobody knows to be relevant counts as a miss. A relevant item that can't be on the list, as it is no candidate or
+is among the user's training ratings, counts among the relevant all the same. Users without a relevant item are left
+out. That is weak generalisation: a user's ratings are split in two. For strangers, whom the model has not seen, `train`
+has a row for each of what is known of them, and rows of the users trained on, which say what the candidates are.
+
+Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` and `judge_lists` for lists.
+"""
+import numpy as np
+
+from sparse_ae.checks import check_count, check_finite, check_rng
+from sparse_ae.data.ratings import check_ratings
+from sparse_ae.evaluation.metrics import (
+    coverage,
+    hit_rate_at_k,
+    map_at_k,
+    mean_popularity,
+    mrr_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+)
+from sparse_ae.scoring.ranking import leave_out, top_n
+
+__all__ = ["MEASURES", "ListValidation", "check_relevant", "evaluate_lists", "judge_lists", "no_measures",
+           "parse_measure", "rating_counts", "relevant_from", "stack_lists"]
+
+# The measures of hits, by name: the higher, the better.
+MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
+            "map": map_at_k, "mrr": mrr_at_k}
+
+# Scores, or ratings, held at a time.
+_BLOCK = 2 ** 22
+
+
+def evaluate_lists(scores, train, held_out, k=10, relevant=None):
+    """Judge the lists that come from scores.
+
+    Parameters
+    ----------
+    scores : callable
+        Takes users, an int array of shape (n,), rows of `train`; returns an array of float, shape (n, n_items): the
+        higher, the better. -inf keeps an item off the list.
+    train, held_out : SciPy sparse matrix, shape (n_users, n_items), or Ratings
+        What `sparse_ae.data.check_ratings` takes.
+    k : int
+        Length of the lists.
+    relevant : float, optional
+        The rating from which a held-out item is relevant; by default three quarters of the way from the lowest to the
+        highest training rating: 4 on 1 to 5.
+
+    Returns
+    -------
+    dict
+        "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
+            At k, means over the users with a relevant item; see `metrics`.
+        "coverage"
+            The share of the candidates that are on at least one of these users' lists.
+        "popularity"
+            For what share of the users with training ratings an item on these lists was rated, in the mean.
+        "n_users"
+            How many users there are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, the two differ in shape, no held-out rating is relevant, for a bad k or
+        relevant, and for scores that aren't such an array.
+    """
+    validation = ListValidation(train, held_out, k, relevant)
+    return validation.measures(validation.best_by(scores))
+
+
+class ListValidation:
+    """Held-out ratings made ready to judge lists, again and again, as after each epoch of training.
+
+    Parameters
+    ----------
+    train, held_out, k, relevant
+        As `evaluate_lists` takes them.
+    most_users : int, optional
+        At most so many users are judged, drawn once; all of them when not given.
+    rng : numpy.random.RandomState or int
+        Draws them.
+
+    Attributes
+    ----------
+    users : numpy.ndarray of int, shape (n,)
+        Rows of the users with a relevant item, ascending: who needs a list.
+    candidates : numpy.ndarray of int, shape (n_candidates,)
+        Columns with a training rating, ascending: what the lists are made of.
+    k : int
+    relevant : float
+        The rating from which an item is relevant.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `evaluate_lists`, and for a bad most_users or rng.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> train = sp.csr_matrix(np.array([[5, 1, 0, 0], [0, 0, 2, 4]]))
+    >>> held_out = sp.csr_matrix(np.array([[0, 0, 5, 0], [4, 1, 0, 0]]))
+    >>> validation = ListValidation(train, held_out, k=1)
+    >>> lists = np.array([[2], [1]])  # positions among validation.candidates, a row for each of validation.users
+    >>> validation([(lists, None)], "recall")
+    0.5
+    """
+
+    def __init__(self, train, held_out, k=10, relevant=None, most_users=None, rng=0):
+        self._train, held_out = check_ratings(train), check_ratings(held_out)
+        if self._train.shape != held_out.shape:
+            raise ValueError("the training ratings are %d x %d and those held out %d x %d; expected the same users and "
+                             "items" % (self._train.shape + held_out.shape))
+        self.k, values = check_count(k, "k"), self._train.data
+        if relevant is None:
+            relevant = relevant_from(float(values.min()), float(values.max()))
+        self.relevant = check_relevant(relevant)
+        loved = held_out.tocoo()
+        wanted = loved.data >= self.relevant
+        if not wanted.any():
+            raise ValueError("none of %d held-out ratings is %g or higher; expected one at least: lower `relevant`"
+                             % (held_out.nnz, self.relevant))
+        rows, self._items = loved.row[wanted], loved.col[wanted].astype(np.int64)
+        self.users, self._whose, self._n_relevant = np.unique(rows, return_inverse=True, return_counts=True)
+        if most_users is not None and check_count(most_users, "most_users", ", or None for all") < len(self.users):
+            drawn = np.sort(check_rng(rng).permutation(len(self.users))[:most_users])
+            kept = np.isin(self._whose, drawn)
+            self._items, self._whose = self._items[kept], np.searchsorted(drawn, self._whose[kept])
+            self.users, self._n_relevant = self.users[drawn], self._n_relevant[drawn]
+        of_users, of_items = rating_counts(self._train)
+        self.candidates = np.flatnonzero(of_items)
+        self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
+
+    def __call__(self, blocks, measure):
+        """One of the `MEASURES` of lists.
+
+        Parameters
+        ----------
+        blocks : iterable
+            The lists of `users`, in this order, some at a time: pairs of an array of int, shape (users in the block,
+            k), positions among `candidates`, and anything; as `Scorer.best` yields them.
+        measure : str
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            For a measure that isn't one of `MEASURES`, and lists that aren't those of `users`.
+        """
+        if measure not in MEASURES:
+            raise ValueError("measure is %r; expected one of %s" % (measure, ", ".join(map(repr, MEASURES))))
+        hits = _hits(self._lists(blocks), self.candidates, self._whose, self._items)
+        return MEASURES[measure](hits, self._n_relevant)
+
+    def by_user(self, blocks, measure):
+        """What the measure is a mean of: that of each of `users` alone, float array, (n,)."""
+        hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
+        return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in range(len(hits))])
+
+    def measures(self, blocks):
+        """All that `evaluate_lists` returns, of such lists as a call takes."""
+        return judge_lists(self._lists(blocks), self.candidates, self._whose, self._items, self._n_relevant,
+                           self._popularity)
+
+    def best_by(self, scores):
+        """The lists of `users` by scores as `evaluate_lists` takes them, block by block, in the form of a call."""
+        n_items = self._train.shape[1]
+        step = max(1, _BLOCK // n_items)
+        for start in range(0, len(self.users), step):
+            users = self.users[start:start + step]
+            found = np.asarray(scores(users))
+            if found.shape != (len(users), n_items) or found.dtype.kind not in "iuf":
+                raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
+                                 % (len(users), found.dtype, found.shape, (len(users), n_items)))
+            found = found[:, self.candidates].astype(np.result_type(found, np.float32), copy=False)
+            seen = self._train[users].tocoo()
+            leave_out(found, self.candidates, seen.row, seen.col)
+            yield top_n(found, self.k), None
+
+    def _lists(self, blocks):
+        lists = stack_lists(blocks, self.k)
+        if len(lists) != len(self.users):
+            raise ValueError("there are %d lists; expected one for each of %d users" % (len(lists), len(self.users)))
+        return lists
+
+
+def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
+    """Measures of lists, by the relevant items that are known.
+
+    Parameters
+    ----------
+    lists : int array, (n_lists, k)
+        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
+    candidates : int array, (n_candidates,)
+        The items that there were to choose from.
+    whose, items : int arrays, (n_pairs,)
+        The relevant pairs: which list, and an item; below 0 one that can't be on a list.
+    n_relevant : int array, (n_lists,)
+        How many items are relevant for each, 1 at least.
+    popularity : float array, (n_candidates,)
+
+    Returns
+    -------
+    dict
+        As `evaluate_lists`; "popularity" is NaN if all lists are empty.
+    """
+    hits = _hits(lists, candidates, whose, items)
+    found = {name: measure(hits, n_relevant) for name, measure in MEASURES.items()}
+    return dict(found, coverage=coverage(lists, len(candidates)),
+                popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
+
+
+def parse_measure(measure, name, missing_weight=0.0):
+    """What models are chosen by: a measure of lists and their length, or the RMSE.
+
+    Parameters
+    ----------
+    measure : str
+        "rmse"; one of `MEASURES` and a length, such as "ndcg@10"; or "auto", which is "ndcg@10" where missing entries
+        count, else "rmse".
+    name : str
+        What errors call it.
+    missing_weight : float
+
+    Returns
+    -------
+    (str, int), or None
+        None for the RMSE.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(measure, str):
+        if measure == "auto":
+            return ("ndcg", 10) if missing_weight else None
+        if measure == "rmse":
+            return None
+        found, _, k = measure.partition("@")
+        if found in MEASURES and k.isdigit() and int(k):
+            return found, int(k)
+    raise ValueError("%s is %r; expected 'auto', 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
+                     % (name, measure, ", ".join(MEASURES)))
+
+
+def no_measures():
+    """What `judge_lists` would return of no lists: NaN, and 0 users."""
+    return dict(dict.fromkeys(list(MEASURES) + ["coverage", "popularity"], np.nan), n_users=0)
+
+
+def check_relevant(relevant):
+    """Return the rating from which an item is relevant as a float; ValueError for what is none."""
+    return check_finite(relevant, "relevant", "the rating from which an item is relevant, such as 4")
+
+
+def relevant_from(low, high):
+    """The rating from which an item is relevant, where nobody says it: three quarters up the scale."""
+    return low + 0.75 * (high - low)
+
+
+def stack_lists(blocks, k):
+    """Blocks of lists of k, the first of each pair, as one array, int, (n_lists, k)."""
+    lists = [np.zeros((0, k), int)]
+    for best, _ in blocks:
+        if best.ndim != 2 or best.shape[1] != k:
+            raise ValueError("a block of lists is of shape %r; expected (lists, %d)" % (best.shape, k))
+        lists.append(best)
+    return np.concatenate(lists)
+
+
+def rating_counts(matrix):
+    """How many entries each row and each column of a CSR matrix has: two int arrays. It may be on disk."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _BLOCK):
+        of_columns += np.bincount(matrix.indices[start:start + _BLOCK], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns
+
+
+def _hits(lists, candidates, whose, items):
+    """Whether what is on the lists is relevant, bool, (n_lists, k)."""
+    size = 1 + max(candidates.max(initial=0), items.max(initial=0))
+    relevant = np.sort((whose * size + items)[items >= 0])
+    if not len(relevant) or not len(candidates):
+        return np.zeros(lists.shape, bool)
+    listed = np.arange(len(lists))[:, np.newaxis] * size + candidates[lists]
+    at = np.minimum(np.searchsorted(relevant, listed), len(relevant) - 1)
+    return (relevant[at] == listed) & (lists >= 0)

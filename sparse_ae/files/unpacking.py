@@ -1,0 +1,127 @@
+"""How much a file may unpack to, and whether arrays are as large as their headers say, asked before memory is taken.
+
+A megabyte of an archive can hold a gigabyte, and a line of text can announce a matrix with more rows than there is
+memory for. What a file is made into may take a hundred times the file's own size, and 256 MB in any case: many times
+what files of ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
+"""
+import errno
+import os
+import stat
+
+import numpy as np
+
+__all__ = ["check_archive", "check_regular", "check_size", "is_of_the_machine", "limit_of", "read_array",
+           "unpack_limit"]
+
+_VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
+_ALWAYS, _TIMES = 2 ** 28, 100
+
+
+def unpack_limit(path):
+    """How many bytes a file may unpack to.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Raises
+    ------
+    ValueError
+        If the environment variable is no number of bytes.
+    """
+    return limit_of(os.path.getsize(str(path)))
+
+
+def limit_of(size):
+    """How many bytes may be made of so many; ValueError as of `unpack_limit`."""
+    given = os.environ.get(_VARIABLE)
+    if not given:
+        return max(_ALWAYS, _TIMES * size)
+    if not given.isdigit() or len(given) > 18:
+        raise ValueError("the environment variable %s is %r; expected a number of bytes, such as 4000000000"
+                         % (_VARIABLE, given))
+    return int(given)
+
+
+def check_size(path, size, what="it"):
+    """ValueError where what a file holds would take more than `unpack_limit` bytes; `what` names it, for the message.
+    """
+    limit = unpack_limit(path)
+    if size > limit:
+        raise ValueError("%s is of %d bytes, and %s would take %d or more; expected at most %d: it is damaged, or made "
+                         "to do harm. If you know better, set the environment variable %s to as many bytes as you "
+                         "allow" % (path, os.path.getsize(str(path)), what, size, limit, _VARIABLE))
+
+
+def check_archive(path, archive, names=None):
+    """As `check_size`, of some members of a `zipfile.ZipFile`, or of all of them.
+
+    zipfile reads no more of a member than its header says.
+    """
+    check_size(path, sum(each.file_size for each in archive.infolist() if names is None or each.filename in names),
+               "what is packed in it")
+
+
+def is_of_the_machine(error):
+    """Whether an error met in reading is of the disk or of memory, and says nothing of what the file holds."""
+    return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
+def check_regular(path):
+    """OSError for what exists and is no file: reading a pipe or a device could wait for ever."""
+    mode = os.stat(str(path)).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device or a socket"
+        raise OSError("%s is a %s; expected a file" % (path, kind))
+
+
+def read_array(stream, size, mapped=None):
+    """Read a `.npy` array, once its header is known to go with the size of what follows.
+
+    Parameters
+    ----------
+    stream : binary stream
+        At the array's beginning.
+    size : int
+        How many bytes there are, header and all.
+    mapped : str or path-like, optional
+        The file that this is: the array is then a read-only map of it.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        For what is no such array, holds objects, or is longer or shorter than its header says.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(stream)
+    except Exception as error:  # NumPy has a parser of Python read the header
+        reason = " ".join(str(error).split())  # old NumPys say it in two lines, with all the blanks of the header
+        raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, reason)) from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which only unpickling could read, and that runs code "
+                         "(allow_pickle=False)")
+    count = 1
+    for length in shape:
+        count *= length
+    if min(shape, default=0) < 0 or dtype.itemsize == 0 and count or stream.tell() + count * dtype.itemsize != size:
+        raise ValueError("its header announces the shape %r of %s, which doesn't go with the %d bytes there are"
+                         % (shape, dtype, size))
+    order = "F" if fortran else "C"
+    if mapped is not None and count:
+        return np.memmap(str(mapped), dtype, "r", stream.tell(), shape, order)
+    array = np.empty(shape, dtype, order)
+    memory = (array.T if fortran else array).reshape(-1).view(np.uint8) if count else array.reshape(-1)
+    start = 0
+    while start < count * dtype.itemsize:
+        part = stream.read(min(2 ** 20, count * dtype.itemsize - start))
+        if not part:
+            raise ValueError("it is cut short")
+        memory[start:start + len(part)] = np.frombuffer(part, np.uint8)
+        start += len(part)
+    return array

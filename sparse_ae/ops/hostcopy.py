@@ -1,0 +1,57 @@
+"""What is read from a GPU once, and again only when it has changed there."""
+import numpy as np
+
+from sparse_ae.ops.kernels import KERNELS, WIDTH, source
+from sparse_ae.runtime.device import is_on_host
+
+__all__ = ["HostCopy"]
+
+# Of threads.
+_BLOCKS = 1024
+
+
+class HostCopy:
+    """The values of a Theano shared variable in the memory of the host.
+
+    On the CPU they are the variable's own memory. On a GPU they are read from there, and kept. Anything may change the
+    variable meanwhile, in place and without telling: a compiled update, `set_value`. So the GPU keeps what was read as
+    well, and compares it with the variable's values at each call.
+
+    Parameters
+    ----------
+    variable : Theano shared variable
+    """
+
+    def __init__(self, variable):
+        self._variable, self._differ, self._kept = variable, None, None
+
+    def __reduce__(self):
+        return HostCopy, (self._variable,)  # what was compiled and read is that variable's
+
+    def __call__(self):
+        """The values now; not to be written to."""
+        if is_on_host(self._variable):
+            return self._variable.get_value(borrow=True)
+        now, kept = self._variable.get_value(borrow=True, return_internal_type=True), self._kept
+        if kept is None or self._changed(now, kept[0]):
+            there = now.copy("C")
+            here = np.asarray(there)
+            here.flags.writeable = False
+            self._kept = kept = there, here
+        return kept[1]
+
+    def _changed(self, now, then):
+        """Whether a value differs; NaN does from itself, and is read anew each time."""
+        import pygpu.gpuarray as gpu
+        if now.shape != then.shape or not now.flags["C_CONTIGUOUS"]:
+            return True
+        if self._differ is None:
+            kernel = KERNELS["differ"]
+            kinds = [gpu.GpuArray, gpu.SIZE] * len(kernel.arrays) + [gpu.SIZE] * len(kernel.sizes)
+            self._differ = gpu.GpuKernel(source("differ", value=gpu.dtype_to_ctype(now.dtype)), "differ", kinds,
+                                         context=now.context, have_double=now.dtype == np.float64)
+        found = gpu.array(np.zeros(1, "int32"), context=now.context)
+        # Theano's sum of what differs takes far longer than reading everything: one block of threads does it.
+        self._differ(now, now.offset, then, then.offset, found, found.offset, now.size, gs=(_BLOCKS, 1),
+                     ls=(WIDTH, KERNELS["differ"].height))
+        return bool(np.asarray(found)[0])

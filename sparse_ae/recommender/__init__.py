@@ -1,0 +1,11 @@
+"""Ratings with ids in, predictions and lists in the same ids out; and all that lies between."""
+import importlib
+
+__all__ = ["NotFittedError", "Recommendations", "Recommender"]
+
+
+def __getattr__(name):
+    # Loaded when asked for: settings, files and searches need no Theano.
+    if name in __all__:
+        return getattr(importlib.import_module("sparse_ae.recommender.recommender"), name)
+    raise AttributeError("module 'sparse_ae.recommender' has no attribute %r" % name)

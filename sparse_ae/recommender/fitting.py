@@ -1,0 +1,578 @@
+"""From ratings to models: what `Recommender.fit` does once the ratings are a matrix and the settings are given.
+
+The post's way, `fit_ratings`, is one model with ratings in and ratings out. `fit_residuals` trains one model or two on
+what biases leave over, weighs them on validation ratings, and trains what helps again on all ratings. Where missing
+entries count, the place of the biases is taken by what a missing entry is taken to be rated.
+
+`settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
+"""
+from collections import OrderedDict
+from typing import Dict, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.baselines.biases import Biases, fit_biases
+from sparse_ae.checks import MOST, check_number, check_run
+from sparse_ae.data.ratings import rows_of_entries
+from sparse_ae.evaluation.lists import ListValidation
+from sparse_ae.model import AutoEncoder
+from sparse_ae.recommender.defaults import Choice, choose, is_auto
+from sparse_ae.recommender.estimator import in_words
+from sparse_ae.runtime.progress import figure, say
+from sparse_ae.runtime.ranks import ALONE, Ranks
+from sparse_ae.scoring.scorer import Scorer, SharedScorer, blend
+from sparse_ae.trainer import Trainer, TrainingDiverged
+from sparse_ae.training.checkpoint import check_unused
+from sparse_ae.training.formulations import get_formulation
+from sparse_ae.training.residuals import Residuals
+import lasagne
+
+__all__ = ["FitResult", "Given", "Lists", "OrientedRatings", "biases_of", "check_settings", "fit_ratings",
+           "fit_residuals", "most_trainings", "popularity_of", "residuals_of", "swapped"]
+
+# Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
+_CLEARLY_BETTER = 2.0
+
+# Outputs that least squares would stretch by more are too small: on real ratings it was 1.08 and less, on made-up ones
+# that were worse for it 1.1 to 1.8. A third of the decay then, and perhaps a ninth.
+_TOO_SMALL, _LESS_DECAY, _TRIES_WITH_LESS_DECAY = 1.1, 0.3, 2
+
+# What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
+_SHARES = 0.25, 0.5, 0.75
+
+# Users whose lists are looked at after each epoch, at most: so many tell 0.002 of NDCG.
+_LISTS_AT_MOST = 2000
+
+
+class OrientedRatings:
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
+
+    Parameters
+    ----------
+    matrix : csr_matrix
+    rows : {"users", "items"}
+    ranks : Ranks
+        Who needs the ratings' columns, each its own.
+    in_parts : bool
+        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
+    """
+
+    def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
+        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
+
+    def own(self, rows):
+        """As `by`: a rank's own columns."""
+        if self.in_parts:
+            return self.by(rows)
+        if rows not in self._own:
+            self._own[rows] = self.ranks.part(self.by(rows))
+        return self._own[rows]
+
+    def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
+        if rows not in self._made:
+            self._made[rows] = self._made[self.rows].T.tocsr()
+        return self._made[rows]
+
+
+class Lists(NamedTuple):
+    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
+
+    name: str
+    k: int
+    relevant: float
+
+    @property
+    def label(self):
+        return "%s@%d" % (self.name, self.k)
+
+
+class Given(NamedTuple):
+    """What `fit` has made of the ratings and the settings that go with them.
+
+    `missing_rating` and `unit`, as `residuals` has it, are None unless missing entries count; `lists` is what
+    validation goes by, None for the RMSE.
+    """
+
+    everything: OrientedRatings
+    train: OrientedRatings
+    held_out: Optional[OrientedRatings]
+    scale: Tuple[float, float]
+    unknown: Union[str, float]
+    missing_rating: Optional[float] = None
+    unit: Optional[float] = None
+    lists: Optional[Lists] = None
+    ranks: Ranks = ALONE
+
+    def baseline(self, ratings):
+        """What there is before any model, from `OrientedRatings`: biases, or what a missing entry is rated."""
+        if self.unit is None:
+            return biases_of(ratings)
+        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
+
+    def residuals(self, biases, side):
+        """`Residuals` of a rank's own columns."""
+        return residuals_of(biases, side, self.scale, self.unit, self.ranks)
+
+    def scorer(self, model, ratings, side, biases):
+        """A `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
+        own = Scorer(model, ratings.own(side), side, None if biases is None else self.residuals(biases, side))
+        if self.ranks.size == 1:
+            return own
+        return SharedScorer(own, None if biases is None else residuals_of(biases, side, self.scale, self.unit))
+
+    def validation(self):
+        """What judges lists, a `ListValidation`; None where there is nothing to judge by, or the RMSE does."""
+        if self.held_out is None or self.lists is None:
+            return None
+        _, k, relevant = self.lists
+        held_out = self.held_out.by("users")
+        if not (held_out.data >= relevant).any():
+            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
+                             "relevant; expected some: hold out others, or pass validation=None or "
+                             "validation_measure='rmse'" % (held_out.nnz, relevant))
+        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
+
+
+class FitResult(NamedTuple):
+    """What training, or a file, has brought."""
+
+    scorer: Scorer
+    history: list
+    best_epoch: int
+    choices: Dict[str, Choice]
+    biases: Optional[Biases] = None
+    validation_rmse: Optional[Dict[str, float]] = None
+    validation_lists: Optional[Dict[str, float]] = None
+
+
+class _Trained(NamedTuple):
+    """A model of one side, beside biases; `error` where it diverged."""
+
+    side: str
+    model: AutoEncoder
+    choice: Choice
+    history: list
+    epoch: int
+    error: Optional[TrainingDiverged]
+
+    @property
+    def interrupted(self):
+        return bool(self.history) and self.history[-1]["interrupted"]
+
+    def scorer(self, ratings, biases, given):
+        return given.scorer(self.model, ratings, self.side, biases)
+
+
+class _ListMeasure:
+    """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives by then."""
+
+    def __init__(self, lists, validation, scorer):
+        self.name, self._measure = lists.label, lists.name
+        self._validation, self._scorer = validation, scorer
+
+    def __call__(self):
+        self._scorer.forget()  # the model has been trained on
+        return self._validation(_lists_of(self._scorer, self._validation), self._measure)
+
+
+def check_settings(settings, scale, unknown, validated, paths, run):
+    """Raise what training would, before anything is fitted, compiled or written."""
+    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated)
+    rng = np.random.RandomState(0)
+    model = _model(settings, 1, choice, rng, scale)
+    _trainer(settings, model, choice, rng, unknown)
+    if settings.formulation != "auto":
+        get_formulation(settings.formulation, model)
+    check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
+    for path in paths:
+        if path is not None:
+            check_unused(path, run["resume"])
+
+
+def fit_ratings(settings, given, rows, rng, run):
+    """The post's way: ratings in, ratings out.
+
+    Parameters
+    ----------
+    settings : Recommender
+    given : Given
+    rows : {"items", "users"}
+    rng : numpy.random.RandomState
+    run : dict
+        What goes on to `Trainer.fit`: on_epoch, checkpoint, checkpoint_every, resume.
+
+    Returns
+    -------
+    FitResult
+    """
+    train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
+    choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
+    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, ranks=given.ranks,
+                   missing_rating=given.missing_rating or 0.0)
+    scorer = given.scorer(model, given.train, rows, None)
+    # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
+    typical = scorer.mean if given.unit is None else given.missing_rating
+    model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
+    lists = given.validation()
+    measure = lists and _ListMeasure(given.lists, lists, scorer)
+    history = _trainer(settings, model, choice, rng, given.unknown).fit(
+        train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
+    best_epoch = history[-1]["restored"] or len(history)
+    _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
+    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
+
+
+def fit_residuals(settings, given, sides, rng, paths, run, refit):
+    """Ratings in, residuals out: one model or two beside the biases, with weights from validation.
+
+    Parameters
+    ----------
+    settings : Recommender
+    given : Given
+    sides : tuple of {"items", "users"}
+    rng : numpy.random.RandomState
+    paths : list of str or None, (most_trainings(len(sides)),)
+        Checkpoints of the trainings with validation, then of those on all ratings, then of those with less decay.
+    run : dict
+        What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
+    refit : bool
+        Whether to train what helps again, on all ratings.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    TrainingDiverged
+        If all models did.
+    """
+    seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
+    biases, lists = given.baseline(given.train), given.validation()
+    trained, history = [], []
+    for k, (side, seed) in enumerate(zip(sides, seeds[0])):
+        trained.append(_fit_with_validation(settings, given, side, biases, seed, run=run, paths=paths[k::len(sides)],
+                                            lists=lists))
+        history += trained[-1].history
+        if trained[-1].interrupted:
+            break
+    errors = [each.error for each in trained if each.error]
+    if len(errors) == len(trained):
+        raise errors[0]
+    if lists is None:
+        weights, found = _weigh(settings, given, trained, biases)
+    else:
+        weights, found = _weigh_by_lists(settings, given, trained, biases, lists)
+    if refit and not trained[-1].interrupted:
+        biases = given.baseline(given.everything)
+        for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
+            if not weights[k] or not trained[k].epoch:
+                continue
+            again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
+            history += again.history
+            if again.interrupted:
+                break
+            if not again.error:
+                trained[k] = again
+    if given.unit is not None and not any(weights):
+        biases = popularity_of(given.everything, given.missing_rating)
+    scorers = [each.scorer(given.everything, biases, given) for each in trained]
+    return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+                 biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+
+
+def most_trainings(n_sides):
+    """How many trainings `fit_residuals` may take."""
+    return (2 + _TRIES_WITH_LESS_DECAY) * n_sides
+
+
+def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists):
+    """Train a model of one side; again with less decay, as long as its outputs are too small for validation ratings.
+
+    The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
+    a decay shrink the outputs, and least squares would stretch them again.
+    """
+    best = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
+    if not is_auto(settings.l2) or given.held_out is None or given.unit is not None or lists is not None:
+        return best
+    if best.error or best.interrupted:
+        return best
+    stretch, error = _on_validation(given, best, biases)
+    for path in paths[2:]:
+        if not best.epoch or stretch <= _TOO_SMALL:
+            break
+        choice = best.choice._replace(l2=_LESS_DECAY * best.choice.l2)
+        _say(settings, given, "%s as rows: outputs are too small by a factor of %.2f; again with l2=%.4g"
+             % (side, stretch, choice.l2))
+        again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
+        if again.interrupted:
+            return best._replace(history=best.history + again.history)
+        if again.error:
+            break
+        stretch, its_error = _on_validation(given, again, biases)
+        if its_error >= error:
+            break
+        best, error = again, its_error
+    return best
+
+
+def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None):
+    """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
+    refit, on_epoch = before is not None, run["on_epoch"]
+    ratings = given.everything if refit else given.train
+    train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
+    residuals = given.residuals(biases, side)
+    if refit:
+        choice, n_epochs, patience = before.choice, before.epoch, None
+    else:
+        if choice is None:
+            choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None, given.ranks)
+            _say_what_is_chosen(settings, given, side, choice)
+        n_epochs, patience = choice.n_epochs, choice.patience
+    rng = np.random.RandomState(seed)
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, ranks=given.ranks,
+                   two_encoders=True)
+    label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
+    measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
+
+    def on_record(record):
+        record.update(rows=side, refit=refit)
+        if on_epoch is not None:
+            on_epoch(record)
+
+    try:
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals, measure=measure,
+                    **dict(run, on_epoch=on_record))
+        restored = trainer.history[-1]["restored"]
+        epoch = len(trainer.history) if restored is None else restored
+        if epoch:
+            _check_learned(settings, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
+    except TrainingDiverged as found:
+        error, epoch = found, 0
+        _say(settings, given, "%s: %s; that model is left out" % (label, found))
+    for record in trainer.history:  # those of a checkpoint don't come to `on_record`
+        record.update(rows=side, refit=refit)
+    return _Trained(side, model, choice, trainer.history, epoch, error)
+
+
+class _Known(NamedTuple):
+    """Validation ratings of users and items that have others, and what biases say of them."""
+
+    users: np.ndarray
+    items: np.ndarray
+    observed: np.ndarray
+    base: np.ndarray
+
+
+def _known_of(given, scorer, side):
+    pairs = given.held_out.by(side).tocoo()
+    users, items = scorer.by_users(pairs.row, pairs.col)
+    known = scorer.users_rated[users] & scorer.items_rated[items]
+    users, items = users[known], items[known]
+    return _Known(users, items, pairs.data[known].astype(np.float64), scorer.baseline(users, items))
+
+
+def _on_validation(given, trained, biases):
+    """By how much least squares would stretch a model's outputs on validation ratings, and the squared error there."""
+    scorer = trained.scorer(given.train, biases, given)
+    known = _known_of(given, scorer, trained.side)
+    outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)
+    if not outputs.any():
+        return 1.0, np.inf
+    stretch = np.dot(known.observed - known.base, outputs) / np.dot(outputs, outputs)
+    return stretch, np.sum((scorer.clip(known.base + outputs) - known.observed) ** 2)
+
+
+def _weigh(settings, given, trained, biases):
+    """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
+
+    A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
+    does one that diverged, and without validation all others share alike.
+    """
+    sound = [each.error is None for each in trained]
+    alike = [float(each) / sum(sound) for each in sound]
+    if given.held_out is None:
+        return alike, None
+    scorers = [each.scorer(given.train, biases, given) for each in trained]
+    first = scorers[0]
+    users, items, observed, base = _known_of(given, first, trained[0].side)
+    if not len(observed):
+        _say(settings, given, "validation: none of its %d ratings is of a user and an item that both have others, so "
+             "nothing shows what a model is worth; predictions are biases %s"
+             % (given.held_out.by(trained[0].side).nnz, "alone" if settings.guard else "and all models"))
+        return [0.0] * len(trained) if settings.guard else alike, {}
+    outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
+               for scorer, each in zip(scorers, sound)]
+
+    def errors(weights):
+        predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
+        return (first.clip(predicted) - observed) ** 2
+
+    alone = errors([0.0] * len(trained))
+    found = OrderedDict([("biases" if given.unit is None else "constant", float(np.sqrt(alone.mean())))])
+    weights = []
+    for k, each in enumerate(trained):
+        if each.error:
+            weights.append(0.0)
+            continue
+        of_side = errors([float(k == other) for other in range(len(trained))])
+        found[each.side] = float(np.sqrt(of_side.mean()))
+        better = each.epoch > 0 and _standard_score(alone - of_side) >= _CLEARLY_BETTER
+        weights.append(float(better or not settings.guard))
+    if sum(weights) > 1:
+        from scipy import optimize  # takes its time
+        weights = optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
+        found["both"] = float(np.sqrt(errors(weights).mean()))
+    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)),
+                                   "RMSE, of known users and items"))
+    return weights, dict(found)
+
+
+def _weigh_by_lists(settings, given, trained, biases, lists):
+    """As `_weigh`, by the lists of validation users: of two models the shares whose lists are best."""
+    scorers = [each.scorer(given.train, biases, given) for each in trained]
+    # What there is without a model, then what it is held against: (name, what gives the lists).
+    name, alone = "biases", biases
+    if given.unit is not None:
+        name, alone = "popular", popularity_of(given.train, given.missing_rating)
+    contenders = [(name, blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
+    sound = [each.error is None for each in trained]
+    for k in np.flatnonzero(sound):
+        contenders.append((trained[k].side, blend(scorers, np.arange(len(trained)) == k)))
+    if sum(sound) > 1:
+        contenders += [("both", blend(scorers, [share, 1.0 - share])) for share in _SHARES]
+    values = [lists.by_user(_lists_of(scorer, lists), given.lists.name) for _, scorer in contenders]
+    found = OrderedDict()
+    for (shown, _), of_users in zip(contenders, values):
+        found[shown] = max(found.get(shown, 0.0), float(of_users.mean()))
+    best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
+    better = _standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
+    weights = contenders[best][1].weights if better or not settings.guard else [0.0] * len(trained)
+    _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
+    return weights, dict(found)
+
+
+def _lists_of(scorer, validation):
+    """The lists that a `ListValidation` judges, of a scorer."""
+    return scorer.best(validation.users, validation.k, True, validation.candidates)
+
+
+def _trainer(settings, model, choice, rng, unknown, label=True):
+    return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
+                   l2_per="epoch", rng=rng, progress=settings.progress and label,
+                   unknown=unknown if isinstance(unknown, float) else None)
+
+
+def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_rating=0.0, two_encoders=False):
+    if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
+    normal = lasagne.init.Normal(settings.weight_scale)
+    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=settings.f, g=settings.g, l2=choice.l2, W=normal,
+                       V=normal, rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
+                       l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
+                       missing_rating=missing_rating, comm=ranks)
+
+
+def _check_learned(settings, error, epoch, scale, choice):
+    if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better
+        raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
+                               "learning_rate=%r or weight_scale=%r"
+                               % (error, epoch, *scale, choice.learning_rate, settings.weight_scale))
+
+
+def _say_what_is_chosen(settings, given, side, choice):
+    chosen = {name: value for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))}
+    if chosen:
+        _say(settings, given, "%s as rows: %s" % (side, in_words(chosen)))
+
+
+def _say(settings, given, line):
+    if settings.progress and not given.ranks.rank:
+        say(line)
+
+
+def swapped(swap, first, second):
+    """A pair, the other way round if that is wanted."""
+    return (second, first) if swap else (first, second)
+
+
+def biases_of(ratings):
+    """The biases of `OrientedRatings`, which are read as they are laid out."""
+    if ratings.in_parts:
+        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
+        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
+    else:
+        biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.rows == "users":
+        return biases
+    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
+
+
+def popularity_of(ratings, missing_rating):
+    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
+
+    Parameters
+    ----------
+    ratings : OrientedRatings
+    missing_rating : float
+
+    Returns
+    -------
+    Biases
+    """
+    n_users, n_items = shape_of(ratings)
+    if not ratings.in_parts:
+        users = ratings.by("users")
+        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    else:
+        part = ratings.by(ratings.rows)
+        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
+        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
+                           n_items if ratings.rows == "items" else part.shape[1])
+        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
+    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
+
+
+def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
+    """`Residuals` of biases; of a rank's own columns."""
+    rows, columns = swapped(rows == "items", biases.users, biases.items)
+    return Residuals(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
+
+
+def shape_of(ratings):
+    """How many users and how many items `OrientedRatings` have, on all ranks."""
+    n_rows, n_columns = ratings.by(ratings.rows).shape
+    if ratings.in_parts:
+        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
+    return swapped(ratings.rows == "items", n_rows, n_columns)
+
+
+def n_columns_of(ratings, rows):
+    """How many columns `OrientedRatings` have with these rows, on all ranks."""
+    return shape_of(ratings)[1 if rows == "users" else 0]
+
+
+def _standard_score(gains):
+    """How many standard errors a mean gain is above 0."""
+    if len(gains) < 2:
+        return 0.0
+    spread = gains.std()
+    if not spread:
+        return np.inf if gains.mean() > 0 else 0.0
+    return gains.mean() / (spread / np.sqrt(len(gains)))
+
+
+def _verdict(found, weights, measure):
+    """What validation says, in a line."""
+    errors = ", ".join("%s %s" % (name + " as rows" if name in ("items", "users") else name, figure(error))
+                       for name, error in found.items())
+    used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
+    if "popular" in found:
+        return "validation %s: %s; lists are %s" % (
+            measure, errors, "those of " + used if used else "the most popular: no model's are clearly better")
+    return "validation %s: %s; predictions are biases %s" % (
+        measure, errors, "and " + used if used else "alone: no model is clearly better")

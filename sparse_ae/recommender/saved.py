@@ -1,0 +1,328 @@
+"""What the file of a saved recommender holds, checked whole before anything is made of it.
+
+The bytes are `storage`'s: a sound zip of named arrays. What they say may still be wrong - ids that don't ascend, a CSR
+matrix that points past its end -, and would give other people's recommendations, or crash SciPy.
+
+A recommender whose columns are shared out among ranks can be a folder instead: a file for the columns of each rank, and
+`manifest.npz`, which has the rest and names them. Their names are new with each save. Once all are on disk the manifest
+takes the old one's place in one step; only then does the save before go. Whenever a rank is killed, the manifest names
+files that are whole.
+"""
+import contextlib
+import os
+import re
+import time
+import uuid
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.checks import MOST, check_rating_scale, is_integer, is_number
+from sparse_ae.data.ids import check_ids
+from sparse_ae.data.ratings import canonical_csr, check_ratings
+from sparse_ae.files import storage
+from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
+
+__all__ = ["check_folder", "read", "write", "write_parts"]
+
+# Goes up when an older version can't read the files any more.
+FORMAT = 3
+
+# The kinds of the files of a folder, and their names.
+_MANIFEST, _OF_A_RANK = "recommender in parts", "part of a recommender"
+_MANIFEST_NAME, _PART_NAME = "manifest.npz", "part%dof%d-%s.npz"
+
+# Parts that no manifest names are those of a save that was killed, unless it is still at it.
+_ABANDONED_AFTER = 3600.0
+
+_ARRAYS = ("users", "items", "data", "indices", "indptr")
+_META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
+         "validation_rmse", "validation_lists", "missing_rating", "counts")
+_OWN = "W", "V", "b", "U"
+_PART = ("rows", "f", "g", "l2", "l2_weighted", "missing_weight", "weight", "choice")
+
+
+def write(path, meta, arrays, ratings):
+    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    meta : dict
+    arrays : dict of str to array
+        Those of a model are named after its rows: ``"items/W"``, ...
+    ratings : csr_matrix
+    """
+    storage.check_replaceable(path)
+    arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
+    storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
+
+
+def check_folder(folder):
+    """Make a folder for `write_parts`, unless it is there: OSError where it can't be, or its manifest is no such."""
+    if not os.path.isdir(folder):
+        if os.path.exists(folder):
+            raise NotADirectoryError("%s is a file; expected the name of a folder, for a recommender in parts" % folder)
+        storage.check_destination(folder)
+        os.mkdir(folder)
+    storage.check_replaceable(os.path.join(folder, _MANIFEST_NAME))
+
+
+def write_parts(folder, meta, arrays, own, ratings, ranks):
+    """Write a recommender's folder, or leave the one of before as it is; for all ranks together.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        `check_folder` must have made it.
+    meta : dict
+    arrays : dict of str to array
+        What all ranks have.
+    own : dict of str to array
+        What is of a rank's own columns.
+    ratings : csr_matrix
+        A rank's own columns.
+    ranks : Ranks
+    """
+    manifest = os.path.join(folder, _MANIFEST_NAME)
+    save = ranks.gathered(uuid.uuid4().hex)[0]
+    part = os.path.join(folder, _PART_NAME % (ranks.rank, ranks.size, save))
+    try:
+        with ranks.agreed():
+            storage.write(part, _OF_A_RANK, {"save": save, "rank": ranks.rank, "ranks": ranks.size},
+                          dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr))
+    except BaseException:  # another rank's disk may be full, say: nobody will name this part
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise
+    with ranks.agreed():  # all parts are on disk
+        if not ranks.rank:
+            before = _save_of(manifest)
+            storage.write(manifest, _MANIFEST, dict(meta, format=FORMAT, save=save, ranks=ranks.size), arrays)
+            _remove_parts(folder, before, save)
+
+
+def _save_of(manifest):
+    """What names the parts of a folder; None where there is none, or it is damaged."""
+    try:
+        return storage.read(manifest, _MANIFEST)[0]["save"]
+    except (OSError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _remove_parts(folder, before, save):
+    """Remove the parts of the save before, and of those that were killed."""
+    ours = re.compile(r"part\d+of\d+-([0-9a-f]{32})\.npz(\.sparse_ae-[0-9a-f]{32}\.tmp)?")
+    for name in os.listdir(folder):
+        found = ours.fullmatch(name)
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):  # the recommender is saved; somebody else may be at it too
+            if found and found.group(1) != save and (
+                    found.group(1) == before or time.time() - os.lstat(path).st_mtime >= _ABANDONED_AFTER):
+                os.remove(path)
+
+
+def read(path, ranks=ALONE):
+    """Read a recommender's file, or its folder.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    ranks : Ranks
+        Of several each reads its own part of a folder, which must have as many. One process reads all, and joins them.
+
+    Returns
+    -------
+    meta : dict
+    arrays : dict of str to numpy.ndarray
+    ratings : scipy.sparse.csr_matrix of float32
+        What its arrays `data`, `indices` and `indptr` are; its rows are ``meta["ratings_rows"]``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is damaged, of another kind, of a later version, or its parts don't go together.
+        The message names the file.
+    """
+    if os.path.isdir(path):
+        return _read_folder(path, ranks)
+    if ranks.size > 1 and os.path.exists(path):
+        raise ValueError("%s is one file and these are %d ranks; load it without comm, or save it with parts=True from "
+                         "as many" % (path, ranks.size))
+    meta, arrays = storage.read(path, "recommender")
+    _check_format(path, meta)
+    with _damage_named(path):
+        return meta, arrays, _checked(meta, arrays)
+
+
+def _read_folder(folder, ranks):
+    manifest = os.path.join(folder, _MANIFEST_NAME)
+    meta, arrays = storage.read(manifest, _MANIFEST)
+    _check_format(manifest, meta)
+    with _damage_named(manifest):
+        _check_names("entry", ("save", "ranks"), meta)
+        n, save = meta["ranks"], meta["save"]
+        if not is_integer(n) or n < 1 or not (isinstance(save, str) and re.fullmatch("[0-9a-f]{32}", save)):
+            raise ValueError("it is the save %r of %r ranks" % (save, n))
+    if ranks.size > 1:
+        if n != ranks.size:
+            raise ValueError("%s is of %d ranks and these are %d; load it with as many, or in one process without comm"
+                             % (folder, n, ranks.size))
+        own, ratings = _read_part(folder, meta, arrays, ranks.rank)
+        return meta, dict(arrays, **own), ratings
+    found = [_read_part(folder, meta, arrays, rank) for rank in range(n)]
+    for name in found[0][0]:
+        of_ranks = [own[name] for own, _ in found]
+        encoder = name.endswith(("/V", "/U"))
+        arrays[name] = joined([each.T for each in of_ranks]).T if encoder else joined(of_ranks)
+    data, columns, indptr = joined_csr([(part.data, part.indices, part.indptr) for _, part in found])
+    shape = len(indptr) - 1, sum(part.shape[1] for _, part in found)
+    return meta, arrays, canonical_csr(data, columns, indptr, shape)
+
+
+def _read_part(folder, meta, arrays, rank):
+    """The arrays of a rank's own columns, and its ratings; checked, with what all ranks have."""
+    n, save = meta["ranks"], meta["save"]
+    path = os.path.join(folder, _PART_NAME % (rank, n, save))
+    of_part, own = storage.read(path, _OF_A_RANK)
+    with _damage_named(path):
+        if of_part != {"save": save, "rank": rank, "ranks": n}:
+            raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
+                             % (of_part, rank, n, save))
+        ratings = _checked(meta, dict(own, **arrays), slice(rank, None, n))  # the manifest's go before a part's
+        names = ["%s/%s" % (each["rows"], name) for each in meta["parts"] for name in _OWN]
+        return {name: own[name] for name in names if name in own}, ratings
+
+
+def _check_format(path, meta):
+    version = meta.get("format") if isinstance(meta, dict) else None
+    if not is_integer(version):
+        raise ValueError("%s is damaged, or was changed by hand: its format is %r; take a whole copy, or save the "
+                         "recommender anew" % (path, version))
+    if version > FORMAT:
+        raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
+                         % (path, version, FORMAT))
+    if version < FORMAT:
+        raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads format "
+                         "%d: fit and save it anew" % (path, version, FORMAT))
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or save the recommender anew"
+                         % (path, error)) from error
+
+
+def _checked(meta, arrays, own=slice(None)):
+    """The ratings, once all is known to go together; `own` are the columns that are there, of ratings and models."""
+    _check_names("array", _ARRAYS, arrays)
+    _check_names("entry", _META, meta)
+    ids = [check_ids(arrays[name], name) for name in ("users", "items")]
+    sizes = dict(zip(("users", "items"), map(len, ids)))
+    matrix = _checked_ratings(arrays, meta["ratings_rows"], sizes, own)
+    if meta["biases"] is not None:
+        _check_names("array", ("user_biases", "item_biases"), arrays)
+        for name, size in (("user_biases", sizes["users"]), ("item_biases", sizes["items"])):
+            if arrays[name].shape != (size,) or arrays[name].dtype != np.float64 or not (
+                    np.abs(arrays[name]) <= MOST).all():
+                raise ValueError("%s aren't %d finite float64 numbers" % (name, size))
+        numbers = [meta["biases"]["mean"]] + list(meta["biases"]["shrinkage"])
+        if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0 or (
+                abs(numbers[0]) > MOST):
+            raise ValueError("its biases are %r" % (meta["biases"],))
+    _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
+                 meta["biases"] is not None)
+    low, high = check_rating_scale(meta["rating_scale"])
+    least, most = matrix.data.min(initial=high), matrix.data.max(initial=low)  # of no ratings none is off the scale
+    if high - low > MOST or least < low or most > high:
+        raise ValueError("its ratings are from %g to %g, on a scale from %g to %g" % (least, most, low, high))
+    if meta["unknown"] not in ("mean", "error") and not (isinstance(meta["unknown"], float)
+                                                         and is_number(meta["unknown"])):
+        raise ValueError("unknown is %r" % (meta["unknown"],))
+    if not isinstance(meta["settings"], dict):
+        raise ValueError("its settings are %r" % (meta["settings"],))
+    history, best_epoch = meta["history"], meta["best_epoch"]
+    if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
+        raise ValueError("its history is no list of epochs")
+    if not is_integer(best_epoch) or not 0 <= best_epoch <= len(history):
+        raise ValueError("its best epoch is %r of %d" % (best_epoch, len(history)))
+    for name in ("validation_rmse", "validation_lists"):
+        found = meta[name]
+        if found is not None and not (isinstance(found, dict) and all(is_number(each) for each in found.values())):
+            raise ValueError("its %s are %r" % (name, found))
+    missing_rating = meta["missing_rating"]
+    if missing_rating is not None and not (
+            is_number(missing_rating) and abs(missing_rating) <= MOST):
+        raise ValueError("its missing rating is %r" % (missing_rating,))
+    if not isinstance(meta["counts"], bool):
+        raise ValueError("its counts are %r" % (meta["counts"],))
+    return matrix
+
+
+def _check_names(what, names, found):
+    if not isinstance(found, dict):
+        raise ValueError("%r stands where entries are expected" % (found,))
+    for name in names:
+        if name not in found:
+            raise ValueError("it has no %s %r" % (what, name))
+
+
+def _checked_ratings(arrays, rows, sizes, own):
+    if rows not in sizes:
+        raise ValueError("the rows of its ratings are %r" % (rows,))
+    n_rows, n_columns = (sizes["users"], sizes["items"]) if rows == "users" else (sizes["items"], sizes["users"])
+    shape = n_rows, len(range(n_columns)[own])
+    parts = [arrays[name] for name in ("data", "indices", "indptr")]
+    if any(part.ndim != 1 for part in parts) or len(parts[2]) != shape[0] + 1:
+        raise ValueError("it has %d users and %d items, and ratings of %s rows, which are %s"
+                         % (sizes["users"], sizes["items"], parts[2].shape, rows))
+    dtypes = [part.dtype.name for part in parts]
+    if dtypes not in (["float32", "int32", "int32"], ["float32", "int64", "int64"]):
+        raise ValueError("its ratings are of the dtypes %s" % ", ".join(dtypes))
+    if own != slice(None) and not len(parts[0]) and not len(parts[1]) and not parts[2].any():
+        return canonical_csr(*parts, shape)  # of these columns nobody may have rated any
+    matrix = sp.csr_matrix(tuple(parts), shape=shape)
+    if check_ratings(matrix) is not matrix:
+        raise ValueError("its ratings aren't sorted by row and column")
+    return matrix
+
+
+def _check_parts(parts, arrays, sizes, with_biases):
+    """The models: one, or beside biases one of each side."""
+    if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + with_biases:
+        raise ValueError("its models are %r" % (parts,))
+    for part in parts:
+        _check_part(part, arrays, sizes, with_biases)
+    if len({part["rows"] for part in parts}) < len(parts):
+        raise ValueError("its models have the same rows")
+
+
+def _check_part(part, arrays, sizes, with_biases):
+    _check_names("entry of a model", _PART, part)
+    side, decays = part["rows"], part["l2"]
+    if side not in sizes or not is_number(part["weight"]) or not (
+            0 <= part["weight"] <= MOST):
+        raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
+    if len(decays) != 2 or not all(is_number(each) and each >= 0 for each in decays):
+        raise ValueError("a model's l2 is %r" % (decays,))
+    if not is_number(part["missing_weight"]) or not 0 <= part["missing_weight"] <= 1:
+        raise ValueError("a model's missing_weight is %r" % (part["missing_weight"],))
+    if not isinstance(part["l2_weighted"], bool) or not isinstance(part["choice"], dict):
+        raise ValueError("a model's l2_weighted is %r and its choice %r" % (part["l2_weighted"], part["choice"]))
+    names = ("W", "V", "mu", "b") + (("U",) if with_biases else ())
+    _check_names("array", ["%s/%s" % (side, name) for name in names], arrays)
+    W = arrays["%s/W" % side]
+    n = sizes["items" if side == "users" else "users"]
+    if W.ndim != 2 or len(W) != n or W.dtype.name not in ("float32", "float64"):
+        raise ValueError("W is of shape %r and dtype %s; the model has %d columns" % (W.shape, W.dtype, n))
+    k = W.shape[1]
+    for name, shape in zip(names, ((n, k), (k, n), (k,), (n,), (k, n))):
+        array = arrays["%s/%s" % (side, name)]
+        if array.shape != shape or array.dtype != W.dtype:
+            raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"
+                             % (name, array.shape, array.dtype, W.shape, W.dtype))
+        if not (np.abs(array) <= MOST).all():
+            raise ValueError("%s holds NaN, infinite or far too large values" % name)

@@ -1,0 +1,247 @@
+"""Lists of the best: which items, in which order, and which of equals comes first.
+
+Scores are ordered from the highest down, and equal ones by their place among the candidates, ascending. The same scores
+give the same list, always.
+"""
+import importlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sparse_ae.checks import check_count
+
+__all__ = ["RecommendationLists", "Recommendations", "floors", "leave_out", "many_recommendations", "ordered",
+           "reaching", "recommendations", "top_n"]
+
+# Scores looked at together, and entries in a group of `floors`, at most.
+_PART = 2 ** 20
+_WIDEST = 16
+
+
+class Recommendations(NamedTuple):
+    """Items for one person, the best first.
+
+    Attributes
+    ----------
+    items : numpy.ndarray of int64 or str, shape (n,)
+        Ids.
+    scores : numpy.ndarray of float, shape (n,)
+        Predicted ratings, in the ratings' unit; of `Recommender.similar_items`, cosines.
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+
+    def to_frame(self):
+        """A pandas DataFrame with the columns item and score, the best first; ImportError without pandas."""
+        return _frame(item=self.items, score=self.scores)
+
+
+class RecommendationLists(Sequence):
+    """The lists of several people: ``lists[k]`` are the `Recommendations` for ``users[k]``.
+
+    Parameters
+    ----------
+    users : numpy.ndarray of int64 or str, shape (n_users,)
+        Ids, in the order asked for.
+    lists : list of Recommendations, length n_users
+
+    Attributes
+    ----------
+    users : numpy.ndarray of int64 or str, shape (n_users,)
+    items : list of numpy.ndarray of int64 or str, length n_users
+        The ids of each list, of `lists[k].items`: some may be shorter than others.
+    scores : list of numpy.ndarray of float, length n_users
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lists = RecommendationLists(np.array([7, 8]), [Recommendations(np.array(["tea", "jam"]), np.array([4.5, 4.0])),
+    ...                                                Recommendations(np.array(["ale"]), np.array([3.5]))])
+    >>> [(user, items.tolist()) for user, items in zip(lists.users.tolist(), lists.items)]
+    [(7, ['tea', 'jam']), (8, ['ale'])]
+    >>> lists[1].scores
+    array([3.5])
+    """
+
+    def __init__(self, users, lists):
+        self.users, self._lists = users, lists
+
+    @property
+    def items(self):
+        return [each.items for each in self._lists]
+
+    @property
+    def scores(self):
+        return [each.scores for each in self._lists]
+
+    def __len__(self):
+        return len(self._lists)
+
+    def __getitem__(self, at):
+        if isinstance(at, slice):
+            return RecommendationLists(self.users[at], self._lists[at])
+        return self._lists[at]
+
+    def __repr__(self):
+        return "RecommendationLists(users=%r, items=%r)" % (self.users, self.items)
+
+    def to_frame(self):
+        """A pandas DataFrame with the columns user, item and score, a line for each item on a list, list by list.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        lengths = np.array([len(each.items) for each in self._lists], np.intp)
+        items, scores = (np.concatenate(column) if column else np.zeros(0) for column in (self.items, self.scores))
+        return _frame(user=np.repeat(self.users, lengths), item=items, score=scores)
+
+
+def _frame(**columns):
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        raise ImportError("to_frame needs pandas, which isn't installed: pip install pandas, or take the arrays %s"
+                          % " and ".join("%ss" % name for name in columns)) from None
+    return pandas.DataFrame(columns)
+
+
+def top_n(scores, n):
+    """The n best of each row, the best first; of equal scores the one that comes first in the row.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
+        -inf for what must not be chosen. No NaN.
+    n : int
+        How many, 1 or more.
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (n_rows, n)
+        Positions among the candidates; -1 where there are no more.
+
+    Raises
+    ------
+    ValueError
+        For a bad n, and for NaN among the scores.
+    """
+    n = check_count(n, "n")
+    scores = np.asarray(scores)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
+    if np.isnan(scores).any():
+        raise ValueError("%d scores are NaN; expected a number for each candidate, -inf for one to leave out"
+                         % np.isnan(scores).sum())
+    best = np.full((len(scores), n), -1)
+    step = max(1, _PART // max(1, scores.shape[1]))
+    for start in range(0, len(scores), step):
+        part = scores[start:start + step]
+        rows, places = reaching(part, floors(part, n))
+        best[start:start + step] = np.append(places, -1)[ordered(rows, part[rows, places], len(part), n)]
+    return best
+
+
+def floors(scores, n):
+    """For each row a score that n of its entries reach or more, hardly ever many more; -inf where fewer are above it.
+
+    It is the n-th of the highest scores of groups of entries, of which there are twice as many as n or more. The n best
+    are rarely in the same group.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
+        No NaN.
+    n : int
+
+    Returns
+    -------
+    numpy.ndarray of `scores`' dtype, (n_rows,)
+    """
+    n_rows, n_candidates = scores.shape
+    if n >= n_candidates:
+        return np.full(n_rows, -np.inf, scores.dtype)
+    width = max(1, min(_WIDEST, n_candidates // (2 * n)))
+    n_groups = n_candidates // width
+    whole, rest = scores[:, :n_groups * width], scores[:, n_groups * width:]
+    highest = whole.reshape(n_rows, width, n_groups).max(axis=1)
+    if rest.size:
+        highest = np.column_stack([highest, rest.max(axis=1)])
+    highest.partition(highest.shape[1] - n, axis=1)
+    return highest[:, -n]
+
+
+def reaching(scores, lowest):
+    """Where scores, (n_rows, n_candidates), are as high as their row's `lowest`, (n_rows,), and not -inf.
+
+    Returns
+    -------
+    rows, places : int arrays, (n,)
+        Row by row, the places of each ascending.
+    """
+    rows, places = np.divmod(np.flatnonzero(scores >= lowest[:, np.newaxis]), max(1, scores.shape[1]))
+    if (lowest == -np.inf).any():
+        there = scores[rows, places] > -np.inf
+        rows, places = rows[there], places[there]
+    return rows, places
+
+
+def ordered(rows, scores, n_rows, n):
+    """The n best of each row among some entries: those that `reaching` gives, with their scores.
+
+    Returns
+    -------
+    int array, (n_rows, n)
+        Positions among the entries, as `top_n` has them among candidates.
+    """
+    counts = np.bincount(rows, minlength=n_rows)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = n_rows, counts.max(initial=0)
+    negative, entry = np.full(shape, np.inf, scores.dtype), np.full(shape, -1)
+    negative[rows, within], entry[rows, within] = -scores, np.arange(len(rows))
+    order = np.argsort(negative, axis=1, kind="stable")[:, :n]  # stable: of equal ones the first place comes first
+    best = np.full((n_rows, n), -1)
+    best[:, :order.shape[1]] = np.take_along_axis(entry, order, axis=1)
+    return best
+
+
+def leave_out(scores, candidates, rows, items):
+    """Set the scores of some pairs to -inf, in place.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
+    candidates : numpy.ndarray of int, shape (n_candidates,)
+        The items that the columns are of, ascending.
+    rows, items : numpy.ndarray of int, shape (n,)
+        The pairs. Items that are no candidates are passed over.
+    """
+    if not len(candidates):
+        return
+    last = candidates[-1]
+    if len(items) > last // 8:  # a table of all items is quicker than a search for each
+        table = np.full(last + 2, -1)
+        table[candidates] = np.arange(len(candidates))
+        at = table[np.minimum(items, last + 1)]
+        there = at >= 0
+    else:
+        at = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
+        there = candidates[at] == items
+    scores[rows[there], at[there]] = -np.inf
+
+
+def recommendations(ids, best, scores):
+    """A row of `top_n` in ids, those of the candidates; `scores` (n,) go with `best`."""
+    best = best[best >= 0]
+    return Recommendations(ids[best], scores[:len(best)])
+
+
+def many_recommendations(ids, best, scores):
+    """As `recommendations`, of all rows of `top_n`: a list."""
+    counts = np.count_nonzero(best >= 0, axis=1)
+    found = ids[best] if len(ids) else np.empty(best.shape, ids.dtype)
+    return [Recommendations(items[:count].copy(), of_items[:count].copy())  # of their own: a view keeps all of them
+            for items, of_items, count in zip(found, scores, counts.tolist())]

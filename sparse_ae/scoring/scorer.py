@@ -1,0 +1,508 @@
+"""What a trained model says of users and items: its outputs at pairs and on grids, and the n best.
+
+A model's rows are users or items. Here everything goes by places of users and of items, whichever are the rows; ids are
+for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
+all favourites tie at the top of the scale.
+"""
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
+from sparse_ae.evaluation.lists import rating_counts
+from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.shortlist import Shortlist
+
+__all__ = ["Blend", "Scorer", "SharedScorer", "blend"]
+
+# Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
+# time: their rows of W stay in the cache.
+_BLOCK = 2 ** 22
+_TOGETHER = 1024
+_TILE = 512
+
+# Of up to so many ratings it is kept in memory by users as well as by items which entries are stored: five bytes each.
+_MOST_TRANSPOSED = 2 ** 25
+
+
+class Scorer:
+    """A model with the ratings that it encodes.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    ratings : csr_matrix of float32, (n_rows, n_columns)
+        The model's input, checked: by users or by items, as `rows` says.
+    rows : {"users", "items"}
+    residuals : Residuals, optional
+        Where the model was trained on what biases leave over: its outputs are then added to theirs.
+
+    Attributes
+    ----------
+    mean : float
+        Of the ratings.
+    users_rated, items_rated : bool arrays, (n_users,) and (n_items,)
+        Who and what has a rating.
+    clip : callable
+        Brings outputs into the rating scale, in place.
+    scorers, weights : lists
+        What the outputs are made of, of Scorer and of float.
+    """
+
+    def __init__(self, model, ratings, rows="users", residuals=None):
+        self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
+        self.dtype = model.dtype
+        self.clip = model.clip if residuals is None else residuals.clip
+        self._item_units = self._sent_units = self._transposed = None
+
+    # What the outputs are made of.
+
+    @property
+    def scorers(self):
+        return [self]
+
+    @property
+    def weights(self):
+        return [1.0]
+
+    # Each reads all ratings, which may be on disk: once, and only if it is asked for.
+
+    @cached_property
+    def mean(self):
+        data = self.ratings.data
+        total, n = self.model.ranks.sum(np.array([data.sum(dtype="float64"), data.size]))
+        return float(total / n)
+
+    @cached_property
+    def users_rated(self):
+        return self._rated[0]
+
+    @cached_property
+    def items_rated(self):
+        return self._rated[1]
+
+    @cached_property
+    def _rated(self):
+        return self.by_users(self.rows_rated, self.columns_rated)
+
+    @property
+    def rows_rated(self):
+        return self.model.ranks.sum(np.diff(self.ratings.indptr)) > 0
+
+    @property
+    def columns_rated(self):
+        return occurring(self.ratings.indices, self.ratings.shape[1])
+
+    def used(self):
+        """The scorers with a weight, and their weights: a list of pairs."""
+        return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
+
+    def by_users(self, rows, columns):
+        """What goes with the model's rows and columns, or users and items, as the other two."""
+        return (rows, columns) if self.rows == "users" else (columns, rows)
+
+    def predict(self, users, items, unknown, block_size=None):
+        """Predicted ratings of pairs, clipped, (n,).
+
+        Where the user or the item has no rating it is `unknown`; with residuals, where neither has any, and what the
+        biases say where one has.
+        """
+        user_rated, item_rated = self.users_rated[users], self.items_rated[items]
+        known = user_rated & item_rated
+        predicted = np.full(len(users), unknown, self.dtype)
+        predicted[known] = self.clip(self.pairs(users[known], items[known], block_size))
+        if self.residuals is not None:
+            # The model's output for an empty row is no better than none: on the pairs that a fifth of four data sets
+            # left cold, with either side as rows, the RMSE was within 0.01 of the biases', or higher.
+            half = user_rated ^ item_rated
+            predicted[half] = self.clip(self.baseline(users[half], items[half]))
+        return predicted
+
+    def baseline(self, users, items):
+        """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
+        return self.residuals.baseline(*self.by_users(users, items))
+
+    def pairs(self, users, items, block_size=None, hidden=None):
+        """Outputs of pairs, (n,).
+
+        Parameters
+        ----------
+        users, items : int arrays, (n,)
+        block_size : int, optional
+            Rows encoded at a time.
+        hidden : dict of Scorer to callable, optional
+            What stands in the place of each of the `scorers`' `hidden`, where the units are known.
+        """
+        output = self.pair_outputs(users, items, block_size, hidden)
+        if self.residuals is not None:
+            output = (self.baseline(users, items) + output).astype(self.dtype)
+        return output
+
+    def grid(self, users, items):
+        """Outputs of all pairs of some users and some items, (n_users, n_items)."""
+        output = self.grid_outputs(users, items)
+        if self.residuals is not None:  # added and rounded as in `pairs`, to the last bit
+            output = (self.baseline(users[:, np.newaxis], items) + output).astype(self.dtype)
+        return output
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
+        rows, cols = self.by_users(users, items)
+        output = np.empty(len(rows), self.dtype)
+        hidden = self._sent if hidden is None else hidden[self]
+        block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
+        for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
+            output[part] = self.model.decode(hidden(used), cols[part], indptr)
+        return self._in_ratings_unit(output)
+
+    def grid_outputs(self, users, items):
+        """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
+        rows, cols = self.by_users(users, items)
+        h = self._sent(rows)
+        output = np.empty((len(rows), len(cols)), self.dtype)
+        for start in range(0, len(cols), _TILE):
+            tile = cols[start:start + _TILE]
+            pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
+            output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
+        return self._in_ratings_unit(output if self.rows == "users" else output.T)
+
+    def _in_ratings_unit(self, output):
+        return output if self.residuals is None else self.residuals.unit * output
+
+    def best(self, users, n, exclude_seen, candidates):
+        """The n best items for each of some users, block by block of users.
+
+        Parameters
+        ----------
+        users : int array, (n_users,)
+        n : int
+        exclude_seen : bool
+            Whether to leave out what a user has rated.
+        candidates : int array, ascending
+            The items to choose from.
+
+        Yields
+        ------
+        best : int array, (users in the block, n)
+            Positions among the candidates, the best first, -1 where there are no more; as `ranking.top_n`.
+        predicted : array, (users in the block, n)
+            Their predicted ratings, clipped.
+        """
+        step = _users_together(candidates)
+        pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
+        shortlist = Shortlist(self, candidates) if pays else None
+        for start in range(0, len(users), step):
+            block = users[start:start + step]
+            seen = self.rated_by(block) if exclude_seen else None
+            best, outputs = shortlist.best(block, n, seen) if pays else (None, None)
+            if best is None:
+                best, outputs = self._best_of_grid(block, n, seen, candidates)
+            yield best, self.clip(outputs)
+
+    def _best_of_grid(self, users, n, seen, candidates):
+        """As `Shortlist.best`, from all outputs."""
+        scores = self.grid(users, candidates)
+        if seen is not None:
+            leave_out(scores, candidates, *seen)
+        best = top_n(scores, n)
+        return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+
+    def are_rated(self, users, items):
+        """Whether each of some pairs is among the ratings, (n,)."""
+        rows, cols = self.by_users(users, items)
+        return entries_stored(self.ratings, rows, cols)
+
+    def rating_counts(self):
+        """How many ratings each user and each item has: two int arrays."""
+        return self.by_users(*rating_counts(self.ratings))
+
+    def hidden(self, rows):
+        """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
+        self.expect(len(rows))
+        return self._encode(rows) if self._item_units is None else self._item_units[rows]
+
+    def forget(self):
+        """The model is another by now: hidden units that were kept aren't its any more."""
+        self._item_units = self._sent_units = None
+
+    def expect(self, n):
+        """Get ready for `n` rows whose hidden units will be asked for, together or one after another."""
+        n_rows = self.ratings.shape[0]
+        if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
+            self._item_units = self._encode(np.arange(n_rows))
+
+    def units(self, rows):
+        """As `hidden` without a copy: hidden units, and where those of each row are among them."""
+        self.expect(len(rows))
+        return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
+
+    def _sent(self, rows):
+        """As `hidden`, where the model decodes; on a GPU those of all items are kept there too."""
+        self.expect(len(rows))
+        if self._item_units is None:
+            return self.model.sent(self._encode(rows))
+        if self._sent_units is None:
+            self._sent_units = self.model.sent(self._item_units)
+        return self.model.sent_rows(self._sent_units, rows)
+
+    def _encode(self, rows):
+        h = np.empty((len(rows), self.model.n_hidden), self.dtype)
+        for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
+            tile = rows[start:start + _TILE]
+            block = self.ratings[tile]
+            if self.residuals is None:
+                h[start:start + _TILE] = self.model.hidden(block)
+            else:
+                inputs, _, seen = self.residuals.batch(tile, block)
+                h[start:start + _TILE] = self.model.hidden(inputs, seen)
+        return h
+
+    def rated_by(self, users):
+        """What some users have rated: places among `users`, and items."""
+        if self.rows == "items" and self.ratings.nnz > _MOST_TRANSPOSED:
+            block = self.ratings[:, users].tocoo()
+            return block.col, block.row
+        block = (self.ratings if self.rows == "users" else self._by_columns())[users]
+        return rows_of_entries(block.indptr), block.indices
+
+    def _by_columns(self):
+        """Where there are ratings, by the model's columns: to pick columns from CSR takes a look at every entry."""
+        if self._transposed is None:  # a cached_property's lock could be held by another thread when this process forks
+            ratings = self.ratings
+            ones = np.ones(ratings.nnz, np.int8)
+            self._transposed = sp.csr_matrix((ones, ratings.indices, ratings.indptr), shape=ratings.shape).T.tocsr()
+        return self._transposed
+
+
+class Blend(Scorer):
+    """Biases, and beside them the outputs of one or two models, each with a weight.
+
+    Parameters
+    ----------
+    scorers : list of Scorer
+        With residuals of the same biases.
+    weights : list of float
+        Of 0 where a model helps nothing: its outputs aren't computed then.
+    """
+
+    def __init__(self, scorers, weights):
+        first = scorers[0]
+        super().__init__(first.model, first.ratings, first.rows, first.residuals)
+        self._scorers, self._weights = list(scorers), list(map(float, weights))
+
+    @property
+    def scorers(self):
+        return self._scorers
+
+    @property
+    def weights(self):
+        return self._weights
+
+    def rated_by(self, users):
+        return self._scorers[0].rated_by(users)  # which keeps what it takes, for all blends of it
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        output = np.zeros(len(users), self.dtype)
+        for scorer, weight in self.used():
+            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size, hidden)
+        return output
+
+    def grid_outputs(self, users, items):
+        output = np.zeros((len(users), len(items)), self.dtype)
+        for scorer, weight in self.used():
+            output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
+        return output
+
+
+class SharedScorer(Scorer):
+    """What the ranks that have shared out a model's columns say together, by places of all users and items.
+
+    Every call is for all ranks together, with the same arguments, and all get the same.
+
+    Parameters
+    ----------
+    own : Scorer
+        Of the rank's own columns; a Blend of one, with a weight, too.
+    residuals : Residuals, optional
+        As the own scorer's, of all columns.
+    """
+
+    def __init__(self, own, residuals=None):
+        super().__init__(own.model, own.ratings, own.rows, residuals)
+        self.own, self._ranks = own, own.model.ranks
+
+    @property
+    def scorers(self):
+        return self.own.scorers
+
+    @property
+    def weights(self):
+        return self.own.weights
+
+    @cached_property
+    def mean(self):
+        return self.own.mean
+
+    @cached_property
+    def _rated(self):
+        own = self.own
+        return self.by_users(own.rows_rated, self._ranks.columns_of(own.columns_rated))
+
+    def rating_counts(self):
+        rows, columns = rating_counts(self.ratings)
+        return self.by_users(self._ranks.sum(rows), self._ranks.columns_of(columns))
+
+    def forget(self):
+        self.own.forget()
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros(len(rows), self.dtype)
+        output[mine] = self.own.pair_outputs(*self.by_users(rows[mine], own_columns), block_size)
+        return self._ranks.sum(output)
+
+    def grid_outputs(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        output = np.zeros((len(users), len(items)), self.dtype)
+        part = self.own.grid_outputs(*self.by_users(rows, own_columns))
+        if self.rows == "users":
+            output[:, mine] = part
+        else:
+            output[mine] = part
+        return self._ranks.sum(output)
+
+    def best(self, users, n, exclude_seen, candidates):
+        step = _users_together(candidates)
+        for start in range(0, len(users), step):
+            best, outputs = self._best_of_all(users[start:start + step], n, exclude_seen, candidates)
+            yield best, self.clip(outputs)
+
+    def _best_of_all(self, *arguments):
+        return (self._best_of_items if self.rows == "users" else self._best_of_users)(*arguments)
+
+    def _best_of_items(self, users, n, exclude_seen, candidates):
+        """Each rank's own items for all users; the best of the ranks' best."""
+        mine, own_candidates = self._ranks.own_of(candidates)
+        best, outputs = self._own_best(users, n, exclude_seen, own_candidates)
+        found = self._ranks.gathered((np.append(mine, -1)[best], outputs))
+        best, outputs = (np.hstack(each) for each in zip(*found))
+        # Of equal outputs the first place comes first; where there is no item the output is -inf.
+        order = np.lexsort((best, -outputs), axis=1)[:, :n]
+        return np.take_along_axis(best, order, axis=1), np.take_along_axis(outputs, order, axis=1)
+
+    def _best_of_users(self, users, n, exclude_seen, candidates):
+        """Each rank's own users."""
+        mine, own_users = self._ranks.own_of(users)
+        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
+        for who, *lists in self._ranks.gathered((mine,) + self._own_best(own_users, n, exclude_seen, candidates)):
+            best[who], outputs[who] = lists
+        return best, outputs
+
+    def _own_best(self, users, n, exclude_seen, candidates):
+        own = self.own
+        scores = own.grid(users, candidates)
+        if exclude_seen:
+            leave_out(scores, candidates, *own.rated_by(users))
+        best = top_n(scores, n)
+        scores = np.column_stack([scores, np.full(len(scores), -np.inf, scores.dtype)])  # that of place -1
+        return best, np.take_along_axis(scores, best, axis=1)
+
+    def are_rated(self, users, items):
+        rows, columns = self.by_users(users, items)
+        mine, own_columns = self._ranks.own_of(columns)
+        found = np.zeros(len(rows), np.int32)
+        found[mine] = self.own.are_rated(*self.by_users(rows[mine], own_columns))
+        return self._ranks.sum(found) > 0
+
+
+class SharedBlend(SharedScorer):
+    """As `Blend`, of two scorers that ranks share: each rank has users of the one and items of the other.
+
+    The outputs meet on all ranks, those of all candidates for some users at a time.
+
+    Parameters
+    ----------
+    scorers : list of SharedScorer
+        The first is that of items as rows.
+    weights : list of float
+    """
+
+    def __init__(self, scorers, weights):
+        super().__init__(scorers[0].own, scorers[0].residuals)
+        self._shared, self._weights = list(scorers), list(map(float, weights))
+
+    @property
+    def scorers(self):
+        return [each.own for each in self._shared]
+
+    @property
+    def weights(self):
+        return self._weights
+
+    def forget(self):
+        for each in self._shared:
+            each.forget()
+
+    def pair_outputs(self, users, items, block_size=None, hidden=None):
+        return self._sum(len(users), lambda each: each.pair_outputs(users, items, block_size))
+
+    def grid_outputs(self, users, items):
+        return self._sum((len(users), len(items)), lambda each: each.grid_outputs(users, items))
+
+    def _sum(self, shape, outputs):
+        total = np.zeros(shape, self.dtype)
+        for scorer, weight in zip(self._shared, self._weights):
+            if weight:
+                total += np.asarray(weight, self.dtype) * outputs(scorer)
+        return total
+
+    def _best_of_all(self, users, n, exclude_seen, candidates):
+        return self._best_of_grid(users, n, self._rated_on_any(users) if exclude_seen else None, candidates)
+
+    def _rated_on_any(self, users):
+        """As `rated_by`, of the ratings of all ranks."""
+        mine, own_users = self._ranks.own_of(users)
+        who, what = self.own.rated_by(own_users)
+        return tuple(map(np.concatenate, zip(*self._ranks.gathered((mine[who], what)))))
+
+
+def blend(scorers, weights):
+    """The `Blend` of some scorers, of all ranks together where they are."""
+    first = scorers[0]
+    if not isinstance(first, SharedScorer):
+        return Blend(scorers, weights)
+    if len(scorers) > 1:
+        return SharedBlend(scorers, weights)
+    return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
+
+
+def _users_together(candidates):
+    """How many users' lists are made at a time."""
+    return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
+
+
+def _by_row(rows, block_size, n_rows, ranks):
+    """Pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
+
+    Yields
+    ------
+    used : int array
+        Rows of the block that have pairs, on this rank or another, ascending.
+    part : int array
+        Positions of their pairs in `rows`.
+    indptr : int array, (len(used) + 1,)
+        Where those of each row begin within `part`, as in CSR.
+    """
+    order = np.argsort(rows, kind="stable")
+    used, counts = np.unique(rows, return_counts=True)
+    if ranks.size > 1:
+        counts = np.bincount(rows, minlength=n_rows)
+        used = np.flatnonzero(ranks.sum(counts))
+        counts = counts[used]
+    stops = np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, len(used), block_size):
+        bounds = stops[start:start + block_size + 1]
+        yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]

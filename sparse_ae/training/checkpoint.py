@@ -1,0 +1,272 @@
+"""Where a training run stands, in a file: enough to go on from it as if it had never stopped.
+
+The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
+and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
+
+Of a run on several ranks each writes its own part, beside the path, named after the epoch. Once all are on disk rank 0
+writes the file of the path itself, which names the epoch, in one step; only then do the parts of the epoch before go.
+Whenever a rank is killed, the path names parts that are whole.
+"""
+import contextlib
+import functools
+import glob
+import os
+import re
+import zlib
+from collections import OrderedDict, namedtuple
+
+import numpy as np
+
+from sparse_ae.checks import generator_from, is_integer, is_number
+from sparse_ae.files import storage
+from sparse_ae.runtime.ranks import ALONE
+
+__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
+
+# The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
+# the training step's state then.
+Best = namedtuple("Best", "epoch error state")
+
+# The kind of the file that says where the parts are.
+_OF_RANKS = "checkpoint of several ranks"
+
+# What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
+# `state`: as the generator's and the training step's get_state() give them.
+RunState = namedtuple("RunState", "history first best rng state")
+
+
+def settings_of(trainer, train, validation, measured):
+    """What must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its formulation must have been chosen.
+    train, validation : csr_matrix; the latter may be None
+    measured : str
+        What the history calls the validation error.
+    """
+    model = trainer.model
+    return OrderedDict([
+        ("n_items", model.n_items),
+        ("n_hidden", model.n_hidden),
+        ("f", describe(model.f)),
+        ("g", describe(model.g)),
+        ("rating_scale", None if model.rating_scale is None else list(model.rating_scale)),
+        ("l2", [model.l2_W, model.l2_V]),
+        ("l2_weighted", model.l2_weighted),
+        ("missing_weight", model.missing_weight),
+        ("missing_rating", model.missing_rating),
+        ("encoders", len(model.encoders)),
+        ("update", describe(trainer.update)),
+        ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
+        ("formulation", trainer.formulation),
+        ("l2_per", trainer.l2_per),
+        ("unknown", None if trainer.unknown is None else float(trainer.unknown)),
+        ("dtype", model.dtype),
+        ("train", fingerprint(train)),
+        ("validation", None if validation is None else fingerprint(validation)),
+        ("measured", measured),
+    ])
+
+
+def check_unused(path, resume):
+    """Raise what speaks against a checkpoint of that name: OSError, of a file that is there unless it is resumed from.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    resume : bool
+    """
+    storage.check_destination(path)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it" % path)
+
+
+def save(path, settings, run, ranks=ALONE):
+    """Write a checkpoint, or leave the file as it is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    settings : dict
+        Of `settings_of`.
+    run : RunState
+    ranks : distributed.Ranks
+        Of several each writes a part of its own; all call it together.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `storage.write`.
+    """
+    if ranks.size == 1:
+        _save(path, settings, run)
+        return
+    epoch = len(run.history)
+    part = _part(path, epoch, ranks)
+    with ranks.agreed():
+        _save(part, settings, run)
+    with ranks.agreed():  # all parts are on disk
+        if not ranks.rank:
+            storage.write(path, _OF_RANKS, {"ranks": ranks.size, "epoch": epoch}, {})
+    ours = re.compile(r"%s\.\d+\.%dof%d" % (re.escape(os.fspath(path)), ranks.rank, ranks.size))
+    for old in glob.glob("%s.*of%d" % (glob.escape(os.fspath(path)), ranks.size)):
+        if ours.fullmatch(old) and old != part:  # path.2 is another checkpoint, and has parts of its own
+            os.remove(old)
+
+
+def _part(path, epoch, ranks):
+    return "%s.%d.%dof%d" % (os.fspath(path), epoch, ranks.rank, ranks.size)
+
+
+def _save(path, settings, run):
+    meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
+            "best": None}
+    arrays = {"state/" + name: value for name, value in run.state.items()}
+    if run.best is not None:
+        meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
+        if run.best.epoch != len(run.history):  # else it is the state that the file has already
+            arrays.update(("best/" + name, value) for name, value in run.best.state.items())
+    storage.write(path, "checkpoint", meta, arrays)
+
+
+def load(path, settings, learning_rate, ranks=ALONE):
+    """Read a checkpoint of a run with these settings, checked whole but for the arrays; see `check_states` for those.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    settings : dict
+        Of `settings_of`.
+    learning_rate : callable
+        From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
+    ranks : distributed.Ranks
+        Of several each reads its own part.
+
+    Returns
+    -------
+    RunState
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `storage.read`; ValueError too for a run with other settings, naming each, and for what no run has written.
+    """
+    if ranks.size > 1:
+        path = _newest(path, ranks)
+    meta, arrays = storage.read(path, "checkpoint")
+    with _damage_named(path):
+        run = _checked(meta, arrays)
+    differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
+                   for name, value in settings.items() if value != meta["settings"].get(name)]
+    for record in run.history[run.first:]:
+        rate = learning_rate(record["epoch"])
+        if rate != record["learning_rate"]:
+            differences.append("learning_rate is %r here in epoch %d and was %r"
+                               % (rate, record["epoch"], record["learning_rate"]))
+            break
+    if differences:
+        raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it was "
+                         "made with, or pass another path" % (path, "; ".join(differences)))
+    return run
+
+
+def _newest(path, ranks):
+    """The path of a rank's own part."""
+    meta, _ = storage.read(path, _OF_RANKS)
+    with _damage_named(path):
+        n, epoch = meta["ranks"], meta["epoch"]
+        if not is_integer(n) or not is_integer(epoch):
+            raise ValueError("it is of epoch %r of %r ranks" % (epoch, n))
+    if n != ranks.size:
+        raise ValueError("%s is the checkpoint of %d ranks and these are %d; resume with as many, or pass another path"
+                         % (path, n, ranks.size))
+    return _part(path, epoch, ranks)
+
+
+def check_states(path, run, step):
+    """Check a checkpoint's arrays against the step that is to take them.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, for the message.
+    run : RunState
+    step : steps.Step
+
+    Raises
+    ------
+    ValueError
+        As its `check_state`.
+    """
+    with _damage_named(path):
+        step.check_state(run.state)
+        if run.best is not None:
+            step.check_state(run.best.state)
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and begin anew"
+                         % (path, error)) from error
+
+
+def _checked(meta, arrays):
+    """The RunState of a file, once its parts are known to be what a run writes."""
+    history, first, best, rng = (meta[name] for name in ("history", "first", "best", "rng"))
+    if not isinstance(meta["settings"], dict) or not isinstance(history, list):
+        raise ValueError("its settings or its history are none")
+    for number, record in enumerate(history, 1):
+        if not isinstance(record, dict) or record["epoch"] != number or not all(
+                value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):
+            raise ValueError("its epoch %d is %r" % (number, record))
+        for name in ("loss", "data_loss", "train_rmse", "learning_rate", "seconds", "interrupted", "restored"):
+            record[name]
+        if not all(is_number(record[name]) for name in ("loss", "data_loss", "seconds")):
+            raise ValueError("its epoch %d is %r" % (number, record))
+    if not is_integer(first) or not 0 <= first <= len(history):
+        raise ValueError("its run began after epoch %r of %d" % (first, len(history)))
+    generator_from(rng["bit_generator"], rng["state"]["key"], rng["state"]["pos"], rng["has_gauss"], rng["gauss"])
+    states = {"state": {}, "best": {}}
+    for name, value in arrays.items():
+        part, _, name = name.partition("/")
+        states[part][name] = value
+    if best is not None:
+        if not is_integer(best["epoch"]) or not 0 <= best["epoch"] <= len(history) or not isinstance(
+                best["error"], (int, float)):
+            raise ValueError("its best epoch is %r" % (best,))
+        best = Best(best["epoch"], best["error"], states["best"] or states["state"])
+    return RunState(history, first, best, rng, states["state"])
+
+
+def fingerprint(matrix):
+    """Shape, number of entries and checksum of CSR ratings, in words."""
+    checksum = 0
+    for array in (matrix.indptr, matrix.indices, matrix.data):
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return "%d x %d, %d entries, checksum %08x" % (matrix.shape + (matrix.nnz, checksum))
+
+
+def describe(function):
+    """A name that is the same in another process: of a function, a partial one, or an object with plain attributes."""
+    if isinstance(function, functools.partial):
+        arguments = [describe(x) for x in function.args]
+        arguments += ["%s=%s" % (name, describe(value)) for name, value in sorted(function.keywords.items())]
+        return "%s(%s)" % (describe(function.func), ", ".join(arguments))
+    if not callable(function):
+        return repr(function)
+    if hasattr(function, "__qualname__"):
+        return "%s.%s" % (function.__module__, function.__qualname__)
+    attributes = ["%s=%s" % (name, describe(value)) for name, value in sorted(vars(function).items())]
+    return "%s(%s)" % (describe(type(function)), ", ".join(attributes))
+
+
+def _lists(value):
+    """The dict of a RandomState's state, its arrays as lists."""
+    if isinstance(value, dict):
+        return {name: _lists(inner) for name, inner in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

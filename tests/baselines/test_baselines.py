@@ -1,0 +1,193 @@
+"""The bias baseline: the minimum it claims to find, the corners, and what it scores on real ratings."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
+from sparse_ae.data import split_ratings
+from sparse_ae.data.files import load_ratings
+from sparse_ae.evaluation.metrics import rmse
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def ratings(seed=0, shape=(30, 20), density=0.4):
+    rng = np.random.RandomState(seed)
+    mask = rng.rand(*shape) < density
+    mask[3], mask[:, 5] = False, False
+    rows, cols = np.nonzero(mask)
+    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype(np.float32), (rows, cols)), shape=shape)
+
+
+@pytest.mark.parametrize("shrinkage", [5.0, 20.0])
+def test_minimises_the_regularised_squares(shrinkage):
+    train = ratings()
+    coo = train.tocoo()
+    n_users, n_items = train.shape
+    # Equation (2) as one least-squares problem: a row per rating, then a row sqrt(shrinkage) * offset = 0 per offset.
+    design = np.zeros((coo.nnz + n_users + n_items, n_users + n_items))
+    design[np.arange(coo.nnz), coo.row] = 1
+    design[np.arange(coo.nnz), n_users + coo.col] = 1
+    design[coo.nnz:] = np.sqrt(shrinkage) * np.eye(n_users + n_items)
+    target = np.zeros(len(design))
+    mean = sum(coo.data.tolist()) / coo.nnz
+    target[:coo.nnz] = coo.data - mean
+    want = np.linalg.lstsq(design, target, rcond=None)[0]
+    got = fit_biases(train, shrinkage)
+    assert got.mean == pytest.approx(mean, rel=1e-12)
+    assert_allclose(got.users, want[:n_users], atol=1e-7)
+    assert_allclose(got.items, want[n_users:], atol=1e-7)
+
+
+def test_by_hand():
+    # One user, items rated 5 and 1: mean 3, centred 2 and -2, no user offset; b_i = +-2 / (1 + 1).
+    got = fit_biases(sp.csr_matrix(np.array([[5.0, 1.0]])), shrinkage=1)
+    assert got.mean == 3
+    assert_allclose(got.users, [0], atol=1e-12)
+    assert_allclose(got.items, [1, -1], atol=1e-12)
+
+
+def test_without_shrinkage_additive_ratings_are_met():
+    users, items = np.array([-1.0, 0.0, 1.0]), np.array([-0.5, 0.5])
+    matrix = sp.csr_matrix(3 + users[:, np.newaxis] + items)
+    rows, cols = matrix.nonzero()
+    assert_allclose(predict_biases(fit_biases(matrix, shrinkage=0), rows, cols), matrix.data, atol=1e-6)
+
+
+@pytest.mark.parametrize("shrinkage", [0, 5.0])
+def test_cold_users_and_items_have_no_offset(shrinkage):
+    got = fit_biases(ratings(), shrinkage)
+    assert got.users[3] == 0 and got.items[5] == 0
+    assert np.all(np.isfinite(got.users)) and np.all(np.isfinite(got.items))
+    assert predict_biases(got, [3], [5]).tolist() == [got.mean]
+
+
+def test_a_stored_zero_is_a_rating():
+    got = fit_biases(sp.csr_matrix(([0.0, 4.0], ([0, 1], [0, 1]))))
+    assert got.mean == 2 and got.users[0] < 0 < got.users[1]
+
+
+def test_predictions():
+    biases = Biases(3.0, np.array([0.5, -0.5]), np.array([0.0, 1.0, -2.0]))
+    got = predict_biases(biases, [0, 1, 1], [1, 1, 2])
+    assert got.dtype == np.float64 and got.tolist() == [4.5, 3.5, 0.5]
+    assert predict_biases(biases, [], []).shape == (0,)
+
+
+def test_the_ratings_are_left_alone():
+    train = ratings()
+    before = train.copy()
+    fit_biases(train)
+    assert_array_equal(train.data, before.data)
+    assert_array_equal(train.indices, before.indices)
+
+
+@pytest.mark.parametrize("shrinkage", [-1, np.nan, np.inf])
+def test_refuses_a_shrinkage(shrinkage):
+    with pytest.raises(ValueError, match="shrinkage is .*; expected a finite number, 0 or more"):
+        fit_biases(ratings(), shrinkage)
+
+
+def test_refuses_what_check_ratings_refuses():
+    with pytest.raises(TypeError, match="ratings are a dense array"):
+        fit_biases(np.eye(2))
+
+
+@pytest.mark.parametrize("rows, cols, error, message", [
+    ([0, 1], [0], ValueError, r"user_places are of shape \(2,\) and item_places of \(1,\); expected as many of each"),
+    ([-1], [0], ValueError, r"user_places hold -1; expected 0 \.\. 1, places in the training ratings and no ids"),
+    ([0], [3], ValueError, r"item_places hold 3; expected 0 \.\. 2"),
+    ([0.0], [0], TypeError, "user_places are of dtype float64; expected integers, the places of users"),
+])
+def test_predictions_refuse(rows, cols, error, message):
+    with pytest.raises(error, match=message):
+        predict_biases(Biases(3.0, np.zeros(2), np.zeros(3)), rows, cols)
+
+
+def normal_ratings(noise, of_users, of_items, seed=0, shape=(300, 200), density=0.2):
+    """Ratings as equation (4) takes them: offsets and what is left over from normal distributions."""
+    rng = np.random.RandomState(seed)
+    users, items = of_users * rng.randn(shape[0]), of_items * rng.randn(shape[1])
+    rows, cols = np.nonzero(rng.rand(*shape) < density)
+    values = 3 + users[rows] + items[cols] + noise * rng.randn(len(rows))
+    return sp.csr_matrix((values.astype(np.float32), (rows, cols)), shape=shape)
+
+
+@pytest.mark.parametrize("noise, of_users, of_items", [(1.0, 0.5, 0.3), (0.5, 0.2, 1.0), (2.0, 1.0, 0.5)])
+def test_shrinkage_recovers_known_variances(noise, of_users, of_items):
+    got = fit_biases(normal_ratings(noise, of_users, of_items)).shrinkage
+    assert got[0] == pytest.approx((noise / of_users) ** 2, rel=0.3)
+    assert got[1] == pytest.approx((noise / of_items) ** 2, rel=0.3)
+
+
+def test_shrinkage_is_large_where_there_is_nothing_but_noise():
+    got = fit_biases(normal_ratings(1.0, 0.0, 0.5))
+    assert got.shrinkage[0] > 100 > 10 > got.shrinkage[1] and np.abs(got.users).max() < 0.2
+    alike = fit_biases(sp.csr_matrix(np.full((4, 3), 2.0)))
+    assert alike.mean == 2 and not alike.users.any() and not alike.items.any() and np.isfinite(alike.shrinkage).all()
+
+
+def em_by_loops(matrix, n_estimates=30, n_sweeps=20):
+    """Expectation and maximisation, rating by rating."""
+    coo = matrix.tocoo()
+    entries = list(zip(coo.row.tolist(), coo.col.tolist(), coo.data.tolist()))
+    mean = sum(r for _, _, r in entries) / len(entries)
+    counts = [[sum(1 for e in entries if e[side] == k) for k in range(size)] for side, size in enumerate(matrix.shape)]
+    offsets, shrinkage = [[0.0] * size for size in matrix.shape], [5.0, 5.0]
+
+    def sweep():
+        for side in (1, 0):  # items first
+            for k, n in enumerate(counts[side]):
+                left = sum(e[2] - mean - offsets[1 - side][e[1 - side]] for e in entries if e[side] == k)
+                offsets[side][k] = left / (n + shrinkage[side]) if n else 0.0
+
+    for _ in range(n_estimates):
+        sweep()
+        sweep()
+        squares = sum((r - mean - offsets[0][u] - offsets[1][i]) ** 2 for u, i, r in entries)
+        spent = sum(n / (n + shrinkage[side]) for side in range(2) for n in counts[side])
+        variance = squares / (len(entries) - spent)
+        spreads = [[b ** 2 + variance / (n + shrinkage[side]) for b, n in zip(offsets[side], counts[side]) if n]
+                   for side in range(2)]
+        shrinkage = [variance / (sum(each) / len(each)) for each in spreads]
+    for _ in range(n_sweeps):
+        sweep()
+    return mean, offsets[0], offsets[1], shrinkage
+
+
+@pytest.mark.parametrize("part", [1, 7, 2 ** 22])
+def test_shrinkage_by_loops(part, monkeypatch):
+    """Also where ratings are read a few at a time, and with a user and an item that have none."""
+    monkeypatch.setattr("sparse_ae.baselines.biases._PART", part)
+    train = ratings(shape=(12, 9))
+    mean, users, items, shrinkage = em_by_loops(train)
+    got = fit_biases(train, "auto")
+    assert got.mean == pytest.approx(mean, rel=1e-12) and got.shrinkage == pytest.approx(shrinkage, rel=1e-8)
+    assert_allclose(got.users, users, atol=1e-9)
+    assert_allclose(got.items, items, atol=1e-9)
+    assert got.users[3] == got.items[5] == 0
+
+
+def test_a_shrinkage_of_each():
+    train = ratings()
+    assert fit_biases(train, (5, 20)).shrinkage == (5.0, 20.0) and fit_biases(train, 5).shrinkage == (5.0, 5.0)
+    strong = fit_biases(train, (5.0, 1e12))
+    assert np.abs(strong.items).max() < 1e-9 < 0.1 < np.abs(strong.users).max()
+    for bad in ((1, -1), (1, 2, 3), "much"):
+        with pytest.raises(ValueError, match="shrinkage is .*; expected a finite number, 0 or more, such as 5.0, or"):
+            fit_biases(train, bad)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="%s isn't there" % SHARED)
+def test_movielens_100k():
+    matrix = load_ratings(SHARED / "ml-100k" / "u.data").matrix
+    scores = []
+    for seed in range(3):
+        split = split_ratings(matrix, 0.2, rng=seed)
+        test = split.test.tocoo()
+        scores.append(rmse(test.data, predict_biases(fit_biases(split.train), test.row, test.col)))
+    # Surprise's BaselineOnly scores about 0.944 on such splits, with more shrinkage.
+    assert 0.93 < np.mean(scores) < 0.945

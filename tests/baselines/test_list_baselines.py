@@ -1,0 +1,163 @@
+"""What a model of lists has to beat: each against its definition in plain loops, and what it scores on real ratings."""
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sparse_ae.baselines import lists as list_baselines
+from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular, solve_factors
+from sparse_ae.data import split_ratings
+from sparse_ae.data.files import load_ratings
+from sparse_ae.evaluation.lists import evaluate_lists
+
+FITS = [fit_popular, fit_neighbours, fit_ease, fit_all_entries]
+
+
+def ratings(seed=0, shape=(14, 9), low=1):
+    """User 3 and item 5 have none."""
+    rng = np.random.RandomState(seed)
+    mask = rng.rand(*shape) < 0.5
+    mask[3], mask[:, 5] = False, False
+    rows, cols = np.nonzero(mask)
+    return sp.csr_matrix((rng.randint(low, 6, len(rows)).astype(np.float32), (rows, cols)), shape=shape)
+
+
+@pytest.fixture(params=[256, 1, 4])
+def tile(request, monkeypatch):
+    monkeypatch.setattr(list_baselines, "_TILE", request.param)
+
+
+def test_popular_by_hand():
+    train = sp.csr_matrix(([5.0, 0.0, 1.0, 1.0], ([0, 1, 0, 1], [0, 0, 2, 0 + 3])), shape=(2, 5))
+    scores = fit_popular(train).scores(train)
+    assert scores.tolist() == [[2, 0, 1, 1, 0]] * 2  # a stored 0 is a rating
+
+
+@pytest.mark.parametrize("l2", [0.5, 30.0])
+def test_ease_is_the_best_that_keeps_its_diagonal_at_zero(l2, tile):
+    train = ratings()
+    weights = fit_ease(train, l2).weights
+    for j in range(9):
+        assert_allclose(weights[:, j], reference.ease_column(train.toarray().astype(float), j, l2), atol=1e-10)
+    assert not np.diag(weights).any() and not weights[5].any() and not weights[:, 5].any()
+    assert_allclose(fit_ease(train, l2).scores(train), train.toarray() @ weights, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("shrinkage, low", [(0, 1), (10.0, 1), (3.0, -4)])
+def test_neighbours_by_loops(k, shrinkage, low, tile):
+    train, strangers = ratings(low=low), ratings(1, (4, 9)).toarray()
+    expected = reference.neighbour_scores(train.toarray().astype(float), strangers, k, shrinkage)
+    model = fit_neighbours(train, k, shrinkage)
+    assert_allclose(model.scores(sp.csr_matrix(strangers)), expected, atol=1e-12)
+    assert model.weights.getnnz(axis=0).max() <= k and np.abs(expected).max() > 1
+
+
+def test_of_equal_neighbours_the_first():
+    train = sp.csr_matrix(np.array([[1.0, 1, 1, 1], [2, 2, 2, 2]]))  # all are alike
+    assert fit_neighbours(train, k=1, shrinkage=0).weights.nonzero()[0].tolist() == [0, 0, 0, 1]  # of 1, 2, 3; of 0
+    assert_allclose(fit_neighbours(train, k=1, shrinkage=5).weights.toarray()[0, 1:], 5 / (5 + 5))
+
+
+@pytest.mark.parametrize("missing_weight", [0, 0.3, 1])
+@pytest.mark.parametrize("missing_rating", [0, 2])
+def test_each_half_of_a_sweep_is_at_the_bottom(missing_weight, missing_rating, tile):
+    train = ratings().astype(np.float64)
+    rows, by_items = reference.pairs(train), train.T.tocsr()
+    settings = missing_weight, missing_rating, 0.7
+    rng = np.random.RandomState(0)
+    W, H = rng.randn(14, 3), rng.randn(9, 3)
+    losses = [reference.all_entries(rows, W, H, *settings)[0]]
+    for _ in range(3):
+        W = solve_factors(train, H, *settings)
+        loss, dW, dH = reference.all_entries(rows, W, H, *settings)
+        losses.append(loss)
+        assert np.abs(dW).max() < 1e-9 < 1e-3 < np.abs(dH).max()
+        H = solve_factors(by_items, W, *settings)
+        loss, dW, dH = reference.all_entries(rows, W, H, *settings)
+        losses.append(loss)
+        assert np.abs(dH).max() < 1e-9 < 1e-3 < np.abs(dW).max()
+    assert np.all(np.diff(losses) < 0)
+
+
+def test_the_judge_of_factors_is_judged():
+    rows, rng = reference.pairs(ratings()), np.random.RandomState(0)
+    parameters, step = [rng.randn(14, 2), rng.randn(9, 2)], 1e-5
+    gradients = reference.all_entries(rows, *parameters, 0.3, 2, 0.7)[1:]
+    for which, at in ((0, (2, 1)), (0, (3, 0)), (1, (4, 0)), (1, (5, 1))):
+        losses = []
+        for sign in (1, -1):
+            moved = [p.copy() for p in parameters]
+            moved[which][at] += sign * step
+            losses.append(reference.all_entries(rows, *moved, 0.3, 2, 0.7)[0])
+        assert gradients[which][at] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6)
+
+
+def test_factors_get_better_and_are_kept_for_strangers():
+    train = ratings(low=0)  # stored zeros are ratings
+    rows = reference.pairs(train)
+    losses = []
+    for n_iterations in (1, 2, 3, 10):
+        model = fit_all_entries(train, 3, 0.2, 0.5, n_iterations, missing_rating=1)
+        W = solve_factors(train.astype(np.float64), model.H, 0.2, 1, 0.5)
+        losses.append(reference.all_entries(rows, W, model.H, 0.2, 1, 0.5)[0])
+        assert_allclose(model.scores(train), W @ model.H.T, atol=1e-12)
+    assert np.all(np.diff(losses) < 0)
+    alone = np.array([model.scores(train[[u]])[0] for u in range(14)])
+    assert_allclose(alone, model.scores(train), atol=1e-12)
+    found = [fit_all_entries(train, 3, l2=0.5, rng=rng).H for rng in (4, np.random.RandomState(4), 5)]
+    assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-6
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_common_to_all(fit):
+    train = ratings()
+    before = train.copy()
+    model = fit(train)
+    scores = model.scores(train)
+    assert scores.shape == (14, 9) and scores.dtype == np.float64 and np.isfinite(scores).all()
+    nobody = model.scores(sp.csr_matrix((2, 9)))  # strangers without a rating
+    assert nobody.shape == (2, 9) and np.isfinite(nobody).all()
+    assert_allclose(model.scores(train[[4, 2]].tocoo()), scores[[4, 2]], atol=1e-12)
+    assert_array_equal(train.data, before.data)
+    assert_array_equal(train.indices, before.indices)
+    measures = evaluate_lists(lambda users: model.scores(train[users]), train, ratings(1), k=3)
+    assert 0 < measures["hit_rate"] <= 1
+    with pytest.raises(TypeError, match="ratings are a dense array"):
+        fit(train.toarray())
+    with pytest.raises(TypeError, match=r"ratings are ndarray; expected a SciPy sparse matrix, .* train\[users\]"):
+        model.scores(train.toarray())
+    with pytest.raises(ValueError, match="ratings are 9 x 14; expected a column for each of the 9 items"):
+        model.scores(train.T)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda train: fit_ease(train, 0), "l2 is 0; expected a positive number"),
+    (lambda train: fit_ease(train, np.nan), "l2 is nan; expected a positive number"),
+    (lambda train: fit_neighbours(train, 0), "k is 0; expected a positive integer"),
+    (lambda train: fit_neighbours(train, shrinkage=-1), "shrinkage is -1; expected a finite number, 0 or more"),
+    (lambda train: fit_all_entries(train, 2.5), "n_factors is 2.5; expected a positive integer"),
+    (lambda train: fit_all_entries(train, missing_weight=1.5), "missing_weight is 1.5; expected a number from 0 to 1"),
+    (lambda train: fit_all_entries(train, l2=0), "l2 is 0; expected a positive number"),
+    (lambda train: fit_all_entries(train, n_iterations=0), "n_iterations is 0; expected a positive integer"),
+    (lambda train: fit_all_entries(train, missing_rating=np.inf), "missing_rating is inf; expected a finite number"),
+    (lambda train: fit_all_entries(train, rng=-1), "rng=-1 is no seed"),
+])
+def test_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(ratings())
+
+
+def test_movielens_100k(shared_data):
+    """As far apart as everybody finds them: counts, then neighbours, then what is solved for."""
+    split = split_ratings(load_ratings(shared_data / "ml-100k" / "u.data").matrix, 0.2, rng=0)
+    ndcg = {}
+    for fit in FITS:
+        model = fit(split.train)
+        measures = evaluate_lists(lambda users, model=model: model.scores(split.train[users]), split.train, split.test)
+        assert measures["n_users"] == 920
+        ndcg[fit] = measures["ndcg"]
+    assert 0.17 < ndcg[fit_popular] < 0.18 and 0.33 < ndcg[fit_neighbours] < 0.36
+    assert min(ndcg[fit_ease], ndcg[fit_all_entries]) > 0.38

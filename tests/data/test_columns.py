@@ -1,0 +1,133 @@
+"""What is masked: a rating is left out, in every form that ratings come in; an id is an error."""
+import warnings
+
+import numpy as np
+import pytest
+
+from sparse_ae.data import check_ratings, ratings_from_triples
+from sparse_ae.data.columns import as_array, as_vector_of_ids, unmasked
+from sparse_ae.data.feedback import as_counts, count_columns, total_counts
+from sparse_ae.data.ids import Catalogue, distinct, positions
+from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.tables import as_columns, as_ratings
+
+USERS, ITEMS = [1, 1, 2, 2], ["x", "y", "x", "y"]
+MASKED = np.ma.masked_equal([5.0, 4, 99, 2], 99)
+WANT = [(1, "x", 5.0), (1, "y", 4.0), (2, "y", 2.0)]
+MASK = [False, False, True, False]
+
+
+def in_numbers(letters):
+    return [7 + "xy".index(letter) for letter in letters]
+
+
+def rows():
+    """Rows of numbers, users 1 and 2, items 7 and 8."""
+    mask = np.zeros((4, 3), bool)
+    mask[2, 2] = True
+    return np.ma.array(np.column_stack([USERS, in_numbers(ITEMS), MASKED.data]), mask=mask)
+
+
+def records():
+    columns = np.array(list(zip(USERS, ITEMS, MASKED.data)), dtype=[("user", int), ("item", "U1"), ("rating", float)])
+    return np.ma.array(columns, mask=[(False, False, masked) for masked in MASK])
+
+
+FORMS = {
+    "tuple": ((USERS, ITEMS, MASKED), None),
+    "tuple of arrays": ((np.array(USERS), np.array(ITEMS), MASKED), None),
+    "the constant in a list": ((USERS, ITEMS, [5.0, 4, np.ma.masked, 2]), None),
+    "masked ids where the rating is masked": ((np.ma.array(USERS, mask=MASK), ITEMS, MASKED), None),
+    "dict": ({"item": ITEMS, "user": USERS, "rating": MASKED}, None),
+    "records": (records(), None),
+    "rows": (rows(), None),
+    "rows of integers": (rows().astype(int), None),
+    "list of masked rows": (list(rows().astype(int)), None),
+    "rows of objects": (np.ma.array([list(row) for row in zip(USERS, ITEMS, MASKED.data.tolist())], dtype=object,
+                                    mask=rows().mask), None),
+    "rows with the constant": ([[1, "x", 5], [1, "y", 4], [2, "x", np.ma.masked], [2, "y", 2]], None),
+    "X, y": (np.column_stack([USERS, in_numbers(ITEMS)]), MASKED),
+    "X of records, y": (records()[["user", "item"]], MASKED),
+    "with timestamps": ((USERS, ITEMS, MASKED, np.ma.array([10, 20, 30, 40], mask=MASK)), None),
+}
+
+
+def triples(columns):
+    users, items, values = (np.asarray(column).tolist() for column in columns[:3])
+    return list(zip(map(int, users), ["xy"[int(x) - 7] if x not in ("x", "y") else x for x in items], values))
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_masked_ratings_are_left_out(form):
+    ratings, y = FORMS[form]
+    got = as_ratings(ratings, y)
+    coo = got.matrix.tocoo()
+    assert triples([got.users[coo.row], got.items[coo.col], coo.data]) == WANT
+    assert triples(as_columns(ratings, y)) == WANT
+    assert triples([*count_columns(ratings, y)[:2], as_columns(ratings, y)[2]]) == WANT if form != (
+        "with timestamps") else got.timestamps.tolist() == [10, 20, 40]
+    assert MASKED.mask.tolist() == MASK and MASKED.data[2] == 99  # the caller's own
+
+
+def test_counts_and_stores(tmp_path):
+    counts = as_counts(total_counts((USERS, ITEMS, MASKED)))
+    np.testing.assert_allclose(counts.matrix.toarray(), np.log2([[6, 5], [1, 3]]))
+    chunks = [FORMS[form][0] for form in ("tuple", "dict")] + [([3], ["x"], np.ma.masked_equal([99], 99))]
+    stored = store_ratings(chunks, tmp_path / "store", rows="users", duplicates="sum")
+    assert stored.row_ids.tolist() == [1, 2] and stored.matrix.toarray().tolist() == [[10, 8], [0, 4]]
+
+
+def test_a_dense_table():
+    table = np.ma.array([[0, 3], [4, 99], [5, 1]], mask=[[0, 0], [0, 0], [1, 0]])
+    assert as_ratings(table, missing=99).matrix.toarray().tolist() == [[0, 3], [4, 0], [0, 1]]
+    assert as_ratings(table, missing=99).matrix.nnz == 4
+    assert as_ratings(table, missing=np.nan).matrix.toarray().tolist() == [[0, 3], [4, 99], [0, 1]]
+    with pytest.raises(TypeError, match="are a masked dense array; .*as_ratings.ratings, missing=numpy.nan. makes"):
+        check_ratings(table)
+    with pytest.raises(ValueError, match=r"make ratings by as_ratings\(array, missing=numpy.nan\) first"):
+        as_ratings(np.ma.array(np.ones((4, 9)), mask=np.eye(4, 9)))
+
+
+def test_nothing_masked_is_as_without_a_mask():
+    values = np.ma.array([5.0, 4, 3, 2])
+    assert as_ratings((USERS, ITEMS, values)).matrix.toarray().tolist() == [[5, 4], [3, 2]]
+    assert distinct(np.ma.array([3, 1], mask=False))[0].tolist() == [1, 3]
+    assert unmasked([USERS, ITEMS, values], 2)[1] is None
+
+
+def test_of_different_lengths_it_is_said():
+    with pytest.raises(ValueError, match="2 users and 4 ratings were given"):
+        ratings_from_triples([1, 2], ITEMS, MASKED)
+
+
+@pytest.mark.parametrize("ids, entry", [
+    (np.ma.array([1, 2], mask=[0, 1]), 1), (np.ma.array(["a", "b"], mask=[1, 0]), 0), ([1, np.ma.masked], 1),
+    (["a", "b", np.ma.masked], 2), (np.ma.array([1, 2], object, mask=[1, 1]), 0)])
+def test_masked_ids(ids, entry):
+    catalogue = Catalogue("user", np.array(["a", "b"] if "a" in list(ids) else [1, 2]), np.ones(2, bool), False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ask in (distinct, lambda x: positions(x, catalogue.ids, "ids"), catalogue.find):
+            with pytest.raises(ValueError, match="^entry %d: the id in (ids|users) is masked, which says" % entry):
+                ask(ids)
+
+
+def test_a_masked_id_of_a_rating_that_is_not():
+    for form in ((np.ma.array(USERS, mask=[0, 1, 0, 0]), ITEMS, MASKED), (USERS, np.ma.array(ITEMS, mask=MASK),
+                                                                           MASKED.data)):
+        with pytest.raises(ValueError, match="(users|items) hold masked values, which says that they are missing"):
+            as_ratings(form)
+
+
+def test_a_single_masked_id():
+    with pytest.raises(ValueError, match="the id in users is masked, which says that it is missing; expected an id"):
+        Catalogue("user", np.array([1, 2]), np.ones(2, bool), False).find(np.ma.array([1, 2], mask=[1, 0])[0])
+
+
+def test_arrays():
+    plain = np.arange(3)
+    assert as_array(plain) is plain
+    got = as_array(("a", np.ma.masked))
+    assert got.tolist() == ["a", None] and got.dtype == np.dtype("U1")
+    assert as_array([np.ma.masked]).tolist() == [None]
+    assert as_vector_of_ids(["a", "b" * 99]).dtype == object and as_vector_of_ids([1, 2]).dtype == np.int64

@@ -1,0 +1,240 @@
+"""The pictures, judged by what is in the axes: each point by hand."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparse_ae.evaluation import plots
+
+matplotlib = pytest.importorskip("matplotlib")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def epochs(train, validation):
+    return [{"epoch": i + 1, "train_rmse": t, "validation_rmse": v} for i, (t, v) in enumerate(zip(train, validation))]
+
+
+HISTORY = epochs([1.5, 1.0, 0.75], [1.25, 1.125, 1.0])
+DRAWINGS = {
+    "learning_curves": lambda ax=None: plots.learning_curves(HISTORY, {"biases": 0.94}, ax=ax),
+    "calibration": lambda ax=None: plots.calibration([1, 2, 5, 4], [2.0, 2.5, 4.0, 4.5], n_bins=2, ax=ax),
+    "rmse_by_count": lambda ax=None: plots.rmse_by_count([1, 2, 5, 4], [2.0, 2.5, 4.0, 4.5], [1, 1, 9, 9], ax=ax),
+    "hidden_units": lambda ax=None: plots.hidden_units(np.eye(5), list("abcde"), n_units=2, ax=ax),
+}
+
+
+def lines(ax):
+    """Label to (x, y) of each line."""
+    return {line.get_label(): tuple(map(list, line.get_data())) for line in ax.get_lines()}
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# All of them
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_a_figure_of_its_own_can_be_saved(draw):
+    ax, file = draw(), io.BytesIO()
+    ax.figure.savefig(file, format="png")
+    assert file.getvalue()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert ax.get_xlabel()
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_draws_into_the_axes_that_it_is_given(draw):
+    from matplotlib.figure import Figure
+    left, right = Figure().subplots(1, 2)
+    assert draw(right) is right and right.has_data() and not left.has_data()
+
+
+def test_pyplot_and_the_settings_stay_as_they_are(tmp_path):
+    """In a process of its own, in which nothing else asks for pyplot; importing plots doesn't even load matplotlib."""
+    code = ("import sys; from sparse_ae import plots\n"
+            "assert not {'matplotlib', 'theano'} & set(sys.modules)\n"
+            "import matplotlib; before = dict(matplotlib.rcParams)\n"
+            "history = [{'epoch': 1, 'train_rmse': 1.0, 'validation_rmse': None}]\n"
+            "plots.learning_curves(history).figure.savefig(sys.argv[1])\n"
+            "assert dict(matplotlib.rcParams) == before and 'matplotlib.pyplot' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "curves.png")], cwd=str(ROOT), check=True,
+                   env=dict(os.environ, MPLBACKEND="agg"))  # else reading the settings makes matplotlib choose one
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_without_matplotlib(draw, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match="need matplotlib, which can't be imported \\(.*\\): pip install matplotlib"):
+        draw()
+
+
+# Learning curves
+
+
+def test_learning_curves_hold_the_history():
+    ax = plots.learning_curves(HISTORY, {"biases": 0.94, "mean": 1.1251})
+    drawn = lines(ax)
+    assert drawn["held out: 1.000"] == ([1, 2, 3], [1.25, 1.125, 1.0])
+    assert drawn["training: 0.750"] == ([1, 2, 3], [1.5, 1.0, 0.75])
+    assert drawn["biases: 0.940"][1] == [0.94, 0.94] and drawn["mean: 1.125"][1] == [1.1251, 1.1251]
+    assert legend(ax) == ["held out: 1.000", "training: 0.750", "biases: 0.940", "mean: 1.125"]
+    styles = [line.get_linestyle() for line in ax.get_lines()]
+    assert len(set(styles)) == 4
+    assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "RMSE, in the unit of the ratings"
+
+
+def test_learning_curves_of_several_by_name():
+    ax = plots.learning_curves({"a": HISTORY, "b": epochs([2.0], [None])})
+    assert legend(ax) == ["a, held out: 1.000", "a, training: 0.750", "b, training: 2.000"]
+    one_epoch = ax.get_lines()[-1]
+    assert one_epoch.get_marker() == "o"
+    colours = [line.get_color() for line in ax.get_lines()]
+    assert colours[0] == colours[1] != colours[2]
+
+
+def test_learning_curves_pass_over_epochs_without_validation():
+    ax = plots.learning_curves(epochs([1.0, 0.9, 0.8], [None, 1.5, None]))
+    assert lines(ax)["held out: 1.500"] == ([2], [1.5])
+
+
+def test_learning_curves_of_nothing():
+    with pytest.raises(ValueError, match="the history 'a' has no epoch; expected what Trainer.fit returned"):
+        plots.learning_curves({"a": []})
+    with pytest.raises(ValueError, match="there is nothing to draw; expected at least one entry"):
+        plots.learning_curves({})
+
+
+# Calibration
+
+
+def test_calibration_by_hand():
+    """Sorted by prediction: (1, 2, 3 | 4, 5), rated (2, 1, 3 | 5, 3)."""
+    predicted, observed = np.array([5.0, 1, 4, 2, 3]), np.array([3.0, 2, 5, 1, 3])
+    before = predicted.copy(), observed.copy()
+    ax = plots.calibration(observed, predicted, n_bins=2)
+    (points, _, (bars,)), = ax.containers
+    np.testing.assert_allclose(points.get_xydata(), [[2, 2], [4.5, 4]])
+    errors = 2 * np.sqrt([2 / 3, 1]) / np.sqrt([3, 2])
+    np.testing.assert_allclose([segment[:, 1] for segment in bars.get_segments()],
+                               np.array([[2], [4]]) + np.outer(errors, [-1, 1]))
+    x, y = lines(ax)["perfect calibration"]
+    assert x == y and tuple(x) == ax.get_xlim() == ax.get_ylim()
+    assert legend(ax) == ["perfect calibration"]
+    np.testing.assert_array_equal((predicted, observed), before)
+
+
+def test_calibration_has_no_more_bins_than_ratings():
+    (points, _, _), = plots.calibration([1.0, 2.0], [1.5, 1.5]).containers
+    np.testing.assert_allclose(points.get_xydata(), [[1.5, 1], [1.5, 2]])
+
+
+def test_calibration_of_several_by_name():
+    ax = plots.calibration([1, 2, 3], {"a": [1, 2, 3], "b": [2, 2, 2]})
+    assert sorted(legend(ax)) == ["a", "b", "perfect calibration"]
+
+
+# RMSE by number of ratings
+
+
+def test_rmse_by_count_by_hand():
+    """Counts 0 and 1 in a first bin, 2 in a second, 5 and 7 in a third."""
+    counts = np.array([7, 0, 2, 1, 2, 5])
+    ax = plots.rmse_by_count([5, 1, 3, 2, 3, 4], [4, 3, 3, 2, 1, 1], counts, n_bins=3)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0\N{EN DASH}1", "2\N{EN DASH}4", "5\N{EN DASH}7"]
+    line, = ax.get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[0, np.sqrt(2)], [1, np.sqrt(2)], [2, np.sqrt(5)]])
+    assert ax.get_legend() is None
+
+
+def test_rmse_by_count_of_one_count_is_one_bin():
+    ax = plots.rmse_by_count([1, 2], {"a": [2, 2], "b": [1, 2]}, [3, 3])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3"]
+    assert legend(ax) == ["a", "b"]
+    np.testing.assert_allclose([line.get_ydata() for line in ax.get_lines()], [[np.sqrt(0.5)], [0]])
+
+
+def test_rmse_by_count_has_every_rating_in_one_bin():
+    rng = np.random.RandomState(0)
+    counts, observed = rng.geometric(0.1, 500), rng.rand(500)
+    ax = plots.rmse_by_count(observed, np.zeros(500), counts, n_bins=6)
+    bounds = [tuple(map(int, (label.get_text().split("\N{EN DASH}") * 2)[:2])) for label in ax.get_xticklabels()]
+    inside = [(counts >= low) & (counts <= high) for low, high in bounds]
+    assert np.sum(inside) == 500 and np.all(np.sum(inside, axis=0) == 1)
+    expected = [np.sqrt(np.mean(observed[each] ** 2)) for each in inside]
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), expected)
+    assert all(40 < each.sum() < 140 for each in inside)
+
+
+# Hidden units
+
+
+STRENGTHS = np.array([[9.0, 8.9, 0, 1],
+                      [-5, -4.9, 0, 2],
+                      [1, 1, 0, -1],
+                      [0, 0, 0, 0],
+                      [4, 4, 0, -3]])
+
+
+def units(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_hidden_units_show_both_ends_by_title():
+    ax = plots.hidden_units(STRENGTHS, ["a", "b", "c", "d", "e"], n_units=1, n_items=2)
+    assert units(ax) == ["unit 0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "e", "d", "b"]
+    assert [bar.get_width() for bar in ax.patches] == [9, 4, 0, -5]
+    colours = [bar.get_facecolor() for bar in ax.patches]
+    assert colours[0] == colours[1] != colours[3]
+    low, high = ax.get_ylim()
+    assert low > high  # the first bar is the topmost
+
+
+def test_hidden_units_tell_different_things():
+    """Unit 1 varies more than unit 3 but nearly repeats unit 0; unit 2 tells nothing."""
+    assert units(plots.hidden_units(STRENGTHS, list("abcde"), n_units=2)) == ["unit 0", "unit 3"]
+    always_on = STRENGTHS + [0, 0, 100, 0]
+    assert units(plots.hidden_units(always_on, list("abcde"))) == ["unit 0", "unit 3", "unit 1", "unit 2"]
+
+
+@pytest.mark.parametrize("n_titles, shown", [(1, "a"), (2, "ab"), (3, "abc"), (5, "abcde"), (7, "abcefg")])
+def test_hidden_units_never_show_an_item_twice(n_titles, shown):
+    strengths = -np.arange(n_titles, dtype=float)[:, np.newaxis]
+    ax = plots.hidden_units(strengths, "abcdefg"[:n_titles], n_items=3)
+    assert "".join(label.get_text() for label in ax.get_yticklabels()) == shown
+
+
+def test_long_titles_are_shortened():
+    ax = plots.hidden_units([[1.0], [0.0]], ["x" * 60, "y" * 42])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["x" * 39 + "...", "y" * 42]
+
+
+# What can't be drawn
+
+
+@pytest.mark.parametrize("draw, message", [
+    (lambda: plots.calibration([1, 2], [1.0]), "2 ratings and 1 predictions; expected one for each"),
+    (lambda: plots.calibration([], []), "observed is an array of shape \\(0,\\); expected a vector"),
+    (lambda: plots.calibration([1.0], [np.nan]), "predicted is an array of shape \\(1,\\) with NaN or inf"),
+    (lambda: plots.calibration([[1.0]], [1.0]), "observed is an array of shape \\(1, 1\\); expected a vector"),
+    (lambda: plots.calibration([1.0], [1.0], n_bins=0), "n_bins is 0; expected a positive integer"),
+    (lambda: plots.rmse_by_count([1.0], [1.0], [1, 2]),
+     "counts are \\(2,\\) of dtype int.*; expected a whole number for each of the 1"),
+    (lambda: plots.rmse_by_count([1.0], [1.0], [1.5]), "counts are \\(1,\\) of dtype float64"),
+    (lambda: plots.rmse_by_count([1.0], [1.0], [1], n_bins=2.0), "n_bins is 2.0"),
+    (lambda: plots.hidden_units([1.0, 2.0], "ab"), "strengths are an array of shape \\(2,\\); expected finite"),
+    (lambda: plots.hidden_units([[np.inf]], "a"), "strengths are an array of shape \\(1, 1\\) with NaN"),
+    (lambda: plots.hidden_units([[1.0], [2.0]], "a"), "1 titles for 2 items; expected one for each row of strengths"),
+    (lambda: plots.hidden_units([[1.0]], "a", n_units=0), "n_units is 0"),
+    (lambda: plots.hidden_units([[1.0]], "a", n_items=True), "n_items is True"),
+])
+def test_what_cannot_be_drawn(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()

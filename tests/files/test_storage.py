@@ -1,0 +1,336 @@
+"""Files: what comes back, what is refused, and that the old file survives whatever goes wrong."""
+import errno
+import io
+import json
+import os
+import sys
+import time
+import zipfile
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from sparse_ae.files import storage
+
+META = {"name": "ünï", "n": 3, "rate": 0.1, "tiny": 5e-324, "nothing": None, "yes": True, "list": [1, [2.5, "x"]],
+        "inside": {"a": 1}}
+
+
+def arrays():
+    rng = np.random.RandomState(0)
+    return {
+        "W": rng.randn(4, 3).astype("float32"),
+        "V": np.asfortranarray(rng.randn(3, 4)),
+        "ids": np.array(["b", "ä", "third"]),
+        "file": np.arange(3, dtype="int64"),  # a name that numpy.savez can't take
+        "empty": np.zeros((0, 5)),
+        "scalar": np.float32(np.nan),
+        "big_endian": np.arange(3, dtype=">i4"),
+        "mask": np.array([True, False]),
+    }
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model.npz"
+    storage.write(path, "checkpoint", META, arrays())
+    return path
+
+
+def test_what_was_written_comes_back(path):
+    meta, got = storage.read(path, "checkpoint")
+    assert meta == META
+    expected = arrays()
+    assert set(got) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name])
+        assert got[name].dtype == expected[name].dtype
+    assert got["V"].flags.f_contiguous and not got["V"].flags.c_contiguous
+    got["W"][0] = 1  # the reader's own
+
+
+def test_floats_of_meta_keep_their_bits(tmp_path):
+    values = list(np.random.RandomState(0).randn(200)) + [0.1, 1e-320, 1.7976931348623157e308, float("inf")]
+    storage.write(tmp_path / "x", "checkpoint", {"values": values}, {})
+    assert storage.read(tmp_path / "x", "checkpoint")[0]["values"] == values
+
+
+def test_numpy_alone_opens_it(path):
+    with np.load(str(path), allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["W"], arrays()["W"])
+        assert json.loads(str(file["header"])) == {
+            "library": "sparse_ae", "kind": "checkpoint", "version": storage.VERSION, "arrays": sorted(arrays()),
+            "meta": META}
+
+
+def test_same_content_same_bytes(path, tmp_path):
+    storage.write(tmp_path / "again", "checkpoint", META, arrays())
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    assert sorted(os.listdir(str(tmp_path))) == ["again", "model.npz"]
+
+
+def test_a_file_is_readable_for_whom_the_process_lets(path):
+    plain = path.parent / "plain"
+    plain.write_bytes(b"")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_link_stays_a_link(path, tmp_path):
+    link = tmp_path / "link.npz"
+    try:
+        link.symlink_to(path)
+    except OSError:
+        pytest.skip("no symbolic links here")
+    storage.write(link, "checkpoint", {"new": 1}, {})
+    assert link.is_symlink() and storage.read(path, "checkpoint")[0] == {"new": 1}
+
+
+class FullDisk(Exception):
+    pass
+
+
+@pytest.mark.parametrize("place", [(np.lib.format, "write_array"), (os, "fsync"), (os, "replace")])
+@pytest.mark.parametrize("error", [FullDisk, KeyboardInterrupt])
+def test_the_old_file_survives(path, place, error, monkeypatch):
+    def fail(*args, **kwargs):
+        raise error
+
+    old = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(place[0], place[1], fail)
+        with pytest.raises(error):
+            storage.write(path, "checkpoint", {}, arrays())
+    assert path.read_bytes() == old
+    assert os.listdir(str(path.parent)) == ["model.npz"]
+
+
+def test_what_a_killed_writer_left_is_removed_once_it_is_surely_dead(path):
+    dead, alive = (path.parent / ("model.npz.sparse_ae-%s.tmp" % (8 * name)) for name in ("01ef", "ffff"))
+    folder = path.parent / ("model.npz.sparse_ae-%s.tmp" % (8 * "abcd"))
+    others = [path.parent / name for name in (
+        "model.npz.mybackup.tmp", "model.npz.0123abcd.tmp", "model.npz.sparse_ae-mine.tmp", "model.npz.tmp",
+        "model.npz.sparse_ae-%s.tmp.gz" % (8 * "01ef"), "my model.npz.sparse_ae-%s.tmp" % (8 * "01ef"))]
+    folder.mkdir()
+    for leftover in [dead, alive] + others:
+        leftover.write_bytes(b"PK")
+    for leftover in [dead] + others:
+        os.utime(str(leftover), (time.time() - 4000,) * 2)
+    storage.write(path, "checkpoint", META, arrays())
+    assert not dead.exists() and all(each.exists() for each in [path, alive, folder] + others)
+    storage.remove_abandoned(path, after=0)
+    assert not alive.exists() and all(each.exists() for each in [path, folder] + others)
+
+
+def test_a_files_mode_survives(path):
+    for mode in (0o600, 0o640, 0o664):
+        path.chmod(mode)
+        storage.write(path, "checkpoint", META, arrays())
+        assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_or_a_device_is_neither_replaced_nor_read(tmp_path):
+    os.mkfifo(str(tmp_path / "pipe"))
+    link = tmp_path / "link"
+    link.symlink_to(os.devnull)
+    for path in (tmp_path / "pipe", link):
+        for refused in (lambda path: storage.write(path, "checkpoint", {}, {}), storage.check_replaceable):
+            with pytest.raises(FileExistsError, match="is a pipe, a device or a socket; expected the name of a file"):
+                refused(path)
+        with pytest.raises(OSError, match="expected a file"):
+            storage.read(path, "checkpoint")
+    assert sorted(os.listdir(str(tmp_path))) == ["link", "pipe"]
+
+
+def test_a_full_disk_is_said_in_words(path, monkeypatch):
+    old = path.read_bytes()
+    for error in (OSError(errno.ENOSPC, "No space left on device"), OSError("160 requested and 0 written")):
+        with monkeypatch.context() as patch:
+            patch.setattr(np.lib.format, "write_array", Mock(side_effect=error))
+            with pytest.raises(OSError, match="disk or your share of it is full .*: free some room, .*model.npz"):
+                storage.write(path, "checkpoint", {}, arrays())
+    assert path.read_bytes() == old and os.listdir(str(path.parent)) == ["model.npz"]
+
+
+@pytest.mark.parametrize("meta, arrays, error, message", [
+    ({}, {"ids": np.array(["a", 1], dtype=object)}, TypeError,
+     "array 'ids' is of dtype object, which only pickle can store; expected numbers or strings: convert it"),
+    ({}, {"t": np.zeros(1, [("x", object)])}, TypeError, "array 't' is of dtype .*'O'"),
+    ({}, {"header": np.zeros(1)}, ValueError, "an array is named 'header', .*; expected another name"),
+    ({"x": np.float32(1)}, {}, TypeError, "float32 is not JSON serializable"),
+])
+def test_what_cannot_be_written(path, meta, arrays, error, message):
+    old = path.read_bytes()
+    with pytest.raises(error, match=message):
+        storage.write(path, "checkpoint", meta, arrays)
+    assert path.read_bytes() == old
+
+
+def test_where_cannot_be_written(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to write x.npz to; create it first"):
+        storage.write(tmp_path / "nowhere" / "x.npz", "checkpoint", {}, {})
+    with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file to write"):
+        storage.check_destination(tmp_path)
+    storage.check_destination("here.npz")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions don't bind here")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError, match="can't write x.npz: no permission for its folder"):
+            storage.check_destination(tmp_path / "x.npz")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def numpy_file(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def header(**changes):
+    plain = {"library": "sparse_ae", "kind": "checkpoint", "version": storage.VERSION, "arrays": [], "meta": {}}
+    return np.array(json.dumps(dict(plain, **changes)))
+
+
+def numpy_array():
+    file = io.BytesIO()
+    np.save(file, np.arange(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content, message", [pytest.param(*case, id="case%d" % i) for i, case in enumerate([
+    (b"", "can't be read: File is not a zip file; expected a checkpoint of sparse_ae. It is some other file, or was "
+          "cut short or damaged: take a whole copy"),
+    (b"user,item,rating\n1,2,3\n", "can't be read: File is not a zip file"),
+    (numpy_array(), "can't be read: File is not a zip file"),
+    (numpy_file(data=np.zeros(3), shape=np.zeros(2)),
+     r"was not written by sparse_ae \(it holds data.npy, shape.npy\); expected a checkpoint: check the path"),
+    (numpy_file(), r"was not written by sparse_ae \(it holds nothing\)"),
+    (numpy_file(header=np.zeros(3)), r"was not written by sparse_ae"),
+    (numpy_file(header=np.array("[1]")), r"was not written by sparse_ae"),
+    (numpy_file(header=header(library="other")), r"was not written by sparse_ae"),
+    (numpy_file(header=header(kind="recommender")), "is a recommender of sparse_ae; expected a checkpoint: check the"),
+    (numpy_file(header=header(version=99, kind="novelty")),
+     "has format version 99; this sparse_ae reads versions up to .: upgrade sparse_ae, or write the file anew"),
+    (numpy_file(header=header(arrays=["evil"]), evil=np.array([{}, 1], dtype=object)),
+     "can't be read: entry 'evil': .*allow_pickle=False"),
+    (numpy_file(header=header(version="1")), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=header(arrays=None)), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=header(arrays=[1])), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=np.array('{"library": "sparse_ae"}')), "can't be read: its header lacks what write puts there"),
+    (numpy_file(header=np.array("[" * 100000)), "was not written by sparse_ae"),
+    (numpy_file(header=header(arrays=["W"])), "can't be read: its entries are not those that its header names"),
+    (numpy_file(header=np.array([{}], dtype=object)), "can't be read: entry 'header': .*allow_pickle=False"),
+])])
+def test_what_is_refused(tmp_path, content, message):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="x.npz " + message):
+        storage.read(tmp_path / "x.npz", "checkpoint")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file .*none.npz; expected a recommender of sparse_ae:"):
+        storage.read(tmp_path / "none.npz", "recommender")
+
+
+def test_cut_short(tmp_path):
+    storage.write(tmp_path / "x", "checkpoint", {"a": 1}, {"W": np.arange(50.0)})
+    whole = (tmp_path / "x").read_bytes()
+    for size in list(range(0, len(whole), 11)) + [len(whole) - 1]:
+        (tmp_path / "x").write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="can't be read: .*expected a checkpoint of sparse_ae"):
+            storage.read(tmp_path / "x", "checkpoint")
+
+
+def test_a_flipped_bit(tmp_path):
+    """An error, or what was written (for a bit that means nothing to a reader): never other numbers."""
+    written = {"W": np.arange(50.0)}
+    storage.write(tmp_path / "x", "checkpoint", {"a": 1}, written)
+    whole = (tmp_path / "x").read_bytes()
+    refused, positions = 0, range(0, len(whole), 3)
+    for position in positions:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        (tmp_path / "x").write_bytes(bytes(damaged))
+        try:
+            meta, got = storage.read(tmp_path / "x", "checkpoint")
+        except ValueError:
+            refused += 1
+        else:
+            assert meta == {"a": 1} and list(got) == ["W"]
+            np.testing.assert_array_equal(got["W"], written["W"])
+    assert refused > 0.8 * len(positions)  # the rest are dates, permissions and the like
+
+
+def announcing(shape, written=b""):
+    """A file whose array W announces a shape, whatever it holds."""
+    file, entry = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    head = io.BytesIO()
+    np.save(head, header(arrays=["W"]))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.npy", head.getvalue())
+        archive.writestr("W.npy", entry.getvalue() + written)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content, message", [
+    (announcing((10 ** 12,)), r"entry 'W': its header announces the shape \(1000000000000,\) of float64, which doe"),
+    (announcing((2 ** 62, 2 ** 62)), "entry 'W': its header announces the shape"),
+    (announcing((-1,)), "entry 'W': its header announces the shape"),
+    (announcing((3,), bytes(8)), "entry 'W': its header announces the shape"),
+])
+def test_announced_sizes_are_compared_with_what_there_is(tmp_path, content, message):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match="x can't be read: .*" + message):
+        storage.read(tmp_path / "x", "checkpoint")
+
+
+def test_what_may_unpack_to_how_much(tmp_path, monkeypatch):
+    content = announcing((2 ** 25,), bytes(2 ** 28))  # a quarter of a megabyte
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ValueError, match="x can't be read: .*SPARSE_AE_UNPACK_LIMIT"):
+        storage.read(tmp_path / "x", "checkpoint")
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "300000000")
+    assert storage.read(tmp_path / "x", "checkpoint")[1]["W"].shape == (2 ** 25,)
+    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", "1 GB")
+    said = "^the environment variable SPARSE_AE_UNPACK_LIMIT is '1 GB'; expected a number of bytes"
+    with pytest.raises(ValueError, match=said):
+        storage.read(tmp_path / "x", "checkpoint")
+    with pytest.raises(ValueError, match=said):
+        storage.check_replaceable(tmp_path / "x")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")])
+def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, error):
+    storage.write(tmp_path / "x", "checkpoint", {}, {"a": np.zeros(3)})
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(storage, "read_array", fail)
+    for ask in (storage.check_replaceable, lambda path: storage.read(path, "checkpoint")):
+        with pytest.raises(type(error)) as raised:
+            ask(tmp_path / "x")
+        assert raised.value is error
+
+
+def test_compressed_files_are_read_too(tmp_path):
+    with zipfile.ZipFile(str(tmp_path / "x"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in (("header", header(arrays=["W"], meta={"a": 1})), ("W", np.arange(3))):
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(name + ".npy", file.getvalue())
+    meta, got = storage.read(tmp_path / "x", "checkpoint")
+    assert meta == {"a": 1}
+    np.testing.assert_array_equal(got["W"], np.arange(3))
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path):
+    storage.check_destination(tmp_path / ("a" * 200))
+    with pytest.raises(OSError, match="File name too long"):  # itself it would do
+        storage.check_destination(tmp_path / ("a" * 240))

@@ -1,0 +1,82 @@
+"""What `Recommender.fit` is made of: ratings either way round, what is popular, and what is clearly better, by hand."""
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.baselines.biases import Biases
+from sparse_ae.data import check_ratings
+from sparse_ae.recommender.fitting import (
+    OrientedRatings,
+    _standard_score,
+    _verdict,
+    check_settings,
+    n_columns_of,
+    popularity_of,
+    residuals_of,
+    shape_of,
+    swapped,
+)
+from sparse_ae.recommender.recommender import Recommender
+
+DENSE = np.array([[5, 0, 3], [1, 0, 0]])
+RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
+
+
+@pytest.fixture(params=["users", "items"])
+def ratings(request):
+    return OrientedRatings(RATINGS if request.param == "users" else RATINGS.T.tocsr(), request.param)
+
+
+def test_ratings_either_way_round(ratings):
+    for rows, dense in (("users", DENSE), ("items", DENSE.T)):
+        matrix = ratings.by(rows)
+        assert sp.isspmatrix_csr(matrix) and matrix.toarray().tolist() == dense.tolist()
+        assert ratings.by(rows) is matrix is ratings.own(rows), "made once"
+    assert shape_of(ratings) == (2, 3)
+    assert n_columns_of(ratings, "users") == 3 and n_columns_of(ratings, "items") == 2
+    assert swapped(True, 1, 2) == (2, 1) and swapped(False, 1, 2) == (1, 2)
+
+
+def test_what_is_popular_by_hand(ratings):
+    found = popularity_of(ratings, 0.5)
+    assert found.mean == 0.5 and found.users.tolist() == [0, 0]
+    assert found.items.tolist() == [(4.5 + 0.5) / 2, 0, 2.5 / 2]
+
+
+@pytest.mark.parametrize("rows, expected", [("users", [[4.1, 4.2, 4.3], [5.1, 5.2, 5.3]]),
+                                            ("items", [[4.1, 5.1], [4.2, 5.2], [4.3, 5.3]])])
+def test_residuals_of_either_side(rows, expected):
+    residuals = residuals_of(Biases(3.0, np.array([1.0, 2.0]), np.array([0.1, 0.2, 0.3])), rows, (1, 5))
+    places = np.indices(np.shape(expected))
+    np.testing.assert_allclose(residuals.baseline(*places), expected)
+
+
+@pytest.mark.parametrize("gains, expected", [
+    ([1.0, 3.0], 2 / (1 / np.sqrt(2))), ([-1.0, -3.0], -2 / (1 / np.sqrt(2))), ([2.0, 2.0], np.inf), ([0.0, 0.0], 0.0),
+    ([5.0], 0.0)])
+def test_standard_errors_by_hand(gains, expected):
+    assert _standard_score(np.array(gains)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("found, weights, expected", [
+    ([("biases", 0.9), ("items", 0.8)], {"items": 1.0},
+     "validation RMSE: biases 0.9000, items as rows 0.8000; predictions are biases and 1.00 of items as rows"),
+    ([("biases", 0.9), ("items", 0.9)], {"items": 0.0},
+     "validation RMSE: biases 0.9000, items as rows 0.9000; predictions are biases alone: no model is clearly better"),
+    ([("popular", 0.1), ("users", 0.2)], {"users": 1.0},
+     "validation RMSE: popular 0.1000, users as rows 0.2000; lists are those of 1.00 of users as rows"),
+])
+def test_what_validation_says(found, weights, expected):
+    assert _verdict(OrderedDict(found), weights, "RMSE") == expected
+
+
+def test_nothing_is_written_over_before_anything_is_fitted(tmp_path):
+    (tmp_path / "run").write_text("")
+    run = {"on_epoch": None, "checkpoint_every": 1, "resume": False}
+    settings = Recommender(n_hidden=2, progress=False)
+    check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "other")], run)
+    with pytest.raises(FileExistsError, match="run exists; pass resume=True to go on from it, or another path"):
+        check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "other"), str(tmp_path / "run")], run)
+    check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "run")], dict(run, resume=True))

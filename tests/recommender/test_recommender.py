@@ -1,0 +1,561 @@
+"""Ratings in, recommendations out, in raw ids: judged by data with known answers, and by the model's own outputs."""
+import copy
+import functools
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from checkerboard import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
+
+from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.files import storage
+from sparse_ae.recommender import fitting
+from sparse_ae.recommender.recommender import NotFittedError, Recommender
+from sparse_ae.trainer import TrainingDiverged
+import lasagne
+
+
+@pytest.fixture(scope="module", params=["items", "users"])
+def fitted(request):
+    return Recommender(rows=request.param, **SETTINGS).fit(TRAIN, validation=None)
+
+
+def weights(recommender):
+    return [p.get_value().tobytes() for p in recommender.model_.params]
+
+
+# Training
+
+
+def test_learns_what_can_be_known(fitted):
+    assert fitted.users_.tolist() == sorted(USERS) and fitted.items_.tolist() == sorted(ITEMS)
+    assert fitted.rating_scale_ == (1, 5) and fitted.mean_ == pytest.approx(np.mean(TRAIN[2]))
+    assert len(fitted.history_) == fitted.best_epoch_ == 60
+    predicted = fitted.predict(TEST[0], TEST[1])
+    assert np.sqrt(np.mean((predicted - TEST[2]) ** 2)) < 0.5
+    assert predicted.min() >= 1 and predicted.max() <= 5
+
+
+def test_what_scikit_learn_gives_is_as_good(fitted):
+    X = np.array(list(zip(*TRAIN[:2])), dtype=object)
+    again = Recommender(**fitted.get_params()).fit(X, TRAIN[2], validation=None)
+    assert weights(again) == weights(fitted)
+    pairs = list(zip(*TEST[:2]))
+    assert again.predict(pairs).tolist() == fitted.predict(TEST[0], TEST[1]).tolist()
+    assert again.score(pairs, TEST[2]) == fitted.score(TEST) == -fitted.evaluate(TEST)["rmse"]
+
+
+def test_validation_is_cut_off_and_the_best_epoch_comes_back():
+    noise = TRAIN[:2] + (np.random.RandomState(0).permutation(TRAIN[2]),)  # soon learned by heart, to no avail
+    seen = []
+    settings = dict(SETTINGS, n_epochs=60, patience=4, learning_rate=0.05)
+    recommender = Recommender(**settings).fit(noise, validation=0.2, on_epoch=seen.append)
+    best = int(np.argmin([record["validation_rmse"] for record in seen]))
+    assert recommender.history_ == seen and recommender.best_epoch_ == best + 1
+    assert len(seen) == best + 1 + 4 < 60
+    stopped = Recommender(**dict(settings, n_epochs=best + 1, patience=None)).fit(noise, validation=0.2)
+    assert weights(stopped) == weights(recommender) and stopped.best_epoch_ == best + 1
+
+
+@pytest.mark.parametrize("batch_size, expected", [(None, 200), (25, 200), (24, 100), (1, 10)])  # of 25 items
+def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, monkeypatch):
+    given = []
+
+    class Recording(fitting.Trainer):
+        def fit(self, *args, patience, **kwargs):
+            given.append(patience)
+            return super().fit(*args, patience=patience, **kwargs)
+
+    monkeypatch.setattr(fitting, "Trainer", Recording)
+    settings = dict(SETTINGS, n_epochs=1, batch_size=batch_size, update="rprop" if batch_size is None else "adam")
+    items, users = np.indices((25, 20)).reshape(2, -1)
+    ratings = users, items, 1 + (users + items) % 5
+    for patience, validation, wanted in (("auto", 0.1, expected), (7, 0.1, 7), ("auto", None, None)):
+        Recommender(**dict(settings, patience=patience)).fit(ratings, validation=validation)
+        assert given.pop() == wanted
+
+
+def test_errors_wider_than_the_scale_are_no_result():
+    with pytest.raises(TrainingDiverged, match="the training RMSE is .* in epoch 3, on a scale from 1 to 5; lower "
+                                               "learning_rate=100.0 or weight_scale=0.1"):
+        Recommender(**dict(SETTINGS, learning_rate=100.0, n_epochs=3, update="adam")).fit(TRAIN, validation=None)
+
+
+def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
+    path = tmp_path / "ratings.csv"
+    for content in (b"user,item,rating\na,b,3\n", b"PK"):
+        path.write_bytes(content)
+        with pytest.raises(FileExistsError, match="ratings.csv exists and isn't a file of sparse_ae.* delete it first"):
+            fitted.save(path)
+        assert path.read_bytes() == content
+    path.write_bytes(b"")  # as tempfile makes it
+    fitted.save(path)
+    fitted.save(path)
+    assert Recommender.load(path).users_.tolist() == fitted.users_.tolist()
+
+
+def test_ratings_cut_off_for_validation_are_input_and_seen_afterwards():
+    recommender = Recommender(**dict(SETTINGS, n_epochs=1)).fit(TRAIN, validation=0.4)
+    assert recommender._scorer.ratings.nnz == len(TRAIN[0])
+    rated = set(TRAIN[1][TRAIN[0] == "user3"])
+    assert not rated & set(recommender.recommend("user3", n=N_ITEMS).items)
+
+
+@pytest.mark.parametrize("rows", ["items", "users"])
+def test_ratings_given_for_validation_are_never_input(rows):
+    recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3))
+    extra = [np.append(column, more) for column, more in zip(TEST, ("stranger", ITEMS[0], 5))]
+    recommender.fit(TRAIN, validation=tuple(extra))
+    assert recommender._scorer.ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
+    # The figure that stopping goes by is that of prediction without them.
+    last = recommender.history_[-1]["validation_rmse"]
+    assert recommender.best_epoch_ == 3 and last == pytest.approx(-recommender.score(TEST), rel=1e-5)
+
+
+def test_same_seed_same_bytes_and_the_input_is_left_alone():
+    matrix = ratings_from_triples(*TRAIN)
+    before = pickle.dumps(matrix)
+    made = [Recommender(**dict(SETTINGS, n_epochs=3, rng=rng)).fit(matrix)
+            for rng in (5, 5, np.random.RandomState(5), 6)]
+    assert weights(made[0]) == weights(made[1]) == weights(made[2]) != weights(made[3])
+    assert pickle.dumps(matrix) == before
+    assert made[0].fit(matrix) is made[0] and weights(made[0]) == weights(made[1])
+
+
+def test_a_bounded_output_starts_at_the_mean_too():
+    for f in ("sigmoid", "tanh", "identity"):
+        recommender = Recommender(**dict(SETTINGS, f=f, n_epochs=1, learning_rate=1e-9, weight_scale=1e-6, g="tanh"))
+        recommender.fit(TRAIN, validation=None)
+        assert recommender.predict(*TEST[:2]) == pytest.approx(recommender.mean_, abs=1e-3)
+
+
+def test_killed_and_resumed(tmp_path):
+    """A run that ends after two epochs, and one that goes on from its checkpoint: as one that never stopped."""
+    path = tmp_path / "checkpoint.npz"
+
+    class Killed(Exception):
+        pass
+
+    def kill(record):
+        if record["epoch"] == 2:
+            raise Killed
+
+    recommender = Recommender(**dict(SETTINGS, n_epochs=5))
+    with pytest.raises(Killed):
+        recommender.fit(TRAIN, checkpoint=path, on_epoch=kill)
+    with pytest.raises(NotFittedError):
+        recommender.predict(*TEST[:2])
+    recommender.fit(TRAIN, checkpoint=path, resume=True)
+    whole = Recommender(**dict(SETTINGS, n_epochs=5)).fit(TRAIN)
+    assert weights(recommender) == weights(whole)
+    assert [dict(r, seconds=0) for r in recommender.history_] == [dict(r, seconds=0) for r in whole.history_]
+
+
+def test_a_failed_fit_leaves_the_last_one(fitted):
+    recommender = copy.deepcopy(fitted)
+    with pytest.raises(ValueError, match="no scale"):
+        recommender.fit(([1], [2], [3]))
+    assert recommender.predict(*TEST[:2]).tolist() == fitted.predict(*TEST[:2]).tolist()
+    recommender.set_params(rows="users" if fitted.rows == "items" else "items", unknown="error")
+    assert recommender.predict(*TEST[:2]).tolist() == fitted.predict(*TEST[:2]).tolist()
+    assert recommender.predict("stranger", 900) == pytest.approx(fitted.mean_)
+
+
+@pytest.mark.parametrize("rows", ["items", "users"])
+def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
+    stored = store_ratings([TRAIN], tmp_path / "store", rows=rows)
+    on_disk = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3)).fit(stored, validation=TEST)
+    in_memory = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3)).fit(TRAIN, validation=TEST)
+    assert weights(on_disk) == weights(in_memory)
+    for each in zip(on_disk.recommend("user3"), in_memory.recommend("user3")):
+        assert each[0].tolist() == each[1].tolist()
+    other = {"items": "users", "users": "items"}[rows]
+    with pytest.raises(ValueError,
+                       match="stored ratings have %s as rows and the recommender rows='%s'" % (rows, other)):
+        Recommender(rows=other, **SETTINGS).fit(stored, validation=None)
+    with pytest.raises(ValueError, match="validation is 0.1 and the ratings are on disk"):
+        Recommender(rows=rows, **SETTINGS).fit(stored, validation=0.1)
+
+
+@pytest.mark.parametrize("settings, arguments, error, message", [
+    (dict(rows="user"), {}, ValueError, "rows is 'user'; expected 'auto', 'items', 'users' or 'both'"),
+    (dict(rows="both"), {}, ValueError, "rows is 'both' and biases False; expected biases=True"),
+    (dict(unknown="zero"), {}, ValueError, "unknown is 'zero'; expected 'mean', 'error', or the rating to predict"),
+    (dict(unknown=np.nan), {}, ValueError, "unknown is nan"),
+    (dict(weight_scale=0), {}, ValueError, "weight_scale is 0; expected a positive number"),
+    (dict(rng="x"), {}, TypeError, "rng is 'x'; expected"),
+    (dict(n_hidden=0), {}, ValueError, "n_hidden is 0"),
+    (dict(l2=-1), {}, ValueError, "l2 is -1"),
+    (dict(update="sdg"), {}, ValueError, "update is 'sdg'"),
+    (dict(rating_scale=(2, 5)), {}, ValueError, r"rating 1 is outside rating_scale=\(2, 5\)"),
+    (dict(rating_scale=5), {}, ValueError, "rating_scale is 5; expected"),
+    (dict(n_epochs=0), {}, ValueError, "n_epochs is 0"),
+    (dict(patience=0), {}, ValueError, "patience is 0"),
+    ({}, dict(validation=1), ValueError,
+     "validation is 1; expected a number between 0 and 1, 'auto', held-out ratings, or None"),
+    ({}, dict(validation=True), ValueError, "validation is True"),
+    ({}, dict(validation=1e-9), ValueError, "validation=1e-09 is 0 of .* or validation=None"),
+    ({}, dict(validation=TRAIN), ValueError,
+     r"%d of the validation ratings are among the ratings to train on" % len(TRAIN[0])),
+    ({}, dict(validation=(["who"], [900], [3])), ValueError,
+     "none of the 1 validation ratings is of a user and an item"),
+    ({}, dict(validation="test.csv"), ValueError,
+     "ratings are str, 'test.csv': a file is read by load_ratings; expected"),
+    ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
+])
+def test_fit_refuses(settings, arguments, error, message):
+    with pytest.raises(error, match=message):
+        Recommender(**dict(SETTINGS, **settings)).fit(TRAIN, **arguments)
+
+
+# Predictions
+
+
+def test_predictions_are_the_models(fitted):
+    """Of every pair: rows encoded, columns decoded, in places and in ids."""
+    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+    rows, cols = (i, u) if fitted.rows == "items" else (u, i)
+    expected = fitted.model_.predict_pairs(fitted._scorer.ratings, rows, cols)
+    assert fitted.predict(fitted.users_[u], fitted.items_[i]).tolist() == expected.tolist()
+
+
+def test_one_user_one_item(fitted):
+    both = fitted.predict(["user3", "user3"], [900, 880])
+    assert fitted.predict("user3", [900, 880]).tolist() == both.tolist()
+    assert fitted.predict(["user3", "user4"], 900)[0] == both[0]
+    assert fitted.predict("user3", 900) == both[0] and isinstance(fitted.predict("user3", 900), float)
+    assert fitted.predict([], []).tolist() == [] and fitted.predict("user3", []).tolist() == []
+
+
+@pytest.mark.parametrize("rows", ["items", "users"])
+def test_unknown_ids(rows):
+    """A stranger, a new item, and ids that are there without a rating."""
+    known = ratings_from_triples(*TRAIN)
+    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, np.append(known.matrix.indptr, known.matrix.nnz)),
+                           shape=(N_USERS + 1, N_ITEMS + 1))
+    ratings = Ratings(matrix, np.append(known.users, "zoe"), np.append(known.items, 9999))
+    users, items = ["stranger", "user3", "zoe", "user3"], [900, 1, 900, 9999]
+    for unknown, expected in (("mean", np.mean(TRAIN[2])), (3, 3)):
+        recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=1, unknown=unknown))
+        recommender.fit(ratings, validation=None)
+        assert recommender.predict(users, items) == pytest.approx([expected] * 4, rel=1e-6)
+        assert recommender.evaluate((users, items, [5, 5, 5, 5]))["n_unknown"] == 4
+        assert recommender.recommend("user3", items=[9999, 1]).items.tolist() == []
+        assert 9999 not in recommender.recommend("user3", n=99, exclude_seen=False).items
+        assert recommender.fold_in({900: 5, 1: 3, 9999: 2}).items.tolist() == [900]
+        assert recommender.fold_in({900: 5}).predict([1, 9999]) == pytest.approx([expected] * 2, rel=1e-6)
+    recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=1, unknown="error")).fit(ratings, validation=None)
+    for call, message in [
+            (lambda: recommender.predict(users, items),
+             "the user 'stranger' had no rating in fit, and with unknown='error' none is predicted; leave it out, or "
+             "set unknown to"),
+            (lambda: recommender.predict("zoe", 900), "the user 'zoe' had no rating"),
+            (lambda: recommender.predict("user3", [900, 9999]), "the item 9999 had no rating"),
+            (lambda: recommender.recommend("user3", items=[900, 1]),
+             "the item 1 had no rating in fit, .* none is passed over"),
+            (lambda: recommender.fold_in({1: 3}), "the item 1 had no rating"),
+            (lambda: recommender.fold_in({900: 3}).predict(9999), "the item 9999 had no rating")]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_validation_rating_of_the_unknown_is_predicted_as_told():
+    few = tuple(column[:5] for column in TRAIN)  # of one user: others' items are cold in all that is left
+    recommender = Recommender(**dict(SETTINGS, rows="users", n_epochs=1, unknown=1.0))
+    recommender.fit(few, validation=0.2)
+    held_out = few[2][np.random.RandomState(0).permutation(5)[:1]]
+    assert recommender.history_[0]["validation_rmse"] == pytest.approx(abs(float(held_out[0]) - 1))
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda r: r.predict(["user3"] * 2, [900] * 3), ValueError, "2 users and 3 items were given; expected one of each"),
+    (lambda r: r.predict([3], [900]), TypeError, "users are numbers such as 3; expected strings such as 'user0'"),
+    (lambda r: r.predict("user3", "900"), TypeError, "items are strings such as '900'; expected numbers such as 770"),
+    (lambda r: r.predict([None], [900]), TypeError, "the id in users is None"),
+    (lambda r: r.predict("user3", [[900]]), ValueError, r"items have the shape \(1, 1\)"),
+    (lambda r: r.predict(["user3"]), ValueError, r"X are list of shape \(1,\); expected a table"),
+    (lambda r: r.predict("user3"), TypeError,
+     r"predict has the user 'user3' and no items; expected predict\(users, items\)"),
+    (lambda r: r.predict(3), TypeError, "predict has the user 3 and no items"),
+    (lambda r: r.recommend("who"), ValueError,
+     "the user 'who' had no rating in fit, .* pass the ratings that there are to fold_in"),
+    (lambda r: r.recommend(["user3", "who"]), ValueError, "the user 'who' had no rating in fit"),
+    (lambda r: r.recommend("user3", n=0), ValueError, "n is 0; expected a positive integer"),
+    (lambda r: r.similar_items(5), ValueError, "the item 5 had no rating in fit"),
+    (lambda r: r.similar_items([900]), TypeError, r"item is \[900\]; expected a single id"),
+    (lambda r: r.fold_in([(900, 5)]), TypeError,
+     "entry 0: ratings are tuple; expected a dict of item id to rating, such as {770: 5}, or a list of such dicts"),
+    (lambda r: r.fold_in("900"), TypeError, "^ratings are str; expected a dict"),
+    (lambda r: r.fold_in([{900: 5}, {900: 6}]), ValueError, "^entry 1: the rating of item 900 is 6; expected one"),
+    (lambda r: r.fold_in([{900: 5}, {900: 5}, {1: 5}]), ValueError, "^entry 2: none of the 1 rated items had"),
+    (lambda r: r.fold_in({900: 6}), ValueError,
+     "the rating of item 900 is 6; expected one within the rating scale, 1 to 5"),
+    (lambda r: r.fold_in({900: "5"}), TypeError, "the rating of item 900 is '5'; expected a finite number"),
+    (lambda r: r.fold_in({900: np.nan}), TypeError, "the rating of item 900 is nan"),
+    (lambda r: r.fold_in({1: 5, 2: 5}), ValueError, "none of the 2 rated items had a rating in fit"),
+    (lambda r: r.fold_in({}), ValueError, "none of the 0 rated items had a rating"),
+    (lambda r: r.evaluate(TEST, k=0), ValueError, "k is 0; expected a positive integer"),
+    (lambda r: r.evaluate((TEST[0], TEST[1], np.full(len(TEST[0]), np.nan))), ValueError,
+     "ratings are missing or infinite"),
+])
+def test_refused(fitted, call, error, message):
+    with pytest.raises(error, match=message):
+        call(fitted)
+
+
+@pytest.mark.parametrize("call", [
+    lambda r: r.predict([1], [2]), lambda r: r.recommend(1), lambda r: r.fold_in({1: 1}), lambda r: r.similar_items(1),
+    lambda r: r.score(TEST), lambda r: r.evaluate(TEST), lambda r: r.save("nowhere.npz")])
+def test_not_fitted(call):
+    with pytest.raises(NotFittedError, match="not fitted yet; call fit with ratings first, or load a saved one"):
+        call(Recommender())
+
+
+# Recommendations
+
+
+def test_recommends_what_is_loved(fitted):
+    for user, ids in zip(USERS, np.arange(N_USERS)):
+        seen = set(TRAIN[1][TRAIN[0] == user])
+        loved = {ITEMS[i] for i in range(N_ITEMS) if (ids + i) % 2 == 0} - seen
+        found = fitted.recommend(user, n=max(1, len(loved)))
+        assert set(found.items) == loved or not loved
+        assert fitted.predict(user, found.items).tolist() == found.scores.tolist()
+        everything = fitted.recommend(user, n=99, exclude_seen=False)
+        assert set(everything.items) == set(ITEMS)
+        assert set(fitted.recommend(user, n=99).items) == set(ITEMS) - seen
+
+
+def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
+    places = np.arange(N_ITEMS)
+    user = int(np.flatnonzero(fitted.users_ == "user3")[0])
+    output = fitted._scorer.grid(np.array([user]), places)[0]
+    expected = fitted.items_[np.lexsort((places, -output))]
+    found = fitted.recommend("user3", n=99, exclude_seen=False)
+    assert found.items.tolist() == expected.tolist()
+    assert found.scores.tolist() == np.clip(np.sort(output)[::-1], 1, 5).tolist()
+
+
+def test_lists_do_not_depend_on_what_else_is_asked_for(fitted, monkeypatch):
+    one_by_one = [fitted.recommend(user, n=5) for user in USERS]
+    alike = fitted.recommend(np.repeat(USERS, 2), n=5)
+    monkeypatch.setattr("sparse_ae.scoring.scorer._BLOCK", 40)
+    monkeypatch.setattr("sparse_ae.scoring.scorer._TILE", 3)
+    small_blocks = copy.deepcopy(fitted).recommend(list(USERS), n=5)
+    for k, found in enumerate(one_by_one):
+        for other in (small_blocks[k], alike[2 * k], alike[2 * k + 1]):
+            assert found.items.tolist() == other.items.tolist() and found.scores.tobytes() == other.scores.tobytes()
+    assert list(fitted.recommend([], n=3)) == []
+    assert alike.users.tolist() == np.repeat(USERS, 2).tolist() and alike.items[3].tolist() == alike[3].items.tolist()
+
+
+def test_equals_come_in_the_order_of_their_ids():
+    """Two items that nobody tells apart: same ratings by the same users, so the same output to the last bit."""
+    users, items, values = (np.concatenate([TRAIN[k], TRAIN[k][TRAIN[1] == 900]]) for k in range(3))
+    items[len(TRAIN[0]):] = 5
+    recommender = Recommender(**dict(SETTINGS, n_epochs=5)).fit((users, items, values), validation=None)
+    assert recommender.predict("user3", 900) == recommender.predict("user3", 5)
+    for user in USERS:
+        order = recommender.recommend(user, n=99, exclude_seen=False).items.tolist()
+        assert order.index(900) == order.index(5) + 1
+
+
+def test_only_from_some_items(fitted):
+    some = [900, 880, 860, 900, 850]
+    found = fitted.recommend("user3", items=some, exclude_seen=False)
+    whole = fitted.recommend("user3", n=99, exclude_seen=False)
+    kept = [k for k, item in enumerate(whole.items) if item in some]
+    assert found.items.tolist() == whole.items[kept].tolist() and found.scores.tolist() == whole.scores[kept].tolist()
+    assert fitted.recommend("user3", items=[]).items.tolist() == []
+    assert fitted.recommend("user3", items=TRAIN[1][TRAIN[0] == "user3"]).items.tolist() == []
+
+
+def test_similar_items(fitted):
+    found = fitted.similar_items(900, n=N_ITEMS)
+    like, unlike = found.items[:N_ITEMS // 2 - 1], found.items[N_ITEMS // 2 - 1:]
+    assert set(like) == {item for item in ITEMS if (900 - item) // 10 % 2 == 0} - {900}
+    assert len(unlike) == N_ITEMS // 2 and 900 not in unlike
+    assert np.all(np.diff(found.scores) <= 0) and -1 <= found.scores[-1] < 0 < found.scores[0] <= 1 + 1e-6
+
+
+# Measures
+
+LISTS = ["precision", "recall", "ndcg", "hit_rate", "map", "mrr", "coverage", "popularity"]
+
+
+def test_measures_by_loops(fitted):
+    """Against loops over recommendations; a stranger counts as misses, a user without a loved item not at all."""
+    extra = ["who", "who", "user3"], [900, 890, 12345], [5, 1, 5]
+    held_out = [np.append(column, more) for column, more in zip(TEST, extra)]
+    measures = fitted.evaluate(tuple(held_out), k=3)
+    predicted = fitted.predict(held_out[0], held_out[1])
+    errors = predicted - held_out[2]
+    assert measures["rmse"] == pytest.approx(np.sqrt(np.mean(errors ** 2))) and measures["n_ratings"] == len(errors)
+    assert measures["mae"] == pytest.approx(np.mean(np.abs(errors))) and measures["n_unknown"] == 3
+    lists, relevant = [], []
+    for user in np.unique(held_out[0]):
+        wanted = set(held_out[1][(held_out[0] == user) & (held_out[2] >= 4)])
+        if wanted:
+            relevant.append(wanted)
+            lists.append([] if user == "who" else fitted.recommend(user, n=3).items.tolist())
+    assert len(lists) > 20
+    popularity = {item: len(set(TRAIN[0][TRAIN[1] == item])) / N_USERS for item in set(TRAIN[1].tolist())}
+    for name, expected in reference.list_measures(lists, relevant, 3, popularity).items():
+        assert measures[name] == pytest.approx(expected, rel=1e-12), name
+    assert measures["ndcg"] > 0.6
+
+
+def test_relevant_is_what_is_said_to_be(fitted):
+    measures = fitted.evaluate(TEST, relevant=6)
+    assert np.isnan([measures[name] for name in LISTS]).all() and measures["n_users"] == 0
+    assert list(measures) == list(fitted.evaluate(TEST)) and set(LISTS) < set(measures)
+    assert fitted.evaluate(TEST, relevant=1)["n_users"] == len(np.unique(TEST[0]))
+    nearly = TEST[:2] + (np.where(TEST[2] == 5, 3.9, TEST[2]),)
+    assert fitted.evaluate(nearly)["n_users"] == 0 and fitted.evaluate(nearly[:2] + (nearly[2] + 0.1,))["n_users"] > 20
+    assert set(fitted.evaluate(TEST, k=None)) == {"rmse", "mae", "n_ratings", "n_unknown", "n_trained"}
+
+
+# Files
+
+
+def same(left, right):
+    assert weights(left) == weights(right)
+    assert left.predict(*TEST[:2]).tobytes() == right.predict(*TEST[:2]).tobytes()
+    for one, other in zip(left.recommend("user3"), right.recommend("user3")):
+        assert one.tolist() == other.tolist()
+    assert left.fold_in({900: 5}).predict(ITEMS).tobytes() == right.fold_in({900: 5}).predict(ITEMS).tobytes()
+    for name in ("rating_scale_", "mean_", "history_", "best_epoch_"):
+        assert getattr(left, name) == getattr(right, name)
+    for name in ("users_", "items_"):
+        one, other = getattr(left, name), getattr(right, name)
+        assert one.dtype == other.dtype and one.tolist() == other.tolist()
+
+
+def test_saved_and_loaded(fitted, tmp_path):
+    path = tmp_path / "model.npz"
+    fitted.save(path)
+    loaded = Recommender.load(path)
+    same(fitted, loaded)
+    assert loaded.get_params() == fitted.get_params()
+    fitted.save(path)
+    again = Recommender.load(path).fit(TRAIN, validation=None)
+    assert weights(again) == weights(fitted)
+    with np.load(str(path), allow_pickle=False) as file:
+        own = {"%s/%s" % (fitted.rows, name) for name in ("W", "V", "mu", "b")}
+        assert set(file.files) == {"header", "users", "items", "data", "indices", "indptr"} | own
+
+
+def test_settings_come_back(tmp_path):
+    settings = dict(SETTINGS, n_epochs=1, l2=(0.5, np.float64(0.25)), rating_scale=(0, 10), unknown=3,
+                    rng=np.random.RandomState(1),
+                    f=lasagne.nonlinearities.sigmoid, g="tanh", update=lasagne.updates.adagrad, n_hidden=np.int64(4))
+    Recommender(**settings).fit(TRAIN, validation=None).save(tmp_path / "m")
+    loaded = Recommender.load(tmp_path / "m")
+    rng = loaded.get_params()["rng"]
+    assert rng.randn() == settings["rng"].randn()  # as it stood when it was saved
+    expected = dict(settings, f="sigmoid", update="adagrad", rng=rng)
+    assert {name: getattr(loaded, name) for name in settings} == expected and loaded.rating_scale_ == (0, 10)
+    assert loaded.predict("who", 900) == 3
+
+
+def test_what_training_needs_only_is_described(tmp_path):
+    update = functools.partial(lasagne.updates.momentum, momentum=0.5)
+    recommender = Recommender(**dict(SETTINGS, n_epochs=1, update=update, learning_rate=lambda epoch: 0.001))
+    recommender.fit(TRAIN, validation=None).save(tmp_path / "m")
+    loaded = Recommender.load(tmp_path / "m")
+    assert loaded.predict(*TEST[:2]).tobytes() == recommender.predict(*TEST[:2]).tobytes()
+    with pytest.raises(ValueError, match="update is 'functools.partial"):
+        loaded.fit(TRAIN)
+
+
+def test_a_function_of_ones_own_is_not_written(tmp_path):
+    recommender = Recommender(**dict(SETTINGS, n_epochs=1, g=lambda x: x)).fit(TRAIN, validation=None)
+    with pytest.raises(TypeError, match="g is <function .*which no file can hold without code to run.*or its name"):
+        recommender.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_foreign_and_future_files(fitted, tmp_path):
+    path = tmp_path / "model.npz"
+    with pytest.raises(FileNotFoundError, match="there is no file .*model.npz; expected a recommender"):
+        Recommender.load(path)
+    fitted.save(path)
+    meta, arrays = storage.read(path, "recommender")
+    for version, message in ((4, "format 4 of a recommender; this sparse_ae reads formats up to 3: upgrade sparse_ae"),
+                             (2, "format 2 of a recommender, of before the first release; .* fit and save it anew")):
+        storage.write(path, "recommender", dict(meta, format=version), arrays)
+        with pytest.raises(ValueError, match="model.npz has " + message):
+            Recommender.load(path)
+    storage.write(path, "checkpoint", meta, arrays)
+    with pytest.raises(ValueError, match="is a checkpoint of sparse_ae; expected a recommender"):
+        Recommender.load(path)
+
+
+def test_pickled_and_copied(fitted):
+    same(fitted, pickle.loads(pickle.dumps(fitted)))
+    same(fitted, copy.deepcopy(fitted))
+    assert pickle.loads(pickle.dumps(Recommender(n_hidden=7))).get_params() == Recommender(n_hidden=7).get_params()
+
+
+# Settings, and scikit-learn
+
+
+def test_settings_are_stored_as_given():
+    given = {name: object() for name in Recommender().get_params()}
+    recommender = Recommender(**given)
+    assert all(recommender.get_params()[name] is value for name, value in given.items())
+    assert repr(Recommender(n_hidden=7, rows="users")) == "Recommender(n_hidden=7, rows='users')"
+    assert "sklearn" not in sys.modules or Recommender()._estimator_type == "regressor"
+
+
+PAIRS = np.array(list(zip(*TRAIN[:2])), dtype=object)
+NUMBERS = np.column_stack([np.unique(TRAIN[0], return_inverse=True)[1], TRAIN[1]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("X", [PAIRS, NUMBERS], ids=["str and int", "int"])
+def test_scikit_learns_search_and_cross_validation(X):
+    selection = pytest.importorskip("sklearn.model_selection")
+    folds = selection.KFold(3, shuffle=True, random_state=0)
+    recommender = Recommender(**dict(SETTINGS, n_epochs=30))
+    scores = selection.cross_val_score(recommender, X, TRAIN[2], cv=folds)
+    own = []
+    for train, test in folds.split(X):
+        fitted = Recommender(**recommender.get_params()).fit(X[train], TRAIN[2][train])
+        own.append(fitted.score(X[test], TRAIN[2][test]))
+    assert scores.tolist() == own and len(set(own)) == 3
+    theirs = selection.cross_val_score(recommender, X, TRAIN[2], cv=folds, scoring="neg_root_mean_squared_error")
+    assert theirs == pytest.approx(scores, rel=1e-6)
+
+    search = selection.GridSearchCV(recommender, {"n_hidden": [1, 4], "learning_rate": [1e-6, 0.02]}, cv=folds)
+    search.fit(X, TRAIN[2], validation=None)
+    assert search.best_params_["learning_rate"] == 0.02
+    assert search.best_score_ > search.cv_results_["mean_test_score"].min() + 0.5
+    assert search.predict(X[:3]).tolist() == search.best_estimator_.predict(X[:3]).tolist()
+
+
+def test_scikit_learn_takes_a_table(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    selection = pytest.importorskip("sklearn.model_selection")
+    frame = pandas.DataFrame(dict(zip(("user", "item", "rating"), TRAIN)))
+    recommender = Recommender(**dict(SETTINGS, n_epochs=2))
+    with_y = selection.cross_val_score(recommender, frame[["user", "item"]], frame["rating"], cv=3)
+    without = selection.cross_val_score(recommender, frame, cv=3)
+    assert with_y.tolist() == without.tolist()
+
+
+@pytest.mark.parametrize("check", [
+    "check_do_not_raise_errors_in_init_or_set_params", "check_estimator_cloneable", "check_estimator_repr",
+    "check_estimator_tags_renamed", "check_estimators_unfitted", "check_get_params_invariance", "check_mixin_order",
+    "check_no_attributes_set_in_init", "check_parameters_default_constructible", "check_set_params",
+    "check_supervised_y_no_nan", "check_valid_tag_types"])
+def test_scikit_learns_checks_of_an_estimator(check):
+    """Those that apply: the others fit to a table of features, where this takes pairs of a user and an item."""
+    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    if not hasattr(checks, check):
+        pytest.skip("this scikit-learn has no %s" % check)
+    getattr(checks, check)("Recommender", Recommender(**SETTINGS))

@@ -1,0 +1,661 @@
+"""A recommender beside biases: what it learns, when it holds back, both sides, files, runs that were killed."""
+import copy
+import os
+import pickle
+import re
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.recommender import fitting, recommender as recommender_module
+from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.trainer import TrainingDiverged
+
+N_USERS, N_ITEMS = 36, 20
+SETTINGS = dict(n_hidden=6, l2=0.05, weight_scale=0.1, learning_rate=0.02, batch_size=9, n_epochs=25, update="adam",
+                formulation="sparse", progress=False)
+SIDES = {"items": ["items"], "users": ["users"], "both": ["items", "users"]}
+
+
+def checkerboard(seed=0):
+    """Items have levels of their own; even users love even items and odd users odd ones. Train and test."""
+    rng = np.random.RandomState(seed)
+    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+    out = rng.rand(len(u)) < 0.2
+    levels = np.linspace(-1, 1, N_ITEMS)[rng.permutation(N_ITEMS)]
+    values = np.clip(3 + levels[i] + np.where((u + i) % 2, -0.9, 0.9) + 0.1 * rng.randn(len(u)), 1, 5)
+    return tuple((100 + 3 * u[part], 7 * i[part], values[part]) for part in (~out, out))
+
+
+def noise(seed=0):
+    """Nothing but biases and chance."""
+    rng = np.random.RandomState(seed)
+    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+    values = np.clip(3 + rng.randn(N_USERS)[u] + rng.randn(N_ITEMS)[i] + rng.randn(len(u)), 1, 5)
+    return u, i, values
+
+
+TRAIN, TEST = checkerboard()
+
+
+def made(ratings=TRAIN, fit=None, **settings):
+    return Recommender(**dict(SETTINGS, **settings)).fit(ratings, **fit or {})
+
+
+@pytest.fixture(scope="module", params=["items", "users", "both"])
+def fitted(request):
+    return made(rows=request.param)
+
+
+@pytest.fixture(scope="module")
+def both():
+    return made(rows="both")
+
+
+def parameters(recommender):
+    return {rows: [p.get_value().tobytes() for p in model.params] for rows, model in recommender.models_.items()}
+
+
+def rmse(predicted, ratings):
+    return np.sqrt(np.mean((predicted - ratings) ** 2))
+
+
+def clipped_biases(recommender, users, items):
+    """What the biases alone say, in ids."""
+    places = np.searchsorted(recommender.users_, users), np.searchsorted(recommender.items_, items)
+    return np.clip(predict_biases(recommender.biases_, *places), *recommender.rating_scale_)
+
+
+def same(left, right):
+    assert parameters(left) == parameters(right)
+    assert left.predict(*TEST[:2]).tobytes() == right.predict(*TEST[:2]).tobytes()
+    for one, other in zip(left.recommend(103, n=20), right.recommend(103, n=20)):
+        assert one.tolist() == other.tolist()
+    new = [each.fold_in({0: 4.5, 7: 2.5, 14: 4}).predict(7 * np.arange(20)) for each in (left, right)]
+    assert new[0].tobytes() == new[1].tobytes()
+    assert left.similar_items(7).scores.tobytes() == right.similar_items(7).scores.tobytes()
+    for name in ("rating_scale_", "mean_", "best_epoch_", "weights_", "validation_rmse_", "choices_", "n_hidden_",
+                 "batch_size_", "l2_"):
+        assert getattr(left, name) == getattr(right, name)
+    assert [dict(r, seconds=0) for r in left.history_] == [dict(r, seconds=0) for r in right.history_]
+    for one, other in zip(left.biases_, right.biases_):
+        assert np.array_equal(one, other)
+
+
+# What is learned
+
+
+def test_learns_what_biases_leave_over_and_has_them(fitted):
+    alone = rmse(clipped_biases(fitted, *TEST[:2]), TEST[2])
+    assert -fitted.score(TEST) < 0.35 < 0.8 < alone
+    sides = SIDES[fitted.rows]
+    assert list(fitted.models_) == list(fitted.weights_) == list(fitted.choices_) == sides
+    found = fitted.validation_rmse_
+    assert list(found) == ["biases"] + sides + ["both"] * (len(sides) == 2) and found["biases"] > 0.8
+    assert all(found[name] < 0.4 for name in found if name != "biases")
+    assert fitted.model_ is fitted.models_[sides[0]] and all(weight > 0 for weight in fitted.weights_.values())
+    if len(sides) == 1:
+        assert fitted.weights_[sides[0]] == 1
+    else:
+        assert found["both"] <= min(found["items"], found["users"]) + 1e-3
+    given = fit_biases(ratings_from_triples(*TRAIN).matrix)
+    assert fitted.biases_.items == pytest.approx(given.items, abs=1e-6)  # of all ratings, once trained on all
+    assert fitted.mean_ == pytest.approx(TRAIN[2].mean()) and np.ptp(fitted.biases_.items) > 1.5
+
+
+def test_history_tells_the_trainings_apart(fitted):
+    runs = []
+    for record in fitted.history_:
+        if not runs or runs[-1][0] != (record["rows"], record["refit"]):
+            runs.append(((record["rows"], record["refit"]), []))
+        runs[-1][1].append(record)
+    sides = SIDES[fitted.rows]
+    assert [name for name, _ in runs] == [(side, False) for side in sides] + [(side, True) for side in sides]
+    for k, (_, records) in enumerate(runs):
+        assert [record["epoch"] for record in records] == list(range(1, len(records) + 1))
+        assert all((record["validation_rmse"] is None) == (k >= len(sides)) for record in records)
+    best = int(np.argmin([record["validation_rmse"] for record in runs[0][1]])) + 1
+    assert fitted.best_epoch_ == best == len(runs[len(sides)][1])
+
+
+def outputs_by_loops(recommender):
+    """Biases, and the weighted outputs of each model by loops over its parameters: users by items, clipped."""
+    matrix, biases = recommender._scorer.ratings, recommender.biases_
+    ratings = (matrix if recommender._scorer.rows == "users" else matrix.T).toarray()
+    say = biases.mean + biases.users[:, np.newaxis] + biases.items
+    low, high = recommender.rating_scale_
+    unit, found = (high - low) / 4, say.copy()
+    for rows, model in recommender.models_.items():
+        W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
+        table, base = (ratings, say) if rows == "users" else (ratings.T, say.T)
+        beyond = np.empty(table.shape)
+        for row in range(len(table)):
+            cols = np.flatnonzero(table[row])
+            factor = (50 / len(cols)) ** 0.25
+            a = mu.copy()
+            for col in cols:
+                a += V[:, col] * (table[row, col] - base[row, col]) / unit * factor + U[:, col] * 3 * factor
+            h = 1 / (1 + np.exp(-a))
+            for col in range(table.shape[1]):
+                beyond[row, col] = unit * (W[col].dot(h) + b[col])
+        found += recommender.weights_[rows] * (beyond if rows == "users" else beyond.T)
+    return np.clip(found, low, high)
+
+
+def test_predictions_by_loops(fitted):
+    expected = outputs_by_loops(fitted)
+    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+    assert fitted.predict(fitted.users_[u], fitted.items_[i]) == pytest.approx(expected.ravel(), abs=1e-4)
+
+
+def test_rows_auto_is_both_with_validation_and_items_without(both):
+    auto = made(rows="auto")
+    same(auto, both)
+    alone = made(rows="auto", fit=dict(validation=None), n_epochs=2)
+    assert list(alone.weights_.items()) == [("items", 1.0)] and alone.validation_rmse_ is None
+    assert len(alone.history_) == alone.best_epoch_ == 2
+    alike = made(rows="both", fit=dict(validation=None), n_epochs=2)
+    assert alike.weights_ == {"items": 0.5, "users": 0.5}
+
+
+# The guard
+
+
+def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
+    ratings = noise()
+    guarded = made(ratings, rows="both")
+    assert guarded.weights_ == {"items": 0, "users": 0}
+    predicted, say = guarded.predict(*ratings[:2]), clipped_biases(guarded, *ratings[:2])
+    assert predicted == pytest.approx(say, rel=1e-6)
+    assert not any(record["refit"] for record in guarded.history_)
+    found = guarded.recommend(3, n=5, exclude_seen=False)
+    assert found.items.tolist() == np.argsort(-guarded.biases_.items)[:5].tolist()
+    told = {1: 5.0, 2: 4.0}
+    assert guarded.fold_in(told).predict(3) == pytest.approx(np.clip(
+        guarded.mean_ + guarded.biases_.items[3]
+        + sum(r - guarded.mean_ - guarded.biases_.items[i] for i, r in told.items())
+        / (2 + guarded.biases_.shrinkage[0]), 1, 5), rel=1e-6)
+    assert len(guarded.similar_items(3, n=4).items) == 4
+
+
+def test_epoch_0_is_where_nothing_helped_at_all():
+    """A step so long that each epoch is worse than none."""
+    ratings = noise()
+    for guard, weight in ((True, 0.0), (False, 1.0)):
+        recommender = made(ratings, rows="items", guard=guard, learning_rate=0.5, l2=0, n_epochs=3, weight_scale=1e-6)
+        assert recommender.best_epoch_ == 0 and recommender.weights_ == {"items": weight}
+        assert recommender.predict(*ratings[:2]) == pytest.approx(clipped_biases(recommender, *ratings[:2]), abs=1e-3)
+
+
+def test_without_the_guard_the_model_counts():
+    ratings = noise()
+    free = made(ratings, rows="items", guard=False, patience=None, n_epochs=5)
+    assert free.weights_ == {"items": 1.0} and free.best_epoch_ == 5
+    assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05
+
+
+def test_validation_of_strangers_only_tells_nothing(capsys):
+    held_out = [100], [133], [4.0]  # an item that is known by name only
+    matrix = ratings_from_triples(*(column[TRAIN[1] != 133] for column in TRAIN))
+    indptr = matrix.matrix.indptr
+    wider = sp.csr_matrix((matrix.matrix.data, matrix.matrix.indices, indptr), shape=(N_USERS, N_ITEMS))
+    ratings = Ratings(wider, matrix.users, np.append(matrix.items, 133))
+    for guard, weight in ((True, 0.0), (False, 1.0)):
+        found = made(ratings, rows="items", guard=guard, n_epochs=2, fit=dict(validation=held_out), progress=True)
+        assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
+        assert re.search("validation: none of its 1 ratings is of a user and an item that both have others, .* are "
+                         "biases " + ("alone" if guard else "and all models"), capsys.readouterr().err)
+
+
+def test_one_rating_is_no_evidence():
+    held_out = tuple(column[:1] for column in TEST)
+    found = made(rows="items", fit=dict(validation=held_out))
+    assert found.weights_ == {"items": 0.0} and set(found.validation_rmse_) == {"biases", "items"}
+
+
+# Divergence and Ctrl-C
+
+
+def diverging(sides, refit=(False, True)):
+    """A Trainer that diverges for models with these rows."""
+    class Diverging(fitting.Trainer):
+        def fit(self, *args, **kwargs):
+            side = "items" if self.model.n_items == N_USERS else "users"
+            if side in sides and (kwargs["validation"] is None) in refit:
+                super().fit(*args, **kwargs)
+                raise TrainingDiverged("the loss is nan")
+            return super().fit(*args, **kwargs)
+    return Diverging
+
+
+def test_each_training_says_what_is_trained(monkeypatch):
+    labels = []
+
+    class Labelled(fitting.Trainer):
+        def fit(self, *args, **kwargs):
+            labels.append(self.progress)
+            self.progress = False
+            return super().fit(*args, **kwargs)
+
+    monkeypatch.setattr(fitting, "Trainer", Labelled)
+    made(rows="both", n_epochs=12, progress=True)
+    assert labels == ["items as rows", "users as rows",
+                      "items as rows, on all ratings", "users as rows, on all ratings"]
+    made(rows="items", n_epochs=1)
+    assert labels[4:] == [False] * len(labels[4:])
+
+
+def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items"]))
+    found = made(rows="both", n_epochs=12, progress=True)
+    assert found.weights_["items"] == 0 < 0.9 < found.weights_["users"]
+    assert set(found.validation_rmse_) == {"biases", "users"}
+    assert "items as rows: the loss is nan; that model is left out" in capsys.readouterr().err
+    assert {record["rows"] for record in found.history_ if record["refit"]} == {"users"}
+    monkeypatch.undo()
+    found.save(tmp_path / "m")
+    same(Recommender.load(tmp_path / "m"), found)
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items", "users"]))
+    with pytest.raises(TrainingDiverged, match="the loss is nan"):
+        made(rows="both", n_epochs=2)
+
+
+def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
+    monkeypatch.setattr(fitting, "Trainer", diverging(["items"], refit=[True]))
+    found = made(rows="items", n_epochs=12)
+    monkeypatch.undo()
+    before = made(rows="items", n_epochs=12, fit=dict(refit=False))
+    assert found.weights_ == {"items": 1.0} and parameters(found) == parameters(before)
+
+
+@pytest.mark.parametrize("phase, sides, refitted", [(0, ["items"], 0), (1, ["items", "users"], 0),
+                                                    (2, ["items", "users"], 0), (3, ["items", "users"], 1)])
+def test_ctrl_c_ends_all_of_it(phase, sides, refitted, monkeypatch):
+    """In each of the four trainings, after its tenth epoch; what is trained by then is what there is."""
+    trainings = []
+
+    class Interrupted(fitting.Trainer):
+        def fit(self, train, n_epochs, **kwargs):
+            trainings.append(self)
+            last = len(trainings) - 1 == phase
+            history = super().fit(train, min(n_epochs, 10) if last else n_epochs, **kwargs)
+            history[-1]["interrupted"] = last
+            return history
+
+    monkeypatch.setattr(fitting, "Trainer", Interrupted)
+    found = made(rows="both", n_epochs=12)
+    assert len(trainings) == phase + 1 and list(found.models_) == sides
+    before = trainings[:2][:len(sides)]
+    kept = [found.models_[side] is trainer.model for side, trainer in zip(sides, before)]
+    assert kept == [True] * len(sides) if not refitted else kept == [False, True]
+    assert np.isfinite(found.predict(*TEST[:2])).all()
+
+
+# What is known by half, or not at all
+
+
+@pytest.fixture(scope="module", params=["items", "users", "both"])
+def with_strangers(request):
+    """User 999 and item 999 are known by name only."""
+    known = ratings_from_triples(*TRAIN)
+    indptr = np.append(known.matrix.indptr, known.matrix.nnz)
+    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS + 1))
+    ratings = Ratings(matrix, np.append(known.users, 999), np.append(known.items, 999))
+    return {unknown: made(ratings, rows=request.param, n_epochs=3, unknown=unknown, guard=False)
+            for unknown in ("mean", 2.0, "error")}
+
+
+def test_half_known_pairs_get_what_is_known(with_strangers):
+    for unknown, found in with_strangers.items():
+        biases = found.biases_
+        users, items = [103, 103, 999, 5], [999, -1, 7, 7]
+        level, offset = biases.mean + biases.users[1], biases.mean + biases.items[1]
+        assert found.predict(users, items) == pytest.approx(np.clip([level, level, offset, offset], 1, 5), rel=1e-6)
+        assert found.predict(999, 7) == found.predict(5, 7)
+        assert found.users_rated_.tolist() == [True] * N_USERS + [False]
+        assert found.items_rated_.tolist() == [True] * N_ITEMS + [False]
+        if unknown == "error":
+            for user, item in ((999, 999), (5, -1)):
+                with pytest.raises(ValueError, match="the user %d had no rating in fit, and with unknown=" % user):
+                    found.predict(user, item)
+        else:
+            expected = found.mean_ if unknown == "mean" else 2.0
+            assert found.predict([999, 5], [999, -1]) == pytest.approx([expected] * 2, rel=1e-6)
+            assert found.evaluate((users, items, [3, 3, 3, 3]))["n_unknown"] == 4
+
+
+def test_everybody_gets_a_list(with_strangers):
+    for found in with_strangers.values():
+        lists = found.recommend(found.users_, n=30)
+        assert [len(each.items) for each in lists] == [
+            N_ITEMS - np.count_nonzero(TRAIN[0] == user) for user in found.users_]
+        last, biases = lists[-1], found.biases_
+        order = np.argsort(-biases.items[:N_ITEMS], kind="stable")
+        assert last.items.tolist() == found.items_[order].tolist()  # 999, without a rating, is not among them
+        assert last.scores == pytest.approx(np.clip(biases.mean + biases.items[order], 1, 5), rel=1e-6)
+        assert found.recommend(999, n=2, items=[7, 14, 21]).items.tolist() == [
+            item for item in last.items if item in (7, 14, 21)][:2]
+        with pytest.raises(ValueError, match="the user 5 had no rating in fit"):
+            found.recommend([103, 5])
+
+
+def test_validation_of_ones_own_leaves_users_without_ratings_a_list():
+    matrix = ratings_from_triples(*TRAIN)
+    rows = np.arange(N_USERS)
+    train, held_out = (matrix.matrix.multiply((rows != 4)[:, np.newaxis]).tocsr(),
+                       matrix.matrix.multiply((rows == 4)[:, np.newaxis]).tocsr())
+    train.eliminate_zeros()
+    held_out.eliminate_zeros()
+    found = made(matrix.part(train), rows="items", n_epochs=2, fit=dict(validation=matrix.part(held_out)))
+    assert not found.users_rated_[4] and found.users_rated_.sum() == N_USERS - 1
+    lists = found.recommend(found.users_, n=30)
+    assert [len(each.items) for each in lists] == (N_ITEMS - np.diff(train.indptr)).tolist()
+    assert found._scorer.ratings.nnz == train.nnz
+
+
+# New people, similar items
+
+
+def test_folding_in_somebody_known(fitted):
+    """With users as rows it is what training has; else a column is solved for as if the items didn't hear of it."""
+    for user in (100, 103, 160):
+        mine = TRAIN[0] == user
+        told = dict(zip(TRAIN[1][mine].tolist(), TRAIN[2][mine].astype("float32").tolist()))
+        new, old = fitted.fold_in(told).predict(fitted.items_), fitted.predict(user, fitted.items_)
+        assert new == pytest.approx(old, abs=1e-5 if fitted.rows == "users" else 0.25)
+        alone = clipped_biases(fitted, np.full(N_ITEMS, user), fitted.items_)
+        assert np.abs(old - alone).mean() > 0.3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_new_column_by_the_normal_equations(weighted):
+    found = made(rows="items", n_epochs=5, l2=0.3, fit=dict(validation=None))
+    model, biases = found.model_, found.biases_
+    model.l2_weighted = weighted
+    told = {0: 4.5, 21: 2.0, 35: 4.0}
+    new = found.fold_in(told).predict(found.items_)
+    values = np.array(list(told.values()))
+    places = np.searchsorted(found.items_, list(told))
+    offset = np.sum(values - biases.mean - biases.items[places]) / (3 + biases.shrinkage[0])
+    say = biases.mean + biases.items + offset
+    h = np.column_stack([found._scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
+    mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
+    X, l2 = h[places], 0.3 * 3 if weighted else 0.3
+    p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot((values - say[places]) / found_unit(found)
+                                                                       - X.dot(mean)))
+    assert new == pytest.approx(np.clip(say + found_unit(found) * h.dot(p), *found.rating_scale_), abs=1e-4)
+
+
+def found_unit(recommender):
+    low, high = recommender.rating_scale_
+    return (high - low) / 4
+
+
+def test_a_new_person_gets_what_they_love(fitted):
+    biases = dict(zip(fitted.items_, fitted.biases_.items))
+    told = {int(item): float(np.clip(3 + biases[item] + (0.9 if item % 2 else -0.9), *fitted.rating_scale_))
+            for item in 7 * np.arange(12)}
+    new = fitted.fold_in(told)
+    assert new.items.tolist() == sorted(told) and not set(new.recommend(n=99).items) & set(told)
+    beyond = new.predict(7 * np.arange(12, 20)) - np.array([3 + biases[7 * i] for i in range(12, 20)])
+    assert (beyond[1::2] > 0.4).sum() + (beyond[::2] < -0.4).sum() >= 7
+    level = new.predict(-1)
+    assert 2 < level < 4 and new.predict([-1, -2]).tolist() == [level, level]
+
+
+def test_similar_items_are_those_loved_by_the_same(fitted):
+    found = fitted.similar_items(7, n=N_ITEMS)
+    assert 7 not in found.items and len(found.items) == N_ITEMS - 1
+    assert all(item % 2 for item in found.items[:8])
+    assert np.all(np.diff(found.scores) <= 0) and found.scores[0] <= 1 + 1e-6
+
+
+def test_similar_items_of_the_larger_weight(both):
+    other = copy.deepcopy(both)
+    one = {side: made_of(both, side) for side in ("items", "users")}
+    larger = max(both.weights_, key=both.weights_.get)
+    assert both.similar_items(7, n=5).scores.tobytes() == one[larger].tobytes()
+    other._scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
+    smaller = {"items": "users", "users": "items"}[larger]
+    assert other.similar_items(7, n=5).scores.tobytes() == one[smaller].tobytes()
+
+
+def made_of(recommender, side):
+    """Cosines of one model's factors, the five best for item 7."""
+    scorer = recommender._scorer.scorers[side == "users"]
+    factors = scorer.hidden(np.arange(N_ITEMS)) if side == "items" else scorer.model.W.get_value()
+    factors = factors - factors.mean(axis=0, dtype="float64")
+    factors /= np.linalg.norm(factors, axis=1, keepdims=True)
+    cosines = np.einsum("ik,k->i", factors, factors[1])
+    return np.sort(np.delete(cosines, 1))[::-1][:5]
+
+
+# Files, copies, runs that were killed
+
+
+def test_saved_loaded_pickled_copied(fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    loaded = Recommender.load(tmp_path / "m")
+    assert loaded.get_params() == fitted.get_params()
+    for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        same(other, fitted)
+        assert other.users_rated_.tolist() == fitted.users_rated_.tolist()
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("training", [("items", False), ("users", False), ("items", True), ("users", True)])
+def test_killed_and_resumed(training, both, tmp_path):
+    """In each of the four trainings; the records of the file don't come again, and are complete all the same."""
+    seen = []
+
+    def kill(record):
+        seen.append(record)
+        if (record["rows"], record["refit"]) == training and record["epoch"] == 2:
+            raise Killed
+
+    path = tmp_path / "run"
+    with pytest.raises(Killed):
+        made(rows="both", fit=dict(checkpoint=path, on_epoch=kill))
+    again = []
+    resumed = made(rows="both", fit=dict(checkpoint=path, resume=True, on_epoch=again.append))
+    same(resumed, both)
+    assert [dict(r, seconds=0, restored=None) for r in seen + again] == [
+        dict(r, seconds=0, restored=None) for r in both.history_]
+    assert sorted(os.listdir(str(tmp_path))) == ["run", "run.2", "run.3", "run.4"]
+    resumed.save(tmp_path / "one")
+    both.save(tmp_path / "other")
+    for name in ("one", "other"):
+        assert parameters(Recommender.load(tmp_path / name)) == parameters(both)
+
+
+@pytest.fixture(scope="module")
+def with_less_decay():
+    """Most of what biases leave over is taste here, and the rule for l2 takes it for noise."""
+    return made(rows="items", l2="auto")
+
+
+def test_taste_that_the_decay_suppressed_gets_less_of_it(with_less_decay, monkeypatch):
+    monkeypatch.setattr("sparse_ae.recommender.fitting._TOO_SMALL", np.inf)
+    by_rule = made(rows="items", l2="auto")
+    tries = np.log(with_less_decay.l2_ / by_rule.l2_) / np.log(0.3)
+    assert tries == pytest.approx(1) or tries == pytest.approx(2)
+    assert with_less_decay.validation_rmse_["items"] < by_rule.validation_rmse_["items"]
+    assert rmse(with_less_decay.predict(*TEST[:2]), TEST[2]) < 0.9 * rmse(by_rule.predict(*TEST[:2]), TEST[2])
+    # Who names a decay gets it.
+    monkeypatch.undo()
+    assert made(rows="items", l2=by_rule.l2_).l2_ == by_rule.l2_
+
+
+def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
+    firsts = []
+
+    def kill(record):
+        if record["epoch"] == 1:
+            firsts.append(record)
+        if len(firsts) == 2 and record["epoch"] == 3:
+            assert not record["refit"]
+            raise Killed
+
+    path = tmp_path / "run"
+    with pytest.raises(Killed):
+        made(rows="items", l2="auto", fit=dict(checkpoint=path, on_epoch=kill))
+    assert sorted(os.listdir(str(tmp_path))) == ["run", "run.3"]
+    same(made(rows="items", l2="auto", fit=dict(checkpoint=path, resume=True)), with_less_decay)
+
+
+def test_no_checkpoint_is_written_over(tmp_path):
+    (tmp_path / "run.3").write_bytes(b"")
+    with pytest.raises(FileExistsError, match="run.3 exists; pass resume=True to go on from it, or another path"):
+        made(rows="both", fit=dict(checkpoint=tmp_path / "run"))
+    assert os.listdir(str(tmp_path)) == ["run.3"]
+
+
+# Ratings on disk, scales, dtypes, seeds
+
+
+@pytest.mark.parametrize("rows", ["items", "users"])
+def test_ratings_on_disk(rows, tmp_path):
+    stored = store_ratings([TRAIN], tmp_path / "store", rows=rows)
+    on_disk = made(stored, rows="auto", n_epochs=5, fit=dict(validation=TEST))
+    in_memory = made(rows=rows, n_epochs=5, fit=dict(validation=TEST))
+    assert list(on_disk.models_) == [rows]
+    same(on_disk, in_memory)
+    alone = made(stored, n_epochs=2)
+    assert alone.validation_rmse_ is None and alone.weights_ == {rows: 1.0} and len(alone.history_) == 2
+    with pytest.raises(ValueError, match="stored ratings have %s as rows and the recommender rows='both'" % rows):
+        made(stored, rows="both")
+
+
+@pytest.mark.parametrize("low, high", [(-10, 10), (0, 100)])
+def test_the_scale_does_not_matter(low, high, fitted):
+    factor = (high - low) / 4
+    wide = TRAIN[:2] + (low + factor * (TRAIN[2] - 1),)
+    found = made(wide, rows=fitted.rows, rating_scale=(low, high))
+    one = made(rows=fitted.rows, rating_scale=(1, 5))
+    expected = low + factor * (one.predict(*TEST[:2]) - 1)
+    assert found.best_epoch_ == one.best_epoch_
+    assert found.predict(*TEST[:2]) == pytest.approx(expected, abs=factor * 0.01)
+    assert list(found.weights_.values()) == pytest.approx(list(one.weights_.values()), abs=0.02)
+
+
+def test_same_seed_same_bytes(fitted):
+    again = made(rows=fitted.rows)
+    same(again, fitted)
+    assert parameters(made(rows=fitted.rows, n_epochs=1, rng=1)) != parameters(made(rows=fitted.rows, n_epochs=1))
+
+
+def test_defaults_are_chosen_said_and_kept(capsys):
+    found = Recommender(formulation="sparse", n_epochs=2, rng=3).fit(TRAIN)
+    assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
+    assert found.l2_ == found.choices_["items"].l2 > 0 and found.choices_["items"].update == "adam"
+    lines = capsys.readouterr().err.splitlines()
+    expected = "items as rows: n_hidden=96, batch_size=2, l2=%.4g, update=adam, learning_rate=0.001, patience=20"
+    assert expected % found.l2_ in lines
+    assert any(line.startswith("validation RMSE, of known users and items: biases 0.9") for line in lines)
+
+
+def test_float64(fitted):
+    found = made(rows=fitted.rows, dtype="float64", n_epochs=5)
+    assert found.predict(*TEST[:2]).dtype == np.float64 and found.model_.U.dtype == "float64"
+    expected = outputs_by_loops(found)
+    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+    assert found.predict(found.users_[u], found.items_[i]) == pytest.approx(expected.ravel(), abs=1e-5)
+
+
+# Validation
+
+
+def test_no_refit_keeps_the_best_epoch(fitted):
+    found = made(rows=fitted.rows, fit=dict(refit=False))
+    assert not any(record["refit"] for record in found.history_)
+    assert found.best_epoch_ == fitted.best_epoch_ and found.weights_ == fitted.weights_
+    assert found._scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
+    assert parameters(found) != parameters(fitted)
+
+
+def test_held_out_ratings_are_never_input(fitted):
+    found = made(rows=fitted.rows, fit=dict(validation=TEST))
+    assert found._scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
+    sides = SIDES[fitted.rows]
+    together = found.validation_rmse_["both" if len(sides) == 2 else sides[0]]
+    assert together == pytest.approx(-found.score(TEST), rel=1e-4)
+    best = min(r["validation_rmse"] for r in found.history_ if r["rows"] == sides[0])
+    assert found.validation_rmse_[sides[0]] == pytest.approx(best, rel=1e-5)
+
+
+def test_evaluate_says_what_was_trained_on(fitted):
+    measures = fitted.evaluate(TEST)
+    assert (measures["n_ratings"], measures["n_unknown"], measures["n_trained"]) == (len(TEST[0]), 0, 0)
+    mixed = tuple(np.concatenate([one, other[:7]]) for one, other in zip(TEST, TRAIN))
+    assert fitted.evaluate(mixed, k=None)["n_trained"] == 7
+    assert fitted.evaluate(TRAIN, k=None)["n_trained"] == len(TRAIN[0])
+    assert measures["ndcg"] > 0.5
+
+
+def test_a_stored_zero_was_trained_on():
+    users, items = map(np.ravel, np.indices((8, 6)))
+    found = made((users, items, (users + items) % 3), rows="users", n_epochs=1, fit=dict(validation=None))
+    assert found.evaluate((users, items, users % 2), k=None)["n_trained"] == 48
+
+
+# What is refused, before anything is compiled or written
+
+
+@pytest.mark.parametrize("settings, fit, error, message", [
+    (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True or False"),
+    (dict(guard=1), {}, ValueError, "guard is 1; expected True or False"),
+    ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
+    (dict(rows="item"), {}, ValueError, "rows is 'item'"),
+    (dict(weight_scale=0), {}, ValueError, "weight_scale is 0; expected a positive number"),
+    (dict(f="sigmoidal"), {}, ValueError, "f is 'sigmoidal'"),
+    (dict(g=3), {}, ValueError, "g is 3"),
+    (dict(n_hidden=0), {}, ValueError, "n_hidden is 0"),
+    (dict(l2=-1), {}, ValueError, "l2 is -1"),
+    (dict(dtype="float16"), {}, ValueError, "dtype is 'float16'"),
+    (dict(formulation="spare"), {}, ValueError, "formulation is 'spare'"),
+    (dict(update="sdg"), {}, ValueError, "update is 'sdg'"),
+    (dict(update="lbfgs"), {}, ValueError, "batch_size is 9 with update='lbfgs'"),
+    (dict(learning_rate=0), {}, ValueError, "learning_rate is 0"),
+    (dict(batch_size=0), {}, ValueError, "batch_size is 0"),
+    (dict(n_epochs=0), {}, ValueError, "n_epochs is 0"),
+    (dict(patience=0), {}, ValueError, "patience is 0"),
+    (dict(rating_scale=5), {}, ValueError, "rating_scale is 5; expected"),
+    (dict(rating_scale=(2, 5)), {}, ValueError, r"rating 1 is outside rating_scale=\(2, 5\); pass rating_scale=\(1, "),
+    (dict(rating_scale=(0, 4)), {}, ValueError, r"is outside rating_scale=\(0, 4\)"),
+    ({}, dict(checkpoint_every=0), ValueError, "checkpoint_every is 0"),
+    ({}, dict(resume=True), ValueError, "resume is True without checkpoint"),
+    ({}, dict(checkpoint="nowhere/to/be/found"), OSError, "nowhere"),
+    ({}, dict(validation=0), ValueError, "validation is 0; expected a number between 0 and 1, 'auto', held-out"),
+    ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
+])
+def test_refused(settings, fit, error, message, monkeypatch):
+    monkeypatch.setattr(recommender_module, "split_ratings", None)
+    monkeypatch.setattr(fitting, "fit_biases", None)
+    monkeypatch.setattr(fitting.Trainer, "fit", None)
+    with pytest.raises(error, match=message):
+        made(rows=settings.pop("rows", "both"), fit=fit, **settings)
+
+
+# Scikit-learn
+
+
+def test_scikit_learn():
+    base = pytest.importorskip("sklearn.base")
+    selection = pytest.importorskip("sklearn.model_selection")
+    recommender = Recommender(**dict(SETTINGS, n_epochs=12, rows="users"))
+    assert base.clone(recommender).get_params() == recommender.get_params()
+    X = np.column_stack(TRAIN[:2])
+    folds = selection.KFold(2, shuffle=True, random_state=0)
+    search = selection.GridSearchCV(recommender, {"biases": [True, False], "guard": [True]}, cv=folds)
+    search.fit(X, TRAIN[2])
+    assert search.best_params_ == {"biases": True, "guard": True}
+    assert search.predict(X[:3]).tolist() == search.best_estimator_.predict(X[:3]).tolist()

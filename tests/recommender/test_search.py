@@ -1,0 +1,349 @@
+"""Cross-validation and searches, on splits of one's own, in one process or several."""
+import importlib
+import types
+
+import numpy as np
+import pytest
+
+from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
+from sparse_ae.data.splits import k_folds, leave_k_out
+from sparse_ae.data.synthetic import made_up_ratings
+from sparse_ae.data.tables import as_ratings
+from sparse_ae.recommender import search
+from sparse_ae.recommender.defaults import validation_fraction
+from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.search import cross_validate, grid_search, tune
+import theano
+from theano.configparser import change_flags
+
+SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5,
+                formulation="sparse", progress=False, biases=False, update="adam")
+
+
+class Constant:
+    """Predicts a number: what a search has to find is known."""
+
+    def __init__(self, value=1.0, rng=None):
+        self.value, self.rng = value, rng
+
+    def get_params(self):
+        return {"value": self.value, "rng": self.rng}
+
+    def fit(self, ratings, offset=0):
+        self.offset = offset + (self.rng.rand() if self.rng else 0)
+        self.train = ratings.matrix
+        return self
+
+    def evaluate(self, ratings, k=None):
+        assert (self.train.multiply(ratings.matrix)).nnz == 0
+        return {"rmse": float(np.sqrt(np.mean((ratings.matrix.data - self.value - self.offset) ** 2))), "k": k}
+
+
+class Tunable:
+    """The best settings are known: l2=2, g="tanh", n_hidden=20; a fit takes a second."""
+
+    def __init__(self, l2="auto", g="sigmoid", n_hidden=10, learning_rate="auto", progress=False):
+        self.l2, self.g, self.n_hidden, self.learning_rate, self.progress = l2, g, n_hidden, learning_rate, progress
+
+    def get_params(self):
+        return {name: value for name, value in vars(self).items() if name in
+                ("l2", "g", "n_hidden", "learning_rate", "progress")}
+
+    def fit(self, ratings, validation=None, diverge=()):
+        search._now.seconds += 1
+        if self.n_hidden in diverge:
+            raise ArithmeticError("the loss is nan")
+        self.ratings, self.validation = ratings, validation
+        values = {"l2": 8.0 if self.l2 == "auto" else self.l2}
+        self.choices_ = {side: types.SimpleNamespace(learning_rate=rate, **values)
+                         for side, rate in (("items", 0.1), ("users", 0.2))}
+        self.values = dict(values, g=self.g, n_hidden=self.n_hidden)
+        return self
+
+    def evaluate(self, ratings, k=None):
+        assert k is None and ratings is self.validation
+        wrong = abs(np.log2(self.values["l2"] / 2)) + abs(np.log2(self.values["n_hidden"] / 20))
+        return {"rmse": 1 + wrong / 10 + (self.values["g"] != "tanh")}
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch, request):
+    if "tune" in request.node.name:
+        monkeypatch.setattr(search, "_now", Clock())
+
+
+@pytest.fixture
+def ratings():
+    rng = np.random.RandomState(0)
+    cells = rng.permutation(20 * 12)[:150]
+    return ratings_from_triples(np.char.add("u", (cells // 12).astype(str)), cells % 12 + 100,
+                                1 + (cells // 12 + cells % 12) % 2 * 4)
+
+
+def test_each_split_is_fitted_and_evaluated(ratings):
+    recommender = Recommender(**SETTINGS)
+    found = cross_validate(recommender, ratings, splits=3, k=4, validation=None)
+    assert not hasattr(recommender, "model_")
+    for k, fold in enumerate(k_folds(ratings, 3)):
+        fitted = Recommender(**SETTINGS).fit(Ratings(fold.train, ratings.users, ratings.items), validation=None)
+        for name, value in fitted.evaluate(Ratings(fold.test, ratings.users, ratings.items), k=4).items():
+            assert found[name][k] == value
+    assert found["rmse"].shape == (3,) and (found["seconds"] > 0).all()
+
+
+def test_splits_of_ones_own(ratings):
+    splits = [leave_k_out(ratings, 2), split_ratings(ratings, 0.3)]
+    found = cross_validate(Constant(3), ratings, splits)
+    assert found["rmse"].tolist() == [2, 2]
+    assert cross_validate(Constant(3), ratings, [split[:2] for split in splits])["rmse"].tolist() == [2, 2]
+    assert cross_validate(Constant(3), ratings, splits[0])["rmse"].tolist() == [2]
+    assert cross_validate(Constant(3), ratings, 2, k=7, offset=1)["k"].tolist() == [7, 7]
+
+
+def test_the_best_comes_first(ratings):
+    rng = np.random.RandomState(0)
+    found = grid_search(Constant(), ratings, {"value": [0, 9.0, 3, 4], "rng": [None]}, splits=2)
+    assert [each["params"]["value"] for each in found] == [3, 4, 0, 9]
+    assert found[0]["rmse"] == 2 == found[0]["per_split"]["rmse"].mean() and len(found[0]["per_split"]["rmse"]) == 2
+    found = grid_search(Constant(rng=rng), ratings, {"value": [3, 3]}, splits=2)
+    assert found[0]["rmse"] == found[1]["rmse"] and rng.rand() == np.random.RandomState(0).rand()
+
+
+@pytest.mark.slow
+def test_several_processes_find_the_same(ratings):
+    pytest.importorskip("joblib")
+    grid = {"learning_rate": [1e-6, 0.02]}
+    other = {"float32": "float64", "float64": "float32"}[theano.config.floatX]
+    with change_flags(floatX=other):  # as a program may do, of which new processes know nothing
+        alone, together = (grid_search(Recommender(**SETTINGS), ratings, grid, splits=2, n_jobs=n_jobs, validation=None)
+                           for n_jobs in (1, 2))
+    for one, other in zip(alone, together):
+        assert one["params"] == other["params"]
+        assert one["per_split"]["rmse"].tolist() == other["per_split"]["rmse"].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of Dask's and of what it uses
+def test_on_a_dask_cluster_the_same_is_found(ratings):
+    joblib, distributed = pytest.importorskip("joblib"), pytest.importorskip("dask.distributed")
+    grid = {"learning_rate": [1e-6, 0.02]}
+
+    def found(n_jobs):
+        return [(each["params"], each["per_split"]["rmse"].tolist())
+                for each in grid_search(Recommender(**SETTINGS), ratings, grid, splits=2, n_jobs=n_jobs,
+                                        validation=None)]
+
+    alone = found(1)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster), joblib.parallel_backend("dask"):
+            assert found(-1) == alone
+            assert found(1) == alone  # none of the cluster's
+
+
+def test_without_joblib(ratings, monkeypatch):
+    def no_joblib(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", no_joblib)
+    with pytest.raises(ImportError, match="n_jobs=2 needs joblib, which isn't installed: pip install joblib"):
+        cross_validate(Constant(), ratings, n_jobs=2)
+
+
+def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
+    given = Tunable(progress=True)
+    best, table = tune(given, ratings, seconds=1000)
+    assert best.get_params() == dict(given.get_params(), l2=2.0, g="tanh", n_hidden=20)
+    assert given.get_params() == Tunable(progress=True).get_params() and not hasattr(given, "ratings")
+    assert best.ratings.matrix.nnz == ratings.matrix.nnz and best.validation == "auto"
+    assert table[0] == {"params": {"l2": 2.0, "g": "tanh", "n_hidden": 20}, "rmse": 1.0, "seconds": 1.0}
+    assert [row["rmse"] for row in table] == sorted(row["rmse"] for row in table)
+    assert not any("learning_rate" in row["params"] for row in table)  # which is each side's own
+    tried = [sorted(row["params"].items()) for row in table]
+    assert all(tried.count(params) == 1 for params in tried) and [] in tried
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:4] == [
+        "candidate 1: the settings as given: validation RMSE 2.3000, in 1.0 s",
+        "candidate 2: l2=4: validation RMSE 2.2000, in 1.0 s, the best so far",
+        "candidate 3: l2=2: validation RMSE 2.1000, in 1.0 s, the best so far",
+        "candidate 4: l2=1: validation RMSE 2.2000, in 1.0 s"]
+    assert len(lines) == len(table) + 1 and lines[-1] == "fitting l2=2, g=tanh, n_hidden=20 on all ratings"
+
+
+def test_tune_leaves_alone_what_was_set(ratings, capsys):
+    best, table = tune(Tunable(l2=64.0, g="tanh"), ratings)
+    assert best.get_params() == Tunable(64.0, "tanh", 20).get_params() and capsys.readouterr() == ("", "")
+    assert {name for row in table for name in row["params"]} == {"n_hidden"}
+
+
+@pytest.mark.parametrize("seconds, n", [(0, 1), (3, 1), (4, 2), (6.5, 5)])
+def test_tune_keeps_to_its_time(ratings, seconds, n):
+    """A second for each candidate, and two that are kept for the last fit."""
+    best, table = tune(Tunable(), ratings, seconds=seconds)
+    assert len(table) == n and (n > 1 or best.get_params() == Tunable().get_params())
+
+
+def test_tune_judges_all_on_the_same_part(ratings):
+    parts = []
+
+    class Watched(Tunable):
+        def fit(self, ratings, validation=None, diverge=()):
+            parts.append((ratings, validation))
+            return super().fit(ratings, validation)
+
+    tune(Watched(), ratings, seconds=6)
+    held_out = parts[0][1]
+    assert all(validation is held_out for _, validation in parts[:-1]) and parts[-1][1] == "auto"
+    assert held_out.matrix.nnz == round(validation_fraction(150) * 150) and parts[0][0].matrix.nnz == 112
+    del parts[:]
+    own = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items)
+    tune(Watched(), ratings, seconds=6, validation=own)
+    assert {(whole.matrix.nnz, validation.matrix.nnz) for whole, validation in parts} == {(150, own.matrix.nnz)}
+
+
+def test_tune_beside_held_out_ratings_fits_nothing_again(ratings, capsys):
+    held_out, fits = Ratings(ratings.matrix[:5], ratings.users[:5], ratings.items), []
+
+    class Watched(Tunable):
+        def fit(self, ratings, validation=None, diverge=()):
+            fits.append(self.n_hidden)
+            return super().fit(ratings, validation, diverge)
+
+    for seconds in (0, 1000):
+        del fits[:]
+        best, table = tune(Watched(progress=True), ratings, seconds=seconds, validation=held_out)
+        assert len(fits) == len(table)
+        assert (best.ratings.matrix.nnz, best.validation.matrix.nnz) == (150, held_out.matrix.nnz)
+        assert best.get_params() == dict(Watched(progress=True).get_params(), **table[0]["params"])
+    assert best.get_params()["l2"] == 2.0
+    assert capsys.readouterr().err.endswith("the best is l2=2, g=tanh, n_hidden=20, as fitted beside the held-out "
+                                            "ratings\n")
+
+
+def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
+    class Weighted(Tunable):
+        def fit(self, ratings, validation=None, diverge=()):
+            super().fit(ratings, validation)
+            self.choices_["users"].l2_weighted = True
+            return self
+
+    assert {name for row in tune(Weighted(), ratings).candidates for name in row["params"]} == {"g", "n_hidden"}
+
+
+def test_tune_passes_over_what_diverges(ratings, capsys):
+    best, table = tune(Tunable(progress=True), ratings, diverge=[20])
+    assert best.n_hidden == 10 and table[-1]["rmse"] == np.inf and table[-1]["params"]["n_hidden"] == 20
+    assert ": l2=2, g=tanh, n_hidden=20: training diverged\n" in capsys.readouterr().err
+    with pytest.raises(ArithmeticError):
+        tune(Tunable(), ratings, diverge=[10])
+
+
+def test_tune_with_recommender(ratings):
+    settings = dict(weight_scale=0.1, batch_size=8, n_epochs=3, formulation="sparse", progress=False)
+    best, table = tune(Recommender(**settings), ratings, seconds=0)
+    assert [row["params"] for row in table] == [{}] and best.predict("u3", 100) > 0
+    fitted = Recommender(**settings).fit(ratings)
+    assert best.predict("u3", ratings.items).tolist() == fitted.predict("u3", ratings.items).tolist()
+    train, held_out = map(ratings.part, split_ratings(ratings, 0.2, 0)[:2])
+    best, _ = tune(Recommender(**settings), train, seconds=0, validation=held_out)
+    again = Recommender(**settings).fit(train, validation=held_out)
+    assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
+    start = search._start_values(Recommender(**settings), fitted)
+    assert list(start) == ["l2", "g", "n_hidden", "learning_rate"] and start["g"] == "sigmoid"
+
+
+@pytest.mark.slow
+def test_tune_in_several_processes(ratings):
+    pytest.importorskip("joblib")
+    settings = dict(n_hidden=3, weight_scale=0.1, batch_size=8, n_epochs=3, formulation="sparse", progress=False)
+    alone, together = (tune(Recommender(learning_rate=0.02, **settings), ratings, seconds=1e9, n_jobs=n_jobs)
+                       for n_jobs in (1, 2))
+    assert len(together.candidates) > 3 and together.recommender.n_hidden == 3
+    assert together.candidates[0]["rmse"] <= next(row["rmse"] for row in together.candidates if not row["params"])
+    rmse = {str(row["params"]): row["rmse"] for row in alone.candidates}
+    assert all(rmse.get(str(row["params"]), row["rmse"]) == row["rmse"] for row in together.candidates)
+
+
+@pytest.mark.parametrize("arguments, error, message", [
+    (dict(seconds=-1), ValueError, "seconds is -1; expected a finite number, 0 or more"),
+    (dict(n_jobs=0), ValueError, "n_jobs is 0; expected a number of processes, or -1"),
+    (dict(validation=None), ValueError, "validation is None; expected a number between 0 and 1"),
+    (dict(validation=1.5), ValueError, "validation is 1.5; expected a number between 0 and 1, 'auto', or held-out"),
+    (dict(validation="tenth"), (TypeError, ValueError), "validation: "),
+    (dict(checkpoint="run.npz"), TypeError, "checkpoint='run.npz' was given to tune, whose candidates can't share"),
+])
+def test_tune_refuses(ratings, arguments, error, message):
+    with pytest.raises(error, match=message):
+        tune(Tunable(), ratings, **arguments)
+    with pytest.raises(TypeError, match="recommender is <class .*expected a Recommender, such as Recommender()"):
+        tune(Tunable, ratings)
+
+
+@pytest.mark.parametrize("grid, message", [
+    (2.0, r"grid is 2.0; expected a dict of settings and the values to try, such as \{'l2'"),
+    ([("value", [1])], "grid is .*; expected a dict"),
+    ({}, r"grid is \{\}; expected a dict"),
+    ({"value": "all"}, r"grid\['value'\] is 'all'; expected a list of values"),
+    ({"value": 2.0}, r"grid\['value'\] is 2.0; expected a list of values"),
+])
+def test_a_grid_is_looked_at_before_anything_runs(grid, message):
+    with pytest.raises(ValueError, match=message):
+        grid_search(Constant(), "no ratings", grid)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda r: cross_validate(Constant(), r, 2.0), "splits is 2.0; expected a number of folds, or a list of"),
+    (lambda r: cross_validate(Constant(), r, "all"), "splits is 'all'; expected"),
+    (lambda r: cross_validate(Constant(), r, k=0), "k is 0; expected a positive integer, or None"),
+    (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
+    (lambda r: cross_validate(Constant(), r, 1), "n_folds is 1; expected"),
+    (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
+    (lambda r: cross_validate(Constant(), r, [3]), r"split 0 is 3; expected \(train, test\), as split_ratings returns"),
+    (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
+     "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
+    (lambda r: grid_search(Constant(), r, {"size": [1]}),
+     "grid has 'size', which is no setting of Constant; expected some of value"),
+    (lambda r: grid_search(Constant(), r, {"value": 3}), r"grid\['value'\] is 3; expected a list of values to try"),
+    (lambda r: grid_search(Constant(), r, {"value": []}), r"grid\['value'\] is \[\]; expected a list"),
+])
+def test_refused(ratings, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(ratings)
+
+
+def test_the_best_by_lists(monkeypatch):
+    """Of missing entries the measure of lists decides, the higher the better; it is that of `evaluate`."""
+    matrix = made_up_ratings(40, 20, 300, rng=0)[0]
+    recommender = Recommender(n_hidden=3, rows="users", missing_weight=0.2, batch_size=10, l2=0.1, n_epochs=2,
+                              learning_rate=0.05, update="adam", weight_scale=0.3, progress=False)
+    found = grid_search(recommender, matrix, {"learning_rate": [1e-6, 0.05], "n_epochs": [3]}, splits=2,
+                        validation=None)
+    assert [set(each) for each in found] == [{"params", "ndcg@10", "per_split"}] * 2
+    assert found[0]["ndcg@10"] > found[1]["ndcg@10"] == found[1]["per_split"]["ndcg"].mean()
+    best, candidates = tune(recommender, matrix, seconds=0, measure="recall@5", validation=0.3)
+    assert list(candidates[0]) == ["params", "recall@5", "seconds"] and 0 < candidates[0]["recall@5"] < 1
+    with pytest.raises(ValueError, match="measure is 'recall'; expected 'auto', 'rmse', or one of .* such as"):
+        grid_search(recommender, matrix, {"n_epochs": [1]}, measure="recall")
+
+
+def test_counts_are_counted_once():
+    """They are as they came until `fit` makes ratings of them."""
+    pairs = np.array([[0, 0], [0, 0], [0, 1], [1, 1], [1, 0], [2, 2], [2, 1], [0, 2]])
+    seen = []
+
+    class Noting(Recommender):
+        def fit(self, ratings, **more):
+            seen.append(ratings.matrix.sum())
+            return super().fit(ratings, **more)
+
+    recommender = Noting(n_hidden=2, rows="users", missing_weight=0.5, feedback="counts", n_epochs=1, update="adam",
+                         learning_rate=0.05, weight_scale=0.3, progress=False)
+    split = as_ratings((pairs[1:, 0], pairs[1:, 1], [2, 1, 1, 1, 1, 1, 1])).matrix
+    cross_validate(recommender, pairs, splits=[(split, split)], k=1, validation=None)
+    assert seen == [8]

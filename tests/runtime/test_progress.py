@@ -1,0 +1,220 @@
+"""What a training shows of itself: on a terminal, in a notebook, in a pipe; the time is made up."""
+import importlib.util
+import io
+import sys
+import threading
+import types
+
+import pytest
+
+from sparse_ae.runtime import progress
+from sparse_ae.runtime.progress import announced, errors_of, figure, signs_of_life
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Bar:
+    """In place of tqdm's."""
+
+    made = []
+
+    def __init__(self, desc=None, disable=False, **arguments):
+        self.desc, self.disable, self.arguments, self.counts, self.closed = desc, disable, arguments, [], False
+        self.made.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def set_description(self, desc, refresh):
+        self.desc = desc
+
+    def set_postfix(self, refresh, **figures):
+        self.figures = figures
+
+    def update(self, n):
+        self.counts.append(n)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    monkeypatch.setattr(Bar, "made", [])
+    return Bar.made
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when they are told to."""
+    now = types.SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(progress, "_now", lambda: now.seconds)
+    return now
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """A kernel, with the ipywidgets that draw its bars."""
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "ipywidgets" or found(name))
+
+
+def record(epoch, validation=None, restored=None):
+    return {"epoch": epoch, "loss": 2.0, "train_rmse": 1 / epoch, "validation_rmse": validation, "restored": restored}
+
+
+def train(signs, n_epochs=2, n_batches=2, validation=None, clock=None, seconds=0.0):
+    """Epochs of batches of 5 rows, and seconds to each."""
+    history = []
+    for epoch in range(1, n_epochs + 1):
+        with signs.epoch(epoch, history[-1] if history else None):
+            for _ in range(n_batches):
+                if clock is not None:
+                    clock.seconds += seconds
+                signs.batch(5, 2.0, 0.5)
+        history.append(record(epoch, validation))
+    return history
+
+
+@pytest.mark.parametrize("validation, so_far", [(None, "1.0000"), (0.75, "0.7500")])
+def test_on_a_terminal_there_is_a_bar_for_each_epoch(monkeypatch, bars, validation, so_far):
+    monkeypatch.setattr(progress, "tqdm", Bar)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    signs = signs_of_life(True, 2, 10)
+    signs.end(train(signs, validation=validation))
+    assert [bar.desc for bar in bars] == ["epoch 1", "epoch 2, RMSE %s so far" % so_far]
+    assert [(bar.counts, bar.arguments["total"], bar.closed) for bar in bars] == [([5, 5], 10, True)] * 2
+    assert bars[0].figures == {"loss": "2", "rmse": "0.5000"}
+
+
+def test_tqdm_takes_what_the_bars_are_given(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    signs = signs_of_life(True, 2, 10)
+    signs.end(train(signs))
+    assert "epoch 1:" in terminal.getvalue() and "epoch 2, RMSE 1.0000 so far:" in terminal.getvalue()
+
+
+def test_in_a_notebook_one_bar_lasts_all_the_time(monkeypatch, bars, notebook):
+    import tqdm.auto
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    signs = signs_of_life(True, 2, 10)
+    history = train(signs)
+    bar, = bars
+    assert bar.desc == "epoch 2, RMSE 1.0000 so far" and bar.counts == [5] * 4 and bar.arguments["total"] == 20
+    assert not bar.closed
+    signs.end(history)
+    assert bar.closed
+    signs = signs_of_life(True, 2, 10)
+    with pytest.raises(KeyboardInterrupt):
+        with signs.epoch(1, None):
+            raise KeyboardInterrupt
+    assert bars[1].closed
+    signs_of_life(True, 2, 10).end([])
+    assert sys.stderr.getvalue() == ""
+
+
+def test_a_notebook_that_can_draw_no_bar_gets_lines(monkeypatch, notebook, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert progress._notebook_bar() is None
+    assert type(signs_of_life(True, 2, 10)) is progress._Lines
+
+
+def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
+    signs = signs_of_life(True, 100, 10)
+    history = train(signs, 40, validation=0.875, clock=clock, seconds=1.5)
+    history[-1]["restored"] = 20
+    signs.end(history)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 4 of at most 100: training RMSE 0.3333, validation RMSE 0.8750 so far; 10 s, at most 5 min left",
+        "epoch 14 of at most 100: training RMSE 0.0769, validation RMSE 0.8750 so far; 40 s, at most 4 min left",
+        "epoch 24 of at most 100: training RMSE 0.0435, validation RMSE 0.8750 so far; 70 s, at most 4 min left",
+        "epoch 34 of at most 100: training RMSE 0.0303, validation RMSE 0.8750 so far; 2 min, at most 3 min left",
+        "training ended after epoch 40, in 2 min; epoch 20: training RMSE 0.0500, validation RMSE 0.8750"]
+
+
+def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, capsys):
+    signs = signs_of_life(True, 10, 10)
+    with signs.epoch(5, None):
+        clock.seconds += 8000
+        signs.batch(10, 2.0, 0.5)
+    signs.end([record(5, 1.0, restored=0)])
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h, at most 20.0 h left",
+        "training ended after epoch 1, in 2.2 h; none was better than what it began with, which is put back"]
+
+
+def test_what_is_trained_stands_before_all_that_is_shown(monkeypatch, clock, capsys, bars):
+    label = "items as rows, on all ratings"
+    signs = signs_of_life(label, 10, 10)
+    with signs.epoch(5, None):
+        clock.seconds += 8000
+        signs.batch(10, 2.0, 0.5)
+    signs.end([record(5, 1.0)])
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "items as rows, on all ratings, epoch 5 of at most 14",
+        "items as rows, on all ratings, training ended after epoch 1, in 2.2 h; epoch 1"]
+    monkeypatch.setattr(progress, "tqdm", Bar)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train(signs_of_life(label, 2, 10))
+    assert bars[0].desc == "items as rows, on all ratings, epoch 1"
+
+
+def test_what_is_soon_over_says_nothing(clock, capsys):
+    signs = signs_of_life(True, 2, 10)
+    signs.end(train(signs, clock=clock, seconds=1))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_whoever_wants_no_sign_takes_none_of_its_locks(monkeypatch, clock, capsys, notebook):
+    # tqdm's lock is shared by the forks of a process; one that is killed with it would stop the others for ever.
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(progress, "tqdm", lambda *args, **kwargs: pytest.fail("a bar was made"))
+        monkeypatch.setattr(progress, "_notebook_bar", lambda: pytest.fail("a bar was looked for"))
+        signs = signs_of_life(False, 2, 10)
+        signs.end(train(signs, clock=clock, seconds=100))
+        assert stream.getvalue() == ""
+
+
+def test_what_takes_long_is_announced(monkeypatch, capsys):
+    said = threading.Event()
+    stream = io.StringIO()
+    stream.flush = said.set
+    monkeypatch.setattr(sys, "stderr", stream)
+    with announced("Compiling ...", after=0):
+        assert said.wait(10)
+    with announced("Compiling ...", after=60):
+        pass
+    with announced("Compiling ...", wanted=False, after=0):
+        pass
+    assert stream.getvalue() == "Compiling ...\n"
+    for message, once in (("Compiling ...", False), ("Compiling on ...", True)):
+        said.clear()
+        with announced(message, after=0, once=once):
+            assert said.wait(10)
+    before = threading.enumerate()  # one that has said its line may take a moment to end
+    for once in (True, False):  # a loaded machine takes as long again
+        with announced("Compiling on ...", after=60, once=once):
+            timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+            assert bool(set(timers).difference(before)) == (not once)
+    assert stream.getvalue() == "Compiling ...\nCompiling ...\nCompiling on ...\n"
+
+
+@pytest.mark.parametrize("value, expected", [
+    (0.87012, "0.8701"), (12345.6, "12345.6000"), (0.0, "0.0000"), (0.01, "0.0100"), (0.00999, "0.00999"),
+    (3.14159e-7, "3.142e-07"), (-2e-5, "-2e-05"), (float("inf"), "inf")])
+def test_figures_have_digits_on_any_scale(value, expected):
+    assert figure(value) == expected
+    record = {"train_rmse": value, "validation_ndcg@10": value}
+    assert errors_of(record) == "training RMSE %s, validation NDCG@10 %s" % (expected, expected)

@@ -1,0 +1,106 @@
+"""People folded in: they get what they love, and a new column is the least of its cost."""
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from checkerboard import ITEMS, N_ITEMS, N_USERS, SETTINGS, TRAIN
+
+from sparse_ae.data import Ratings, ratings_from_triples
+from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.scoring.fold_in import ColumnSolver
+
+
+@pytest.fixture(scope="module", params=["items", "users"])
+def fitted(request):
+    return Recommender(rows=request.param, **SETTINGS).fit(TRAIN, validation=None)
+
+
+def test_a_new_user_gets_what_they_love(fitted):
+    new = fitted.fold_in({900: 5, 880: 5, 890: 1, 870: 1, 860: 5})
+    assert new.items.tolist() == [860, 870, 880, 890, 900] and new.ratings.tolist() == [5, 1, 5, 1, 5]
+    assert set(new.recommend(n=4).items) == {840, 820, 800, 780}
+    assert new.predict(840) > 4 > 2 > new.predict(850)
+    found = new.recommend(n=99)
+    assert set(found.items) == set(ITEMS) - set(new.items)
+    assert new.predict(found.items).tolist() == found.scores.tolist()
+    assert new.recommend(n=99, exclude_seen=False).items.tolist()[:2] != []
+    assert new.recommend(items=[840, 850, 900]).items.tolist() == [840, 850]
+    assert isinstance(new.predict(900), float)
+
+
+def test_folding_in_a_user_row_is_exact(fitted):
+    """What fit knows of a user, told again: the same to the last bit with users as rows, close with items as rows."""
+    for user in ("user3", "user4"):
+        told = {int(item): float(value) for item, value in zip(TRAIN[1][TRAIN[0] == user], TRAIN[2][TRAIN[0] == user])}
+        new, old = fitted.fold_in(told).predict(ITEMS), fitted.predict(user, ITEMS)
+        if fitted.rows == "users":
+            assert new.tobytes() == old.tobytes()
+        else:
+            assert new == pytest.approx(old, abs=0.5)
+
+
+@pytest.mark.parametrize("f", ["identity", "sigmoid"])
+@pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="users", biases=False),
+                                   dict(rows="both", guard=False), dict(rows="users", learning_rate=1e-9),
+                                   dict(rows="both", guard=False, missing_weight=0.2)],
+                         ids=["items", "users", "both", "biases", "missing"])
+def test_many_people_are_folded_in_as_one_by_one(given, f, monkeypatch):
+    """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
+    monkeypatch.setattr("sparse_ae.scoring.fold_in._TOGETHER", 3)
+    settings = dict(SETTINGS, f=f, n_epochs=3, formulation="dense", biases=True)
+    settings.update(given)
+    recommender = Recommender(**settings).fit(TRAIN, validation=0.2)
+    rng = np.random.RandomState(0)
+    people = [{int(item): float(rng.randint(1, 6)) for item in rng.choice(ITEMS, n, replace=False)}
+              for n in (1, 3, 14, 2, 9, 5, 1)]
+    people[1][12345], people[6] = 3.0, {900: 5.0}  # unknown; no other's ratings
+    others = [copy.deepcopy(recommender) for _ in range(2)]
+    many = others[0].fold_in(people)
+    assert isinstance(many, list) and recommender.fold_in([]) == [] and len(recommender.fold_in(people[:1])) == 1
+    for ratings, one in zip(people, many):
+        alone = others[1].fold_in(ratings)
+        assert one.items.tolist() == alone.items.tolist() == sorted(set(ratings) - {12345})
+        assert one.ratings.tolist() == [ratings[item] for item in one.items]
+        assert one.predict(ITEMS).tobytes() == alone.predict(ITEMS).tobytes()
+        assert one.predict(int(ITEMS[3])) == alone.predict(ITEMS)[3]
+        for left, right in zip(one.recommend(5), alone.recommend(5)):
+            assert left.tobytes() == right.tobytes()
+    assert len({one.predict(ITEMS).tobytes() for one in many}) == len(people)
+
+
+@pytest.mark.parametrize("f", ["identity", "sigmoid"])
+def test_a_new_column_is_the_least_of_its_cost(f):
+    """For an unbounded output against the normal equations; for a bounded one no step away from it costs less."""
+    known = ratings_from_triples(*TRAIN)  # and a user without a rating, who is no part of the mean
+    indptr = np.append(known.matrix.indptr, known.matrix.nnz)
+    matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS))
+    ratings = Ratings(matrix, np.append(known.users, "zoe"), known.items)
+    recommender = Recommender(**dict(SETTINGS, f=f, l2=0.5, n_epochs=10)).fit(ratings, validation=None)
+    new = recommender.fold_in({900: 5, 880: 4, 870: 2})
+    model = recommender.model_
+    W, b = (p.get_value().astype("float64")[:-1] for p in (model.W, model.b))
+    mean = np.append(W.mean(axis=0), b.mean())
+    rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
+    X, r = np.column_stack([model.hidden(recommender._scorer.ratings[rows]), np.ones(3)]), np.array([2.0, 4.0, 5.0])
+    p = np.append(*ColumnSolver(recommender._scorer)(rows, r)).astype("float64")
+    output = X.dot(p) if f == "identity" else 1 + 4 / (1 + np.exp(-X.dot(p)))
+    assert new.predict([870, 880, 900]) == pytest.approx(np.clip(output, 1, 5), abs=1e-5)
+    if f == "identity":
+        delta = np.linalg.solve(X.T.dot(X) + 0.5 * np.eye(5), X.T.dot(r - X.dot(mean)))
+        assert p == pytest.approx(mean + delta, abs=1e-5)
+
+    def cost(p):
+        s = X.dot(p)
+        output = s if f == "identity" else 1 + 4 / (1 + np.exp(-s))
+        return np.sum((output - r) ** 2) + 0.5 * np.sum((p - mean) ** 2)
+
+    rng = np.random.RandomState(0)
+    assert all(cost(p) < cost(p + 0.01 * step) for step in rng.randn(50, 5))
+
+
+def test_the_recommender_stays_as_it_is(fitted):
+    before = [p.get_value() for p in fitted.model_.params]
+    fitted.fold_in({900: 5}).recommend()
+    np.testing.assert_equal([p.get_value() for p in fitted.model_.params], before)
+    assert len(fitted.users_) == N_USERS

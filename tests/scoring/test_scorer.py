@@ -1,0 +1,176 @@
+"""What models say of pairs and grids: against loops over the parameters, and bit by bit against each other."""
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from matrices import small
+
+from sparse_ae.baselines.biases import Biases
+from sparse_ae.data import check_ratings
+from sparse_ae.model import AutoEncoder
+from sparse_ae.scoring import scorer as scoring
+from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.training.residuals import Residuals
+from lasagne.init import Normal
+
+N_USERS, N_ITEMS, SCALE = 9, 7, (1.0, 5.0)
+USERS, ITEMS = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
+
+
+def ratings():
+    """Users 2 and 5 and item 4 have none."""
+    rng = np.random.RandomState(0)
+    mask = rng.rand(N_USERS, N_ITEMS) < 0.6
+    mask[[2, 5]], mask[:, 4] = False, False
+    rows, cols = np.nonzero(mask)
+    return check_ratings(sp.coo_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), mask.shape))
+
+
+RATINGS = ratings()
+RNG = np.random.RandomState(1)
+BIASES = Biases(3.2, np.where(np.diff(RATINGS.indptr) > 0, RNG.randn(N_USERS), 0),
+                np.where(np.asarray((RATINGS != 0).sum(axis=0))[0] > 0, RNG.randn(N_ITEMS), 0))
+
+
+def scorer_of(rows, with_biases=True):
+    matrix = RATINGS if rows == "users" else RATINGS.T.tocsr()
+    start, residuals = Normal(0.5), None
+    if with_biases:
+        own, other = (BIASES.users, BIASES.items) if rows == "users" else (BIASES.items, BIASES.users)
+        residuals = Residuals(BIASES.mean + own, other, SCALE)
+    model = AutoEncoder(matrix.shape[1], 3, (-4, 4) if with_biases else SCALE, "identity", "sigmoid", W=start, V=start,
+                        mu=start, b=start, U=start if with_biases else None, rng=2)
+    return Scorer(model, matrix, rows, residuals)
+
+
+@pytest.fixture(scope="module", params=["users", "items"])
+def scorer(request):
+    return scorer_of(request.param)
+
+
+@pytest.fixture(scope="module")
+def blend():
+    return Blend([scorer_of("items"), scorer_of("users")], [0.7, 0.4])
+
+
+def beyond_biases(scorer):
+    """The outputs of all pairs in loops, users by items."""
+    model, matrix, residuals = scorer.model, scorer.ratings, scorer.residuals
+    W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
+    found = np.zeros(matrix.shape)
+    for row in range(matrix.shape[0]):
+        entries = range(matrix.indptr[row], matrix.indptr[row + 1])
+        h = np.zeros(model.n_hidden)
+        for t in range(model.n_hidden):
+            a = mu[t]
+            for p in entries:
+                col, factor = matrix.indices[p], (50 / len(entries)) ** 0.25
+                residual = (matrix.data[p] - residuals.rows[row] - residuals.columns[col]) / residuals.unit
+                a += V[t, col] * residual * factor + U[t, col] * 3 * factor
+            h[t] = 1 / (1 + np.exp(-a))
+        for col in range(matrix.shape[1]):
+            found[row, col] = residuals.unit * (b[col] + sum(W[col, t] * h[t] for t in range(model.n_hidden)))
+    return found if scorer.rows == "users" else found.T
+
+
+def biases_say():
+    return BIASES.mean + BIASES.users[:, np.newaxis] + BIASES.items
+
+
+def test_pairs_and_grid_by_loops(scorer):
+    expected = biases_say() + beyond_biases(scorer)
+    assert scorer.grid(np.arange(N_USERS), np.arange(N_ITEMS)) == pytest.approx(expected, abs=1e-4)
+    assert scorer.pairs(USERS, ITEMS) == pytest.approx(expected.ravel(), abs=1e-4)
+    assert scorer.pair_outputs(USERS, ITEMS) == pytest.approx(beyond_biases(scorer).ravel(), abs=1e-4)
+    assert scorer.baseline(USERS, ITEMS) == pytest.approx(biases_say().ravel(), rel=1e-12)
+
+
+def test_a_blend_by_loops(blend):
+    parts = [beyond_biases(each) for each in blend.scorers]
+    expected = biases_say() + 0.7 * parts[0] + 0.4 * parts[1]
+    assert blend.grid(np.arange(N_USERS), np.arange(N_ITEMS)) == pytest.approx(expected, abs=1e-4)
+    assert blend.pairs(USERS, ITEMS) == pytest.approx(expected.ravel(), abs=1e-4)
+    assert [weight for _, weight in blend.used()] == [0.7, 0.4] and blend.model is blend.scorers[0].model
+
+
+def test_pairs_and_grid_are_the_same_bits(scorer, blend, monkeypatch):
+    for each in (scorer, blend, scorer_of("items", False), scorer_of("users", False)):
+        grid = each.grid(np.arange(N_USERS), np.arange(N_ITEMS))
+        assert grid.dtype == np.float32
+        assert each.pairs(USERS, ITEMS).tobytes() == grid.tobytes()
+        order = np.random.RandomState(0).permutation(len(USERS))
+        assert each.pairs(USERS[order], ITEMS[order], block_size=2).tobytes() == grid.ravel()[order].tobytes()
+        part = each.grid(np.array([6, 1]), np.array([5, 0, 3]))
+        assert np.array_equal(part, grid[[6, 1]][:, [5, 0, 3]])
+        monkeypatch.setattr("sparse_ae.scoring.scorer._TILE", 2)
+        assert np.array_equal(each.grid(np.arange(N_USERS), np.arange(N_ITEMS)), grid)
+        monkeypatch.undo()
+
+
+def test_predictions_of_what_is_known_by_half(scorer, blend):
+    """The model's where both have ratings, the biases' where one has, `unknown` where neither has."""
+    user_rated, item_rated = np.diff(RATINGS.indptr)[USERS] > 0, ITEMS != 4
+    for each in (scorer, blend):
+        assert each.users_rated.tolist() == [u not in (2, 5) for u in range(N_USERS)]
+        assert each.items_rated.tolist() == [i != 4 for i in range(N_ITEMS)]
+        assert each.mean == pytest.approx(RATINGS.data.mean(), rel=1e-6)
+        predicted = each.predict(USERS, ITEMS, 1.5)
+        both, neither = user_rated & item_rated, ~user_rated & ~item_rated
+        half = ~both & ~neither
+        assert both.sum() == 42 and half.sum() == 19 and neither.sum() == 2
+        assert predicted[both].tobytes() == np.clip(each.pairs(USERS, ITEMS)[both], *SCALE).tobytes()
+        assert predicted[half] == pytest.approx(np.clip(biases_say().ravel()[half], *SCALE), rel=1e-6)
+        assert predicted[neither].tolist() == [1.5, 1.5]
+        assert predicted.min() >= 1 and predicted.max() <= 5
+
+
+def test_without_biases_half_known_is_unknown():
+    each = scorer_of("items", False)
+    predicted = each.predict(np.array([2, 0, 0, 2]), np.array([0, 4, 0, 4]), 1.5)
+    assert predicted[[0, 1, 3]].tolist() == [1.5] * 3
+    assert predicted[2] == np.clip(each.pairs(np.array([0]), np.array([0])), *SCALE)[0]
+    assert each.scorers == [each] and each.weights == [1.0]
+
+
+def test_a_weight_of_nothing_costs_nothing():
+    one, other = scorer_of("items"), scorer_of("users")
+    other.hidden = None  # would raise if it were asked
+    assert Blend([one, other], [1, 0]).pairs(USERS, ITEMS).tobytes() == one.pairs(USERS, ITEMS).tobytes()
+    nothing = Blend([other], [0])
+    assert nothing.grid(np.arange(2), np.arange(3)) == pytest.approx(biases_say()[:2, :3], rel=1e-6)
+    assert nothing.used() == []
+
+
+def test_are_rated(scorer):
+    assert scorer.are_rated(USERS, ITEMS).tolist() == (RATINGS.toarray() > 0).ravel().tolist()
+
+
+@pytest.mark.parametrize("part", [1, 2, 2 ** 22])
+def test_stored_zeros_are_rated(part, monkeypatch):
+    monkeypatch.setattr("sparse_ae.data.ratings._PART", part)
+    matrix = small()
+    rows, cols = map(np.ravel, np.indices(matrix.shape))
+    order = np.random.RandomState(0).permutation(len(rows))
+    stored = {(0, 1), (0, 3), (2, 0), (2, 1)}
+    found = Scorer(scorer_of("users").model, matrix).are_rated(rows[order], cols[order])
+    assert found.tolist() == [pair in stored for pair in zip(rows[order], cols[order])]
+
+
+def test_lists_are_of_the_grid(blend):
+    candidates = np.array([0, 1, 2, 3, 5, 6])
+    users = np.array([0, 1, 8])
+    best, scores = map(np.concatenate, zip(*blend.best(users, 6, True, candidates)))
+    grid = blend.grid(users, candidates)
+    for k, user in enumerate(users):
+        unseen = [c for c in range(6) if RATINGS[user, candidates[c]] == 0]
+        expected = sorted(unseen, key=lambda c: (-grid[k, c], c))
+        assert best[k, :len(expected)].tolist() == expected and (best[k, len(expected):] == -1).all()
+        assert scores[k, :len(expected)].tolist() == np.clip(grid[k, expected], *SCALE).tolist()
+
+
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_rated_by(rows, monkeypatch):
+    scorer, users = scorer_of(rows), np.array([3, 7, 0, 3])
+    for limit in (2 ** 25, 0):
+        monkeypatch.setattr(scoring, "_MOST_TRANSPOSED", limit)
+        places, items = scorer.rated_by(users)
+        assert sorted(zip(places, items)) == [(k, i) for k, user in enumerate(users) for i in RATINGS[user].indices]

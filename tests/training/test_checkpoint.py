@@ -1,0 +1,497 @@
+"""Runs that stop, and go on as if they hadn't: bit for bit, after anything from an exception to kill -9."""
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from devices import needs_fork
+
+import sparse_ae
+from sparse_ae import trainer as trainer_module
+from sparse_ae.files import storage
+from sparse_ae.model import AutoEncoder
+from sparse_ae.trainer import Trainer
+from sparse_ae.training import checkpoint
+from sparse_ae.training.optimisers import rprop
+from sparse_ae.training.steps import LBFGS, TrainingStep
+import lasagne
+
+
+def ratings(seed=0):
+    rng = np.random.RandomState(seed)
+    full, observed = rng.randint(1, 6, (20, 9)), rng.rand(20, 9)
+    return [sp.csr_matrix(full * part, dtype="float32") for part in (observed < 0.5, observed > 0.8)]
+
+
+TRAIN, TEST = ratings()
+
+
+def trainer(seed=0, k=3, f="sigmoid", **kwargs):
+    model = AutoEncoder(9, k, rating_scale=(1, 5), f=f, l2=kwargs.pop("l2", 0.01), rng=seed)
+    settings = dict(learning_rate=0.02, batch_size=8, formulation="dense", progress=False, rng=seed)
+    return Trainer(model, **dict(settings, **kwargs))
+
+
+def outcome(t):
+    """All that a run ends with, in comparable form."""
+    state = {name: np.asarray(value) for name, value in t._step.get_state().items()}
+    state = {name: (value.dtype, value.shape, value.tobytes("A")) for name, value in state.items()}
+    generator = t.rng.get_state()
+    return [dict(record, seconds=0) for record in t.history], state, generator[1].tobytes(), generator[2:]
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(epoch):
+    def on_epoch(record):
+        if record["epoch"] == epoch:
+            raise Killed
+    return on_epoch
+
+
+RUNS = {
+    "sgd": {},
+    "sgd, sparse": dict(formulation="sparse", l2_per="epoch"),
+    "adam": dict(update="adam"),
+    "adam, sparse": dict(update="adam", formulation="sparse"),
+    "schedule": dict(update=functools.partial(lasagne.updates.momentum, momentum=0.5),
+                     learning_rate=lambda epoch: 0.02 / epoch),
+    "rprop": dict(update="rprop", batch_size=None),
+    "lbfgs": dict(update=functools.partial(LBFGS, memory=3), batch_size=None),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_resumed_as_if_never_stopped(name, tmp_path):
+    whole = trainer(**RUNS[name])
+    whole.fit(TRAIN, 6, validation=TEST)
+
+    killed = trainer(**RUNS[name])
+    with pytest.raises(Killed):
+        killed.fit(TRAIN, 6, validation=TEST, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(3))
+    # Another seed: all that it decides comes from the file.
+    resumed, seen = trainer(seed=1, **RUNS[name]), []
+    history = resumed.fit(TRAIN, 6, validation=TEST, checkpoint=tmp_path / "run.npz", resume=True, on_epoch=seen.append)
+    assert outcome(resumed) == outcome(whole)
+    assert history is resumed.history and [record["epoch"] for record in seen] == [4, 5, 6]
+    assert [record["seconds"] for record in history[:3]] == [record["seconds"] for record in killed.history]
+    assert os.listdir(str(tmp_path)) == ["run.npz"]
+
+
+def scripted(monkeypatch, *errors):
+    """Makes these the validation errors that come."""
+    errors = iter(errors)
+    monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
+    """The best epoch is the second, and patience ends with the fifth, whenever the run was stopped."""
+    errors = [3.0, 1.0, 2.0, 1.5, 1.25]
+    arguments = dict(validation=TEST, patience=3)
+    whole = trainer(update="adam")
+    scripted(monkeypatch, *errors)
+    whole.fit(TRAIN, 50, **arguments)
+    assert whole.history[-1]["restored"] == 2 and len(whole.history) == 5
+
+    scripted(monkeypatch, *errors)
+    with pytest.raises(Killed):
+        trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(stop), **arguments)
+    resumed = trainer(update="adam")
+    resumed.fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True, **arguments)
+    assert outcome(resumed) == outcome(whole)
+
+
+def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(trainer_module, "save", lambda path, settings, run, ranks: saved.append(len(run.history)))
+    trainer().fit(TRAIN, 8, checkpoint=tmp_path / "run.npz", checkpoint_every=3)
+    assert saved == [3, 6, 8]
+    del saved[:]
+    scripted(monkeypatch, 1.0, 2.0, 3.0, 4.0)
+    trainer().fit(TRAIN, 50, validation=TEST, patience=3, checkpoint=tmp_path / "run.npz", checkpoint_every=100)
+    assert saved == [4]
+
+
+def test_what_came_after_the_last_checkpoint_is_done_again(tmp_path):
+    whole = trainer()
+    whole.fit(TRAIN, 6)
+    with pytest.raises(Killed):
+        trainer().fit(TRAIN, 6, checkpoint=tmp_path / "run.npz", checkpoint_every=2, on_epoch=kill_after(5))
+    resumed, seen = trainer(), []
+    resumed.fit(TRAIN, 6, checkpoint=tmp_path / "run.npz", resume=True, on_epoch=seen.append)
+    assert [record["epoch"] for record in seen] == [5, 6] and outcome(resumed) == outcome(whole)
+
+
+def test_an_epoch_that_ctrl_c_cut_short_is_done_again(tmp_path, monkeypatch):
+    whole = trainer()
+    whole.fit(TRAIN, 4)
+    interrupted = trainer()
+
+    def interrupt(record):
+        patch.setattr(trainer_module, "_sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
+
+    with monkeypatch.context() as patch:
+        interrupted.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz", on_epoch=interrupt)
+    assert [record["interrupted"] for record in interrupted.history] == [False, True]
+    resumed = trainer()
+    resumed.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz", resume=True)
+    assert outcome(resumed) == outcome(whole)
+
+
+def test_a_finished_run_comes_back_at_once_and_can_be_made_longer(tmp_path, monkeypatch):
+    longer = trainer(update="adam")
+    scripted(monkeypatch, *[4.0, 3.0, 3.5, 3.25] * 2)
+    longer.fit(TRAIN, 4, validation=TEST, patience=9)
+
+    finished = trainer(update="adam")
+    finished.fit(TRAIN, 3, validation=TEST, patience=9, checkpoint=tmp_path / "run.npz")
+    assert finished.history[-1]["restored"] == 2
+    again = trainer(update="adam")
+    content = (tmp_path / "run.npz").read_bytes()
+    again.fit(TRAIN, 3, validation=TEST, patience=9, checkpoint=tmp_path / "run.npz", resume=True)
+    assert outcome(again) == outcome(finished) and (tmp_path / "run.npz").read_bytes() == content
+
+    again = trainer(update="adam")
+    again.fit(TRAIN, 4, validation=TEST, patience=9, checkpoint=tmp_path / "run.npz", resume=True)
+    assert outcome(again) == outcome(longer)
+
+
+def test_two_calls_with_two_files(tmp_path):
+    """A program of two stages, killed in the second, and run again as it is."""
+    def program(t, on_epoch=None):
+        t.fit(TRAIN, 2, checkpoint=tmp_path / "1.npz", resume=True)
+        t.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True, on_epoch=on_epoch)
+        return outcome(t)
+
+    whole = trainer()
+    whole.fit(TRAIN, 2)
+    whole.fit(TRAIN, 3)
+    with pytest.raises(Killed):
+        program(trainer(), kill_after(4))
+    assert program(trainer()) == outcome(whole)
+
+    fresh = trainer()
+    fresh.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
+    assert outcome(fresh) == outcome(whole)
+    other = trainer(seed=2)
+    other.fit(TRAIN, 2)
+    with pytest.raises(ValueError, match="2.npz is the checkpoint of a call of fit that began after 2 epochs, not of "
+                                         "one that goes on from the 2 epochs of this trainer; pass another path"):
+        other.fit(TRAIN, 3, checkpoint=tmp_path / "2.npz", resume=True)
+
+
+def test_patience_given_to_a_run_that_began_without(tmp_path, monkeypatch):
+    scripted(monkeypatch, 1.0, 2.0, 1.75, 3.0, 3.0)
+    with pytest.raises(Killed):
+        trainer().fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(2))
+    t = trainer()
+    t.fit(TRAIN, 9, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz", resume=True)
+    assert len(t.history) == 4 and t.history[-1]["restored"] == 2  # 1.75, measured once more, is all that it can know
+
+
+def test_resume_without_a_file_begins(tmp_path):
+    whole = trainer()
+    whole.fit(TRAIN, 2)
+    t = trainer()
+    t.fit(TRAIN, 2, checkpoint=tmp_path / "run.npz", resume=True)
+    assert outcome(t) == outcome(whole) and (tmp_path / "run.npz").exists()
+
+
+# The file
+
+def test_what_is_in_the_file(tmp_path, monkeypatch):
+    t = trainer(update="adam")
+    scripted(monkeypatch, 2.0, 1.0, 3.0)
+    names = []
+
+    def look(record):
+        with np.load(str(tmp_path / "run.npz"), allow_pickle=False) as file:
+            names.append(sorted(file.files))
+            np.testing.assert_array_equal(file["state/V"], t.model.V.get_value())
+
+    t.fit(TRAIN, 3, validation=TEST, patience=2, checkpoint=tmp_path / "run.npz", on_epoch=look)
+    kept = ["V", "W", "b", "mu"] + ["update_%d" % i for i in range(9)]  # two moments of each, and the time
+    # While the best epoch is the last one, its state is there once.
+    assert names[0] == names[1] == sorted(["header"] + ["state/" + name for name in kept])
+    assert names[2] == sorted(["header"] + [part + name for part in ("state/", "best/") for name in kept])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "run.npz"
+    trainer().fit(TRAIN, 2, validation=TEST, checkpoint=path)
+    return path
+
+
+def changed(matrix):
+    """The same ratings but one."""
+    matrix = matrix.copy()
+    matrix.data[0] = matrix.data[0] % 5 + 1
+    return matrix
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(k=4), "n_hidden is 4 here and was 3"),
+    (dict(f="tanh"), "f is 'lasagne.nonlinearities.tanh' here and was 'lasagne.nonlinearities.sigmoid'"),
+    (dict(l2=(0.01, 0.1)), r"l2 is \[0.01, 0.1\] here and was \[0.01, 0.01\]"),
+    (dict(update="adam"), "update is 'lasagne.updates.adam' here and was 'lasagne.updates.sgd'"),
+    (dict(batch_size=None), "batch_size is None here and was 8"),
+    (dict(l2_per="epoch"), "l2_per is 'epoch' here and was 'batch'"),
+    (dict(unknown=3), "unknown is 3.0 here and was None"),
+    (dict(formulation="scan"), "formulation is 'scan' here and was 'dense'"),
+    (dict(learning_rate=0.03), "learning_rate is 0.03 here in epoch 1 and was 0.02"),
+    (dict(learning_rate=lambda epoch: 0.04 / 2 ** epoch), "learning_rate is 0.01 here in epoch 2 and was 0.02"),
+    (dict(batch_size=9, l2_per="epoch"), "batch_size is 9 here and was 8; l2_per is 'epoch' here and was 'batch'"),
+])
+def test_other_settings_are_refused(changes, message, run):
+    with pytest.raises(ValueError, match="run.npz is the checkpoint of another run: %s. Resume with the settings and "
+                                         "ratings that it was made with, or pass another path" % message):
+        trainer(**changes).fit(TRAIN, 9, validation=TEST, checkpoint=run, resume=True)
+
+
+@pytest.mark.parametrize("train, validation, message", [
+    (changed(TRAIN), TEST, "train is '20 x 9, .* checksum .*' here and was '20 x 9, .* checksum .*'"),
+    (TRAIN, changed(TEST), "validation is '20 x 9, "),
+    (TRAIN, None, "validation is None here and was '20 x 9, "),
+])
+def test_other_ratings_are_refused(train, validation, message, run):
+    with pytest.raises(ValueError, match="is the checkpoint of another run: " + message):
+        trainer().fit(train, 9, validation=validation, checkpoint=run, resume=True)
+
+
+def test_a_file_that_exists_is_never_overwritten_unasked(run):
+    content = run.read_bytes()
+    with pytest.raises(FileExistsError, match="run.npz exists; pass resume=True to go on from it, or another path, or"):
+        trainer().fit(TRAIN, 9, validation=TEST, checkpoint=run)
+    assert run.read_bytes() == content
+
+
+@pytest.mark.parametrize("content, message", [(lambda whole: whole[:-100], "can't be read: .*cut short"),
+                                              (lambda whole: b"no checkpoint", "can't be read: .*some other file")])
+def test_a_file_that_is_no_checkpoint(content, message, run, tmp_path):
+    (tmp_path / "x.npz").write_bytes(content(run.read_bytes()))
+    t = trainer()
+    with pytest.raises(ValueError, match=message):
+        t.fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "x.npz", resume=True)
+    assert t.history == [] and t._step is None
+
+
+def test_a_file_of_another_kind(tmp_path):
+    storage.write(tmp_path / "model.npz", "recommender", {}, {})
+    with pytest.raises(ValueError, match="model.npz is a recommender of sparse_ae; expected a checkpoint"):
+        trainer().fit(TRAIN, 9, checkpoint=tmp_path / "model.npz", resume=True)
+
+
+class Leaky:
+    def __init__(self, leakiness):
+        self.leakiness = leakiness
+
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize("function, expected", [
+    (lasagne.updates.sgd, "lasagne.updates.sgd"),
+    (functools.partial(rprop, max_step=0.1, increase=1.3),
+     "sparse_ae.training.optimisers.rprop(increase=1.3, max_step=0.1)"),
+    (functools.partial(functools.partial(max, 1), key=abs), "builtins.max(1, key=builtins.abs)"),
+    (Leaky(0.2), __name__ + ".Leaky(leakiness=0.2)"),
+])
+def test_names_that_are_the_same_in_any_process(function, expected):
+    assert checkpoint.describe(function) == expected
+
+
+# kill -9
+
+# One process runs the program without a checkpoint, and so has loaded and compiled all that it takes. Each attempt is a
+# fork of it, which runs the program with a checkpoint, and is killed at a random moment after it has replaced that file
+# a random number of times. One that comes to its end first begins the run again. The last attempt is left alone. Every
+# outcome must be that of the first process.
+PROGRAM = """
+import os, random, signal, sys, time
+from sparse_ae import theano_compat
+from sparse_ae.files import storage
+import numpy as np
+import scipy.sparse as sp
+from sparse_ae.model import AutoEncoder
+from sparse_ae.trainer import Trainer
+
+folder, n_kills, n_epochs, anywhere = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "anywhere"
+
+
+def program(name, **arguments):
+    rng = np.random.RandomState(0)
+    full, observed = rng.randint(1, 6, (300, 60)), rng.rand(300, 60)
+    train, test = (sp.csr_matrix(full * part, dtype="float32") for part in (observed < 0.2, observed > 0.9))
+    model = AutoEncoder(60, 12, rating_scale=(1, 5), rng=rng)
+    trainer = Trainer(model, update="adam", batch_size=50, rng=rng, progress=False)
+    history = trainer.fit(train, n_epochs, validation=test, patience=n_epochs, **arguments)
+    generator = [x.tolist() if isinstance(x, np.ndarray) else x for x in rng.get_state()]
+    outcome = {"history": [dict(record, seconds=0) for record in history], "generator": generator}
+    storage.write(os.path.join(folder, name), "outcome", outcome, trainer._step.get_state())
+
+
+def fork(*args, **kwargs):
+    pid = os.fork()
+    if not pid:
+        try:
+            program(*args, **kwargs)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def replaced():
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def same_outcome():
+    resumed, whole = (open(os.path.join(folder, name), "rb").read() for name in ("resumed", "whole"))
+    return resumed == whole
+
+
+path = os.path.join(folder, "run.npz")
+program("whole")
+dice, starts, killed = random.Random(1), set(), 0
+while killed < n_kills:
+    if os.path.exists(path):
+        starts.add(len(storage.read(path, "checkpoint")[0]["history"]))
+    seen, wanted = replaced(), dice.randrange(0 if anywhere else 1, 6)
+    delay = dice.random() * (0.01 if wanted else 0.5)  # half a second: also while it loads, compiles, reads the file
+    pid, status = fork("resumed", checkpoint=path, resume=True), (0, 0)
+    while wanted and not status[0]:
+        status = os.waitpid(pid, os.WNOHANG)
+        if replaced() != seen:
+            seen, wanted = replaced(), wanted - 1
+    moment = time.perf_counter() + delay
+    while time.perf_counter() < moment and not status[0]:
+        status = os.waitpid(pid, os.WNOHANG)
+    if not status[0]:
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status[1]):
+        killed += 1
+    else:
+        assert status[1] == 0 and same_outcome()
+        os.remove(path)
+assert os.waitpid(fork("resumed", checkpoint=path, resume=True), 0)[1] == 0 and same_outcome()
+print(len(starts))
+"""
+
+
+def kill(folder, n_kills, n_epochs, where):
+    """Kill `n_kills` attempts; from how many different epochs they went on."""
+    root = str(Path(sparse_ae.__file__).resolve().parents[1])
+    # One thread: OpenMP's don't live on in a fork.
+    environment = dict(os.environ, OMP_NUM_THREADS="1",
+                       PYTHONPATH=os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder), str(n_kills), str(n_epochs), where],
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(str(folder))) == ["resumed", "run.npz", "whole"]
+    return int(done.stdout)
+
+
+@needs_fork
+def test_killed_three_times(tmp_path):
+    assert kill(tmp_path, 3, 30, "in training") >= 2
+
+
+@needs_fork
+@pytest.mark.slow
+def test_killed_a_hundred_times(tmp_path):
+    assert kill(tmp_path, 100, 500, "anywhere") > 30
+
+
+# Files that are sound, and say what no run has written
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Of two runs, by name: the file, its JSON and its arrays."""
+    found = {}
+    for name in ("adam", "lbfgs"):
+        path = tmp_path_factory.mktemp("written") / "run.npz"
+        trainer(**RUNS[name]).fit(TRAIN, 4, validation=TEST, patience=1, checkpoint=path)
+        found[name] = storage.read(path, "checkpoint")
+    return found
+
+
+def refused(meta, arrays, tmp_path, name="adam", message=""):
+    path = tmp_path / "run.npz"
+    storage.write(path, "checkpoint", meta, arrays)
+    resumed = trainer(seed=3, **RUNS[name])
+    before = [x.get_value().tobytes() for x in resumed.model.params] + [resumed.rng.get_state()[1].tobytes()]
+    with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand: .*%s" % message):
+        resumed.fit(TRAIN, 6, validation=TEST, patience=1, checkpoint=path, resume=True)
+    assert not resumed.history
+    assert before == [x.get_value().tobytes() for x in resumed.model.params] + [resumed.rng.get_state()[1].tobytes()]
+
+
+@pytest.mark.parametrize("change", [
+    {"pos": 10 ** 6}, {"pos": -1}, {"pos": "x"}, {"key": [1, 2]}, {"key": [2 ** 32] * 624}, {"key": [1.5] * 624},
+    {"key": 3}])
+def test_a_generator_that_never_was_is_refused(change, written, tmp_path):
+    meta, arrays = written["adam"]
+    refused(dict(meta, rng=dict(meta["rng"], state=dict(meta["rng"]["state"], **change))), arrays, tmp_path,
+            message="random generator")
+
+
+@pytest.mark.parametrize("name, values", [
+    ("rng", [None, [], {}, {"bit_generator": "PCG64"}]),
+    ("first", [None, -1, 99, True, "1"]),
+    ("history", [None, 3, {}, [3], [{}], [{"epoch": 1}]]),
+    ("settings", [None, [], "x"]),
+    ("best", [3, [], {}, {"epoch": 99, "error": 1.0}, {"epoch": 1, "error": "x"}, {"epoch": None, "error": 1.0}]),
+])
+def test_each_entry_of_a_checkpoint_is_looked_at(name, values, written, tmp_path):
+    meta, arrays = written["adam"]
+    for value in values:
+        refused(dict(meta, **{name: value}), arrays, tmp_path)
+    refused({other: value for other, value in meta.items() if other != name}, arrays, tmp_path, message=name)
+
+
+@pytest.mark.parametrize("run", ["adam", "lbfgs"])
+def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeypatch):
+    meta, arrays = written[run]
+    step = trainer(**RUNS[run])
+    step.fit(TRAIN, 1)
+    for name in arrays:
+        array = arrays[name]
+        wrong = [{}, {name: array[..., np.newaxis]}, {name: array.astype("complex64")}, {name + "x": array}]
+        if not name.partition("/")[2].startswith("update_"):
+            wrong.append({name: array * np.nan})
+        for change in wrong:
+            others = {other: each for other, each in arrays.items() if other != name}
+            storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
+            with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
+                saved = checkpoint.load(tmp_path / "run.npz", meta["settings"], lambda epoch: rate(meta, epoch))
+                checkpoint.check_states(tmp_path / "run.npz", saved, step._step)
+
+
+def test_a_step_takes_no_arrays_of_another_optimiser(written):
+    """Plain SGD keeps nothing beside the parameters, and no pairs of L-BFGS."""
+    plain = TrainingStep(trainer(**RUNS["lbfgs"]).model, "dense", lasagne.updates.sgd, 0.01)
+    state = plain.get_state()
+    plain.check_state(state)
+    pair = np.zeros(sum(value.size for value in state.values()), "float32")
+    with pytest.raises(ValueError, match="it holds an array 's_0'"):
+        plain.check_state(dict(state, s_0=pair, y_0=pair))
+
+
+def rate(meta, epoch):
+    return meta["history"][epoch - 1]["learning_rate"]

@@ -1,0 +1,435 @@
+"""Scan, dense and sparse are one function: loss, gradients and updated parameters, judged by plain loops."""
+import functools
+import re
+import types
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import AdagradStep
+from sparse_ae.runtime.device import warn_of_unused_gpu
+from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
+from sparse_ae.training.steps import TrainingStep
+import lasagne
+import theano
+import theano.tensor as T
+
+if ON_GPU:
+    from sparse_ae.ops.gpu import GpuAdagrad
+
+NAMES = params(FORMULATIONS)
+ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else AdagradStep
+TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4, atol=1e-4)}
+N_ITEMS, K, L2 = 7, 4, (0.05, 0.1)
+# Fused in the sparse step, and not: rectify has no fused form. (f, g)
+NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
+SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request):
+    if ON_GPU and request.param == "float64":
+        pytest.skip("float32 is what a GPU is for")
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def float64_loops_by_numpy(request):
+    """What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32."""
+    dtype = request.getfixturevalue("dtype") if "dtype" in request.fixturenames else DTYPE
+    if dtype == "float64":
+        request.getfixturevalue("loops_by_numpy")
+
+
+def ratings():
+    """Ten rows of 1 ... 5; item 6 has no rating, and row 4 neither."""
+    rng = np.random.RandomState(0)
+    dense = rng.randint(1, 6, (10, N_ITEMS)) * (rng.rand(10, N_ITEMS) < 0.5)
+    dense[:, 6] = dense[4] = 0
+    return sp.csr_matrix(dense, dtype="float32")
+
+
+def blocks():
+    """Mini-batches of 4, 4 and 2 rows."""
+    matrix = ratings()
+    return [matrix[start:start + 4] for start in range(0, 10, 4)]
+
+
+def settings(f, g):
+    return dict(SETTINGS, f=f, g=g) if f == "sigmoid" else dict(SETTINGS, f=f, g=g, low=0.0, span=1.0)
+
+
+def model(f="sigmoid", g="tanh", l2=L2, dtype=DTYPE):
+    # mu away from 0, so that rectify is nowhere at its corner
+    return AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), f=f, g=g, l2=l2, mu=lasagne.init.Uniform((0.1, 0.5)), rng=1,
+                       dtype=dtype)
+
+
+def values(model):
+    return [p.get_value().astype("float64") for p in model.params]
+
+
+def variables(step):
+    """The Theano shared variables that a step changes."""
+    return step.model.params + step._kept
+
+
+# One compiled step for each case: resetting its parameters is cheaper than compiling it again.
+@functools.lru_cache(maxsize=None)
+def compiled_step(name, f, g, update, learning_rate, dtype):
+    step = TrainingStep(model(f, g, dtype=dtype), name, getattr(lasagne.updates, update), learning_rate)
+    return step, [x.get_value() for x in variables(step)]
+
+
+def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01, dtype=DTYPE):
+    step, start = compiled_step(name, f, g, update, learning_rate, dtype)
+    for variable, value in zip(variables(step), start):
+        variable.set_value(value)
+    step.decay_share.set_value(np.asarray(1, dtype))
+    return step
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_loss_and_gradients(name, f, g, dtype):
+    m = model(f, g, dtype=dtype)
+    inputs = FORMULATIONS[name].inputs(dtype)
+    squared_error = FORMULATIONS[name].squared_error(m, *inputs)
+    loss = m.loss(squared_error)
+    function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
+    for block in blocks():
+        expected = reference.loss_and_gradients(reference.pairs(block), *values(m), **settings(f, g))
+        got = function(*FORMULATIONS[name].pack(block, dtype))
+        np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[dtype])
+        for x, y in zip(got[2:], expected[2]):
+            assert x.dtype == dtype
+            np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_twenty_one_updates(name, f, g, deferred, dtype):
+    step = fresh_step(name, f, g, dtype=dtype)
+    expected, losses, expected_losses = values(step.model), [], []
+
+    def train():
+        nonlocal expected
+        for _ in range(7):
+            for block in blocks():
+                loss, squared_error, expected = reference.sgd(reference.pairs(block), expected, 0.01, **settings(f, g))
+                expected_losses.append([loss, squared_error])
+                losses.append(step(block))
+                if not deferred:
+                    for x, y in zip(values(step.model), expected):
+                        np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+
+    if deferred:
+        with step.deferred():
+            train()
+    else:
+        train()
+    np.testing.assert_allclose(losses, expected_losses, **TOLERANCE[dtype])
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
+    assert [p.dtype for p in step.model.params] == [dtype] * 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_share_of_the_weight_decay(name, f, g):
+    step = fresh_step(name, f, g)
+    block = blocks()[0]
+    step.decay_share.set_value(np.asarray(0.25, DTYPE))
+    decay = dict(settings(f, g), l2_W=L2[0] / 4, l2_V=L2[1] / 4)
+    loss, _, expected = reference.sgd(reference.pairs(block), values(step.model), 0.01, **decay)
+    np.testing.assert_allclose(step(block)[0], loss, **TOLERANCE[DTYPE])
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("update", ["nesterov_momentum", "adagrad", "adam"])
+def test_lasagne_updates_agree(update):
+    results = []
+    for name in FORMULATIONS:
+        if name == "scan" and ON_OPENCL:
+            continue
+        step = fresh_step(name, update=update)
+        losses = [step(block) for _ in range(3) for block in blocks()]
+        results.append([np.array(losses)] + values(step.model))
+    for result in results[1:]:
+        for x, y in zip(result, results[0]):
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+    assert results[0][0][0, 0] > results[0][0][-3, 0]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
+    """Targets, and inputs to the first encoder, that are 0 are there all the same."""
+    rng = np.random.RandomState(3)
+    m = AutoEncoder(N_ITEMS, K, f="linear", g="tanh", l2=L2, W=lasagne.init.Normal(0.5), U=lasagne.init.Normal(0.5),
+                    l2_weighted=weighted, rng=1, dtype=DTYPE)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    expected = values(m)
+    for _ in range(3):
+        for block in blocks():
+            target, seen = rng.randint(-2, 3, block.nnz) / 2.0, rng.uniform(1, 2, block.nnz)
+            block = sp.csr_matrix((rng.randint(-1, 2, block.nnz).astype("float32"), block.indices, block.indptr),
+                                  shape=block.shape)
+            cut = np.cumsum(np.diff(block.indptr))[:-1]
+            loss, squared_error, expected = reference.sgd(
+                reference.pairs(block), expected, 0.01, f="linear", g="tanh", l2_W=L2[0], l2_V=L2[1],
+                targets=np.split(target, cut), seen=np.split(seen, cut), weighted=weighted)
+            np.testing.assert_allclose(step(block, target, seen), [loss, squared_error], **TOLERANCE[DTYPE])
+            for x, y in zip(values(m), expected):
+                np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_of_its_own_for_one_encoder(name):
+    """Plain SGD on the sparse graph works in place with it too."""
+    m = model()
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    expected, rng = values(m), np.random.RandomState(3)
+    for block in blocks():
+        target = rng.randint(0, 6, block.nnz) / 2.0
+        loss, squared_error, expected = reference.sgd(
+            reference.pairs(block), expected, 0.01, targets=np.split(target, np.cumsum(np.diff(block.indptr))[:-1]),
+            **SETTINGS)
+        np.testing.assert_allclose(step(block, target), [loss, squared_error], **TOLERANCE[DTYPE])
+        for x, y in zip(values(m), expected):
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
+    m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=L2, U=lasagne.init.Normal(0.5), rng=1, dtype=DTYPE)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01)
+    expected, rng = values(m), np.random.RandomState(3)
+    for block in blocks():
+        seen = rng.uniform(1, 2, block.nnz)
+        loss, squared_error, expected = reference.sgd(
+            reference.pairs(block), expected, 0.01, seen=np.split(seen, np.cumsum(np.diff(block.indptr))[:-1]),
+            **SETTINGS)
+        np.testing.assert_allclose(step(block, seen=seen), [loss, squared_error], **TOLERANCE[DTYPE])
+        for x, y in zip(values(m), expected):
+            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("target", [False, True])
+@pytest.mark.parametrize("l2, weighted", [(L2, True), (0, False)])
+def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weighted):
+    # Squares of gradients, and steps that hang on the roundings of small ones.
+    tolerance = TOLERANCE["float64"] if DTYPE == "float64" else dict(rtol=1e-3, atol=1e-3)
+    # Half of the cases have another epsilon: with it any three of the four settings come in all combinations.
+    update = lasagne.updates.adagrad
+    if (two + target + weighted) % 2:
+        update = functools.partial(update, epsilon=1e-3)
+    steps = []
+    for name in ("sparse", "dense"):
+        m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,
+                        U=lasagne.init.Normal(0.5) if two else None)
+        steps.append(TrainingStep(m, name, update, 0.1, target))
+    ops = [node.op for node in steps[0]._function.maker.fgraph.apply_nodes]
+    assert {op.inplace for op in ops if isinstance(op, ADAGRAD)} == {True}
+    for x in variables(steps[0]):
+        assert x.get_value().shape != (K, N_ITEMS) or is_item_major(x)
+    rng = np.random.RandomState(3)
+    for _ in range(3):
+        for block in blocks():
+            extras = [rng.randint(0, 6, block.nnz) / 2.0 if target else None,
+                      rng.uniform(1, 2, block.nnz) if two else None]
+            before = [x.get_value() for x in variables(steps[0])]
+            memory = [memory_of(x) for x in variables(steps[0])]
+            costs = [step(block, *extras) for step in steps]
+            np.testing.assert_allclose(*costs, **tolerance)
+            states = [step.get_state() for step in steps]
+            assert list(states[0]) == list(states[1])
+            for name in states[0]:
+                np.testing.assert_allclose(*(np.asarray(state[name]) for state in states), err_msg=name, **tolerance)
+            unused = np.setdiff1d(np.arange(N_ITEMS), block.indices)
+            assert len(unused)
+            for x, y, z in zip(variables(steps[0]), before, memory):
+                # On a GPU what is of the size of mu is made anew.
+                assert memory_of(x) == z or ON_GPU and N_ITEMS not in y.shape
+                if N_ITEMS in y.shape:
+                    axis = y.shape.index(N_ITEMS)
+                    np.testing.assert_array_equal(np.take(x.get_value(), unused, axis), np.take(y, unused, axis))
+
+
+def test_adagrad_that_moves_every_row_is_lasagnes_own():
+    partial = functools.partial
+    for update, settings in [(lasagne.updates.adagrad, dict(l2=L2)), (lasagne.updates.adagrad, dict(l2=0, g="rectify")),
+                             (partial(lasagne.updates.adagrad, epsilon=0), dict(l2=0)),
+                             (partial(lasagne.updates.adagrad, epsilon=theano.shared(1e-6)), dict(l2=0)),
+                             (partial(lasagne.updates.rmsprop, epsilon=1e-6), dict(l2=0))]:
+        m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), dtype=DTYPE, **settings)
+        step = TrainingStep(m, "sparse", update, 0.1)
+        assert not any(isinstance(node.op, ADAGRAD) for node in step._function.maker.fgraph.apply_nodes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_items_and_rows_without_ratings(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    whole, without_row_4 = ratings()[:8], ratings()[[0, 1, 2, 3, 5, 6, 7]]
+    step(whole)
+    after = values(step.model)
+    decay = 1 - 2 * 0.01 * np.array(L2)
+    tolerance = dict(rtol=1e-12) if DTYPE == "float64" else dict(rtol=1e-6)
+    np.testing.assert_allclose(after[0][6], before[0][6] * decay[0], **tolerance)
+    np.testing.assert_allclose(after[1][:, 6], before[1][:, 6] * decay[1], **tolerance)
+    assert after[3][6] == before[3][6]
+    assert not np.allclose(after[0][0], before[0][0] * decay[0])
+
+    step = fresh_step(name)
+    step(without_row_4)
+    for x, y in zip(values(step.model), after):
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+        assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_ratings(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    loss, squared_error = step(sp.csr_matrix((2, N_ITEMS), dtype="float32"))
+    assert squared_error == 0
+    np.testing.assert_allclose(loss, L2[0] * (before[0] ** 2).sum() + L2[1] * (before[1] ** 2).sum(), rtol=1e-6)
+    for x, y, decay in zip(values(step.model), before, L2 + (0, 0)):
+        np.testing.assert_allclose(x, y * (1 - 0.02 * decay), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_a_block_without_ratings_pulls_at_nothing_where_each_rating_does(name):
+    m = AutoEncoder(N_ITEMS, K, l2_weighted=True, rng=0, dtype=DTYPE)
+    step, before = TrainingStep(m, name, lasagne.updates.adam, 0.01), values(m)
+    assert step(sp.csr_matrix((2, N_ITEMS), dtype="float32")) == (0, 0)
+    for x, y in zip(values(m), before):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_a_stored_zero_is_a_rating(name):
+    m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
+    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
+    inputs = FORMULATIONS[name].inputs(DTYPE)
+    squared_error = theano.function(inputs, FORMULATIONS[name].squared_error(m, *inputs))(
+        *FORMULATIONS[name].pack(block, DTYPE))
+    expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
+    assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]
+    np.testing.assert_allclose(squared_error, expected, rtol=1e-5)
+
+
+def test_scan_refuses_stored_zeros():
+    block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
+    for refuse in (FORMULATIONS["scan"].check, lambda block: FORMULATIONS["scan"].pack(block, "float32")):
+        with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
+            refuse(block)
+
+
+def test_sparse_sgd_works_in_place_on_the_rows_in_use():
+    for f, g in NONLINEARITIES[:1] if ON_GPU else NONLINEARITIES:  # what isn't fused passes over all rows there
+        step = fresh_step("sparse", f, g)
+        block = sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS))
+        with step.deferred():
+            before = [p.get_value() for p in step.model.params]
+            memory = [memory_of(p) for p in step.model.params]
+            step(block)
+            assert [memory_of(p) for p in step.model.params] == memory
+            changed = [p.get_value() != value for p, value in zip(step.model.params, before)]
+        assert np.flatnonzero(changed[0].any(axis=1)).tolist() == [1, 3]
+        assert np.flatnonzero(changed[1].any(axis=0)).tolist() == [1, 3]
+        assert np.flatnonzero(changed[3]).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("name", params(["dense", "scan"]))
+def test_the_others_write_every_row(name):
+    step = fresh_step(name)
+    before = values(step.model)
+    step(sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS)))
+    assert (values(step.model)[0] != before[0]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("f, g", NONLINEARITIES)
+def test_a_factor_that_gets_small_is_written(f, g, dtype):
+    step = fresh_step("sparse", f, g, learning_rate=1.0, dtype=dtype)  # weight decay 0.9 and 0.8 a step
+    for p in step.model.params:
+        p.set_value(p.get_value() * 0)
+    step.model.W.set_value(np.ones_like(step.model.W.get_value()))
+    empty = sp.csr_matrix((1, N_ITEMS), dtype="float32")
+    with step.deferred():
+        for _ in range(100):
+            loss, _ = step(empty)
+        np.testing.assert_allclose(loss, L2[0] * N_ITEMS * K * 0.81 ** 99, rtol=1e-4)
+    np.testing.assert_allclose(step.model.W.get_value(), 0.9 ** 100, rtol=1e-4)
+
+
+def test_an_error_in_a_step_leaves_exact_parameters():
+    step = fresh_step("sparse")
+    expected = reference.sgd(reference.pairs(blocks()[0]), values(step.model), 0.01, **SETTINGS)[2]
+    with pytest.raises(IndexError, match="with 7 items"):
+        with step.deferred():
+            step(blocks()[0])
+            step(sp.csr_matrix((np.ones(1, "float32"), [7], [0, 1]), shape=(1, N_ITEMS + 1)))
+    for x, y in zip(values(step.model), expected):
+        np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
+
+
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+def test_values_may_be_set_in_any_memory_order(update):
+    results = []
+    for order in "FC":
+        step = fresh_step("sparse", update=update)
+        step.model.V.set_value(np.array(step.model.V.get_value(), order=order))
+        for block in blocks():
+            step(block)
+        results.append(values(step.model))
+        assert step.model.V.get_value().shape == (K, N_ITEMS)
+        assert is_item_major(step.model.V)
+    for x, y in zip(*results):
+        np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_float64_in_a_float32_graph(name):
+    step = fresh_step(name, dtype="float32")
+    # The fused step keeps its factors and sums in float64, scalars all.
+    wide = [x for node in step._function.maker.fgraph.toposort() for x in node.outputs
+            if getattr(x, "dtype", None) == "float64" and (x.ndim > 1 or (name != "sparse" and x.ndim > 0))]
+    assert not wide
+
+
+def test_bad_settings():
+    with pytest.raises(ValueError, match="formulation is 'csr'; expected one of 'scan', 'dense', 'sparse' or 'auto'"):
+        TrainingStep(model(), "csr", lasagne.updates.sgd, 0.01)
+    with pytest.raises(ValueError, match="2 \\* learning_rate \\* l2 is 1: .* must be below 1"):
+        TrainingStep(model(l2=5), "dense", lasagne.updates.sgd, 0.1)
+
+
+@pytest.mark.parametrize("gpu, density, expected", [
+    (False, 0.05, "sparse"), (False, 1.0, "dense"), (True, 0.005, "sparse"), (True, 0.05, "dense")])
+def test_auto_goes_by_density(gpu, density, expected, monkeypatch):
+    monkeypatch.setattr("sparse_ae.training.formulations.on_gpu", lambda: gpu)
+    assert choose_formulation(density, model()) == expected
+
+
+@pytest.mark.skipif(ON_GPU, reason="a GPU is in use")
+def test_a_gpu_that_is_not_in_use_is_named(monkeypatch):
+    """The flag says cuda and everything runs on the CPU: so do the formulations, with a warning."""
+    flags = types.SimpleNamespace(device="cuda")
+    monkeypatch.setattr("sparse_ae.runtime.device.theano", types.SimpleNamespace(config=flags, shared=theano.shared))
+    warn_of_unused_gpu.cache_clear()
+    assert choose_formulation(0.05, model()) == "sparse"
+    with pytest.warns(RuntimeWarning) as said:
+        for _ in range(2):
+            TrainingStep(model(), "sparse", lasagne.updates.sgd, 0.01)
+    # Once for a process, and at a line of who uses the package.
+    assert [each.filename for each in said] == [__file__]
+    assert re.match("Theano's device is cuda, which it can't use; .* runs on the CPU", str(said[0].message))

@@ -1,0 +1,253 @@
+"""A recommender whose missing entries count: scores, lists chosen by what is held out, clicks."""
+import pickle
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+
+from sparse_ae import Recommender
+from sparse_ae.data import Ratings
+from sparse_ae.data.outofcore import open_ratings, store_ratings
+from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.files import storage
+from sparse_ae.training.residuals import missing_rating_of, unit_of_scores
+
+W = 0.2
+SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.02, update="adam", learning_rate=0.05,
+                n_epochs=16, patience=3, weight_scale=0.3, formulation="sparse", progress=False)
+
+
+def tastes(n_users=80, n_items=24, seed=0):
+    """Who likes one half of the items rates some of them 4 or 5, and few of the other half, 1 or 2."""
+    rng = np.random.RandomState(seed)
+    liked = (np.arange(n_users)[:, np.newaxis] % 2) == (np.arange(n_items) % 2)
+    rated = rng.rand(n_users, n_items) < np.where(liked, 0.5, 0.1)
+    rated[:, 0] = rated[0, :5] = True
+    return sp.csr_matrix(rated * np.where(liked, rng.randint(4, 6, liked.shape), rng.randint(1, 3, liked.shape)),
+                         dtype=np.float32)
+
+
+def with_ids(matrix):
+    n_users, n_items = matrix.shape
+    return Ratings(matrix, np.arange(n_users) * 10 + 100, np.array(["i%02d" % j for j in range(n_items)]))
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Ratings to train on, and a fifth of them held out."""
+    coo, rng = tastes().tocoo(), np.random.RandomState(1)
+    held = rng.rand(coo.nnz) < 0.2
+    parts = [sp.csr_matrix((coo.data[k], (coo.row[k], coo.col[k])), shape=coo.shape) for k in (~held, held)]
+    return [with_ids(part) for part in parts]
+
+
+@pytest.fixture(scope="module")
+def fitted(split):
+    return Recommender(**SETTINGS).fit(split[0], validation=split[1])
+
+
+def test_the_unit():
+    # m = 1 - 4 / 4; sqrt((16 + 25 + 1 + 4) / 4) / 3.75
+    ratings = sp.csr_matrix(np.array([[4, 5, 0], [1, 0, 2]], np.float32))
+    assert missing_rating_of((1, 5)) == 0.0 and missing_rating_of((-10, 10)) == -15.0
+    assert unit_of_scores(ratings, 0.0) == pytest.approx(np.sqrt(46 / 4) / 3.75, rel=1e-15)
+    with pytest.raises(ValueError, match="all ratings are missing_rating=3; expected another one"):
+        unit_of_scores(sp.csr_matrix(np.full((2, 2), 3.0)), 3.0)
+
+
+def test_outputs_are_scores_around_the_missing_rating(fitted, split):
+    """By loops: the inputs, the hidden units, and m + unit (W h + b), which nothing clips."""
+    ratings, model = split[0].matrix, fitted.model_
+    unit = unit_of_scores(ratings, 0.0)
+    W_, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
+    expected = np.empty(ratings.shape)
+    for u in range(ratings.shape[0]):
+        row = ratings[u]
+        factor = (50 / row.nnz) ** 0.25
+        a = mu + sum(V[:, j] * r / unit * factor + U[:, j] * 3 * factor for j, r in zip(row.indices, row.data))
+        expected[u] = unit * (W_.dot(1 / (1 + np.exp(-a))) + b)
+    users, items = (ids.ravel() for ids in np.meshgrid(split[0].users, split[0].items, indexing="ij"))
+    np.testing.assert_allclose(fitted.predict(users, items), expected.ravel(), rtol=1e-4, atol=1e-4)
+    assert expected.min() < 1 and fitted.missing_rating_ == 0.0 and fitted.rating_scale_ == (1.0, 5.0)
+    assert fitted.mean_ == pytest.approx(ratings.data.mean())
+    assert fitted.predict(-1, "nothing") == fitted.predict(-1, "i01") == 0.0
+
+
+def test_training_is_of_all_entries(split):
+    """One epoch of one batch of plain SGD, by the loops of reference.py over all entries."""
+    settings = dict(SETTINGS, update="sgd", learning_rate=1e-4, batch_size=None, n_epochs=1, patience=None)
+    recommender = Recommender(**dict(settings, dtype="float64")).fit(split[0], validation=None)
+    start = Recommender(**dict(settings, dtype="float64", learning_rate=1e-300)).fit(split[0], validation=None)
+    ratings, unit = split[0].matrix, unit_of_scores(split[0].matrix, 0.0)
+    factors = [(50 / ratings[u].nnz) ** 0.25 for u in range(ratings.shape[0])]
+    targets = [(ratings[u].data.astype(np.float64) / unit).tolist() for u in range(ratings.shape[0])]
+    rows = [[(j, t * f) for j, t in zip(ratings[u].indices, ts)] for u, (ts, f) in enumerate(zip(targets, factors))]
+    seen = [[3 * f] * len(ts) for ts, f in zip(targets, factors)]
+    before = [p.get_value() for p in start.model_.params]
+    _, squared_error, gradients = reference.loss_and_gradients(
+        rows, *before, f="linear", g="sigmoid", l2_W=0.02, l2_V=0.02, targets=targets, seen=seen, w=W, m=0.0)
+    for p, old, gradient in zip(recommender.model_.params, before, gradients):
+        np.testing.assert_allclose(p.get_value(), old - 1e-4 * gradient, rtol=1e-5, atol=1e-7)
+    record, = recommender.history_
+    assert record["data_loss"] == pytest.approx(squared_error, rel=1e-5) and record["train_rmse"] is None
+
+
+def test_early_stopping_goes_by_lists(fitted, split):
+    values = [record["validation_ndcg@10"] for record in fitted.history_]
+    assert fitted.best_epoch_ == np.argmax(values) + 1 and all(r["validation_rmse"] is None for r in fitted.history_)
+    assert fitted.validation_rmse_ is None and set(fitted.validation_lists_) == {"popular", "users"}
+    # The same by everything that gives lists.
+    assert fitted.evaluate(split[1])["ndcg"] == pytest.approx(fitted.validation_lists_["users"], rel=1e-12)
+    assert max(values) == pytest.approx(fitted.validation_lists_["users"], rel=1e-12)
+    counts = np.asarray((split[0].matrix).sum(axis=0), dtype=np.float64).ravel()
+    popular = evaluate_lists(lambda users: np.tile(counts, (len(users), 1)), split[0].matrix, split[1].matrix)
+    assert popular["ndcg"] == pytest.approx(fitted.validation_lists_["popular"], rel=1e-12)
+    assert fitted.validation_lists_["users"] > 1.2 * popular["ndcg"] and fitted.weights_ == {"users": 1.0}
+
+
+def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
+    fitted.save(tmp_path / "m.npz")
+    for again in (Recommender.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(fitted))):
+        assert again.get_params() == fitted.get_params() and again.validation_lists_ == fitted.validation_lists_
+        assert again.missing_rating_ == 0.0 and again.model_.missing_weight == W
+        for one, other in zip(again.recommend(split[0].users), fitted.recommend(split[0].users)):
+            assert one.items.tolist() == other.items.tolist() and one.scores.tobytes() == other.scores.tobytes()
+    meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
+    for name, value in (("missing_rating", "low"), ("counts", 1), ("validation_lists", [1.0])):
+        storage.write(tmp_path / "m.npz", "recommender", dict(meta, **{name: value}), arrays)
+        with pytest.raises(ValueError, match="m.npz is damaged, or was changed by hand"):
+            Recommender.load(tmp_path / "m.npz")
+
+
+def test_checkpoints_know_what_counts(split, tmp_path):
+    settings = dict(SETTINGS, n_epochs=3, patience=None)
+    whole = Recommender(**settings).fit(split[0], validation=split[1])
+    path = tmp_path / "c"
+    Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
+    for name, value, message in (("missing_weight", 0.3, "missing_weight is 0.3 here and was 0.2"),
+                                 ("validation_measure", "recall@5", "measured is 'validation_recall@5' here and was")):
+        with pytest.raises(ValueError, match=message):
+            Recommender(**dict(settings, **{name: value})).fit(split[0], validation=split[1], checkpoint=path,
+                                                               resume=True)
+    resumed = Recommender(**settings).fit(split[0], validation=split[1], checkpoint=path, resume=True)
+    for one, other in zip(whole.model_.params, resumed.model_.params):
+        assert one.get_value().tobytes() == other.get_value().tobytes()
+
+
+def test_items_as_rows_and_strangers(split):
+    """A new person's column is least of the cost over all items, by its normal equations."""
+    recommender = Recommender(**dict(SETTINGS, rows="items", batch_size=8)).fit(split[0], validation=split[1])
+    told = {"i01": 5, "i03": 4, "i02": 1}
+    more = dict(told, i05=4, i06=1, i07=5, i08=2)  # and more ratings than there are equations
+    model, unit = recommender.model_, unit_of_scores(split[0].matrix, 0.0)
+    h = recommender._scorer.hidden(np.arange(24)).astype("float64")
+    h = np.hstack([h, np.ones((24, 1))])
+    mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean())
+    for ratings, new in zip((told, more), recommender.fold_in([told, more])):
+        weights, target = np.full(24, W), np.zeros(24)
+        for item, rating in ratings.items():
+            weights[int(item[1:])], target[int(item[1:])] = 1.0, rating / unit
+        p = np.linalg.solve(h.T.dot(weights[:, np.newaxis] * h) + 0.02 * np.eye(5),
+                            h.T.dot(weights * target) + 0.02 * mean)
+        np.testing.assert_allclose(new.predict(split[0].items), unit * h.dot(p), rtol=1e-4, atol=1e-4)
+    # Of who likes odd items the odd ones come first.
+    assert all(int(item[1:]) % 2 for item in recommender.fold_in(told).recommend(8).items)
+
+
+def test_where_no_model_helps_the_most_popular_items_are_recommended():
+    """Everybody picks at random, some items more often: there is nothing to learn but that."""
+    rng = np.random.RandomState(0)
+    matrix = sp.csr_matrix((rng.rand(60, 20) < np.linspace(0.1, 0.6, 20)).astype(np.float32))
+    settings = dict(SETTINGS, n_epochs=1, learning_rate=1e-6, feedback="counts")
+    recommender = Recommender(**settings).fit(with_ids(matrix), validation=0.25)
+    assert recommender.weights_ == {"users": 0.0}
+    order = np.argsort(-np.asarray(matrix.sum(axis=0)).ravel(), kind="stable")
+    first = recommender.recommend(100, n=20, exclude_seen=False)
+    assert first.items.tolist() == ["i%02d" % j for j in order]
+    assert first.scores == pytest.approx(np.asarray(matrix.mean(axis=0)).ravel()[order], rel=1e-6)
+    assert Recommender(**dict(settings, guard=False)).fit(with_ids(matrix), validation=0.25).weights_ == {"users": 1.0}
+
+
+def test_pairs_alone_and_counts():
+    matrix = tastes()
+    coo, rng = matrix.tocoo(), np.random.RandomState(0)
+    counts = rng.randint(1, 4, coo.nnz)
+    settings = dict(SETTINGS, feedback="counts", n_epochs=2)
+    clicks = np.repeat(np.stack([coo.row, coo.col], axis=1), counts, axis=0)
+    rng.shuffle(clicks)
+    by_pairs = Recommender(**settings).fit(clicks, validation=None)
+    by_counts = Recommender(**settings).fit((coo.row, coo.col, counts), validation=None)
+    table = {"user": coo.row, "item": coo.col, "rating": counts, "timestamp": counts}
+    by_table = Recommender(**settings).fit(table, validation=None)
+    by_logarithms = Recommender(**dict(settings, feedback="ratings", rating_scale=(0, 2), missing_rating=0)).fit(
+        (coo.row, coo.col, np.log2(1 + counts)), validation=None)
+    lists = [each.recommend(3).items.tolist() for each in (by_pairs, by_counts, by_table, by_logarithms)]
+    assert all(each == lists[0] for each in lists)
+    assert by_pairs.missing_rating_ == 0.0 and by_pairs.rating_scale_ == (0.0, 2.0)
+    assert by_counts.fold_in({1: 3, 3: 1}).ratings.tolist() == [2.0, 1.0]  # log2(1 + 3), log2(1 + 1)
+    # All held-out pairs are relevant, and two clicks are one pair.
+    found = by_counts.evaluate(np.array([[0, 1], [0, 1], [1, 2]]))
+    assert found["n_users"] == 2 and by_counts.evaluate(np.array([[0, 1], [1, 2]]))["recall"] == found["recall"]
+
+
+def test_equal_ratings_are_no_error(split):
+    likes = with_ids((split[0].matrix > 3).astype(np.float32))
+    likes.matrix.eliminate_zeros()
+    recommender = Recommender(**dict(SETTINGS, n_epochs=2)).fit(likes, validation=0.2)
+    assert recommender.missing_rating_ == 0.0 and recommender.rating_scale_ == (0.0, 1.0)
+    with pytest.raises(ValueError, match="all ratings are 1, which tells no scale; .* missing_weight=0.2 if lists"):
+        Recommender(**dict(SETTINGS, missing_weight=0.0)).fit(likes)
+
+
+def test_on_disk_as_in_memory(fitted, split, tmp_path):
+    coo = split[0].matrix.tocoo()
+    path = tmp_path / "store"
+    store_ratings([(split[0].users[coo.row], split[0].items[coo.col], coo.data)], path, rows="users")
+    stored = Recommender(**SETTINGS).fit(open_ratings(path), validation=split[1])
+    assert stored.validation_lists_ == fitted.validation_lists_
+    assert stored.recommend(110).items.tolist() == fitted.recommend(110).items.tolist()
+    with pytest.raises(ValueError, match="feedback is 'counts' and the ratings are on disk"):
+        Recommender(**dict(SETTINGS, feedback="counts")).fit(open_ratings(path))
+
+
+def test_ratings_stop_early_by_lists_too(split):
+    """Weights go by lists then, and the biases' lists are what has to be beaten."""
+    settings = dict(SETTINGS, missing_weight=0.0, n_epochs=2, validation_measure="recall@5")
+    recommender = Recommender(**settings).fit(split[0], validation=split[1])
+    assert set(recommender.validation_lists_) == {"biases", "users"} and recommender.validation_rmse_ is None
+    assert [record["train_rmse"] > 0 for record in recommender.history_] == [True, True]
+    values = [record["validation_recall@5"] for record in recommender.history_]
+    assert max(values) == pytest.approx(recommender.validation_lists_["users"], rel=1e-12)
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(missing_weight=1.5), "missing_weight is 1.5; expected a number from 0 to 1; 0 leaves missing entries out"),
+    (dict(missing_rating="low"), "missing_rating is 'low'; expected a number, or 'auto'"),
+    (dict(missing_weight=0.0, feedback="counts"), "feedback is 'counts' and missing_weight 0; expected a weight"),
+    (dict(feedback="clicks"), "feedback is 'clicks'; expected 'ratings' or 'counts'"),
+    (dict(validation_measure="ndcg"), "validation_measure is 'ndcg'; expected 'auto', 'rmse', or one of .*'ndcg@10'"),
+    (dict(validation_measure="ndcg@0"), "validation_measure is 'ndcg@0'"),
+    (dict(validation_measure=10), "validation_measure is 10"),
+    (dict(f="sigmoid"), "formulation='sparse' with missing_weight=0.2 and f=sigmoid: .*formulation='dense'"),
+])
+def test_settings_that_cannot_be(split, monkeypatch, settings, message):
+    monkeypatch.setattr("theano.function", lambda *args, **kwargs: pytest.fail("compiled"))
+    with pytest.raises(ValueError, match=message):
+        Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=0.2)
+
+
+def test_validation_that_has_nothing_relevant(split):
+    coo = split[1].matrix.tocoo()
+    few = coo.data < 3
+    low = with_ids(sp.csr_matrix((coo.data[few], (coo.row[few], coo.col[few])), shape=coo.shape))
+    with pytest.raises(ValueError, match="none of the [0-9]+ validation ratings is 4 or higher"):
+        Recommender(**SETTINGS).fit(split[0], validation=low)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (0, "the count 0 stands at position 1; expected numbers above 0"), (-1, "the count -1 stands at position 1"),
+    (float("nan"), "entry 1: the rating is nan"), (float("inf"), "entry 1: the rating is inf")])
+def test_counts_that_are_none(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Recommender(**dict(SETTINGS, feedback="counts")).fit(([1, 2, 3], [1, 2, 3], [1.0, wrong, 1.0]))

@@ -1,0 +1,248 @@
+"""The steps that a trainer drives: their protocol, and L-BFGS against SciPy's own."""
+import functools
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import reference
+import scipy.optimize
+import scipy.sparse as sp
+from devices import DTYPE, ON_GPU, is_item_major
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.training import steps
+from sparse_ae.training.optimisers import rprop
+from sparse_ae.training.steps import LBFGS, Step, TrainingStep, has_learning_rate, make_step, needs_all_rows
+import lasagne
+
+NAMES = ["dense", "sparse"]  # scan takes long to compile
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request):
+    if ON_GPU and request.param == "float64":
+        pytest.skip("float32 is what a GPU is for")
+    return request.param
+
+
+# The protocol
+
+def test_every_step_keeps_the_protocol():
+    wanted = {name for name in vars(Step) if not name.startswith("__")} | {"__call__"}
+    for kind in (TrainingStep, LBFGS):
+        assert issubclass(kind, Step)
+        for name in ("__call__", "get_state", "check_state", "set_state"):
+            assert name in vars(kind), "%s has no %s of its own" % (kind.__name__, name)
+        for name in wanted:
+            ours, theirs = getattr(kind, name), getattr(Step, name)
+            if inspect.isfunction(theirs):
+                assert inspect.signature(ours) == inspect.signature(theirs)
+    assert {cls for cls in vars(steps).values() if inspect.isclass(cls) and issubclass(cls, Step)} == {
+        Step, TrainingStep, LBFGS}
+
+
+def test_which_optimiser_wants_what():
+    partial = functools.partial
+    assert has_learning_rate(lasagne.updates.adam) and has_learning_rate(partial(rprop, increase=1.1))
+    assert not has_learning_rate(LBFGS) and not has_learning_rate(partial(LBFGS, memory=3))
+    assert needs_all_rows(rprop) and needs_all_rows(partial(partial(LBFGS), memory=3))
+    assert not needs_all_rows(lasagne.updates.sgd)
+
+
+def test_one_maker_of_steps():
+    model = AutoEncoder(6, 3, rating_scale=(1, 5), rng=1, dtype=DTYPE)
+    lbfgs = make_step(model, "dense", functools.partial(LBFGS, memory=3), None)
+    assert lbfgs.memory == 3 and lbfgs.learning_rate is None
+    momentum = make_step(model, "dense", lasagne.updates.momentum, 0.25)
+    assert momentum.learning_rate.get_value() == 0.25
+    assert list(momentum.get_state()) == ["W", "V", "mu", "b"] + ["update_%d" % i for i in range(4)]
+    for step in (lbfgs, momentum):
+        before = step.get_state()
+        with step.deferred():
+            loss, squared_error = step(ratings())
+        assert loss > squared_error > 0
+        after = step.get_state()
+        assert any(not np.array_equal(after[name], value) for name, value in before.items() if name in after)
+        step.check_state(before)
+        step.check_state(after)
+        step.set_state(before)
+        for name, value in step.get_state().items():
+            np.testing.assert_array_equal(value, before[name])
+
+
+# L-BFGS
+
+# Weight decay so strong that there is one minimum, and no long valley.
+SETTINGS = dict(f="sigmoid", g="tanh", low=1.0, span=4.0, l2_W=2.0, l2_V=0.5)
+
+
+def ratings():
+    rng = np.random.RandomState(0)
+    return sp.csr_matrix(rng.randint(1, 6, (10, 6)) * (rng.rand(10, 6) < 0.5), dtype="float32")
+
+
+@functools.lru_cache(maxsize=None)
+def compiled(formulation, dtype):
+    lbfgs = LBFGS(AutoEncoder(6, 3, rating_scale=(1, 5), f="sigmoid", g="tanh", l2=(2.0, 0.5), rng=1,
+                              dtype=dtype), formulation)
+    return lbfgs, lbfgs._function, lbfgs.get_state()
+
+
+def step(formulation="dense", memory=10, dtype=DTYPE):
+    """A fresh one; what is compiled is used again."""
+    lbfgs, lbfgs._function, start = compiled(formulation, dtype)
+    lbfgs.memory, lbfgs._known = memory, None
+    lbfgs.set_state(start)
+    lbfgs.decay_share.set_value(np.asarray(1, dtype))
+    return lbfgs
+
+
+def by_loops(x):
+    """The reference's loss, squared error and gradient for the parameters as one vector, V in it item by item."""
+    W, V_t, mu, b = np.split(x, [18, 36, 39])
+    loss, squared_error, gradients = reference.loss_and_gradients(
+        reference.pairs(ratings()), W.reshape(6, 3), V_t.reshape(6, 3).T, mu, b, **SETTINGS)
+    gradients[1] = gradients[1].T
+    return loss, squared_error, np.concatenate([g.ravel() for g in gradients])
+
+
+@functools.lru_cache(maxsize=None)
+def optimum():
+    start = step(dtype="float64")._parameters()
+    return scipy.optimize.minimize(lambda x: by_loops(x)[::2], start, jac=True, method="L-BFGS-B",
+                                   options=dict(ftol=0, gtol=1e-9)).fun
+
+
+@pytest.mark.parametrize("formulation", NAMES)
+def test_lbfgs_finds_what_scipys_own_finds(formulation, dtype):
+    lbfgs, block = step(formulation, dtype=dtype), ratings()
+    losses = [lbfgs(block)[0] for _ in range(200)]
+    assert losses[-1] == pytest.approx(optimum(), rel=1e-5 if dtype == "float32" else 1e-9)
+    assert all(later <= earlier for earlier, later in zip(losses, losses[1:]))
+    assert [p.dtype for p in lbfgs.model.params] == [dtype] * 4
+    assert is_item_major(lbfgs.model.V)
+
+
+def test_lbfgs_first_iterations_by_hand(dtype):
+    """Down the gradient first; then the direction that the two vectors' own update of the inverse Hessian gives."""
+    lbfgs, block = step(dtype=dtype), ratings()
+    x = [lbfgs._parameters()]
+    for _ in range(2):
+        lbfgs(block)
+        x.append(lbfgs._parameters())
+    x = np.array(x, "float64")
+    g = [by_loops(each)[2] for each in x]
+    cosine = np.dot(x[1] - x[0], -g[0]) / np.linalg.norm(x[1] - x[0]) / np.linalg.norm(g[0])
+    assert cosine == pytest.approx(1, rel=1e-5)
+
+    s, y = x[1] - x[0], g[1] - g[0]
+    rho, eye = 1 / np.dot(s, y), np.eye(len(s))
+    H = (eye - rho * np.outer(s, y)).dot(eye / (rho * y.dot(y))).dot(eye - rho * np.outer(y, s)) + rho * np.outer(s, s)
+    direction = -H.dot(g[1])
+    np.testing.assert_allclose((x[2] - x[1]) / np.linalg.norm(x[2] - x[1]), direction / np.linalg.norm(direction),
+                               atol=1e-3 if dtype == "float32" else 1e-9)
+
+
+def test_lbfgs_returns_what_the_step_of_an_update_returns():
+    lbfgs, block = step(), ratings()
+    expected = by_loops(lbfgs._parameters().astype("float64"))[:2]
+    np.testing.assert_allclose(lbfgs(block), expected, rtol=1e-5)
+
+
+def test_lbfgs_evaluates_once_an_iteration_as_a_rule():
+    lbfgs, block = step(), ratings()
+    calls, function = [], lbfgs._function
+    lbfgs._function = lambda *args: calls.append(1) or function(*args)
+    for _ in range(30):
+        lbfgs(block.copy())
+    assert 30 < len(calls) < 50
+
+
+def test_lbfgs_memory_is_bounded_and_is_put_back():
+    lbfgs, block = step(memory=3), ratings()
+    for _ in range(6):
+        lbfgs(block)
+    state = lbfgs.get_state()
+    assert list(state) == ["W", "V", "mu", "b", "s_0", "y_0", "s_1", "y_1", "s_2", "y_2"]
+    kept = {name: value.copy() for name, value in state.items()}
+    following = [lbfgs(block) for _ in range(4)]
+    assert step(memory=3)(block) != following[0]
+    lbfgs.set_state(state)
+    assert [lbfgs(block) for _ in range(4)] == following
+    for name in kept:
+        np.testing.assert_array_equal(state[name], kept[name])
+
+
+def test_lbfgs_notices_other_ratings_other_parameters_and_another_share():
+    lbfgs, block = step(), ratings()
+    first = lbfgs(block)
+    lbfgs.model.b.set_value(lbfgs.model.b.get_value() + 1)
+    changed = lbfgs(block)
+    assert changed[0] > first[0]
+    other = block.copy()
+    other.data[:] = 6 - other.data
+    assert lbfgs(other)[1] != lbfgs(block)[1]
+    lbfgs.decay_share.set_value(np.asarray(0, lbfgs.decay_share.dtype))
+    loss, squared_error = lbfgs(block)
+    assert loss == squared_error
+
+
+def test_lbfgs_stays_where_nothing_is_better():
+    lbfgs, block = step(), ratings()
+    lbfgs(block)
+    x = lbfgs._parameters()
+    function = lbfgs._function
+
+    def uphill(*args):
+        loss, squared_error, gradient = function(*args)
+        return loss, squared_error, -gradient
+
+    lbfgs._function, lbfgs._known = uphill, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lbfgs(block)
+    np.testing.assert_array_equal(lbfgs._parameters(), x)
+    assert lbfgs._pairs == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_lbfgs_interrupted_amid_the_search(error):
+    """A second Ctrl-C, or a trial step at which nothing is finite: the parameters are those of before."""
+    lbfgs, block = step(), ratings()
+    lbfgs(block)
+    x = lbfgs._parameters()
+    lbfgs._known = None
+    function, calls = lbfgs._function, []
+
+    def failing(*args):
+        calls.append(1)
+        if len(calls) > 1 and error is not None:
+            raise error
+        loss, squared_error, gradient = function(*args)
+        return (loss, squared_error, gradient) if len(calls) == 1 else (np.nan, np.nan, gradient * np.nan)
+
+    lbfgs._function = failing
+    if error is not None:
+        with pytest.raises(error):
+            lbfgs(block)
+    else:
+        lbfgs(block)
+    assert len(calls) > 1
+    np.testing.assert_array_equal(lbfgs._parameters(), x)
+
+
+def test_lbfgs_at_a_minimum_and_at_no_number():
+    zero, three = lasagne.init.Constant(0), lasagne.init.Constant(3)
+    model = AutoEncoder(6, 3, f="linear", l2=0, W=zero, V=zero, b=three)
+    lbfgs = LBFGS(model, "dense")
+    threes = sp.csr_matrix(np.full((2, 6), 3), dtype="float32")
+    assert lbfgs(threes) == (0.0, 0.0)
+    model.b.set_value(np.full(6, np.nan, model.b.dtype))
+    assert np.isnan(lbfgs(threes)[0])
+
+
+@pytest.mark.parametrize("memory", [0, 2.5, True])
+def test_lbfgs_refuses(memory):
+    with pytest.raises(ValueError, match="memory is %r; expected a positive integer" % memory):
+        LBFGS(AutoEncoder(6, 3), "dense", memory=memory)
