@@ -3,6 +3,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_rng
+from sparse_ae.files.unpacking import check_mapped
 
 __all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
 
@@ -35,12 +36,13 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
     ------
     TypeError, ValueError
         At the call, not at the first block: if the matrix isn't float32 CSR or has no ratings, or for a bad
-        `batch_size` or rng.
+        `batch_size` or rng; and for a matrix on disk whose files have become shorter.
     """
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
         raise TypeError("the matrix isn't a float32 csr_matrix; expected ratings in the library's own form: pass "
                         "check_ratings(matrix)")
     check_count(batch_size, "batch_size")
+    check_mapped(matrix.data, matrix.indices, matrix.indptr)
     if rng is not None:
         rng = check_rng(rng)
     rows = np.flatnonzero(np.diff(matrix.indptr)) if rows is None else np.array(rows)

@@ -5,8 +5,15 @@ checksums. `data`, `indices` and `indptr` are the matrix and are mapped into mem
 what is looked at, and may forget it again. `rows` and `cols` are the ids. What is a row is decided when the store is
 made, since one row has to lie together: users, or items.
 
+A store in parts is a folder of such folders. The note of each says which part it is, and of which store, by the
+checksums that all of it had in one part: exchanged, or of another store, they would be other columns' ratings.
+
 Damage is found before anything is made of it: in the ids and `indptr`, and all of a small store, when it is opened; in
 `data` and `indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
+
+The files have to stay as they are while they are in use. Each epoch begins by a look at their sizes: one that was cut
+short is an error then, but if that happens amid an epoch, the system ends the process (SIGBUS), since what it looks at
+is gone. What was overwritten is trained on; where training fails by it, the error says that the files have changed.
 
 Converting takes three passes, none of which holds more than a chunk: read the source and number the ids as they come;
 deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and for the time
@@ -48,7 +55,7 @@ from sparse_ae.files.unpacking import check_regular, read_array
 from sparse_ae.runtime.progress import announced
 from sparse_ae.runtime.ranks import Ranks
 
-__all__ = ["StoredRatings", "open_ratings", "store_ratings"]
+__all__ = ["StoredRatings", "open_ratings", "overwriting_told", "store_ratings"]
 
 _FORMAT = 2
 _NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")
@@ -195,17 +202,28 @@ def open_ratings(folder, comm=None):
         if not folder.is_dir():
             raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path"
                                     % folder)
-        n_parts = _read_note(folder).get("parts", 1)
+        note = _read_note(folder)
+        if "part" in note:
+            raise ValueError("%s is part %r of a store in %r parts, and no store by itself; open the folder that its "
+                             "parts lie in" % (folder, note["part"], note.get("parts")))
+        n_parts = note.get("parts", 1)
         if not isinstance(n_parts, int) or n_parts != ranks.size:
             raise ValueError("%s is in %r part%s and %s; open it with as many ranks, or make a store with parts=%d"
                              % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
                                 else "these are %d ranks" % ranks.size, ranks.size))
         if ranks.size == 1:
             return _opened(folder)
-        return _opened(folder / (_PART % ranks.rank))._replace(part=(ranks.rank, ranks.size))
+        stored = _opened(folder / (_PART % ranks.rank), dict(_of_part(note), part=ranks.rank))
+    ranks.check_same({"the whole store's checksums": note.get("whole")})
+    return stored._replace(part=(ranks.rank, ranks.size))
 
 
-def _opened(folder):
+def _of_part(note):
+    """What the note of a part says of its place."""
+    return {name: note.get(name) for name in ("part", "parts", "whole")}
+
+
+def _opened(folder, of_part=None):
     note = _read_note(folder)
     if note["format"] > _FORMAT:
         raise ValueError("%s has format %r of stored ratings; this sparse_ae reads formats up to %d: upgrade sparse_ae"
@@ -213,6 +231,12 @@ def _opened(folder):
     if note["format"] < _FORMAT:
         raise ValueError("%s has format %r of stored ratings, of before the first release; this sparse_ae reads format "
                          "%d: make the store anew" % (folder, note["format"], _FORMAT))
+    if of_part is not None and _of_part(note) != of_part:
+        raise ValueError("%s holds part %r of %r of %s store; expected part %d of %d: folders of parts were exchanged, "
+                         "or are from before the first release: put them back, or make the store anew"
+                         % (folder, note.get("part"), note.get("parts"),
+                            "this" if note.get("whole") == of_part["whole"] else "another", of_part["part"],
+                            of_part["parts"]))
     with _damage_found(folder):
         checksums, rows = dict(note["checksums"]), note["rows"]
         if rows not in ("users", "items") or sorted(checksums) != sorted(_ARRAYS):
@@ -252,6 +276,28 @@ def _read_note(folder):
         raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
                          % (folder, type(error).__name__, error)) from error
     return note
+
+
+@contextlib.contextmanager
+def overwriting_told(ratings):
+    """A context of work on ratings: an error in it is said to come of files that were overwritten, where they were.
+
+    Parameters
+    ----------
+    ratings : StoredRatings, or any others
+    """
+    try:
+        yield
+    except (ArithmeticError, LookupError, ValueError) as error:
+        if not isinstance(ratings, StoredRatings) or ratings.folder is None:
+            raise
+        folder, checksums = ratings.folder, _read_note(ratings.folder)["checksums"]
+        changed = ["%s.npy" % name for name in _ARRAYS if _checksum(folder / (name + ".npy")) != checksums.get(name)]
+        if not changed:
+            raise
+        raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong by now, and the work on "
+                         "it ended so: %s. Make the store anew, and leave its files alone while they are read"
+                         % (folder, " and ".join(changed), error)) from error
 
 
 @contextlib.contextmanager
@@ -304,7 +350,7 @@ def _written(blocks, work, source, rows, duplicates, progress):
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
-    _write_note(done, rows)
+    _write_note(done, rows, checksums=_checksums(done))
     return done
 
 
@@ -315,6 +361,7 @@ def _dealt_out(stored, folder, n_parts):
         raise ValueError("parts is %d and the ratings have %d columns; expected as many parts at most"
                          % (n_parts, matrix.shape[1]))
     folder.mkdir()
+    of_all = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}
     for part in range(n_parts):
         where = folder / (_PART % part)
         where.mkdir()
@@ -338,17 +385,17 @@ def _dealt_out(stored, folder, n_parts):
                 _to_disk(file)
         for name, array in (("rows", stored.row_ids), ("cols", col_ids), ("indptr", np.cumsum(counts).astype(dtype))):
             np.save(str(where / (name + ".npy")), array, allow_pickle=False)
-        _write_note(where, stored.rows)
-    _write_note(folder, stored.rows, n_parts)
+        _write_note(where, stored.rows, checksums=_checksums(where), part=part, **of_all)
+    _write_note(folder, stored.rows, **of_all)
     return folder
 
 
-def _write_note(folder, rows, n_parts=1):
-    note = {"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}
-    if n_parts > 1:
-        note["parts"] = n_parts
-    else:
-        note["checksums"] = {name: _checksum(folder / (name + ".npy")) for name in _ARRAYS}
+def _checksums(folder):
+    return {name: _checksum(folder / (name + ".npy")) for name in _ARRAYS}
+
+
+def _write_note(folder, rows, **more):
+    note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
     with open(str(folder / _NOTE), "w") as file:
         json.dump(note, file)
         _to_disk(file)

@@ -10,8 +10,8 @@ import stat
 
 import numpy as np
 
-__all__ = ["check_archive", "check_regular", "check_size", "is_of_the_machine", "limit_of", "read_array",
-           "unpack_limit"]
+__all__ = ["check_archive", "check_mapped", "check_regular", "check_size", "is_of_the_machine", "limit_of",
+           "read_array", "unpack_limit"]
 
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
@@ -73,6 +73,28 @@ def check_regular(path):
     if not stat.S_ISREG(mode):
         kind = "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device or a socket"
         raise OSError("%s is a %s; expected a file" % (path, kind))
+
+
+def check_mapped(*arrays):
+    """ValueError for an array that is a map of a file which is shorter by now: the system ends who looks beyond it.
+
+    Parameters
+    ----------
+    *arrays : numpy.ndarray
+        Those that aren't maps of files are passed over.
+    """
+    for array in arrays:
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        if isinstance(array, np.memmap) and array.filename is not None:
+            try:
+                size = os.path.getsize(str(array.filename))
+            except OSError:  # deleted: what is mapped stays
+                continue
+            if size < array.offset + array.nbytes:
+                raise ValueError("%s has %d bytes, and had %d when it was opened: it was cut short since; take a whole "
+                                 "copy, or make it anew, and leave it alone while it is read"
+                                 % (array.filename, size, array.offset + array.nbytes))
 
 
 def read_array(stream, size, mapped=None):

@@ -2,7 +2,6 @@
 
 The ranks are forks that talk through pipes, and, where there is an mpiexec and mpi4py, real ones.
 """
-import importlib.util
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import ranks as program
 from ranks import Fake
@@ -362,6 +362,54 @@ def test_a_store_in_parts_holds_what_one_in_one_part_holds(tmp_path):
         open_ratings(tmp_path / "parts", Third())
 
 
+def test_parts_of_stores_that_were_exchanged(tmp_path):
+    class Half(Fake):
+        rank, size = 0, 2
+
+        def allgather(self, value):
+            return [value] * 2
+
+    matrix = program.ratings().tocoo()
+    chunk = matrix.row + 100, matrix.col + 5, matrix.data
+    others = chunk[:2] + (np.where(matrix.data == matrix.data.max(), matrix.data.min(), matrix.data.max()),)
+    one, two = tmp_path / "one", tmp_path / "two"
+    store_ratings([chunk], one, "users", parts=2)
+    store_ratings([others], two, "users", parts=2)
+    assert (one / "part0" / "store.json").read_text() != (two / "part0" / "store.json").read_text()
+
+    (one / "part0").rename(one / "other")
+    (one / "part1").rename(one / "part0")
+    (one / "other").rename(one / "part1")
+    for rank in (0, 1):
+        Half.rank = rank
+        with pytest.raises(ValueError, match="part%d holds part %d of 2 of this store; expected part %d of 2"
+                                             % (rank, 1 - rank, rank)):
+            open_ratings(one, Half())
+    shutil.rmtree(str(one / "part1"))
+    shutil.copytree(str(two / "part1"), str(one / "part1"))
+    with pytest.raises(ValueError, match="part1 holds part 1 of 2 of another store; expected part 1 of 2: folders of "
+                                         "parts were exchanged"):
+        open_ratings(one, Half())
+    with pytest.raises(ValueError, match="part1 is part 1 of a store in 2 parts, and no store by itself"):
+        open_ratings(two / "part1")
+    assert open_ratings(two, Half()).part == (1, 2)
+
+
+def test_ranks_that_see_different_stores(tmp_path):
+    class Half(Fake):
+        rank, size = 0, 2
+
+        def allgather(self, value):
+            if isinstance(value, dict):
+                return [value, {name: "0" for name in value}]
+            return [value] * 2
+
+    matrix = program.ratings().tocoo()
+    store_ratings([(matrix.row, matrix.col, matrix.data)], tmp_path / "store", "users", parts=2)
+    with pytest.raises(ValueError, match="the ranks don't agree: the whole store's checksums is .* on rank 1"):
+        open_ratings(tmp_path / "store", Half())
+
+
 # Models in parts
 
 
@@ -486,17 +534,9 @@ def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypa
 # The examples
 
 
-def example(name):
-    path = Path(__file__).resolve().parents[2] / "examples" / (name + ".py")
-    spec = importlib.util.spec_from_file_location("example_" + name, str(path))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_plan_by_hand():
     """10^6 items as rows, 10^9 columns on 1000 ranks: 10^6 of them each, and 10^8 ratings."""
-    lines = list(example("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
+    lines = list(programs.load("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
     text = "\n".join(lines)
     assert lines[0].startswith("items as rows: 1e+06 rows, 1e+09 columns, 1e+11 ratings; k=100")
     figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
@@ -514,7 +554,7 @@ def test_lists_for_all(tmp_path, capsys):
     recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
                                                                                        validation=None)
     recommender.save(tmp_path / "model.npz")
-    example("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
+    programs.load("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
                                     "--jobs", "1", "--together", "7"])
     lines = (tmp_path / "lists.csv").read_text().splitlines()
     expected = ["%s,%s,%s" % (user, item, score)
@@ -526,7 +566,7 @@ def test_lists_for_all(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_many_machines_over_mpi(tmp_path):
-    script = str(Path(__file__).resolve().parents[2] / "examples" / "many_machines.py")
+    script = str(programs.EXAMPLES / "many_machines.py")
     done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--users", "400",
                             "--items", "300", "--hidden", "8", "--batch", "32", "--learning-rate", "0.01",
                             "--folder", str(tmp_path / "many")])
