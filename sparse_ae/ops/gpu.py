@@ -20,6 +20,7 @@ from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError, check_shapes, next_factors
 from sparse_ae.ops.kernels import KERNELS, WIDTH, source
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.ops.op import Updating
 from sparse_ae.ops.plans import ByItem, ByRow, Parts
 import theano
@@ -40,9 +41,6 @@ from theano.gpuarray.type import GpuArrayType, get_context
 
 __all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuCsrTDot", "GpuDecode", "GpuDenseRows", "GpuHidden", "GpuHiddenSlopes",
            "GpuPartSums", "GpuRowSums", "GpuSampledDot"]
-
-# The hidden units' of a graph; the kernels have their own.
-_NONLINEARITIES = {"linear": lambda x: x, "sigmoid": T.nnet.sigmoid, "tanh": T.tanh}
 
 _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
@@ -629,7 +627,7 @@ def _pass_through(op, apply, context, indptr, parameters, data, target, second, 
     if second:
         U_t, seen = second
         a = apply(GpuHidden(), parts, sums, mu, more=more) + _csr_dot(apply, seen, U_t, parts, part_sizes)
-        h = as_gpuarray_variable(_NONLINEARITIES[op.g](a), context)
+        h = as_gpuarray_variable(NONLINEARITIES[op.g].graph(a), context)
     else:
         h = apply(GpuHidden(g=op.g), parts, sums, mu, more=more)
     slopes, squares, pulls = apply(GpuDecode(op.f, op.g, op.low, op.span), _by_row, parts, h, W, b, target, more=more)

@@ -29,10 +29,10 @@ def _has_openmp():
 
 
 @functools.lru_cache(maxsize=None)
-def _c_code(headers):
-    """The text of numpy_glue.h and of other headers of this folder."""
+def _c_code(headers, constants):
+    """The text of numpy_glue.h and of other headers of this folder, after some constants."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    texts = []
+    texts = [constants]
     for name in ("numpy_glue.h",) + headers:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             texts.append(file.read())
@@ -44,9 +44,10 @@ class CsrOp(gof.Op):
 
     __props__ = ()
     headers = ()
+    constants = ""  # C code before them
 
     def c_support_code(self):
-        return _c_code(self.headers)
+        return _c_code(self.headers, self.constants)
 
     @staticmethod
     def c_compiler():
@@ -62,7 +63,7 @@ class CsrOp(gof.Op):
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade
         # never runs old code.
-        return 1, zlib.crc32(_c_code(self.headers).encode())
+        return 1, zlib.crc32(self.c_support_code().encode())
 
     def c_call(self, function, dtype, inputs, outputs, sub):
         """A call of a template of the headers, which returns 0 where all went well."""
