@@ -45,7 +45,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
-from sparse_ae.ops.hostcopy import HostCopy
+from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.runtime.ranks import OwnDraws, Ranks

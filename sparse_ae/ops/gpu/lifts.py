@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pygpu.gpuarray
 
-from sparse_ae.ops import kernels
 from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError, check_shapes, next_factors
-from sparse_ae.ops.kernels import KERNELS, WIDTH, source
+from sparse_ae.ops.gpu import kernels
+from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
+from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.ops.op import Updating
-from sparse_ae.ops.plans import ByItem, ByRow, Parts
 import theano
 import theano.tensor as T
 from theano import gof
