@@ -33,8 +33,8 @@ NEVER_THEANO = """
 """.split()
 WITH_THEANO = """
     runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused
-    ops.everywhere ops.over_ranks ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.lifts ops.gpu
-    ops ops.compiled ops.gpu.hostcopy
+    ops.everywhere ops.over_ranks ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
+    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()
@@ -165,7 +165,7 @@ def test_these_work_where_there_is_no_theano():
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
     monkeypatch.chdir(tmp_path)
-    if module == "sparse_ae.ops.gpu.lifts":
+    if module in ["sparse_ae.ops.gpu." + name for name in ("base", "products", "autoencoder", "lifts")]:
         pytest.importorskip("pygpu", reason="needs Theano's gpuarray backend")
     if module == "sparse_ae.model" and ON_OPENCL:
         pytest.skip("the post's graph is a scan, for which Theano has no code for OpenCL")
