@@ -8,7 +8,7 @@ these Ops together: the pass is cut in two at the hidden units, where they add u
 """
 import numpy as np
 
-from sparse_ae.ops.nonlinearities import C_ENUM, NONLINEARITIES
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.ops.op import (
     C_TYPES,
     CsrOp,
@@ -83,7 +83,6 @@ class _FusedOp(CsrOp):
     and sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
     """
 
-    constants = C_ENUM
     headers = ("nonlinearities.h", "blocks.h", "pass.h", "fused.h")
     # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,

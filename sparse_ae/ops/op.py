@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.ops.ahead import AheadCompiler
+from sparse_ae.ops.nonlinearities import C_ENUM
 import theano
 import theano.tensor as T
 from theano import gof
@@ -14,6 +15,9 @@ from theano.gof.op import OpenMPOp
 
 __all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "csr_matrix", "float_tensors",
            "index_vector", "like", "sampled_products"]
+
+# What is made from a table, and comes before a header.
+_BEFORE = {"nonlinearities.h": C_ENUM}
 
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
@@ -29,13 +33,13 @@ def _has_openmp():
 
 
 @functools.lru_cache(maxsize=None)
-def _c_code(headers, constants):
-    """The text of numpy_glue.h and of other headers of this folder, after some constants."""
+def _c_code(headers):
+    """The text of numpy_glue.h and of other headers of this folder."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    texts = [constants]
+    texts = []
     for name in ("numpy_glue.h",) + headers:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
-            texts.append(file.read())
+            texts.append(_BEFORE.get(name, "") + file.read())
     return "\n".join(texts)
 
 
@@ -44,10 +48,9 @@ class CsrOp(gof.Op):
 
     __props__ = ()
     headers = ()
-    constants = ""  # C code before them
 
     def c_support_code(self):
-        return _c_code(self.headers, self.constants)
+        return _c_code(self.headers)
 
     @staticmethod
     def c_compiler():
@@ -63,7 +66,7 @@ class CsrOp(gof.Op):
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade
         # never runs old code.
-        return 1, zlib.crc32(self.c_support_code().encode())
+        return 1, zlib.crc32(_c_code(self.headers).encode())
 
     def c_call(self, function, dtype, inputs, outputs, sub):
         """A call of a template of the headers, which returns 0 where all went well."""
