@@ -53,13 +53,13 @@ def _layout(path):
     """What is between two ids, and the line, from 1, that they begin on."""
     before, lines = first_lines(path)
     lines = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line.strip()][:100]
-    found = [(sum(len(_fields(line, delimiter)) for line in lines), delimiter) for delimiter, _ in DELIMITERS]
+    found = [(sum(len(_ids_of(line, delimiter)) for line in lines), delimiter) for delimiter, _ in DELIMITERS]
     n_fields, delimiter = max(found, key=lambda each: each[0])  # of equals the first
     if n_fields == len(lines):
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected a user and some items, separated by "
                          "blanks, tabs, commas, semicolons or '::'" % (path, before + 1, lines[0].rstrip("\r")))
     for other, name in DELIMITERS[:-1]:
-        if other != delimiter and any(other in field for field in _fields(lines[0], delimiter)[:2]):
+        if other != delimiter and any(other in field for field in _ids_of(lines[0], delimiter)[:2]):
             raise ValueError("%s, line %d: %.60r holds %s, and more of %s; expected one of them alone: replace the "
                              "others" % (path, before + 1, lines[0].rstrip("\r"), name, dict(DELIMITERS)[delimiter]))
     try:
@@ -70,7 +70,7 @@ def _layout(path):
     return delimiter, before + 1 + named
 
 
-def _fields(line, delimiter):
+def _ids_of(line, delimiter):
     """The ids of a line; of what isn't there at its end none."""
     fields = [field.strip() for field in line.split(delimiter)]
     while fields and not fields[-1]:
@@ -83,7 +83,7 @@ def _parsed(lines, text, delimiter):
     users, items, lengths, numbers = [], [], [], []
     decoded = lines.decode(text)
     for line in decoded[:-1].split("\n") if decoded.endswith("\n") else decoded.split("\n"):
-        fields = line.split() if delimiter is None else _fields(line, delimiter)
+        fields = line.split() if delimiter is None else _ids_of(line, delimiter)
         if "\0" in line:
             raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
                              % (lines.path, lines.number))
