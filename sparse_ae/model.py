@@ -43,13 +43,14 @@ from sparse_ae.checks import (
     is_number,
 )
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ops.hostcopy import HostCopy
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.runtime.ranks import OwnDraws, Ranks
 from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import squared_norm
 import lasagne
 import theano
@@ -122,6 +123,8 @@ class AutoEncoder:
         The four, in this order, then U if there is one.
     encoders : list
         V, then U if there is one.
+    channels : tuple of str
+        What the encoders read beside the ratings: ("indicator",) where there is a U.
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
@@ -164,6 +167,7 @@ class AutoEncoder:
                 lasagne.random.set_rng(lasagne_rng)
         self.W_on_host = HostCopy(self.W)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
+        self.channels = () if self.U is None else ("indicator",)
         self.params += self.encoders[1:]
         for encoder in self.encoders:
             item_major(encoder)
@@ -388,13 +392,10 @@ class AutoEncoder:
                                  ratings.shape)
         return check_ratings(ratings)
 
-    def hidden(self, ratings, seen=None):
-        """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices.
-
-        `seen`, (nnz,), is the second encoder's input, of a model that has one.
-        """
-        extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
-        return self._hidden_function()(*csr_arrays(ratings, self.dtype) + extra)
+    def hidden(self, batch):
+        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k). It isn't checked, but for its indices."""
+        read = batch._replace(target=None, indicator=batch.indicator if self.channels else None)
+        return self._hidden_function()(*read.as_csr(self.dtype).present)
 
     def _hidden_function(self):
         if "hidden" not in self._compiled:
@@ -582,7 +583,7 @@ class AutoEncoder:
                 self._compiled["all"] = compiled([h], output, name="predict_blocks")
         for start in range(0, ratings.shape[0], block_size):
             rows = slice(start, min(start + block_size, ratings.shape[0]))
-            yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
+            yield rows, self.clip(self._compiled["all"](self.hidden(Batch.of(ratings[rows]))))
 
     def clip(self, predicted):
         """`predicted` brought into `rating_scale`, in place; as it is without one, and where missing entries count."""

@@ -18,6 +18,7 @@ from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.files import storage
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.steps import (
@@ -222,7 +223,7 @@ class Trainer:
         with ranks.agreed():
             if checkpoint is not None:
                 saved = self._open(checkpoint, resume, settings)
-        self._compile(residuals is not None, validate is not None)
+        self._compile(self.model.channels if residuals is None else residuals.channels, validate is not None)
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
@@ -304,7 +305,7 @@ class Trainer:
                              % (checkpoint, saved.first, len(self.history)))
         return saved
 
-    def _compile(self, target, predictions):
+    def _compile(self, channels, predictions):
         if self._step is not None:
             return
         ranks = self.model.ranks
@@ -313,7 +314,7 @@ class Trainer:
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 self.model.begin_compiling_predictions()
-            self._step = make_step(self.model, self.formulation, self.update, rate, target)
+            self._step = make_step(self.model, self.formulation, self.update, rate, channels)
             if predictions and ranks.size > 1:
                 self.model.compile_predictions()
 
@@ -365,9 +366,9 @@ class Trainer:
                 n = int(counts[rows].sum())
                 if self.l2_per == "epoch":
                     self._step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
-                batch = (block,) if residuals is None else residuals.batch(rows, block)
+                batch = Batch.of(block) if residuals is None else residuals.batch(rows, block)
                 # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
-                loss, squared_error, stop = map(float, ranks.sum(np.array([*self._step(*batch), bool(interrupted)])))
+                loss, squared_error, stop = map(float, ranks.sum(np.array([*self._step(batch), bool(interrupted)])))
                 n_batches += 1
                 if not np.isfinite(loss):
                     break

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from devices import DTYPE, is_item_major, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.training.batch import Batch
 import lasagne
 import theano
 import theano.tensor as T
@@ -90,8 +91,8 @@ def test_defect_5_hidden_units_start_unsaturated():
     ours = AutoEncoder(1000, 50, (1, 5), rng=0)
     listing = AutoEncoder(1000, 50, (1, 5), V=lasagne.init.Uniform((0, 1)), rng=0)
     assert 0 <= listing.V.get_value().min() and 0.99 < listing.V.get_value().max() < 1
-    assert (np.abs(listing.hidden(matrix)) > 0.999).all()
-    assert (np.abs(ours.hidden(matrix)) > 0.999).mean() < 0.05
+    assert (np.abs(listing.hidden(Batch.of(matrix))) > 0.999).all()
+    assert (np.abs(ours.hidden(Batch.of(matrix))) > 0.999).mean() < 0.05
 
 
 # Elsewhere: defect 2, the split, in data/test_ratings.py; 4, stored zeros, and 8, rows in use, in test_formulations.py;

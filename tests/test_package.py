@@ -27,7 +27,8 @@ NEVER_THEANO = """
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
     data.feedback
     data.text data.matlab data.files data.outofcore data.download data.datasets data
-    evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
+    evaluation.lists evaluation recommender.defaults training.batch training.residuals recommender.saved
+    baselines.biases baselines
     baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
     files scoring training
 """.split()

@@ -14,6 +14,7 @@ from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -97,7 +98,7 @@ def errors(T, train_ind, test_ind, epochs=50, batch_size=8):
     indices = np.unique(nonzero_indices[0])
     for _ in range(epochs):
         for i in range(0, n_users, batch_size):
-            ae_batch(T[indices[i:(i + batch_size)], :])
+            ae_batch(Batch.of(T[indices[i:(i + batch_size)], :]))
     return [rmse(np.asarray(RATINGS[ind[:, 0], ind[:, 1]])[0], ae.predict_pairs(T, ind[:, 0], ind[:, 1]))
             for ind in (train_ind, test_ind)]
 
@@ -133,7 +134,7 @@ def test_what_is_not_observed_is_not_in_the_loss(formulation):
     """Without the mask, missing ratings would count as zeros, and outputs would be drawn there."""
     train = ratings()
     m = model(20, l2=0.0, V=lasagne.init.Constant(0.0), W=lasagne.init.Constant(0.0))
-    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(train)
+    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(Batch.of(train))
     assert loss == squared_error == pytest.approx(np.sum((train.data - 3.0) ** 2), rel=1e-5)
     unmasked = np.sum((train.toarray() - 3.0) ** 2)
     assert unmasked > 5 * squared_error

@@ -31,6 +31,7 @@ from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
+from sparse_ae.training.batch import Batch
 import lasagne
 import theano
 import theano.tensor as T
@@ -170,12 +171,9 @@ def row_outputs(scorer, people, mean=0.0):
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
                                               shape=(len(part), model.n_all_items)))
-        if residuals is None:
-            h = model.hidden(rows)
-        else:
-            inputs, _, seen = residuals.block(rows, np.array([mean + each.offset for each in part]))
-            h = model.hidden(inputs, seen)
-        for row in h:
+        batch = (Batch.of(rows) if residuals is None
+                 else residuals.block(rows, np.array([mean + each.offset for each in part])))
+        for row in model.hidden(batch):
             yield _row_output(model, row[np.newaxis].copy(), unit)
 
 

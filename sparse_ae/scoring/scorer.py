@@ -13,6 +13,7 @@ from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
 from sparse_ae.evaluation.lists import rating_counts
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.shortlist import Shortlist
+from sparse_ae.training.batch import Batch
 
 __all__ = ["Blend", "Scorer", "SharedScorer", "blend"]
 
@@ -251,11 +252,8 @@ class Scorer:
         for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
             tile = rows[start:start + _TILE]
             block = self.ratings[tile]
-            if self.residuals is None:
-                h[start:start + _TILE] = self.model.hidden(block)
-            else:
-                inputs, _, seen = self.residuals.batch(tile, block)
-                h[start:start + _TILE] = self.model.hidden(inputs, seen)
+            batch = Batch.of(block) if self.residuals is None else self.residuals.batch(tile, block)
+            h[start:start + _TILE] = self.model.hidden(batch)
         return h
 
     def rated_by(self, users):

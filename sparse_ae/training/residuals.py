@@ -10,7 +10,7 @@ the scale from `low` to `high` brought to the length of MovieLens's, for which s
 The encoder gets the residuals, and beside them, through weights of its own, which entries are there: residuals near 0
 hide what was rated, and that alone tells a lot. Both are scaled by how many ratings n the row has,
 
-    x_ui = e_ui q_n,    seen_ui = 3 q_n,    q_n = (50 / n)^(1/4)                   (3)
+    x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                   (3)
 
 lest rows with many ratings drive the hidden units into saturation. Stored is observed: a residual of 0 is a rating.
 
@@ -26,14 +26,14 @@ shows in all entries, not in the ratings. Then b_ui is m for all, missing entrie
 where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outputs are scores: they aren't clipped.
 """
 import numpy as np
-import scipy.sparse as sp
 
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.training.batch import Batch
 
 __all__ = ["Residuals", "missing_rating_of", "unit_of_scores"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
-_SEEN, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
+_THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 
 # Ratings looked at together: they may be on disk.
 _PART = 2 ** 22
@@ -66,6 +66,7 @@ class Residuals:
     """
 
     output_scale = -_LENGTH, _LENGTH
+    channels = "target", "indicator"
 
     def __init__(self, rows, columns, rating_scale, unit=None, ranks=ALONE):
         self.rows, self.columns = np.asarray(rows, np.float64), np.asarray(columns, np.float64)
@@ -88,11 +89,8 @@ class Residuals:
 
         Returns
         -------
-        inputs : csr_matrix of float32, (n, n_columns)
-            Equation (3), for the encoder.
-        target : float32 array, (block.nnz,)
-            Equation (1), for the decoder.
-        seen : float32 array, (block.nnz,)
+        Batch
+            Equation (3), for the encoders, and as the target equation (1), for the decoder.
         """
         return self.block(block, self.rows[rows])
 
@@ -103,8 +101,7 @@ class Residuals:
         of_all = np.maximum(self._ranks.sum(counts), 1)
         factor = np.repeat((_TYPICAL_COUNT / of_all) ** _POWER, counts).astype(np.float32)
         target = target.astype(np.float32)
-        inputs = sp.csr_matrix((target * factor, block.indices, block.indptr), shape=block.shape)
-        return inputs, target, np.float32(_SEEN) * factor
+        return Batch(target * factor, block.indices, block.indptr, target, np.float32(_THERE) * factor)
 
     def variance(self, ratings):
         """Mean square of the residuals of ratings in a CSR matrix; read a part of its rows at a time."""
@@ -112,7 +109,7 @@ class Residuals:
         squares, step = 0.0, max(1, _PART * ratings.shape[0] // max(1, n))
         for start in range(0, ratings.shape[0], step):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
-            squares += float(np.sum(self.batch(rows, ratings[rows])[1].astype(np.float64) ** 2))
+            squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
         return float(self._ranks.sum(np.array([squares]))[0]) / n
 
     def clip(self, predicted):
