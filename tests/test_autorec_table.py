@@ -1,15 +1,12 @@
 """The example that reproduces the published tables, on ratings small enough to watch it."""
-import importlib.util
-from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
-
-PATH = Path(__file__).resolve().parents[1] / "examples" / "autorec_table.py"
 
 
 def ratings(seed=0, shape=(60, 40), density=0.5):
@@ -22,9 +19,7 @@ def ratings(seed=0, shape=(60, 40), density=0.5):
 @pytest.fixture
 def example(monkeypatch):
     """The script as a module, with settings for small ratings, and folds that need no download."""
-    spec = importlib.util.spec_from_file_location("autorec_table", str(PATH))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = programs.load("autorec_table")
     small = dict(n_hidden=3, l2=(0.5, 0.5), hold=2, n_epochs=3, learning_rate=0.01)
     for name in ("ITEMS", "USERS", "ITEMS_100K"):
         monkeypatch.setattr(module, name, getattr(module, name)._replace(**small))

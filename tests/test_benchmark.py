@@ -1,23 +1,18 @@
 """The benchmark: that it compares like with like, and counts and prints what is so. Seconds are for nobody to judge."""
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
-PATH = Path(__file__).resolve().parents[1] / "examples" / "benchmark.py"
 SMALL = ["--shape", "40,30,300", "--k", "4", "--batch", "16", "--rounds", "1"]
 
 
 @pytest.fixture
 def benchmark():
-    spec = importlib.util.spec_from_file_location("example_benchmark", str(PATH))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return programs.load("benchmark")
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """examples/movielens.py: what it prints is true, judged by plain NumPy on a small ratings file of known ids."""
 
-import importlib.util
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import scipy.sparse as sp
 
@@ -13,18 +12,12 @@ from sparse_ae import load_ratings, split_ratings
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Split
 
-SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "movielens.py"
 N_USERS, N_ITEMS = 40, 90
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("example_movielens", str(SCRIPT))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return programs.load("movielens")
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,18 @@
 """The example that tells how soon there is a result: what it reads and what it runs is what it says."""
-import importlib.util
 import os
 import re
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 
 from sparse_ae import load_ratings
 
-PATH = Path(__file__).resolve().parents[1] / "examples" / "how_soon.py"
-
 
 @pytest.fixture
 def example():
-    spec = importlib.util.spec_from_file_location("example_how_soon", str(PATH))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return programs.load("how_soon")
 
 
 @pytest.mark.parametrize("n_lines", [1, 3000, 20001])

@@ -9,20 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from programs import EXAMPLES, ROOT, load
 
 import sparse_ae
 from sparse_ae.recommender import recommender as recommender_module
 import theano
 
-ROOT = Path(__file__).resolve().parents[1]
 QUESTIONS = ("own_data", "fold_in", "resume", "compare", "search")
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location("example_" + name, str(ROOT / "examples" / (name + ".py")))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -404,7 +397,7 @@ def test_the_search_has_as_many_processes_as_asked_for(csv, monkeypatch):
     def grid_search(recommender, ratings, grid, splits, n_jobs):
         raise InterruptedError(n_jobs)
 
-    monkeypatch.setattr(sparse_ae.recommender.search, "grid_search", grid_search)
+    monkeypatch.setattr("sparse_ae.recommender.search.grid_search", grid_search)
     monkeypatch.setattr(sparse_ae, "grid_search", grid_search)
     example = load("search")
     for installed, expected in ((None, "1"), (object(), "2")):
@@ -439,7 +432,7 @@ def test_they_run_from_a_checkout_that_is_not_installed(tmp_path):
             names = runpy.run_path(script)
             assert names["sparse_ae"].__file__.startswith(root), names["sparse_ae"].__file__
             print(names["sparse_ae"].__name__)"""
-    scripts = [str(ROOT / "examples" / (name + ".py")) for name in QUESTIONS]
+    scripts = [str(EXAMPLES / (name + ".py")) for name in QUESTIONS]
     command = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", code, str(ROOT)]
     done = subprocess.run(command + scripts, cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True)

@@ -1,23 +1,17 @@
 """examples/bigger_than_memory.py: what it says of the files and the model is true."""
-import importlib.util
 import mmap
 import re
-from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 
 import sparse_ae
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "bigger_than_memory.py"
-
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("example_bigger_than_memory", str(SCRIPT))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return programs.load("bigger_than_memory")
 
 
 def test_from_text_to_predictions(example, tmp_path, capsys):

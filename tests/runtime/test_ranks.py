@@ -2,7 +2,6 @@
 
 The ranks are forks that talk through pipes, and, where there is an mpiexec and mpi4py, real ones.
 """
-import importlib.util
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import ranks as program
 from ranks import Fake
@@ -534,17 +534,9 @@ def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypa
 # The examples
 
 
-def example(name):
-    path = Path(__file__).resolve().parents[2] / "examples" / (name + ".py")
-    spec = importlib.util.spec_from_file_location("example_" + name, str(path))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_plan_by_hand():
     """10^6 items as rows, 10^9 columns on 1000 ranks: 10^6 of them each, and 10^8 ratings."""
-    lines = list(example("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
+    lines = list(programs.load("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
     text = "\n".join(lines)
     assert lines[0].startswith("items as rows: 1e+06 rows, 1e+09 columns, 1e+11 ratings; k=100")
     figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
@@ -562,7 +554,7 @@ def test_lists_for_all(tmp_path, capsys):
     recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
                                                                                        validation=None)
     recommender.save(tmp_path / "model.npz")
-    example("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
+    programs.load("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
                                     "--jobs", "1", "--together", "7"])
     lines = (tmp_path / "lists.csv").read_text().splitlines()
     expected = ["%s,%s,%s" % (user, item, score)
@@ -574,7 +566,7 @@ def test_lists_for_all(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_many_machines_over_mpi(tmp_path):
-    script = str(Path(__file__).resolve().parents[2] / "examples" / "many_machines.py")
+    script = str(programs.EXAMPLES / "many_machines.py")
     done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--users", "400",
                             "--items", "300", "--hidden", "8", "--batch", "32", "--learning-rate", "0.01",
                             "--folder", str(tmp_path / "many")])
