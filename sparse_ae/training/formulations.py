@@ -9,10 +9,10 @@ cost for a batch of B rows with nnz ratings:
 `sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
-A formulation is pure pieces: symbolic inputs, a `Batch` of them; the squared error as a graph of it; `pack`, which turns
-a Batch of CSR arrays into those that the compiled function takes; `item_counts`, how many of its ratings each item has;
-and `check`, which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses
-it.
+A formulation is pure pieces: symbolic inputs, a `Batch` of them; the squared error as its graph; `pack`, which makes
+of a Batch of CSR arrays those that the compiled function takes; `item_counts`, how many of its ratings each item has;
+and `check`, which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`;
+`scan` refuses it.
 
 What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
 And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
