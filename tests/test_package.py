@@ -33,9 +33,10 @@ NEVER_THEANO = """
     files scoring training
 """.split()
 WITH_THEANO = """
-    runtime.device runtime ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere
-    ops.over_ranks ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled
-    ops.hostcopy layers training.losses
+    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
+    ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
+    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers
+    training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()
@@ -166,7 +167,7 @@ def test_these_work_where_there_is_no_theano():
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
     monkeypatch.chdir(tmp_path)
-    if module == "sparse_ae.ops.gpu":
+    if module in ["sparse_ae.ops.gpu." + name for name in ("base", "products", "autoencoder", "lifts")]:
         pytest.importorskip("pygpu", reason="needs Theano's gpuarray backend")
     if module == "sparse_ae.model" and ON_OPENCL:
         pytest.skip("the post's graph is a scan, for which Theano has no code for OpenCL")
@@ -237,7 +238,7 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
     packages, package_data = setup_arguments["packages"], setup_arguments["package_data"]
-    rooms = "baselines cli data evaluation files ops recommender runtime scoring theano_compat training".split()
+    rooms = "baselines cli data evaluation files ops ops.gpu recommender runtime scoring theano_compat training".split()
     assert sorted(packages) == ["sparse_ae"] + ["sparse_ae." + room for room in rooms]
     assert set(package_data) <= set(packages)
     shipped = {path for package in packages for pattern in package_data.get(package, []) + ["*.py"]

@@ -31,7 +31,7 @@ def register_for_gpu():
     have come after the import.
     """
     if on_gpu():
-        from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
+        from sparse_ae.ops.gpu import lifts  # noqa: F401  (registers its rewrites)
 
 
 register_for_gpu()  # now, for graphs that come out of a pickle

@@ -25,7 +25,7 @@ from collections import OrderedDict, namedtuple
 import scipy.sparse as sp
 
 from sparse_ae.data import batches
-from sparse_ae.ops import SquaredError, dense_rows, sampled_dot
+from sparse_ae.ops import SquaredError, dense_rows, nonlinearities, sampled_dot
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.objectives import (
@@ -40,10 +40,6 @@ import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_settings", "get_formulation"]
 
-# The nonlinearities that the fused Ops know.
-_FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid",
-          lasagne.nonlinearities.tanh: "tanh"}
-
 # inputs(channels, dtype): a Batch of symbolic variables, with those of CHANNELS that are named.
 # cost(model, batch): the squared error, a scalar. item_counts(model, batch): a vector of the model's dtype, (n_items,).
 # pack(batch, model): the arrays of a Batch of CSR as the compiled function takes them.
@@ -53,11 +49,12 @@ Formulation = namedtuple("Formulation", "name inputs cost item_counts pack check
 def fused_settings(model):
     """The first arguments of the fused Ops for a model; None where they can't serve it."""
     ranks = None if model.ranks.size == 1 else model.ranks
-    if model.f not in _FUSED or model.g not in _FUSED:
+    f, g = nonlinearities.find(model.f), nonlinearities.find(model.g)
+    if f is None or g is None:
         return None
     if ranks is not None and on_gpu():
         return None  # those of a GPU have no place where to add up
-    return (_FUSED[model.f], _FUSED[model.g], *model.output_map(), ranks)
+    return (f.name, g.name, *model.output_map(), ranks)
 
 
 def _channels(make, channels, dtype):

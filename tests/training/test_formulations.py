@@ -20,7 +20,7 @@ import theano
 import theano.tensor as T
 
 if ON_GPU:
-    from sparse_ae.ops.gpu import GpuAdagrad
+    from sparse_ae.ops.gpu.autoencoder import GpuAdagrad
 
 NAMES = params(FORMULATIONS)
 ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else AdagradStep
