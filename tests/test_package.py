@@ -34,7 +34,8 @@ NEVER_THEANO = """
 """.split()
 WITH_THEANO = """
     runtime.device runtime ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere
-    ops.over_ranks ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled ops.hostcopy
+    ops.over_ranks ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled
+    ops.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.fitted recommender.state recommender.recommender recommender cli.main cli __main__
 """.split()

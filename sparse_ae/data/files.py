@@ -21,6 +21,9 @@ __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
+# Lines of comments at the top of a MatrixMarket file.
+_MOST_COMMENTS = 10000
+
 _MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
 
@@ -240,7 +243,7 @@ def _read_mtx(path, duplicates, progress):
         for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
             n_lines += 1
             size = line.decode("latin-1").strip()
-            if size and not size.startswith("%"):
+            if size and not size.startswith("%") or n_lines > _MOST_COMMENTS:
                 break
     way_out = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
     if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
@@ -249,6 +252,9 @@ def _read_mtx(path, duplicates, progress):
     if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
         raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
                          "'general': %s" % (path, " ".join(banner[2:]), way_out))
+    if n_lines > _MOST_COMMENTS and (not size or size.startswith("%")):
+        raise ValueError("%s: the size of the matrix isn't among the first %d lines; expected its rows, columns and "
+                         "number of entries after the comments: %s" % (path, n_lines, way_out))
     if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
         raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
                          "entries: %s" % (path, n_lines, size[:60], way_out))

@@ -51,7 +51,7 @@ from sparse_ae.data.ratings import (
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
-from sparse_ae.files.unpacking import check_regular, read_array
+from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.runtime.progress import announced
 from sparse_ae.runtime.ranks import Ranks
 
@@ -273,6 +273,8 @@ def _read_note(folder):
         if isinstance(note["format"], bool) or not isinstance(note["format"], int):
             raise ValueError("its format is %r" % (note["format"],))
     except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # of no note, or a foreign one
+        if _unreadable(error):
+            raise
         raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
                          % (folder, type(error).__name__, error)) from error
     return note
@@ -306,7 +308,14 @@ def _damage_found(folder):
     try:
         yield
     except (OSError, LookupError, TypeError, ValueError) as error:
+        if _unreadable(error):
+            raise
         raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy" % (folder, error)) from error
+
+
+def _unreadable(error):
+    """Whether an error says nothing of what a file holds: no permission, say, but for a file that isn't there."""
+    return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
 def _array(folder, name, mapped):

@@ -189,7 +189,8 @@ def columns_of(table, fewest, most, name):
         columns = [table[names[place]] for place in choose_columns(names, fewest, wanted, name)]
         return [column if isinstance(column, (list, tuple)) else as_array(column) for column in columns]
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
-        return list(table)
+        # Where none are known, None is what a variable of timestamps holds.
+        return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else _object_array(table)
     if array.ndim == 2 and fewest <= array.shape[1] <= most:

@@ -22,6 +22,9 @@ _EXPECTED = "user, item, rating and, if you like, a timestamp"
 
 _NAMES = tuple(COLUMN_WORDS)
 
+# Columns whose names are looked at.
+_MOST_COLUMNS = 10 ** 5
+
 _POWERS = 10.0 ** np.arange(16)
 
 
@@ -100,11 +103,12 @@ def find_layout(path, pairs=False):
     widths = (3, 4, 2) if pairs else (3, 4)
     before, lines = first_lines(path)
     found = [_first_record(lines, delimiter) + (delimiter, name) for delimiter, name in DELIMITERS]
-    named = [each for each in found if all(word in find_columns(each[0], _NAMES) for word in _NAMES[:3])]
+    named = [each for each in found if len(each[0]) <= _MOST_COLUMNS
+             and all(word in find_columns(each[0], _NAMES) for word in _NAMES[:3])]
     fields, n_lines, delimiter, name = (named or [each for wanted in (widths[:2], widths) for each in found
                                                   if len(each[0]) in wanted]
                                         or [max(found, key=lambda each: len(each[0]))])[0]
-    header = bool(named) or (pairs or len(fields) != 2) and _is_header(fields)
+    header = bool(named) or (pairs or len(fields) != 2) and len(fields) <= _MOST_COLUMNS and _is_header(fields)
     line = lines[0].rstrip("\r")
     if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths and not header):
         raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
@@ -118,8 +122,9 @@ def find_layout(path, pairs=False):
         called_so = len(find_columns(fields, _NAMES[:len(columns)])) == len(columns)
         return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread)
     if len(fields) not in widths:
+        numbers = 4 < len(fields) <= _MOST_COLUMNS and all(map(_is_number_or_blank, fields))
         table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
-                 "stands for no rating" if len(fields) > 4 and all(map(_is_number_or_blank, fields)) else
+                 "stands for no rating" if numbers else
                  ", or if these are pairs of user and item alone, read them with pairs=True (--feedback counts)"
                  if len(fields) == 2 else "")
         raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"

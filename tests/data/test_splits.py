@@ -112,6 +112,8 @@ def test_same_seed_same_bytes(ratings, cut):
     (lambda r: leave_k_out(r.matrix, newest=True),
      "newest=True needs the time of each rating, and these have none; expected Ratings"),
     (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs the time of each rating"),
+    (lambda r: split_by_time(r._replace(timestamps=np.full(60, np.nan))), "entry 0: the timestamp is nan"),
+    (lambda r: split_by_time(r._replace(timestamps=np.full(60, "NaT", "M8[s]"))), "entry 0: the timestamp is NaT"),
     (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])),
      "the 5 timestamps aren't known to be in the order of 60"),
     (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "aren't known to be in the order"),
@@ -121,6 +123,13 @@ def test_same_seed_same_bytes(ratings, cut):
 def test_refused(ratings, cut, message):
     with pytest.raises(ValueError, match=message):
         cut(ratings)
+
+
+def test_times_that_are_none(ratings):
+    with pytest.raises(TypeError, match="entry 0: the timestamp is None; expected numbers or datetime64: convert them"):
+        split_by_time(ratings._replace(timestamps=[None] * 60))
+    with pytest.raises(TypeError, match="entry 59: the timestamp is None; expected numbers or datetime64"):
+        leave_k_out(ratings._replace(timestamps=list(ratings.timestamps[:-1]) + [None]), newest=True)
 
 
 # A part of all ratings
