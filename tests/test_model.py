@@ -10,6 +10,7 @@ from devices import DTYPE, is_item_major, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
+from sparse_ae.training.targets import AsRated
 import lasagne
 import theano
 import theano.tensor as T
@@ -81,7 +82,7 @@ def test_defect_3_a_sigmoid_reaches_the_whole_scale():
 
 def test_defect_3_without_a_scale_says_what_to_do():
     with pytest.raises(ValueError, match=r"outside what f can reach, 0 to 1; pass rating_scale=\(1, 5\)"):
-        AutoEncoder(8, 2).check(ratings())
+        AsRated().check(ratings(), AutoEncoder(8, 2))
 
 
 def test_defect_5_hidden_units_start_unsaturated():

@@ -27,7 +27,7 @@ NEVER_THEANO = """
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
     data.feedback
     data.text data.matlab data.files data.outofcore data.download data.datasets data
-    evaluation.lists evaluation recommender.defaults training.batch training.residuals recommender.saved
+    evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
     baselines.biases baselines
     baselines.lists scoring.known scoring.shortlist scoring.scorer recommender.sides training.checkpoint
     recommender.inputs recommender.search evaluation.plots

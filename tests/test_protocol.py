@@ -17,6 +17,7 @@ from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
+from sparse_ae.training.targets import AsRated
 import lasagne
 
 
@@ -148,7 +149,7 @@ def test_rows_are_what_is_reconstructed():
     items = users.T.tocsr()
     assert model(users.shape[1]).b.get_value().shape == (20,) and model(items.shape[1]).b.get_value().shape == (30,)
     with pytest.raises(ValueError, match="ratings have 20 columns; the model has n_items=30. .* transpose the matrix"):
-        model(items.shape[1]).check(users)
+        AsRated((1, 5)).check(users, model(items.shape[1]))
     # A rating of user 4 changes what is predicted for user 4, and for nobody else, if users are the rows.
     m = model(20, V=lasagne.init.Normal(0.5), W=lasagne.init.Normal(0.5))
     changed = users.copy()

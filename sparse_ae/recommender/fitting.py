@@ -228,16 +228,16 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
-    residuals = given.residuals(biases, side)
+    targets = given.targets(biases, side)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
         if choice is None:
-            choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None, given.ranks)
+            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, given.ranks)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
-    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, ranks=given.ranks,
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
@@ -249,7 +249,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
             on_epoch(record)
 
     try:
-        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals, measure=measure,
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, targets=targets, measure=measure,
                     **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored

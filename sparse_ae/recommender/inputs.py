@@ -27,10 +27,10 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, residuals_of, scorer_of, shape_of, swapped
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, swapped, targets_of
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
-from sparse_ae.training.residuals import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 __all__ = ["FitInputs", "Lists"]
 
@@ -67,7 +67,7 @@ class FitInputs(NamedTuple):
     scale : (float, float)
     unknown : "mean", "error" or float
     missing_rating, unit : float or None
-        None unless missing entries count; the unit is that of `residuals`.
+        None unless missing entries count; the unit is that of `targets`.
     lists : Lists or None
         The measure that validation goes by; None for the RMSE.
     is_counts : bool
@@ -192,9 +192,9 @@ class FitInputs(NamedTuple):
             return biases_of(ratings)
         return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
 
-    def residuals(self, biases, side):
-        """Return `Residuals` of a rank's own columns."""
-        return residuals_of(biases, side, self.scale, self.unit, self.ranks)
+    def targets(self, biases, side):
+        """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out."""
+        return targets_of(biases, side, self.scale, self.unit, self.ranks)
 
     def scorer(self, model, ratings, side, biases):
         """Return a `Scorer` of `OrientedRatings`, of all ranks together where there are others."""

@@ -13,7 +13,7 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 array(['jam'], dtype='<U3')
 
 Most of a rating is said by biases: the mean, the user's offset and the item's. By default the model is trained on what
-they leave over, and the two are added; see `residuals`. With ``biases=False`` it is trained on the ratings themselves,
+they leave over, and the two are added; see `targets`. With ``biases=False`` it is trained on the ratings themselves,
 as in the post.
 
 A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
@@ -69,7 +69,7 @@ class Recommender(Settings):
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
-        Beside biases the squared error is in the unit of `residuals`, a quarter of the rating scale.
+        Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
     weight_scale : float
         Standard deviation of the normal distribution that W and V are drawn from at first.
     update : str, callable or "auto"

@@ -5,9 +5,9 @@ from sparse_ae.baselines.biases import Biases, fit_biases
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer, SharedScorer
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.targets import AsRated, BeyondBiases
 
-__all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "residuals_of", "scorer_of",
+__all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",
            "shape_of", "swapped"]
 
 
@@ -84,10 +84,12 @@ def popularity_of(ratings, missing_rating):
     return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
-def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
-    """`Residuals` of biases; of a rank's own columns."""
+def targets_of(biases, rows, scale, unit=None, ranks=ALONE):
+    """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None."""
+    if biases is None:
+        return AsRated(scale, clips=unit is None)
     rows, columns = swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
+    return BeyondBiases(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):
@@ -103,14 +105,11 @@ def scorer_of(model, ratings, side, biases, scale, unit=None):
         What the model was trained beside.
     scale : (float, float)
     unit : float, optional
-        Of scores; see `residuals`.
+        Of scores; see `targets`.
     """
     ranks = ratings.ranks
-    own = Scorer(model, ratings.own(side), side,
-                 None if biases is None else residuals_of(biases, side, scale, unit, ranks))
-    if ranks.size == 1:
-        return own
-    return SharedScorer(own, None if biases is None else residuals_of(biases, side, scale, unit))
+    own = Scorer(model, ratings.own(side), side, targets_of(biases, side, scale, unit, ranks))
+    return own if ranks.size == 1 else SharedScorer(own, targets_of(biases, side, scale, unit))
 
 
 def shape_of(ratings):

@@ -11,8 +11,8 @@ from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import blend
-from sparse_ae.training.residuals import Residuals, unit_of_scores
 from sparse_ae.training.steps import UPDATES
+from sparse_ae.training.targets import BeyondBiases, unit_of_scores
 import lasagne
 import theano
 
@@ -87,7 +87,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         if ranks.size > 1:  # arrays would be those of all columns
             parameters = {name: theano.shared(value) for name, value in parameters.items()}
         model = AutoEncoder(_n_columns(side, arrays), n_hidden,
-                            scale if biases is None else Residuals.output_scale, part["f"], part["g"],
+                            scale if biases is None else BeyondBiases.output_scale, part["f"], part["g"],
                             tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
                             missing_weight=part["missing_weight"],
                             missing_rating=(missing_rating or 0.0) if biases is None else 0.0, comm=ranks,

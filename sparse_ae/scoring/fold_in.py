@@ -32,7 +32,6 @@ from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
-from sparse_ae.training.batch import Batch
 import lasagne
 import theano
 import theano.tensor as T
@@ -154,7 +153,7 @@ def row_outputs(scorer, people, mean=0.0):
     Parameters
     ----------
     scorer : Scorer
-        With residuals outputs are what is to be added to the biases.
+        Outputs are to be added to the baseline of its targets.
     people : list of PersonRatings
     mean : float
         The biases' mean.
@@ -163,18 +162,15 @@ def row_outputs(scorer, people, mean=0.0):
     ------
     callable
     """
-    model, residuals = scorer.model, scorer.residuals
-    unit = 1.0 if residuals is None else residuals.unit
+    model, targets = scorer.model, scorer.targets
     for start in range(0, len(people), _TOGETHER):
         part = people[start:start + _TOGETHER]
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
                                               shape=(len(part), model.n_all_items)))
-        batch = (Batch.of(rows) if residuals is None
-                 else residuals.block(rows, np.array([mean + each.offset for each in part])))
-        for row in model.hidden(batch):
-            yield _row_output(model, row[np.newaxis].copy(), unit)
+        for row in model.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
+            yield _row_output(model, row[np.newaxis].copy(), targets.unit)
 
 
 def _row_output(model, h, unit):
@@ -187,13 +183,10 @@ def _row_output(model, h, unit):
 def column_outputs(scorer, solver, people):
     """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `row_outputs`."""
     scorer.expect(sum(len(each.places) for each in people))
-    residuals = scorer.residuals
+    targets = scorer.targets
     for places, ratings, offset in people:
-        if residuals is None:
-            yield _column_output(scorer, *solver(places, ratings), 1.0)
-        else:
-            unit = residuals.unit
-            yield _column_output(scorer, *solver(places, (ratings - residuals.rows[places] - offset) / unit), unit)
+        wanted = (ratings - targets.row_offset(places) - offset) / targets.unit
+        yield _column_output(scorer, *solver(places, wanted), targets.unit)
 
 
 def _column_output(scorer, w, b, unit):

@@ -11,8 +11,8 @@ cost for a batch of B rows with nnz ratings:
 
 A formulation is pure pieces: symbolic inputs, a `Batch` of them; the squared error as its graph; `pack`, which makes
 of a Batch of CSR arrays those that the compiled function takes; `item_counts`, how many of its ratings each item has;
-and `check`, which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`;
-`scan` refuses it.
+and `check`, which raises for ratings that it can't take with these channels. A stored 0 is an observed rating for
+`dense` and `sparse`; `scan` refuses it.
 
 What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
 And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
@@ -148,12 +148,17 @@ def _offsets(model, indices, indptr):
     return sampled_dot(indices, indptr, ones, model.b.dimshuffle(0, "x"))
 
 
-def _anything(ratings):
+def _scan_check(ratings, channels):
+    if "indicator" not in channels:
+        batches.refuse_stored_zeros(ratings)
+
+
+def _anything(ratings, channels):
     pass
 
 
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_cost, _scan_item_counts, _scan_pack, batches.refuse_stored_zeros),
+    Formulation("scan", _scan_inputs, _scan_cost, _scan_item_counts, _scan_pack, _scan_check),
     Formulation("dense", _csr_inputs, _dense_cost, _csr_item_counts, _csr_pack, _anything),
     Formulation("sparse", _csr_inputs, _sparse_cost, _csr_item_counts, _csr_pack, _anything),
 ])

@@ -11,7 +11,7 @@ from sparse_ae.data import Ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.training.residuals import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 W = 0.2
 SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.02, update="adam", learning_rate=0.05,
