@@ -44,6 +44,8 @@ class Step:
     decay_share : Theano shared variable
         The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     learning_rate : Theano shared variable, or None where the optimiser has none
+    function : theano.compile.Function
+        The compiled graph that a call runs.
     needs_all_rows : bool
         Whether the optimiser needs the gradient of all ratings at once.
     """
@@ -125,6 +127,11 @@ class TrainingStep(Step):
     channels : iterable of {"target", "indicator"}, optional
         As `Step` takes it.
 
+    Attributes
+    ----------
+    kept : list of Theano shared variables
+        Those of the optimiser, in the order in which the state has them: "update_0", "update_1", ...
+
     Raises
     ------
     ValueError
@@ -146,10 +153,10 @@ class TrainingStep(Step):
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
         self._deferred, self._on_card = False, None
         with model.building():
-            self._function = self._compiled(formulation)
-        changed = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None]
+            self.function = self._compiled(formulation)
+        changed = [x.variable for x in self.function.maker.expanded_inputs if x.update is not None]
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
-        self._kept = sorted((x for x in changed if x not in model.params and x is not self._pending),
+        self.kept = sorted((x for x in changed if x not in model.params and x is not self._pending),
                             key=lambda x: not x.ndim)
 
     def _compiled(self, formulation):
@@ -193,7 +200,7 @@ class TrainingStep(Step):
         if not self._deferred:
             with self.deferred():
                 return self(batch)
-        loss, squared_error = self._function(*self.formulation.pack(batch, self.model))
+        loss, squared_error = self.function(*self.formulation.pack(batch, self.model))
         if self._pending is not None and self._pending.get_value(borrow=True)[:2].min() < 1e-3:
             self._write_decay()  # steps are scaled by 1 / factor: it must not get too small for the dtype
         return float(loss), float(squared_error)
@@ -227,7 +234,7 @@ class TrainingStep(Step):
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]
-                + [("update_%d" % i, variable) for i, variable in enumerate(self._kept)])
+                + [("update_%d" % i, variable) for i, variable in enumerate(self.kept)])
 
     def _norms(self):
         """The squared norms of W and V."""
@@ -414,7 +421,7 @@ class LBFGS(Step):
             gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
                          for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
-            self._function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
+            self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=blas.mode())
 
     def __call__(self, batch):
@@ -423,7 +430,7 @@ class LBFGS(Step):
         from scipy import optimize  # takes its time
         for encoder in self.model.encoders:
             item_major(encoder)  # somebody may have set it
-        x = self._parameters()
+        x = self.parameters()
         loss, squared_error, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
         if not (np.isfinite(loss) and 0 < slope < np.inf):
@@ -463,14 +470,15 @@ class LBFGS(Step):
             if ("y" if name[0] == "s" else "s") + name[1:] not in state:
                 raise ValueError("there is half of a pair, %s" % name)
         like = {p.name: p.get_value(borrow=True) for p in self.model.params}
-        _check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self._parameters())), finite=state)
+        _check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self.parameters())), finite=state)
 
     def set_state(self, state):
         for p in self.model.params:
             p.set_value(state[p.name], borrow=False)
+        self._known = None
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 
-    def _parameters(self):
+    def parameters(self):
         """All parameters as one vector, V item by item."""
         values = [(p, p.get_value(borrow=True)) for p in self.model.params]
         return np.concatenate([(value.T if p in self.model.encoders else value).ravel() for p, value in values])
@@ -493,7 +501,7 @@ class LBFGS(Step):
             if decay_share == known_share and np.array_equal(x, known_x) and _same(batch, known_batch):
                 return known
         self._set_parameters(x)
-        loss, squared_error, gradient = self._function(*self.formulation.pack(batch, self.model))
+        loss, squared_error, gradient = self.function(*self.formulation.pack(batch, self.model))
         self._known = batch, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
         return self._known[3]
 
