@@ -17,7 +17,6 @@ from sparse_ae.checks import check_count, is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import fused_settings, get_formulation
-from sparse_ae.training.objectives import squared_norm
 from sparse_ae.training.optimisers import rprop
 import lasagne
 import theano
@@ -103,8 +102,7 @@ class Step:
         params = self.model.params
         if all(map(is_on_host, params)):
             return lambda: [p.get_value(borrow=True).sum() for p in params]
-        # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
-        return theano.function([], [T.sum(p, axis=0).sum() for p in params])
+        return theano.function([], [T.sum(p) for p in params])
 
     def graph(self):
         """A symbolic `Batch`, its cost, and the part of the cost that is no weight decay."""
@@ -266,7 +264,7 @@ def _norms_and_scalers(parameters):
     """Functions for variables on a GPU, which stay there: their squared norms; and, for each, it times a number."""
     factor = T.scalar("factor", parameters[0].dtype)
     scalers = [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
-    return [theano.function([], [squared_norm(p) for p in parameters])] + scalers
+    return [theano.function([], [T.sum(p ** 2) for p in parameters])] + scalers
 
 
 def _sparse_sgd(model, batch, learning_rate, decay_share, pending):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import random_ratings
+from made import many_stars
 
 from sparse_ae.training.targets import BeyondBiases
 
@@ -14,7 +14,7 @@ def targets_of(matrix, seed=0, scale=(0, 5)):
 
 @pytest.mark.parametrize("scale, unit", [((1, 5), 1.0), ((0, 5), 1.25), ((-10, 10), 5.0), ((0, 100), 25.0)])
 def test_equations_by_loops(scale, unit):
-    matrix = random_ratings()
+    matrix = many_stars()
     targets = targets_of(matrix, scale=scale)
     assert targets.unit == unit
     rows = np.array([3, 0, 7, 12])  # rows 0 and 7 have no rating
@@ -43,7 +43,7 @@ def test_a_residual_of_zero_is_a_rating():
 
 
 def test_the_way_back_is_the_way_in():
-    matrix = random_ratings()
+    matrix = many_stars()
     targets, coo = targets_of(matrix), matrix.tocoo()
     target = targets.batch(np.arange(matrix.shape[0]), matrix).target
     back = targets.baseline(coo.row, coo.col) + targets.unit * target
@@ -53,7 +53,7 @@ def test_the_way_back_is_the_way_in():
 
 def test_the_scale_does_not_matter():
     """Ratings, biases and scale times 5 less 15, from 1 .. 5 to -10 .. 10, and times 25 less 25, to 0 .. 100."""
-    matrix = random_ratings()
+    matrix = many_stars()
     matrix.data[:] = 1 + matrix.data * 0.8
     one = targets_of(matrix, scale=(1, 5))
     rows = np.arange(matrix.shape[0])
@@ -66,7 +66,7 @@ def test_the_scale_does_not_matter():
 
 
 def test_rows_that_nobody_knows_bring_their_offset():
-    matrix = random_ratings()
+    matrix = many_stars()
     targets = targets_of(matrix)
     rows = np.array([3, 4])
     for left, right in zip(targets.batch(rows, matrix[rows]), targets.block(matrix[rows], targets.row_offset(rows))):
@@ -74,7 +74,7 @@ def test_rows_that_nobody_knows_bring_their_offset():
 
 
 def test_variance(monkeypatch):
-    matrix = random_ratings()
+    matrix = many_stars()
     targets = targets_of(matrix)
     target = targets.batch(np.arange(matrix.shape[0]), matrix).target.astype("float64")
     assert targets.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)
