@@ -37,7 +37,8 @@ WITH_THEANO = """
     ops.over_ranks ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled
     ops.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
-    scoring.fold_in recommender.fitting recommender.fitted recommender.state recommender.recommender recommender cli.main cli __main__
+    scoring.fold_in recommender.fitting recommender.fitted recommender.state recommender.recommender recommender
+    cli.main cli __main__
 """.split()
 COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
