@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path, error_at
-from sparse_ae.data.dense import ratings_from_blocks, read_table
+from sparse_ae.checks import check_bool, check_path, error_at
+from sparse_ae.data.dense import check_missing, ratings_from_blocks, read_table
 from sparse_ae.data.ids import Numbering
+from sparse_ae.data.layout import Layout, holds_lines
 from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
+from sparse_ae.data.lists import read_lists
 from sparse_ae.data.matlab import read_sparse, sparse_names
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
-from sparse_ae.data.text import Layout, read_blocks, read_text
+from sparse_ae.data.text import read_blocks, read_text
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
@@ -27,7 +29,7 @@ _MOST_COMMENTS = 10000
 _MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
 
-def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False):
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False, lists=False):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
@@ -44,7 +46,12 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     are numbered from 0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
-    header, separated in any of these ways. Its rows and columns are numbered from 0 too.
+    header, separated in any of these ways. Its rows and columns are numbered from 0 too. Text with a header that
+    names any of user, item and rating, of three columns, or of four of which the last is timestamps, has a rating in
+    each line still.
+
+    With `lists`, each line of text is a user and the items that the user chose, separated in any of these ways, as in
+    LightGCN's files.
 
     Parameters
     ----------
@@ -59,13 +66,16 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         most: SciPy adds up such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from
         ratings any more.
     missing : float, optional
-        The number that stands for "not rated" in a dense table; NaN if that, or nothing, does. All others are ratings,
-        0 included. None for text with a rating in each line.
+        The number that stands for "not rated", in a dense table, or in lines with a rating each, such as 0 in
+        Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
     pairs : bool
         Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header.
+        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header;
+        see `layout.find_layout`.
+    lists : bool
+        Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
 
     Returns
     -------
@@ -87,6 +97,9 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
+    if check_bool(lists, "lists"):
+        _check_lists(path, missing, pairs)
+        return build_ratings(*_whole_table(path, read_lists(path, progress)), duplicates=duplicates)
     if missing is not None and name.endswith(MATRIX_ENDINGS):
         raise ValueError("missing=%r was given for %s; only a table in text has a number for no rating: leave it out"
                          % (missing, path))
@@ -96,10 +109,19 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         return _number_ids(path, _read_mat(path, variable), duplicates)
     if name.endswith(MATRIX_ENDINGS):
         return _read_mtx(path, duplicates, progress)
-    if missing is not None:
+    if missing is not None and not holds_lines(path):
         return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
-    return build_ratings(*_whole_table(path, read_text(path, progress, pairs)), duplicates=duplicates)
+    missing = None if missing is None else check_missing(missing)
+    return build_ratings(*_whole_table(path, read_text(path, progress, pairs, missing)), duplicates=duplicates)
+
+
+def _check_lists(path, missing, pairs):
+    if path.name.lower().endswith(MATRIX_ENDINGS):
+        raise ValueError("lists=True was given for %s; only text has lines: leave it out" % path)
+    if missing is not None or pairs:
+        raise ValueError("lists=True was given with %s; lists have users and items, and nothing else: leave it out"
+                         % ("pairs=%r" % (pairs,) if missing is None else "missing=%r" % (missing,)))
 
 
 def sparse_variables(path):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, random_ratings, save_73, small
+from made import many_stars
+from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, save_73, small
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import files
@@ -142,7 +143,7 @@ def test_mat_files_that_cannot_be_read(tmp_path):
     scipy.io.savemat(str(path), {"dense": np.eye(2)})
     with pytest.raises(ValueError, match="m.mat holds no sparse variable; .*savemat"):
         load_ratings(path)
-    save(path, random_ratings().astype(np.float64))
+    save(path, many_stars().astype(np.float64))
     whole = path.read_bytes()
     path.write_bytes(whole[:len(whole) // 2])
     with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
@@ -154,8 +155,8 @@ def test_mat_files_of_version_73(tmp_path):
     save_73(path, X=small())
     assert_same(load_ratings(path).matrix, small())
     assert_same(load_ratings(path, variable="X").matrix, small())
-    save_73(path, A=sp.eye(2).tocsc(), B=random_ratings())
-    assert_same(load_ratings(path, variable="B").matrix, random_ratings())
+    save_73(path, A=sp.eye(2).tocsc(), B=many_stars())
+    assert_same(load_ratings(path, variable="B").matrix, many_stars())
     with pytest.raises(ValueError, match="m.mat holds 2 sparse variables: 'A', 'B'; pass the one .* variable="):
         load_ratings(path)
     with pytest.raises(ValueError, match="m.mat has no sparse variable 'dense'; its sparse variables are 'A', 'B'"):
@@ -207,7 +208,7 @@ def test_npz_files_that_cannot_be_read(tmp_path):
     np.savez(str(path), a=np.eye(2))
     with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix .*scipy.sparse.save_npz"):
         load_ratings(path)
-    save(path, random_ratings())
+    save(path, many_stars())
     whole = path.read_bytes()
     for content in (whole[:len(whole) // 2], b"not a zip at all"):
         path.write_bytes(content)

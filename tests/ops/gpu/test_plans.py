@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.ops.plans import ByItem, ByRow, Parts
+from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 
 
 def run(op, *arrays):
