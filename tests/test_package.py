@@ -25,7 +25,7 @@ NEVER_THEANO = """
     checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
-    data.feedback data.layout data.digits data.text data.lists data.matlab data.files data.outofcore
+    data.feedback data.layout data.digits data.text data.lists data.matlab data.matlab73 data.files data.outofcore
     data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
     baselines.lists scoring.known scoring.shortlist scoring.scorer recommender.sides training.checkpoint

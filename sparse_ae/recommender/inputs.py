@@ -1,6 +1,5 @@
 """Everything that `Recommender.fit` is given, checked once, and made into what a fit works on."""
 import numbers
-import zlib
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -123,7 +122,7 @@ class FitInputs(NamedTuple):
         if in_parts:
             users, items = swapped(sides[0] == "items", *_ids_of_all(ratings, ranks))
         elif ranks.size > 1:
-            ranks.check_same({"ratings": fingerprint(matrix)})
+            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
         extremes = np.array([matrix.data.min(), matrix.data.max()])
         if in_parts:
             of_ranks = np.array(ranks.gathered(extremes))
@@ -159,6 +158,9 @@ class FitInputs(NamedTuple):
                 train, held_out = split_ratings(everything, self.validation, rng)[:2]
             else:
                 train, held_out = everything, self._held_out(everything, rows)
+        if self.ranks.size > 1:
+            self.ranks.check_same({"ratings to train on": fingerprint(train),
+                                   "validation ratings": fingerprint(held_out)})
         return self._replace(
             train=self.everything if train is everything else OrientedRatings(train, rows, self.ranks),
             held_out=OrientedRatings(held_out, rows, self.ranks))
@@ -263,7 +265,7 @@ def _sides(settings, validation, stored_rows=None):
 
 def _ids_of_all(stored, ranks):
     """Return the ids of the rows, and of all columns, of ratings on disk in parts."""
-    ranks.check_same({"rows on disk": zlib.crc32(stored.row_ids)})
+    ranks.check_same({"rows on disk": stored.row_ids})
     return stored.row_ids, ranks.columns_of(stored.col_ids)
 
 
