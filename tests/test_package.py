@@ -25,8 +25,8 @@ NEVER_THEANO = """
     checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
-    data.feedback data.layout data.digits data.text data.lists data.matlab data.matlab73 data.files data.outofcore
-    data.download data.datasets data
+    data.feedback data.layout data.digits data.text data.lists data.zeros data.matlab data.matlab73 data.files
+    data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
     baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
     files scoring training

@@ -60,6 +60,7 @@ from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import (
     check_relevant,
     judge_lists,
@@ -407,6 +408,8 @@ class Recommender(Settings):
                                  "validation=None" % ranks.size)
         else:
             matrix, users, items, _ = _ratings_of(counts)(ratings, y)
+            if self.progress and self.rating_scale is None and not counts and not ranks.rank:
+                tell_of_zeros(matrix.data)
             if self.rows == "auto" and self.biases:
                 sides = useful_sides(sides, matrix)
             # The post's way cuts off ratings in the order of its rows.
