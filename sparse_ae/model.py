@@ -42,7 +42,7 @@ from sparse_ae.checks import (
     is_number,
 )
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, made_item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
@@ -50,7 +50,6 @@ from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.runtime.ranks import OwnDraws, Ranks
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.objectives import squared_norm
 import lasagne
 import theano
 import theano.tensor as T
@@ -281,8 +280,8 @@ class AutoEncoder:
         if self.l2_weighted:
             return squared_error + (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
                                     + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))
-        return squared_error + decay_share * (self.l2_W * squared_norm(self.W)
-                                              + self.l2_V * sum(squared_norm(V) for V in self.encoders))
+        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2)
+                                              + self.l2_V * sum(T.sum(V ** 2) for V in self.encoders))
 
     def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
                  counts=None):
@@ -333,10 +332,8 @@ class AutoEncoder:
                     item_major(variable)
             # Inputs of a wider dtype than the parameters' make wider updates.
             updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
-            if on_gpu():
-                # A GPU's element-wise operations write in C order, unless in place: have them work on V's transpose.
-                updates.update((variable, T.extra_ops.cpu_contiguous(new.T).T) for variable, new in updates.items()
-                               if shapes[variable] == (self.n_hidden, self.n_items))
+            updates.update((variable, made_item_major(new)) for variable, new in updates.items()
+                           if shapes[variable] == (self.n_hidden, self.n_items))
             self.compile_ahead(loss, *updates.values())
             return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 

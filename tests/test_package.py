@@ -25,8 +25,8 @@ NEVER_THEANO = """
     checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
-    data.feedback
-    data.text data.matlab data.files data.outofcore data.download data.datasets data
+    data.feedback data.layout data.digits data.text data.lists data.matlab data.matlab73 data.files data.outofcore
+    data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
     baselines.lists baselines.wide scoring.shortlist scoring.scorer training.checkpoint recommender.search
     evaluation.plots files scoring training
@@ -34,12 +34,12 @@ NEVER_THEANO = """
 WITH_THEANO = """
     runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
     ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
-    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers
-    training.losses
+    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites ops.gpu.lifts ops.gpu ops ops.compiled
+    ops.gpu.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()
-COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
+COMPAT = "compilers folders distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
            + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO])
 

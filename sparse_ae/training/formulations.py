@@ -130,19 +130,10 @@ def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
         error = shifted_error(squared_error, target, model)
         return error + error_everywhere(model.hidden_activation(weighted, after=error), model)
     h = model.hidden_activation(weighted)
-    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + _offsets(model, indices, indptr))
+    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     if not model.missing_weight:
         return T.sum((output - target) ** 2)
     return error_beyond_missing(output, target, model) + error_everywhere(h, model)
-
-
-def _offsets(model, indices, indptr):
-    """The output bias of each rating, (nnz,)."""
-    if not on_gpu():
-        return model.b[indices]
-    # Theano's gradient of b[indices] adds up by atomic operations there, each time in another order.
-    ones = T.ones((indptr.shape[0] - 1, 1), dtype=model.dtype)
-    return sampled_dot(indices, indptr, ones, model.b.dimshuffle(0, "x"))
 
 
 def _anything(ratings):

@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import datasets, lines, text
+from sparse_ae.data import datasets, layout, lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.ids import positions
@@ -295,6 +295,6 @@ def test_an_archive_of_many_files_of_ratings(tmp_path, read, monkeypatch):
 def test_a_line_of_millions_of_columns(tmp_path, monkeypatch):
     path, looked_at = tmp_path / "wide.csv", []
     path.write_bytes(b"," * 2 ** 18)
-    monkeypatch.setattr(text, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
+    monkeypatch.setattr(layout, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
     refused(load_ratings, path, "line 1: found 262145 columns, separated by commas; expected user, item, rating")
     assert max(looked_at) == 1

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, assert_same, entries, random_ratings, small
+from made import many_stars
+from matrices import assert_canonical, assert_same, entries, small
 
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
@@ -136,7 +137,7 @@ def test_times_that_are_none(ratings):
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.97])
 def test_split_cuts_the_stored_entries(fraction):
-    matrix = random_ratings()
+    matrix = many_stars()
     before = matrix.copy()
     split = split_ratings(matrix, fraction, rng=1)
     train, test, whole = entries(split.train), entries(split.test), entries(matrix)
@@ -152,7 +153,7 @@ def test_split_cuts_the_stored_entries(fraction):
 
 
 def test_split_is_the_seed_s():
-    matrix = random_ratings()
+    matrix = many_stars()
     one, two = split_ratings(matrix, rng=5), split_ratings(matrix, rng=np.random.RandomState(5))
     assert_same(one.train, two.train)
     assert_same(one.test, two.test)
@@ -169,7 +170,7 @@ def test_split_draws_every_entry_alike():
 
 
 def test_split_reports_who_is_left_without_a_training_rating():
-    matrix = random_ratings(60, 50, 0.03)
+    matrix = many_stars(60, 50, 0.03)
     split = split_ratings(matrix, 0.5, rng=2)
     train, test = entries(split.train), entries(split.test)
     users = {user for user, _ in test} - {user for user, _ in train}

@@ -29,6 +29,7 @@ from sparse_ae.ops.gpu.host import (
 )
 from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 from sparse_ae.ops.gpu.products import GpuCsrTDot, GpuDenseRows, GpuPartSums, GpuRowSums, GpuSampledDot
+from sparse_ae.ops.gpu.rewrites import register
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 import theano
 import theano.tensor as T
@@ -229,3 +230,4 @@ def local_opencl_gemv(node):
 # After Theano has moved its products to the GPU (48.5), and before it looks for what can work in place.
 theano.compile.optdb.register("sparse_ae_opencl_gemv", T.opt.in2out(local_opencl_gemv, name="sparse_ae_opencl_gemv"),
                               48.6, "fast_run", "fast_compile")
+register()
