@@ -28,8 +28,8 @@ NEVER_THEANO = """
     data.feedback data.layout data.digits data.text data.lists data.zeros data.matlab data.matlab73 data.files
     data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
-    baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
-    files scoring training
+    baselines.lists baselines.wide scoring.shortlist scoring.scorer training.checkpoint recommender.search
+    evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
     runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
