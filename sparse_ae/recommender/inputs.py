@@ -24,6 +24,7 @@ from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, residuals_of, scorer_of, shape_of, swapped
@@ -241,6 +242,8 @@ def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     """As `_stored`, of ratings in any other form."""
     sides = _sides(settings, validation)
     matrix, users, items, _ = _reader(is_counts)(ratings, y)
+    if settings.progress and settings.rating_scale is None and not is_counts and not ranks.rank:
+        tell_of_zeros(matrix.data)
     if settings.rows == "auto" and settings.biases:
         sides = useful_sides(sides, matrix)
     # The post's way cuts off ratings in the order of its rows.
