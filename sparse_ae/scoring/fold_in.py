@@ -31,6 +31,7 @@ from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
@@ -49,15 +50,15 @@ class NewUser:
     ----------
     catalogue : data.ids.Catalogue
         Of the items.
-    places : int array, (n_rated,)
-        Those of the rated items, ascending.
-    ratings : float64 array, (n_rated,)
+    person : PersonRatings
     outputs : callable
         From places of items, (n,), to the model's outputs for this person, (n,), not clipped.
     clip : callable
         Brings outputs into the rating scale, in place.
-    unknown : float or None
-        What is predicted for items of which nothing is known; None if that is an error.
+    level : float, optional
+        The biases' prediction for this person and an item of which nothing is known; without biases there is none.
+    unknown : float, optional
+        The prediction for such an item without biases; None if that is an error.
     ranks : Ranks
         That call the methods together, where the outputs are those of several.
 
@@ -68,10 +69,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, places, ratings, outputs, clip, unknown, ranks=ALONE):
-        self.items, self.ratings = catalogue.ids[places], ratings
-        self._catalogue, self._places = catalogue, places
-        self._outputs, self._clip, self._unknown, self._ranks = outputs, clip, unknown, ranks
+    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None, ranks=ALONE):
+        self.items, self.ratings = catalogue.ids[person.places], person.ratings
+        self._catalogue, self._places = catalogue, person.places
+        self._outputs, self._clip, self._level, self._unknown, self._ranks = outputs, clip, level, unknown, ranks
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -90,15 +91,15 @@ class NewUser:
         TypeError, ValueError
             For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
+        level = self._level
         with self._ranks.agreed():
             places = self._catalogue.find(items)
-            if self._unknown is None:
+            if level is None and self._unknown is None:
                 self._catalogue.check_known(items, places)
         self._ranks.check_call("NewUser.predict", items=places)
-        known = places >= 0
-        outputs = self._clip(self._outputs(places[known]))
-        predicted = np.empty(len(places), outputs.dtype)
-        predicted[known], predicted[~known] = outputs, self._unknown
+        predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
+                                  None if level is None else lambda half: np.full(np.count_nonzero(half), level),
+                                  self._unknown, self._clip)
         return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):

@@ -7,18 +7,9 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
-from sparse_ae.recommender.fitting import (
-    OrientedRatings,
-    _standard_score,
-    _verdict,
-    check_settings,
-    n_columns_of,
-    popularity_of,
-    residuals_of,
-    shape_of,
-    swapped,
-)
+from sparse_ae.recommender.fitting import _standard_score, _verdict, check_settings
 from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, residuals_of, shape_of, swapped
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
