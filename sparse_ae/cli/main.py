@@ -321,15 +321,20 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
                              "of counts, sum)")
     parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
-                        help="the file is a table, a row for each user and a column for each item, in which this "
-                             "number stands for no rating; nan for none")
+                        help="what stands for no rating; nan for nothing, or nan. The file is a table, a row for each "
+                             "user and a column for each item, unless it has a header, or three columns, or a fourth "
+                             "of timestamps")
+    parser.add_argument("--lists", action="store_true",
+                        help="each line of the file is a user and the items that the user chose")
+    parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
 
 
 def _load(parsed, path=None, feedback=None):
     from sparse_ae.data.datasets import load_published
     counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
-    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
+    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
+                          pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
                           progress=getattr(parsed, "progress", True))
 
 
@@ -481,12 +486,15 @@ def _add_compare(commands):
 def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
+    from sparse_ae.data.zeros import tell_of_zeros
     from sparse_ae.recommender.defaults import useful_sides
     from sparse_ae.runtime.progress import announced, figure
     # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
+    if parsed.progress and parsed.rating_scale is None:
+        tell_of_zeros(ratings.matrix.data)
     split = split_ratings(ratings, parsed.test_fraction, parsed.rng)
     train, test = ratings.part(split.train), ratings.part(split.test)
     scale = parsed.rating_scale or (float(split.train.data.min()), float(split.train.data.max()))

@@ -260,7 +260,7 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Wanted("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    if missing in (None, _JESTER_MISSING) and _is_jester_table(path):
+    if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_jester_table(path):
         return _read_jester_table(path, progress)
     return load_ratings(path, missing=missing, progress=progress, **more)
 

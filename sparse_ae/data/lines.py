@@ -10,10 +10,14 @@ from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of", "opened"]
+__all__ = ["AS_LISTS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of",
+           "opened"]
 
 # In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
+
+# The way out of lines of different lengths.
+AS_LISTS = "if each line is a user and the items that the user chose, read them with lists=True (--lists)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20

@@ -10,7 +10,15 @@ one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs 
 `over_ranks`.
 """
 from sparse_ae.ops import rows, scalars, updates  # noqa: F401  (register their rewrites)
-from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
+from sparse_ae.ops.csr import (
+    add_csr_t_dot,
+    csr_arrays,
+    csr_dot,
+    csr_t_dot,
+    item_major,
+    made_item_major,
+    sampled_dot,
+)
 from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SquaredError
@@ -20,8 +28,8 @@ from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.runtime.device import on_gpu
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
-           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "register_for_gpu", "sampled_dot", "squared_outputs",
-           "stored_arrays", "with_values"]
+           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "made_item_major", "register_for_gpu", "sampled_dot",
+           "squared_outputs", "stored_arrays", "with_values"]
 
 
 def register_for_gpu():

@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import datasets, lines, text
+from sparse_ae.data import datasets, layout, lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.ids import positions
@@ -212,6 +212,12 @@ def test_one_long_id_in_a_file(tmp_path, line):
     assert os.listdir(str(tmp_path)) == ["ratings.csv"]
 
 
+def test_a_long_id_on_the_first_line(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("0,%s,3\n1,b,3\n" % ("a" * 2 ** 18))
+    refused(load_ratings, path, "line 1: there is a field of more than 131072 characters; expected ids and numbers")
+
+
 def test_one_long_id_of_columns():
     ids, numbers, values = SHORT + [LONG], list(range(2001)), [3] * 2001
     said = "one of 2001 ids has 100000 characters"
@@ -295,6 +301,6 @@ def test_an_archive_of_many_files_of_ratings(tmp_path, read, monkeypatch):
 def test_a_line_of_millions_of_columns(tmp_path, monkeypatch):
     path, looked_at = tmp_path / "wide.csv", []
     path.write_bytes(b"," * 2 ** 18)
-    monkeypatch.setattr(text, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
+    monkeypatch.setattr(layout, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
     refused(load_ratings, path, "line 1: found 262145 columns, separated by commas; expected user, item, rating")
     assert max(looked_at) == 1
