@@ -419,7 +419,7 @@ def test_parts_of_stores_that_were_exchanged(tmp_path):
     others = chunk[:2] + (np.where(matrix.data == matrix.data.max(), matrix.data.min(), matrix.data.max()),)
     one, two = tmp_path / "one", tmp_path / "two"
     store_ratings([chunk], one, "users", parts=2)
-    store_ratings([others], two, "users", parts=2)
+    store_ratings([others], two, "users", parts=np.int64(2))
     assert (one / "part0" / "store.json").read_text() != (two / "part0" / "store.json").read_text()
 
     (one / "part0").rename(one / "other")
