@@ -42,7 +42,7 @@ from sparse_ae.checks import (
     is_number,
 )
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, made_item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, csr_arrays, csr_dot, fast_mode, item_major, made_item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
@@ -335,7 +335,7 @@ class AutoEncoder:
             updates.update((variable, made_item_major(new)) for variable, new in updates.items()
                            if shapes[variable] == (self.n_hidden, self.n_items))
             self.compile_ahead(loss, *updates.values())
-            return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
+            return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=fast_mode())
 
     # Predictions
 

@@ -32,10 +32,10 @@ NEVER_THEANO = """
     files scoring training
 """.split()
 WITH_THEANO = """
-    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
-    ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
-    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites ops.gpu.lifts ops.gpu ops ops.compiled
-    ops.gpu.hostcopy layers training.losses
+    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.fused_updates
+    ops.everywhere ops.over_ranks ops.stored ops.ordinal ops.rows ops.mode ops.blas ops.scalars ops.updates
+    ops.gpu.plans ops.gpu.kernels ops.gpu.base ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites
+    ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()

@@ -14,7 +14,7 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.checks import check_count, is_number
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, fast_mode, item_major, sampled_dot
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import fused_settings, get_formulation
 from sparse_ae.training.optimisers import rprop
@@ -285,10 +285,9 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
     fused = fused_settings(model)
     if fused:
         step = SGDStep(*fused)
-        new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
+        new_W, new_V_t, new_mu, new_b, new_pending, squared_error, loss = step(
             W, V.T, mu, b, pending, data, indices, indptr, learning_rate, model.l2_W * decay_share,
             model.l2_V * decay_share, target=target)
-        loss, squared_error = costs[1], costs[0]
     else:
         factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
         a = csr_dot(factor_V * data, indices, indptr, V.T)
@@ -348,22 +347,21 @@ def _zeros_like(parameters):
 def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
     """`ae_batch` for sparse rows under Adagrad, with a decay for each rating or none: rows in use change in place."""
     (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
-    more = dict(target=extras.pop(0)) if has_target else {}
-    W, V, mu, b = model.params[:4]
-    squares = _zeros_like(model.params)
-    if model.U is not None:
-        more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=extras.pop(0))
+    target = extras.pop(0) if has_target else data
+    variables = model.params + _zeros_like(model.params)
+    of_encoders = [p in model.encoders for p in model.params] * 2
+
+    def turned(arrays):
+        """V, U and what is kept for them as their transposes."""
+        return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
+
     step = AdagradStep(*fused_settings(model), epsilon=epsilon)
-    new = step(W, V.T, mu, b, squares[0], squares[1].T, squares[2], squares[3], data, indices, indptr, learning_rate,
-               model.l2_W, model.l2_V, **more)
-    updates = [(squares[0], new[4]), (W, new[0]), (squares[1], new[5].T), (V, new[1].T),
-               (squares[2], new[6]), (mu, new[2]), (squares[3], new[7]), (b, new[3])]
-    if model.U is not None:
-        updates += [(squares[4], new[10].T), (model.U, new[9].T)]
+    *new, squared_error, loss = step(*turned(variables), data, indices, indptr, learning_rate, model.l2_W, model.l2_V,
+                                     target, *extras)
     # A parameter without broadcastable axes has none in its update, whatever the shape.
-    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
-    model.compile_ahead(*new)
-    return theano.function(inputs, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
+    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
+    model.compile_ahead(loss)
+    return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
 
 
 def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target):
@@ -390,7 +388,7 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
     model.compile_ahead(loss)
     return theano.function(inputs, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
-                           mode=blas.mode())
+                           mode=fast_mode())
 
 
 class LBFGS(Step):
@@ -431,7 +429,7 @@ class LBFGS(Step):
                          for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
             self.function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
-                                             mode=blas.mode())
+                                             mode=fast_mode())
 
     def __call__(self, block, target=None, seen=None):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
