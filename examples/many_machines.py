@@ -39,6 +39,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 import numpy as np
 
 from sparse_ae.data.synthetic import rating_chunks, tastes
+from sparse_ae.training.batch import Batch
 
 LATENCY = 20e-6
 
@@ -87,7 +88,7 @@ def seconds_of_an_update(update, n_columns, k, n_rows, per_row, seed=0):
     with step.deferred():
         for _ in range(7):
             start = time.perf_counter()
-            step(matrix)
+            step(Batch.of(matrix))
             times.append(time.perf_counter() - start)
     return min(times[2:])  # what it took beyond that is the work of others
 

@@ -14,7 +14,7 @@ For a row r of ratings, observed at the positions O,
 ============  =================  =====================================================
 
 A model may have a second encoder, U (k, n_items): hidden units are then ``g(V r + U s + mu)``, where s, at the same
-entries as r, says that there is a rating; see `residuals`.
+entries as r, says that there is a rating; see `targets`.
 
 The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update),
 `ae_batch`. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
@@ -22,8 +22,8 @@ L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" sta
 
 Where it departs from the post's listing: W and b are sized by items, not users; a bounded f is stretched over the
 rating scale, so that a sigmoid can reach it (the listing's unscaled sigmoid for ratings from 1 to 5 is reachable
-through `ae_batch` only: `check` refuses ratings that f can't reach); V starts Glorot-uniform, since uniform [0, 1)
-saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
+through `ae_batch` only: `AsRated.check` refuses ratings that f can't reach); V starts Glorot-uniform, since uniform
+[0, 1) saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 """
 from collections import OrderedDict
 
@@ -35,14 +35,12 @@ from sparse_ae.checks import (
     check_count,
     check_dtype,
     check_finite,
-    check_on_scale,
     check_rating_scale,
     check_rng,
     check_share,
     is_number,
 )
-from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ops import SumOverRanks, csr_arrays, csr_dot, fast_mode, item_major, made_item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, csr_dot, fast_mode, item_major, made_item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
@@ -50,6 +48,8 @@ from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.runtime.ranks import OwnDraws, Ranks
 from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.targets import AsRated
 import lasagne
 import theano
 import theano.tensor as T
@@ -115,6 +115,8 @@ class AutoEncoder:
         The four, in this order, then U if there is one.
     encoders : list
         V, then U if there is one.
+    channels : tuple of str
+        What the encoders read beside the ratings: ("indicator",) where there is a U.
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
@@ -157,6 +159,7 @@ class AutoEncoder:
                 lasagne.random.set_rng(lasagne_rng)
         self.W_on_host = HostCopy(self.W)
         self.encoders = [self.V] + ([] if self.U is None else [self.U])
+        self.channels = () if self.U is None else ("indicator",)
         self.params += self.encoders[1:]
         for encoder in self.encoders:
             item_major(encoder)
@@ -339,59 +342,20 @@ class AutoEncoder:
 
     # Predictions
 
-    def check(self, ratings):
-        """`ratings` as canonical CSR, (n_rows, n_items) float32, after checking that this model can take them.
-
-        Raises
-        ------
-        ValueError
-            For another number of columns, ratings outside the scale, and what `data.check_ratings` refuses.
-        """
-        ratings = self.check_part(ratings)
-        if ratings.shape[1] != self.n_items:
-            raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
-                             "columns are items: transpose the matrix if it is the other way round%s"
-                             % (ratings.shape[1], self.n_items, "" if self.ranks.size == 1 else
-                                "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
-                                % (self.n_all_items, self.ranks.rank, self.ranks.size)))
-        if not ratings.nnz:
-            return ratings
-        low, high = self.rating_scale or (self.nonlinearity.range if self.nonlinearity else (-np.inf, np.inf))
-        least, most = ratings.data.min(), ratings.data.max()
-        if least < low or most > high:
-            first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
-            scale = ("rating_scale=(%g, %g)" if self.rating_scale else "what f can reach, %g to %g") % (low, high)
-            raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating"
-                             % (first, scale, least, most))
-        return ratings
-
-    def check_unknown(self, unknown):
-        """ValueError for what is to be predicted where nothing is known, if it is no rating; None is the mean's."""
-        if unknown is None:
-            return
-        check_finite(unknown, "unknown", "a number, or None for the mean rating")
-        if not self.missing_weight:
-            check_on_scale(unknown, self.rating_scale)
+    @property
+    def reach(self):
+        """The lowest and the highest output that f comes near."""
+        return self.rating_scale or (self.nonlinearity.range if self.nonlinearity else (-np.inf, np.inf))
 
     def _check_one_encoder(self):
         if self.U is not None:
             raise ValueError("the model has a second encoder, U, which sees residuals; expected a model without: "
-                             "scoring.Scorer(model, ratings, residuals=...) predicts with it")
+                             "scoring.Scorer(model, ratings, targets=...) predicts with it")
 
-    def check_part(self, ratings):
-        """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
-        if self.ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
-            return canonical_csr(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(ratings.shape[0] + 1, int),
-                                 ratings.shape)
-        return check_ratings(ratings)
-
-    def hidden(self, ratings, seen=None):
-        """Hidden units of each row of a CSR block, (n_rows, k). The block isn't checked, but for its indices.
-
-        `seen`, (nnz,), is the second encoder's input, of a model that has one.
-        """
-        extra = () if self.U is None else (seen.astype(self.dtype, copy=False),)
-        return self._hidden_function()(*csr_arrays(ratings, self.dtype) + extra)
+    def hidden(self, batch):
+        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k). It isn't checked, but for its indices."""
+        read = batch._replace(target=None, indicator=batch.indicator if self.channels else None)
+        return self._hidden_function()(*read.as_csr(self.dtype).present)
 
     def _hidden_function(self):
         if "hidden" not in self._compiled:
@@ -540,9 +504,10 @@ class AutoEncoder:
             `scoring.Scorer` knows what the second encoder sees.
         """
         self._check_one_encoder()
-        self.check_unknown(unknown)
+        targets = AsRated.of(self)
+        targets.check_unknown(unknown)
         check_count(block_size, "block_size")
-        ratings = self.check(ratings)
+        ratings = targets.check(ratings, self)
         rows, cols = _positions(rows, ratings.shape[0], "rows"), _positions(cols, ratings.shape[1], "cols")
         if len(rows) != len(cols):
             raise ValueError("rows has %d entries, cols %d; a pair needs both" % (len(rows), len(cols)))
@@ -571,7 +536,8 @@ class AutoEncoder:
         """
         self._check_one_encoder()
         check_count(block_size, "block_size")
-        ratings = self.check(ratings)
+        targets = AsRated.of(self)
+        ratings = targets.check(ratings, self)
         if "all" not in self._compiled:
             with self.building():
                 h = T.matrix("h")
@@ -579,13 +545,7 @@ class AutoEncoder:
                 self._compiled["all"] = compiled([h], output, name="predict_blocks")
         for start in range(0, ratings.shape[0], block_size):
             rows = slice(start, min(start + block_size, ratings.shape[0]))
-            yield rows, self.clip(self._compiled["all"](self.hidden(ratings[rows])))
-
-    def clip(self, predicted):
-        """`predicted` brought into `rating_scale`, in place; as it is without one, and where missing entries count."""
-        if self.rating_scale is None or self.missing_weight:
-            return predicted
-        return np.clip(predicted, *self.rating_scale, out=predicted)
+            yield rows, targets.clip(self._compiled["all"](self.hidden(Batch.of(ratings[rows]))))
 
 
 def _nonlinearity(spec, name, dtype):

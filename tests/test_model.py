@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from devices import DTYPE, is_item_major, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.targets import AsRated
 import lasagne
 import theano
 import theano.tensor as T
@@ -80,7 +82,7 @@ def test_defect_3_a_sigmoid_reaches_the_whole_scale():
 
 def test_defect_3_without_a_scale_says_what_to_do():
     with pytest.raises(ValueError, match=r"outside what f can reach, 0 to 1; pass rating_scale=\(1, 5\)"):
-        AutoEncoder(8, 2).check(ratings())
+        AsRated().check(ratings(), AutoEncoder(8, 2))
 
 
 def test_defect_5_hidden_units_start_unsaturated():
@@ -90,8 +92,8 @@ def test_defect_5_hidden_units_start_unsaturated():
     ours = AutoEncoder(1000, 50, (1, 5), rng=0)
     listing = AutoEncoder(1000, 50, (1, 5), V=lasagne.init.Uniform((0, 1)), rng=0)
     assert 0 <= listing.V.get_value().min() and 0.99 < listing.V.get_value().max() < 1
-    assert (np.abs(listing.hidden(matrix)) > 0.999).all()
-    assert (np.abs(ours.hidden(matrix)) > 0.999).mean() < 0.05
+    assert (np.abs(listing.hidden(Batch.of(matrix))) > 0.999).all()
+    assert (np.abs(ours.hidden(Batch.of(matrix))) > 0.999).mean() < 0.05
 
 
 # Elsewhere: defect 2, the split, in data/test_ratings.py; 4, stored zeros, and 8, rows in use, in test_formulations.py;

@@ -27,8 +27,10 @@ NEVER_THEANO = """
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
     data.feedback data.layout data.digits data.text data.lists data.matlab data.files data.outofcore
     data.download data.datasets data
-    evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
-    baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
+    evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
+    baselines.biases baselines
+    baselines.lists scoring.known scoring.shortlist scoring.scorer recommender.sides training.checkpoint
+    recommender.inputs recommender.search evaluation.plots
     files scoring training
 """.split()
 WITH_THEANO = """
@@ -37,7 +39,8 @@ WITH_THEANO = """
     ops.gpu.plans ops.gpu.kernels ops.gpu.base ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites
     ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
-    scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
+    scoring.fold_in recommender.fitting recommender.fitted recommender.state recommender.recommender recommender
+    cli.main cli __main__
 """.split()
 COMPAT = "compilers folders distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]

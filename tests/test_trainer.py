@@ -16,7 +16,7 @@ from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.targets import BeyondBiases
 import lasagne
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
@@ -500,15 +500,15 @@ def test_bad_input_is_refused_before_anything_is_compiled(settings, arguments, e
         t.fit(*arguments(train))
 
 
-@pytest.mark.parametrize("U, residuals, message", [
-    (lasagne.init.Normal(0.1), None, "the model has a second encoder, U, and no residuals were given"),
-    (None, Residuals(np.zeros(40), np.zeros(12), (1, 5)), "residuals were given for a model without a second encoder"),
+@pytest.mark.parametrize("U, targets, message", [
+    (lasagne.init.Normal(0.1), None, "the model reads indicator, which AsRated doesn't bring; expected targets that"),
+    (None, BeyondBiases(np.zeros(40), np.zeros(12), (1, 5)), "the model doesn't read indicator, which BeyondBiases br"),
 ])
-def test_residuals_and_a_second_encoder_go_together(U, residuals, message, monkeypatch):
+def test_a_model_reads_what_its_targets_bring(U, targets, message, monkeypatch):
     monkeypatch.setattr(trainer_module, "make_step", None)  # nothing is compiled
     t = Trainer(AutoEncoder(12, 2, rating_scale=(1, 5), U=U), progress=False)
     with pytest.raises(ValueError, match=message):
-        t.fit(checkerboard()[0], 1, residuals=residuals)
+        t.fit(checkerboard()[0], 1, targets=targets)
 
 
 def shifted(train):

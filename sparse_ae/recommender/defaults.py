@@ -1,6 +1,6 @@
 """Settings that fit the data: what "auto" stands for in `Recommender`.
 
-With n ratings to train on, of residual variance s^2 (in the unit of `residuals`, a quarter of the scale), in rows that
+With n ratings to train on, of residual variance s^2 (in the unit of `targets`, a quarter of the scale), in rows that
 have ratings:
 
 ===============  =====================================  ==============================================================
@@ -31,7 +31,7 @@ MovieLens and made-up ratings of many kinds, from 2,000 to 900,000. On the real 
 Where missing entries count, all columns have a gradient from every row, and the table has other lines:
 
 ===============  =====================================  ==============================================================
-`l2`             40 (n / 50,000)^(2/3)                  the target is of the same size on any data (see `residuals`)
+`l2`             40 (n / 50,000)^(2/3)                  the target is of the same size on any data (see `targets`)
 `update`         Adam, 0.002                            there is no column that a mini-batch doesn't move; half the
                                                         rate takes twice the epochs to the same lists
 `n_epochs`       3,000 updates; without validation 450  the best epoch came after 300 to 600

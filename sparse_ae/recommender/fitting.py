@@ -7,29 +7,26 @@ entries count, the place of the biases is taken by what a missing entry is taken
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
 from collections import OrderedDict
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases, fit_biases
+from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_number, check_run
-from sparse_ae.data.ratings import rows_of_entries
-from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.runtime.progress import figure, say
-from sparse_ae.runtime.ranks import ALONE, Ranks
-from sparse_ae.scoring.scorer import Scorer, SharedScorer, blend
+from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.scorer import Scorer, blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused
 from sparse_ae.training.formulations import get_formulation
-from sparse_ae.training.residuals import Residuals
 import lasagne
 
-__all__ = ["FitResult", "Given", "Lists", "OrientedRatings", "biases_of", "check_settings", "fit_ratings",
-           "fit_residuals", "most_trainings", "popularity_of", "residuals_of", "swapped"]
+__all__ = ["FitResult", "check_settings", "fit_ratings", "fit_residuals", "most_trainings"]
 
 # Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
 _CLEARLY_BETTER = 2.0
@@ -40,99 +37,6 @@ _TOO_SMALL, _LESS_DECAY, _TRIES_WITH_LESS_DECAY = 1.1, 0.3, 2
 
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
 _SHARES = 0.25, 0.5, 0.75
-
-# Users whose lists are looked at after each epoch, at most: so many tell 0.002 of NDCG.
-_LISTS_AT_MOST = 2000
-
-
-class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
-
-    Parameters
-    ----------
-    matrix : csr_matrix
-    rows : {"users", "items"}
-    ranks : Ranks
-        Who needs the ratings' columns, each its own.
-    in_parts : bool
-        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
-    """
-
-    def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
-        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
-
-    def own(self, rows):
-        """As `by`: a rank's own columns."""
-        if self.in_parts:
-            return self.by(rows)
-        if rows not in self._own:
-            self._own[rows] = self.ranks.part(self.by(rows))
-        return self._own[rows]
-
-    def by(self, rows):
-        """The matrix with users as rows or with items, CSR."""
-        if rows not in self._made:
-            self._made[rows] = self._made[self.rows].T.tocsr()
-        return self._made[rows]
-
-
-class Lists(NamedTuple):
-    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
-
-    name: str
-    k: int
-    relevant: float
-
-    @property
-    def label(self):
-        return "%s@%d" % (self.name, self.k)
-
-
-class Given(NamedTuple):
-    """What `fit` has made of the ratings and the settings that go with them.
-
-    `missing_rating` and `unit`, as `residuals` has it, are None unless missing entries count; `lists` is what
-    validation goes by, None for the RMSE.
-    """
-
-    everything: OrientedRatings
-    train: OrientedRatings
-    held_out: Optional[OrientedRatings]
-    scale: Tuple[float, float]
-    unknown: Union[str, float]
-    missing_rating: Optional[float] = None
-    unit: Optional[float] = None
-    lists: Optional[Lists] = None
-    ranks: Ranks = ALONE
-
-    def baseline(self, ratings):
-        """What there is before any model, from `OrientedRatings`: biases, or what a missing entry is rated."""
-        if self.unit is None:
-            return biases_of(ratings)
-        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
-
-    def residuals(self, biases, side):
-        """`Residuals` of a rank's own columns."""
-        return residuals_of(biases, side, self.scale, self.unit, self.ranks)
-
-    def scorer(self, model, ratings, side, biases):
-        """A `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
-        own = Scorer(model, ratings.own(side), side, None if biases is None else self.residuals(biases, side))
-        if self.ranks.size == 1:
-            return own
-        return SharedScorer(own, None if biases is None else residuals_of(biases, side, self.scale, self.unit))
-
-    def validation(self):
-        """What judges lists, a `ListValidation`; None where there is nothing to judge by, or the RMSE does."""
-        if self.held_out is None or self.lists is None:
-            return None
-        _, k, relevant = self.lists
-        held_out = self.held_out.by("users")
-        if not (held_out.data >= relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
-                             "relevant; expected some: hold out others, or pass validation=None or "
-                             "validation_measure='rmse'" % (held_out.nnz, relevant))
-        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
 
 
 class FitResult(NamedTuple):
@@ -192,14 +96,13 @@ def check_settings(settings, scale, unknown, validated, paths, run):
             check_unused(path, run["resume"])
 
 
-def fit_ratings(settings, given, rows, rng, run):
+def fit_ratings(settings, given, rng, run):
     """The post's way: ratings in, ratings out.
 
     Parameters
     ----------
     settings : Recommender
-    given : Given
-    rows : {"items", "users"}
+    given : FitInputs
     rng : numpy.random.RandomState
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint, checkpoint_every, resume.
@@ -208,6 +111,7 @@ def fit_ratings(settings, given, rows, rng, run):
     -------
     FitResult
     """
+    rows, = given.sides
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
     choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
     model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, ranks=given.ranks,
@@ -216,7 +120,7 @@ def fit_ratings(settings, given, rows, rng, run):
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
     typical = scorer.mean if given.unit is None else given.missing_rating
     model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
-    lists = given.validation()
+    lists = given.list_validation()
     measure = lists and _ListMeasure(given.lists, lists, scorer)
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
@@ -225,16 +129,15 @@ def fit_ratings(settings, given, rows, rng, run):
     return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
 
 
-def fit_residuals(settings, given, sides, rng, paths, run, refit):
+def fit_residuals(settings, given, rng, paths, run, refit):
     """Ratings in, residuals out: one model or two beside the biases, with weights from validation.
 
     Parameters
     ----------
     settings : Recommender
-    given : Given
-    sides : tuple of {"items", "users"}
+    given : FitInputs
     rng : numpy.random.RandomState
-    paths : list of str or None, (most_trainings(len(sides)),)
+    paths : list of str or None, (most_trainings(len(given.sides)),)
         Checkpoints of the trainings with validation, then of those on all ratings, then of those with less decay.
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
@@ -250,8 +153,9 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     TrainingDiverged
         If all models did.
     """
+    sides = given.sides
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-    biases, lists = given.baseline(given.train), given.validation()
+    biases, lists = given.baseline(given.train), given.list_validation()
     trained, history = [], []
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
         trained.append(_fit_with_validation(settings, given, side, biases, seed, run=run, paths=paths[k::len(sides)],
@@ -324,16 +228,16 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
-    residuals = given.residuals(biases, side)
+    targets = given.targets(biases, side)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
         if choice is None:
-            choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None, given.ranks)
+            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, given.ranks)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
-    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, ranks=given.ranks,
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
@@ -345,7 +249,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
             on_epoch(record)
 
     try:
-        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals, measure=measure,
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, targets=targets, measure=measure,
                     **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
@@ -500,67 +404,6 @@ def _say_what_is_chosen(settings, given, side, choice):
 def _say(settings, given, line):
     if settings.progress and not given.ranks.rank:
         say(line)
-
-
-def swapped(swap, first, second):
-    """A pair, the other way round if that is wanted."""
-    return (second, first) if swap else (first, second)
-
-
-def biases_of(ratings):
-    """The biases of `OrientedRatings`, which are read as they are laid out."""
-    if ratings.in_parts:
-        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
-        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
-    else:
-        biases = fit_biases(ratings.by(ratings.rows))
-    if ratings.rows == "users":
-        return biases
-    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
-
-
-def popularity_of(ratings, missing_rating):
-    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
-
-    Parameters
-    ----------
-    ratings : OrientedRatings
-    missing_rating : float
-
-    Returns
-    -------
-    Biases
-    """
-    n_users, n_items = shape_of(ratings)
-    if not ratings.in_parts:
-        users = ratings.by("users")
-        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
-    else:
-        part = ratings.by(ratings.rows)
-        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
-        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
-                           n_items if ratings.rows == "items" else part.shape[1])
-        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
-    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
-
-
-def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
-    """`Residuals` of biases; of a rank's own columns."""
-    rows, columns = swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
-
-
-def shape_of(ratings):
-    """How many users and how many items `OrientedRatings` have, on all ranks."""
-    n_rows, n_columns = ratings.by(ratings.rows).shape
-    if ratings.in_parts:
-        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
-    return swapped(ratings.rows == "items", n_rows, n_columns)
-
-
-def n_columns_of(ratings, rows):
-    """How many columns `OrientedRatings` have with these rows, on all ranks."""
-    return shape_of(ratings)[1 if rows == "users" else 0]
 
 
 def _standard_score(gains):

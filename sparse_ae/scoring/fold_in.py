@@ -30,6 +30,7 @@ from sparse_ae.checks import check_bool, check_count
 from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
+from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
@@ -48,15 +49,15 @@ class NewUser:
     ----------
     catalogue : data.ids.Catalogue
         Of the items.
-    places : int array, (n_rated,)
-        Those of the rated items, ascending.
-    ratings : float64 array, (n_rated,)
+    person : PersonRatings
     outputs : callable
         From places of items, (n,), to the model's outputs for this person, (n,), not clipped.
     clip : callable
         Brings outputs into the rating scale, in place.
-    unknown : float or None
-        What is predicted for items of which nothing is known; None if that is an error.
+    level : float, optional
+        The biases' prediction for this person and an item of which nothing is known; without biases there is none.
+    unknown : float, optional
+        The prediction for such an item without biases; None if that is an error.
 
     Attributes
     ----------
@@ -65,10 +66,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, places, ratings, outputs, clip, unknown):
-        self.items, self.ratings = catalogue.ids[places], ratings
-        self._catalogue, self._places = catalogue, places
-        self._outputs, self._clip, self._unknown = outputs, clip, unknown
+    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None):
+        self.items, self.ratings = catalogue.ids[person.places], person.ratings
+        self._catalogue, self._places = catalogue, person.places
+        self._outputs, self._clip, self._level, self._unknown = outputs, clip, level, unknown
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -87,13 +88,12 @@ class NewUser:
         TypeError, ValueError
             For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
-        places = self._catalogue.find(items)
-        known = places >= 0
-        if self._unknown is None:
+        places, level = self._catalogue.find(items), self._level
+        if level is None and self._unknown is None:
             self._catalogue.check_known(items, places)
-        outputs = self._clip(self._outputs(places[known]))
-        predicted = np.empty(len(places), outputs.dtype)
-        predicted[known], predicted[~known] = outputs, self._unknown
+        predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
+                                  None if level is None else lambda half: np.full(np.count_nonzero(half), level),
+                                  self._unknown, self._clip)
         return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
@@ -153,7 +153,7 @@ def row_outputs(scorer, people, mean=0.0):
     Parameters
     ----------
     scorer : Scorer
-        With residuals outputs are what is to be added to the biases.
+        Outputs are to be added to the baseline of its targets.
     people : list of PersonRatings
     mean : float
         The biases' mean.
@@ -162,21 +162,15 @@ def row_outputs(scorer, people, mean=0.0):
     ------
     callable
     """
-    model, residuals = scorer.model, scorer.residuals
-    unit = 1.0 if residuals is None else residuals.unit
+    model, targets = scorer.model, scorer.targets
     for start in range(0, len(people), _TOGETHER):
         part = people[start:start + _TOGETHER]
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
                                               shape=(len(part), model.n_all_items)))
-        if residuals is None:
-            h = model.hidden(rows)
-        else:
-            inputs, _, seen = residuals.block(rows, np.array([mean + each.offset for each in part]))
-            h = model.hidden(inputs, seen)
-        for row in h:
-            yield _row_output(model, row[np.newaxis].copy(), unit)
+        for row in model.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
+            yield _row_output(model, row[np.newaxis].copy(), targets.unit)
 
 
 def _row_output(model, h, unit):
@@ -189,13 +183,10 @@ def _row_output(model, h, unit):
 def column_outputs(scorer, solver, people):
     """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `row_outputs`."""
     scorer.expect(sum(len(each.places) for each in people))
-    residuals = scorer.residuals
+    targets = scorer.targets
     for places, ratings, offset in people:
-        if residuals is None:
-            yield _column_output(scorer, *solver(places, ratings), 1.0)
-        else:
-            unit = residuals.unit
-            yield _column_output(scorer, *solver(places, (ratings - residuals.rows[places] - offset) / unit), unit)
+        wanted = (ratings - targets.row_offset(places) - offset) / targets.unit
+        yield _column_output(scorer, *solver(places, wanted), targets.unit)
 
 
 def _column_output(scorer, w, b, unit):

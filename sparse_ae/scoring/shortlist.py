@@ -49,11 +49,11 @@ class Shortlist:
         for part in self._parts:
             shift += part.shift
             self._size += np.abs(part.shift).max()
-        self._of_users = None
-        if scorer.residuals is not None:
-            self._of_users, of_items = scorer.by_users(scorer.residuals.rows, scorer.residuals.columns)
-            shift += of_items[candidates]
-            self._size += np.abs(of_items[candidates]).max()
+        targets = scorer.targets
+        self._of_users, of_items = scorer.by_users(targets.row_offset, targets.column_offset)
+        of_items = of_items(candidates)
+        shift += of_items
+        self._size += np.abs(of_items).max()
         with np.errstate(over="ignore"):
             self._shift = shift.astype(self._dtype)
 
@@ -113,8 +113,7 @@ class Shortlist:
             How far off they are at most; None where there are no such numbers or none so large.
         """
         size = np.full(len(users), self._size)
-        if self._of_users is not None:
-            size += np.abs(self._of_users[users])
+        size += np.abs(self._of_users(users))
         bound, limit = np.zeros(len(users)), np.finfo(self._dtype).max / 16
         found = np.empty((len(users), len(self._candidates)), self._dtype)
         for k, (part, p) in enumerate(zip(self._parts, factors)):
@@ -142,7 +141,7 @@ class _Part:
     """
 
     def __init__(self, scorer, weight, candidates):
-        model, unit = scorer.model, 1.0 if scorer.residuals is None else scorer.residuals.unit
+        model, unit = scorer.model, scorer.targets.unit
         low, span = model.output_map()
         self.scorer, self.scale, self._f = scorer, float(weight * unit * span), model.nonlinearity
         self._constant, self._dtype, self._candidates = abs(weight * unit * low), np.dtype(scorer.dtype), candidates

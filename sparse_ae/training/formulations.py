@@ -9,13 +9,13 @@ cost for a batch of B rows with nnz ratings:
 `sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
-A formulation is pure pieces: symbolic inputs, the squared error as a graph of them, `pack`, which turns a CSR block of
-rows into the arrays that the compiled function takes, `counts`, how many of its ratings each item has, and `check`,
-which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses
-it.
+A formulation is pure pieces: symbolic inputs, a `Batch` of them; the squared error as its graph; `pack`, which makes
+of a Batch of CSR arrays those that the compiled function takes; `item_counts`, how many of its ratings each item has;
+and `check`, which raises for ratings that it can't take with these channels. A stored 0 is an observed rating for
+`dense` and `sparse`; `scan` refuses it.
 
 What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
-And a model with a second encoder U takes a second input there, `seen`, which is 0 nowhere.
+And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
 
 Where missing entries count, `scan` and `dense` have all outputs, and sum over both kinds; `sparse` has those of
 observed entries only, and the others by way of W'W: see `objectives`.
@@ -25,8 +25,9 @@ from collections import OrderedDict, namedtuple
 import scipy.sparse as sp
 
 from sparse_ae.data import batches
-from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, nonlinearities, sampled_dot
+from sparse_ae.ops import SquaredError, dense_rows, nonlinearities, sampled_dot
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
+from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.objectives import (
     MOST_SHIFTED,
     error_beyond_missing,
@@ -39,10 +40,10 @@ import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_settings", "get_formulation"]
 
-# inputs(dtype, target=False, seen=False): symbolic variables; those for the target and what is seen come last.
-# squared_error(model, *inputs): a scalar. counts(model, *inputs): a vector of the model's dtype, (n_items,).
-# pack(block, dtype, target=None, seen=None): the inputs' values; the latter two have one for each entry of the block.
-Formulation = namedtuple("Formulation", "name inputs squared_error counts pack check")
+# inputs(channels, dtype): a Batch of symbolic variables, with those of CHANNELS that are named.
+# cost(model, batch): the squared error, a scalar. item_counts(model, batch): a vector of the model's dtype, (n_items,).
+# pack(batch, model): the arrays of a Batch of CSR as the compiled function takes them.
+Formulation = namedtuple("Formulation", "name inputs cost item_counts pack check")
 
 
 def fused_settings(model):
@@ -56,94 +57,101 @@ def fused_settings(model):
     return (f.name, g.name, *model.output_map(), ranks)
 
 
-def _extras(make, dtype, target, seen):
-    return [make(name, dtype) for name, wanted in (("target", target), ("seen", seen)) if wanted]
+def _channels(make, channels, dtype):
+    return {name: make(name, dtype) for name in CHANNELS if name in channels}
 
 
-def _scan_inputs(dtype, target=False, seen=False):
-    return [T.matrix("rating", dtype)] + _extras(T.matrix, dtype, target, seen)
+def _scan_inputs(channels, dtype):
+    return Batch(T.matrix("rating", dtype), **_channels(T.matrix, channels, dtype))
 
 
-def _scan_squared_error(model, rating, target=None, seen=None):
-    wanted = rating if target is None else target
+def _scan_cost(model, batch):
+    rating, seen = batch.data, batch.indicator
     if model.missing_weight:
         observed = T.neq(rating if seen is None else seen, 0)
-        return masked_error(model.scan(rating, seen, everywhere=True), wanted, observed, model)
-    return T.sum((model.scan(rating, seen) - wanted) ** 2)
+        return masked_error(model.scan(rating, seen, everywhere=True), batch.wanted, observed, model)
+    return T.sum((model.scan(rating, seen) - batch.wanted) ** 2)
 
 
-def _scan_counts(model, rating, target=None, seen=None):
-    return T.sum(T.neq(rating if seen is None else seen, 0), axis=0, dtype=model.dtype)
+def _scan_item_counts(model, batch):
+    observed = batch.data if batch.indicator is None else batch.indicator
+    return T.sum(T.neq(observed, 0), axis=0, dtype=model.dtype)
 
 
-def _scan_pack(block, dtype, target=None, seen=None):
-    # Where something is seen, it is what tells a rating from a missing one.
-    rating = batches.dense_rows(block, dtype=dtype) if seen is None else _dense(block, block.data, dtype)
-    return (rating,) + tuple(_dense(block, data, dtype) for data in (target, seen) if data is not None)
+def _scan_pack(batch, model):
+    shape = len(batch.indptr) - 1, model.n_items
+
+    def rows(data):
+        return sp.csr_matrix((data, batch.indices, batch.indptr), shape=shape).toarray().astype(model.dtype, copy=False)
+
+    if batch.indicator is None:  # else it is what tells a rating from a missing one
+        batches.refuse_stored_zeros(sp.csr_matrix((batch.data, batch.indices, batch.indptr), shape=shape))
+    return batch.map(rows)._replace(indices=None, indptr=None).present
 
 
-def _dense(block, data, dtype):
-    """The block's entries with other values, as dense rows."""
-    return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape).toarray().astype(dtype, copy=False)
+def _csr_inputs(channels, dtype):
+    return Batch(T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr"),
+                 **_channels(T.vector, channels, dtype))
 
 
-def _csr_inputs(dtype, target=False, seen=False):
-    return ([T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr")]
-            + _extras(T.vector, dtype, target, seen))
-
-
-def _csr_counts(model, data, indices, indptr, target=None, seen=None):
+def _csr_item_counts(model, batch):
     # Theano's bincount asks for the greatest index, and a block without ratings has none.
-    return T.inc_subtensor(T.zeros((model.n_items,), "int32")[indices], 1).astype(model.dtype)
+    return T.inc_subtensor(T.zeros((model.n_items,), "int32")[batch.indices], 1).astype(model.dtype)
 
 
-def _csr_pack(block, dtype, target=None, seen=None):
-    return csr_arrays(block, dtype) + tuple(x.astype(dtype, copy=False) for x in (target, seen) if x is not None)
+def _csr_pack(batch, model):
+    return batch.as_csr(model.dtype).present
 
 
-def _dense_squared_error(model, data, indices, indptr, target=None, seen=None):
+def _dense_cost(model, batch):
     def rows(values):
-        return dense_rows(values, indices, indptr, model.n_items)
+        return dense_rows(values, batch.indices, batch.indptr, model.n_items)
 
-    rating, mask = rows(data), rows(T.ones_like(indices, dtype="int8"))
-    target = rating if target is None else rows(target)
+    rating, mask = rows(batch.data), rows(T.ones_like(batch.indices, dtype="int8"))
+    target = rating if batch.target is None else rows(batch.target)
     # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
     weighted = T.dot(rating, model.V.T)
-    h = model.hidden_activation(weighted if seen is None else weighted + T.dot(rows(seen), model.U.T))
+    h = model.hidden_activation(weighted if batch.indicator is None
+                                else weighted + T.dot(rows(batch.indicator), model.U.T))
     output = model.output_activation(T.dot(h, model.W.T) + model.b)
     return masked_error(output, target, mask, model)
 
 
-def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
-    target = data if target is None else target
+def _sparse_cost(model, batch):
+    data, indices, indptr = batch[:3]
     fused = fused_settings(model) if model.missing_weight <= MOST_SHIFTED else None
 
     def squared_error(target):
         error = SquaredError(*fused)
         return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
-                     U_t=None if seen is None else model.U.T, seen=seen)[0]
+                     U_t=None if batch.indicator is None else model.U.T, seen=batch.indicator)[0]
 
     if fused and not model.missing_weight:
-        return squared_error(target)
-    weighted = model.weighted(data, indices, indptr, seen)
+        return squared_error(batch.wanted)
+    weighted = model.weighted(data, indices, indptr, batch.indicator)
     if fused:
-        error = shifted_error(squared_error, target, model)
+        error = shifted_error(squared_error, batch.wanted, model)
         return error + error_everywhere(model.hidden_activation(weighted, after=error), model)
     h = model.hidden_activation(weighted)
     output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     if not model.missing_weight:
-        return T.sum((output - target) ** 2)
-    return error_beyond_missing(output, target, model) + error_everywhere(h, model)
+        return T.sum((output - batch.wanted) ** 2)
+    return error_beyond_missing(output, batch.wanted, model) + error_everywhere(h, model)
 
 
-def _anything(ratings):
+def _scan_check(ratings, channels):
+    if "indicator" not in channels:
+        batches.refuse_stored_zeros(ratings)
+
+
+def _anything(ratings, channels):
     pass
 
 
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_counts, _scan_pack, batches.refuse_stored_zeros),
-    Formulation("dense", _csr_inputs, _dense_squared_error, _csr_counts, _csr_pack, _anything),
-    Formulation("sparse", _csr_inputs, _sparse_squared_error, _csr_counts, _csr_pack, _anything),
+    Formulation("scan", _scan_inputs, _scan_cost, _scan_item_counts, _scan_pack, _scan_check),
+    Formulation("dense", _csr_inputs, _dense_cost, _csr_item_counts, _csr_pack, _anything),
+    Formulation("sparse", _csr_inputs, _sparse_cost, _csr_item_counts, _csr_pack, _anything),
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures

@@ -27,14 +27,14 @@ __all__ = ["LBFGS", "Step", "TrainingStep", "UPDATES", "check_entrywise", "check
 
 
 class Step:
-    """One step of an optimiser; called with CSR blocks of rows, which aren't checked but for their indices.
+    """One step of an optimiser; called with batches of rows, which aren't checked but for their indices.
 
     Parameters
     ----------
     model : AutoEncoder
     formulation : {"scan", "dense", "sparse"}
-    target : bool
-        Whether each call brings a target beside the ratings; with a second encoder it brings what is seen, too.
+    channels : iterable of {"target", "indicator"}, optional
+        What the batches bring beside the ratings; by default what the model's encoders read.
 
     Attributes
     ----------
@@ -51,21 +51,13 @@ class Step:
 
     learning_rate, needs_all_rows = None, False
 
-    def __init__(self, model, formulation, target=False):
-        self.model, self.formulation, self.target = model, get_formulation(formulation, model), target
+    def __init__(self, model, formulation, channels=None):
+        self.model, self.formulation = model, get_formulation(formulation, model)
+        self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
-    def __call__(self, block, target=None, seen=None):
-        """One step on a CSR block of rows, (n_rows, n_items).
-
-        Parameters
-        ----------
-        block : csr_matrix of float32
-            What the encoder sees.
-        target : array, (block.nnz,), optional
-            What the decoder is to give at the block's entries; the ratings themselves when not given.
-        seen : array, (block.nnz,), optional
-            The second encoder's input.
+    def __call__(self, batch):
+        """One step on a `Batch` of CSR arrays, of (n_rows, n_items).
 
         Returns
         -------
@@ -113,17 +105,15 @@ class Step:
         return theano.function([], [T.sum(p) for p in params])
 
     def graph(self):
-        """The symbolic inputs, the cost of a block, and the part of it that is no weight decay."""
-        inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
-        # What is seen comes after a target, also where there is none.
-        arguments = inputs if self.target or self.model.U is None else inputs[:-1] + [None] + inputs[-1:]
-        squared_error = self.formulation.squared_error(self.model, *arguments)
-        counts = self.formulation.counts(self.model, *arguments) if self.model.l2_weighted else None
-        return inputs, self.model.loss(squared_error, self.decay_share, counts), squared_error
+        """A symbolic `Batch`, its cost, and the part of the cost that is no weight decay."""
+        batch = self.formulation.inputs(self.channels, self.model.dtype)
+        squared_error = self.formulation.cost(self.model, batch)
+        item_counts = self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
+        return batch, self.model.loss(squared_error, self.decay_share, item_counts), squared_error
 
 
 class TrainingStep(Step):
-    """The compiled `ae_batch` of one formulation, called with CSR blocks of rows.
+    """The compiled `ae_batch` of one formulation, called with batches of rows.
 
     Parameters
     ----------
@@ -132,7 +122,7 @@ class TrainingStep(Step):
     update : callable
         Of the signature of `lasagne.updates.sgd`.
     learning_rate : float
-    target : bool
+    channels : iterable of {"target", "indicator"}, optional
         As `Step` takes it.
 
     Attributes
@@ -154,8 +144,8 @@ class TrainingStep(Step):
     Op on a CPU, `ops.AdamStep`, which passes over all rows; on a GPU, and for other updates, gradients are arrays.
     """
 
-    def __init__(self, model, formulation, update, learning_rate, target=False):
-        super().__init__(model, formulation, target)
+    def __init__(self, model, formulation, update, learning_rate, channels=None):
+        super().__init__(model, formulation, channels)
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
@@ -177,17 +167,17 @@ class TrainingStep(Step):
         if formulation == "sparse" and plain:
             self._on_card = _norms_and_scalers(self.model.params[:2]) if on_gpu() else None
             self._pending = theano.shared(np.ones(4), name="pending", target="cpu")
-            inputs = self.formulation.inputs(self.model.dtype, self.target)
-            return _sparse_sgd(self.model, inputs, self.learning_rate, self.decay_share, self._pending)
+            batch = self.formulation.inputs(self.channels, self.model.dtype)
+            return _sparse_sgd(self.model, batch, self.learning_rate, self.decay_share, self._pending)
         if formulation == "sparse" and fused and not self.model.missing_weight:
-            inputs = self.formulation.inputs(self.model.dtype, self.target, self.model.U is not None)
+            batch = self.formulation.inputs(self.channels, self.model.dtype)
             epsilon, adam = _adagrad_epsilon(self._update), _adam_settings(self._update)
             if epsilon and (self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V)):
-                return _sparse_adagrad(self.model, inputs, self.learning_rate, epsilon, self.target)
+                return _sparse_adagrad(self.model, batch, self.learning_rate, epsilon)
             if adam and not on_gpu():
-                return _sparse_adam(self.model, inputs, self.learning_rate, self.decay_share, adam, self.target)
-        inputs, loss, squared_error = self.graph()
-        return self.model.compiled_update(inputs, loss, squared_error, self._update, self.learning_rate)
+                return _sparse_adam(self.model, batch, self.learning_rate, self.decay_share, adam)
+        batch, loss, squared_error = self.graph()
+        return self.model.compiled_update(batch.present, loss, squared_error, self._update, self.learning_rate)
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
@@ -204,11 +194,11 @@ class TrainingStep(Step):
                              % (rate, self.model.dtype))
         return value
 
-    def __call__(self, block, target=None, seen=None):
+    def __call__(self, batch):
         if not self._deferred:
             with self.deferred():
-                return self(block, target, seen)
-        loss, squared_error = self.function(*self.formulation.pack(block, self.model.dtype, target, seen))
+                return self(batch)
+        loss, squared_error = self.function(*self.formulation.pack(batch, self.model))
         if self._pending is not None and self._pending.get_value(borrow=True)[:2].min() < 1e-3:
             self._write_decay()  # steps are scaled by 1 / factor: it must not get too small for the dtype
         return float(loss), float(squared_error)
@@ -277,10 +267,10 @@ def _norms_and_scalers(parameters):
     return [theano.function([], [T.sum(p ** 2) for p in parameters])] + scalers
 
 
-def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
+def _sparse_sgd(model, batch, learning_rate, decay_share, pending):
     """`ae_batch` for sparse rows under plain SGD: rows in use change in place, the others' decay stays in `pending`."""
-    data, indices, indptr = inputs[:3]
-    target = inputs[3] if len(inputs) > 3 else data
+    data, indices, indptr = batch[:3]
+    target = batch.wanted
     W, V, mu, b = model.params
     fused = fused_settings(model)
     if fused:
@@ -308,7 +298,7 @@ def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
     model.compile_ahead(loss, *(new for _, new in updates))
-    return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+    return theano.function(batch.present, [loss, squared_error], updates=updates, name="ae_batch")
 
 
 def _settings_of(update, function, **defaults):
@@ -344,10 +334,9 @@ def _zeros_like(parameters):
     return kept
 
 
-def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
+def _sparse_adagrad(model, batch, learning_rate, epsilon):
     """`ae_batch` for sparse rows under Adagrad, with a decay for each rating or none: rows in use change in place."""
-    (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
-    target = extras.pop(0) if has_target else data
+    data, indices, indptr = batch[:3]
     variables = model.params + _zeros_like(model.params)
     of_encoders = [p in model.encoders for p in model.params] * 2
 
@@ -357,17 +346,16 @@ def _sparse_adagrad(model, inputs, learning_rate, epsilon, has_target):
 
     step = AdagradStep(*fused_settings(model), epsilon=epsilon)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, learning_rate, model.l2_W, model.l2_V,
-                                     target, *extras)
+                                     *[x for x in (batch.wanted, batch.indicator) if x is not None])
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
     model.compile_ahead(loss)
-    return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch")
+    return theano.function(batch.present, [loss, squared_error], updates=updates, name="ae_batch")
 
 
-def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target):
+def _sparse_adam(model, batch, learning_rate, decay_share, settings):
     """`ae_batch` for sparse rows under Adam: all rows change in place, in one pass over what is kept."""
-    (data, indices, indptr), extras = inputs[:3], list(inputs[3:])
-    target = extras.pop(0) if has_target else data
+    data, indices, indptr = batch[:3]
     means, squares = _zeros_like(model.params), _zeros_like(model.params)
     variables = model.params + [x for pair in zip(means, squares) for x in pair]
     t_before = theano.shared(np.asarray(0, model.dtype))
@@ -384,10 +372,10 @@ def _sparse_adam(model, inputs, learning_rate, decay_share, settings, has_target
 
     step = AdamStep(*fused_settings(model), weighted=model.l2_weighted, **settings)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
-                                     model.l2_V * share, target, *extras)
+                                     model.l2_V * share, *[x for x in (batch.wanted, batch.indicator) if x is not None])
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
     model.compile_ahead(loss)
-    return theano.function(inputs, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
+    return theano.function(batch.present, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
                            mode=fast_mode())
 
 
@@ -403,7 +391,7 @@ class LBFGS(Step):
     ----------
     model : AutoEncoder
     formulation : {"scan", "dense", "sparse"}
-    target : bool
+    channels : iterable of {"target", "indicator"}, optional
         As `Step` takes it.
     memory : int
         How many changes are kept; each takes the memory of the parameters twice.
@@ -418,46 +406,45 @@ class LBFGS(Step):
 
     needs_all_rows = True
 
-    def __init__(self, model, formulation, target=False, memory=10):
+    def __init__(self, model, formulation, channels=None, memory=10):
         self.memory = check_count(memory, "memory")
-        super().__init__(model, formulation, target)
+        super().__init__(model, formulation, channels)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
-        self._known = None  # the last evaluation: (data, decay_share, x, (loss, squared error, gradient))
+        self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
         with model.building():
-            inputs, loss, squared_error = self.graph()
+            batch, loss, squared_error = self.graph()
             gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
                          for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
-            self.function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
+            self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=fast_mode())
 
-    def __call__(self, block, target=None, seen=None):
+    def __call__(self, batch):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
         from scipy import optimize  # takes its time
         for encoder in self.model.encoders:
             item_major(encoder)  # somebody may have set it
-        data = block, target, seen
         x = self.parameters()
-        loss, squared_error, gradient = self._evaluate(data, x)
+        loss, squared_error, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
         if not (np.isfinite(loss) and 0 < slope < np.inf):
             return loss, squared_error
         direction = -gradient / slope if not self._pairs else -_inverse_hessian_dot(self._pairs, gradient)
 
         def cost(x):
-            value = self._evaluate(data, x)[0]
+            value = self._evaluate(batch, x)[0]
             return value if np.isfinite(value) else np.inf  # an infinite cost shortens the step; a NaN would not
 
         new, pairs = x, []
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
-                alpha = optimize.line_search(cost, lambda x: self._evaluate(data, x)[2], x, direction, gfk=gradient,
+                alpha = optimize.line_search(cost, lambda x: self._evaluate(batch, x)[2], x, direction, gfk=gradient,
                                              old_fval=loss)[0]
             if alpha is not None and cost(x + float(alpha) * direction) < loss:
                 new = x + float(alpha) * direction
-                change = new - x, self._evaluate(data, new)[2] - gradient
+                change = new - x, self._evaluate(batch, new)[2] - gradient
                 # Only with a positive product does the model of the curvature stay positive definite.
                 curved = np.dot(*change) > np.finfo(x.dtype).eps * np.dot(change[1], change[1])
                 pairs = (self._pairs + [change] if curved else self._pairs)[-self.memory:]
@@ -500,17 +487,17 @@ class LBFGS(Step):
             value = value.reshape(shape[::-1]).T if parameter in self.model.encoders else value.reshape(shape)
             parameter.set_value(value, borrow=False)
 
-    def _evaluate(self, data, x):
+    def _evaluate(self, batch, x):
         """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
         x = x.astype(self.model.dtype, copy=False)  # in NumPy 2 SciPy's steps, of float64, widen it
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:
-            known_data, known_share, known_x, known = self._known
-            if decay_share == known_share and np.array_equal(x, known_x) and _same(data, known_data):
+            known_batch, known_share, known_x, known = self._known
+            if decay_share == known_share and np.array_equal(x, known_x) and _same(batch, known_batch):
                 return known
         self._set_parameters(x)
-        loss, squared_error, gradient = self.function(*self.formulation.pack(data[0], self.model.dtype, *data[1:]))
-        self._known = data, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
+        loss, squared_error, gradient = self.function(*self.formulation.pack(batch, self.model))
+        self._known = batch, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
         return self._known[3]
 
 
@@ -544,12 +531,9 @@ def _inverse_hessian_dot(pairs, gradient):
     return q
 
 
-def _same(data, other):
-    """Whether two calls brought the same block, target and what is seen."""
-    (block, *extras), (other_block, *other_extras) = data, other
-    return block.shape == other_block.shape and all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(
-        [block.indptr, block.indices, block.data] + extras,
-        [other_block.indptr, other_block.indices, other_block.data] + other_extras))
+def _same(batch, other):
+    """Whether two Batches hold the same."""
+    return all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(batch, other))
 
 
 # By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
@@ -558,7 +542,7 @@ UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
 UPDATES.update(rprop=rprop, lbfgs=LBFGS)
 
 
-def make_step(model, formulation, update, learning_rate, target=False):
+def make_step(model, formulation, update, learning_rate, channels=None):
     """The compiled step of an optimiser.
 
     Parameters
@@ -569,16 +553,16 @@ def make_step(model, formulation, update, learning_rate, target=False):
         Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
     learning_rate : float or None
         None where the optimiser has none.
-    target : bool
-        Whether each call brings a target beside the ratings.
+    channels : iterable of {"target", "indicator"}, optional
+        As `Step` takes it.
 
     Returns
     -------
     Step
     """
     if has_learning_rate(update):
-        return TrainingStep(model, formulation, update, learning_rate, target)
-    return update(model, formulation, target)
+        return TrainingStep(model, formulation, update, learning_rate, channels)
+    return update(model, formulation, channels)
 
 
 def has_learning_rate(update):

@@ -25,6 +25,7 @@ from sparse_ae.ops import (  # noqa: E402
     sampled_dot,
 )
 from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
+from sparse_ae.training.batch import Batch
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
@@ -251,7 +252,7 @@ def update_pass(dtype):
         p.set_value(values[0]), m.set_value(values[1])
         fits = values[0].shape == values[1].shape == values[2].shape
         try:
-            step(values[2])
+            step(Batch.of(values[2]))
         except ValueError:
             assert not fits
             return False

@@ -11,6 +11,7 @@ from refusals import refuser
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdamStep
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
@@ -194,14 +195,14 @@ def test_the_sparse_formulations_adam_is_the_dense_ones(two, target, weighted):
     for name in ("sparse", "dense"):
         model = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=(0.3, 0.1), l2_weighted=weighted, rng=1,
                             dtype="float64", U=lasagne.init.Normal(0.5) if two else None)
-        both.append(TrainingStep(model, name, update, 0.1, target))
+        both.append(TrainingStep(model, name, update, 0.1, ("target",) * target + model.channels))
     assert uses_adam_step(both[0]) and not uses_adam_step(both[1])
     rng = np.random.RandomState(3)
     for _ in range(4):
         block = sp.random(6, N_ITEMS, 0.3, "csr", random_state=rng)
         block.data = rng.randint(1, 6, block.nnz).astype(float)
         extras = [rng.rand(block.nnz) if target else None, rng.rand(block.nnz) if two else None]
-        np.testing.assert_allclose(*[step(block, *extras) for step in both], rtol=1e-11)
+        np.testing.assert_allclose(*[step(Batch.of(block, *extras)) for step in both], rtol=1e-11)
         states = [step.get_state() for step in both]
         assert list(states[0]) == list(states[1]) and len(states[0]) == (16 if two else 13)
         for name in states[0]:
@@ -227,7 +228,7 @@ def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     variables = [x.variable for x in step.function.maker.expanded_inputs if x.update is not None]
     large = [x for x in variables if x.ndim == 2]
     addresses = [x.get_value(borrow=True).ctypes.data for x in large]
-    step(sp.csr_matrix(np.eye(3, N_ITEMS) * 4))
+    step(Batch.of(sp.csr_matrix(np.eye(3, N_ITEMS) * 4)))
     assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
 
 
@@ -241,14 +242,14 @@ def test_an_epoch_needs_no_memory_of_a_parameters_size():
     blocks = [sp.csr_matrix((np.ones(per_batch, "float32"), np.arange(i, i + per_batch), [0, per_batch]), (1, n_items))
               for i in range(0, n_items, per_batch)]  # all together use all rows
     with step.deferred():
-        step(blocks[0])  # zeros take no memory until they are written to
+        step(Batch.of(blocks[0]))  # zeros take no memory until they are written to
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             pytest.skip("only Linux tells the most memory since a moment, and not to everybody")
         before = peak_memory()
         for block in blocks:
-            step(block)
+            step(Batch.of(block))
     assert peak_memory() - before < W.nbytes / 2
 
 

@@ -76,8 +76,8 @@ def test_only_whole_sums_of_squares_are_rewritten():
 @pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")
 def test_the_dense_graph_updates_W_and_V_in_one_call_each():
     model = AutoEncoder(6, 2, rating_scale=(1, 5), rng=0)
-    inputs = FORMULATIONS["dense"].inputs(model.dtype)
-    function = model.ae_batch(inputs, FORMULATIONS["dense"].squared_error(model, *inputs), lasagne.updates.sgd, 0.01)
+    batch = FORMULATIONS["dense"].inputs((), model.dtype)
+    function = model.ae_batch(batch.present, FORMULATIONS["dense"].cost(model, batch), lasagne.updates.sgd, 0.01)
     ops = [type(node.op) for node in function.maker.fgraph.toposort()]
     # The norms of W, V and the error.
     assert ops.count(blas.SciPyGemm) == 2 and ops.count(blas.SciPyDot22) == 3 and ops.count(blas.SquaredNorm) == 3

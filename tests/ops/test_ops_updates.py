@@ -11,6 +11,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import fast_mode
 from sparse_ae.ops.mode import TAG
 from sparse_ae.ops.updates import UpdatePass
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import TrainingStep
@@ -148,11 +149,11 @@ def test_steps_of_a_trainer_have_them(name, update, weighted):
         model = AutoEncoder(6, 3, rating_scale=(1, 5), l2=(0.1, 0.2), l2_weighted=weighted, rng=0, dtype="float64")
         with change_flags(floatX="float64"):
             if plain:
-                inputs = FORMULATIONS[name].inputs("float64")
-                counts = FORMULATIONS[name].counts(model, *inputs) if weighted else None
-                loss = model.loss(FORMULATIONS[name].squared_error(model, *inputs), counts=counts)
-                function = theano.function(inputs, loss, updates=update(loss, model.params, 0.01), mode=PLAIN)
-                steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(block, "float64"))))
+                batch = FORMULATIONS[name].inputs((), "float64")
+                counts = FORMULATIONS[name].item_counts(model, batch) if weighted else None
+                loss = model.loss(FORMULATIONS[name].cost(model, batch), counts=counts)
+                function = theano.function(batch.present, loss, updates=update(loss, model.params, 0.01), mode=PLAIN)
+                steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(Batch.of(block), model))))
             else:
                 step = TrainingStep(model, name, update, 0.01)
                 assert [op.inplace for op in passes(step.function)] == [True] * 4

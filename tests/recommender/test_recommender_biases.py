@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
-from sparse_ae.recommender import fitting, recommender as recommender_module
+from sparse_ae.recommender import fitting, inputs, sides
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import TrainingDiverged
 
@@ -124,8 +124,8 @@ def test_history_tells_the_trainings_apart(fitted):
 
 def outputs_by_loops(recommender):
     """Biases, and the weighted outputs of each model by loops over its parameters: users by items, clipped."""
-    matrix, biases = recommender._scorer.ratings, recommender.biases_
-    ratings = (matrix if recommender._scorer.rows == "users" else matrix.T).toarray()
+    matrix, biases = recommender.fitted_.scorer.ratings, recommender.biases_
+    ratings = (matrix if recommender.fitted_.scorer.rows == "users" else matrix.T).toarray()
     say = biases.mean + biases.users[:, np.newaxis] + biases.items
     low, high = recommender.rating_scale_
     unit, found = (high - low) / 4, say.copy()
@@ -354,7 +354,7 @@ def test_validation_of_ones_own_leaves_users_without_ratings_a_list():
     assert not found.users_rated_[4] and found.users_rated_.sum() == N_USERS - 1
     lists = found.recommend(found.users_, n=30)
     assert [len(each.items) for each in lists] == (N_ITEMS - np.diff(train.indptr)).tolist()
-    assert found._scorer.ratings.nnz == train.nnz
+    assert found.fitted_.scorer.ratings.nnz == train.nnz
 
 
 # New people, similar items
@@ -382,7 +382,7 @@ def test_a_new_column_by_the_normal_equations(weighted):
     places = np.searchsorted(found.items_, list(told))
     offset = np.sum(values - biases.mean - biases.items[places]) / (3 + biases.shrinkage[0])
     say = biases.mean + biases.items + offset
-    h = np.column_stack([found._scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
+    h = np.column_stack([found.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
     X, l2 = h[places], 0.3 * 3 if weighted else 0.3
     p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot((values - say[places]) / found_unit(found)
@@ -419,14 +419,14 @@ def test_similar_items_of_the_larger_weight(both):
     one = {side: made_of(both, side) for side in ("items", "users")}
     larger = max(both.weights_, key=both.weights_.get)
     assert both.similar_items(7, n=5).scores.tobytes() == one[larger].tobytes()
-    other._scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
+    other.fitted_.scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
     smaller = {"items": "users", "users": "items"}[larger]
     assert other.similar_items(7, n=5).scores.tobytes() == one[smaller].tobytes()
 
 
 def made_of(recommender, side):
     """Cosines of one model's factors, the five best for item 7."""
-    scorer = recommender._scorer.scorers[side == "users"]
+    scorer = recommender.fitted_.scorer.scorers[side == "users"]
     factors = scorer.hidden(np.arange(N_ITEMS)) if side == "items" else scorer.model.W.get_value()
     factors = factors - factors.mean(axis=0, dtype="float64")
     factors /= np.linalg.norm(factors, axis=1, keepdims=True)
@@ -578,13 +578,13 @@ def test_no_refit_keeps_the_best_epoch(fitted):
     found = made(rows=fitted.rows, fit=dict(refit=False))
     assert not any(record["refit"] for record in found.history_)
     assert found.best_epoch_ == fitted.best_epoch_ and found.weights_ == fitted.weights_
-    assert found._scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
+    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
     assert parameters(found) != parameters(fitted)
 
 
 def test_held_out_ratings_are_never_input(fitted):
     found = made(rows=fitted.rows, fit=dict(validation=TEST))
-    assert found._scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
+    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
     sides = SIDES[fitted.rows]
     together = found.validation_rmse_["both" if len(sides) == 2 else sides[0]]
     assert together == pytest.approx(-found.score(TEST), rel=1e-4)
@@ -638,8 +638,8 @@ def test_a_stored_zero_was_trained_on():
     ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
 ])
 def test_refused(settings, fit, error, message, monkeypatch):
-    monkeypatch.setattr(recommender_module, "split_ratings", None)
-    monkeypatch.setattr(fitting, "fit_biases", None)
+    monkeypatch.setattr(inputs, "split_ratings", None)
+    monkeypatch.setattr(sides, "fit_biases", None)
     monkeypatch.setattr(fitting.Trainer, "fit", None)
     with pytest.raises(error, match=message):
         made(rows=settings.pop("rows", "both"), fit=fit, **settings)

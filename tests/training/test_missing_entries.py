@@ -11,7 +11,7 @@ from sparse_ae.data import Ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.training.residuals import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 W = 0.2
 SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.02, update="adam", learning_rate=0.05,
@@ -141,7 +141,7 @@ def test_items_as_rows_and_strangers(split):
     told = {"i01": 5, "i03": 4, "i02": 1}
     more = dict(told, i05=4, i06=1, i07=5, i08=2)  # and more ratings than there are equations
     model, unit = recommender.model_, unit_of_scores(split[0].matrix, 0.0)
-    h = recommender._scorer.hidden(np.arange(24)).astype("float64")
+    h = recommender.fitted_.scorer.hidden(np.arange(24)).astype("float64")
     h = np.hstack([h, np.ones((24, 1))])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean())
     for ratings, new in zip((told, more), recommender.fold_in([told, more])):

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.training.steps import LBFGS, TrainingStep
 import lasagne
@@ -63,12 +64,12 @@ def expected_of(w, f, g, two, parameters):
 def test_loss_and_gradients(name, w, f, g, two):
     m = model(w, f, g, two)
     formulation = FORMULATIONS[name]
-    inputs = formulation.inputs(DTYPE, target=two, seen=two)
-    squared_error = formulation.squared_error(m, *inputs)
+    batch = formulation.inputs(CHANNELS if two else (), DTYPE)
+    squared_error = formulation.cost(m, batch)
     loss = m.loss(squared_error)
-    function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
+    function = theano.function(batch.present, [loss, squared_error] + T.grad(loss, m.params))
     expected = expected_of(w, f, g, two, [p.get_value().astype("float64") for p in m.params])
-    got = function(*formulation.pack(block(), DTYPE, *extras(two)))
+    got = function(*formulation.pack(Batch.of(block(), *extras(two)), m))
     np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[DTYPE])
     for x, y in zip(got[2:], expected[2]):
         assert x.dtype == DTYPE
@@ -95,7 +96,7 @@ def test_updates_that_pass_over_rows_without_ratings_do_not(update):
     step = TrainingStep(m, "sparse", getattr(lasagne.updates, update), 0.01)
     before = [p.get_value().astype("float64") for p in m.params]
     loss, squared_error, gradients = expected_of(0.3, "linear", "sigmoid", False, before)
-    np.testing.assert_allclose(step(block()), [loss, squared_error], **TOLERANCE[DTYPE])
+    np.testing.assert_allclose(step(Batch.of(block())), [loss, squared_error], **TOLERANCE[DTYPE])
     for p, old, d in zip(m.params, before, gradients):
         move = d if update == "sgd" else d / np.sqrt(d ** 2 + 1e-6)
         np.testing.assert_allclose(p.get_value(), old - 0.01 * move, **TOLERANCE[DTYPE])
@@ -104,7 +105,7 @@ def test_updates_that_pass_over_rows_without_ratings_do_not(update):
 
 def test_lbfgs_takes_it():
     step = LBFGS(model(0.3), "sparse")
-    losses = [step(block())[0] for _ in range(4)]
+    losses = [step(Batch.of(block()))[0] for _ in range(4)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
 
 
@@ -113,15 +114,16 @@ def largest_array(name):
     m = AutoEncoder(50, 3, rating_scale=(1, 5), f="linear", g="sigmoid", missing_weight=0.1, rng=0)
     rows = sp.random(40, 50, density=0.05, random_state=0, format="csr", dtype="float32")
     formulation, sizes = FORMULATIONS[name], []
-    inputs = formulation.inputs(m.dtype)
+    batch = formulation.inputs((), m.dtype)
 
     def run_and_note_sizes(i, node, thunk):
         thunk()
         sizes.extend(np.size(cell[0]) for cell in thunk.outputs)
 
     linker = theano.gof.WrapLinkerMany([theano.gof.PerformLinker()], [run_and_note_sizes])
-    gradients = T.grad(m.loss(formulation.squared_error(m, *inputs)), m.params)
-    theano.function(inputs, gradients, mode=theano.Mode(linker, "fast_run"))(*formulation.pack(rows, m.dtype))
+    gradients = T.grad(m.loss(formulation.cost(m, batch)), m.params)
+    function = theano.function(batch.present, gradients, mode=theano.Mode(linker, "fast_run"))
+    function(*formulation.pack(Batch.of(rows), m))
     return max(sizes)
 
 
@@ -135,9 +137,9 @@ def test_float32_stays_float32(g):
     """A wider constant among the weights had the passes over the ratings run in float64, twice as slow."""
     m = model(0.3, g=g, dtype="float32")
     formulation = FORMULATIONS["sparse"]
-    inputs = formulation.inputs("float32")
+    batch = formulation.inputs((), "float32")
     with m.building():
-        loss = m.loss(formulation.squared_error(m, *inputs))
+        loss = m.loss(formulation.cost(m, batch))
         gradients = T.grad(loss, m.params)
     wide = [x for x in theano.gof.graph.ancestors([loss] + gradients) if x.dtype == "float64" and x.ndim]
     assert not wide and loss.dtype == "float32"
