@@ -55,7 +55,8 @@ from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.runtime.device import device_name
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
-from sparse_ae.training.steps import UPDATES, TrainingStep
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 

@@ -8,7 +8,8 @@ from devices import DTYPE, ON_GPU, scan_needs_cuda
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
-from sparse_ae.training.steps import LBFGS, TrainingStep
+from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T
