@@ -154,7 +154,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     """
     check_choice(rows, "rows", ("items", "users"))
     check_duplicates(duplicates)
-    check_count(parts, "parts")
+    parts = check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
