@@ -7,6 +7,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import DTYPE, is_item_major, scan_needs_cuda
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
@@ -18,9 +19,8 @@ import theano.tensor as T
 TOLERANCE = dict(rtol=1e-10) if DTYPE == "float64" else dict(rtol=1e-4)
 
 
-def ratings(n_rows=5, n_items=8, seed=0):
-    rng = np.random.RandomState(seed)
-    return sp.csr_matrix(rng.randint(1, 6, (n_rows, n_items)) * (rng.rand(n_rows, n_items) < 0.6), dtype="float32")
+def ratings(n_rows=5, n_items=8):
+    return stars(n_rows, n_items, 0.6)
 
 
 @pytest.fixture(scope="module")
