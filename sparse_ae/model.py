@@ -25,6 +25,7 @@ rating scale, so that a sigmoid can reach it (the listing's unscaled sigmoid for
 through `ae_batch` only: `AsRated.check` refuses ratings that f can't reach); V starts Glorot-uniform, since uniform
 [0, 1) saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 """
+import copy
 from collections import OrderedDict
 
 import numpy as np
@@ -167,7 +168,22 @@ class AutoEncoder:
 
     def __getstate__(self):
         # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        return dict(vars(self), _compiled={})
+        state = dict(vars(self), _compiled={})
+        if is_on_host(self.W):
+            return state
+        anywhere = {p: _Anywhere(p, item_major if p in self.encoders else None) for p in self.params}
+        for name, value in state.items():
+            if isinstance(value, list):
+                state[name] = [anywhere.get(each, each) for each in value]
+            elif isinstance(value, theano.Variable):
+                state[name] = anywhere[value]
+        del state["W_on_host"]
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if "W_on_host" not in state:
+            self.W_on_host = HostCopy(self.W)
 
     def _parameter(self, spec, shape, name, axis):
         if axis is None or self.ranks.size == 1:
@@ -565,6 +581,26 @@ def _check_own(function, name, dtype):
         if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
             raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
                              "depends on it" % (name, function, y))
+
+
+class _Anywhere:
+    """A shared variable on a GPU, for pickle: it comes back where new ones land, on the CPU where there is no GPU."""
+
+    def __init__(self, variable, lay_out):
+        self._variable, self._lay_out = variable, lay_out
+
+    def __reduce__(self):
+        return _shared_anywhere, (self._variable.get_value(), self._variable.name, self._lay_out)
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(self._variable, memo)
+
+
+def _shared_anywhere(value, name, lay_out):
+    variable = theano.shared(value, name=name)
+    if lay_out is not None:
+        lay_out(variable)
+    return variable
 
 
 def _decays(l2):

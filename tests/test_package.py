@@ -41,7 +41,7 @@ WITH_THEANO = """
     trainer baselines.factorization scoring.fold_in recommender.fitting recommender.fitted recommender.state
     recommender.recommender recommender cli.main cli __main__
 """.split()
-COMPAT = "compilers folders distributions stand_ins failing torn python312 mends numpy2 finder".split()
+COMPAT = "compilers folders distributions stand_ins failing torn unused_gpu python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
            + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO])
 
@@ -297,8 +297,10 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
+    monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
     assert command_line._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
-    assert missing == ["the GPU: Theano cannot use device=cuda0. The README's part on GPUs says what that takes"]
+    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. The README's part on GPUs says what "
+                       "that takes"]
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
     assert command_line._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
 
