@@ -41,9 +41,9 @@ from sparse_ae.checks import (
     check_share,
     is_number,
 )
-from sparse_ae.ops import SumOverRanks, blas, csr_dot, item_major, made_item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, csr_dot, fast_mode, item_major, made_item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
-from sparse_ae.ops.compiled import building, compiled
+from sparse_ae.ops.compiled import building, compiled, updating
 from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
@@ -192,7 +192,7 @@ class AutoEncoder:
 
     def building(self):
         """A context for building graphs of this model: Theano's floatX is its dtype within, and other threads wait."""
-        return building(self.dtype)
+        return building(self.dtype, is_first=not self.ranks.rank)
 
     # The graph
 
@@ -353,8 +353,7 @@ class AutoEncoder:
             updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
             updates.update((variable, made_item_major(new)) for variable, new in updates.items()
                            if shapes[variable] == (self.n_hidden, self.n_items))
-            self.compile_ahead(loss, *updates.values())
-            return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
+            return updating(inputs, [loss, squared_error], updates, name="ae_batch", mode=fast_mode())
 
     # Predictions
 
@@ -478,16 +477,11 @@ class AutoEncoder:
                                                           mode=mode, name="decode_given")
         return self._compiled["decode_given"]
 
-    def compile_ahead(self, *variables):
-        """`ops.ahead.compile_ahead`, but on rank 0 alone: what it compiles the others find in the cache."""
-        if not self.ranks.rank:
-            compile_ahead(*variables)
-
     def begin_compiling_predictions(self):
         """Has the compiler begin with what predictions will need; what they don't ask for is thrown away."""
         with self.building():
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
-            self.compile_ahead(sampled_dot(cols, indptr, h, self.W), *self._products(*self._hidden_inputs()))
+            compile_ahead(sampled_dot(cols, indptr, h, self.W), *self._products(*self._hidden_inputs()))
 
     def compile_predictions(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""

@@ -33,13 +33,13 @@ NEVER_THEANO = """
     recommender.inputs recommender.search evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
-    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
-    ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
-    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites ops.gpu.lifts ops.gpu ops ops.compiled
-    ops.gpu.hostcopy layers training.losses
-    training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
-    scoring.fold_in recommender.fitting recommender.fitted recommender.state recommender.recommender recommender
-    cli.main cli __main__
+    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.fused_updates
+    ops.everywhere ops.over_ranks ops.stored ops.ordinal ops.rows ops.mode ops.blas ops.scalars ops.updates
+    ops.gpu.plans ops.gpu.kernels ops.gpu.base ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites
+    ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers training.losses
+    training.objectives model training.formulations training.fused training.steps training.lbfgs training.optimisers
+    trainer baselines.factorization scoring.fold_in recommender.fitting recommender.fitted recommender.state
+    recommender.recommender recommender cli.main cli __main__
 """.split()
 COMPAT = "compilers folders distributions stand_ins failing torn unused_gpu python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]

@@ -13,10 +13,11 @@ import os
 import threading
 
 from sparse_ae.ops import register_for_gpu
+from sparse_ae.ops.ahead import compile_ahead, for_first_process
 import theano
 from theano.configparser import change_flags
 
-__all__ = ["building", "compiled"]
+__all__ = ["building", "compiled", "updating"]
 
 # Whoever is building may begin to build something else; nobody who builds calls what `compiled` has made.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
@@ -37,11 +38,26 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 @contextlib.contextmanager
-def building(dtype):
-    """A context for building graphs and compiling them: Theano's floatX is `dtype` within, and other threads wait."""
-    with _BUILDING, change_flags(floatX=dtype):
+def building(dtype, is_first=True):
+    """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    is_first : bool
+        Whether this process is the first of those that build the same: nothing is compiled ahead in the others, which
+        find it in the cache.
+    """
+    with _BUILDING, change_flags(floatX=dtype), for_first_process(is_first):
         register_for_gpu()
         yield
+
+
+def updating(inputs, outputs, updates=(), **keywords):
+    """Compile a function with updates as `theano.function` does, the C code of our Ops ahead: see `ahead`."""
+    updates = list(updates.items() if isinstance(updates, dict) else updates)
+    compile_ahead(*outputs, *(new for _, new in updates))
+    return theano.function(inputs, outputs, updates=updates, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):

@@ -11,7 +11,7 @@ from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import blend
-from sparse_ae.training.steps import UPDATES
+from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import BeyondBiases, unit_of_scores
 import lasagne
 import theano
