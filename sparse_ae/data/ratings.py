@@ -15,8 +15,8 @@ from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmask
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
-           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples",
-           "repeated_pair", "rows_of_entries"]
+           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "rating_counts",
+           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 # What may become of pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -492,3 +492,11 @@ def repeated_pair(user, item, first=None, second=None):
         "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
     return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
                       "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\"")
+
+
+def rating_counts(matrix):
+    """Count the entries of each row and each column of a CSR matrix, which may be on disk: two int arrays."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _PART):
+        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns

@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
-from sparse_ae.evaluation.lists import rating_counts
+from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.shortlist import Shortlist
