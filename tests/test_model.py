@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from devices import DTYPE, is_item_major, scan_needs_cuda
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.targets import AsRated
 import lasagne
@@ -92,8 +93,8 @@ def test_defect_5_hidden_units_start_unsaturated():
     ours = AutoEncoder(1000, 50, (1, 5), rng=0)
     listing = AutoEncoder(1000, 50, (1, 5), V=lasagne.init.Uniform((0, 1)), rng=0)
     assert 0 <= listing.V.get_value().min() and 0.99 < listing.V.get_value().max() < 1
-    assert (np.abs(listing.hidden(Batch.of(matrix))) > 0.999).all()
-    assert (np.abs(ours.hidden(Batch.of(matrix))) > 0.999).mean() < 0.05
+    assert (np.abs(Outputs(listing).hidden(Batch.of(matrix))) > 0.999).all()
+    assert (np.abs(Outputs(ours).hidden(Batch.of(matrix))) > 0.999).mean() < 0.05
 
 
 # Elsewhere: defect 2, the split, in data/test_ratings.py; 4, stored zeros, and 8, rows in use, in test_formulations.py;
@@ -244,7 +245,7 @@ def test_a_copy_is_a_model_of_its_own(model, copied):
                                **TOLERANCE)
     for rows, block in other.predict_blocks(matrix):
         np.testing.assert_allclose(block, expected[rows], **TOLERANCE)
-    np.testing.assert_array_equal(other.W_on_host(), other.W.get_value())
+    np.testing.assert_array_equal(Outputs(other).W_on_host(), other.W.get_value())
     np.testing.assert_array_equal(model.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), before)
 
 

@@ -15,8 +15,10 @@ import numpy as np
 
 from sparse_ae.checks import check_count, is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
+from sparse_ae.ops.compiled import compile_ahead_for, compile_update
 from sparse_ae.runtime.device import is_on_host, on_gpu
-from sparse_ae.training.formulations import fused_settings, get_formulation
+from sparse_ae.training.formulations import get_formulation
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.optimisers import rprop
 import lasagne
 import theano
@@ -35,6 +37,7 @@ class Step:
     formulation : {"scan", "dense", "sparse"}
     channels : iterable of {"target", "indicator"}, optional
         What the batches bring beside the ratings; by default what the model's encoders read.
+    objective : Objective
 
     Attributes
     ----------
@@ -51,8 +54,9 @@ class Step:
 
     learning_rate, needs_all_rows = None, False
 
-    def __init__(self, model, formulation, channels=None):
-        self.model, self.formulation = model, get_formulation(formulation, model)
+    def __init__(self, model, formulation, channels=None, objective=Observed()):
+        self.model, self.formulation = model, get_formulation(formulation, model, objective)
+        self.objective = objective
         self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
@@ -107,9 +111,9 @@ class Step:
     def graph(self):
         """A symbolic `Batch`, its cost, and the part of the cost that is no weight decay."""
         batch = self.formulation.inputs(self.channels, self.model.dtype)
-        squared_error = self.formulation.cost(self.model, batch)
+        squared_error = self.formulation.cost(self.model, batch, self.objective)
         item_counts = self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
-        return batch, self.model.loss(squared_error, self.decay_share, item_counts), squared_error
+        return batch, squared_error + self.model.decay(self.decay_share, item_counts), squared_error
 
 
 class TrainingStep(Step):
@@ -144,8 +148,8 @@ class TrainingStep(Step):
     Op on a CPU, `ops.AdamStep`, which passes over all rows; on a GPU, and for other updates, gradients are arrays.
     """
 
-    def __init__(self, model, formulation, update, learning_rate, channels=None):
-        super().__init__(model, formulation, channels)
+    def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
+        super().__init__(model, formulation, channels, objective)
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
@@ -158,10 +162,8 @@ class TrainingStep(Step):
                             key=lambda x: not x.ndim)
 
     def _compiled(self, formulation):
-        # Where missing entries count, every row has a gradient.
-        plain = (self._update is lasagne.updates.sgd and self.model.U is None and not self.model.l2_weighted
-                 and not self.model.missing_weight)
-        fused = fused_settings(self.model)
+        plain = self._update is lasagne.updates.sgd and self.objective.moves_rows_in_use(self.model)
+        fused = self.objective.fused(self.model)
         if on_gpu():
             plain = plain and fused
         if formulation == "sparse" and plain:
@@ -169,7 +171,7 @@ class TrainingStep(Step):
             self._pending = theano.shared(np.ones(4), name="pending", target="cpu")
             batch = self.formulation.inputs(self.channels, self.model.dtype)
             return _sparse_sgd(self.model, batch, self.learning_rate, self.decay_share, self._pending)
-        if formulation == "sparse" and fused and not self.model.missing_weight:
+        if formulation == "sparse" and fused:
             batch = self.formulation.inputs(self.channels, self.model.dtype)
             epsilon, adam = _adagrad_epsilon(self._update), _adam_settings(self._update)
             if epsilon and (self.model.l2_weighted or not (self.model.l2_W or self.model.l2_V)):
@@ -177,13 +179,13 @@ class TrainingStep(Step):
             if adam and not on_gpu():
                 return _sparse_adam(self.model, batch, self.learning_rate, self.decay_share, adam)
         batch, loss, squared_error = self.graph()
-        return self.model.compiled_update(batch.present, loss, squared_error, self._update, self.learning_rate)
+        return compile_update(self.model, batch.present, loss, squared_error, self._update, self.learning_rate)
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
 
     def _checked(self, rate):
-        decay = 2 * rate * max(self.model.l2_W, self.model.l2_V)
+        decay = 2 * rate * max(each.decay for each in self.model.parameters)
         if self._update is lasagne.updates.sgd and decay >= 1:
             raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must "
                              "be below 1: lower the learning rate or l2" % decay)
@@ -206,8 +208,9 @@ class TrainingStep(Step):
     @contextlib.contextmanager
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
-        for encoder in self.model.encoders:
-            item_major(encoder)  # somebody may have set it
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)  # somebody may have set it
         if self._pending is not None:
             self._pending.set_value(np.append([1.0, 1.0], self._norms()))
         self._deferred = True
@@ -272,7 +275,7 @@ def _sparse_sgd(model, batch, learning_rate, decay_share, pending):
     data, indices, indptr = batch[:3]
     target = batch.wanted
     W, V, mu, b = model.params
-    fused = fused_settings(model)
+    fused = model.fused()
     if fused:
         step = SGDStep(*fused)
         new_W, new_V_t, new_mu, new_b, new_pending, costs = step(
@@ -298,7 +301,7 @@ def _sparse_sgd(model, batch, learning_rate, decay_share, pending):
         squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
         new_pending = T.concatenate([factors, squares])
     updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, new_pending)]
-    model.compile_ahead(loss, *(new for _, new in updates))
+    compile_ahead_for(model, loss, *(new for _, new in updates))
     return theano.function(batch.present, [loss, squared_error], updates=updates, name="ae_batch")
 
 
@@ -343,7 +346,7 @@ def _sparse_adagrad(model, batch, learning_rate, epsilon):
     squares = _zeros_like(model.params)
     if model.U is not None:
         more.update(U_t=model.U.T, squares_U_t=squares[4].T, seen=batch.indicator)
-    step = AdagradStep(*fused_settings(model), epsilon=epsilon)
+    step = AdagradStep(*model.fused(), epsilon=epsilon)
     new = step(W, V.T, mu, b, squares[0], squares[1].T, squares[2], squares[3], data, indices, indptr, learning_rate,
                model.l2_W, model.l2_V, **more)
     updates = [(squares[0], new[4]), (W, new[0]), (squares[1], new[5].T), (V, new[1].T),
@@ -352,7 +355,7 @@ def _sparse_adagrad(model, batch, learning_rate, epsilon):
         updates += [(squares[4], new[10].T), (model.U, new[9].T)]
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in updates]
-    model.compile_ahead(*new)
+    compile_ahead_for(model, *new)
     return theano.function(batch.present, [new[8][1], new[8][0]], updates=updates, name="ae_batch")
 
 
@@ -366,18 +369,18 @@ def _sparse_adam(model, batch, learning_rate, decay_share, settings):
     rate = learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)
     share = 1 if model.l2_weighted else decay_share
 
-    of_encoders = [p in model.encoders for p in model.params]
+    of_encoders = [each.item_major for each in model.parameters]
     of_encoders += [each for each in of_encoders for _ in range(2)]
 
     def turned(arrays):
         """V, U and what is kept for them as their transposes."""
         return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
 
-    step = AdamStep(*fused_settings(model), weighted=model.l2_weighted, **settings)
+    step = AdamStep(*model.fused(), weighted=model.l2_weighted, **settings)
     *new, squared_error, loss = step(*turned(variables), data, indices, indptr, rate, model.l2_W * share,
                                      model.l2_V * share, *[x for x in (batch.wanted, batch.indicator) if x is not None])
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
-    model.compile_ahead(loss)
+    compile_ahead_for(model, loss)
     return theano.function(batch.present, [loss, squared_error], updates=updates + [(t_before, t)], name="ae_batch",
                            mode=blas.mode())
 
@@ -409,15 +412,15 @@ class LBFGS(Step):
 
     needs_all_rows = True
 
-    def __init__(self, model, formulation, channels=None, memory=10):
+    def __init__(self, model, formulation, channels=None, objective=Observed(), memory=10):
         self.memory = check_count(memory, "memory")
-        super().__init__(model, formulation, channels)
+        super().__init__(model, formulation, channels, objective)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
         with model.building():
             batch, loss, squared_error = self.graph()
-            gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
-                         for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
+            gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
+                         for parameter, gradient in zip(model.parameters, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
             self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=blas.mode())
@@ -426,8 +429,9 @@ class LBFGS(Step):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
         from scipy import optimize  # takes its time
-        for encoder in self.model.encoders:
-            item_major(encoder)  # somebody may have set it
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)  # somebody may have set it
         x = self.parameters()
         loss, squared_error, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
@@ -478,17 +482,17 @@ class LBFGS(Step):
 
     def parameters(self):
         """All parameters as one vector, V item by item."""
-        values = [(p, p.get_value(borrow=True)) for p in self.model.params]
-        return np.concatenate([(value.T if p in self.model.encoders else value).ravel() for p, value in values])
+        values = [(p, p.variable.get_value(borrow=True)) for p in self.model.parameters]
+        return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
 
     def _set_parameters(self, x):
         start = 0
-        for parameter in self.model.params:
-            shape = parameter.get_value(borrow=True).shape
+        for parameter in self.model.parameters:
+            shape = parameter.variable.get_value(borrow=True).shape
             value = x[start:start + np.prod(shape, dtype=int)]
             start += len(value)
-            value = value.reshape(shape[::-1]).T if parameter in self.model.encoders else value.reshape(shape)
-            parameter.set_value(value, borrow=False)
+            value = value.reshape(shape[::-1]).T if parameter.item_major else value.reshape(shape)
+            parameter.variable.set_value(value, borrow=False)
 
     def _evaluate(self, batch, x):
         """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
@@ -545,7 +549,7 @@ UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
 UPDATES.update(rprop=rprop, lbfgs=LBFGS)
 
 
-def make_step(model, formulation, update, learning_rate, channels=None):
+def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
     """The compiled step of an optimiser.
 
     Parameters
@@ -564,8 +568,8 @@ def make_step(model, formulation, update, learning_rate, channels=None):
     Step
     """
     if has_learning_rate(update):
-        return TrainingStep(model, formulation, update, learning_rate, channels)
-    return update(model, formulation, channels)
+        return TrainingStep(model, formulation, update, learning_rate, channels, objective)
+    return update(model, formulation, channels, objective)
 
 
 def has_learning_rate(update):

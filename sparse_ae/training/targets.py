@@ -135,12 +135,12 @@ class Targets:
             `data.check_ratings` refuses.
         """
         ratings, ranks = check_own(ratings, model.ranks), model.ranks
-        if ratings.shape[1] != model.n_items:
+        if ratings.shape[1] != model.n_columns:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
                              "columns are items: transpose the matrix if it is the other way round%s"
-                             % (ratings.shape[1], model.n_items, "" if ranks.size == 1 else
+                             % (ratings.shape[1], model.n_columns, "" if ranks.size == 1 else
                                 "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
-                                % (model.n_all_items, ranks.rank, ranks.size)))
+                                % (model.n_all_columns, ranks.rank, ranks.size)))
         return ratings
 
     def check_unknown(self, unknown):
@@ -171,7 +171,7 @@ class AsRated(Targets):
     @classmethod
     def of(cls, model):
         """The targets of a model that was made for ratings themselves."""
-        return cls(model.rating_scale, clips=not model.missing_weight)
+        return cls(model.rating_scale)
 
     def row_offset(self, rows):
         return np.zeros(np.shape(rows))

@@ -224,7 +224,7 @@ def diverging(sides, refit=(False, True)):
     """A Trainer that diverges for models with these rows."""
     class Diverging(fitting.Trainer):
         def fit(self, *args, **kwargs):
-            side = "items" if self.model.n_items == N_USERS else "users"
+            side = "items" if self.model.n_columns == N_USERS else "users"
             if side in sides and (kwargs["validation"] is None) in refit:
                 super().fit(*args, **kwargs)
                 raise TrainingDiverged("the loss is nan")
