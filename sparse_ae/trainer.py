@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import zlib
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from sparse_ae.checks import (
     check_rng,
     check_run,
     error_at,
+    state_of,
 )
 from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
@@ -308,13 +308,12 @@ class Trainer:
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
         settings = {name: value for name, value in settings.items() if name not in ("n_columns", "train", "validation")}
-        key, position = self.rng.get_state()[1:3]
         with ranks.agreed():
             rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
         ranks.check_same(dict(
-            settings, rng=[zlib.crc32(key), position], n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=rates, shared=[zlib.crc32(each.variable.get_value()) for each in self.model.parameters
-                                               if each.columns_axis is None], **arguments))
+            settings, rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
+            learning_rate=rates, **arguments,
+            **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 

@@ -25,13 +25,12 @@ NEVER_THEANO = """
     checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
-    data.feedback data.layout data.digits data.text data.lists data.matlab data.files data.outofcore
-    data.download data.datasets data
+    data.feedback data.layout data.digits data.text data.lists data.zeros data.matlab data.matlab73 data.files
+    data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
     baselines.biases baselines
-    baselines.lists scoring.known scoring.shortlist training.checkpoint
-    recommender.search evaluation.plots
-    files scoring training
+    baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint
+    recommender.search evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
     runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks

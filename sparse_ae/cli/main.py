@@ -486,12 +486,15 @@ def _add_compare(commands):
 def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
+    from sparse_ae.data.zeros import tell_of_zeros
     from sparse_ae.recommender.defaults import useful_sides
     from sparse_ae.runtime.progress import announced, figure
     # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
+    if parsed.progress and parsed.rating_scale is None:
+        tell_of_zeros(ratings.matrix.data)
     split = split_ratings(ratings, parsed.test_fraction, parsed.rng)
     train, test = ratings.part(split.train), ratings.part(split.test)
     scale = parsed.rating_scale or (float(split.train.data.min()), float(split.train.data.max()))

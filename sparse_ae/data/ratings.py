@@ -376,7 +376,7 @@ def _first_repeated(order, same):
 
 def as_float32(values):
     """The values as float32, and for the first that isn't finite its position and what is wrong with it, or None."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of a number beyond float32; of a signalling NaN
         floats = np.asarray(values, np.float32)
     with np.errstate(invalid="ignore"):
         if not len(floats) or np.isfinite([floats.min(), floats.max()]).all():

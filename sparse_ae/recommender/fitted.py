@@ -46,6 +46,8 @@ class Fitted:
         As `Recommender` has them, with an underscore after their names.
     scorer : scoring.scorer.Scorer
         Of all models and biases together.
+    ranks : Ranks
+        Who call each method together.
     ratings : csr_matrix
         All that `fit` was given, by rows of the first model: its input, and what counts as seen.
     """
@@ -53,7 +55,7 @@ class Fitted:
     def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
         scorer, first = result.scorer, next(iter(result.choices.values()))
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
-        self.scorer, self.ratings, self.model = scorer, scorer.ratings, scorer.model
+        self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.model.ranks
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights))
         self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
@@ -72,6 +74,16 @@ class Fitted:
 
     def predict(self, users, items=None):
         """Predict pairs of users and items: an array (n,), or a float for two single ids."""
+        with self.ranks.agreed():
+            single, u, i = self._pairs(users, items)
+        self.ranks.check_call("predict", users=u, items=i)
+        predicted = predict_known(u >= 0, i >= 0, lambda known: self.scorer.pairs(u[known], i[known]),
+                                  None if self.biases is None else lambda half: self._half_known(u[half], i[half]),
+                                  self._for_unknown(), self.scorer.clip)
+        return float(predicted[0]) if single else predicted
+
+    def _pairs(self, users, items):
+        """Tell whether `predict` is asked for one pair, and the places of all, -1 where nothing is known."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
@@ -86,14 +98,7 @@ class Fitted:
         nothing = (u < 0) & (i < 0) if self.biases is not None else (u < 0) | (i < 0)
         self._users.check_known(users, np.where(nothing, u, 0))
         self._items.check_known(items, np.where(nothing, i, 0))
-        predicted = self._predict_places(u, i)
-        return float(predicted[0]) if all(single) else predicted
-
-    def _predict_places(self, users, items):
-        """Predict pairs of places, -1 where nothing is known: (n,)."""
-        return predict_known(users >= 0, items >= 0, lambda known: self.scorer.pairs(users[known], items[known]),
-                             None if self.biases is None else lambda half: self._half_known(users[half], items[half]),
-                             self._for_unknown(), self.scorer.clip)
+        return all(single), u, i
 
     def _half_known(self, users, items):
         """The biases' predictions for pairs of places, one of which is -1, (n,)."""
@@ -109,15 +114,17 @@ class Fitted:
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
         """List the n best items for a user, or for each of several."""
-        check_count(n, "n")
-        check_bool(exclude_seen, "exclude_seen")
-        places, candidates = self._users.find(users), self._items.candidates(items)
-        n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
-        listed = self._users.are_listed(users)
-        if not listed.all():
-            raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
-                             "ratings that there are to fold_in, or leave the user out"
-                             % (one_of(users, int(np.argmin(listed))),))
+        with self.ranks.agreed():
+            check_count(n, "n")
+            check_bool(exclude_seen, "exclude_seen")
+            places, candidates = self._users.find(users), self._items.candidates(items)
+            n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
+            listed = self._users.are_listed(users)
+            if not listed.all():
+                raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
+                                 "ratings that there are to fold_in, or leave the user out"
+                                 % (one_of(users, int(np.argmin(listed))),))
+        self.ranks.check_call("recommend", users=places, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         ids, known, lists = self.items[candidates], places >= 0, []
         for best, scores in self.scorer.best(places[known], n, exclude_seen, candidates):
             lists += many_recommendations(ids, best, scores)
@@ -135,8 +142,7 @@ class Fitted:
         Where missing entries count, the most popular.
         """
         if self._popular is None:
-            ranks = self.model.ranks
-            ratings = OrientedRatings(self.ratings, self.scorer.rows, ranks, ranks.size > 1)
+            ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, self.ranks.size > 1)
             if self.missing_rating is None:
                 self._popular = self.biases or biases_of(ratings)
             else:
@@ -148,15 +154,23 @@ class Fitted:
 
     def fold_in(self, ratings):
         """Make a `NewUser` of a dict of ratings, or one of each dict of a list."""
-        if not isinstance(ratings, (list, tuple)):
-            return self._folded([self._person_ratings(ratings)])[0]
+        several = isinstance(ratings, (list, tuple))
+        with self.ranks.agreed():
+            people = self._people(ratings) if several else [self._person_ratings(ratings)]
+        self.ranks.check_call("fold_in", people=len(people), items=_joined(each.places for each in people),
+                              ratings=_joined(each.ratings for each in people))
+        folded = self._folded(people)
+        return folded if several else folded[0]
+
+    def _people(self, ratings):
+        """Check a list of dicts of ratings: a list of `PersonRatings`."""
         people = []
         for entry, each in enumerate(ratings):
             try:
                 people.append(self._person_ratings(each))
             except (TypeError, ValueError) as error:
                 raise error_at("entry %d" % entry, error) from None
-        return self._folded(people)
+        return people
 
     def _person_ratings(self, ratings):
         """Check a person's dict of ratings: a `PersonRatings`."""
@@ -206,31 +220,33 @@ class Fitted:
         scorer, biases = self.scorer, self.biases
         if biases is None:
             unknown = None if self.unknown == "error" else self._for_unknown()
-            return NewUser(self._items, person, folded[0][1], scorer.clip, unknown=unknown)
+            return NewUser(self._items, person, folded[0][1], scorer.clip, unknown=unknown, ranks=self.ranks)
         level = biases.mean + person.offset
 
         def outputs(items):
             beyond = sum(weight * each(items) for weight, each in folded)
             return (level + biases.items[items] + beyond).astype(scorer.dtype)
 
-        return NewUser(self._items, person, outputs, scorer.clip, level=level)
+        return NewUser(self._items, person, outputs, scorer.clip, level=level, ranks=self.ranks)
 
     def similar_items(self, item, n=10):
         """List the n items whose factors are most like an item's."""
-        check_count(n, "n")
-        if not is_single(item, "item"):
-            raise TypeError("item is %r; expected a single id" % (item,))
-        place, = self._items.find(item)
-        if place < 0:
-            raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                             % (item,))
-        candidates = self._items.candidates()
-        n = min(n, len(candidates))
+        with self.ranks.agreed():
+            check_count(n, "n")
+            if not is_single(item, "item"):
+                raise TypeError("item is %r; expected a single id" % (item,))
+            place, = self._items.find(item)
+            if place < 0:
+                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                                 % (item,))
+            candidates = self._items.candidates()
+            n = min(n, len(candidates))
+        self.ranks.check_call("similar_items", item=int(place), n=int(n))
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
         else:
-            factors = scorer.model.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
+            factors = self.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)
@@ -241,16 +257,20 @@ class Fitted:
 
     def score(self, ratings, y=None):
         """Return minus the RMSE over ratings."""
-        users, items, values = self._columns(ratings, y)
+        with self.ranks.agreed():
+            users, items, values = self._columns(ratings, y)
+        self.ranks.check_call("score", ratings=np.asarray(values))
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
         """Measure predictions, and lists of k, on held-out ratings: a dict."""
-        if k is not None and check_count(k, "k") > _LONGEST_LISTS:
-            raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-        if relevant is not None:
-            check_relevant(relevant)
-        users, items, values = self._columns(ratings, y)
+        with self.ranks.agreed():
+            if k is not None and check_count(k, "k") > _LONGEST_LISTS:
+                raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
+            if relevant is not None:
+                check_relevant(relevant)
+            users, items, values = self._columns(ratings, y)
+        self.ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
         known = (u >= 0) & (i >= 0)
@@ -281,3 +301,8 @@ class Fitted:
         of_users, of_items = self.scorer.rating_counts()
         return judge_lists(lists, candidates, who, items, n_relevant,
                            of_items[candidates] / np.count_nonzero(of_users))
+
+
+def _joined(arrays):
+    """Join arrays, of which there may be none."""
+    return np.concatenate([np.zeros(0), *arrays])

@@ -1,6 +1,5 @@
 """Everything that `Recommender.fit` is given, checked once, and made into what a fit works on."""
 import numbers
-import zlib
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -25,6 +24,7 @@ from sparse_ae.data.outofcore import StoredRatings
 from sparse_ae.data.ratings import check_ratings, entries_stored
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, swapped, targets_of
@@ -123,7 +123,7 @@ class FitInputs(NamedTuple):
         if in_parts:
             users, items = swapped(sides[0] == "items", *_ids_of_all(ratings, ranks))
         elif ranks.size > 1:
-            ranks.check_same({"ratings": fingerprint(matrix)})
+            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
         extremes = np.array([matrix.data.min(), matrix.data.max()])
         if in_parts:
             of_ranks = np.array(ranks.gathered(extremes))
@@ -159,6 +159,9 @@ class FitInputs(NamedTuple):
                 train, held_out = split_ratings(everything, self.validation, rng)[:2]
             else:
                 train, held_out = everything, self._held_out(everything, rows)
+        if self.ranks.size > 1:
+            self.ranks.check_same({"ratings to train on": fingerprint(train),
+                                   "validation ratings": fingerprint(held_out)})
         return self._replace(
             train=self.everything if train is everything else OrientedRatings(train, rows, self.ranks),
             held_out=OrientedRatings(held_out, rows, self.ranks))
@@ -239,6 +242,8 @@ def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     """As `_stored`, of ratings in any other form."""
     sides = _sides(settings, validation)
     matrix, users, items, _ = _reader(is_counts)(ratings, y)
+    if settings.progress and settings.rating_scale is None and not is_counts and not ranks.rank:
+        tell_of_zeros(matrix.data)
     if settings.rows == "auto" and settings.biases:
         sides = useful_sides(sides, matrix)
     # The post's way cuts off ratings in the order of its rows.
@@ -263,7 +268,7 @@ def _sides(settings, validation, stored_rows=None):
 
 def _ids_of_all(stored, ranks):
     """Return the ids of the rows, and of all columns, of ratings on disk in parts."""
-    ranks.check_same({"rows on disk": zlib.crc32(stored.row_ids)})
+    ranks.check_same({"rows on disk": stored.row_ids})
     return stored.row_ids, ranks.columns_of(stored.col_ids)
 
 

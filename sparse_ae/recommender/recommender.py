@@ -29,12 +29,12 @@ been rated low, and the outputs are scores to rank by; see `objectives`.
 >>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
 ['tea', 'ale']
 """
+import numbers
 import os
-import zlib
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_path, check_rng
+from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.recommender import saved
 from sparse_ae.recommender.estimator import NotFittedError, Settings, not_fitted
@@ -271,11 +271,15 @@ class Recommender(Settings):
         off for validation. Held-out ratings given as `validation` are never input.
         """
         ranks = Ranks(comm)
-        rng = check_rng(self.rng)
-        if ranks.size > 1:
-            ranks.check_same(dict({name: describe(value) for name, value in self.get_params().items() if name != "rng"},
-                                  rng=zlib.crc32(rng.get_state()[1]), on_disk=isinstance(ratings, StoredRatings),
-                                  refit=refit, resume=resume, checkpoint=str(checkpoint)))
+        with ranks.agreed():
+            rng = check_rng(self.rng)
+            alike = {} if ranks.size == 1 else dict(
+                {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
+                rng=state_of_rng(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit),
+                resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
+                validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
+                else "ratings")
+        ranks.check_call("fit", **alike)
         given = FitInputs.of(self, ratings, y, validation, ranks)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
@@ -539,9 +543,11 @@ class Recommender(Settings):
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
         fitted = self._answers()
-        path = check_path(path, "path")
-        check_bool(parts, "parts")
-        ranks = fitted.model.ranks
+        ranks = fitted.ranks
+        with ranks.agreed():
+            path = check_path(path, "path")
+            check_bool(parts, "parts")
+        ranks.check_call("save", path=path, parts=bool(parts))
         with ranks.agreed():
             if parts and not ranks.rank:
                 saved.check_folder(path)

@@ -28,6 +28,7 @@ from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import parse_measure
 from sparse_ae.recommender.defaults import is_auto, validation_fraction
 from sparse_ae.recommender.estimator import in_words
@@ -213,6 +214,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     ratings = _as_fitted(recommender)(ratings)
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
     tell = say if recommender.get_params().get("progress") else lambda text: None
+    settings = recommender.get_params()
+    if tell is say and settings.get("rating_scale") is None and settings.get("feedback") != "counts":
+        tell_of_zeros(ratings.matrix.data)
 
     results, keep, fitted = [], train is ratings, None
 

@@ -30,6 +30,7 @@ from sparse_ae.checks import check_bool, check_count
 from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
+from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
 import theano
@@ -57,6 +58,8 @@ class NewUser:
         The biases' prediction for this person and an item of which nothing is known; without biases there is none.
     unknown : float, optional
         The prediction for such an item without biases; None if that is an error.
+    ranks : Ranks
+        That call the methods together, where the outputs are those of several.
 
     Attributes
     ----------
@@ -65,10 +68,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None):
+    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None, ranks=ALONE):
         self.items, self.ratings = catalogue.ids[person.places], person.ratings
         self._catalogue, self._places = catalogue, person.places
-        self._outputs, self._clip, self._level, self._unknown = outputs, clip, level, unknown
+        self._outputs, self._clip, self._level, self._unknown, self._ranks = outputs, clip, level, unknown, ranks
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -87,9 +90,12 @@ class NewUser:
         TypeError, ValueError
             For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
-        places, level = self._catalogue.find(items), self._level
-        if level is None and self._unknown is None:
-            self._catalogue.check_known(items, places)
+        level = self._level
+        with self._ranks.agreed():
+            places = self._catalogue.find(items)
+            if level is None and self._unknown is None:
+                self._catalogue.check_known(items, places)
+        self._ranks.check_call("NewUser.predict", items=places)
         predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
                                   None if level is None else lambda half: np.full(np.count_nonzero(half), level),
                                   self._unknown, self._clip)
@@ -118,9 +124,11 @@ class NewUser:
             For what can't be ids, a count or a bool, and, with ``unknown="error"``, for an item without a rating in
             `fit`.
         """
-        check_count(n, "n")
-        check_bool(exclude_seen, "exclude_seen")
-        candidates = self._catalogue.candidates(items)
+        with self._ranks.agreed():
+            check_count(n, "n")
+            check_bool(exclude_seen, "exclude_seen")
+            candidates = self._catalogue.candidates(items)
+        self._ranks.check_call("NewUser.recommend", n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         n = min(n, max(1, len(candidates)))
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:

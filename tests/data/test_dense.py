@@ -141,7 +141,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
 
 def test_missing_is_not_for_files_of_matrices(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"x")
-    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only a table in text"):
+    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only text and the dense arrays of"):
         load_ratings(tmp_path / "m.npz", missing=99)
 
 

@@ -25,7 +25,8 @@ from sparse_ae.ops import (  # noqa: E402
     sampled_dot,
 )
 from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
-from sparse_ae.training.batch import Batch
+from sparse_ae.ops.rows import AdagradRows, SGDRows  # noqa: E402
+from sparse_ae.training.batch import Batch  # noqa: E402
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
@@ -152,6 +153,17 @@ def ops(dtype):
             return compiled(inputs, add_csr_t_dot(*inputs), mutable)
         found["add_csr_t_dot, mutable %d" % mutable] = add, lambda x: (
             [x.factors(), x.rates()[0]] + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
+        def sgd_rows(mutable=mutable):
+            inputs = variables(dtype, F=2, rate=0, **csr, A=2)
+            return compiled(inputs, SGDRows()(*inputs), mutable)
+        found["SGDRows, mutable %d" % mutable] = sgd_rows, found["add_csr_t_dot, mutable %d" % mutable][1]
+
+        def adagrad_rows(mutable=mutable):
+            inputs = variables(dtype, F=2, squares=2, rate=0, epsilon=0, **csr, A=2)
+            return compiled(inputs, AdagradRows()(*inputs), 2 * mutable)
+        found["AdagradRows, mutable %d" % mutable] = adagrad_rows, lambda x: (
+            [x.factors(), np.abs(x.factors()), x.rates()[0], np.asarray(0.1, dtype)] + x.block()
+            + [x.floats(x.off(x.n), x.off(x.k))])
     for f in NONLINEARITIES:
         for g in NONLINEARITIES:
             for second in (False, True):

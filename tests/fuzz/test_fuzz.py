@@ -1,4 +1,5 @@
 """Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,8 +7,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-OF_DATA = ["csv", "tsv", "dat", "gz", "table", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat", "mat packed",
-           "mat 4", "movielens", "wheel", "store", "sound store"]
+OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat",
+           "mat packed", "mat 4", "dense mat", "movielens", "wheel", "store", "sound store", "parts"]
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 
@@ -24,7 +25,16 @@ def test_damaged_files_of_ratings():
 
 def test_damaged_files_of_hdf5():
     pytest.importorskip("h5py")
-    assert "refused" in run("files.py", 0, 20, "mat 7.3")
+    assert "refused" in run("files.py", 0, 20, "mat 7.3", "dense mat 7.3")
+
+
+def test_masked_columns_and_long_ids():
+    assert "taken" in run("columns.py", 0, 200)
+
+
+@pytest.mark.slow
+def test_many_masked_columns_and_long_ids():
+    run("columns.py", 200, 5200)
 
 
 def test_damaged_models_and_checkpoints():
@@ -41,6 +51,12 @@ def test_wrong_arguments():
 
 def test_settings_to_a_file_and_back():
     assert " 0 there" not in run("settings.py", 0, 60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forks, which Windows hasn't")
+def test_arguments_that_differ_by_rank(monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")  # as test_ranks.py
+    assert "returned" in run("by_rank.py", 0, 100)
 
 
 @pytest.mark.slow
@@ -62,6 +78,12 @@ def test_many_wrong_arguments():
 @pytest.mark.slow
 def test_many_settings_to_a_file_and_back():
     run("settings.py", 60, 1560)
+
+
+@pytest.mark.slow
+def test_many_arguments_that_differ_by_rank(monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")
+    run("by_rank.py", 100, 2100)
 
 
 @pytest.mark.slow

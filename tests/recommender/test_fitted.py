@@ -71,6 +71,6 @@ def test_nothing_is_there_before_fit():
     for name in ("users_", "model_", "weights_", "history_", "fitted_"):
         assert not hasattr(recommender, name)
     with pytest.raises(sparse_ae.recommender.NotFittedError, match="not fitted yet"):
-        recommender.users_  # noqa: B018
+        recommender.predict(1, 2)
     recommender.fit(RATINGS, validation=None)
     assert recommender.users_ is recommender.fitted_.users and np.isfinite(recommender.mean_)

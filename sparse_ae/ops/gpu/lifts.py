@@ -81,9 +81,9 @@ def _on_block(indices, indptr, context):
     return apply
 
 
-def _in_parts(indptr, context):
+def _in_parts(indices, indptr, context):
     """The rows of a block in parts, on the GPU, and on the host how many there are."""
-    vector, sizes = _parts(host_side(indptr))
+    vector, sizes = _parts(host_side(indices), host_side(indptr))
     return as_gpuarray_variable(vector, context), sizes
 
 
@@ -95,7 +95,7 @@ def _csr_dot(apply, data, F, parts, part_sizes):
 @_lifts(CsrDot)
 def local_gpu_csr_dot(op, context, inputs, outputs):
     data, indices, indptr, F = inputs
-    apply, (parts, part_sizes) = _on_block(indices, indptr, context), _in_parts(indptr, context)
+    apply, (parts, part_sizes) = _on_block(indices, indptr, context), _in_parts(indices, indptr, context)
     return _csr_dot(apply, data, F, parts, part_sizes)
 
 
@@ -130,10 +130,10 @@ def _ones(h):
     return T.ones((h.shape[0], 1), dtype=h.dtype)
 
 
-def _pass_through(op, apply, context, indptr, parameters, data, target, second, scales):
+def _pass_through(op, apply, context, index_arrays, parameters, data, target, second, scales):
     """The hidden units; the squared error of each part; its slopes for scores and for what goes into the units."""
     W, V_t, mu, b = parameters
-    parts, part_sizes = _in_parts(indptr, context)
+    parts, part_sizes = _in_parts(*index_arrays, context)
     more = [scales, part_sizes]
     sums = apply(_part_sums, data, _by_row, parts, V_t, more=[part_sizes])
     if second:
@@ -151,7 +151,8 @@ def local_gpu_squared_error(op, context, inputs, outputs):
     W, V_t, mu, b, data, indices, indptr, target, *second = inputs
     apply = _on_block(indices, indptr, context)
     scales = Unscaled()(*[as_gpuarray_variable(x, context).shape for x in (W, V_t, mu, b, *second[:1])])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, (W, V_t, mu, b), data, target, second, scales)
+    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), (W, V_t, mu, b), data, target,
+                                            second, scales)
 
     def gradient(values, units, x):
         n_items = T.cast(as_gpuarray_variable(x, context).shape[0], "int64")
@@ -171,7 +172,8 @@ def local_gpu_sgd_step(op, context, inputs, outputs):
     W, V_t, mu, b = parameters = [as_gpuarray_variable(x, context) for x in (W, V_t, mu, b)]
     apply = _on_block(indices, indptr, context)
     scales = SGDScales()(state, rate, l2_W, l2_V, *[x.shape for x in parameters])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, parameters, data, target, (), scales)
+    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters, data, target, (),
+                                            scales)
 
     def moved(place, values, units, x):
         return apply(GpuAddCsrTDot(place, op.inplace), values, _by_item, units, x, more=[scales])
@@ -194,7 +196,8 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     apply = _on_block(indices, indptr, context)
     scales = AdagradScales(op.epsilon)(
         rate, l2_W, l2_V, *[x.shape for x in parameters + second[:1] + all_squares + second[1:2]])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, indptr, parameters, data, target, second[::2], scales)
+    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters, data, target,
+                                            second[::2], scales)
 
     def moved(place, values, units, x, its_squares):
         return apply(GpuAdagrad(place, op.inplace), values, _by_item, units, x, its_squares, more=[scales])
