@@ -371,7 +371,10 @@ class AutoEncoder:
             For what `describe` can't have given, and arrays that don't go with it.
         """
         settings = dict(description)
-        names = ("W", "V", "mu", "b", "U")[:3 + settings.pop("encoders")]
+        n_encoders = settings.pop("encoders")
+        if n_encoders not in (1, 2):
+            raise ValueError("encoders is %r; expected 1 or 2" % (n_encoders,))
+        names = ("W", "V", "mu", "b", "U")[:3 + n_encoders]
         dtype = settings["dtype"]
         parameters = {name: theano.shared(np.asarray(arrays[name], dtype)) for name in names}
         return cls(settings.pop("n_columns"), comm=ranks, **settings, **parameters)

@@ -292,14 +292,6 @@ class Trainer:
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
-        missing = [channel for channel in self.model.channels if channel not in targets.channels]
-        unread = [channel for channel in targets.channels if channel not in ("target",) + tuple(self.model.channels)]
-        if missing or unread:
-            raise ValueError("%s; expected targets that bring what the model reads: beyond biases for a model with a "
-                             "second encoder, U, and only for that"
-                             % ("the model reads %s, which %s doesn't bring" if missing
-                                else "the model doesn't read %s, which %s brings") % (
-                                 " and ".join(missing or unread), type(targets).__name__))
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         return train, None if validation is None else _checked_validation(validation, train, self.model)

@@ -84,6 +84,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
     unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
     ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    objectives = [objective_of(part["objective"]) for part in meta["parts"]]
     for part in meta["parts"]:
         side = part["rows"]
         of_side = {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(side + "/")}
@@ -94,7 +95,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         scorers.append(scorer_of(model, ratings, side, biases, scale, unit))
         choices[side] = Choice(**part["choice"])
     scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
-    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objective_of(part["objective"]), biases,
+    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objectives[0], biases,
                        validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
     return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
                   missing_rating=missing_rating, is_counts=meta["counts"])

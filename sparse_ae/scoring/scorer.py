@@ -56,6 +56,7 @@ class Scorer:
         self.model, self.ratings, self.rows = model, ratings, rows
         self.targets = AsRated.of(model) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
+        self.targets.check_model(model)
         self.clip = self.targets.clip
         self._item_units = self._sent_units = self._transposed = None
 
