@@ -34,7 +34,7 @@ from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_r
 from sparse_ae.ops import SumOverRanks, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find
-from sparse_ae.parameters import Decoder, Parameter, create_parameter
+from sparse_ae.parameters import Decoder, Parameter, create_parameter, portable_state
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.ranks import ALONE, Ranks
 import lasagne
@@ -150,7 +150,7 @@ class AutoEncoder:
 
     def __getstate__(self):
         # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        return dict(vars(self), compiled={})
+        return portable_state(dict(vars(self), compiled={}), self.parameters)
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""

@@ -3,17 +3,20 @@
 Whoever needs to know which axis of an array is columns, whether it decays, or how it lies in memory asks its
 `Parameter`, and never goes by a position, a name or a shape.
 """
+import copy
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from sparse_ae.ops import item_major
 from sparse_ae.ops.nonlinearities import Nonlinearity
+from sparse_ae.runtime.device import is_on_host
 from sparse_ae.runtime.ranks import OwnDraws
 import lasagne
 import theano
 from lasagne import init
 
-__all__ = ["Decoder", "Parameter", "create_parameter"]
+__all__ = ["Decoder", "Parameter", "create_parameter", "portable_state"]
 
 
 class Parameter(NamedTuple):
@@ -175,3 +178,39 @@ def _own(spec, shape, name, dtype, ranks, axis):
         value = value[ranks.own].copy() if axis == 0 else value[:, ranks.own].copy()
     assert value.shape == tuple(own), name
     return theano.shared(value, name=name)
+
+
+def portable_state(state, parameters):
+    """Make a model's state for pickle: what is on a GPU comes back where new variables land, there or on the CPU."""
+    if all(is_on_host(each.variable) for each in parameters):
+        return state
+    anywhere = {each.variable: _Anywhere(each) for each in parameters}
+
+    def portable(value):
+        if isinstance(value, Parameter):
+            return value._replace(variable=anywhere[value.variable])
+        if isinstance(value, list):
+            return [portable(each) for each in value]
+        return anywhere.get(value, value) if isinstance(value, theano.Variable) else value
+
+    return {name: portable(value) for name, value in state.items()}
+
+
+class _Anywhere:
+    """A shared variable on a GPU, for pickle."""
+
+    def __init__(self, parameter):
+        self._variable, self._item_major = parameter.variable, parameter.item_major
+
+    def __reduce__(self):
+        return _shared_anywhere, (self._variable.get_value(), self._variable.name, self._item_major)
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(self._variable, memo)
+
+
+def _shared_anywhere(value, name, is_item_major):
+    variable = theano.shared(value, name=name)
+    if is_item_major:
+        item_major(variable)
+    return variable

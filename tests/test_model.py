@@ -7,6 +7,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import DTYPE, is_item_major, scan_needs_cuda
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.outputs import Outputs
@@ -19,9 +20,8 @@ import theano.tensor as T
 TOLERANCE = dict(rtol=1e-10) if DTYPE == "float64" else dict(rtol=1e-4)
 
 
-def ratings(n_rows=5, n_items=8, seed=0):
-    rng = np.random.RandomState(seed)
-    return sp.csr_matrix(rng.randint(1, 6, (n_rows, n_items)) * (rng.rand(n_rows, n_items) < 0.6), dtype="float32")
+def ratings(n_rows=5, n_items=8):
+    return stars(n_rows, n_items, 0.6)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,24 @@ def test_predictions_follow_the_parameters(model):
 
 def with_two_encoders():
     return AutoEncoder(8, 3, U=lasagne.init.Normal())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_on_a_gpu_comes_back_where_there_is_none(copied, monkeypatch):
+    """What pickle holds of its variables are arrays, wherever they are; here they only are said to be on a GPU."""
+    model = AutoEncoder(7, 3, rating_scale=(1, 5), U=lasagne.init.Normal(0.1), rng=1)
+    monkeypatch.setattr("sparse_ae.model.is_on_host", lambda variable: False)
+    state = model.__getstate__()
+    assert not any(isinstance(each, theano.Variable) for value in state.values()
+                   for each in (value if isinstance(value, list) else [value]))
+    again = copied(model)
+    monkeypatch.undo()
+    assert again.params[0] is again.W and again.encoders == [again.V, again.U] and again.W is not model.W
+    assert again.W_on_host() is not None
+    for one, other in zip(again.params, model.params):
+        assert one.name == other.name and one.dtype == other.dtype
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
+    assert again.V.get_value(borrow=True).flags["F_CONTIGUOUS"]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])

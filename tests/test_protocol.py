@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from devices import params
+from made import stars
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
@@ -21,13 +22,9 @@ from sparse_ae.training.targets import AsRated
 import lasagne
 
 
-def ratings(seed=0, shape=(30, 20), density=0.4):
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(*shape) < density
-    mask[3], mask[:, 5] = False, False
-    mask[3, 7] = mask[4, 5] = True
-    rows, cols = np.nonzero(mask)
-    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), shape=shape)
+def ratings(seed=0):
+    """Row 3 and column 5 have one rating each."""
+    return stars(30, 20, 0.4, seed, without_rows=[3], without_columns=[5], beside=[(3, 7), (4, 5)])
 
 
 def model(n_items, **changed):

@@ -351,13 +351,15 @@ compilers.any_compiler = lambda: True
 
 
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"])
-def test_headers_may_be_where_the_user_says(monkeypatch, name):
+def test_headers_may_be_where_the_user_says(monkeypatch, name, tmp_path):
     assert theano_compat.python_headers()[1] or not theano.config.cxx
     for each in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setattr(compilers, "include_folder", lambda plat_specific=False: "/nowhere")
     assert theano_compat.python_headers() == ("/nowhere", False)
-    monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv(name, os.pathsep.join(["/somewhere", str(tmp_path)]))
+    assert theano_compat.python_headers() == ("/nowhere", False)  # a path of the user's, but for something else
+    (tmp_path / "Python.h").write_text("")
     assert theano_compat.python_headers() == ("/nowhere", True)
 
 

@@ -126,7 +126,9 @@ def _compiler(cxx, missing):
     if cxx:
         said = subprocess.run([cxx, "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
         return "%s, %s" % (cxx, said.partition("\n")[0])
-    if not theano_compat.any_compiler():
+    if theano_compat.why_unusable() is not None:
+        missing.append(theano_compat.why_unusable())
+    elif not theano_compat.any_compiler():
         missing.append(theano_compat.NO_COMPILER)
     elif not found:
         missing.append(theano_compat.NO_HEADERS.format(folder=folder))

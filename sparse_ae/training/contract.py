@@ -11,6 +11,7 @@ import numpy as np
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
+from sparse_ae.parameters import portable_state
 from sparse_ae.runtime.ranks import ALONE
 import theano.tensor as T
 
@@ -116,7 +117,8 @@ class Model:
 
     def __getstate__(self):
         # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        return {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
+        state = {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
+        return portable_state(state, self.parameters)
 
 
 def describe_model(model):

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from made import levels, noise, triples
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
@@ -21,25 +22,8 @@ SETTINGS = dict(n_hidden=6, l2=0.05, weight_scale=0.1, learning_rate=0.02, batch
 SIDES = {"items": ["items"], "users": ["users"], "both": ["items", "users"]}
 
 
-def checkerboard(seed=0):
-    """Items have levels of their own; even users love even items and odd users odd ones. Train and test."""
-    rng = np.random.RandomState(seed)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    out = rng.rand(len(u)) < 0.2
-    levels = np.linspace(-1, 1, N_ITEMS)[rng.permutation(N_ITEMS)]
-    values = np.clip(3 + levels[i] + np.where((u + i) % 2, -0.9, 0.9) + 0.1 * rng.randn(len(u)), 1, 5)
-    return tuple((100 + 3 * u[part], 7 * i[part], values[part]) for part in (~out, out))
-
-
-def noise(seed=0):
-    """Nothing but biases and chance."""
-    rng = np.random.RandomState(seed)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    values = np.clip(3 + rng.randn(N_USERS)[u] + rng.randn(N_ITEMS)[i] + rng.randn(len(u)), 1, 5)
-    return u, i, values
-
-
-TRAIN, TEST = checkerboard()
+IDS = 100 + 3 * np.arange(N_USERS), 7 * np.arange(N_ITEMS)
+TRAIN, TEST = (triples(part, *IDS) for part in levels(N_USERS, N_ITEMS))
 
 
 def made(ratings=TRAIN, fit=None, **settings):
@@ -166,7 +150,7 @@ def test_rows_auto_is_both_with_validation_and_items_without(both):
 
 
 def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     guarded = made(ratings, rows="both")
     assert guarded.weights_ == {"items": 0, "users": 0}
     predicted, say = guarded.predict(*ratings[:2]), clipped_biases(guarded, *ratings[:2])
@@ -184,7 +168,7 @@ def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
 
 def test_epoch_0_is_where_nothing_helped_at_all():
     """A step so long that each epoch is worse than none."""
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     for guard, weight in ((True, 0.0), (False, 1.0)):
         recommender = made(ratings, rows="items", guard=guard, learning_rate=0.5, l2=0, n_epochs=3, weight_scale=1e-6)
         assert recommender.best_epoch_ == 0 and recommender.weights_ == {"items": weight}
@@ -192,7 +176,7 @@ def test_epoch_0_is_where_nothing_helped_at_all():
 
 
 def test_without_the_guard_the_model_counts():
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     free = made(ratings, rows="items", guard=False, patience=None, n_epochs=5)
     assert free.weights_ == {"items": 1.0} and free.best_epoch_ == 5
     assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05

@@ -1,7 +1,7 @@
 """What models say of pairs and grids: against loops over the parameters, and bit by bit against each other."""
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from made import stars
 from matrices import small
 
 from sparse_ae.baselines.biases import Biases
@@ -16,16 +16,8 @@ N_USERS, N_ITEMS, SCALE = 9, 7, (1.0, 5.0)
 USERS, ITEMS = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
 
 
-def ratings():
-    """Users 2 and 5 and item 4 have none."""
-    rng = np.random.RandomState(0)
-    mask = rng.rand(N_USERS, N_ITEMS) < 0.6
-    mask[[2, 5]], mask[:, 4] = False, False
-    rows, cols = np.nonzero(mask)
-    return check_ratings(sp.coo_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), mask.shape))
-
-
-RATINGS = ratings()
+# Users 2 and 5 and item 4 have none.
+RATINGS = check_ratings(stars(N_USERS, N_ITEMS, 0.6, without_rows=[2, 5], without_columns=[4]))
 RNG = np.random.RandomState(1)
 BIASES = Biases(3.2, np.where(np.diff(RATINGS.indptr) > 0, RNG.randn(N_USERS), 0),
                 np.where(np.asarray((RATINGS != 0).sum(axis=0))[0] > 0, RNG.randn(N_ITEMS), 0))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from devices import needs_fork
+from made import stars
 
 import sparse_ae
 from sparse_ae import trainer as trainer_module
+from sparse_ae.data import split_ratings
 from sparse_ae.files import storage
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
@@ -22,14 +23,7 @@ from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.steps import LBFGS, TrainingStep
 import lasagne
 
-
-def ratings(seed=0):
-    rng = np.random.RandomState(seed)
-    full, observed = rng.randint(1, 6, (20, 9)), rng.rand(20, 9)
-    return [sp.csr_matrix(full * part, dtype="float32") for part in (observed < 0.5, observed > 0.8)]
-
-
-TRAIN, TEST = ratings()
+TRAIN, TEST = split_ratings(stars(20, 9, 0.7), 0.3)[:2]
 
 
 def trainer(seed=0, k=3, f="sigmoid", **kwargs):

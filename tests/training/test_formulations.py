@@ -8,6 +8,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep
@@ -47,11 +48,8 @@ def float64_loops_by_numpy(request):
 
 
 def ratings():
-    """Ten rows of 1 ... 5; item 6 has no rating, and row 4 neither."""
-    rng = np.random.RandomState(0)
-    dense = rng.randint(1, 6, (10, N_ITEMS)) * (rng.rand(10, N_ITEMS) < 0.5)
-    dense[:, 6] = dense[4] = 0
-    return sp.csr_matrix(dense, dtype="float32")
+    """Ten rows; item 6 has no rating, and row 4 neither."""
+    return stars(10, N_ITEMS, without_rows=[4], without_columns=[6])
 
 
 def blocks():

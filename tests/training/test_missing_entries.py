@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from made import likings
 
 from sparse_ae import Recommender
 from sparse_ae.data import Ratings
@@ -19,16 +20,6 @@ SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.
                 n_epochs=16, patience=3, weight_scale=0.3, formulation="sparse", progress=False)
 
 
-def tastes(n_users=80, n_items=24, seed=0):
-    """Who likes one half of the items rates some of them 4 or 5, and few of the other half, 1 or 2."""
-    rng = np.random.RandomState(seed)
-    liked = (np.arange(n_users)[:, np.newaxis] % 2) == (np.arange(n_items) % 2)
-    rated = rng.rand(n_users, n_items) < np.where(liked, 0.5, 0.1)
-    rated[:, 0] = rated[0, :5] = True
-    return sp.csr_matrix(rated * np.where(liked, rng.randint(4, 6, liked.shape), rng.randint(1, 3, liked.shape)),
-                         dtype=np.float32)
-
-
 def with_ids(matrix):
     n_users, n_items = matrix.shape
     return Ratings(matrix, np.arange(n_users) * 10 + 100, np.array(["i%02d" % j for j in range(n_items)]))
@@ -37,7 +28,7 @@ def with_ids(matrix):
 @pytest.fixture(scope="module")
 def split():
     """Ratings to train on, and a fifth of them held out."""
-    coo, rng = tastes().tocoo(), np.random.RandomState(1)
+    coo, rng = likings().tocoo(), np.random.RandomState(1)
     held = rng.rand(coo.nnz) < 0.2
     parts = [sp.csr_matrix((coo.data[k], (coo.row[k], coo.col[k])), shape=coo.shape) for k in (~held, held)]
     return [with_ids(part) for part in parts]
@@ -171,7 +162,7 @@ def test_where_no_model_helps_the_most_popular_items_are_recommended():
 
 
 def test_pairs_alone_and_counts():
-    matrix = tastes()
+    matrix = likings()
     coo, rng = matrix.tocoo(), np.random.RandomState(0)
     counts = rng.randint(1, 4, coo.nnz)
     settings = dict(SETTINGS, feedback="counts", n_epochs=2)

@@ -6,6 +6,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import CHANNELS, Batch
@@ -30,11 +31,8 @@ pytestmark = [] if ON_GPU else [pytest.mark.usefixtures("loops_by_numpy")]
 
 
 def block():
-    """Five rows of ratings 1 ... 5; row 3 has none, and neither has item 4."""
-    rng = np.random.RandomState(0)
-    dense = rng.randint(1, 6, (5, N_ITEMS)) * (rng.rand(5, N_ITEMS) < 0.5)
-    dense[:, 4] = dense[3] = 0
-    return sp.csr_matrix(dense, dtype="float32")
+    """Five rows; row 3 has no rating, and neither has item 4."""
+    return stars(5, N_ITEMS, without_rows=[3], without_columns=[4])
 
 
 def extras(two):

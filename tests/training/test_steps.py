@@ -9,6 +9,7 @@ import reference
 import scipy.optimize
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, is_item_major
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training import steps
@@ -79,8 +80,7 @@ SETTINGS = dict(f="sigmoid", g="tanh", low=1.0, span=4.0, l2_W=2.0, l2_V=0.5)
 
 
 def ratings():
-    rng = np.random.RandomState(0)
-    return sp.csr_matrix(rng.randint(1, 6, (10, 6)) * (rng.rand(10, 6) < 0.5), dtype="float32")
+    return stars(10, 6)
 
 
 @functools.lru_cache(maxsize=None)
