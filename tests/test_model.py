@@ -235,14 +235,14 @@ def with_two_encoders():
 def test_a_model_on_a_gpu_comes_back_where_there_is_none(copied, monkeypatch):
     """What pickle holds of its variables are arrays, wherever they are; here they only are said to be on a GPU."""
     model = AutoEncoder(7, 3, rating_scale=(1, 5), U=lasagne.init.Normal(0.1), rng=1)
-    monkeypatch.setattr("sparse_ae.model.is_on_host", lambda variable: False)
+    monkeypatch.setattr("sparse_ae.parameters.is_on_host", lambda variable: False)
     state = model.__getstate__()
     assert not any(isinstance(each, theano.Variable) for value in state.values()
                    for each in (value if isinstance(value, list) else [value]))
     again = copied(model)
     monkeypatch.undo()
     assert again.params[0] is again.W and again.encoders == [again.V, again.U] and again.W is not model.W
-    assert again.W_on_host() is not None
+    assert Outputs(again).W_on_host() is not None
     for one, other in zip(again.params, model.params):
         assert one.name == other.name and one.dtype == other.dtype
         np.testing.assert_array_equal(one.get_value(), other.get_value())
