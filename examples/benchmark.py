@@ -50,13 +50,14 @@ import scipy.sparse as sp
 from sparse_ae.data import Ratings, minibatches
 from sparse_ae.data.datasets import movielens
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import blas
+from sparse_ae.ops import fast_mode
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.runtime.device import device_name
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
-from sparse_ae.training.steps import UPDATES, TrainingStep
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 
@@ -378,7 +379,7 @@ def adams_pass(start):
         slopes = [gradient + np.float32(2 * L2) * p if p.ndim == 2 else gradient
                   for gradient, p in zip(gradients, model.params)]
         changes = lasagne.updates.adam(slopes, model.params, np.float32(ADAM.learning_rate))
-        return theano.function([], updates=changes, mode=blas.mode())
+        return theano.function([], updates=changes, mode=fast_mode())
 
 
 def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):

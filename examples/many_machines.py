@@ -81,7 +81,7 @@ class NobodyElse:
 def seconds_of_an_update(update, n_columns, k, n_rows, per_row, seed=0):
     """Least seconds of a mini-batch of `n_rows` rows, each with about `per_row` ratings on this rank."""
     from sparse_ae.model import AutoEncoder
-    from sparse_ae.training.steps import UPDATES, make_step
+    from sparse_ae.training.optimisers import UPDATES, make_step
     matrix = sparse_ae.made_up_ratings(n_rows, n_columns, n_rows * per_row, rng=seed)[0].matrix
     model = AutoEncoder(2 * n_columns, k, (1, 5), f="linear", g="sigmoid", comm=NobodyElse())
     step, times = make_step(model, "sparse", UPDATES[update], 1e-4), []

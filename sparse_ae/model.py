@@ -154,7 +154,7 @@ class AutoEncoder:
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
-        return building(self.dtype)
+        return building(self.dtype, is_first=not self.ranks.rank)
 
     # The graph
 

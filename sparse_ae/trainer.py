@@ -31,7 +31,7 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
-from sparse_ae.training.steps import (
+from sparse_ae.training.optimisers import (
     UPDATES,
     check_entrywise,
     check_update,

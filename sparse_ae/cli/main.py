@@ -50,7 +50,8 @@ def info():
     missing = []
     for name in _REQUIRED + _OPTIONAL:
         version = _version(name)
-        facts.append((name, version or "not installed"))
+        fault = theano_compat.pygpu_fault() if name == "pygpu" and version else None
+        facts.append((name, "%s, not usable: %s" % (version, fault) if fault else version or "not installed"))
         if version is None and name in _REQUIRED:
             missing.append("%s: pip install . in sparse_ae's folder brings it" % name)
         if version is None and name == "matplotlib":
@@ -116,7 +117,8 @@ def _device(device, init_gpu_device, missing):
     from sparse_ae.runtime.device import device_name
     name = device_name()
     if name is None:
-        missing.append("the GPU: Theano cannot use device=%s. The README's part on GPUs says what that takes" % device)
+        missing.append("the GPU: Theano cannot use device=%s: %s. The README's part on GPUs says what that takes"
+                       % (device, theano_compat.why_unused(device)))
         return "%s, not usable: everything runs on the CPU" % device
     return "%s, in use: %s" % (device, name)
 

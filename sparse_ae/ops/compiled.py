@@ -15,13 +15,13 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops import blas, item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops import fast_mode, item_major, made_item_major, register_for_gpu
+from sparse_ae.ops.ahead import compile_ahead, for_first_process
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-__all__ = ["building", "compile_ahead_for", "compile_update", "compiled"]
+__all__ = ["building", "compile_update", "compiled", "updating"]
 
 # Whoever is building may begin to build something else; nobody who builds calls what `compiled` has made.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
@@ -42,11 +42,26 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 @contextlib.contextmanager
-def building(dtype):
-    """A context for building graphs and compiling them: Theano's floatX is `dtype` within, and other threads wait."""
-    with _BUILDING, change_flags(floatX=dtype):
+def building(dtype, is_first=True):
+    """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    is_first : bool
+        Whether this process is the first of those that build the same: nothing is compiled ahead in the others, which
+        find it in the cache.
+    """
+    with _BUILDING, change_flags(floatX=dtype), for_first_process(is_first):
         register_for_gpu()
         yield
+
+
+def updating(inputs, outputs, updates=(), **keywords):
+    """Compile a function with updates as `theano.function` does, the C code of our Ops ahead: see `ahead`."""
+    updates = list(updates.items() if isinstance(updates, dict) else updates)
+    compile_ahead(*outputs, *(new for _, new in updates))
+    return theano.function(inputs, outputs, updates=updates, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
@@ -96,11 +111,4 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     # Inputs of a wider dtype than the parameters' make wider updates.
     updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
     updates.update((variable, made_item_major(new)) for variable, new in updates.items() if shapes[variable] in turned)
-    compile_ahead_for(model, loss, *updates.values())
-    return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
-
-
-def compile_ahead_for(model, *variables):
-    """As `compile_ahead`, but on rank 0 alone: the others find in the cache what it compiles."""
-    if not model.ranks.rank:
-        compile_ahead(*variables)
+    return updating(inputs, [loss, squared_error], updates, name="ae_batch", mode=fast_mode())

@@ -13,7 +13,7 @@ from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import blend
 from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.objectives import objective_of
-from sparse_ae.training.steps import UPDATES
+from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 import lasagne
 

@@ -8,7 +8,8 @@ import functools
 import numpy as np
 
 from sparse_ae.ops import csr_dot, sampled_dot
-from sparse_ae.ops.compiled import compile_ahead_for, compiled
+from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
@@ -167,8 +168,8 @@ class Outputs:
         with self.model.building():
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
             encoded = getattr(self.model, "products", self.model.encode)(self._batch())
-            compile_ahead_for(self.model, sampled_dot(cols, indptr, h, self.decoder.W),
-                              *(encoded if isinstance(encoded, list) else [encoded]))
+            compile_ahead(sampled_dot(cols, indptr, h, self.decoder.W),
+                          *(encoded if isinstance(encoded, list) else [encoded]))
 
     def compile(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""

@@ -21,6 +21,7 @@ from sparse_ae.theano_compat.stand_ins import (
     replace_in_code,
 )
 from sparse_ae.theano_compat.torn import cache_writable, check_whole, run_extension
+from sparse_ae.theano_compat.unused_gpu import say_why_unused
 
 # What NumPy once had and Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -535,4 +536,5 @@ LOG_FILTERS = {
     "theano.tensor.blas": _drop_what_needs_no_action,
     "theano.gof.compilelock": _say_once_who_waits,
     "theano.gof.cmodule": _say_that_it_is_made_anew,
+    "theano.gpuarray": say_why_unused,
 }

@@ -14,7 +14,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead, csr_dot
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.objectives import Missing, Observed
-from sparse_ae.training.steps import make_step
+from sparse_ae.training.optimisers import make_step
 import lasagne
 import theano
 import theano.tensor as T

@@ -19,8 +19,9 @@ from sparse_ae.files import storage
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
 from sparse_ae.training import checkpoint
+from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import LBFGS, TrainingStep
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 
 TRAIN, TEST = split_ratings(stars(20, 9, 0.7), 0.3)[:2]

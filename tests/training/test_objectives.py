@@ -11,8 +11,9 @@ from made import stars
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
+from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.objectives import Missing, Observed, objective_of
-from sparse_ae.training.steps import LBFGS, TrainingStep
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T

@@ -12,10 +12,11 @@ from devices import DTYPE, ON_GPU, is_item_major
 from made import stars
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.training import steps
+from sparse_ae.training import lbfgs, optimisers, steps
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import LBFGS, Step, TrainingStep, has_learning_rate, make_step, needs_all_rows
+from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.optimisers import has_learning_rate, make_step, needs_all_rows, rprop
+from sparse_ae.training.steps import Step, TrainingStep
 import lasagne
 
 NAMES = ["dense", "sparse"]  # scan takes long to compile
@@ -40,8 +41,8 @@ def test_every_step_keeps_the_protocol():
             ours, theirs = getattr(kind, name), getattr(Step, name)
             if inspect.isfunction(theirs):
                 assert inspect.signature(ours) == inspect.signature(theirs)
-    assert {cls for cls in vars(steps).values() if inspect.isclass(cls) and issubclass(cls, Step)} == {
-        Step, TrainingStep, LBFGS}
+    ours = {cls for module in (steps, lbfgs, optimisers) for cls in vars(module).values() if inspect.isclass(cls)}
+    assert {cls for cls in ours if issubclass(cls, Step)} == {Step, TrainingStep, LBFGS}
 
 
 def test_which_optimiser_wants_what():

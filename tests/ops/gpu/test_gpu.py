@@ -189,7 +189,7 @@ def test_the_host_gives_the_card_no_float64():
     """Many cards compute with it at a 32nd of the speed or less, and some of OpenCL's not at all."""
     for update, l2_weighted in [("sgd", False), ("adagrad", True)]:
         step, _ = step_of("sparse", update, l2_weighted=l2_weighted)
-        on_card = [x for function in [step.function] + (step._on_card or [])
+        on_card = [x for function in [step.function] + step.pending.functions
                    for node in function.maker.fgraph.apply_nodes for x in node.outputs
                    if isinstance(x.type, type(step.model.W.type))]
         assert on_card and "float64" not in {x.dtype for x in on_card}
