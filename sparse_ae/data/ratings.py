@@ -212,6 +212,14 @@ def check_ratings(ratings, duplicates="error"):
     return canonical_csr(values, cols, indptr, matrix.shape)
 
 
+def rating_counts(matrix):
+    """Count the entries of each row and of each column of a CSR matrix, which may be on disk: two int arrays."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _PART):
+        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns
+
+
 def occurring(indices, size):
     """Whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
     found = np.zeros(size, dtype=bool)
