@@ -124,7 +124,7 @@ def _sparse_cost(model, batch):
     def squared_error(target):
         error = SquaredError(*fused)
         return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
-                     U_t=None if batch.indicator is None else model.U.T, seen=batch.indicator)[0]
+                     U_t=None if batch.indicator is None else model.U.T, indicator=batch.indicator)[0]
 
     if fused and not model.missing_weight:
         return squared_error(batch.wanted)
