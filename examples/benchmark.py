@@ -53,6 +53,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import fast_mode
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.runtime.device import device_name
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.optimisers import UPDATES
@@ -447,8 +448,8 @@ def factors(recommender, matrix):
     model = recommender.model_
     W, b = model.W.get_value(), model.b.get_value()
     if recommender.rows == "items":
-        return W, model.hidden(Batch.of(matrix.T.tocsr()))  # a user's b is the same for all items
-    h = model.hidden(Batch.of(matrix))
+        return W, Outputs(model).hidden(Batch.of(matrix.T.tocsr()))  # a user's b is the same for all items
+    h = Outputs(model).hidden(Batch.of(matrix))
     return np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, b])
 
 

@@ -26,9 +26,11 @@ from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.files import storage
 from sparse_ae.runtime.progress import announced, signs_of_life
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
+from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import (
     UPDATES,
     check_entrywise,
@@ -77,6 +79,8 @@ class Trainer:
     unknown : float, optional
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
+    objective : Objective
+        What is summed over which entries: `Observed`, the post's, or `Missing`; see `training.objectives`.
 
     Attributes
     ----------
@@ -110,9 +114,10 @@ class Trainer:
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
-                 rng=0, progress=True, unknown=None):
-        if isinstance(model, type) or not all(hasattr(model, name) for name in ("params", "hidden", "decode")):
-            raise TypeError("model is %r; expected an AutoEncoder" % (model,))
+                 rng=0, progress=True, unknown=None, objective=Observed()):
+        if isinstance(model, type) or not all(hasattr(model, name)
+                                           for name in ("parameters", "encode", "decode", "decoder")):
+            raise TypeError("model is %r; expected an AutoEncoder, or another that keeps training.contract" % (model,))
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
@@ -134,7 +139,10 @@ class Trainer:
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
-        self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
+        self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
+        if not isinstance(objective, Objective):
+            raise TypeError("objective is %r; expected one of training.objectives, such as Observed() or Missing(0.2)"
+                            % (objective,))
         if model.ranks.size > 1:
             check_entrywise(self.update, update)
         self.rng = check_rng(rng)
@@ -209,21 +217,22 @@ class Trainer:
     def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
              measure):
         ranks = self.model.ranks
-        targets = AsRated.of(self.model) if targets is None else targets
+        targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
             check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
                       resume=resume, on_epoch=on_epoch)
             train, validation = self._checked(train, validation, patience, targets)
-        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_items})
+        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
         if self.formulation == "auto":
-            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_items), self.model)
+            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_columns),
+                                                  self.model, self.objective)
         measured = "validation_rmse" if measure is None else "validation_" + measure.name
         settings = saved = None
         if checkpoint is not None or ranks.size > 1:
             settings = settings_of(self, train, validation, measured)
         with ranks.agreed():
-            get_formulation(self.formulation, self.model)
+            get_formulation(self.formulation, self.model, self.objective)
             FORMULATIONS[self.formulation].check(train, targets.channels)
         if ranks.size > 1:
             self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
@@ -283,14 +292,6 @@ class Trainer:
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
-        missing = [channel for channel in self.model.channels if channel not in targets.channels]
-        unread = [channel for channel in targets.channels if channel not in ("target",) + tuple(self.model.channels)]
-        if missing or unread:
-            raise ValueError("%s; expected targets that bring what the model reads: beyond biases for a model with a "
-                             "second encoder, U, and only for that"
-                             % ("the model reads %s, which %s doesn't bring" if missing
-                                else "the model doesn't read %s, which %s brings") % (
-                                 " and ".join(missing or unread), type(targets).__name__))
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
@@ -298,12 +299,13 @@ class Trainer:
     def _check_agreement(self, counts, settings, n_epochs, **arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
-        settings = {name: value for name, value in settings.items() if name not in ("n_items", "train", "validation")}
+        settings = {name: value for name, value in settings.items() if name not in ("n_columns", "train", "validation")}
         with ranks.agreed():
             rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
         ranks.check_same(dict(
             settings, rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=rates, mu=self.model.mu.get_value(), **arguments))
+            learning_rate=rates, **arguments,
+            **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
@@ -329,10 +331,11 @@ class Trainer:
                        bool(self.progress) and not ranks.rank, once=True), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             if predictions:
-                self.model.begin_compiling_predictions()
-            self.step = make_step(self.model, self.formulation, self.update, rate, channels)
+                Outputs(self.model).begin_compiling()
+            self.step = make_step(self.model, self.formulation, self.update, rate, channels,
+                                  self.objective)
             if predictions and ranks.size > 1:
-                self.model.compile_predictions()
+                Outputs(self.model).compile()
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):
@@ -366,8 +369,11 @@ class Trainer:
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
         good = self.step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
+
         def error():
-            return None if self.model.missing_weight else float(targets.unit * np.sqrt(squared_errors / n_ratings))
+            if self.objective.reports_rmse:
+                return float(targets.unit * np.sqrt(squared_errors / n_ratings))
+            return None
 
         used, n_all = np.flatnonzero(counts), int(counts.sum())
         of_any_rank = {} if ranks.size == 1 else {"rows": used}

@@ -15,8 +15,8 @@ from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmask
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
-           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples",
-           "repeated_pair", "rows_of_entries"]
+           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "rating_counts",
+           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 # What may become of pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -210,6 +210,14 @@ def check_ratings(ratings, duplicates="error"):
             and matrix.dtype == np.float32 and matrix.indices.dtype == matrix.indptr.dtype == dtype):
         return matrix
     return canonical_csr(values, cols, indptr, matrix.shape)
+
+
+def rating_counts(matrix):
+    """Count the entries of each row and of each column of a CSR matrix, which may be on disk: two int arrays."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _PART):
+        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns
 
 
 def occurring(indices, size):

@@ -58,7 +58,7 @@ class Fitted:
         self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.model.ranks
         self.models = {each.rows: each.model for each in scorer.scorers}
         self.weights = dict(zip(self.models, scorer.weights))
-        self.biases, self.choices = result.biases, result.choices
+        self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
         self.history, self.best_epoch = result.history, result.best_epoch
         self.validation_rmse, self.validation_lists = result.validation_rmse, result.validation_lists
         self.n_hidden, self.batch_size, self.l2 = first.n_hidden, first.batch_size, first.l2
@@ -209,7 +209,7 @@ class Fitted:
                 of_people = row_outputs(each, people, 0.0 if biases is None else biases.mean)
             else:
                 if self._column_solver is None:
-                    self._column_solver = ColumnSolver(each)
+                    self._column_solver = ColumnSolver(each, self.objective)
                 of_people = column_outputs(each, self._column_solver, people)
             outputs.append([(weight, of_person) for of_person in of_people])
         of_people = zip(*outputs) if outputs else [()] * len(people)
@@ -246,7 +246,7 @@ class Fitted:
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
         else:
-            factors = self.ranks.columns_of(scorer.model.W_on_host())[candidates]
+            factors = self.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)

@@ -24,6 +24,7 @@ from sparse_ae.scoring.scorer import Scorer, blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused
 from sparse_ae.training.formulations import get_formulation
+from sparse_ae.training.objectives import Missing, Objective, Observed
 import lasagne
 
 __all__ = ["FitResult", "check_settings", "fit_ratings", "fit_residuals", "most_trainings"]
@@ -46,6 +47,7 @@ class FitResult(NamedTuple):
     history: list
     best_epoch: int
     choices: Dict[str, Choice]
+    objective: Objective
     biases: Optional[Biases] = None
     validation_rmse: Optional[Dict[str, float]] = None
     validation_lists: Optional[Dict[str, float]] = None
@@ -84,12 +86,14 @@ class _ListMeasure:
 def check_settings(settings, scale, unknown, validated, paths, run):
     """Raise what training would, before anything is fitted, compiled or written."""
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
-    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated)
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated,
+                    _objective(settings))
     rng = np.random.RandomState(0)
-    model = _model(settings, 1, choice, rng, scale)
-    _trainer(settings, model, choice, rng, unknown)
+    model = _model(settings, 1, choice, rng, scale, two_encoders=settings.biases)
+    objective = _objective(settings)
+    _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":
-        get_formulation(settings.formulation, model)
+        get_formulation(settings.formulation, model, objective)
     check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
     for path in paths:
         if path is not None:
@@ -113,20 +117,21 @@ def fit_ratings(settings, given, rng, run):
     """
     rows, = given.sides
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
-    choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
-    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, ranks=given.ranks,
-                   missing_rating=given.missing_rating or 0.0)
+    objective, targets = _objective(settings, given.missing_rating), given.targets(None, rows)
+    choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, objective, given.ranks)
+    model = _model(settings, n_columns_of(given.train, rows), choice, rng, targets.output_scale, ranks=given.ranks)
     scorer = given.scorer(model, given.train, rows, None)
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
-    typical = scorer.mean if given.unit is None else given.missing_rating
-    model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
+    typical = objective.first_output(scorer.mean)
+    model.b.set_value(np.full(model.n_columns, model.decoder().score_of(typical), model.dtype))
     lists = given.list_validation()
     measure = lists and _ListMeasure(given.lists, lists, scorer)
-    history = _trainer(settings, model, choice, rng, given.unknown).fit(
-        train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
+    history = _trainer(settings, model, choice, rng, given.unknown, objective).fit(
+        train, choice.n_epochs, validation=held_out, patience=choice.patience, targets=targets, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, model, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
-    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
+    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice},
+                     objective)
 
 
 def fit_residuals(settings, given, rng, paths, run, refit):
@@ -185,7 +190,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         biases = popularity_of(given.everything, given.missing_rating)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
     return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                 biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+                 _objective(settings), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
 def most_trainings(n_sides):
@@ -233,14 +238,15 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
         if choice is None:
-            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, given.ranks)
+            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None,
+                            _objective(settings), given.ranks)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
-    trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, _objective(settings), label), None
     measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
     def on_record(record):
@@ -367,20 +373,24 @@ def _lists_of(scorer, validation):
     return scorer.best(validation.users, validation.k, True, validation.candidates)
 
 
-def _trainer(settings, model, choice, rng, unknown, label=True):
+def _objective(settings, missing_rating=0.0):
+    """What is minimised; `missing_rating` is in the unit of the targets."""
+    return Missing(settings.missing_weight, missing_rating) if settings.missing_weight else Observed()
+
+
+def _trainer(settings, model, choice, rng, unknown, objective, label=True):
     return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
-                   l2_per="epoch", rng=rng, progress=settings.progress and label,
+                   l2_per="epoch", objective=objective, rng=rng, progress=settings.progress and label,
                    unknown=unknown if isinstance(unknown, float) else None)
 
 
-def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_rating=0.0, two_encoders=False):
+def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
     if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
     normal = lasagne.init.Normal(settings.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=settings.f, g=settings.g, l2=choice.l2, W=normal,
                        V=normal, rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
-                       l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
-                       missing_rating=missing_rating, comm=ranks)
+                       l2_weighted=choice.l2_weighted, comm=ranks)
 
 
 def _check_learned(settings, model, error, epoch, scale, choice):

@@ -41,7 +41,7 @@ from sparse_ae.recommender.estimator import NotFittedError, Settings, not_fitted
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
 from sparse_ae.recommender.inputs import FitInputs
-from sparse_ae.recommender.state import fitted_of, named, state_of, unnamed, whole
+from sparse_ae.recommender.state import fitted_of, named, named_part, state_of, unnamed, whole
 from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
@@ -553,10 +553,10 @@ class Recommender(Settings):
                 saved.check_folder(path)
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
-            meta = dict(meta, parts=[named(part, choice=named(part.pop("choice"))) for part in meta["parts"]],
+            meta = dict(meta, parts=[named_part(part) for part in meta["parts"]],
                         settings=named(self.get_params()))
         if parts:
-            own = {name: np.asarray(parameter.get_value(borrow=True)) for name, parameter in own.items()}
+            own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
             saved.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
             return
         arrays, ratings = whole(fitted, arrays, own)

@@ -3,20 +3,21 @@
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.data.ratings import canonical_csr
-from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import blend
+from sparse_ae.training.contract import describe_model, model_of
+from sparse_ae.training.objectives import objective_of
 from sparse_ae.training.optimisers import UPDATES
-from sparse_ae.training.targets import BeyondBiases, unit_of_scores
+from sparse_ae.training.targets import unit_of_scores
 import lasagne
-import theano
 
-__all__ = ["fitted_of", "named", "state_of", "unnamed", "whole"]
+__all__ = ["fitted_of", "named", "named_part", "state_of", "unnamed", "whole"]
 
 
 def state_of(fitted):
@@ -28,17 +29,21 @@ def state_of(fitted):
         All that is no array.
     arrays : dict of str to array
         What all ranks have.
-    own : dict of str to shared variable
-        The parameters of a rank's own columns.
+    own : dict of str to Parameter
+        Those of a rank's own columns.
     """
     scorer = fitted.scorer
     parts, arrays, own = [], {"users": fitted.users, "items": fitted.items}, {}
     for each in scorer.scorers:
-        model = each.model
-        arrays["%s/mu" % each.rows] = model.mu.get_value(borrow=True)
-        own.update(("%s/%s" % (each.rows, p.name), p) for p in model.params if p is not model.mu)
-        parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
-                      "l2_weighted": model.l2_weighted, "missing_weight": model.missing_weight,
+        for parameter in each.model.parameters:
+            name = "%s/%s" % (each.rows, parameter.name)
+            if parameter.columns_axis is None:
+                arrays[name] = parameter.variable.get_value(borrow=True)
+            else:
+                own[name] = parameter
+        parts.append({"rows": each.rows, "model": describe_model(each.model),
+                      "objective": fitted.objective.describe(),
+                      "parameters": {p.name: p.columns_axis for p in each.model.parameters},
                       "weight": fitted.weights[each.rows], "choice": dict(fitted.choices[each.rows]._asdict())})
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": scorer.rows,
@@ -79,26 +84,18 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
     unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
     ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    objectives = [objective_of(part["objective"]) for part in meta["parts"]]
     for part in meta["parts"]:
         side = part["rows"]
-        names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
-        parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
-        n_hidden, dtype = parameters["W"].shape[1], parameters["W"].dtype
-        if ranks.size > 1:  # arrays would be those of all columns
-            parameters = {name: theano.shared(value) for name, value in parameters.items()}
-        model = AutoEncoder(_n_columns(side, arrays), n_hidden,
-                            scale if biases is None else BeyondBiases.output_scale, part["f"], part["g"],
-                            tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
-                            missing_weight=part["missing_weight"],
-                            missing_rating=(missing_rating or 0.0) if biases is None else 0.0, comm=ranks,
-                            **parameters)
+        of_side = {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(side + "/")}
+        model = model_of(part["model"], of_side, ranks)
         if ranks.size > 1:
             with ranks.rank_0_first():
-                model.compile_predictions()
+                Outputs(model).compile()
         scorers.append(scorer_of(model, ratings, side, biases, scale, unit))
         choices[side] = Choice(**part["choice"])
     scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
-    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, biases=biases,
+    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objectives[0], biases,
                        validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
     return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
                   missing_rating=missing_rating, is_counts=meta["counts"])
@@ -106,13 +103,11 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
 
 def _whole(ranks, parameter):
     """Join a parameter's value of all columns; None on all ranks but the first."""
-    value = parameter.get_value(borrow=True)
+    value = parameter.variable.get_value(borrow=True)
     if ranks.size == 1:
         return value
-    if parameter.name in ("W", "b"):
-        return ranks.columns_of(value, first_only=True)
-    found = ranks.columns_of(value.T, first_only=True)
-    return None if found is None else found.T
+    joined = ranks.columns_of(parameter.by_columns(value), first_only=True)
+    return None if joined is None else parameter.by_columns(joined)
 
 
 def _whole_ratings(scorer, ranks):
@@ -132,6 +127,12 @@ def named(settings, **more):
     return dict({name: to_json(_name_of(name, value)) for name, value in settings.items()}, **more)
 
 
+def named_part(part):
+    """Return what is known of a model as JSON has it; TypeError for a function of one's own."""
+    nested = ("model", "objective", "choice")
+    return dict(part, **{name: named(part[name]) for name in nested})
+
+
 def unnamed(settings):
     """Return the settings that `named` was given, but for functions, which remain names."""
     return {name: from_json(value) for name, value in settings.items()}
@@ -147,8 +148,7 @@ def _name_of(setting, value):
         return next((name for name, function in UPDATES.items() if function is value), repr(value))
     if setting == "learning_rate":
         return repr(value)
-    name = getattr(value, "__name__", "")
-    if getattr(lasagne.nonlinearities, name, None) is value:
-        return name
+    if getattr(lasagne.nonlinearities, getattr(value, "__name__", ""), None) is value:
+        return value.__name__
     raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
                     "lasagne.nonlinearities, or its name" % (setting, value))

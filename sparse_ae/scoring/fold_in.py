@@ -33,7 +33,6 @@ from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
-import lasagne
 import theano
 import theano.tensor as T
 
@@ -176,16 +175,16 @@ def row_outputs(scorer, people, mean=0.0):
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
-                                              shape=(len(part), model.n_all_items)))
-        for row in model.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
-            yield _row_output(model, row[np.newaxis].copy(), targets.unit)
+                                              shape=(len(part), model.n_all_columns)))
+        for row in scorer.outputs.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
+            yield _row_output(scorer, row[np.newaxis].copy(), targets.unit)
 
 
-def _row_output(model, h, unit):
+def _row_output(scorer, h, unit):
     def outputs(own_columns):
-        return unit * model.decode(h, own_columns, np.array([0, len(own_columns)]))
+        return unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
 
-    return lambda columns: model.ranks.by_column(columns, outputs, model.dtype)
+    return lambda columns: scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
 
 
 def column_outputs(scorer, solver, people):
@@ -201,7 +200,7 @@ def _column_output(scorer, w, b, unit):
     def outputs(rows):
         # The column is decoded as if it were a row, of which the rows are the columns: no copy of their hidden units.
         h, at = scorer.units(rows)
-        return unit * scorer.model.decode(w, at, np.array([0, len(at)]), h, np.full(len(h), b))
+        return unit * scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
 
     return outputs
 
@@ -219,41 +218,52 @@ class ColumnSolver:
     ----------
     scorer : Scorer
         Of a model whose rows are items.
+    objective : Objective
+        That it was trained with.
+
+    Raises
+    ------
+    ValueError
+        For an objective of which nobody knows how to solve for a column.
     """
 
-    def __init__(self, scorer):
+    def __init__(self, scorer, objective):
+        if not objective.folds_columns:
+            raise ValueError("the model was trained with %r, and nobody knows how a new column is solved for; expected "
+                             "users as rows, whose ratings go through the encoder" % (objective,))
         model, known = scorer.model, scorer.users_rated
-        self._scorer, self._model, self._cost = scorer, model, None
-        self._linear = model.f is lasagne.nonlinearities.linear
-        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64") for p in (model.W, model.b)]
+        self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
+        self._missing = objective.missing
+        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
+                for p in (self._decoder.W, self._decoder.b)]
         sums = model.ranks.sum(np.append(*sums))
         self.means = sums / int(model.ranks.sum(np.array([np.count_nonzero(known)]))[0])
         self._z = None
-        if not model.missing_weight:
+        w, m = self._missing
+        if not w:
             return
-        w, m = model.missing_weight, model.missing_rating
         self._rows = np.flatnonzero(scorer.items_rated)
         h = _with_ones(scorer.hidden(self._rows))
-        if not self._linear:
+        if not self._decoder.is_linear:
             self._h = h
             return
         self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
-        if model.l2_W and not model.l2_weighted:
-            found = _solved(self._gram + model.l2_W * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
+        if self._decoder.l2 and not self._decoder.l2_weighted:
+            found = _solved(self._gram + self._decoder.l2 * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
             self._z, self._start = np.ascontiguousarray(found[:, :-1].T), found[:, -1]
 
     def __call__(self, places, ratings):
         """The w (1, k) and b (1,) of a column, from places of its rows and their ratings, (n_rated,)."""
-        find = self._least_squares if self._linear else self._searched
-        p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._model.dtype)
+        find = self._least_squares if self._decoder.is_linear else self._searched
+        p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
 
     def _l2(self, n_rated):
-        return self._model.l2_W * n_rated if self._model.l2_weighted else self._model.l2_W
+        return self._decoder.l2 * n_rated if self._decoder.l2_weighted else self._decoder.l2
 
     def _least_squares(self, h, places, ratings):
         """(1) of a linear f, with q for what is to be added to the means."""
-        w, m, l2 = self._model.missing_weight, self._model.missing_rating, self._l2(len(ratings))
+        (w, m), l2 = self._missing, self._l2(len(ratings))
         said = h.dot(self.means)
         v, few = ratings - said - w * (m - said), len(h) < h.shape[1]
         if not w and l2 and few:  # fewer equations, one for each rating
@@ -273,10 +283,10 @@ class ColumnSolver:
     def _searched(self, h, places, ratings):
         """(1) of any f, by L-BFGS."""
         weights, l2 = np.ones(len(ratings)), self._l2(len(ratings))
-        if self._model.missing_weight:
+        w, m = self._missing
+        if w:
             at = np.searchsorted(self._rows, places)
-            weights = np.full(len(self._rows), self._model.missing_weight)
-            targets = np.full(len(self._rows), self._model.missing_rating)
+            weights, targets = np.full(len(self._rows), w), np.full(len(self._rows), m)
             weights[at], targets[at] = 1.0, ratings
             h, ratings = self._h, targets
         if self._cost is None:
@@ -289,7 +299,7 @@ class ColumnSolver:
     def _compiled_cost(self):
         with building("float64"):
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
-            error = self._model.output_activation(T.dot(h, p)) - rating
+            error = self._decoder.activation(T.dot(h, p)) - rating
             cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
             # On a GPU too: what would be moved there has no code in Python.

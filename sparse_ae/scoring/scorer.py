@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
-from sparse_ae.evaluation.lists import rating_counts
+from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
 from sparse_ae.scoring.known import predict_known
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import AsRated
@@ -55,7 +55,8 @@ class Scorer:
     def __init__(self, model, ratings, rows="users", targets=None):
         self.model, self.ratings, self.rows = model, ratings, rows
         self.targets = AsRated.of(model) if targets is None else targets
-        self.dtype = model.dtype
+        self.dtype, self.outputs = model.dtype, Outputs(model)
+        self.targets.check_model(model)
         self.clip = self.targets.clip
         self._item_units = self._sent_units = self._transposed = None
 
@@ -146,7 +147,7 @@ class Scorer:
         hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
         for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
-            output[part] = self.model.decode(hidden(used), cols[part], indptr)
+            output[part] = self.outputs.pairs(hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
     def grid_outputs(self, users, items):
@@ -156,7 +157,7 @@ class Scorer:
         output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
-            pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
+            pairs = self.outputs.pairs(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
             output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
         return self.targets.unit * (output if self.rows == "users" else output.T)
 
@@ -231,17 +232,17 @@ class Scorer:
         """As `hidden`, where the model decodes; on a GPU those of all items are kept there too."""
         self.expect(len(rows))
         if self._item_units is None:
-            return self.model.sent(self._encode(rows))
+            return self.outputs.sent(self._encode(rows))
         if self._sent_units is None:
-            self._sent_units = self.model.sent(self._item_units)
-        return self.model.sent_rows(self._sent_units, rows)
+            self._sent_units = self.outputs.sent(self._item_units)
+        return self.outputs.sent_rows(self._sent_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
         for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
             tile = rows[start:start + _TILE]
             block = self.ratings[tile]
-            h[start:start + _TILE] = self.model.hidden(self.targets.batch(tile, block))
+            h[start:start + _TILE] = self.outputs.hidden(self.targets.batch(tile, block))
         return h
 
     def rated_by(self, users):

@@ -61,7 +61,7 @@ class Shortlist:
     def pays(scorer, n_users, n_candidates, n):
         """Whether a product is worth its while, and the bound is known."""
         used = scorer.used()
-        return (bool(used) and all(each.model.nonlinearity for each, _ in used)
+        return (bool(used) and all(each.outputs.decoder.nonlinearity for each, _ in used)
                 and n_users >= _USERS and n_candidates >= _CANDIDATES and n <= _SHARE * n_candidates)
 
     def best(self, users, n, seen=None):
@@ -142,11 +142,12 @@ class _Part:
 
     def __init__(self, scorer, weight, candidates):
         model, unit = scorer.model, scorer.targets.unit
-        low, span = model.output_map()
-        self.scorer, self.scale, self._f = scorer, float(weight * unit * span), model.nonlinearity
-        self._constant, self._dtype, self._candidates = abs(weight * unit * low), np.dtype(scorer.dtype), candidates
+        decoder = scorer.outputs.decoder
+        self.scorer, self.scale, self._f = scorer, float(weight * unit * decoder.span), decoder.nonlinearity
+        self._constant, self._dtype = abs(weight * unit * decoder.low), np.dtype(scorer.dtype)
+        self._candidates = candidates
         self._by_users, self._n_hidden = scorer.rows == "users", model.n_hidden
-        self._W, self._b = model.W_on_host(), model.b.get_value(borrow=True)
+        self._W, self._b = scorer.outputs.W_on_host(), decoder.b.get_value(borrow=True)
         self._q = None if self._by_users else scorer.hidden(candidates)
         step = max(1, _BLOCK // self._n_hidden)
         self._tiles = [slice(start, start + step) for start in range(0, len(candidates), step)]

@@ -14,7 +14,6 @@ from sparse_ae.checks import is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, fast_mode, item_major, sampled_dot
 from sparse_ae.ops.compiled import updating
 from sparse_ae.runtime.device import is_on_host, on_gpu
-from sparse_ae.training.formulations import fused_settings
 import lasagne
 import theano
 import theano.tensor as T
@@ -32,9 +31,9 @@ class FusedUpdate(NamedTuple):
     settings : dict
         Those of its arguments that may be given: by name the default, and what says whether the Op takes a value.
     serves : callable
-        Whether it is the update of a model under the sparse formulation.
+        Whether it is the update of a model and an objective under the sparse formulation.
     op : callable
-        From what `fused_settings` gives, and from the settings by name, to the Op.
+        From what the model's `fused` gives, and from the settings by name, to the Op.
     kept : int
         How many arrays are kept of each parameter.
     rate : callable
@@ -77,19 +76,16 @@ def _is_positive(value):
     return 0 < value < np.inf
 
 
-def _has_one_decay(model):
-    # Where missing entries count, every row has a gradient.
-    return (model.U is None and not model.l2_weighted and not model.missing_weight
-            and not (on_gpu() and fused_settings(model) is None))
+def _has_one_decay(model, objective):
+    return objective.moves_rows_in_use(model) and not (on_gpu() and objective.fused(model) is None)
 
 
-def _has_no_decay_but_ratings(model):
-    return (fused_settings(model) is not None and not model.missing_weight
-            and (model.l2_weighted or not (model.l2_W or model.l2_V)))
+def _has_no_decay_but_ratings(model, objective):
+    return objective.fused(model) is not None and (model.l2_weighted or not (model.l2_W or model.l2_V))
 
 
-def _is_in_c(model):
-    return fused_settings(model) is not None and not model.missing_weight and not on_gpu()
+def _is_in_c(model, objective):
+    return objective.fused(model) is not None and not on_gpu()
 
 
 def _adams_rate(learning_rate, settings):
@@ -109,11 +105,11 @@ FUSED = [
 ]
 
 
-def find(update, model):
-    """Find the row of `FUSED` that is an update of a model, and its settings; None where there is none."""
+def find(update, model, objective):
+    """Find the row of `FUSED` that is an update of a model and an objective, and its settings; None without one."""
     for fused in FUSED:
         settings = fused.settings_of(update)
-        if settings is not None and fused.serves(model):
+        if settings is not None and fused.serves(model, objective):
             return fused, settings
     return None
 
@@ -136,19 +132,19 @@ def fused_step(model, batch, fused, settings, learning_rate, decay_share):
         Gives the loss and the squared error, and updates the parameters.
     pending : PendingDecay or NothingPending
     """
-    pending = NothingPending() if fused.kept else PendingDecay(model.params[:2])
-    if fused_settings(model) is None:
+    pending = NothingPending() if fused.kept else PendingDecay([model.W, model.V])
+    if model.fused() is None:
         return _sgd_by_products(model, batch, learning_rate, decay_share, pending.variables[0]), pending
-    kept = [_zeros_like(p, p in model.encoders) for p in model.params for _ in range(fused.kept)]
+    kept = [_zeros_like(p.variable, p.item_major) for p in model.parameters for _ in range(fused.kept)]
     variables = model.params + kept + pending.variables
-    of_encoders = [p in model.encoders for p in model.params]
+    of_encoders = [p.item_major for p in model.parameters]
     of_encoders += [each for each in of_encoders for _ in range(fused.kept)] + [False] * len(pending.variables)
 
     def turned(arrays):
         """V, U and what is kept for them as their transposes."""
         return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
 
-    op = fused.op(*fused_settings(model), **settings, **fused.of_model(model))
+    op = fused.op(*model.fused(), **settings, **fused.of_model(model))
     rate, further = fused.rate(learning_rate, settings)
     share = 1 if model.l2_weighted else decay_share
     channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
@@ -171,7 +167,7 @@ def _zeros_like(parameter, of_encoder):
 def _sgd_by_products(model, batch, learning_rate, decay_share, pending):
     """`ae_batch` under plain SGD for nonlinearities that no Op knows, by the products of `csr`."""
     data, indices, indptr = batch[:3]
-    W, V, mu, b = model.params
+    W, V, mu, b = model.W, model.V, model.mu, model.b
     factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
     a = csr_dot(factor_V * data, indices, indptr, V.T)
     h = model.hidden_activation(a)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 from sparse_ae.ops import fast_mode, item_major
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.steps import Step, check_arrays, copy_of
 import theano
 import theano.tensor as T
@@ -26,8 +27,8 @@ class LBFGS(Step):
     ----------
     model : AutoEncoder
     formulation : {"scan", "dense", "sparse"}
-    channels : iterable of {"target", "indicator"}, optional
-        As `Step` takes it.
+    channels, objective
+        As `Step` takes them.
     memory : int
         How many changes are kept; each takes the memory of the parameters twice.
 
@@ -41,15 +42,15 @@ class LBFGS(Step):
 
     needs_all_rows = True
 
-    def __init__(self, model, formulation, channels=None, memory=10):
+    def __init__(self, model, formulation, channels=None, objective=Observed(), memory=10):
         self.memory = check_count(memory, "memory")
-        super().__init__(model, formulation, channels)
+        super().__init__(model, formulation, channels, objective)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
         with model.building():
             batch, loss, squared_error = self.graph()
-            gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
-                         for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
+            gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
+                         for parameter, gradient in zip(model.parameters, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
             self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=fast_mode())
@@ -58,8 +59,9 @@ class LBFGS(Step):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
         from scipy import optimize  # takes its time
-        for encoder in self.model.encoders:
-            item_major(encoder)  # somebody may have set it
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)  # somebody may have set it
         x = self.parameters()
         loss, squared_error, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
@@ -110,17 +112,17 @@ class LBFGS(Step):
 
     def parameters(self):
         """All parameters as one vector, V item by item."""
-        values = [(p, p.get_value(borrow=True)) for p in self.model.params]
-        return np.concatenate([(value.T if p in self.model.encoders else value).ravel() for p, value in values])
+        values = [(p, p.variable.get_value(borrow=True)) for p in self.model.parameters]
+        return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
 
     def _set_parameters(self, x):
         start = 0
-        for parameter in self.model.params:
-            shape = parameter.get_value(borrow=True).shape
+        for parameter in self.model.parameters:
+            shape = parameter.variable.get_value(borrow=True).shape
             value = x[start:start + np.prod(shape, dtype=int)]
             start += len(value)
-            value = value.reshape(shape[::-1]).T if parameter in self.model.encoders else value.reshape(shape)
-            parameter.set_value(value, borrow=False)
+            value = value.reshape(shape[::-1]).T if parameter.item_major else value.reshape(shape)
+            parameter.variable.set_value(value, borrow=False)
 
     def _evaluate(self, batch, x):
         """Compute the loss, the squared error and the gradient at `x`; the last are kept, to be asked for again."""

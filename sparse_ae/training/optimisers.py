@@ -11,6 +11,7 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.objectives import Observed
 from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
@@ -98,7 +99,7 @@ UPDATES.update(rprop=rprop, lbfgs=LBFGS)
 ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]
 
 
-def make_step(model, formulation, update, learning_rate, channels=None):
+def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
     """Compile the step of an optimiser.
 
     Parameters
@@ -109,16 +110,16 @@ def make_step(model, formulation, update, learning_rate, channels=None):
         Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
     learning_rate : float or None
         None where the optimiser has none.
-    channels : iterable of {"target", "indicator"}, optional
-        As `Step` takes it.
+    channels, objective
+        As `Step` takes them.
 
     Returns
     -------
     Step
     """
     if has_learning_rate(update):
-        return TrainingStep(model, formulation, update, learning_rate, channels)
-    return update(model, formulation, channels)
+        return TrainingStep(model, formulation, update, learning_rate, channels, objective)
+    return update(model, formulation, channels, objective)
 
 
 def has_learning_rate(update):

@@ -10,9 +10,11 @@ from collections import OrderedDict
 import numpy as np
 
 from sparse_ae.ops import item_major
+from sparse_ae.ops.compiled import compile_update
 from sparse_ae.runtime.device import is_on_host
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.fused import SGD, NothingPending, find, fused_step
+from sparse_ae.training.objectives import Observed
 import theano
 import theano.tensor as T
 
@@ -28,6 +30,7 @@ class Step:
     formulation : {"scan", "dense", "sparse"}
     channels : iterable of {"target", "indicator"}, optional
         What the batches bring beside the ratings; by default what the model's encoders read.
+    objective : Objective
 
     Attributes
     ----------
@@ -44,8 +47,9 @@ class Step:
 
     learning_rate, needs_all_rows = None, False
 
-    def __init__(self, model, formulation, channels=None):
-        self.model, self.formulation = model, get_formulation(formulation, model)
+    def __init__(self, model, formulation, channels=None, objective=Observed()):
+        self.model, self.formulation = model, get_formulation(formulation, model, objective)
+        self.objective = objective
         self.channels = model.channels if channels is None else tuple(channels)
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
@@ -100,9 +104,9 @@ class Step:
     def graph(self):
         """A symbolic `Batch`, its cost, and the part of the cost that is no weight decay."""
         batch = self.formulation.inputs(self.channels, self.model.dtype)
-        squared_error = self.formulation.cost(self.model, batch)
+        squared_error = self.formulation.cost(self.model, batch, self.objective)
         item_counts = self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
-        return batch, self.model.loss(squared_error, self.decay_share, item_counts), squared_error
+        return batch, squared_error + self.model.decay(self.decay_share, item_counts), squared_error
 
 
 class TrainingStep(Step):
@@ -139,8 +143,8 @@ class TrainingStep(Step):
     Op on a CPU, `ops.AdamStep`, which passes over all rows; on a GPU, and for other updates, gradients are arrays.
     """
 
-    def __init__(self, model, formulation, update, learning_rate, channels=None):
-        super().__init__(model, formulation, channels)
+    def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
+        super().__init__(model, formulation, channels, objective)
         self._update = update
         self.learning_rate = theano.shared(self._checked(learning_rate), name="learning_rate")
         self._deferred = False
@@ -152,19 +156,19 @@ class TrainingStep(Step):
                            key=lambda x: not x.ndim)
 
     def _compiled(self):
-        fused = find(self._update, self.model) if self.formulation.name == "sparse" else None
+        fused = find(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
         if fused is not None:
             batch = self.formulation.inputs(self.channels, self.model.dtype)
             return fused_step(self.model, batch, *fused, self.learning_rate, self.decay_share)
         batch, loss, squared_error = self.graph()
-        function = self.model.compiled_update(batch.present, loss, squared_error, self._update, self.learning_rate)
+        function = compile_update(self.model, batch.present, loss, squared_error, self._update, self.learning_rate)
         return function, NothingPending()
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
 
     def _checked(self, rate):
-        decay = 2 * rate * max(self.model.l2_W, self.model.l2_V)
+        decay = 2 * rate * max(each.decay for each in self.model.parameters)
         if SGD.settings_of(self._update) is not None and decay >= 1:
             raise ValueError("2 * learning_rate * l2 is %g: one step of weight decay would turn W or V around; it must "
                              "be below 1: lower the learning rate or l2" % decay)
@@ -186,8 +190,9 @@ class TrainingStep(Step):
     @contextlib.contextmanager
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
-        for encoder in self.model.encoders:
-            item_major(encoder)  # somebody may have set it
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)  # somebody may have set it
         self.pending.begin()
         self._deferred = True
         try:

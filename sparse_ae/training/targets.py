@@ -114,6 +114,17 @@ class Targets:
         """The output that the model is to begin with, from the mean of the ratings; None where any will do."""
         return None
 
+    def check_model(self, model):
+        """Raise ValueError for a model that reads other channels than these targets bring."""
+        missing = [channel for channel in model.channels if channel not in self.channels]
+        unread = [channel for channel in self.channels if channel not in ("target",) + tuple(model.channels)]
+        if missing or unread:
+            raise ValueError("%s; expected targets that bring what the model reads: beyond biases for a model with a "
+                             "second encoder, U, and only for that"
+                             % ("the model reads %s, which %s doesn't bring" if missing
+                                else "the model doesn't read %s, which %s brings") % (
+                                 " and ".join(missing or unread), type(self).__name__))
+
     def check(self, ratings, model):
         """Check ratings for a model to be trained on, or to encode.
 
@@ -134,13 +145,14 @@ class Targets:
             For another number of columns than the model's, ratings that its outputs can't reach, and what
             `data.check_ratings` refuses.
         """
+        self.check_model(model)
         ratings, ranks = check_own(ratings, model.ranks), model.ranks
-        if ratings.shape[1] != model.n_items:
+        if ratings.shape[1] != model.n_columns:
             raise ValueError("ratings have %d columns; the model has n_items=%d. Rows are what is reconstructed, "
                              "columns are items: transpose the matrix if it is the other way round%s"
-                             % (ratings.shape[1], model.n_items, "" if ranks.size == 1 else
+                             % (ratings.shape[1], model.n_columns, "" if ranks.size == 1 else
                                 "; of %d columns rank %d of %d has these: pass model.ranks.part(ratings)"
-                                % (model.n_all_items, ranks.rank, ranks.size)))
+                                % (model.n_all_columns, ranks.rank, ranks.size)))
         return ratings
 
     def check_unknown(self, unknown):
@@ -171,7 +183,7 @@ class AsRated(Targets):
     @classmethod
     def of(cls, model):
         """The targets of a model that was made for ratings themselves."""
-        return cls(model.rating_scale, clips=not model.missing_weight)
+        return cls(model.rating_scale)
 
     def row_offset(self, rows):
         return np.zeros(np.shape(rows))

@@ -96,7 +96,7 @@ def test_fit_for_lists(files, tmp_path, capsys):
                     lines[2])
 
 
-def test_what_was_chosen(files, tmp_path, capsys):
+def test_fit_prints_weights_and_settings_and_says_where_no_model_counts(files, tmp_path, capsys):
     arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
     lines = run(capsys, *arguments)
     recommender = Recommender.load(tmp_path / "m")

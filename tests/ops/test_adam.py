@@ -12,6 +12,7 @@ from refusals import refuser
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdamStep
 from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
@@ -216,10 +217,11 @@ def uses_adam_step(step):
 @pytest.mark.parametrize("update, settings", [
     (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
     (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f="rectify")),
-    (lasagne.updates.adam, dict(missing_weight=0.1)), (lasagne.updates.rmsprop, {})])
+    (lasagne.updates.adam, dict(objective=Missing(0.1))), (lasagne.updates.rmsprop, {})])
 def test_other_steps_are_lasagnes_own(update, settings):
+    objective = settings.pop("objective", Observed())
     model = AutoEncoder(N_ITEMS, K, **dict(dict(f="linear", g="sigmoid", l2=0.1), **settings))
-    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1))
+    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1, objective=objective))
 
 
 def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():

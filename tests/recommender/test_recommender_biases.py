@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from made import levels, noise, triples
 
@@ -116,14 +117,9 @@ def outputs_by_loops(recommender):
     for rows, model in recommender.models_.items():
         W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
         table, base = (ratings, say) if rows == "users" else (ratings.T, say.T)
-        beyond = np.empty(table.shape)
+        beyond, (of_V, of_U) = np.empty(table.shape), reference.residual_inputs(table, base, unit)
         for row in range(len(table)):
-            cols = np.flatnonzero(table[row])
-            factor = (50 / len(cols)) ** 0.25
-            a = mu.copy()
-            for col in cols:
-                a += V[:, col] * (table[row, col] - base[row, col]) / unit * factor + U[:, col] * 3 * factor
-            h = 1 / (1 + np.exp(-a))
+            h = 1 / (1 + np.exp(-(mu + V.dot(of_V[row]) + U.dot(of_U[row]))))
             for col in range(table.shape[1]):
                 beyond[row, col] = unit * (W[col].dot(h) + b[col])
         found += recommender.weights_[rows] * (beyond if rows == "users" else beyond.T)
@@ -208,7 +204,7 @@ def diverging(sides, refit=(False, True)):
     """A Trainer that diverges for models with these rows."""
     class Diverging(fitting.Trainer):
         def fit(self, *args, **kwargs):
-            side = "items" if self.model.n_items == N_USERS else "users"
+            side = "items" if self.model.n_columns == N_USERS else "users"
             if side in sides and (kwargs["validation"] is None) in refit:
                 super().fit(*args, **kwargs)
                 raise TrainingDiverged("the loss is nan")

@@ -236,7 +236,7 @@ def changed(matrix):
 
 @pytest.mark.parametrize("changes, message", [
     (dict(k=4), "n_hidden is 4 here and was 3"),
-    (dict(f="tanh"), "f is 'lasagne.nonlinearities.tanh' here and was 'lasagne.nonlinearities.sigmoid'"),
+    (dict(f="tanh"), "f is 'tanh' here and was 'sigmoid'"),
     (dict(l2=(0.01, 0.1)), r"l2 is \[0.01, 0.1\] here and was \[0.01, 0.01\]"),
     (dict(update="adam"), "update is 'lasagne.updates.adam' here and was 'lasagne.updates.sgd'"),
     (dict(batch_size=None), "batch_size is None here and was 8"),

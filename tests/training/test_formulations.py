@@ -32,13 +32,6 @@ NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
 SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
 
 
-@pytest.fixture(params=["float64", "float32"])
-def dtype(request):
-    if ON_GPU and request.param == "float64":
-        pytest.skip("float32 is what a GPU is for")
-    return request.param
-
-
 @pytest.fixture(autouse=True)
 def float64_loops_by_numpy(request):
     """What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32."""

@@ -12,6 +12,7 @@ from sparse_ae.data import Ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
+from sparse_ae.training.objectives import Missing
 from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 W = 0.2
@@ -101,7 +102,7 @@ def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
     fitted.save(tmp_path / "m.npz")
     for again in (Recommender.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(fitted))):
         assert again.get_params() == fitted.get_params() and again.validation_lists_ == fitted.validation_lists_
-        assert again.missing_rating_ == 0.0 and again.model_.missing_weight == W
+        assert again.missing_rating_ == 0.0 and again.fitted_.objective == Missing(W)
         for one, other in zip(again.recommend(split[0].users), fitted.recommend(split[0].users)):
             assert one.items.tolist() == other.items.tolist() and one.scores.tobytes() == other.scores.tobytes()
     meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
@@ -116,7 +117,7 @@ def test_checkpoints_know_what_counts(split, tmp_path):
     whole = Recommender(**settings).fit(split[0], validation=split[1])
     path = tmp_path / "c"
     Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
-    for name, value, message in (("missing_weight", 0.3, "missing_weight is 0.3 here and was 0.2"),
+    for name, value, message in (("missing_weight", 0.3, "objective is .*0.3.* here and was .*0.2"),
                                  ("validation_measure", "recall@5", "measured is 'validation_recall@5' here and was")):
         with pytest.raises(ValueError, match=message):
             Recommender(**dict(settings, **{name: value})).fit(split[0], validation=split[1], checkpoint=path,

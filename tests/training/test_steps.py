@@ -8,7 +8,7 @@ import pytest
 import reference
 import scipy.optimize
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, is_item_major
+from devices import DTYPE, is_item_major
 from made import stars
 
 from sparse_ae.model import AutoEncoder
@@ -20,13 +20,6 @@ from sparse_ae.training.steps import Step, TrainingStep
 import lasagne
 
 NAMES = ["dense", "sparse"]  # scan takes long to compile
-
-
-@pytest.fixture(params=["float64", "float32"])
-def dtype(request):
-    if ON_GPU and request.param == "float64":
-        pytest.skip("float32 is what a GPU is for")
-    return request.param
 
 
 # The protocol
@@ -45,7 +38,7 @@ def test_every_step_keeps_the_protocol():
     assert {cls for cls in ours if issubclass(cls, Step)} == {Step, TrainingStep, LBFGS}
 
 
-def test_which_optimiser_wants_what():
+def test_lbfgs_takes_no_learning_rate_and_it_and_rprop_need_all_rows():
     partial = functools.partial
     assert has_learning_rate(lasagne.updates.adam) and has_learning_rate(partial(rprop, increase=1.1))
     assert not has_learning_rate(LBFGS) and not has_learning_rate(partial(LBFGS, memory=3))
