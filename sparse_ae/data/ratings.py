@@ -125,7 +125,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
     if values.dtype.kind not in "iuf":
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
         raise TypeError("entry %d: the rating is %r; ratings have to be real numbers: convert or drop it"
-                        % (entry, value))
+                        % (entry, value.item() if isinstance(value, np.generic) else value))
     return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
                          where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
