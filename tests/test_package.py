@@ -29,7 +29,7 @@ NEVER_THEANO = """
     data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
     baselines.biases baselines
-    baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint
+    baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint training.stopping
     recommender.search evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
