@@ -269,6 +269,14 @@ class Recommender(Settings):
 
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False)
+        >>> recommender.fit(ratings, validation=None).users_.tolist()
+        ['ann', 'bob', 'cem']
         """
         ranks = Ranks(comm)
         with ranks.agreed():
@@ -395,6 +403,16 @@ class Recommender(Settings):
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many. With a
         `missing_weight` it is the most popular items.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> recommender.recommend("ann").items.tolist()  # all that ann has not rated
+        ['ale']
+        >>> [each.items.tolist() for each in recommender.recommend(["ann", "bob"], n=1)]
+        [['ale'], ['jam']]
         """
         return self._answers().recommend(users, n, exclude_seen, items)
 
@@ -423,6 +441,17 @@ class Recommender(Settings):
         TypeError, ValueError
             For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items. Of a list the
             message names the entry, counted from 0.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> new = recommender.fold_in({"tea": 5, "ale": 2})
+        >>> new.recommend().items.tolist()
+        ['jam']
+        >>> new.predict(["tea", "jam"]).shape
+        (2,)
         """
         return self._answers().fold_in(ratings)
 
