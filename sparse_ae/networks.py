@@ -49,6 +49,7 @@ from sparse_ae.layers import (
 from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.contract import Model
 import lasagne
@@ -84,13 +85,16 @@ class Network(Model):
     Raises
     ------
     TypeError, ValueError
-        For a stack that is no such network, and for a decay or a scale that can't be used.
+        For a stack that is no such network, for a decay or a scale that can't be used, and on a GPU.
     """
 
     def __init__(self, output_layer, rating_scale=None, l2=0.0):
         if not isinstance(output_layer, ObservedLayer):
             raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer, which has outputs "
                             "where there are ratings" % _said(output_layer))
+        if on_gpu():
+            raise ValueError("a Network runs on the CPU, and Theano's variables are on a GPU; set Theano's flag "
+                             "device=cpu, or use an AutoEncoder")
         if output_layer.b is None:
             raise ValueError("the output layer has b=None; expected a bias for each column, such as the default")
         self.output_layer = output_layer

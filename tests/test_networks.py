@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from contract import N_COLUMNS, ModelContract, ratings
+from devices import ON_GPU
 
 from sparse_ae.layers import (
     BatchNormLayer,
@@ -26,6 +27,8 @@ import theano
 from lasagne.layers import ConcatLayer, DenseLayer, DropoutLayer, ElemwiseSumLayer, InputLayer, NonlinearityLayer
 from lasagne.nonlinearities import tanh
 from theano.configparser import change_flags
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
 
 
 def float32(make):
@@ -221,6 +224,16 @@ def stack(hidden=None, l_in=None, **kwargs):
 def test_stacks_that_are_no_network(make, error, message):
     with pytest.raises(error, match=message):
         Network(make())
+
+
+def test_a_gpu_and_ranks_are_refused(monkeypatch):
+    model = shallow(N_COLUMNS, 3)
+    ranks = type("Two", (), {"size": 2})
+    with pytest.raises(ValueError, match="a Network on 2 ranks: its columns can't be shared out; use an AutoEncoder"):
+        Network.from_description(model.describe(), values(model), ranks)
+    monkeypatch.setattr("sparse_ae.networks.on_gpu", lambda: True)
+    with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
+        Network(stack())
 
 
 @pytest.mark.parametrize("settings, message", [(dict(l2=-1), "l2 is -1"), (dict(rating_scale=(5, 1)), "rating_scale")])

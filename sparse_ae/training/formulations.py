@@ -171,7 +171,7 @@ def _sparse_fused(model, batch):
     def squared_error(target):
         return SquaredError(*settings)(model.W, model.V.T, model.mu, model.b, batch.data, batch.indices, batch.indptr,
                                        target=target, U_t=None if model.U is None else model.U.T,
-                                       seen=batch.indicator)[0]
+                                       indicator=batch.indicator)[0]
 
     return squared_error
 
