@@ -5,12 +5,14 @@ import os
 
 import numpy as np
 
-__all__ = ["MOST", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite", "check_fraction",
-           "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng", "check_run",
-           "check_share", "error_at", "generator_from", "is_integer", "is_number"]
+__all__ = ["MOST", "MOST_RATING", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite",
+           "check_fraction", "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng",
+           "check_run", "check_share", "check_size_of_ratings", "error_at", "generator_from", "is_integer",
+           "is_number"]
 
-# The square of a larger number is beyond float32.
-MOST = 1e18
+# The square of a larger number is beyond float32. Ratings are kept further below: what is computed from them, such as a
+# rating for missing entries below the lowest one, is larger than they are.
+MOST, MOST_RATING = 1e18, 1e17
 
 
 def check_count(value, name, alternative="", most=None):
@@ -175,14 +177,34 @@ def check_rating_scale(rating_scale):
     Raises
     ------
     ValueError
-        If they aren't two finite numbers, the lower first.
+        If they aren't two finite numbers, the lower first, in a tuple, a list or an array; or are beyond `MOST_RATING`.
     """
-    try:
-        low, high = (float(x) for x in rating_scale)
-    except (TypeError, ValueError):
-        raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,)) from None
-    if not (np.isfinite([low, high]).all() and low < high):
+    pair = list(rating_scale) if isinstance(rating_scale, (tuple, list, np.ndarray)) and np.ndim(rating_scale) else []
+    if len(pair) != 2:
+        raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,))
+    if not all(map(is_number, pair)) or not pair[0] < pair[1]:
         raise ValueError("rating_scale is %r; expected two finite numbers, the lower first" % (rating_scale,))
+    return check_size_of_ratings(pair, "rating_scale goes from %g to %g")
+
+
+def check_size_of_ratings(extremes, said):
+    """Return the lowest and the highest of some ratings as floats.
+
+    Parameters
+    ----------
+    extremes : (float, float)
+    said : str
+        What the message says of them, with a place for each.
+
+    Raises
+    ------
+    ValueError
+        If one of them is beyond `MOST_RATING`.
+    """
+    low, high = map(float, extremes)
+    if max(abs(low), abs(high)) > MOST_RATING:
+        raise ValueError("%s; expected numbers up to %g: divide all ratings by a number that brings them there"
+                         % (said % (low, high), MOST_RATING))
     return low, high
 
 

@@ -1,24 +1,12 @@
 import gc
 import os
-import subprocess
-import sysconfig
 from pathlib import Path
 
+import compile_cache
 import hypothesis
-import numpy as np
 import pytest
 
 from sparse_ae import theano_compat  # noqa: F401  (before theano)
-
-# With `-n 2` of pytest-xdist each worker has a compile cache of its own, within that of who started it: for one cache
-# they would wait for each other, seconds each time.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-if WORKER:
-    base = os.environ["THEANO_FLAGS"].rpartition("base_compiledir=")[2].partition(",")[0]
-    os.environ["THEANO_FLAGS"] += ",base_compiledir=" + os.path.join(base, WORKER)
-
-# What Theano's modules include after Python.h, and our C code.
-HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
 
 
 def pytest_addoption(parser):
@@ -27,51 +15,21 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """What the suite takes longest for is building graphs and compiling them, hundreds of both."""
+    compile_cache.use_own(config)
     import theano
-    compile_headers(theano.config, [] if config.getoption("optimized") else ["-O1"])
+    compile_cache.check(theano.config)
+    compile_cache.compile_headers(theano.config, [] if config.getoption("optimized") else ["-O1"])
     if config.getoption("numprocesses", None):  # who starts the workers
-        set_flag("base_compiledir", theano.config.base_compiledir)
         # A worker's threads that wait for the next piece of work keep the other worker from its core.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    set_flag("print_active_device", False)  # processes that tests start would greet with the GPU's name
+    compile_cache.set_flag("print_active_device", False)  # processes that tests start would greet with the GPU's name
+    # pyproject.toml says which warnings are errors, and in processes of their own the tests do.
+    os.environ.pop("PYTHONWARNINGS", None)
+    shared = sorted(path.stem for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_"))
+    config.addinivalue_line("filterwarnings", "error:::(%s)$" % "|".join(shared))
     theano.config.traceback.limit = 0  # where in a test each variable was made
     gc.disable()  # see `collect_garbage`
-
-
-def compile_headers(config, flags):
-    """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
-
-    They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
-    g++ takes that.
-    """
-    from theano.gof.cmodule import GCC_compiler
-    folder = Path(config.compiledir + "_headers")
-    if not config.cxx or config.gcc.cxxflags or " " in str(folder):
-        return
-    (folder / "Python.h.gch").mkdir(parents=True, exist_ok=True)
-    python = Path(sysconfig.get_paths()["include"])
-    (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
-    all_headers = folder / "all.h"
-    all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
-    for name, more in [("plain", []), ("openmp", ["-fopenmp"])]:
-        name = "-".join([name] + flags)
-        compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
-        if not compiled.exists():
-            command = [config.cxx, "-O3", "-fno-math-errno", *GCC_compiler.compile_args(), "-fvisibility=hidden", "-g0",
-                       *flags, *more, "-I%s" % np.get_include(), "-I%s" % python]
-            if subprocess.run(command + ["-x", "c++-header", str(all_headers), "-o", str(unfinished)],
-                              stderr=subprocess.DEVNULL).returncode:
-                return
-            unfinished.replace(compiled)
-    config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags)
-    # For the processes that tests start: with other flags they would compile all modules for themselves.
-    set_flag("gcc.cxxflags", config.gcc.cxxflags)
-
-
-def set_flag(name, value):
-    """Sets a flag of Theano's for processes that are started from now on."""
-    os.environ["THEANO_FLAGS"] = ",".join(filter(None, [os.environ.get("THEANO_FLAGS"), "%s=%s" % (name, value)]))
 
 
 def pytest_report_header():

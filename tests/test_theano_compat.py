@@ -88,8 +88,11 @@ print(theano.__version__, lasagne.__version__)
 
 
 def test_a_theano_that_failed_to_import_is_imported_afresh():
+    """It fails without a compiler: with one it fails earlier with some Pythons and NumPys, in what it compiles."""
     code = """
-import sys
+import os, sys
+flags = os.environ["THEANO_FLAGS"]
+os.environ["THEANO_FLAGS"] += ",cxx="
 class Broken:  # as NumPy 1.22 and later break it, in every NumPy
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -109,6 +112,7 @@ with warnings.catch_warnings():
     except (AttributeError, ImportError) as error:
         print("lasagne too")
 sys.meta_path.remove(Broken)
+os.environ["THEANO_FLAGS"] = flags
 assert any(name.startswith("theano.") for name in sys.modules)
 import sparse_ae, theano, lasagne
 print(theano.__version__, lasagne.__version__)

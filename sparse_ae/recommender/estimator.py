@@ -5,6 +5,7 @@ and does nothing else. That is all that scikit-learn's ``clone``, cross-validati
 """
 import importlib
 import inspect
+import numbers
 import sys
 
 import numpy as np
@@ -88,13 +89,23 @@ def not_fitted(message):
 
 
 def to_json(value):
-    """A setting as JSON has it: numbers, strings, None, tuples of them (as lists), a RandomState (as a dict)."""
+    """A setting as JSON has it: numbers, strings, None, tuples of them (as lists), a RandomState (as a dict).
+
+    TypeError for anything else.
+    """
     if isinstance(value, np.random.RandomState):
         kind, keys, position, has_gauss, gauss = value.get_state()
         return {"RandomState": [kind, keys.tolist(), position, has_gauss, gauss]}
     if isinstance(value, (tuple, list, np.ndarray)):
         return [to_json(each) for each in value]
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    for kind, made in ((numbers.Integral, int), (numbers.Real, float)):  # a Fraction is one of the latter
+        if isinstance(value, kind):
+            return made(value)
+    raise TypeError("%r is no setting that a file can hold; expected a number, a string, None, or a tuple of them"
+                    % (value,))
 
 
 def from_json(value):

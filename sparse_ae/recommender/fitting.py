@@ -221,7 +221,7 @@ def fit_ratings(settings, given, rows, rng, run):
     history = _trainer(settings, model, choice, rng, given.unknown).fit(
         train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
-    _check_learned(settings, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
+    _check_learned(settings, model, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
     return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
 
 
@@ -350,7 +350,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
         if epoch:
-            _check_learned(settings, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
+            _check_learned(settings, model, trainer.history[epoch - 1]["train_rmse"], epoch, given.scale, choice)
     except TrainingDiverged as found:
         error, epoch = found, 0
         _say(settings, given, "%s: %s; that model is left out" % (label, found))
@@ -425,7 +425,9 @@ def _weigh(settings, given, trained, biases):
         weights.append(float(better or not settings.guard))
     if sum(weights) > 1:
         from scipy import optimize  # takes its time
-        weights = optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()
+        # Outputs that are 0 but for rounding would be stretched beyond all numbers.
+        weights = [weight if weight <= MOST else 0.0
+                   for weight in optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()]
         found["both"] = float(np.sqrt(errors(weights).mean()))
     _say(settings, given, _verdict(found, dict(zip([each.side for each in trained], weights)),
                                    "RMSE, of known users and items"))
@@ -477,7 +479,12 @@ def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_
                        missing_rating=missing_rating, comm=ranks)
 
 
-def _check_learned(settings, error, epoch, scale, choice):
+def _check_learned(settings, model, error, epoch, scale, choice):
+    ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
+    if model.ranks.any(ruined):
+        raise TrainingDiverged("%s holds numbers beyond %g in epoch %d; lower learning_rate=%r or weight_scale=%r"
+                               % (" and ".join(ruined) or "a parameter of another rank", MOST, epoch,
+                                  choice.learning_rate, settings.weight_scale))
     if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better
         raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
                                "learning_rate=%r or weight_scale=%r"

@@ -38,9 +38,11 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
+    MOST_RATING,
     check_bool,
     check_choice,
     check_count,
+    check_dtype,
     check_finite,
     check_fraction,
     check_on_scale,
@@ -48,6 +50,7 @@ from sparse_ae.checks import (
     check_rating_scale,
     check_rng,
     check_share,
+    check_size_of_ratings,
     error_at,
     is_number,
 )
@@ -844,7 +847,7 @@ class Recommender(Settings):
                 saved.check_folder(path)
         meta, arrays, own = self._state()
         with ranks.agreed():
-            meta = dict(meta, parts=[dict(_named(part), choice=_named(part["choice"])) for part in meta["parts"]],
+            meta = dict(meta, parts=[_named(part, choice=_named(part.pop("choice"))) for part in meta["parts"]],
                         settings=_named(self.get_params()))
         if parts:
             own = {name: np.asarray(parameter.get_value(borrow=True)) for name, parameter in own.items()}
@@ -1112,12 +1115,16 @@ def _check_missing_rating(missing_rating, scale, lowest):
     """What missing entries are taken to be rated."""
     if is_auto(missing_rating):
         return 0.0 if lowest is None else missing_rating_of(scale)
-    return check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
+    missing_rating = check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
+    if abs(missing_rating) > MOST_RATING:
+        raise ValueError("missing_rating is %g; expected a number up to %g, somewhat below the ratings"
+                         % (missing_rating, MOST_RATING))
+    return missing_rating
 
 
 def _check_scale(rating_scale, values, missing, counts):
     """The rating scale, and its lowest rating; None where that isn't known, of counts and of ratings all equal."""
-    least, most = float(values.min()), float(values.max())
+    least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
     if missing and (counts or rating_scale is None and least == most != 0):
         return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
@@ -1126,15 +1133,15 @@ def _check_scale(rating_scale, values, missing, counts):
                              "missing_weight=0.2 if lists are wanted of who chose what" % least)
         return (least, most), least
     low, high = check_rating_scale(rating_scale)
-    if least < low or most > high:
+    if least < np.float32(low) or most > np.float32(high):  # ratings are float32: 0.3 is a little more there
         raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
                          "highest rating" % (least if least < low else most, low, high, least, most))
     return (low, high), low
 
 
-def _named(settings):
-    """A dict of settings as JSON has them."""
-    return {name: to_json(_name_of(name, value)) for name, value in settings.items()}
+def _named(settings, **more):
+    """A dict of settings as JSON has them, and of what it has already."""
+    return dict({name: to_json(_name_of(name, value)) for name, value in settings.items()}, **more)
 
 
 def _unnamed(settings):
@@ -1144,6 +1151,8 @@ def _unnamed(settings):
 
 def _name_of(setting, value):
     """The name by which a function is known where the setting is looked up; what isn't a function, as it is."""
+    if setting == "dtype":  # np.float32 is a class, and does for its name
+        return check_dtype(value)
     if not callable(value):
         return value
     if setting == "update":

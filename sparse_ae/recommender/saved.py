@@ -237,7 +237,7 @@ def _checked(meta, arrays, own=slice(None)):
                  meta["biases"] is not None)
     low, high = check_rating_scale(meta["rating_scale"])
     least, most = matrix.data.min(initial=high), matrix.data.max(initial=low)  # of no ratings none is off the scale
-    if high - low > MOST or least < low or most > high:
+    if least < np.float32(low) or most > np.float32(high):
         raise ValueError("its ratings are from %g to %g, on a scale from %g to %g" % (least, most, low, high))
     if meta["unknown"] not in ("mean", "error") and not (isinstance(meta["unknown"], float)
                                                          and is_number(meta["unknown"])):

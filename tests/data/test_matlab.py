@@ -38,8 +38,12 @@ def test_the_other_byte_order(tmp_path):
     path = tmp_path / "x.mat"
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
     assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
-    theirs = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)["ratings"]
-    np.testing.assert_array_equal(theirs.toarray(), [[0, 3], [4.5, 0]])
+    try:
+        theirs = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)["ratings"]
+    except ValueError as error:  # SciPy 1.15 makes no sparse matrix of numbers in the other order
+        assert "does not support dtype float64" in str(error)
+    else:
+        np.testing.assert_array_equal(theirs.toarray(), [[0, 3], [4.5, 0]])
 
 
 def test_complex_ratings_are_refused(tmp_path):

@@ -58,7 +58,7 @@ def test_draws_into_the_axes_that_it_is_given(draw):
 
 def test_pyplot_and_the_settings_stay_as_they_are(tmp_path):
     """In a process of its own, in which nothing else asks for pyplot; importing plots doesn't even load matplotlib."""
-    code = ("import sys; from sparse_ae import plots\n"
+    code = ("import sys; from sparse_ae.evaluation import plots\n"
             "assert not {'matplotlib', 'theano'} & set(sys.modules)\n"
             "import matplotlib; before = dict(matplotlib.rcParams)\n"
             "history = [{'epoch': 1, 'train_rmse': 1.0, 'validation_rmse': None}]\n"

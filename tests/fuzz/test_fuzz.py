@@ -39,6 +39,10 @@ def test_wrong_arguments():
     assert "refused" in run("arguments.py", 0, 100)
 
 
+def test_settings_to_a_file_and_back():
+    assert " 0 there" not in run("settings.py", 0, 60)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
@@ -53,6 +57,11 @@ def test_many_random_inputs_to_ops():
 @pytest.mark.slow
 def test_many_wrong_arguments():
     run("arguments.py", 100, 1100)
+
+
+@pytest.mark.slow
+def test_many_settings_to_a_file_and_back():
+    run("settings.py", 60, 1560)
 
 
 @pytest.mark.slow

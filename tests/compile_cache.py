@@ -1,0 +1,102 @@
+"""Where Theano compiles to while the tests run, and how: never in the user's own cache."""
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+__all__ = ["check", "compile_headers", "own_folder", "set_flag", "use_own"]
+
+# What Theano's modules include after Python.h, and our C code.
+HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
+
+
+def set_flag(name, value):
+    """Sets a flag of Theano's for this process, before it imports Theano, and for those that it starts from now on."""
+    os.environ["THEANO_FLAGS"] = ",".join(filter(None, [os.environ.get("THEANO_FLAGS"), "%s=%s" % (name, value)]))
+
+
+def flag(name):
+    """What THEANO_FLAGS says of a flag, None if nothing."""
+    found = [value for key, _, value in (each.partition("=") for each in os.environ.get("THEANO_FLAGS", "").split(","))
+             if key.strip() == name]
+    return found[-1] if found else None
+
+
+def own_folder(config):
+    """The folder that the tests compile to, which stays from run to run where it can.
+
+    That of THEANO_FLAGS=base_compiledir=FOLDER, which is for this run. What a .theanorc names is the user's, as
+    ~/.theano is: without that flag it is a folder beside pytest's own, in the checkout; and where the checkout can't be
+    written to, one that is deleted after the run.
+    """
+    given = flag("base_compiledir")
+    if given is not None:
+        return given
+    try:
+        folder = config.cache.mkdir("theano")
+        # A folder of somebody else's, which may be there already, doesn't do.
+        tempfile.TemporaryFile(dir=str(folder)).close()
+    except (AttributeError, OSError):  # without a cache, by -p no:cacheprovider
+        folder = None
+    if folder is None or re.search(r"""[\s,'"\\]""", str(folder)):  # which THEANO_FLAGS doesn't take
+        folder = tempfile.mkdtemp(prefix="sparse_ae-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return str(folder)
+
+
+def use_own(config):
+    """Has this process, and those that tests start, compile to the tests' own folder; before Theano is imported.
+
+    With `-n 2` of pytest-xdist each worker has a folder within that: in one they would wait for each other, seconds
+    each time.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        set_flag("base_compiledir", os.path.join(flag("base_compiledir"), worker))
+    else:
+        set_flag("base_compiledir", own_folder(config))
+
+
+def check(config):
+    """pytest.UsageError if Theano goes by a flag that says more than base_compiledir, and by one of the user's."""
+    base = os.path.realpath(config.base_compiledir)
+    if flag("compiledir") is None and os.path.commonpath([base, config.compiledir]) != base:
+        raise pytest.UsageError("Theano compiles to %s, as compiledir says in a .theanorc. That cache is yours, and "
+                                "the tests leave it alone: THEANORC=/dev/null" % config.compiledir)
+
+
+def compile_headers(config, flags):
+    """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
+
+    They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
+    g++ takes that.
+    """
+    from theano.gof.cmodule import GCC_compiler
+    # Of each NumPy its own: g++ doesn't look whether the headers are still those that it has compiled.
+    folder = Path("%s_headers-%s" % (config.compiledir, np.__version__))
+    if not config.cxx or config.gcc.cxxflags or " " in str(folder):
+        return
+    (folder / "Python.h.gch").mkdir(parents=True, exist_ok=True)
+    python = Path(sysconfig.get_paths()["include"])
+    (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
+    all_headers = folder / "all.h"
+    all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
+    for name, more in [("plain", []), ("openmp", ["-fopenmp"])]:
+        name = "-".join([name] + flags)
+        compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
+        if not compiled.exists():
+            command = [config.cxx, "-O3", "-fno-math-errno", *GCC_compiler.compile_args(), "-fvisibility=hidden", "-g0",
+                       *flags, *more, "-I%s" % np.get_include(), "-I%s" % python]
+            if subprocess.run(command + ["-x", "c++-header", str(all_headers), "-o", str(unfinished)],
+                              stderr=subprocess.DEVNULL).returncode:
+                return
+            unfinished.replace(compiled)
+    config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags)
+    # For the processes that tests start: with other flags they would compile all modules for themselves.
+    set_flag("gcc.cxxflags", config.gcc.cxxflags)

@@ -1,0 +1,158 @@
+"""Settings and ratings at random, to a file and back: ``python tests/fuzz/settings.py FIRST_SEED LAST_SEED``.
+
+Whatever `Recommender.fit` takes, `save` writes and `load` reads, and predictions and lists are the same bytes after it.
+What it doesn't take it refuses before anything is compiled, unless the loss has shown that training diverges.
+"""
+import faulthandler
+import fractions
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from sparse_ae import Recommender  # noqa: E402
+import lasagne  # noqa: E402
+import theano  # noqa: E402
+
+SECONDS = 120
+N_USERS, N_ITEMS, N_RATINGS = 14, 9, 70
+
+# Of a kind that is compiled once for all seeds, in every form that people have numbers in.
+NUMBERS = [0, 1, 2, 0.5, 1e-3, 1e-30, 1e-45, 1e17, 1e18, 1e30, 1e38, 1e300, -1, -0.5, float("nan"), float("inf"),
+           np.float32(0.25), np.float64(0.125), np.int64(1), np.int8(2), np.bool_(True), True, fractions.Fraction(1, 3),
+           10 ** 18, 10 ** 40, "auto", "1", None]
+SETTINGS = {
+    "n_hidden": [2, np.int64(2), 3, 0, -1, 2.0, "auto", None, np.uint8(2), True],
+    "rows": ["auto", "items", "users", "both", np.str_("users"), None, 1],
+    "f": ["identity", "linear", lasagne.nonlinearities.identity, lasagne.nonlinearities.linear, "nothing", None],
+    "g": ["sigmoid", lasagne.nonlinearities.sigmoid, "tanh", 3],
+    "l2": NUMBERS + [(0.5, 0.25), [0.5, np.float32(0.25)], (fractions.Fraction(1, 2), 1), (1e18, 1e30), (1, 2, 3),
+                     np.array([0.5, 0.25])],
+    "weight_scale": NUMBERS,
+    "update": ["adam", "adagrad", "sgd", np.str_("adam"), lasagne.updates.adam, "nothing", None],
+    "learning_rate": NUMBERS + [lambda epoch: 0.01, np.float32(0.01)],
+    "batch_size": [4, None, np.int32(4), 0, 1e3, "auto", 10 ** 18, fractions.Fraction(4)],
+    "n_epochs": [1, 2, np.int16(2), 0, "auto", 1.0, None],
+    "patience": [None, 1, np.int64(1), "auto", 0, 10 ** 30],
+    "rating_scale": [None, (0, 6), [0, 6], np.array([0.0, 6.0]), (0, np.float32(6)), (fractions.Fraction(1, 2), 6),
+                     (-1e17, 1e17), (0, 1e18), (-1e30, 1e30), (0, 1e38), (5, 1), (1, 5, 6), "06", {0: 1, 6: 1},
+                     {0.0, 6.0}, iter([0, 6]), range(0, 7, 6), (True, 6), (float("-inf"), 6), (0, "6")],
+    "unknown": NUMBERS + ["mean", "error", 3, np.float32(3), np.str_("mean"), fractions.Fraction(7, 2)],
+    "formulation": ["auto", "sparse", np.str_("sparse"), "nothing"],
+    "rng": [0, 1, np.int64(3), np.uint32(2 ** 32 - 1), -1, 2 ** 32, 1.0, np.random.RandomState(5), np.random, True],
+    "dtype": ["float32", "float64", np.float32, np.float64, np.dtype("float32"), float, "f4", "<f8", "float16", int,
+              np.str_("float32"), None],
+    "biases": [True, False, np.bool_(False), 0, None],
+    "guard": [True, False, np.bool_(False), 1],
+    "missing_weight": [0, 0.2, np.float32(0.25), fractions.Fraction(1, 4), 1, True, 2, float("nan")],
+    "missing_rating": NUMBERS,
+    "validation_measure": ["auto", "rmse", "ndcg@3", np.str_("recall@2"), "ndcg", None],
+    "feedback": ["ratings", "counts", np.str_("ratings"), None],
+}
+compiled = []
+
+
+def ratings_of(rng):
+    """Users, items, and ratings: small, huge, of one value, far from 0, or of a narrow scale."""
+    cells = rng.permutation(N_USERS * N_ITEMS)[:N_RATINGS]
+    values = 1.0 + rng.randint(0, 5, N_RATINGS)
+    kind = rng.randint(8)
+    if kind == 1:
+        values *= 10.0 ** rng.randint(-44, 39)
+    elif kind == 2:
+        values += 10.0 ** rng.randint(0, 39)
+    elif kind == 3:
+        values[:] = rng.choice([0.0, 1.0, -3.0, 1e18])
+    elif kind == 4:
+        values = 0.1 * values
+    elif kind == 5:
+        values -= 10.0 ** rng.randint(0, 38)
+    return cells // N_ITEMS, cells % N_ITEMS, values
+
+
+def drawn(rng):
+    """A recommender of some unusual settings, most often of few."""
+    settings = dict(n_hidden=2, n_epochs=2, batch_size=5, l2=0.01, rows="users")
+    for name in rng.permutation(sorted(SETTINGS))[:rng.choice([1, 1, 2, 3, 4])]:
+        values = SETTINGS[name]
+        settings[name] = values[rng.randint(len(values))]
+    if rng.rand() < 0.2:
+        settings.setdefault("missing_weight", 0.2)
+    return dict(settings, progress=False)
+
+
+def same(one, other):
+    """Whether two settings are alike, but for the kind of a number or a sequence, and for names of functions."""
+    if callable(one) and not callable(other):
+        return isinstance(other, str)
+    if isinstance(one, np.dtype):
+        return other == one.name
+    if isinstance(one, np.random.RandomState):
+        return str(one.get_state()) == str(other.get_state())
+    if isinstance(one, (list, tuple, np.ndarray)):
+        return isinstance(other, tuple) and len(one) == len(other) and all(map(same, one, other))
+    return other == (float(one) if isinstance(one, fractions.Fraction) else one) or one != one and other != other
+
+
+def check(recommender, folder):
+    """AssertionError unless a fitted recommender comes back from its file as it is."""
+    path = folder / "model.npz"
+    recommender.save(path)
+    again = Recommender.load(path)
+    users, items = np.divmod(np.arange((N_USERS + 1) * (N_ITEMS + 1)), N_ITEMS + 1)
+    if recommender.unknown != "error":
+        assert recommender.predict(users, items).tobytes() == again.predict(users, items).tobytes()
+    known = recommender.users_[recommender.users_rated_][:3]
+    for left, right in zip(recommender.recommend(known, n=4), again.recommend(known, n=4)):
+        assert left.items.tolist() == right.items.tolist() and left.scores.tobytes() == right.scores.tobytes()
+    for name, value in recommender.get_params().items():
+        assert same(value, getattr(again, name)), "%s was %r and has become %r" % (name, value, getattr(again, name))
+    for name in ("rating_scale_", "mean_", "missing_rating_", "weights_", "validation_rmse_", "validation_lists_",
+                 "best_epoch_", "n_hidden_"):
+        assert repr(getattr(again, name)) == repr(getattr(recommender, name)), name
+    again.save(path)  # and once more
+    Recommender.load(path)
+
+
+def main(first, last):
+    function = theano.function
+
+    def counted(*args, **keywords):
+        compiled.append(1)
+        return function(*args, **keywords)
+
+    theano.function = counted
+    counts = {"refused": 0, "diverged": 0, "there and back": 0}
+    for seed in range(first, last):
+        rng = np.random.RandomState(seed)
+        settings, ratings = drawn(rng), ratings_of(rng)
+        validation = [None, None, 0.2, "auto"][rng.randint(4)]
+        print("seed %d: %r, validation=%r, ratings from %g to %g"
+              % (seed, {name: value for name, value in settings.items() if name != "progress"}, validation,
+                 ratings[2].min(), ratings[2].max()), file=sys.stderr, flush=True)
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        del compiled[:]
+        try:
+            recommender = Recommender(**settings).fit(ratings, validation=validation)
+        except (TypeError, ValueError) as error:
+            assert not compiled, "compiled before it was refused: %s" % error
+            assert str(error), "an error without a word"
+            counts["refused"] += 1
+        except ArithmeticError as error:
+            assert type(error).__name__ == "TrainingDiverged"
+            counts["diverged"] += 1
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                check(recommender, Path(folder))
+            counts["there and back"] += 1
+        faulthandler.cancel_dump_traceback_later()
+    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(int(sys.argv[1]), int(sys.argv[2]))
