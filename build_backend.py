@@ -1,4 +1,7 @@
-"""The build backend: setuptools', with two things more in the wheel.
+"""The build backend: setuptools', in a copy of the sources, and with two things more in the wheel.
+
+setuptools writes to the folder that it builds in, and takes what an earlier build left there into the wheel. So a
+checkout of somebody else's, which can't be written to, can be installed from, and one that modules have left.
 
 On every Python a line for Python's start, by which ``import theano`` and ``import lasagne`` find their mends without an
 ``import sparse_ae`` before them (see sparse_ae_startup.py).
@@ -9,9 +12,11 @@ builds it.
 """
 
 import base64
+import contextlib
 import hashlib
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -32,14 +37,24 @@ configparser.SafeConfigParser = type(
     "SafeConfigParser", (configparser.ConfigParser,), {"readfp": configparser.ConfigParser.read_file})
 """
 STARTUP = "import sparse_ae_startup\n"
+# All that setup.py reads and installs.
+SOURCES = ("LICENSE", "MANIFEST.in", "README.md", "build_backend.py", "pyproject.toml", "setup.py", "sparse_ae",
+           "sparse_ae_startup.py")
 
 
 def get_requires_for_build_wheel(config_settings=None):
-    return build_meta.get_requires_for_build_wheel(config_settings) + _requires()
+    with _a_copy():
+        return build_meta.get_requires_for_build_wheel(config_settings) + _requires()
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    with _a_copy():
+        return build_meta.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    with _a_copy():
+        name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     return _with_more(Path(wheel_directory, name))
 
 
@@ -50,6 +65,24 @@ if hasattr(build_meta, "build_editable"):  # since setuptools 64; without it pip
     def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
         name = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
         return _with_more(Path(wheel_directory, name))
+
+
+@contextlib.contextmanager
+def _a_copy():
+    """The working folder is a copy of the sources, which is gone in the end."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        for source in (Path(before, name) for name in SOURCES):
+            if source.is_dir():
+                shutil.copytree(str(source), str(Path(folder, source.name)),
+                                ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copyfile(str(source), str(Path(folder, source.name)))
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def _requires():

@@ -2,6 +2,7 @@
 import math
 import numbers
 import os
+import zlib
 
 import numpy as np
 
@@ -94,6 +95,12 @@ def generator_from(kind, keys, position, has_gauss, gauss):
     rng = np.random.RandomState(0)
     rng.set_state((kind, np.array(keys, np.uint32), int(position), int(has_gauss), float(gauss)))
     return rng
+
+
+def state_of(rng):
+    """The whole state of a RandomState in a few numbers: two that have the same draw the same."""
+    _, keys, position, has_gauss, gauss = rng.get_state()
+    return [zlib.crc32(keys), position, has_gauss, gauss]
 
 
 def check_number(value, name, zero=False, alternative=""):

@@ -28,7 +28,6 @@ saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 from collections import OrderedDict
 
 import numpy as np
-from scipy.special import expit
 
 from sparse_ae.checks import (
     MOST,
@@ -43,14 +42,14 @@ from sparse_ae.checks import (
     is_number,
 )
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import SumOverRanks, blas, csr_arrays, csr_dot, item_major, made_item_major, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import building, compiled
-from sparse_ae.ops.hostcopy import HostCopy
+from sparse_ae.ops.gpu.hostcopy import HostCopy
+from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.runtime.ranks import OwnDraws, Ranks
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.objectives import squared_norm
 import lasagne
 import theano
 import theano.tensor as T
@@ -59,12 +58,6 @@ from lasagne import init, nonlinearities
 __all__ = ["AutoEncoder"]
 
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
-
-# The nonlinearities that can't reach every number, and what they can reach.
-BOUNDED = {nonlinearities.sigmoid: (0.0, 1.0), nonlinearities.tanh: (-1.0, 1.0)}
-
-# The nonlinearities that NumPy and SciPy compute as fast as C that has to be compiled first.
-_BY_NUMPY = {nonlinearities.linear: np.asarray, nonlinearities.sigmoid: expit, nonlinearities.tanh: np.tanh}
 
 
 class AutoEncoder:
@@ -200,22 +193,28 @@ class AutoEncoder:
 
     def output_map(self):
         """(low, span): the output is ``low + span f(...)``. (0, 1) where f is unbounded or no scale was given."""
-        if self.rating_scale is None or self.f not in BOUNDED:
+        if self.rating_scale is None or self.nonlinearity is None or not self.nonlinearity.is_bounded:
             return 0.0, 1.0
-        (low, high), (f_low, f_high) = self.rating_scale, BOUNDED[self.f]
+        (low, high), (f_low, f_high) = self.rating_scale, self.nonlinearity.range
         span = (high - low) / (f_high - f_low)
         return low - span * f_low, span
+
+    @property
+    def nonlinearity(self):
+        """f as a `Nonlinearity`; None for one that isn't in their table."""
+        return find(self.f)
 
     def score_of(self, output):
         """The score ``W h + b`` whose output is `output`; of a bounded f, short of its ends, where it has no slope."""
         low, span = self.output_map()
         value = (output - low) / span
-        if self.f is nonlinearities.sigmoid:
-            value = min(max(value, 0.01), 0.99)
-            return np.log(value / (1 - value))
-        if self.f is nonlinearities.tanh:
-            return np.arctanh(min(max(value, -0.98), 0.98))
-        return value
+        if self.nonlinearity is None:
+            return value
+        if self.nonlinearity.is_bounded:
+            f_low, f_high = self.nonlinearity.range
+            margin = 0.01 * (f_high - f_low)
+            value = min(max(value, f_low + margin), f_high - margin)
+        return self.nonlinearity.inverse(value)
 
     def weighted(self, data, indices, indptr, seen=None):
         """What goes into the hidden units of a CSR block but for mu, (n_rows, k), as a graph of its arrays."""
@@ -281,8 +280,8 @@ class AutoEncoder:
         if self.l2_weighted:
             return squared_error + (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
                                     + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))
-        return squared_error + decay_share * (self.l2_W * squared_norm(self.W)
-                                              + self.l2_V * sum(squared_norm(V) for V in self.encoders))
+        return squared_error + decay_share * (self.l2_W * T.sum(self.W ** 2)
+                                              + self.l2_V * sum(T.sum(V ** 2) for V in self.encoders))
 
     def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
                  counts=None):
@@ -333,10 +332,8 @@ class AutoEncoder:
                     item_major(variable)
             # Inputs of a wider dtype than the parameters' make wider updates.
             updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
-            if on_gpu():
-                # A GPU's element-wise operations write in C order, unless in place: have them work on V's transpose.
-                updates.update((variable, T.extra_ops.cpu_contiguous(new.T).T) for variable, new in updates.items()
-                               if shapes[variable] == (self.n_hidden, self.n_items))
+            updates.update((variable, made_item_major(new)) for variable, new in updates.items()
+                           if shapes[variable] == (self.n_hidden, self.n_items))
             self.compile_ahead(loss, *updates.values())
             return theano.function(inputs, [loss, squared_error], updates=updates, name="ae_batch", mode=blas.mode())
 
@@ -359,7 +356,7 @@ class AutoEncoder:
                                 % (self.n_all_items, self.ranks.rank, self.ranks.size)))
         if not ratings.nnz:
             return ratings
-        low, high = self.rating_scale or BOUNDED.get(self.f, (-np.inf, np.inf))
+        low, high = self.rating_scale or (self.nonlinearity.range if self.nonlinearity else (-np.inf, np.inf))
         least, most = ratings.data.min(), ratings.data.max()
         if least < low or most > high:
             first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
@@ -400,7 +397,7 @@ class AutoEncoder:
         if "hidden" not in self._compiled:
             with self.building():
                 inputs = self._hidden_inputs()
-                g = _BY_NUMPY.get(self.g)
+                g = find(self.g)  # NumPy and SciPy compute it as fast as C that has to be compiled first
                 if g is None or on_gpu():
                     function = compiled(inputs, self.hidden_activation(self.weighted(*inputs)), name="hidden")
                 else:
@@ -412,7 +409,7 @@ class AutoEncoder:
                             weighted += each
                         weighted = self.ranks.sum(weighted)
                         weighted += self.mu.get_value(borrow=True)
-                        return g(weighted)
+                        return weighted if g.is_linear else g.ufunc(weighted)
 
                 self._compiled["hidden"] = function
         return self._compiled["hidden"]

@@ -8,11 +8,19 @@ import os
 import signal
 import threading
 import time
-import zlib
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_choice, check_count, check_number, check_rng, check_run, error_at
+from sparse_ae.checks import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_number,
+    check_rng,
+    check_run,
+    error_at,
+    state_of,
+)
 from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.files import storage
@@ -70,6 +78,8 @@ class Trainer:
 
     Attributes
     ----------
+    step : training.steps.Step or None
+        The compiled step: what a mini-batch is given to. None before the first call of `fit`.
     history : list of dict
         One for each epoch, over all calls of `fit`:
 
@@ -126,7 +136,7 @@ class Trainer:
             check_entrywise(self.update, update)
         self.rng = check_rng(rng)
         self.history = []
-        self._step = None
+        self.step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
             resume=False, residuals=None, measure=None):
@@ -227,13 +237,13 @@ class Trainer:
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
             with ranks.agreed():
-                check_states(checkpoint, saved, self._step)
+                check_states(checkpoint, saved, self.step)
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
-            self._step.set_state(saved.state)
+            self.step.set_state(saved.state)
             first, best = saved.first, saved.best if patience is not None else None
         if patience is not None and best is None and (self.history or residuals is not None):
-            best = Best(len(self.history), sign * validate(), self._step.get_state())
+            best = Best(len(self.history), sign * validate(), self.step.get_state())
 
         def is_over():
             n = len(self.history)
@@ -250,17 +260,17 @@ class Trainer:
                 self.history.append(record)
                 n = len(self.history)
                 if patience is not None and (best is None or sign * record[measured] < best.error):
-                    best = Best(n, sign * record[measured], self._step.get_state())
+                    best = Best(n, sign * record[measured], self.step.get_state())
                 due = (n - first) % checkpoint_every == 0 or is_over()
                 if checkpoint is not None and due and not record["interrupted"]:
                     generator = self.rng.get_state(legacy=False)
-                    save(checkpoint, settings, RunState(self.history, first, best, generator, self._step.get_state()),
+                    save(checkpoint, settings, RunState(self.history, first, best, generator, self.step.get_state()),
                          ranks)
                 if on_epoch is not None:
                     with ranks.agreed():
                         on_epoch(record)
         if patience is not None and best is not None and best.epoch < len(self.history):
-            self._step.set_state(best.state)
+            self.step.set_state(best.state)
             self.history[-1]["restored"] = best.epoch
         signs.end(self.history)
         return self.history
@@ -281,12 +291,11 @@ class Trainer:
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
         settings = {name: value for name, value in settings.items() if name not in ("n_items", "train", "validation")}
-        key, position = self.rng.get_state()[1:3]
         with ranks.agreed():
             rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
         ranks.check_same(dict(
-            settings, rng=[zlib.crc32(key), position], n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=rates, mu=zlib.crc32(self.model.mu.get_value()), **arguments))
+            settings, rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
+            learning_rate=rates, mu=self.model.mu.get_value(), **arguments))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
@@ -305,7 +314,7 @@ class Trainer:
         return saved
 
     def _compile(self, target, predictions):
-        if self._step is not None:
+        if self.step is not None:
             return
         ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
@@ -313,7 +322,7 @@ class Trainer:
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 self.model.begin_compiling_predictions()
-            self._step = make_step(self.model, self.formulation, self.update, rate, target)
+            self.step = make_step(self.model, self.formulation, self.update, rate, target)
             if predictions and ranks.size > 1:
                 self.model.compile_predictions()
 
@@ -345,9 +354,9 @@ class Trainer:
         with ranks.agreed():
             rate = self._rate(epoch)
             if rate is not None:
-                self._step.set_learning_rate(rate)
+                self.step.set_learning_rate(rate)
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
-        good = self._step.get_state()
+        good = self.step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
         unit = 1.0 if residuals is None else residuals.unit
 
@@ -360,14 +369,14 @@ class Trainer:
             batches = minibatches(train, len(used), **of_any_rank)
         else:
             batches = minibatches(train, self.batch_size, self.rng, **of_any_rank)
-        with signs.epoch(epoch, self.history[-1] if self.history else None), self._step.deferred():
+        with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
             for rows, block in batches:
                 n = int(counts[rows].sum())
                 if self.l2_per == "epoch":
-                    self._step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
+                    self.step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
                 batch = (block,) if residuals is None else residuals.batch(rows, block)
                 # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
-                loss, squared_error, stop = map(float, ranks.sum(np.array([*self._step(*batch), bool(interrupted)])))
+                loss, squared_error, stop = map(float, ranks.sum(np.array([*self.step(*batch), bool(interrupted)])))
                 n_batches += 1
                 if not np.isfinite(loss):
                     break
@@ -377,9 +386,9 @@ class Trainer:
                 signs.batch(len(rows), losses / n_batches, error())
                 if stop:
                     break
-        diverged = next(filter(None, ranks.gathered(_divergence(loss, self._step))), None)
+        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
         if diverged:
-            self._step.set_state(good)
+            self.step.set_state(good)
             raise ranks.raised_by_all(TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"

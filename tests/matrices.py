@@ -4,21 +4,10 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import check_ratings
-
 
 def small():
     """3 x 4, with a stored 0 at (2, 0), an empty row 1 and an empty column 2."""
     return sp.csr_matrix((np.array([5, 3, 0, 2], np.float32), [1, 3, 0, 1], [0, 2, 2, 4]), shape=(3, 4))
-
-
-def random_ratings(n_users=40, n_items=30, density=0.2, seed=0):
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(n_users, n_items) < density
-    mask[::7] = False
-    rows, cols = np.nonzero(mask)
-    values = rng.randint(0, 6, len(rows)).astype(np.float32)
-    return check_ratings(sp.coo_matrix((values, (rows, cols)), shape=mask.shape))
 
 
 def entries(matrix):

@@ -311,6 +311,79 @@ def rows_less_on_one(comm):
     Trainer(m, progress=False).fit(m.ranks.part(ratings())[comm.Get_rank():], 1)
 
 
+# Arguments that differ by rank
+
+
+@functools.lru_cache(maxsize=None)
+def fitted(comm):
+    train = ratings().tocoo()
+    recommender = Recommender(n_hidden=2, n_epochs=1, batch_size=8, rows="users", progress=False, unknown="error")
+    return recommender.fit((train.row, train.col, train.data), validation=None, comm=comm)
+
+
+def fit_by_rank(comm, of_ranks):
+    """`Recommender.fit`, with settings and arguments of each rank's own."""
+    train, more = ratings().tocoo(), dict(of_ranks[comm.Get_rank()])
+    settings = {name: more.pop(name) for name in list(more) if name in Recommender().get_params()}
+    settings = dict(dict(n_hidden=2, n_epochs=1, rows="items", progress=False), **settings)
+    shift = more.pop("shift", 0)
+    Recommender(**settings).fit((train.row + shift, train.col, train.data),
+                                **dict(dict(validation=None, comm=comm), **more))
+
+
+def moved_on(draw):
+    rng = np.random.RandomState(0)
+    draw(rng)
+    return rng
+
+
+def ask_by_rank(comm, *of_ranks):
+    """A method of a fitted recommender, and its arguments, of each rank's own."""
+    name, *arguments = of_ranks[comm.Get_rank()]
+    getattr(fitted(comm), name)(*arguments)
+
+
+def ask_somebody_new(comm, *of_ranks):
+    name, *arguments = of_ranks[comm.Get_rank()]
+    getattr(fitted(comm).fold_in({1: 3}), name)(*arguments)
+
+
+HELD_OUT = [(0, 3, 4.0), (1, 5, 2.0)], [(0, 3, 4.0), (1, 5, 3.0)]
+BY_RANK = {
+    "fit: position": ({"rng": moved_on(lambda rng: None)}, {"rng": moved_on(lambda rng: rng.rand(3))}),
+    "fit: gauss": ({"rng": moved_on(lambda rng: rng.randint(2, size=2))}, {"rng": moved_on(lambda rng: rng.randn())}),
+    "fit: no rng": ({"rng": 0}, {"rng": "x"}),
+    "fit: both, position": ({"rng": moved_on(lambda rng: None), "rows": "both", "validation": 0.2},
+                            {"rng": moved_on(lambda rng: rng.rand(3)), "rows": "both", "validation": 0.2}),
+    "fit: validation": ({"validation": 0.2}, {"validation": 0.3}),
+    "fit: no validation": ({"validation": 0.2}, {}),
+    "fit: auto": ({"validation": "auto", "rows": "auto"}, {"validation": None, "rows": "auto"}),
+    "fit: held out": ({"validation": HELD_OUT[0]}, {"validation": HELD_OUT[1]}),
+    "fit: ids": ({}, {"shift": 1}),
+}
+ASKED = {
+    "predict: more": (("predict", [1, 2], [2, 3]), ("predict", [1, 2, 3], [2, 3, 4])),
+    "predict: others": (("predict", [1, 2], [2, 3]), ("predict", [1, 3], [2, 3])),
+    "predict: refused": (("predict", [1], [2]), ("predict", ["x"], [2])),
+    "recommend: n": (("recommend", [1, 2], 3), ("recommend", [1, 2], 4)),
+    "recommend: users": (("recommend", [1, 2], 3), ("recommend", [1, 3], 3)),
+    "recommend: refused": (("recommend", [1, 2], 3), ("recommend", [1, 99], 3)),
+    "recommend: seen": (("recommend", 1, 3, True), ("recommend", 1, 3, False)),
+    "fold_in": (("fold_in", {1: 3}), ("fold_in", {1: 4})),
+    "fold_in: refused": (("fold_in", {1: 3}), ("fold_in", {1: 9})),
+    "similar_items": (("similar_items", 1), ("similar_items", 2)),
+    "score": (("score", [(1, 2, 3)]), ("score", [(1, 2, 4)])),
+    "evaluate: k": (("evaluate", [(1, 2, 3)], None, 2), ("evaluate", [(1, 2, 3)], None, 3)),
+    "evaluate: refused": (("evaluate", [(1, 2, 3)]), ("evaluate", "x")),
+    "save": (("save", "/nowhere/1"), ("save", "/nowhere/2")),
+    "save: no path": (("save", "/nowhere/1"), ("save", 7)),
+    "methods": (("predict", 1, 2), ("recommend", 1)),
+}
+OF_NEW = {
+    "new: predict": (("predict", [1, 2]), ("predict", [1, 3])),
+    "new: refused": (("predict", [1]), ("predict", ["x"])),
+    "new: recommend": (("recommend", 2), ("recommend", 3)),
+}
 REFUSED = {name: functools.partial(by_rank, of_ranks=each) for name, each in {
     "learning_rate": ({"learning_rate": 0.01}, {"learning_rate": 0.02}),
     "schedule": ({"learning_rate": lambda epoch: 0.01}, {"learning_rate": lambda epoch: 0.01 if epoch < 4 else 0.02}),
@@ -321,6 +394,9 @@ REFUSED = {name: functools.partial(by_rank, of_ranks=each) for name, each in {
     "n_items": ({}, {"matrix": ratings(n_items=10)}),
     "divergence": ({"learning_rate": 1e30, "model": {"f": "linear", "l2": 0.0}},) * 2,
 }.items()}
+REFUSED.update((name, functools.partial(fit_by_rank, of_ranks=each)) for name, each in BY_RANK.items())
+for how, cases in ((ask_by_rank, ASKED), (ask_somebody_new, OF_NEW)):
+    REFUSED.update((name, lambda comm, how=how, each=each: how(comm, *each)) for name, each in cases.items())
 REFUSED.update((case.__name__, case) for case in (failing_in_epoch_2, off_the_scale_on_one, rows_less_on_one))
 
 

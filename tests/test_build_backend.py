@@ -5,6 +5,8 @@ import csv
 import hashlib
 import importlib
 import io
+import os
+import shutil
 import subprocess
 import sys
 import types
@@ -51,6 +53,28 @@ def check_record(files):
         if name != RECORD:
             expected = base64.urlsafe_b64encode(hashlib.sha256(files[name]).digest()).decode().rstrip("=")
             assert (digest, int(size)) == ("sha256=" + expected, len(files[name]))
+
+
+def test_setuptools_works_in_a_copy_of_the_sources(backend, tmp_path, monkeypatch):
+    """There it finds all that it needs, and nothing that an earlier build has left; nor does it leave anything."""
+    checkout = tmp_path / "checkout"
+    monkeypatch.chdir(ROOT)
+    with backend._a_copy():
+        shutil.copytree(os.getcwd(), str(checkout))
+    assert os.getcwd() == str(ROOT) and sorted(path.name for path in checkout.iterdir()) == sorted(backend.SOURCES)
+    there = {path.relative_to(ROOT) for path in (ROOT / "sparse_ae").rglob("*.*") if path.suffix != ".pyc"}
+    assert {path.relative_to(checkout) for path in (checkout / "sparse_ae").rglob("*.*")} == there
+
+    (checkout / "build" / "lib" / "sparse_ae").mkdir(parents=True)
+    monkeypatch.chdir(checkout)
+    with backend._a_copy():
+        assert not os.path.exists("build")
+    before = sorted(checkout.rglob("*"))
+    # In a process of its own, for setuptools changes it.
+    code = ("import os, sys; sys.path.insert(0, os.getcwd())\n"
+            "import build_backend; build_backend.get_requires_for_build_wheel()")
+    subprocess.run([sys.executable, "-B", "-c", code], cwd=str(checkout), check=True)
+    assert sorted(checkout.rglob("*")) == before
 
 
 def test_where_pip_can_install_theano_the_wheel_has_one_line_more(backend, wheel, monkeypatch):

@@ -25,19 +25,21 @@ NEVER_THEANO = """
     checks evaluation.metrics runtime.progress scoring.ranking recommender.estimator files.unpacking files.storage
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
-    data.feedback
-    data.text data.matlab data.files data.outofcore data.download data.datasets data
+    data.feedback data.layout data.digits data.text data.lists data.matlab data.matlab73 data.files data.outofcore
+    data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.residuals recommender.saved baselines.biases baselines
-    baselines.lists scoring.shortlist scoring.scorer training.checkpoint recommender.search evaluation.plots
-    files scoring training
+    baselines.lists baselines.wide scoring.shortlist scoring.scorer training.checkpoint recommender.search
+    evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
-    runtime.device runtime ops.ahead ops.op ops.csr ops.dense ops.plans ops.kernels ops.fused ops.everywhere
-    ops.over_ranks ops.blas ops.scalars ops.updates ops.gpu ops ops.compiled ops.hostcopy
+    runtime.device runtime ops.nonlinearities ops.ahead ops.op ops.csr ops.dense ops.fused ops.everywhere ops.over_ranks
+    ops.stored ops.ordinal ops.rows ops.blas ops.scalars ops.updates ops.gpu.plans ops.gpu.kernels ops.gpu.base
+    ops.gpu.products ops.gpu.autoencoder ops.gpu.host ops.gpu.rewrites ops.gpu.lifts ops.gpu ops ops.compiled
+    ops.gpu.hostcopy layers training.losses
     training.objectives model training.formulations training.optimisers training.steps trainer baselines.factorization
     scoring.fold_in recommender.fitting recommender.recommender recommender cli.main cli __main__
 """.split()
-COMPAT = "compilers distributions stand_ins torn python312 mends numpy2 finder".split()
+COMPAT = "compilers folders distributions stand_ins torn python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
            + ["sparse_ae." + name for name in NEVER_THEANO + WITH_THEANO])
 
@@ -164,7 +166,7 @@ def test_these_work_where_there_is_no_theano():
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
     monkeypatch.chdir(tmp_path)
-    if module == "sparse_ae.ops.gpu":
+    if module in ["sparse_ae.ops.gpu." + name for name in ("base", "products", "autoencoder", "lifts")]:
         pytest.importorskip("pygpu", reason="needs Theano's gpuarray backend")
     if module == "sparse_ae.model" and ON_OPENCL:
         pytest.skip("the post's graph is a scan, for which Theano has no code for OpenCL")
@@ -235,7 +237,7 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
     packages, package_data = setup_arguments["packages"], setup_arguments["package_data"]
-    rooms = "baselines cli data evaluation files ops recommender runtime scoring theano_compat training".split()
+    rooms = "baselines cli data evaluation files ops ops.gpu recommender runtime scoring theano_compat training".split()
     assert sorted(packages) == ["sparse_ae"] + ["sparse_ae." + room for room in rooms]
     assert set(package_data) <= set(packages)
     shipped = {path for package in packages for pattern in package_data.get(package, []) + ["*.py"]

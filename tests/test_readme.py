@@ -1,4 +1,5 @@
 """What the README shows runs, and prints what it says; where it says that something is, it is."""
+import importlib.util
 import re
 from pathlib import Path
 
@@ -54,3 +55,35 @@ def test_the_map_has_every_room():
     table = README.read_text(encoding="utf-8").partition("| `sparse_ae/` | |\n|---|---|\n")[2].partition("\n\n")[0]
     drawn = [name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1])]
     assert sorted(drawn) == sorted(rooms | modules)
+
+
+@pytest.fixture
+def commands():
+    """Of .ci/commands.py, by which .ci/run begins with what the README prints."""
+    spec = importlib.util.spec_from_file_location("ci_commands", str(README.parent / ".ci" / "commands.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.commands
+
+
+def test_two_commands_show_that_all_is_well(commands):
+    found = commands(README.read_text(encoding="utf-8"))
+    assert [re.sub("^.* && ", "", command) for command in found] == [
+        "python examples/movielens.py", "python -m pytest -n 2 --dist loadfile"]
+    assert [re.search(r"\[(.*)\]", command).group(1) for command in found] == ["examples", "test,examples"]
+
+
+def test_commands_are_found_in_fences_alone(commands):
+    text = """
+`pip install '.[a]' && python a.py` runs a.
+pip install '.[b]' && python b.py
+```
+pip install . && python c.py
+pip install numpy && python d.py
+```
+ 1. ```console
+    $ pip install -q ".[e]" && python -m e -n 2
+    e printed this
+    ```
+"""
+    assert commands(text) == ["pip install . && python c.py", 'pip install -q ".[e]" && python -m e -n 2']

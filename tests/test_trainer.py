@@ -179,7 +179,7 @@ def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
     train, _ = checkerboard()
     t = trainer(update="rprop", batch_size=None, formulation="sparse")
     t.fit(train, 2)
-    like_V = [x for x in t.model.params + t._step._kept if x.get_value(borrow=True).shape == (4, 12)]
+    like_V = [x for x in t.model.params + t.step.kept if x.get_value(borrow=True).shape == (4, 12)]
     assert len(like_V) == 3 and all(map(is_item_major, like_V))
 
 
@@ -236,11 +236,11 @@ def test_patience_ends_training_and_puts_the_best_epoch_back(monkeypatch):
     t = trainer(update="adam")
     states = []
     scripted(monkeypatch, 3.0, 2.0, 1.0, 1.5, 1.0, 1.25)
-    history = t.fit(train, 50, validation=test, patience=3, on_epoch=lambda record: states.append(t._step.get_state()))
+    history = t.fit(train, 50, validation=test, patience=3, on_epoch=lambda record: states.append(t.step.get_state()))
     # The second 1.0 is a tie, which is no improvement.
     assert [record["validation_rmse"] for record in history] == [3.0, 2.0, 1.0, 1.5, 1.0, 1.25]
     assert [record["restored"] for record in history] == [None] * 5 + [3]
-    for name, value in t._step.get_state().items():  # of parameters and optimiser
+    for name, value in t.step.get_state().items():  # of parameters and optimiser
         np.testing.assert_array_equal(value, states[2][name])
     assert len(states[2]) > 4 and any((np.asarray(states[5][name]) != states[2][name]).any() for name in states[2])
 
@@ -251,9 +251,9 @@ def test_the_best_epoch_is_put_back_when_the_epochs_run_out_too(errors, restored
     t = trainer()
     states = []
     scripted(monkeypatch, *errors)
-    t.fit(train, 4, validation=test, patience=3, on_epoch=lambda record: states.append(t._step.get_state()))
+    t.fit(train, 4, validation=test, patience=3, on_epoch=lambda record: states.append(t.step.get_state()))
     assert t.history[-1]["restored"] == restored
-    for name, value in t._step.get_state().items():
+    for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, states[(restored or 4) - 1][name])
 
 
@@ -262,10 +262,10 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
     t = trainer()
     scripted(monkeypatch, 3.0, 2.0, 2.0, 2.5, 2.25, 2.5, 1.0)
     t.fit(train, 2, validation=test)
-    before = t._step.get_state()
+    before = t.step.get_state()
     t.fit(train, 9, validation=test, patience=3)  # 2.0 to begin with
     assert len(t.history) == 5 and t.history[-1]["restored"] == 2
-    for name, value in t._step.get_state().items():
+    for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, before[name])
 
 
@@ -329,12 +329,12 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
     train, _ = checkerboard()
     t = trainer(update=update, batch_size=batch_size)
     t.fit(train, 2)
-    good = t._step.get_state()
-    t._step = Exploding(t._step, 2 if batch_size else 1)
+    good = t.step.get_state()
+    t.step = Exploding(t.step, 2 if batch_size else 1)
     with pytest.raises(TrainingDiverged, match="the loss is nan in epoch 3, %s the parameters are those of the end of "
                                                "epoch 2. Lower the learning rate, or start from smaller" % where):
         t.fit(train, 2)
-    for name, value in t._step.get_state().items():
+    for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, good[name])
     assert len(t.history) == 2
 
@@ -409,12 +409,12 @@ def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
     states = []
 
     def interrupt(record):
-        states.append(t._step.get_state())
+        states.append(t.step.get_state())
         monkeypatch.setattr(trainer_module, "_sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
 
     t.fit(train, 9, validation=test, patience=5, on_epoch=interrupt)
     assert [record["interrupted"] for record in t.history] == [False, True] and t.history[-1]["restored"] == 1
-    for name, value in t._step.get_state().items():
+    for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, states[0][name])
 
 

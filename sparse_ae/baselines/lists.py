@@ -44,6 +44,7 @@ is missing: H. Steck, KDD 2010). A stranger's factors are (4), so users' factors
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_finite, check_number, check_rng, check_share
@@ -51,8 +52,8 @@ from sparse_ae.data.ratings import check_ratings
 from sparse_ae.evaluation.lists import rating_counts
 from sparse_ae.scoring.ranking import top_n
 
-__all__ = ["ItemFactors", "ItemWeights", "Popularity", "fit_all_entries", "fit_ease", "fit_neighbours", "fit_popular",
-           "solve_factors"]
+__all__ = ["ItemFactors", "ItemWeights", "Popularity", "csr_rows", "fit_all_entries", "fit_ease", "fit_neighbours",
+           "fit_popular", "solve_factors"]
 
 # Columns of X'X, and systems of equations, held at a time; and numbers in these systems.
 _TILE, _BLOCK = 256, 2 ** 22
@@ -74,7 +75,7 @@ class Popularity(NamedTuple):
 
     def scores(self, ratings):
         """The same for everybody; arguments, result and errors are those of `ItemWeights.scores`."""
-        return np.tile(self.n_ratings, (_rows(ratings, len(self.n_ratings)).shape[0], 1))
+        return np.tile(self.n_ratings, (csr_rows(ratings, len(self.n_ratings)).shape[0], 1))
 
 
 class ItemWeights(NamedTuple):
@@ -82,7 +83,7 @@ class ItemWeights(NamedTuple):
 
     Attributes
     ----------
-    weights : numpy.ndarray or csr_matrix of float64, shape (n_items, n_items)
+    weights : numpy.ndarray or csr_matrix of float32 or float64, shape (n_items, n_items)
         From the item in the row to the one in the column.
     """
 
@@ -98,7 +99,7 @@ class ItemWeights(NamedTuple):
 
         Returns
         -------
-        numpy.ndarray of float64, shape (n, n_items)
+        numpy.ndarray of the weights' dtype, shape (n, n_items)
             The items that a user has rated have scores like the others.
 
         Raises
@@ -106,7 +107,7 @@ class ItemWeights(NamedTuple):
         TypeError, ValueError
             For ratings that aren't a sparse matrix of as many items as in training.
         """
-        found = _rows(ratings, self.weights.shape[0]).dot(self.weights)
+        found = csr_rows(ratings, self.weights.shape[0], self.weights.dtype).dot(self.weights)
         return found.toarray() if sp.issparse(found) else found
 
 
@@ -128,7 +129,7 @@ class ItemFactors(NamedTuple):
 
     def scores(self, ratings):
         """As `ItemWeights.scores`: each user's factors are solved for by equation (4)."""
-        ratings = _rows(ratings, len(self.H))
+        ratings = csr_rows(ratings, len(self.H))
         return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2).dot(self.H.T)
 
 
@@ -216,7 +217,7 @@ def fit_ease(train, l2=4000.0):
     for start, products in _gram(X):
         G[:, start:start + products.shape[1]] = products
     G[np.diag_indices_from(G)] += l2
-    B = np.linalg.inv(G)
+    B = scipy.linalg.cho_solve(scipy.linalg.cho_factor(G, lower=True, overwrite_a=True), np.eye(len(G)))
     B /= -np.diag(B)
     np.fill_diagonal(B, 0)
     return ItemWeights(B)
@@ -292,6 +293,33 @@ def solve_factors(ratings, H, missing_weight, missing_rating, l2):
     return W
 
 
+def csr_rows(ratings, n_items, dtype=np.float64):
+    """Check what `scores` is given, and return it as CSR of a dtype.
+
+    Parameters
+    ----------
+    ratings : SciPy sparse matrix, shape (n, n_items)
+    n_items : int
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    csr_matrix
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what isn't a sparse matrix, or has another number of columns.
+    """
+    if not sp.issparse(ratings):
+        raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
+                        % type(ratings).__name__)
+    if ratings.shape[1] != n_items:
+        raise ValueError("ratings are %d x %d; expected a column for each of the %d items that there were in training"
+                         % (ratings.shape + (n_items,)))
+    return ratings.tocsr().astype(dtype)
+
+
 def _shifted(ratings, by):
     """The ratings less a number, where there are some."""
     return sp.csr_matrix((ratings.data - by, ratings.indices, ratings.indptr), ratings.shape)
@@ -302,17 +330,6 @@ def _gram(X):
     by_items = X.T.tocsr()
     for start in range(0, X.shape[1], _TILE):
         yield start, by_items.dot(by_items[start:start + _TILE].T).toarray()
-
-
-def _rows(ratings, n_items):
-    """Ratings of some users as CSR of float64."""
-    if not sp.issparse(ratings):
-        raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
-                        % type(ratings).__name__)
-    if ratings.shape[1] != n_items:
-        raise ValueError("ratings are %d x %d; expected a column for each of the %d items that there were in training"
-                         % (ratings.shape + (n_items,)))
-    return _float64(ratings.tocsr())
 
 
 def _float64(matrix):

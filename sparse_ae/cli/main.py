@@ -321,15 +321,20 @@ def _add_ratings(parser, text="a file with user, item, rating in each line, or i
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
                              "of counts, sum)")
     parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
-                        help="the file is a table, a row for each user and a column for each item, in which this "
-                             "number stands for no rating; nan for none")
+                        help="what stands for no rating; nan for nothing, or nan. The file is a table, a row for each "
+                             "user and a column for each item, unless it has a header, or three columns, or a fourth "
+                             "of timestamps")
+    parser.add_argument("--lists", action="store_true",
+                        help="each line of the file is a user and the items that the user chose")
+    parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
 
 
 def _load(parsed, path=None, feedback=None):
     from sparse_ae.data.datasets import load_published
     counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
-    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing, pairs=counts,
+    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
+                          pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
                           progress=getattr(parsed, "progress", True))
 
 

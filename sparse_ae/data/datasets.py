@@ -260,7 +260,7 @@ def load_published(path, missing=None, progress=True, **more):
     if path.suffix.lower() == ".zip":
         with _located(path, _Wanted("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
-    if missing in (None, _JESTER_MISSING) and _is_jester_table(path):
+    if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_jester_table(path):
         return _read_jester_table(path, progress)
     return load_ratings(path, missing=missing, progress=progress, **more)
 
@@ -406,7 +406,8 @@ def _choose(entries, wanted, where):
                                 % (where, wanted.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
     # A folder of that name first (ml-10m.zip has ml-10M100K), then what lies highest.
     ranks = [(not entry.parent.name.lower().startswith(wanted.folder), len(entry.parts)) for entry in found]
-    best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
+    lowest = min(ranks)
+    best = [entry for entry, rank in zip(found, ranks) if rank == lowest]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass the one you mean as path."
                          % (where, wanted.label, _some(best)))

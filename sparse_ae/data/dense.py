@@ -9,10 +9,10 @@ import numbers
 import numpy as np
 
 from sparse_ae.data.columns import is_masked
-from sparse_ae.data.lines import DELIMITERS, as_floats, first_lines, lines_of
+from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
-__all__ = ["count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
+__all__ = ["check_missing", "count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
 
 # So many rows whose first number counts the others are no chance.
 _ROWS_NO_CHANCE = 10
@@ -84,8 +84,9 @@ def read_table(path, progress=False):
                 if line.strip():
                     row = line.rstrip("\r").split(delimiter)
                     if len(row) != n_columns:
+                        way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
                         raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
-                                         "drop it" % (path, lines.number, len(row), n_columns))
+                                         "drop it%s" % (path, lines.number, len(row), n_columns, way_out))
                     numbered.append(lines.number)
                     fields += row
                 lines.number += 1
@@ -143,9 +144,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     ValueError
         If no entry is a rating, or one isn't finite, or the first column counts the others.
     """
-    if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
-        raise ValueError("missing is %r; expected the number that stands for no rating in a table, such as 99 or nan"
-                         % (missing,))
+    check_missing(missing)
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
         rated = ~np.isnan(table) if math.isnan(missing) else table != missing
@@ -171,6 +170,14 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
                              "Jester's data set 1; expected ratings alone: leave that column out, or read Jester's "
                              "file by sparse_ae.jester(path)" % shape[0])
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
+
+
+def check_missing(missing):
+    """Return what stands for no rating, a number that may be NaN; ValueError for anything else."""
+    if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
+        raise ValueError("missing is %r; expected the number that stands for no rating, such as 99, 0 or nan"
+                         % (missing,))
+    return missing
 
 
 def _first_row(path):

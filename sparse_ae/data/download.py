@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sparse_ae.theano_compat import folders
+
 __all__ = ["Source", "cache_folder", "fetch", "over_http", "wheel_downloader"]
 
 # Seconds. A network that drops packets must not hold up the next source, or the error, for minutes.
@@ -21,6 +23,8 @@ _CONNECT_TIMEOUT, _READ_TIMEOUT, _PIP_TIMEOUT = 5, 30, 120
 
 def cache_folder():
     """The folder that downloads are kept in: the environment variable SPARSE_AE_DATA, else the user's cache folder.
+
+    Where there is none, and none can be made, a temporary one.
 
     Returns
     -------
@@ -31,7 +35,10 @@ def cache_folder():
     if folder:
         return Path(folder).expanduser()
     import pooch
-    return Path(pooch.os_cache("sparse_ae"))
+    folder = pooch.os_cache("sparse_ae")
+    if not os.path.isdir(str(folder)) and not folders.can_be_made(str(folder)):
+        folder = folders.temporary("sparse_ae")
+    return Path(folder)
 
 
 class Source(NamedTuple):

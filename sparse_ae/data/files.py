@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path, error_at
-from sparse_ae.data.dense import ratings_from_blocks, read_table
+from sparse_ae.checks import check_bool, check_path, error_at
+from sparse_ae.data import matlab, matlab73
+from sparse_ae.data.dense import check_missing, ratings_from_blocks, ratings_from_table, read_table
 from sparse_ae.data.ids import Numbering
+from sparse_ae.data.layout import Layout, holds_lines
 from sparse_ae.data.lines import LONGEST_LINE, check_file, opened
-from sparse_ae.data.matlab import read_sparse, sparse_names
+from sparse_ae.data.lists import read_lists
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
-from sparse_ae.data.text import Layout, read_blocks, read_text
+from sparse_ae.data.text import read_blocks, read_text
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
@@ -21,10 +23,13 @@ __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 # The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
+# Lines of comments at the top of a MatrixMarket file.
+_MOST_COMMENTS = 10000
+
 _MAT_WAY_OUT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 
 
-def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False):
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False, lists=False):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
@@ -41,14 +46,20 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     are numbered from 0.
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
-    header, separated in any of these ways. Its rows and columns are numbered from 0 too.
+    header, separated in any of these ways. Its rows and columns are numbered from 0 too. Text with a header that
+    names any of user, item and rating, of three columns, or of four of which the last is timestamps, has a rating in
+    each line still.
+
+    With `lists`, each line of text is a user and the items that the user chose, separated in any of these ways, as in
+    LightGCN's files.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     variable : str, optional
-        The name of the sparse variable of a `.mat` file that holds several.
+        The name of the sparse variable of a `.mat` file that holds several; or, with `missing`, of a dense array, as
+        GC-MC's files have them: ``variable="M", missing=0``.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order of the file counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp
@@ -56,13 +67,16 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         most: SciPy adds up such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from
         ratings any more.
     missing : float, optional
-        The number that stands for "not rated" in a dense table; NaN if that, or nothing, does. All others are ratings,
-        0 included. None for text with a rating in each line.
+        The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
+        Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
     pairs : bool
         Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header.
+        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header;
+        see `layout.find_layout`.
+    lists : bool
+        Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
 
     Returns
     -------
@@ -84,19 +98,41 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
-    if missing is not None and name.endswith(MATRIX_ENDINGS):
-        raise ValueError("missing=%r was given for %s; only a table in text has a number for no rating: leave it out"
-                         % (missing, path))
+    if check_bool(lists, "lists"):
+        _check_lists(path, missing, pairs)
+        return build_ratings(*_whole_table(path, read_lists(path, progress)), duplicates=duplicates)
+    if missing is not None and name.endswith(MATRIX_ENDINGS) and not name.endswith(".mat"):
+        raise ValueError("missing=%r was given for %s; only text and the dense arrays of a .mat file have a number for "
+                         "no rating: leave it out" % (missing, path))
     if name.endswith(".npz"):
         return _number_ids(path, _read_npz(path), duplicates)
     if name.endswith(".mat"):
-        return _number_ids(path, _read_mat(path, variable), duplicates)
+        matrix = _read_mat(path, variable, missing)
+        if missing is None:
+            return _number_ids(path, matrix, duplicates)
+        return _of_array(path, matrix, missing)
     if name.endswith(MATRIX_ENDINGS):
         return _read_mtx(path, duplicates, progress)
-    if missing is not None:
+    if missing is not None and not holds_lines(path):
         return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
-    return build_ratings(*_whole_table(path, read_text(path, progress, pairs)), duplicates=duplicates)
+    missing = None if missing is None else check_missing(missing)
+    return build_ratings(*_whole_table(path, read_text(path, progress, pairs, missing)), duplicates=duplicates)
+
+
+def _of_array(path, array, missing):
+    try:
+        return ratings_from_table(array, missing)
+    except (TypeError, ValueError) as error:
+        raise error_at(path, error) from None
+
+
+def _check_lists(path, missing, pairs):
+    if path.name.lower().endswith(MATRIX_ENDINGS):
+        raise ValueError("lists=True was given for %s; only text has lines: leave it out" % path)
+    if missing is not None or pairs:
+        raise ValueError("lists=True was given with %s; lists have users and items, and nothing else: leave it out"
+                         % ("pairs=%r" % (pairs,) if missing is None else "missing=%r" % (missing,)))
 
 
 def sparse_variables(path):
@@ -110,12 +146,8 @@ def sparse_variables(path):
     -------
     list of str
     """
-    try:
-        return sparse_names(path)
-    except NotImplementedError:
-        import h5py
-        with h5py.File(str(path), "r") as file:
-            return _sparse_names_73(file)
+    names = _sparse_names(path)
+    return matlab73.sparse_names(path) if names is None else names
 
 
 def _number_ids(path, matrix, duplicates):
@@ -167,69 +199,76 @@ def _matrix_of(arrays):
     return getattr(sp, kind + "_matrix")(made_from, shape=shape)
 
 
-def _read_mat(path, variable):
+def _read_mat(path, variable, missing):
+    """A sparse matrix; or, if it is said what stands for no rating, a dense array."""
     unpack_limit(path)  # a value that is none is no fault of the file
     try:
-        names = sparse_names(path)
-        if _is_wanted(variable, names):
-            return read_sparse(path, variable or names[0])
-    except NotImplementedError:
-        return _read_mat_73(path, variable)
-    except Exception as error:  # SciPy's reader of old files raises whatever the damaged bytes lead it to
-        if is_of_the_machine(error):
-            raise
-        raise _unreadable_mat(path, error) from error
-    raise _no_variable(path, variable, names)
-
-
-def _read_mat_73(path, variable):
-    """Read a file of MATLAB 7.3, which is HDF5: a sparse variable is a group of the arrays of a CSC matrix."""
-    try:
-        import h5py
+        reader, names = matlab, _sparse_names(path)
+        if names is None:
+            reader, names = matlab73, matlab73.sparse_names(path)
+        if missing is None and _is_wanted(variable, names):
+            return reader.read_sparse(path, variable or names[0])
+        arrays = reader.dense_shapes(path)
+        if missing is not None and _is_wanted(variable, list(arrays)) and not (names and variable is None):
+            return reader.read_dense(path, variable or list(arrays)[0])
     except ImportError as error:
         raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
                          % (path, _MAT_WAY_OUT)) from error
-    try:
-        with h5py.File(str(path), "r") as file:
-            names = _sparse_names_73(file)
-            if _is_wanted(variable, names):
-                group = file[variable or names[0]]
-                check_size(path, sum(group[name].size * group[name].dtype.itemsize for name in ("jc", "data", "ir")
-                                     if name in group), "a variable in it")
-                indptr = group["jc"][()].astype(np.int64)
-                # MATLAB leaves out the arrays of a matrix without entries.
-                values, rows = (group[name][()] if name in group else np.zeros(0) for name in ("data", "ir"))
-                shape = int(group.attrs["MATLAB_sparse"]), len(indptr) - 1
-                return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
-    except Exception as error:  # of HDF5, and of arrays that don't fit
+    except Exception as error:  # of HDF5, of SciPy's reader of old files, and of arrays that don't fit
         if is_of_the_machine(error):
             raise
-        raise _unreadable_mat(path, error) from error
-    raise _no_variable(path, variable, names)
+        raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
+                         % (path, type(error).__name__, error, _MAT_WAY_OUT)) from error
+    if missing is None:
+        raise _no_sparse_variable(path, variable, names, arrays)
+    raise _no_array(path, variable, names, arrays, missing)
 
 
-def _sparse_names_73(file):
-    return [name for name, node in file.items() if "MATLAB_sparse" in node.attrs]
+def _sparse_names(path):
+    """None of a file of version 7.3."""
+    try:
+        return matlab.sparse_names(path)
+    except NotImplementedError:
+        return None
 
 
 def _is_wanted(variable, names):
-    """Whether it is clear which of the sparse variables holds the ratings."""
+    """Whether it is clear which of some variables holds the ratings."""
     return variable in names or variable is None and len(names) == 1
 
 
-def _unreadable_mat(path, error):
-    return ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
-                      % (path, type(error).__name__, error, _MAT_WAY_OUT))
-
-
-def _no_variable(path, variable, names):
+def _no_sparse_variable(path, variable, names, arrays):
+    dense = ""
+    if arrays:
+        largest = max(arrays, key=lambda name: arrays[name][0] * arrays[name][1])
+        dense = ("; its dense arrays are %s: pass the one with the ratings, and the number that stands for no rating "
+                 "there, such as variable=%r, missing=0 (--variable %s --missing 0)"
+                 % (_with_shapes(arrays), variable if variable in arrays else largest,
+                    variable if variable in arrays else largest))
     if variable is not None:
-        return ValueError("%s has no sparse variable %r; its sparse variables are %s: pass one of them as variable="
-                          % (path, variable, ", ".join(map(repr, names)) or "none"))
+        return ValueError("%s has no sparse variable %r; its sparse variables are %s%s%s"
+                          % (path, variable, ", ".join(map(repr, names)) or "none",
+                             ": pass one of them as variable=" if names else "", dense))
     if names:
         return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
                           % (path, len(names), ", ".join(map(repr, names))))
-    return ValueError("%s holds no sparse variable; expected the ratings as one: %s" % (path, _MAT_WAY_OUT))
+    return ValueError("%s holds no sparse variable%s" % (path, dense or "; expected the ratings as one: "
+                                                         + _MAT_WAY_OUT))
+
+
+def _no_array(path, variable, names, arrays, missing):
+    if variable in names or variable is None and names:
+        return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array has a "
+                          "number for no rating: leave it out, or name a dense array as variable="
+                          % (missing, path, variable or names[0]))
+    said = "its dense arrays are %s" % _with_shapes(arrays) if arrays else "it has no dense array of numbers"
+    return ValueError("%s: missing=%r is for a dense array, and %s; pass the name of the one with the ratings as "
+                      "variable=" % (path, missing, said))
+
+
+def _with_shapes(arrays):
+    some = ["%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items()]
+    return ", ".join(some[:10]) + (" and %d more" % (len(some) - 10) if len(some) > 10 else "")
 
 
 def _read_mtx(path, duplicates, progress):
@@ -240,7 +279,7 @@ def _read_mtx(path, duplicates, progress):
         for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
             n_lines += 1
             size = line.decode("latin-1").strip()
-            if size and not size.startswith("%"):
+            if size and not size.startswith("%") or n_lines > _MOST_COMMENTS:
                 break
     way_out = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
     if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
@@ -249,6 +288,9 @@ def _read_mtx(path, duplicates, progress):
     if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
         raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
                          "'general': %s" % (path, " ".join(banner[2:]), way_out))
+    if n_lines > _MOST_COMMENTS and (not size or size.startswith("%")):
+        raise ValueError("%s: the size of the matrix isn't among the first %d lines; expected its rows, columns and "
+                         "number of entries after the comments: %s" % (path, n_lines, way_out))
     if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
         raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
                          "entries: %s" % (path, n_lines, size[:60], way_out))

@@ -10,10 +10,14 @@ from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of", "opened"]
+__all__ = ["AS_LISTS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of",
+           "opened"]
 
 # In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
+
+# The way out of lines of different lengths.
+AS_LISTS = "if each line is a user and the items that the user chose, read them with lists=True (--lists)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
@@ -157,7 +161,8 @@ class Lines:
         self.path, self.number = path, first
         self._stream, self._bar, self._encoding = stream, bar, None
         mark = stream.read(len(_BYTE_ORDER_MARK))
-        self._rest = b"" if mark == _BYTE_ORDER_MARK else mark
+        # What was read from the stream, and how much of it was taken: to cut off each line would take a copy for each.
+        self._rest, self._taken = b"" if mark == _BYTE_ORDER_MARK else mark, 0
         for _ in range(first - 1):
             self._read_line()
 
@@ -167,7 +172,7 @@ class Lines:
             more = self._stream.read(_BYTES_PER_BLOCK)
             if self._bar is not None:  # of a packed file, the bytes on disk
                 self._bar.update(getattr(self._stream, "fileobj", self._stream).tell() - self._bar.n)
-            self._rest += more
+            self._append(more)
             end = self._rest.rfind(b"\n") + 1 if more else len(self._rest)
             if end or not more:
                 block, self._rest = self._rest[:end], self._rest[end:]
@@ -186,16 +191,20 @@ class Lines:
                 yield line + "\n"
             text = self.decode(self._read_line())
 
+    def _append(self, more):
+        self._rest, self._taken = self._rest[self._taken:] + more, 0
+
     def _read_line(self):
-        while b"\n" not in self._rest:
+        end = self._rest.find(b"\n", self._taken) + 1
+        while not end:
             more = self._stream.read(_BYTES_PER_BLOCK)
             if not more:
                 break
-            self._rest += more
+            self._append(more)
             self._check_length()
-        end = self._rest.find(b"\n") + 1 or len(self._rest)
-        line, self._rest = self._rest[:end], self._rest[end:]
-        return line
+            end = self._rest.find(b"\n") + 1
+        start, self._taken = self._taken, end or len(self._rest)
+        return self._rest[start:self._taken]
 
     def _check_length(self):
         if len(self._rest) > LONGEST_LINE + _BYTES_PER_BLOCK:

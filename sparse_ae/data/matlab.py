@@ -1,11 +1,11 @@
-"""Sparse variables of MATLAB's files, read here: SciPy's reader trusts what a damaged file says of sizes, and crashes.
+"""Variables of MATLAB's files, read here: SciPy's reader trusts what a damaged file says of sizes, and crashes.
 
 A file of MATLAB 5 to 7.2 is a header of 128 bytes and an element for each variable: a tag, of type and size, and
 contents, which may be packed by zlib, and are elements again. A sparse variable has five or six: its class, its shape,
-its name, and `ir`, `jc` and `pr`, which are the indices, indptr and data of a CSC matrix. Nothing is read that isn't
-within its element, and the size of what is unpacked is known before. See MathWorks, MAT-File Format, chapter 1. Older
-files, of version 4, are SciPy's, whose reader of them is Python, once they are as long as they say; newer ones, of 7.3,
-are HDF5, and h5py's.
+its name, and `ir`, `jc` and `pr`, which are the indices, indptr and data of a CSC matrix. A dense one has `pr` alone
+behind its name, the columns one after the other. Nothing is read that isn't within its element, and the size of what is
+unpacked is known before. See MathWorks, MAT-File Format, chapter 1. Older files, of version 4, are SciPy's, whose
+reader of them is Python, once they are as long as they say; newer ones, of 7.3, are `matlab73`'s.
 """
 import inspect
 import zlib
@@ -16,12 +16,13 @@ import scipy.sparse as sp
 
 from sparse_ae.files.unpacking import check_size
 
-__all__ = ["read_sparse", "sparse_names"]
+__all__ = ["dense_shapes", "read_dense", "read_sparse", "sparse_names"]
 
 _HEADER = 128
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _PACKED, _UTF8 = 14, 15, 16
 _SPARSE, _COMPLEX = 5, 0x0800
+_DENSE = range(6, 16)  # doubles, singles, and integers of 1 to 8 bytes
 
 # Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
 _AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
@@ -56,7 +57,32 @@ def sparse_names(path):
         _check_sizes_4(path)
         return [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
     with open(str(path), "rb") as file:
-        return [name for _, _, name in _variables(path, file, order)]
+        return [name for _, _, name, shape in _variables(path, file, order) if shape is None]
+
+
+def dense_shapes(path):
+    """The names of the two-dimensional arrays of numbers of a `.mat` file, in their order, and their shapes.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    dict of str to (int, int)
+
+    Raises
+    ------
+    NotImplementedError, ValueError
+        As `sparse_names`.
+    """
+    order = _byte_order(path)
+    if order is None:
+        _check_sizes_4(path)
+        return {name: shape for name, shape, kind in scipy.io.whosmat(str(path))
+                if kind not in ("sparse", "char") and len(shape) == 2}
+    with open(str(path), "rb") as file:
+        return {name: shape for _, _, name, shape in _variables(path, file, order) if shape is not None}
 
 
 def read_sparse(path, name):
@@ -76,10 +102,42 @@ def read_sparse(path, name):
     if order is None:
         _check_sizes_4(path)
         return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
+    return _sparse_matrix(_contents(path, name, order), order)
+
+
+def read_dense(path, name):
+    """One of these arrays.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    name : str
+
+    Returns
+    -------
+    numpy.ndarray of real numbers, shape (n_rows, n_columns)
+    """
+    order = _byte_order(path)
+    if order is None:
+        _check_sizes_4(path)
+        return scipy.io.loadmat(str(path), variable_names=[name])[name]
+    elements = list(_elements(_contents(path, name, order), order))
+    if len(elements) < 4:
+        raise ValueError("an array has %d elements; expected 4" % len(elements))
+    if int(_numbers(elements[0], order)[0]) & _COMPLEX:
+        raise ValueError("the variable holds complex numbers; expected real ones")
+    shape, values = tuple(_numbers(elements[1], order).tolist()), _numbers(elements[3], order)
+    if len(shape) != 2 or min(shape) < 0 or shape[0] * shape[1] != len(values):
+        raise ValueError("an array of the shape %r has %d numbers" % (shape, len(values)))
+    return values.reshape(shape, order="F")
+
+
+def _contents(path, name, order):
+    """The bytes of a variable, unpacked."""
     with open(str(path), "rb") as file:
-        for packed, size, found in _variables(path, file, order):
+        for packed, size, found, _ in _variables(path, file, order):
             if found == name:
-                return _sparse_matrix(_whole(path, file.read(size), order) if packed else file.read(size), order)
+                return _whole(path, file.read(size), order) if packed else file.read(size)
     raise ValueError("it has no variable %r" % name)
 
 
@@ -121,7 +179,10 @@ def _check_sizes_4(path):
 
 
 def _variables(path, file, order):
-    """For each sparse variable whether it is packed, its size and its name, with the file at its contents."""
+    """For each variable whether it is packed, its size, its name, and its shape or, of a sparse one, None.
+
+    The file is at its contents then.
+    """
     end, place = path.stat().st_size, _HEADER
     while place < end:
         file.seek(place)
@@ -138,10 +199,10 @@ def _variables(path, file, order):
             if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
                 raise ValueError("what is packed at byte %d is no variable" % (start - 8))
             head = head[8:]
-        name = _sparse_name(head, order)
-        if name is not None:
+        found = _name_and_shape(head, order)
+        if found is not None:
             file.seek(start)
-            yield kind == _PACKED, size, name
+            yield (kind == _PACKED, size) + found
 
 
 def _whole(path, packed, order):
@@ -186,17 +247,27 @@ def _numbers(element, order):
     return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="))
 
 
-def _sparse_name(contents, order):
-    """The name of the variable that some contents begin, None if it isn't sparse."""
+def _name_and_shape(contents, order):
+    """Of the variable that some contents begin: its name, and its shape or, if it is sparse, None.
+
+    None for what is neither sparse nor a two-dimensional array of numbers.
+    """
     elements = _elements(contents, order)
     flags = _numbers(next(elements, (0, None)), order)
-    if not len(flags) or int(flags[0]) & 0xff != _SPARSE:
+    kind = int(flags[0]) & 0xff if len(flags) else 0
+    if kind != _SPARSE and kind not in _DENSE:
         return None
-    next(elements, None)
-    kind, name = next(elements, (0, None))
-    if name is None or kind not in (1, 2, _UTF8):
-        raise ValueError("a sparse variable has no name")
-    return name.decode("utf-8", "replace")
+    shape = next(elements, (0, None))
+    letters, name = next(elements, (0, None))
+    if name is None or letters not in (1, 2, _UTF8):
+        if kind == _SPARSE:
+            raise ValueError("a sparse variable has no name")
+        return None
+    name = name.decode("utf-8", "replace")
+    if kind == _SPARSE:
+        return name, None
+    shape = tuple(_numbers(shape, order).tolist())
+    return (name, shape) if len(shape) == 2 else None
 
 
 def _sparse_matrix(contents, order):

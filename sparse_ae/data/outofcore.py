@@ -29,16 +29,19 @@ import os
 import shutil
 import tempfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_choice, check_count, check_path, error_at
+from sparse_ae.checks import check_bool, check_choice, check_count, check_path, error_at
+from sparse_ae.data.dense import check_missing
 from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import Numbering, check_ids, distinct
 from sparse_ae.data.lines import check_file
+from sparse_ae.data.lists import read_lists
 from sparse_ae.data.ratings import (
     as_float32,
     canonical_csr,
@@ -51,7 +54,7 @@ from sparse_ae.data.ratings import (
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
-from sparse_ae.files.unpacking import check_regular, read_array
+from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.runtime.progress import announced
 from sparse_ae.runtime.ranks import Ranks
 
@@ -110,7 +113,8 @@ class StoredRatings(NamedTuple):
             self.checksums.clear()
 
 
-def store_ratings(source, folder, rows="items", duplicates="error", progress=True, parts=1):
+def store_ratings(source, folder, rows="items", duplicates="error", progress=True, parts=1, missing=None,
+                  lists=False):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -131,6 +135,10 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         line there, if sorting on disk takes long.
     parts : int
         For how many ranks of `distributed` the columns are dealt out. A store in parts is opened by as many.
+    missing : float, optional
+        The rating in a file's lines that stands for none, as in `files.load_ratings`.
+    lists : bool
+        Whether a line of the file is a user and any number of items, as in `files.load_ratings`.
 
     Returns
     -------
@@ -158,8 +166,18 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         if source.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
-        blocks = read_text(source, progress)
+        if check_bool(lists, "lists") and missing is not None:
+            raise ValueError("lists=True was given with missing=%r; lists have users and items, and nothing else: "
+                             "leave it out" % (missing,))
+        missing = None if missing is None else check_missing(missing)
+        read = partial(read_lists, source) if lists else partial(read_text, source, missing=missing)
+        blocks = read(progress=progress)
+    elif lists or missing is not None:
+        raise TypeError("%s was given with chunks of ratings; only the lines of a file are read so: leave it out, and "
+                        "give pairs a rating of 1, or leave out or mask what is no rating"
+                        % ("missing=%r" % (missing,) if missing is not None else "lists=%r" % (lists,)))
     else:
+        read = None
         try:
             blocks = _blocks_of_chunks(iter(source))
         except TypeError:
@@ -168,7 +186,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            done = _written(blocks, work, source, rows, duplicates, progress=progress)
+            done = _written(blocks, work, source, read, rows=rows, duplicates=duplicates, progress=progress)
             if parts > 1:
                 done = _dealt_out(open_ratings(done), work / "parts", parts)
         done.rename(folder)
@@ -273,6 +291,8 @@ def _read_note(folder):
         if isinstance(note["format"], bool) or not isinstance(note["format"], int):
             raise ValueError("its format is %r" % (note["format"],))
     except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # of no note, or a foreign one
+        if _unreadable(error):
+            raise
         raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
                          % (folder, type(error).__name__, error)) from error
     return note
@@ -306,7 +326,14 @@ def _damage_found(folder):
     try:
         yield
     except (OSError, LookupError, TypeError, ValueError) as error:
+        if _unreadable(error):
+            raise
         raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy" % (folder, error)) from error
+
+
+def _unreadable(error):
+    """Whether an error says nothing of what a file holds: no permission, say, but for a file that isn't there."""
+    return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
 def _array(folder, name, mapped):
@@ -332,7 +359,7 @@ def _checksum(path):
     return checksum
 
 
-def _written(blocks, work, source, rows, duplicates, progress):
+def _written(blocks, work, source, read, rows, duplicates, progress):
     """A folder in `work` with all that makes a store."""
     by_row, by_col, counts = _number(blocks, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
@@ -349,7 +376,7 @@ def _written(blocks, work, source, rows, duplicates, progress):
         repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
-        raise _repeated_error(source, pairs if rows == "users" else [pair[::-1] for pair in pairs])
+        raise _repeated_error(source, read, pairs if rows == "users" else [pair[::-1] for pair in pairs])
     _write_note(done, rows, checksums=_checksums(done))
     return done
 
@@ -496,12 +523,12 @@ def _sort(buckets, folder, shape, counts, duplicates):
     return repeated
 
 
-def _repeated_error(source, pairs):
+def _repeated_error(source, read, pairs):
     """The error of pairs (user, item) that come twice; in a file, of the first to do so, whose lines are looked for."""
-    if not isinstance(source, Path):
+    if read is None:
         return repeated_pair(*pairs[0])
     lines = {pair: [] for pair in pairs}
-    for block in read_text(source):
+    for block in read():
         users, items = ({str(each): k for k, each in enumerate(ids)} for ids, _ in (block.users, block.items))
         for user, item in pairs:
             of_both = [(places == found.get(str(each), -1)) for each, found, (_, places) in

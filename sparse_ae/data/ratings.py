@@ -15,8 +15,8 @@ from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmask
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
-           "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples", "repeated_pair",
-           "rows_of_entries"]
+           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples",
+           "repeated_pair", "rows_of_entries"]
 
 # What may become of pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -115,7 +115,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
     values = _vector("ratings", np.ma.getdata(as_array(ratings)))  # masked still where they don't go with the ids
     columns = {"users": _vector("users", users, as_vector_of_ids), "items": _vector("items", items, as_vector_of_ids)}
     if timestamps is not None:
-        columns["timestamps"] = _vector("timestamps", timestamps)
+        columns["timestamps"] = check_timestamps(timestamps)
     for name, column in columns.items():
         if len(column) != len(values):
             raise ValueError("%d %s and %d ratings were given; expected one of each for every rating"
@@ -126,9 +126,6 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
         raise TypeError("entry %d: the rating is %r; ratings have to be real numbers: convert or drop it"
                         % (entry, value))
-    if timestamps is not None and columns["timestamps"].dtype.kind not in "iufM":
-        raise TypeError("timestamps are of dtype %s; expected numbers or datetime64: convert them or leave them out"
-                        % columns["timestamps"].dtype)
     return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
                          where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
@@ -392,16 +389,45 @@ def _vector(name, values, as_vector=np.asarray):
     return vector
 
 
+def check_timestamps(timestamps, where="entry %d".__mod__):
+    """Return the times of ratings as an array, (n,), once all are finite numbers or dates.
+
+    Parameters
+    ----------
+    timestamps : array_like of numbers or datetime64, (n,)
+    where : callable
+        Puts the number of an entry into words.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else. The message names the first entry that is none.
+    """
+    column = _vector("timestamps", timestamps)
+    if column.dtype.kind not in "iufM":
+        entry, value = next(((k, each) for k, each in enumerate(timestamps) if not _is_time(each)), (0, column[0]))
+        raise TypeError("%s: the timestamp is %r; expected numbers or datetime64: convert them or leave them out"
+                        % (where(entry), value))
+    finite = np.isfinite(column)
+    if not finite.all():
+        entry = int(np.argmin(finite))
+        raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps out"
+                         % (where(entry), column[entry]))
+    return column
+
+
+def _is_time(value):
+    return isinstance(value, (numbers.Real, np.datetime64)) and not isinstance(value, (bool, np.bool_))
+
+
 def build_ratings(users, items, values, timestamps, where, duplicates="error"):
     """Ratings of (ids, positions) of users and items; `where` puts the number of an entry into words."""
     (user_ids, rows), (item_ids, cols) = users, items
     floats, bad = as_float32(values)
     if bad is not None:
         raise ValueError("%s: %s" % (where(bad[0]), bad[1]))
-    if timestamps is not None and not np.isfinite(timestamps).all():
-        entry = int(np.argmin(np.isfinite(timestamps)))
-        raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps out"
-                         % (where(entry), timestamps[entry]))
+    if timestamps is not None:
+        check_timestamps(timestamps, where)
     shape = (len(user_ids), len(item_ids))
     order, sorted_cols, indptr, same = _row_major(rows, cols, shape[0])
     if same is not None and duplicates == "error":

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_fraction, check_rng
-from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, rows_of_entries
+from sparse_ae.data.ratings import Ratings, canonical_csr, check_ratings, check_timestamps, rows_of_entries
 
 __all__ = ["Split", "k_folds", "leave_k_out", "split_by_time", "split_ratings"]
 
@@ -176,10 +176,11 @@ def _timestamps(ratings, matrix, who):
     if not isinstance(ratings, Ratings) or ratings.timestamps is None:
         raise ValueError("%s needs the time of each rating, and these have none; expected Ratings with timestamps: "
                          "load_ratings reads a fourth column, ratings_from_triples takes timestamps" % who)
-    if matrix is not ratings.matrix or len(ratings.timestamps) != matrix.nnz:  # then times go with other entries
+    timestamps = check_timestamps(ratings.timestamps)
+    if matrix is not ratings.matrix or len(timestamps) != matrix.nnz:  # then times go with other entries
         raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "
-                         "load_ratings and ratings_from_triples return them" % (len(ratings.timestamps), matrix.nnz))
-    return ratings.timestamps
+                         "load_ratings and ratings_from_triples return them" % (len(timestamps), matrix.nnz))
+    return timestamps
 
 
 def _n_test(test_fraction, n):

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.columns import as_array, is_masked, unmasked
-from sparse_ae.data.dense import ratings_from_table
+from sparse_ae.data.dense import check_missing, ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
@@ -61,8 +61,9 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows
         what came twice.
     missing : float, optional
-        The number that stands for "not rated" in a dense array, (n_users, n_items); it may be NaN. All others are
-        ratings, 0 included.
+        The number that stands for "not rated" in a dense array, (n_users, n_items), or among the ratings of a table, of
+        a tuple of columns, or in `y`; it may be NaN. All others are ratings, 0 included. An array of rows is taken for
+        a dense one then.
 
     Returns
     -------
@@ -76,10 +77,16 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     """
     check_duplicates(duplicates)
     if missing is not None:
-        if y is not None or sp.issparse(ratings) or isinstance(ratings, tuple):
-            raise TypeError("missing=%r was given with %s; only a dense array of users by items, alone, has a number "
-                            "for no rating: leave it out" % (missing, type(ratings).__name__ if y is None else "y"))
-        return ratings_from_table(ratings, missing)
+        check_missing(missing)
+        if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
+            raise TypeError("missing=%r was given with %s; expected a dense array, or columns: what a sparse matrix "
+                            "doesn't hold is missing, and eliminate_zeros() takes zeros out of it"
+                            % (missing, type(ratings).__name__))
+        if y is None and not isinstance(ratings, tuple) and not _has_columns(ratings):
+            return ratings_from_table(ratings, missing)
+        columns = _columns(ratings, y)
+        columns[2] = _masked(columns[2], missing)
+        return ratings_from_triples(*columns, duplicates=duplicates)
     if y is None and isinstance(ratings, Ratings):
         return _with_ascending_ids(ratings, duplicates)
     if y is None and sp.issparse(ratings):
@@ -136,6 +143,25 @@ def as_pairs(X):
     return columns_of(X, 2, 2, "X")
 
 
+def _has_columns(table):
+    """Whether a table has the columns of ratings, by their names."""
+    names = _column_names(table)
+    return names is not None and len(find_columns(names, tuple(COLUMN_WORDS)[:3])) == 3
+
+
+def _masked(ratings, missing):
+    """Ratings of which those that stand for none are masked."""
+    ratings = as_array(ratings)
+    if ratings.dtype.kind not in "iuf":
+        return ratings
+    with np.errstate(invalid="ignore"):
+        none = np.isnan(ratings) if np.isnan(missing) else ratings == missing
+    if ratings.size and np.ma.filled(none, True).all():
+        raise ValueError("all %d ratings are %r, which stands for no rating; expected at least one that isn't"
+                         % (ratings.size, missing))
+    return np.ma.array(ratings, mask=np.ma.getmaskarray(ratings) | np.ma.filled(none, True))
+
+
 def _with_ascending_ids(ratings, duplicates):
     matrix, given = check_ratings(ratings, duplicates), (ratings.users, ratings.items)
     ids, orders = [], []
@@ -188,7 +214,8 @@ def columns_of(table, fewest, most, name):
         columns = [table[names[place]] for place in choose_columns(names, fewest, wanted, name)]
         return [column if isinstance(column, (list, tuple)) else as_array(column) for column in columns]
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
-        return list(table)
+        # Where none are known, None is what a variable of timestamps holds.
+        return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
     # dtype object: asarray would turn [7, "x"] into two strings
     array = table if isinstance(table, np.ndarray) else _object_array(table)
     if array.ndim == 2 and fewest <= array.shape[1] <= most:

@@ -16,6 +16,9 @@ __all__ = ["check_archive", "check_mapped", "check_regular", "check_size", "is_o
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
 
+# Bytes of one item of an array. Of an array without items nothing else bounds them, and who converts one takes as many.
+_LONGEST_ITEM = 2 ** 24
+
 
 def unpack_limit(path):
     """How many bytes a file may unpack to.
@@ -131,7 +134,8 @@ def read_array(stream, size, mapped=None):
     count = 1
     for length in shape:
         count *= length
-    if min(shape, default=0) < 0 or dtype.itemsize == 0 and count or stream.tell() + count * dtype.itemsize != size:
+    if min(shape, default=0) < 0 or not 0 <= dtype.itemsize <= _LONGEST_ITEM or dtype.itemsize == 0 and count or (
+            stream.tell() + count * dtype.itemsize != size):
         raise ValueError("its header announces the shape %r of %s, which doesn't go with the %d bytes there are"
                          % (shape, dtype, size))
     order = "F" if fortran else "C"

@@ -2,22 +2,34 @@
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
 pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `AdamStep`; see `fused`. The squares of all outputs,
-where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`. `csr_arrays` brings a SciPy
-matrix to them, `item_major` a shared variable into the memory order that they work fastest in. Functions compiled with
-`blas.mode()` run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs
-of several processes meet; see `over_ranks`.
+where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`. Ordered levels from scores:
+see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse variable, `item_major` a
+shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along the products' gradients
+touch the rows in use alone, in any function; see `rows`. Functions compiled with `blas.mode()` run Adam and the like in
+one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs of several processes meet; see
+`over_ranks`.
 """
-from sparse_ae.ops import scalars, updates  # noqa: F401  (register their rewrites)
-from sparse_ae.ops.csr import add_csr_t_dot, csr_arrays, csr_dot, csr_t_dot, item_major, sampled_dot
+from sparse_ae.ops import rows, scalars, updates  # noqa: F401  (register their rewrites)
+from sparse_ae.ops.csr import (
+    add_csr_t_dot,
+    csr_arrays,
+    csr_dot,
+    csr_t_dot,
+    item_major,
+    made_item_major,
+    sampled_dot,
+)
 from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SquaredError
 from sparse_ae.ops.op import before_nodes
 from sparse_ae.ops.over_ranks import SumOverRanks
+from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.runtime.device import on_gpu
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
-           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "register_for_gpu", "sampled_dot", "squared_outputs"]
+           "csr_dot", "csr_t_dot", "dense_rows", "item_major", "made_item_major", "register_for_gpu", "sampled_dot",
+           "squared_outputs", "stored_arrays", "with_values"]
 
 
 def register_for_gpu():
@@ -27,7 +39,7 @@ def register_for_gpu():
     have come after the import.
     """
     if on_gpu():
-        from sparse_ae.ops import gpu  # noqa: F401  (registers its rewrites)
+        from sparse_ae.ops.gpu import lifts  # noqa: F401  (registers its rewrites)
 
 
 register_for_gpu()  # now, for graphs that come out of a pickle

@@ -39,13 +39,13 @@ array([[0., 0.],
 import numpy as np
 
 from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
-from sparse_ae.runtime.device import is_on_host
+from sparse_ae.runtime.device import is_on_host, on_gpu
 import theano
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major", "sampled_dot"]
+__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major", "made_item_major", "sampled_dot"]
 
 
 def _same_units(a, b, name_a, name_b):
@@ -323,3 +323,19 @@ def item_major(variable):
     value = variable.get_value(borrow=True, return_internal_type=True)
     if not value.flags["F_CONTIGUOUS"]:
         variable.container.value = value.copy("F")  # set_value would bring it into C order
+
+
+def made_item_major(new):
+    """Have a new value of V (k, n_items), or of what is shaped like it, come item by item; its value stays what it is.
+
+    A GPU's element-wise operations write in C order, unless in place: there they are to work on V's transpose.
+
+    Parameters
+    ----------
+    new : matrix
+
+    Returns
+    -------
+    matrix
+    """
+    return T.extra_ops.cpu_contiguous(new.T).T if on_gpu() else new

@@ -31,7 +31,9 @@ class DenseRows(gof.Op):
 
     def perform(self, node, inputs, outputs):
         values, indices, indptr, n_items = inputs
-        check_csr(indices, indptr, len(indptr) - 1, n_items, len(values))
+        if n_items < 0 and len(indptr):
+            raise ValueError("n_items is %d; it must not be negative" % n_items)
+        check_csr(indices, indptr, max(0, len(indptr) - 1), n_items, len(values))
         outputs[0][0] = sp.csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, int(n_items))).toarray()
 
     def infer_shape(self, node, shapes):

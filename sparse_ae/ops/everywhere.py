@@ -12,7 +12,6 @@ n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `
 import numpy as np
 
 from sparse_ae.ops.op import C_TYPES, CsrOp, float_tensors, like
-from sparse_ae.runtime.device import on_gpu
 import theano.tensor as T
 from theano import gof
 
@@ -85,9 +84,4 @@ def squared_outputs(h, W, c):
     TypeError
         For tensors of another kind; where the function is called, ValueError for sizes that don't fit.
     """
-    if on_gpu():
-        # SquaredOutputs has no form there, and W had to come to the host for it. The sum by blocks of the two matrices.
-        h, W, c = float_tensors(h=(h, 2), W=(W, 2), c=(c, 1))
-        units = T.sum(T.dot(h.T, h) * T.dot(W.T, W))
-        return units + 2 * T.dot(T.sum(h, axis=0), T.dot(W.T, c)) + T.cast(h.shape[0], c.dtype) * T.dot(c, c)
     return SquaredOutputs()(h, W, c)[0]

@@ -8,6 +8,7 @@ these Ops together: the pass is cut in two at the hidden units, where they add u
 """
 import numpy as np
 
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
 from sparse_ae.ops.op import (
     C_TYPES,
     CsrOp,
@@ -23,10 +24,6 @@ from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "check_shapes", "next_factors"]
-
-
-def _sigmoid(x):
-    return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
 
 
 _NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
@@ -90,19 +87,13 @@ class _FusedOp(CsrOp):
     # What the C code is told at run time. In the code itself, each set of values would need compiling, for seconds.
     params_type = gof.ParamsType(f=scalar.int32, g=scalar.int32, low=scalar.float64, span=scalar.float64,
                                  total=gof.generic)
-    NONLINEARITIES = {  # name -> (value at x, derivative from the value); in the order of nonlinearities.h's enum
-        "linear": (lambda x: x, lambda y: np.ones_like(y)),
-        "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
-        "tanh": (np.tanh, lambda y: 1 - y * y),
-    }
-
     ranks = None
 
     def set_function(self, f, g, low, span, ranks):
         for name in (f, g):
-            if name not in self.NONLINEARITIES:
+            if name not in NONLINEARITIES:
                 raise ValueError("nonlinearity %r has no fused step; expected one of %s"
-                                 % (name, ", ".join(sorted(self.NONLINEARITIES))))
+                                 % (name, ", ".join(sorted(NONLINEARITIES))))
         self.f, self.g, self.low, self.span = f, g, float(low), float(span)
         self.ranks, self.apart = ranks, ranks is not None
 
@@ -150,18 +141,18 @@ class _FusedOp(CsrOp):
         for name, x in (("target", target), ("seen", seen)):
             if x is not None and len(x) != len(indices):
                 raise ValueError("%s has %d entries, indices %d; each rating needs one" % (name, len(x), len(indices)))
-        (f, f_slope), (g, g_slope) = self.NONLINEARITIES[self.f], self.NONLINEARITIES[self.g]
+        f, g = NONLINEARITIES[self.f], NONLINEARITIES[self.g]
         used, local = np.unique(indices, return_inverse=True)
         R = csr_matrix(data, local.astype("int32"), indptr, len(used))
         weighted = R.dot(V_t[used]) * c_V
         if U_t is not None:
             S = csr_matrix(seen, R.indices, indptr, len(used))
             weighted += S.dot(U_t[used])
-        H = g((self._summed(weighted.astype(W.dtype)) + mu).astype(W.dtype))
-        y = f((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
+        H = g.value((self._summed(weighted.astype(W.dtype)) + mu).astype(W.dtype))
+        y = f.value((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
         e = self.low + self.span * y - target
-        dS = csr_matrix((2 * e * self.span * f_slope(y)).astype(W.dtype), R.indices, indptr, len(used))
-        dA = (self._summed((dS.dot(W[used]) * c_W).astype(W.dtype)) * g_slope(H)).astype(W.dtype)
+        dS = csr_matrix((2 * e * self.span * f.slope(y)).astype(W.dtype), R.indices, indptr, len(used))
+        dA = (self._summed((dS.dot(W[used]) * c_W).astype(W.dtype)) * g.slope(H)).astype(W.dtype)
         gradients = [dS.T.dot(H), R.T.dot(dA), dA.sum(axis=0), np.asarray(dS.sum(axis=0)).ravel()]
         if U_t is not None:
             gradients.append(S.T.dot(dA))
@@ -182,8 +173,8 @@ class _FusedOp(CsrOp):
         return tensors
 
     def get_params(self, node):
-        f, g = (list(self.NONLINEARITIES).index(name) for name in (self.f, self.g))
-        return self.params_type.get_params(self, f=f, g=g)
+        f, g = NONLINEARITIES[self.f], NONLINEARITIES[self.g]
+        return self.params_type.get_params(self, f=f.code, g=g.code)
 
     # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
     def c_support_code_struct(self, node, name):

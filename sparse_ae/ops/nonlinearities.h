@@ -1,13 +1,11 @@
-/* The functions f and g, and their derivatives. */
+/* The functions f and g, and their derivatives. The enum Nonlinearity, LINEAR and so on, comes before this header: it is
+   made of the table in nonlinearities.py. */
 #ifndef SPARSE_AE_NONLINEARITIES_H
 #define SPARSE_AE_NONLINEARITIES_H
 
 #include <cmath>
 
 namespace sparse_ae {
-
-/* Those whose derivative is a function of their value: the fused step keeps the hidden units, not what went in. */
-enum Nonlinearity { LINEAR, SIGMOID, TANH };
 
 static inline double exp_(double x) { return std::exp(x); }
 static inline double tanh_(double x) { return std::tanh(x); }

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.ops.ahead import AheadCompiler
+from sparse_ae.ops.nonlinearities import C_ENUM
 import theano
 import theano.tensor as T
 from theano import gof
@@ -14,6 +15,9 @@ from theano.gof.op import OpenMPOp
 
 __all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "csr_matrix", "float_tensors",
            "index_vector", "like", "sampled_products"]
+
+# What is made from a table, and comes before a header.
+_BEFORE = {"nonlinearities.h": C_ENUM}
 
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
@@ -35,7 +39,7 @@ def _c_code(headers):
     texts = []
     for name in ("numpy_glue.h",) + headers:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
-            texts.append(file.read())
+            texts.append(_BEFORE.get(name, "") + file.read())
     return "\n".join(texts)
 
 

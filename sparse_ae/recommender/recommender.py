@@ -31,7 +31,6 @@ been rated low, and the outputs are scores to rank by; see `objectives`.
 """
 import numbers
 import os
-import zlib
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,6 +52,7 @@ from sparse_ae.checks import (
     check_size_of_ratings,
     error_at,
     is_number,
+    state_of,
 )
 from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
@@ -320,11 +320,15 @@ class Recommender(Settings):
         off for validation. Held-out ratings given as `validation` are never input.
         """
         ranks = Ranks(comm)
-        rng = check_rng(self.rng)
-        if ranks.size > 1:
-            ranks.check_same(dict({name: describe(value) for name, value in self.get_params().items() if name != "rng"},
-                                  rng=zlib.crc32(rng.get_state()[1]), on_disk=isinstance(ratings, StoredRatings),
-                                  refit=refit, resume=resume, checkpoint=str(checkpoint)))
+        with ranks.agreed():
+            rng = check_rng(self.rng)
+            alike = {} if ranks.size == 1 else dict(
+                {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
+                rng=state_of(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit), resume=repr(resume),
+                checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
+                validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
+                else "ratings")
+        ranks.check_call("fit", **alike)
         with ranks.agreed():
             unknown, missing, counts, measure, sides, matrix, rows, users, items, validation = self._given(
                 ratings, y, validation, refit, ranks)
@@ -332,7 +336,7 @@ class Recommender(Settings):
         if in_parts:
             users, items = swapped(rows == "items", *_ids_of_all(ratings, ranks))
         elif ranks.size > 1:
-            ranks.check_same({"ratings": fingerprint(matrix)})
+            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
         extremes = np.array([matrix.data.min(), matrix.data.max()])
         if in_parts:
             found = np.array(ranks.gathered(extremes))
@@ -354,6 +358,8 @@ class Recommender(Settings):
             fraction = _fraction(validation, matrix.nnz, self.biases)
             train, held_out = _held_out(matrix, rows, users, items, fraction=fraction, validation=validation, rng=rng,
                                         as_given=_ratings_of(counts))
+        if held_out is not None and ranks.size > 1:
+            ranks.check_same({"ratings to train on": fingerprint(train), "validation ratings": fingerprint(held_out)})
         everything = OrientedRatings(matrix, rows, ranks, in_parts)
         given = Given(everything=everything,
                       train=everything if train is matrix else OrientedRatings(train, rows, ranks),
@@ -475,6 +481,20 @@ class Recommender(Settings):
         Among scores, "mean" is `missing_rating_`.
         """
         self._check_fitted()
+        ranks = self.model_.ranks
+        with ranks.agreed():
+            single, u, i, nothing = self._pairs(users, items)
+        ranks.check_call("predict", users=u, items=i)
+        known = (u >= 0) & (i >= 0)
+        predicted = np.full(len(u), self._for_unknown(), self._scorer.dtype)
+        predicted[known] = self._scorer.clip(self._scorer.pairs(u[known], i[known]))
+        if self.biases_ is not None:
+            half = ~known & ~nothing
+            predicted[half] = self._scorer.clip(_half_known(self.biases_, u[half], i[half]))
+        return float(predicted[0]) if single else predicted
+
+    def _pairs(self, users, items):
+        """Whether `predict` is asked for one pair, the places of all, and of which of them nothing is known."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
@@ -489,13 +509,7 @@ class Recommender(Settings):
         nothing = (u < 0) & (i < 0) if self.biases_ is not None else (u < 0) | (i < 0)
         self._users.check_known(users, np.where(nothing, u, 0))
         self._items.check_known(items, np.where(nothing, i, 0))
-        known = (u >= 0) & (i >= 0)
-        predicted = np.full(len(u), self._for_unknown(), self._scorer.dtype)
-        predicted[known] = self._scorer.clip(self._scorer.pairs(u[known], i[known]))
-        if self.biases_ is not None:
-            half = ~known & ~nothing
-            predicted[half] = self._scorer.clip(_half_known(self.biases_, u[half], i[half]))
-        return float(predicted[0]) if all(single) else predicted
+        return all(single), u, i, nothing
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
         """The items with the highest predicted ratings.
@@ -533,15 +547,18 @@ class Recommender(Settings):
         `missing_weight` it is the most popular items.
         """
         self._check_fitted()
-        check_count(n, "n")
-        check_bool(exclude_seen, "exclude_seen")
-        places, candidates = self._users.find(users), self._items.candidates(items)
-        n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
-        listed = self._users.are_listed(users)
-        if not listed.all():
-            raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
-                             "ratings that there are to fold_in, or leave the user out"
-                             % (one_of(users, int(np.argmin(listed))),))
+        ranks = self.model_.ranks
+        with ranks.agreed():
+            check_count(n, "n")
+            check_bool(exclude_seen, "exclude_seen")
+            places, candidates = self._users.find(users), self._items.candidates(items)
+            n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
+            listed = self._users.are_listed(users)
+            if not listed.all():
+                raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
+                                 "ratings that there are to fold_in, or leave the user out"
+                                 % (one_of(users, int(np.argmin(listed))),))
+        ranks.check_call("recommend", users=places, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         ids, known, found = self.items_[candidates], places >= 0, []
         for best, scores in self._scorer.best(places[known], n, exclude_seen, candidates):
             found += many_recommendations(ids, best, scores)
@@ -598,15 +615,22 @@ class Recommender(Settings):
             message names the entry, counted from 0.
         """
         self._check_fitted()
-        if not isinstance(ratings, (list, tuple)):
-            return self._folded([self._person_ratings(ratings)])[0]
+        several, ranks = isinstance(ratings, (list, tuple)), self.model_.ranks
+        with ranks.agreed():
+            people = self._people(ratings) if several else [self._person_ratings(ratings)]
+        ranks.check_call("fold_in", people=len(people), items=_joined_of(each.places for each in people),
+                         ratings=_joined_of(each.ratings for each in people))
+        found = self._folded(people)
+        return found if several else found[0]
+
+    def _people(self, ratings):
         people = []
         for entry, each in enumerate(ratings):
             try:
                 people.append(self._person_ratings(each))
             except (TypeError, ValueError) as error:
                 raise error_at("entry %d" % entry, error) from None
-        return self._folded(people)
+        return people
 
     def _person_ratings(self, ratings):
         """What a dict of ratings tells, checked."""
@@ -656,7 +680,8 @@ class Recommender(Settings):
         scorer, biases = self._scorer, self.biases_
         if biases is None:
             unknown = None if self._unknown == "error" else self._for_unknown()
-            return NewUser(self._items, told.places, told.ratings, folded[0][1], scorer.clip, unknown)
+            return NewUser(self._items, told.places, told.ratings, folded[0][1], scorer.clip, unknown,
+                           scorer.model.ranks)
         level = biases.mean + told.offset
 
         def outputs(items):
@@ -664,7 +689,7 @@ class Recommender(Settings):
             return (level + biases.items[items] + beyond).astype(scorer.dtype)
 
         unknown = float(scorer.clip(np.array(level)))
-        return NewUser(self._items, told.places, told.ratings, outputs, scorer.clip, unknown)
+        return NewUser(self._items, told.places, told.ratings, outputs, scorer.clip, unknown, scorer.model.ranks)
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.
@@ -688,20 +713,23 @@ class Recommender(Settings):
             For what is no id, or an item that had no rating in `fit`.
         """
         self._check_fitted()
-        check_count(n, "n")
-        if not is_single(item, "item"):
-            raise TypeError("item is %r; expected a single id" % (item,))
-        place, = self._items.find(item)
-        if place < 0:
-            raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                             % (item,))
-        candidates = self._items.candidates()
-        n = min(n, len(candidates))
+        ranks = self.model_.ranks
+        with ranks.agreed():
+            check_count(n, "n")
+            if not is_single(item, "item"):
+                raise TypeError("item is %r; expected a single id" % (item,))
+            place, = self._items.find(item)
+            if place < 0:
+                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                                 % (item,))
+            candidates = self._items.candidates()
+            n = min(n, len(candidates))
+        ranks.check_call("similar_items", item=int(place), n=int(n))
         scorer = max(self._scorer.used() or [(self._scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
         else:
-            factors = scorer.model.ranks.columns_of(scorer.model.W_on_host())[candidates]
+            factors = ranks.columns_of(scorer.model.W_on_host())[candidates]
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)
@@ -732,7 +760,10 @@ class Recommender(Settings):
             As `predict`, and for ratings that aren't finite numbers.
         """
         self._check_fitted()
-        users, items, values = self._columns(X, y)
+        ranks = self.model_.ranks
+        with ranks.agreed():
+            users, items, values = self._columns(X, y)
+        ranks.check_call("score", ratings=np.asarray(values))
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
@@ -775,11 +806,14 @@ class Recommender(Settings):
             As `predict`, and for ratings that aren't finite numbers.
         """
         self._check_fitted()
-        if k is not None and check_count(k, "k") > _LONGEST_LISTS:
-            raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-        if relevant is not None:
-            check_relevant(relevant)
-        users, items, values = self._columns(ratings, y)
+        ranks = self.model_.ranks
+        with ranks.agreed():
+            if k is not None and check_count(k, "k") > _LONGEST_LISTS:
+                raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
+            if relevant is not None:
+                check_relevant(relevant)
+            users, items, values = self._columns(ratings, y)
+        ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
         sums = ErrorSums().add(values, self.predict(users, items))
         u, i = self._users.find(users), self._items.find(items)
         known = (u >= 0) & (i >= 0)
@@ -839,9 +873,11 @@ class Recommender(Settings):
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
         self._check_fitted()
-        path = check_path(path, "path")
-        check_bool(parts, "parts")
         ranks = self.model_.ranks
+        with ranks.agreed():
+            path = check_path(path, "path")
+            check_bool(parts, "parts")
+        ranks.check_call("save", path=path, parts=bool(parts))
         with ranks.agreed():
             if parts and not ranks.rank:
                 saved.check_folder(path)
@@ -1005,7 +1041,7 @@ class Recommender(Settings):
 
 def _ids_of_all(stored, ranks):
     """The ids of the rows, and of all columns, of ratings on disk in parts."""
-    ranks.check_same({"rows on disk": zlib.crc32(stored.row_ids)})
+    ranks.check_same({"rows on disk": stored.row_ids})
     return stored.row_ids, ranks.columns_of(stored.col_ids)
 
 
@@ -1025,6 +1061,11 @@ def _whole_ratings(scorer, ranks):
     found = ranks.whole(scorer.ratings, first_only=True)
     n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
     return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
+
+
+def _joined_of(arrays):
+    """Arrays, of which there may be none, as one."""
+    return np.concatenate([np.zeros(0), *arrays])
 
 
 def _n_columns(rows, arrays):

@@ -18,6 +18,7 @@ import importlib
 import itertools
 import numbers
 import time
+from collections.abc import Iterator
 from typing import Dict, List, NamedTuple
 
 import numpy as np
@@ -345,19 +346,21 @@ def _line(number, candidate, measure, best):
 def _splits(splits, ratings):
     if isinstance(splits, numbers.Integral):
         return [split[:2] for split in k_folds(ratings, splits)]
-    if isinstance(splits, str) or not hasattr(splits, "__iter__"):
-        raise ValueError("splits is %r; expected a number of folds, or a list of (train, test)" % (splits,))
+    if not isinstance(splits, (tuple, list, Iterator)):  # a matrix could be iterated over, by its rows
+        raise ValueError("splits is %.100r (%s); expected a number of folds, or a list of (train, test)"
+                         % (splits, type(splits).__name__))
     pairs = [splits] if hasattr(splits, "train") else list(splits)
     if not pairs:
         raise ValueError("there are no splits; expected a number of folds, or a list of (train, test)")
     checked = []
     for number, split in enumerate(pairs):
+        if not isinstance(split, (tuple, list)) or len(split) < 2:
+            raise ValueError("split %d is %.100r (%s); expected (train, test), as split_ratings returns them"
+                             % (number, split, type(split).__name__))
         try:
-            train, test = split[:2]
-        except (TypeError, ValueError, LookupError):
-            raise ValueError("split %d is %r; expected (train, test), as split_ratings returns them"
-                             % (number, split)) from None
-        train, test = check_ratings(train), check_ratings(test)
+            train, test = map(check_ratings, split[:2])
+        except (TypeError, ValueError) as error:
+            raise error_at("split %d" % number, error) from error
         if train.shape != ratings.matrix.shape or test.shape != ratings.matrix.shape:
             raise ValueError("split %d is of %d x %d and %d x %d, the ratings are %d x %d; expected splits of these "
                              "ratings" % ((number,) + train.shape + test.shape + ratings.matrix.shape))

@@ -30,6 +30,7 @@ import os
 import sys
 import time
 import traceback
+import zlib
 
 import numpy as np
 
@@ -175,17 +176,27 @@ class Ranks:
     # Agreement
 
     def check_same(self, settings):
-        """Raise the same ValueError on all ranks where settings, a dict of what JSON has, aren't the same on all."""
+        """Raise the same ValueError on all ranks where settings aren't the same on all.
+
+        Parameters
+        ----------
+        settings : dict
+            Of what JSON has, and arrays, of which a checksum is compared.
+        """
         if self.size == 1:
             return
-        all_texts = self.gathered({name: json.dumps(value, sort_keys=True) for name, value in settings.items()})
+        all_texts = self._said("settings", {name: _text(value) for name, value in settings.items()})
         differences = ["%s is %s on rank %d and %s on rank 0" % (name, texts.get(name), rank, all_texts[0][name])
                        for rank, texts in enumerate(all_texts) for name in all_texts[0]
                        if texts.get(name) != all_texts[0][name]]
         if differences:
             raise self.raised_by_all(ValueError(
-                "the ranks don't agree: %s; start all of them with the same program and the same settings"
+                "the ranks don't agree: %s; start all of them with the same program, settings and arguments"
                 % "; ".join(differences[:5])))
+
+    def check_call(self, method, **arguments):
+        """As `check_same`, of a method's arguments, once each rank has found its own to be sound; see `agreed`."""
+        self.check_same(dict({"the method that is called": method}, **arguments))
 
     @contextlib.contextmanager
     def agreed(self):
@@ -199,7 +210,7 @@ class Ranks:
             error = found
         if self.size == 1:
             return
-        said = self.gathered(None if error is None else (_builtin(error), str(error)))
+        said = self._said("errors", None if error is None else (_builtin(error), str(error)))
         rank = next((rank for rank, each in enumerate(said) if each is not None), None)
         if rank is None:
             return
@@ -207,6 +218,14 @@ class Ranks:
         if all(each == said[0] for each in said):  # what was wrong was so on all
             raise self.raised_by_all(error)
         raise self.raised_by_all(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
+
+    def _said(self, what, value):
+        """What all ranks say; ValueError on all where one speaks of something else: it has been called differently."""
+        said = self.gathered((what, value))
+        if any(each[0] != what for each in said):
+            raise self.raised_by_all(ValueError(
+                "the ranks have come to different places; all have to call the same methods, in the same order"))
+        return [each[1] for each in said]
 
     @contextlib.contextmanager
     def together(self):
@@ -257,6 +276,13 @@ def joined_csr(parts):
     data, columns, rows = map(np.concatenate, (data, columns, rows))
     order = np.lexsort((columns, rows))
     return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+
+
+def _text(value):
+    """A setting in words that are the same for the same one: of an array its checksum."""
+    if isinstance(value, np.ndarray):
+        return "%d values of checksum %08x" % (value.size, zlib.crc32(np.ascontiguousarray(value).tobytes()))
+    return json.dumps(value, sort_keys=True)
 
 
 def _builtin(error):

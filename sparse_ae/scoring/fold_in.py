@@ -30,6 +30,7 @@ from sparse_ae.checks import check_bool, check_count
 from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
+from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
 import lasagne
 import theano
@@ -57,6 +58,8 @@ class NewUser:
         Brings outputs into the rating scale, in place.
     unknown : float or None
         What is predicted for items of which nothing is known; None if that is an error.
+    ranks : Ranks
+        That call the methods together, where the outputs are those of several.
 
     Attributes
     ----------
@@ -65,10 +68,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, places, ratings, outputs, clip, unknown):
+    def __init__(self, catalogue, places, ratings, outputs, clip, unknown, ranks=ALONE):
         self.items, self.ratings = catalogue.ids[places], ratings
         self._catalogue, self._places = catalogue, places
-        self._outputs, self._clip, self._unknown = outputs, clip, unknown
+        self._outputs, self._clip, self._unknown, self._ranks = outputs, clip, unknown, ranks
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -87,10 +90,12 @@ class NewUser:
         TypeError, ValueError
             For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
-        places = self._catalogue.find(items)
+        with self._ranks.agreed():
+            places = self._catalogue.find(items)
+            if self._unknown is None:
+                self._catalogue.check_known(items, places)
+        self._ranks.check_call("NewUser.predict", items=places)
         known = places >= 0
-        if self._unknown is None:
-            self._catalogue.check_known(items, places)
         outputs = self._clip(self._outputs(places[known]))
         predicted = np.empty(len(places), outputs.dtype)
         predicted[known], predicted[~known] = outputs, self._unknown
@@ -119,9 +124,11 @@ class NewUser:
             For what can't be ids, a count or a bool, and, with ``unknown="error"``, for an item without a rating in
             `fit`.
         """
-        check_count(n, "n")
-        check_bool(exclude_seen, "exclude_seen")
-        candidates = self._catalogue.candidates(items)
+        with self._ranks.agreed():
+            check_count(n, "n")
+            check_bool(exclude_seen, "exclude_seen")
+            candidates = self._catalogue.candidates(items)
+        self._ranks.check_call("NewUser.recommend", n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         n = min(n, max(1, len(candidates)))
         scores = self._outputs(candidates)[np.newaxis]
         if exclude_seen:

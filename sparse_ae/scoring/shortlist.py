@@ -14,10 +14,7 @@ where u is half the dtype's eps: N. J. Higham, Accuracy and Stability of Numeric
 Cauchy and Schwarz. Both ways of computing an output are off by that, by the few operations around the sum, and by
 underflow.
 """
-from typing import Callable, NamedTuple, Optional
-
 import numpy as np
-import scipy.special
 
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 
@@ -32,26 +29,6 @@ _USERS, _CANDIDATES, _SHARE = 16, 256, 1 / 8
 # What stands for the operations around the sum of (1), of both ways together, times eps: more than there are. And what
 # stands for the higher powers of k u, up to k u = 0.09.
 _AROUND, _POWERS = 64, 1.1
-
-
-class _F(NamedTuple):
-    """An output nonlinearity of Lasagne's in NumPy; how steep it is at most; how far Theano's is off beside rounding.
-
-    Theano's sigmoid is 1 from 15 on in float32, from 19 on in float64.
-    """
-
-    function: Optional[Callable]
-    slope: float
-    error: float
-
-
-_FS = {"linear": _F(None, 1.0, 0.0), "sigmoid": _F(scipy.special.expit, 0.25, 1e-8), "tanh": _F(np.tanh, 1.0, 0.0)}
-
-
-def _f_of(model):
-    """Its `_F`; None if nothing is known of its f."""
-    f = model.f  # known by its name: Lasagne isn't imported for lists
-    return _FS.get(f.__name__) if getattr(f, "__module__", None) == "lasagne.nonlinearities" else None
 
 
 class Shortlist:
@@ -84,7 +61,7 @@ class Shortlist:
     def pays(scorer, n_users, n_candidates, n):
         """Whether a product is worth its while, and the bound is known."""
         used = scorer.used()
-        return (bool(used) and all(_f_of(each.model) for each, _ in used)
+        return (bool(used) and all(each.model.nonlinearity for each, _ in used)
                 and n_users >= _USERS and n_candidates >= _CANDIDATES and n <= _SHARE * n_candidates)
 
     def best(self, users, n, seen=None):
@@ -167,7 +144,7 @@ class _Part:
     def __init__(self, scorer, weight, candidates):
         model, unit = scorer.model, 1.0 if scorer.residuals is None else scorer.residuals.unit
         low, span = model.output_map()
-        self.scorer, self.scale, self._f = scorer, float(weight * unit * span), _f_of(model)
+        self.scorer, self.scale, self._f = scorer, float(weight * unit * span), model.nonlinearity
         self._constant, self._dtype, self._candidates = abs(weight * unit * low), np.dtype(scorer.dtype), candidates
         self._by_users, self._n_hidden = scorer.rows == "users", model.n_hidden
         self._W, self._b = model.W_on_host(), model.b.get_value(borrow=True)
@@ -181,7 +158,7 @@ class _Part:
         self._norm = np.max([_norms(self._q_of(tile)).max() for tile in self._tiles])
         self._b_of_items = self._b[candidates] if self._by_users else self._b[:0]
         self.shift = 0.0
-        if self._by_users and self._f.function is None:
+        if self._by_users and self._f.is_linear:
             self.shift = self.scale * self._b_of_items.astype(np.float64)
 
     def _q_of(self, tile):
@@ -210,15 +187,15 @@ class _Part:
         inner = norms * self._norm
         underflow = (2 * k + _AROUND) * info.tiny * (1 + abs(self.scale)) * (1 + norms) * (1 + self._norm)
         error = abs(self.scale) * k * info.eps * _POWERS * inner
-        if self._f.function is None:
+        if self._f.is_linear:
             return error + underflow, abs(self.scale) * (inner + b), inner + b
-        error = self._f.slope * (error + abs(self.scale) * _AROUND * info.eps * (inner + b))
+        error = self._f.steepest * (error + abs(self.scale) * _AROUND * info.eps * (inner + b))
         error += abs(self.scale) * self._f.error + underflow
         return error, abs(self.scale) + self._constant + np.zeros(len(users)), inner + b
 
     def estimates(self, users, p, out):
         """``scale f(p q + b)`` into `out`, (n_users, n_candidates); of a linear f ``scale p q``."""
-        linear = self._f.function is None
+        linear = self._f.is_linear
         scale = np.asarray(self.scale, self._dtype)
         if linear and scale != 1:
             p = p * scale
@@ -227,7 +204,7 @@ class _Part:
             np.matmul(p, self._q_of(tile).T, out=part)
             if not linear:
                 part += self._b_of_items[tile] if self._by_users else self._b[users][:, np.newaxis]
-                self._f.function(part, out=part)
+                self._f.ufunc(part, out=part)
                 part *= scale
         return out
 

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from sparse_ae.theano_compat import compilers
+from sparse_ae.theano_compat import compilers, folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.stand_ins import (
     give_numpy_of_its_own,
@@ -68,6 +68,29 @@ def _no_compiler_without_headers():
         logging.getLogger("theano.configdefaults").warning(compilers.NO_HEADERS.format(folder=folder))
         configparser.THEANO_FLAGS_DICT["cxx"] = ""
     yield
+
+
+@contextlib.contextmanager
+def _compiledir_that_can_be_written_to():
+    """configdefaults.py:1906 compiles to a folder of the home, and fails in a traceback where that can't be written to.
+
+    Where the user has named no other, a temporary one is taken, and said.
+    """
+    from theano import configparser
+    folder = os.path.join(os.path.expanduser("~"), ".theano")
+    chosen = any(flag_is_set(configparser, flag) for flag in ("base_compiledir", "compiledir"))
+    if os.name == "posix" and not chosen and not folders.can_be_made(folder):
+        configparser.THEANO_FLAGS_DICT["base_compiledir"] = folders.temporary("theano")
+        logging.getLogger("theano.configdefaults").warning(
+            "%s can't be written to: what is compiled is kept in %s. To keep it elsewhere: "
+            "THEANO_FLAGS=base_compiledir=FOLDER", folder, configparser.THEANO_FLAGS_DICT["base_compiledir"])
+    yield
+
+
+@contextlib.contextmanager
+def _with_defaults_that_work():
+    with _no_compiler_without_headers(), _compiledir_that_can_be_written_to():
+        yield
 
 
 def flag_is_set(configparser, flag):
@@ -470,7 +493,7 @@ def _raise_import_error(module):
 CONTEXT_TO_RUN_IN = {
     "theano": _numpy_says_how_it_was_linked,
     "theano.configparser": _mixture_told_of,
-    "theano.configdefaults": _no_compiler_without_headers,
+    "theano.configdefaults": _with_defaults_that_work,
     "theano.gof.cutils": functools.partial(extension_whole, "cutils_ext"),
     "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),
     "theano.scalar.basic": _numpy_with_dropped_names,

@@ -25,7 +25,7 @@ from collections import OrderedDict, namedtuple
 import scipy.sparse as sp
 
 from sparse_ae.data import batches
-from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, sampled_dot
+from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, nonlinearities, sampled_dot
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
 from sparse_ae.training.objectives import (
     MOST_SHIFTED,
@@ -39,10 +39,6 @@ import theano.tensor as T
 
 __all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_settings", "get_formulation"]
 
-# The nonlinearities that the fused Ops know.
-_FUSED = {lasagne.nonlinearities.linear: "linear", lasagne.nonlinearities.sigmoid: "sigmoid",
-          lasagne.nonlinearities.tanh: "tanh"}
-
 # inputs(dtype, target=False, seen=False): symbolic variables; those for the target and what is seen come last.
 # squared_error(model, *inputs): a scalar. counts(model, *inputs): a vector of the model's dtype, (n_items,).
 # pack(block, dtype, target=None, seen=None): the inputs' values; the latter two have one for each entry of the block.
@@ -52,11 +48,12 @@ Formulation = namedtuple("Formulation", "name inputs squared_error counts pack c
 def fused_settings(model):
     """The first arguments of the fused Ops for a model; None where they can't serve it."""
     ranks = None if model.ranks.size == 1 else model.ranks
-    if model.f not in _FUSED or model.g not in _FUSED:
+    f, g = nonlinearities.find(model.f), nonlinearities.find(model.g)
+    if f is None or g is None:
         return None
     if ranks is not None and on_gpu():
         return None  # those of a GPU have no place where to add up
-    return (_FUSED[model.f], _FUSED[model.g], *model.output_map(), ranks)
+    return (f.name, g.name, *model.output_map(), ranks)
 
 
 def _extras(make, dtype, target, seen):
@@ -133,19 +130,10 @@ def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
         error = shifted_error(squared_error, target, model)
         return error + error_everywhere(model.hidden_activation(weighted, after=error), model)
     h = model.hidden_activation(weighted)
-    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + _offsets(model, indices, indptr))
+    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
     if not model.missing_weight:
         return T.sum((output - target) ** 2)
     return error_beyond_missing(output, target, model) + error_everywhere(h, model)
-
-
-def _offsets(model, indices, indptr):
-    """The output bias of each rating, (nnz,)."""
-    if not on_gpu():
-        return model.b[indices]
-    # Theano's gradient of b[indices] adds up by atomic operations there, each time in another order.
-    ones = T.ones((indptr.shape[0] - 1, 1), dtype=model.dtype)
-    return sampled_dot(indices, indptr, ones, model.b.dimshuffle(0, "x"))
 
 
 def _anything(ratings):

@@ -29,11 +29,9 @@ NIPS 2015, for networks.
 import numpy as np
 
 from sparse_ae.ops.everywhere import squared_outputs
-from sparse_ae.runtime.device import on_gpu
 import theano.tensor as T
 
-__all__ = ["MOST_SHIFTED", "error_beyond_missing", "error_everywhere", "masked_error", "shifted_error",
-           "squared_norm"]
+__all__ = ["MOST_SHIFTED", "error_beyond_missing", "error_everywhere", "masked_error", "shifted_error"]
 
 # The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
@@ -90,14 +88,6 @@ def error_beyond_missing(output, target, model):
     """The left of equation (3) summed over observed entries, from their outputs and targets, (nnz,): for any w."""
     w, m = _missing(model)
     return T.sum((output - target) ** 2) - w * T.sum((output - m) ** 2)
-
-
-def squared_norm(x):
-    """The sum of a matrix's squares, a scalar; the weight decay's."""
-    if not on_gpu():
-        return T.sum(x ** 2)
-    # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
-    return T.dot(T.sum(x ** 2, axis=0), T.ones((x.shape[1],), x.dtype))
 
 
 def _missing(model):

@@ -17,7 +17,6 @@ from sparse_ae.checks import check_count, is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, blas, csr_dot, item_major, sampled_dot
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import fused_settings, get_formulation
-from sparse_ae.training.objectives import squared_norm
 from sparse_ae.training.optimisers import rprop
 import lasagne
 import theano
@@ -44,6 +43,8 @@ class Step:
     decay_share : Theano shared variable
         The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     learning_rate : Theano shared variable, or None where the optimiser has none
+    function : theano.compile.Function
+        The compiled graph that a call runs.
     needs_all_rows : bool
         Whether the optimiser needs the gradient of all ratings at once.
     """
@@ -109,8 +110,7 @@ class Step:
         params = self.model.params
         if all(map(is_on_host, params)):
             return lambda: [p.get_value(borrow=True).sum() for p in params]
-        # In two steps: Theano's sum of all of a matrix keeps but one of a card's many multiprocessors busy.
-        return theano.function([], [T.sum(p, axis=0).sum() for p in params])
+        return theano.function([], [T.sum(p) for p in params])
 
     def graph(self):
         """The symbolic inputs, the cost of a block, and the part of it that is no weight decay."""
@@ -135,6 +135,11 @@ class TrainingStep(Step):
     target : bool
         As `Step` takes it.
 
+    Attributes
+    ----------
+    kept : list of Theano shared variables
+        Those of the optimiser, in the order in which the state has them: "update_0", "update_1", ...
+
     Raises
     ------
     ValueError
@@ -156,10 +161,10 @@ class TrainingStep(Step):
         self._pending = None  # of sparse SGD: the factors and squared norms of W and V
         self._deferred, self._on_card = False, None
         with model.building():
-            self._function = self._compiled(formulation)
-        changed = [x.variable for x in self._function.maker.expanded_inputs if x.update is not None]
+            self.function = self._compiled(formulation)
+        changed = [x.variable for x in self.function.maker.expanded_inputs if x.update is not None]
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
-        self._kept = sorted((x for x in changed if x not in model.params and x is not self._pending),
+        self.kept = sorted((x for x in changed if x not in model.params and x is not self._pending),
                             key=lambda x: not x.ndim)
 
     def _compiled(self, formulation):
@@ -203,7 +208,7 @@ class TrainingStep(Step):
         if not self._deferred:
             with self.deferred():
                 return self(block, target, seen)
-        loss, squared_error = self._function(*self.formulation.pack(block, self.model.dtype, target, seen))
+        loss, squared_error = self.function(*self.formulation.pack(block, self.model.dtype, target, seen))
         if self._pending is not None and self._pending.get_value(borrow=True)[:2].min() < 1e-3:
             self._write_decay()  # steps are scaled by 1 / factor: it must not get too small for the dtype
         return float(loss), float(squared_error)
@@ -237,7 +242,7 @@ class TrainingStep(Step):
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]
-                + [("update_%d" % i, variable) for i, variable in enumerate(self._kept)])
+                + [("update_%d" % i, variable) for i, variable in enumerate(self.kept)])
 
     def _norms(self):
         """The squared norms of W and V."""
@@ -269,7 +274,7 @@ def _norms_and_scalers(parameters):
     """Functions for variables on a GPU, which stay there: their squared norms; and, for each, it times a number."""
     factor = T.scalar("factor", parameters[0].dtype)
     scalers = [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
-    return [theano.function([], [squared_norm(p) for p in parameters])] + scalers
+    return [theano.function([], [T.sum(p ** 2) for p in parameters])] + scalers
 
 
 def _sparse_sgd(model, inputs, learning_rate, decay_share, pending):
@@ -425,7 +430,7 @@ class LBFGS(Step):
             gradients = [gradient.T if parameter in model.encoders else gradient  # in V's memory order
                          for parameter, gradient in zip(model.params, T.grad(loss, model.params))]
             gradient = T.concatenate([x.flatten() for x in gradients])
-            self._function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
+            self.function = theano.function(inputs, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=blas.mode())
 
     def __call__(self, block, target=None, seen=None):
@@ -435,7 +440,7 @@ class LBFGS(Step):
         for encoder in self.model.encoders:
             item_major(encoder)  # somebody may have set it
         data = block, target, seen
-        x = self._parameters()
+        x = self.parameters()
         loss, squared_error, gradient = self._evaluate(data, x)
         slope = np.sqrt(np.dot(gradient, gradient))
         if not (np.isfinite(loss) and 0 < slope < np.inf):
@@ -475,14 +480,15 @@ class LBFGS(Step):
             if ("y" if name[0] == "s" else "s") + name[1:] not in state:
                 raise ValueError("there is half of a pair, %s" % name)
         like = {p.name: p.get_value(borrow=True) for p in self.model.params}
-        _check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self._parameters())), finite=state)
+        _check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self.parameters())), finite=state)
 
     def set_state(self, state):
         for p in self.model.params:
             p.set_value(state[p.name], borrow=False)
+        self._known = None
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 
-    def _parameters(self):
+    def parameters(self):
         """All parameters as one vector, V item by item."""
         values = [(p, p.get_value(borrow=True)) for p in self.model.params]
         return np.concatenate([(value.T if p in self.model.encoders else value).ravel() for p, value in values])
@@ -505,7 +511,7 @@ class LBFGS(Step):
             if decay_share == known_share and np.array_equal(x, known_x) and _same(data, known_data):
                 return known
         self._set_parameters(x)
-        loss, squared_error, gradient = self._function(*self.formulation.pack(data[0], self.model.dtype, *data[1:]))
+        loss, squared_error, gradient = self.function(*self.formulation.pack(data[0], self.model.dtype, *data[1:]))
         self._known = data, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
         return self._known[3]
 

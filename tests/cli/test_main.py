@@ -226,6 +226,30 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_trained: 12" in run(capsys, "evaluate", model, clicks)
 
 
+def test_lists_from_fit_to_evaluate(tmp_path, capsys):
+    train, test, model = tmp_path / "train.txt", tmp_path / "test.txt", tmp_path / "model"
+    train.write_text("".join("%d %s\n" % (user, " ".join(str(item) for item in range(9) if (user + item) % 3))
+                             for user in range(20)) + "20\n")
+    test.write_text("".join("%d %d\n" % (user, 9 - user % 3 if user % 3 else 0) for user in range(20)))
+    lines = run(capsys, "fit", train, "-o", model, *QUICK, "--lists", "--feedback", "counts", "--missing-weight", "0.2",
+                "--validation", "none", "--rows", "users")
+    assert lines[0] == "120 ratings from 0 to 1, 20 users, 9 items"
+    lines = run(capsys, "evaluate", model, test, "--lists", "-k", 3)
+    assert "n_ratings: 20" in lines and any(line.startswith("ndcg: ") for line in lines)
+    assert fails(capsys, "fit", train, "-o", model, "--lists", "--missing", 0).endswith(
+        "lists=True was given with missing=0.0; lists have users and items, and nothing else: leave it out\n")
+
+
+def test_lines_whose_rating_stands_for_none(tmp_path, capsys):
+    path = tmp_path / "books.csv"
+    path.write_text("User-ID;ISBN;Book-Rating\n" + "".join(
+        "%d;%dX;%d\n" % (user, item, (user * item) % 6) for user in range(9) for item in range(8)))
+    n = sum(1 for user in range(9) for item in range(8) if user * item % 6)
+    lines = run(capsys, "fit", path, "-o", tmp_path / "m", "--rows", "users", "--missing", 0, "--no-progress",
+                *QUICK)
+    assert lines[0].startswith("%d ratings from 2 to 5, " % n) or lines[0].startswith("%d ratings from 1 to 5, " % n)
+
+
 @pytest.mark.parametrize("text, message", [
     ("u1,i100\n\nu2\n", "pairs, line 3: found one column, 'u2'; expected user and item"),
     ("user,item\n", "pairs holds a header and no pairs; expected user and item in each line"),

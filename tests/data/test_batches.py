@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
+from made import many_stars
+from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import dense_rows, minibatches, refuse_stored_zeros, split_ratings
@@ -11,7 +12,7 @@ from sparse_ae.data import dense_rows, minibatches, refuse_stored_zeros, split_r
 @pytest.mark.parametrize("batch_size", [1, 7, 34, 1000])
 @pytest.mark.parametrize("rng", [None, 3])
 def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
-    matrix = random_ratings()
+    matrix = many_stars()
     before = matrix.copy()
     with_ratings = np.flatnonzero(np.diff(matrix.indptr))
     assert 0 < len(with_ratings) < matrix.shape[0]
@@ -30,7 +31,7 @@ def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
 
 
 def test_minibatches_are_shuffled_by_the_rng():
-    matrix = random_ratings()
+    matrix = many_stars()
 
     def order(rng):
         return np.concatenate([rows for rows, _ in minibatches(matrix, 8, rng)]).tolist()
@@ -75,7 +76,7 @@ def test_dense_rows_refuse_stored_zeros():
 
 def test_the_global_random_state_is_left_alone():
     before = np.random.get_state()
-    matrix = random_ratings()
+    matrix = many_stars()
     list(minibatches(split_ratings(matrix, rng=0).train, 4, 0))
     after = np.random.get_state()
     assert_array_equal(before[1], after[1])

@@ -88,12 +88,14 @@ def test_refused_files(tmp_path, monkeypatch, size, content, message):
     ([[1, NAN]], 99, ValueError, "row 0, column 1: the rating is nan; .*pass missing=nan if it stands for none"),
     ([[1, 1e39]], 99, ValueError, r"row 0, column 1: the rating is 1e\+39"),
     ([[9, 9]], 9, ValueError, "the table holds nothing but 9"),
-    ([[1, 2]], "99", ValueError, "missing is '99'; expected the number that stands for no rating in a table"),
+    ([[1, 2]], "99", ValueError, "missing is '99'; expected the number that stands for no rating, such as"),
     ([[1, 2]], True, ValueError, "missing is True"), ([[1, 2]], float("inf"), ValueError, "missing is inf"),
     ([1, 2], 99, TypeError, r"ratings are of dtype int64 and shape \(2,\), and missing=99 was given"),
     ([["a", "b"]], 99, TypeError, "ratings are of dtype <U1 and shape"),
-    (([1], [2], [3]), 99, TypeError, "missing=99 was given with tuple; only a dense array"),
-    (check_ratings(as_ratings(TABLE, missing=99)), 99, TypeError, "missing=99 was given with csr_"),
+    (check_ratings(as_ratings(TABLE, missing=99)), 99, TypeError, "missing=99 was given with csr_.*eliminate_zeros"),
+    (as_ratings(TABLE, missing=99), 99, TypeError, "missing=99 was given with Ratings; expected a dense array, or"),
+    (([1], [2], [99]), 99, ValueError, "all 1 ratings are 99, which stands for no rating"),
+    (([1], [2], ["x"]), 99, TypeError, "the rating is 'x'"),
 ])
 def test_refused_arrays(table, missing, error, message):
     with pytest.raises(error, match=message):
@@ -101,13 +103,23 @@ def test_refused_arrays(table, missing, error, message):
 
 
 def test_refused_tables():
-    with pytest.raises(TypeError, match="missing=99 was given with y; only a dense array"):
-        as_ratings([[1, 2]], [3], missing=99)
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(TABLE)
     with pytest.raises(TypeError, match=r"ratings are DataFrame, whose columns .*pass ratings.to_numpy\(\)"):
         as_ratings(frame, missing=99)
     check(as_ratings(frame.to_numpy(), missing=99))
+
+
+@pytest.mark.parametrize("missing", [0, NAN])
+def test_columns(missing):
+    users, items, values, times = [1, 1, 2, 3], ["x", "y", "x", "y"], [5.0, missing, 3, missing], [10, 20, 30, 40]
+    rows = np.array(list(zip(users, items)), dtype=object)
+    for ratings, y in (((users, items, values), None), ((users, items, values, times), None), (rows, values),
+                       ({"item": items, "rating": values, "user": users}, None),
+                       ((users, items, np.ma.array(values, mask=[0, 0, 0, 1])), None)):
+        got = as_ratings(ratings, y, missing=missing)
+        assert got.matrix.toarray().tolist() == [[5], [3]] and got.items.tolist() == ["x"]
+        assert got.timestamps is None or got.timestamps.tolist() == [10, 30]
 
 
 def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
@@ -129,7 +141,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
 
 def test_missing_is_not_for_files_of_matrices(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"x")
-    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only a table in text"):
+    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only text and the dense arrays of"):
         load_ratings(tmp_path / "m.npz", missing=99)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, random_ratings, save_73, small
+from made import many_stars
+from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, save_73, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import files
 from sparse_ae.data.files import load_ratings
 
 # Files of text
@@ -140,9 +140,13 @@ def test_named_variable_of_a_mat_file(tmp_path):
 def test_mat_files_that_cannot_be_read(tmp_path):
     path = tmp_path / "m.mat"
     scipy.io.savemat(str(path), {"dense": np.eye(2)})
-    with pytest.raises(ValueError, match="m.mat holds no sparse variable; .*savemat"):
+    with pytest.raises(ValueError, match=r"m.mat holds no sparse variable; its dense arrays are 'dense' .2 x 2.: pass "
+                                         "the one .*variable='dense', missing=0 .--variable dense --missing 0.$"):
         load_ratings(path)
-    save(path, random_ratings().astype(np.float64))
+    scipy.io.savemat(str(path), {"text": "abc"})
+    with pytest.raises(ValueError, match="m.mat holds no sparse variable; expected the ratings as one: .*savemat"):
+        load_ratings(path)
+    save(path, many_stars().astype(np.float64))
     whole = path.read_bytes()
     path.write_bytes(whole[:len(whole) // 2])
     with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
@@ -154,8 +158,8 @@ def test_mat_files_of_version_73(tmp_path):
     save_73(path, X=small())
     assert_same(load_ratings(path).matrix, small())
     assert_same(load_ratings(path, variable="X").matrix, small())
-    save_73(path, A=sp.eye(2).tocsc(), B=random_ratings())
-    assert_same(load_ratings(path, variable="B").matrix, random_ratings())
+    save_73(path, A=sp.eye(2).tocsc(), B=many_stars())
+    assert_same(load_ratings(path, variable="B").matrix, many_stars())
     with pytest.raises(ValueError, match="m.mat holds 2 sparse variables: 'A', 'B'; pass the one .* variable="):
         load_ratings(path)
     with pytest.raises(ValueError, match="m.mat has no sparse variable 'dense'; its sparse variables are 'A', 'B'"):
@@ -169,6 +173,66 @@ def test_mat_files_of_version_73(tmp_path):
     path.write_bytes(HEAD_73 + b"\x89HDF" * 500)
     with pytest.raises(ValueError, match="m.mat can't be read as a MATLAB file"):
         load_ratings(path)
+
+
+def dense_73(path, **arrays):
+    """As MATLAB writes arrays, and as GC-MC's files have them."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(str(path), "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file[name] = array.T
+        file["names"] = np.array([1, 2], "u2")
+    with open(str(path), "r+b") as file:
+        file.write(HEAD_73)
+
+
+def dense_5(path, **arrays):
+    scipy.io.savemat(str(path), dict(arrays, names="abc", cube=np.zeros((2, 2, 2))), do_compression=True)
+
+
+def dense_4(path, **arrays):
+    scipy.io.savemat(str(path), dict(arrays, names="abc"), format="4")
+
+
+@pytest.mark.parametrize("write", [dense_73, dense_5, dense_4])
+def test_dense_arrays_of_mat_files(tmp_path, write):
+    path, M = tmp_path / "gcmc.mat", np.array([[5.0, 0, 3, 0], [0, 0, 0, 0], [1, 0, 0, 4]])
+    write(path, M=M, Otest=np.eye(3, 4), W=np.eye(2))
+    got = load_ratings(path, variable="M", missing=0)
+    assert got.matrix.toarray().tolist() == M.tolist() and got.matrix.nnz == 4
+    assert load_ratings(path, variable="M", missing=3).matrix.nnz == 11
+    arrays = r"its dense arrays are .*'M' \(3 x 4\)"
+    with pytest.raises(ValueError, match="gcmc.mat holds no sparse variable; " + arrays + ".*: pass the one with the "
+                                         "ratings, and the number .* such as variable='(M|Otest)', missing=0"):
+        load_ratings(path)
+    with pytest.raises(ValueError, match="no sparse variable 'M'; its sparse variables are none; " + arrays + ".* such "
+                                         r"as variable='M', missing=0 \(--variable M --missing 0\)"):
+        load_ratings(path, variable="M")
+    for given in (dict(missing=0), dict(missing=0, variable="X")):
+        with pytest.raises(ValueError, match="gcmc.mat: missing=0 is for a dense array, and " + arrays):
+            load_ratings(path, **given)
+    with pytest.raises(ValueError, match="gcmc.mat: .*nothing but 0, which stands for no rating"):
+        write(path, M=np.zeros((2, 3)))
+        load_ratings(path, missing=0)
+    write(path, M=M)
+    assert load_ratings(path, missing=0).matrix.nnz == 4  # the only one
+
+
+def test_missing_beside_a_sparse_variable(tmp_path):
+    path = tmp_path / "m.mat"
+    save(path, small().astype(float))
+    with pytest.raises(ValueError, match="missing=0 was given for .*m.mat, which has the sparse variable 'X'; only"):
+        load_ratings(path, missing=0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "int64", ">f8"])
+def test_numbers_of_dense_arrays(tmp_path, dtype):
+    path = tmp_path / "m.mat"
+    dense_5(path, a_name_that_is_longer=np.arange(12).reshape(3, 4).astype(dtype))
+    assert load_ratings(path, missing=0).matrix.toarray().tolist() == np.arange(12).reshape(3, 4).tolist()
+    scipy.io.savemat(str(path), {"M": np.eye(3) * 1j})
+    with pytest.raises(ValueError, match="m.mat.*complex numbers; expected real ones"):
+        load_ratings(path, missing=0)
 
 
 def test_mat_files_of_version_73_where_nothing_reads_them(tmp_path, monkeypatch):
@@ -187,7 +251,7 @@ def test_a_limit_that_is_none_is_no_fault_of_the_file(tmp_path, monkeypatch, nam
         load_ratings(tmp_path / name)
 
 
-@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "read_sparse")])
+@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "matlab.read_sparse")])
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, reader, error):
     sp.save_npz(str(tmp_path / "m.npz"), small())
@@ -196,7 +260,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, n
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(files, reader, fail)
+    monkeypatch.setattr("sparse_ae.data.%s" % ("files." * ("." not in reader) + reader), fail)
     with pytest.raises(type(error)) as raised:
         load_ratings(tmp_path / name)
     assert raised.value is error
@@ -207,7 +271,7 @@ def test_npz_files_that_cannot_be_read(tmp_path):
     np.savez(str(path), a=np.eye(2))
     with pytest.raises(ValueError, match="m.npz can't be read as a sparse matrix .*scipy.sparse.save_npz"):
         load_ratings(path)
-    save(path, random_ratings())
+    save(path, many_stars())
     whole = path.read_bytes()
     for content in (whole[:len(whole) // 2], b"not a zip at all"):
         path.write_bytes(content)

@@ -13,8 +13,8 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import lines
-from sparse_ae.data.datasets import jester, movielens, movielens_100k_folds
+from sparse_ae.data import datasets, layout, lines
+from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.ids import positions
 from sparse_ae.data.outofcore import store_ratings
@@ -41,7 +41,7 @@ LIMIT = "expected at most .* set the environment variable SPARSE_AE_UNPACK_LIMIT
 @pytest.mark.parametrize("name, content", [
     ("ratings.csv.gz", b"1,2,3\n" + b"\n" * 2 ** 22),
     ("ratings.csv.gz", b"x" * 2 ** 22), ("ratings.csv.gz", b"1,1,1\n" * 2 ** 20),
-    ("m.mtx.gz", b"%%MatrixMarket matrix coordinate real general\n" + b"%\n" * 2 ** 21),
+    ("m.mtx.gz", b"%%MatrixMarket matrix coordinate real general\n" + (b"%" * 999 + b"\n") * 2 ** 13),
     ("m.mtx.gz", b"%%MatrixMarket matrix coordinate real general\n1 1 1\n" + b" \n" * 2 ** 21)])
 def test_text_that_unpacks_to_too_much(tmp_path, name, content, little_allowed, monkeypatch):
     path = tmp_path / name
@@ -238,3 +238,63 @@ def test_long_ids_that_are_all_long(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(10 ** 7))
     with pytest.raises(ValueError, match="'a.*, 80040000 bytes; .* at most 10000000 bytes"):
         as_ratings((SHORT + [LONG[:10 ** 4]], list(range(2001)), [3] * 2001))
+
+
+# What would be refused, but not soon
+
+
+def movielens_of(path):
+    return movielens("100k", path)
+
+
+@pytest.mark.parametrize("blank", [b"%\n", b"\n", b" \n"])
+def test_comments_without_end_are_refused_soon(tmp_path, blank):
+    path = tmp_path / "m.mtx.gz"
+    with gzip.open(str(path), "wb") as file:
+        file.write(b"%%MatrixMarket matrix coordinate real general\n" + blank * 2 ** 22)
+    refused(load_ratings, path, "the size of the matrix isn't among the first 10001 lines; expected its rows")
+    with gzip.open(str(path), "wb") as file:
+        file.write(b"%%MatrixMarket matrix coordinate real general\n" + blank * 9000 + b"2 2 1\n1 2 3\n")
+    assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+def test_lines_are_taken_one_by_one_without_a_copy_of_all_that_follow(tmp_path, monkeypatch):
+    path, appended = tmp_path / "ratings.csv", []
+    path.write_bytes(b"".join(b"%d\n" % k for k in range(10 ** 5)) + b"end")
+    append = lines.Lines._append
+
+    def counted(self, more):
+        appended.append(len(more))
+        append(self, more)
+
+    monkeypatch.setattr(lines.Lines, "_append", counted)
+    with lines.lines_of(path, 10 ** 5) as found:
+        assert found.read_block() == b"99999\nend" and found.read_block() == b""
+    assert len(appended) < 9
+    with lines.lines_of(path, 7) as found:
+        assert list(found.one_by_one("x\n"))[:3] == ["x\n", "6\n", "7\n"]
+
+
+@pytest.mark.parametrize("read", [load_published, movielens_of])
+def test_an_archive_of_many_files_of_ratings(tmp_path, read, monkeypatch):
+    path, looked_at = tmp_path / "many.zip", []
+    with zipfile.ZipFile(str(path), "w") as archive:
+        for k in range(300):
+            archive.writestr("d%d/ratings.csv" % k, b"1,1,1\n")
+    compared = min
+
+    def counted(*args, **keywords):
+        looked_at.append(args)
+        return compared(*args, **keywords)
+
+    monkeypatch.setattr(datasets, "min", counted, raising=False)
+    refused(read, path, "holds several files that may be the ratings")
+    assert len(looked_at) == 1  # not one for each
+
+
+def test_a_line_of_millions_of_columns(tmp_path, monkeypatch):
+    path, looked_at = tmp_path / "wide.csv", []
+    path.write_bytes(b"," * 2 ** 18)
+    monkeypatch.setattr(layout, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
+    refused(load_ratings, path, "line 1: found 262145 columns, separated by commas; expected user, item, rating")
+    assert max(looked_at) == 1

@@ -1,7 +1,9 @@
 """Ratings on disk: the matrix that load_ratings reads, however small the chunks; and trained on a block at a time."""
+import builtins
 import contextlib
 import errno
 import gzip
+import io
 import json
 import os
 import zlib
@@ -290,6 +292,24 @@ def test_notes_that_say_too_little(store, changes):
     note = json.loads((store[0] / "store.json").read_text())
     (store[0] / "store.json").write_text(json.dumps(dict(note, **changes)))
     with pytest.raises(ValueError, match="store is damaged"):
+        open_ratings(store[0])
+
+
+@pytest.mark.parametrize("name", ["store.json", "data.npy", "rows.npy"])
+def test_no_permission_for_a_file_is_no_damage(store, name, monkeypatch):
+    def denied(path, *arguments, **keywords):
+        if str(path).endswith(name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return really(path, *arguments, **keywords)
+
+    really = io.open
+    for module in (io, builtins):  # pathlib has the one, the library the other
+        monkeypatch.setattr(module, "open", denied)
+    with pytest.raises(PermissionError, match="Permission denied: .*%s" % name):
+        open_ratings(store[0])
+    monkeypatch.undo()
+    (store[0] / name).unlink()
+    with pytest.raises(ValueError, match="is damaged|is no store"):
         open_ratings(store[0])
 
 

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, assert_same, broken, entries, random_ratings, small
+from made import many_stars
+from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import check_ratings, minibatches, ratings as module, ratings_from_triples, split_ratings
@@ -54,7 +55,7 @@ def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
     monkeypatch.setattr(module, "_PART", part)
     rng = np.random.RandomState(0)
     for seed, (n_rows, n_items) in enumerate([(5, 3), (3, 8), (9, 2)] * 20):
-        ratings = random_ratings(n_rows, n_items, 0.5, seed)
+        ratings = many_stars(n_rows, n_items, 0.5, seed)
         shuffled = ratings.copy()
         for start, stop in zip(ratings.indptr, ratings.indptr[1:]):
             order = start + rng.permutation(stop - start)
@@ -88,7 +89,7 @@ def test_check_ratings_ignores_what_lies_behind_the_last_row():
 
 
 def test_check_ratings_takes_arrays_on_disk(tmp_path):
-    matrix = random_ratings()
+    matrix = many_stars()
     parts = []
     for name in ("data", "indices", "indptr"):
         np.save(str(tmp_path / name), getattr(matrix, name))
@@ -204,7 +205,11 @@ def test_ids_of_triples(ids, want):
     (dict(items=["a", "a\0"]), ValueError, r"entry 1: the id 'a\\x00' in items ends in a NUL"),
     (dict(items=[1, 2 ** 70]), ValueError, "entry 1: the id %d in items is too large for int64" % 2 ** 70),
     (dict(items=np.array([1, 2 ** 63], np.uint64)), ValueError, "items hold the id %d, which is too large" % 2 ** 63),
-    (dict(timestamps=["then", "now"]), TypeError, "timestamps are of dtype <U4; expected numbers or datetime64"),
+    (dict(timestamps=["then", "now"]), TypeError, "entry 0: the timestamp is 'then'; expected numbers or datetime64"),
+    (dict(timestamps=[1, None]), TypeError, "entry 1: the timestamp is None; expected numbers or datetime64: convert"),
+    (dict(timestamps=np.array([None] * 2)), TypeError, "entry 0: the timestamp is None; expected numbers or datetime6"),
+    (dict(timestamps=[True, False]), TypeError, "entry 0: the timestamp is True; expected numbers or datetime64"),
+    (dict(timestamps=5), ValueError, r"timestamps have the shape \(\); expected one dimension"),
     (dict(timestamps=[1, np.nan]), ValueError, "entry 1: the timestamp is nan"),
     (dict(users=[7, 7], items=["x", "x"]), ValueError, "entry 1: user 7 has rated item 'x' already, in entry 0"),
 ])

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import assert_canonical, assert_same, entries, random_ratings, small
+from made import many_stars
+from matrices import assert_canonical, assert_same, entries, small
 
 from sparse_ae.data import Ratings, ratings_from_triples, split_ratings
 from sparse_ae.data.splits import k_folds, leave_k_out, split_by_time
@@ -112,6 +113,8 @@ def test_same_seed_same_bytes(ratings, cut):
     (lambda r: leave_k_out(r.matrix, newest=True),
      "newest=True needs the time of each rating, and these have none; expected Ratings"),
     (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs the time of each rating"),
+    (lambda r: split_by_time(r._replace(timestamps=np.full(60, np.nan))), "entry 0: the timestamp is nan"),
+    (lambda r: split_by_time(r._replace(timestamps=np.full(60, "NaT", "M8[s]"))), "entry 0: the timestamp is NaT"),
     (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])),
      "the 5 timestamps aren't known to be in the order of 60"),
     (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "aren't known to be in the order"),
@@ -123,11 +126,18 @@ def test_refused(ratings, cut, message):
         cut(ratings)
 
 
+def test_times_that_are_none(ratings):
+    with pytest.raises(TypeError, match="entry 0: the timestamp is None; expected numbers or datetime64: convert them"):
+        split_by_time(ratings._replace(timestamps=[None] * 60))
+    with pytest.raises(TypeError, match="entry 59: the timestamp is None; expected numbers or datetime64"):
+        leave_k_out(ratings._replace(timestamps=list(ratings.timestamps[:-1]) + [None]), newest=True)
+
+
 # A part of all ratings
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.97])
 def test_split_cuts_the_stored_entries(fraction):
-    matrix = random_ratings()
+    matrix = many_stars()
     before = matrix.copy()
     split = split_ratings(matrix, fraction, rng=1)
     train, test, whole = entries(split.train), entries(split.test), entries(matrix)
@@ -143,7 +153,7 @@ def test_split_cuts_the_stored_entries(fraction):
 
 
 def test_split_is_the_seed_s():
-    matrix = random_ratings()
+    matrix = many_stars()
     one, two = split_ratings(matrix, rng=5), split_ratings(matrix, rng=np.random.RandomState(5))
     assert_same(one.train, two.train)
     assert_same(one.test, two.test)
@@ -160,7 +170,7 @@ def test_split_draws_every_entry_alike():
 
 
 def test_split_reports_who_is_left_without_a_training_rating():
-    matrix = random_ratings(60, 50, 0.03)
+    matrix = many_stars(60, 50, 0.03)
     split = split_ratings(matrix, 0.5, rng=2)
     train, test = entries(split.train), entries(split.test)
     users = {user for user, _ in test} - {user for user, _ in train}

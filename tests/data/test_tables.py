@@ -61,6 +61,13 @@ def test_timestamps(form):
     assert list(as_columns(form)[3]) == TIMES
 
 
+def test_timestamps_that_nobody_knows():
+    """None in their place says that there are none; a column of them says nothing."""
+    same(as_ratings((USERS, ITEMS, VALUES, None)), as_ratings((USERS, ITEMS, VALUES)))
+    with pytest.raises(TypeError, match="entry 0: the timestamp is None; expected numbers or datetime64"):
+        as_ratings((USERS, ITEMS, VALUES, [None] * len(USERS)))
+
+
 @pytest.mark.parametrize("pairs", [
     list(zip(USERS, ITEMS)), np.array(list(zip(USERS, ITEMS)), dtype=object), Table(item=ITEMS, user=USERS),
     Table(x=USERS, y=ITEMS)])

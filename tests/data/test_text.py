@@ -9,8 +9,9 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae.data import lines, text
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.layout import Layout
 from sparse_ae.data.outofcore import store_ratings
-from sparse_ae.data.text import Layout, find_layout, read_blocks, read_text
+from sparse_ae.data.text import read_blocks, read_text
 
 
 def zipped(content):
@@ -299,34 +300,6 @@ def test_the_quick_ways_leave_what_may_be_wrong(tmp_path, monkeypatch, line):
     monkeypatch.setattr(text, "_parse_records", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(read_blocks(path, Layout(1, ",", 3, (0, 1, 2))))
-
-
-def parsed_decimals(fields):
-    letters = np.frombuffer(",".join(fields + [""]).encode("ascii"), np.uint8)
-    stops = np.flatnonzero(letters == ord(","))
-    return text._parse_decimals(letters, np.concatenate([[0], stops[:-1] + 1]), stops)
-
-
-def test_decimals_are_those_of_float():
-    rng = np.random.RandomState(0)
-    fields = ["%.*f" % (rng.randint(1, 9), number) for number in 10 ** 4 * rng.randn(2000)]
-    fields += ["0.5123456789", "4000000000"]  # more than 32 bits
-    fields += ["0", "-0", "-0.0", "5.", ".5", "-.5", "007.50", "0.1", "123456789012345", "0.12345678901234", "-9.99"]
-    for some in (fields, fields[-11:], ["4", "3"], ["-1", "12"], ["3.5", "4.0"]):
-        expected = np.array(list(map(float, some)))
-        assert parsed_decimals(some).tobytes() == expected.tobytes()  # of -0 too
-
-
-@pytest.mark.parametrize("field", ["", "-", ".", "-.", "1.2.3", "1-", "--1", "1e3", "+1", " 1", "1 ", "1_0", "nan", "x",
-                                   "1234567890123456", "12345678901234567", "1/2", "1:2"])
-def test_what_is_no_plain_decimal_is_left_to_others(field):
-    assert parsed_decimals([field, "3.5"]) is None and parsed_decimals(["3.5", "1", field]) is None
-
-
-def test_layouts(tmp_path):
-    for content, layout in [("1,2,3\n", (1, ",", 3)), ("\n\n1\t2\t3\t4", (3, "\t", 4)), ("a b c\n1 2 3", (2, None, 3)),
-                            ('\n"a\nb";c;d\n1;2;3\n', (4, ";", 3)), ("1::2::3::4\r\n", (1, "::", 4))]:
-        assert find_layout(written(tmp_path, "ratings", content))[:3] == layout
 
 
 def test_blocks(tmp_path, monkeypatch):

@@ -55,6 +55,15 @@ def test_arrays_of_another_size_than_they_say(content):
         read_array(io.BytesIO(content), len(content))
 
 
+@pytest.mark.parametrize("descr", ["<U500000000", "|S2000000000", "|V2000000000"])
+def test_items_that_would_fill_the_memory_are_none_in_an_array_without_items_either(descr):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": (0,)})
+    with pytest.raises(ValueError, match=r"announces the shape \(0,\) of .*%s, which doesn't go with the 128 bytes"
+                       % descr[1:]):
+        read_array(io.BytesIO(file.getvalue()), 128)
+
+
 def test_objects_are_not_read():
     file = io.BytesIO()
     np.save(file, np.array([{}], dtype=object), allow_pickle=True)

@@ -212,15 +212,15 @@ def of_checkpoint(sound):
         made = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01, batch_size=4, formulation="sparse",
                        progress=False)
         if steps:  # compiled once
-            made.model, made._step = steps["model"], steps["step"]
-            made._step.set_state(steps["state"])
+            made.model, made.step = steps["model"], steps["step"]
+            made.step.set_state(steps["state"])
         return made
 
     def run(path, resume):
         made = trainer()
         made.fit(matrix(), 3, validation=matrix(), patience=3, checkpoint=path, resume=resume)
         if not steps:
-            steps.update(model=made.model, step=made._step, state=made._step.get_state())
+            steps.update(model=made.model, step=made.step, state=made.step.get_state())
         return [[dict(record, seconds=0) for record in made.history],
                 [each.get_value().tolist() for each in made.model.params], made.rng.get_state()[2:]]
 
@@ -235,7 +235,7 @@ def of_checkpoint(sound):
             made.fit(matrix(), 2, validation=matrix(), patience=3, checkpoint=path)
             steps.update(content=path.read_bytes(), parts=storage.read(path, "checkpoint"))
             fresh = Trainer(AutoEncoder(7, 2, rating_scale=(1, 5), rng=0), "adam", 0.01)
-            steps.update(model=made.model, step=made._step, state=made._step.get_state())
+            steps.update(model=made.model, step=made.step, state=made.step.get_state())
             for each, value in zip(fresh.model.params, steps["model"].params):
                 steps["state"][value.name] = each.get_value()
             first.rng.set_state(state)

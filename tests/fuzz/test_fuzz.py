@@ -1,4 +1,5 @@
 """Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,12 @@ def test_settings_to_a_file_and_back():
     assert " 0 there" not in run("settings.py", 0, 60)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forks, which Windows hasn't")
+def test_arguments_that_differ_by_rank(monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")  # as test_ranks.py
+    assert "returned" in run("by_rank.py", 0, 100)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
@@ -62,6 +69,12 @@ def test_many_wrong_arguments():
 @pytest.mark.slow
 def test_many_settings_to_a_file_and_back():
     run("settings.py", 60, 1560)
+
+
+@pytest.mark.slow
+def test_many_arguments_that_differ_by_rank(monkeypatch):
+    monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")
+    run("by_rank.py", 100, 2100)
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ def test_the_sparse_formulations_adam_is_the_dense_ones(two, target, weighted):
 
 
 def uses_adam_step(step):
-    return any(isinstance(node.op, AdamStep) for node in step._function.maker.fgraph.apply_nodes)
+    return any(isinstance(node.op, AdamStep) for node in step.function.maker.fgraph.apply_nodes)
 
 
 @pytest.mark.parametrize("update, settings", [
@@ -224,7 +224,7 @@ def test_other_steps_are_lasagnes_own(update, settings):
 def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     model = AutoEncoder(N_ITEMS, K, f="linear", g="sigmoid", l2=0.1, rng=0, dtype="float64")
     step = TrainingStep(model, "sparse", lasagne.updates.adam, 0.1)
-    variables = [x.variable for x in step._function.maker.expanded_inputs if x.update is not None]
+    variables = [x.variable for x in step.function.maker.expanded_inputs if x.update is not None]
     large = [x for x in variables if x.ndim == 2]
     addresses = [x.get_value(borrow=True).ctypes.data for x in large]
     step(sp.csr_matrix(np.eye(3, N_ITEMS) * 4))

@@ -237,7 +237,7 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
     step = make_step(model, formulation, update, 0.01, target)
-    made = set(map(ahead.source_of, ahead.linkers(step._function.maker.fgraph)))
+    made = set(map(ahead.source_of, ahead.linkers(step.function.maker.fgraph)))
     assert begun <= made and bool(begun) == (formulation == "sparse")
 
 

@@ -203,6 +203,18 @@ def test_shapes_are_known_without_computing():
     assert [tuple(x) for x in got] == [(3, 5), (4,), (7, 5)]
 
 
+@pytest.mark.parametrize("indptr, n_items, message", [
+    ([0, 1], -1, "n_items is -1; it must not be negative"), ([], 3, "indptr has 0 entries; 0 rows need 1"),
+    ([], -1, "indptr has 0 entries; 0 rows need 1"), ([0], -1, "n_items is -1; it must not be negative")])
+def test_dense_rows_that_are_none(indptr, n_items, message):
+    """The same words on a GPU, where the row pointers are looked at first."""
+    data, (indices, row_pointers), n = T.fvector(), T.ivectors(2), T.lscalar()
+    function = theano.function([data, indices, row_pointers, n], dense_rows(data, indices, row_pointers, n))
+    nnz = len(indptr[1:])
+    with pytest.raises(ValueError, match=message):
+        function(np.ones(nnz, "float32"), np.zeros(nnz, "int32"), np.array(indptr, "int32"), n_items)
+
+
 def test_dense_rows_of_float16_are_refused():
     with pytest.raises(TypeError, match="values is of dtype float16; expected float32, float64 or integers"):
         dense_rows(T.vector(dtype="float16"), T.ivector(), T.ivector(), 3)

@@ -154,7 +154,7 @@ def test_steps_of_a_trainer_have_them(name, update, weighted):
                 steps.append((model, functools.partial(function, *FORMULATIONS[name].pack(block, "float64"))))
             else:
                 step = TrainingStep(model, name, update, 0.01)
-                assert [op.inplace for op in passes(step._function)] == [True] * 4
+                assert [op.inplace for op in passes(step.function)] == [True] * 4
                 steps.append((model, functools.partial(step, block)))
     for _ in range(5):
         np.testing.assert_allclose(steps[0][1]()[0], steps[1][1](), rtol=1e-12)

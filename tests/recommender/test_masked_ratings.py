@@ -1,7 +1,7 @@
 """A recommender of masked ratings: they are as if they had not come, and nobody is asked for by a masked id."""
 import numpy as np
 import pytest
-from checkerboard import SETTINGS, TEST, TRAIN
+from made import SETTINGS, TEST, TRAIN
 
 from sparse_ae.recommender.recommender import Recommender
 

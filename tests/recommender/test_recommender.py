@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from checkerboard import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
+from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
 
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings

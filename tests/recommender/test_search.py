@@ -14,6 +14,7 @@ from sparse_ae.recommender.defaults import validation_fraction
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.search import cross_validate, grid_search, tune
 import theano
+import theano.tensor as T
 from theano.configparser import change_flags
 
 SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5,
@@ -298,13 +299,21 @@ def test_a_grid_is_looked_at_before_anything_runs(grid, message):
 
 
 @pytest.mark.parametrize("call, message", [
-    (lambda r: cross_validate(Constant(), r, 2.0), "splits is 2.0; expected a number of folds, or a list of"),
-    (lambda r: cross_validate(Constant(), r, "all"), "splits is 'all'; expected"),
+    (lambda r: cross_validate(Constant(), r, 2.0), r"splits is 2.0 \(float\); expected a number of folds, or a list"),
+    (lambda r: cross_validate(Constant(), r, "all"), r"splits is 'all' \(str\); expected"),
+    (lambda r: cross_validate(Constant(), r, r.matrix), r"(?s)splits is .* \(csr_matrix\); expected a number of folds"),
+    (lambda r: grid_search(Constant(), r, {"value": [1]}, T.matrix()), r"splits is .* \(TensorVariable\); expected a"),
+    (lambda r: cross_validate(Constant(), r, r.matrix.toarray()), r"(?s)splits is .* \(ndarray\); expected a"),
+    (lambda r: cross_validate(Constant(), r, {"train": 1}), r"splits is .* \(dict\); expected a number of folds"),
+    (lambda r: cross_validate(Constant(), r, [r.matrix]), r"(?s)split 0 is .* \(csr_matrix\); expected .train, test."),
+    (lambda r: cross_validate(Constant(), r, [(r.matrix,)]), r"(?s)split 0 is .* \(tuple\); expected \(train, test\)"),
+    (lambda r: cross_validate(Constant(), r, [split_ratings(r.matrix, 0.3), (r.matrix, r.matrix * np.nan)]),
+     "split 1: row 0, column 0: the rating is nan"),
     (lambda r: cross_validate(Constant(), r, k=0), "k is 0; expected a positive integer, or None"),
     (lambda r: cross_validate(Constant(), r, n_jobs=1.5), "n_jobs is 1.5; expected a number of processes"),
     (lambda r: cross_validate(Constant(), r, 1), "n_folds is 1; expected"),
     (lambda r: cross_validate(Constant(), r, []), "there are no splits; expected a number of folds"),
-    (lambda r: cross_validate(Constant(), r, [3]), r"split 0 is 3; expected \(train, test\), as split_ratings returns"),
+    (lambda r: cross_validate(Constant(), r, [3]), r"split 0 is 3 \(int\); expected \(train, test\), as split_rat"),
     (lambda r: cross_validate(Constant(), r, [(r.matrix[:3], r.matrix)]),
      "split 0 is of 3 x 12 and 20 x 12, the ratings are 20 x 12"),
     (lambda r: grid_search(Constant(), r, {"size": [1]}),

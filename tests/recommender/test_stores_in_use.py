@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 import pytest
-from checkerboard import SETTINGS, TRAIN
+from made import SETTINGS, TRAIN
 
 from sparse_ae.data import minibatches
 from sparse_ae.data.outofcore import store_ratings

@@ -3,7 +3,7 @@ import fractions
 
 import numpy as np
 import pytest
-from checkerboard import TRAIN
+from made import TRAIN
 
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import TrainingDiverged

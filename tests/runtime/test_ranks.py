@@ -250,10 +250,55 @@ def refused(tmp_path_factory):
     ("divergence", "TrainingDiverged: the loss is "),
     ("failing_in_epoch_2", "KeyError: \"rank 1: 'no such thing'\""),
     ("off_the_scale_on_one", "ValueError: rank 1: rating 7 is outside rating_scale=(1, 5)"),
+    ("fit: position", "ValueError: the ranks don't agree: rng is ["),
+    ("fit: gauss", "ValueError: the ranks don't agree: rng is ["),
+    ("fit: no rng", "TypeError: rank 1: rng is 'x'; expected a numpy.random.RandomState or an int seed"),
+    ("fit: both, position", "ValueError: the ranks don't agree: rng is ["),
+    ("fit: validation", 'ValueError: the ranks don\'t agree: validation is "0.3" on rank 1 and "0.2" on rank 0'),
+    ("fit: no validation", 'ValueError: the ranks don\'t agree: validation is "None" on rank 1 and "0.2" on rank 0'),
+    ("fit: auto", 'ValueError: the ranks don\'t agree: validation is "None" on rank 1 and "\'auto\'" on rank 0'),
+    ("fit: held out", "ValueError: the ranks don't agree: validation ratings is \"11 x 28, 1 entries, checksum"),
+    ("fit: ids", "ValueError: the ranks don't agree: ids of users is 28 values of checksum "),
+    ("predict: more", "ValueError: the ranks don't agree: users is 3 values of checksum "),
+    ("predict: others", "ValueError: the ranks don't agree: users is 2 values of checksum "),
+    ("predict: refused", "TypeError: rank 1: users are strings such as 'x'; expected numbers such as 1"),
+    ("recommend: n", "ValueError: the ranks don't agree: n is 4 on rank 1 and 3 on rank 0"),
+    ("recommend: users", "ValueError: the ranks don't agree: users is 2 values of checksum "),
+    ("recommend: refused", "ValueError: rank 1: the user 99 had no rating in fit, so nothing can be recommended"),
+    ("recommend: seen", "ValueError: the ranks don't agree: exclude_seen is false on rank 1 and true on rank 0"),
+    ("fold_in", "ValueError: the ranks don't agree: ratings is 1 values of checksum "),
+    ("fold_in: refused", "ValueError: rank 1: the rating of item 1 is 9; expected one within the rating scale, 1 to 5"),
+    ("similar_items", "ValueError: the ranks don't agree: item is 2 on rank 1 and 1 on rank 0"),
+    ("score", "ValueError: the ranks don't agree: ratings is 1 values of checksum "),
+    ("evaluate: k", 'ValueError: the ranks don\'t agree: k is "3" on rank 1 and "2" on rank 0'),
+    ("evaluate: refused", "ValueError: rank 1: ratings are str, 'x': a file is read by load_ratings; expected a table"),
+    ("save", 'ValueError: the ranks don\'t agree: path is "/nowhere/2" on rank 1 and "/nowhere/1" on rank 0'),
+    ("save: no path", "TypeError: rank 1: path is 7; expected the path of a file"),
+    ("methods", 'ValueError: the ranks don\'t agree: the method that is called is "recommend" on rank 1 and "predict"'),
+    ("new: predict", "ValueError: the ranks don't agree: items is 2 values of checksum "),
+    ("new: refused", "TypeError: rank 1: items are strings such as 'x'; expected numbers such as 0"),
+    ("new: recommend", "ValueError: the ranks don't agree: n is 3 on rank 1 and 2 on rank 0"),
 ])
 def test_all_ranks_say_the_same(refused, case, expected):
     first, second = refused[case]
     assert first == second and first.startswith(expected), refused[case]
+
+
+def test_every_case_that_is_refused_is_looked_at():
+    marks = test_all_ranks_say_the_same.pytestmark
+    looked_at = next(mark.args[1] for mark in marks if mark.name == "parametrize")
+    assert sorted(name for name, _ in looked_at) == sorted(program.REFUSED)
+
+
+@needs_fork
+def test_ranks_that_call_different_things_are_told_so(tmp_path):
+    """One asks for the others' settings where another has nothing but errors to tell."""
+    class Elsewhere(Echo):
+        def allgather(self, value):
+            return [value, ("errors", None)]
+
+    with pytest.raises(ValueError, match="the ranks have come to different places; all have to call the same methods"):
+        Ranks(Elsewhere()).check_same({"rng": 1})
 
 
 # Checkpoints
@@ -400,9 +445,8 @@ def test_ranks_that_see_different_stores(tmp_path):
         rank, size = 0, 2
 
         def allgather(self, value):
-            if isinstance(value, dict):
-                return [value, {name: "0" for name in value}]
-            return [value] * 2
+            what, said = value
+            return [value, (what, {name: "0" for name in said} if what == "settings" else said)]
 
     matrix = program.ratings().tocoo()
     store_ratings([(matrix.row, matrix.col, matrix.data)], tmp_path / "store", "users", parts=2)

@@ -4,7 +4,7 @@ import copy
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from checkerboard import ITEMS, N_ITEMS, N_USERS, SETTINGS, TRAIN
+from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TRAIN
 
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.recommender.recommender import Recommender

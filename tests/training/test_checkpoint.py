@@ -40,7 +40,7 @@ def trainer(seed=0, k=3, f="sigmoid", **kwargs):
 
 def outcome(t):
     """All that a run ends with, in comparable form."""
-    state = {name: np.asarray(value) for name, value in t._step.get_state().items()}
+    state = {name: np.asarray(value) for name, value in t.step.get_state().items()}
     state = {name: (value.dtype, value.shape, value.tobytes("A")) for name, value in state.items()}
     generator = t.rng.get_state()
     return [dict(record, seconds=0) for record in t.history], state, generator[1].tobytes(), generator[2:]
@@ -282,7 +282,7 @@ def test_a_file_that_is_no_checkpoint(content, message, run, tmp_path):
     t = trainer()
     with pytest.raises(ValueError, match=message):
         t.fit(TRAIN, 9, validation=TEST, checkpoint=tmp_path / "x.npz", resume=True)
-    assert t.history == [] and t._step is None
+    assert t.history == [] and t.step is None
 
 
 def test_a_file_of_another_kind(tmp_path):
@@ -337,7 +337,7 @@ def program(name, **arguments):
     history = trainer.fit(train, n_epochs, validation=test, patience=n_epochs, **arguments)
     generator = [x.tolist() if isinstance(x, np.ndarray) else x for x in rng.get_state()]
     outcome = {"history": [dict(record, seconds=0) for record in history], "generator": generator}
-    storage.write(os.path.join(folder, name), "outcome", outcome, trainer._step.get_state())
+    storage.write(os.path.join(folder, name), "outcome", outcome, trainer.step.get_state())
 
 
 def fork(*args, **kwargs):
@@ -480,7 +480,7 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
             storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
             with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
                 saved = checkpoint.load(tmp_path / "run.npz", meta["settings"], lambda epoch: rate(meta, epoch))
-                checkpoint.check_states(tmp_path / "run.npz", saved, step._step)
+                checkpoint.check_states(tmp_path / "run.npz", saved, step.step)
 
 
 def test_a_step_takes_no_arrays_of_another_optimiser(written):

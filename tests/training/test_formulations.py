@@ -19,7 +19,7 @@ import theano
 import theano.tensor as T
 
 if ON_GPU:
-    from sparse_ae.ops.gpu import GpuAdagrad
+    from sparse_ae.ops.gpu.autoencoder import GpuAdagrad
 
 NAMES = params(FORMULATIONS)
 ADAGRAD = (AdagradStep, GpuAdagrad) if ON_GPU else AdagradStep
@@ -75,7 +75,7 @@ def values(model):
 
 def variables(step):
     """The Theano shared variables that a step changes."""
-    return step.model.params + step._kept
+    return step.model.params + step.kept
 
 
 # One compiled step for each case: resetting its parameters is cheaper than compiling it again.
@@ -236,7 +236,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
         m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,
                         U=lasagne.init.Normal(0.5) if two else None)
         steps.append(TrainingStep(m, name, update, 0.1, target))
-    ops = [node.op for node in steps[0]._function.maker.fgraph.apply_nodes]
+    ops = [node.op for node in steps[0].function.maker.fgraph.apply_nodes]
     assert {op.inplace for op in ops if isinstance(op, ADAGRAD)} == {True}
     for x in variables(steps[0]):
         assert x.get_value().shape != (K, N_ITEMS) or is_item_major(x)
@@ -271,7 +271,7 @@ def test_adagrad_that_moves_every_row_is_lasagnes_own():
                              (partial(lasagne.updates.rmsprop, epsilon=1e-6), dict(l2=0))]:
         m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), dtype=DTYPE, **settings)
         step = TrainingStep(m, "sparse", update, 0.1)
-        assert not any(isinstance(node.op, ADAGRAD) for node in step._function.maker.fgraph.apply_nodes)
+        assert not any(isinstance(node.op, ADAGRAD) for node in step.function.maker.fgraph.apply_nodes)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -401,7 +401,7 @@ def test_values_may_be_set_in_any_memory_order(update):
 def test_no_float64_in_a_float32_graph(name):
     step = fresh_step(name, dtype="float32")
     # The fused step keeps its factors and sums in float64, scalars all.
-    wide = [x for node in step._function.maker.fgraph.toposort() for x in node.outputs
+    wide = [x for node in step.function.maker.fgraph.toposort() for x in node.outputs
             if getattr(x, "dtype", None) == "float64" and (x.ndim > 1 or (name != "sparse" and x.ndim > 0))]
     assert not wide
 

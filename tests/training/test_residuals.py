@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from matrices import random_ratings
+from made import many_stars
 
 from sparse_ae.training.residuals import Residuals
 
@@ -14,7 +14,7 @@ def residuals_of(matrix, seed=0, scale=(0, 5)):
 
 @pytest.mark.parametrize("scale, unit", [((1, 5), 1.0), ((0, 5), 1.25), ((-10, 10), 5.0), ((0, 100), 25.0)])
 def test_equations_by_loops(scale, unit):
-    matrix = random_ratings()
+    matrix = many_stars()
     residuals = residuals_of(matrix, scale=scale)
     assert residuals.unit == unit
     rows = np.array([3, 0, 7, 12])  # rows 0 and 7 have no rating
@@ -42,7 +42,7 @@ def test_a_residual_of_zero_is_a_rating():
 
 
 def test_the_way_back_is_the_way_in():
-    matrix = random_ratings()
+    matrix = many_stars()
     residuals, coo = residuals_of(matrix), matrix.tocoo()
     target = residuals.batch(np.arange(matrix.shape[0]), matrix)[1]
     back = residuals.baseline(coo.row, coo.col) + residuals.unit * target
@@ -52,7 +52,7 @@ def test_the_way_back_is_the_way_in():
 
 def test_the_scale_does_not_matter():
     """Ratings, biases and scale times 5 less 15, from 1 .. 5 to -10 .. 10, and times 25 less 25, to 0 .. 100."""
-    matrix = random_ratings()
+    matrix = many_stars()
     matrix.data[:] = 1 + matrix.data * 0.8
     one = residuals_of(matrix, scale=(1, 5))
     rows = np.arange(matrix.shape[0])
@@ -65,7 +65,7 @@ def test_the_scale_does_not_matter():
 
 
 def test_rows_that_nobody_knows_bring_their_offset():
-    matrix = random_ratings()
+    matrix = many_stars()
     residuals = residuals_of(matrix)
     rows = np.array([3, 4])
     for left, right in zip(residuals.batch(rows, matrix[rows]), residuals.block(matrix[rows], residuals.rows[rows])):
@@ -73,7 +73,7 @@ def test_rows_that_nobody_knows_bring_their_offset():
 
 
 def test_variance(monkeypatch):
-    matrix = random_ratings()
+    matrix = many_stars()
     residuals = residuals_of(matrix)
     target = residuals.batch(np.arange(matrix.shape[0]), matrix)[1].astype("float64")
     assert residuals.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)

@@ -86,13 +86,13 @@ def ratings():
 def compiled(formulation, dtype):
     lbfgs = LBFGS(AutoEncoder(6, 3, rating_scale=(1, 5), f="sigmoid", g="tanh", l2=(2.0, 0.5), rng=1,
                               dtype=dtype), formulation)
-    return lbfgs, lbfgs._function, lbfgs.get_state()
+    return lbfgs, lbfgs.function, lbfgs.get_state()
 
 
 def step(formulation="dense", memory=10, dtype=DTYPE):
     """A fresh one; what is compiled is used again."""
-    lbfgs, lbfgs._function, start = compiled(formulation, dtype)
-    lbfgs.memory, lbfgs._known = memory, None
+    lbfgs, lbfgs.function, start = compiled(formulation, dtype)
+    lbfgs.memory = memory
     lbfgs.set_state(start)
     lbfgs.decay_share.set_value(np.asarray(1, dtype))
     return lbfgs
@@ -109,7 +109,7 @@ def by_loops(x):
 
 @functools.lru_cache(maxsize=None)
 def optimum():
-    start = step(dtype="float64")._parameters()
+    start = step(dtype="float64").parameters()
     return scipy.optimize.minimize(lambda x: by_loops(x)[::2], start, jac=True, method="L-BFGS-B",
                                    options=dict(ftol=0, gtol=1e-9)).fun
 
@@ -127,10 +127,10 @@ def test_lbfgs_finds_what_scipys_own_finds(formulation, dtype):
 def test_lbfgs_first_iterations_by_hand(dtype):
     """Down the gradient first; then the direction that the two vectors' own update of the inverse Hessian gives."""
     lbfgs, block = step(dtype=dtype), ratings()
-    x = [lbfgs._parameters()]
+    x = [lbfgs.parameters()]
     for _ in range(2):
         lbfgs(block)
-        x.append(lbfgs._parameters())
+        x.append(lbfgs.parameters())
     x = np.array(x, "float64")
     g = [by_loops(each)[2] for each in x]
     cosine = np.dot(x[1] - x[0], -g[0]) / np.linalg.norm(x[1] - x[0]) / np.linalg.norm(g[0])
@@ -146,14 +146,14 @@ def test_lbfgs_first_iterations_by_hand(dtype):
 
 def test_lbfgs_returns_what_the_step_of_an_update_returns():
     lbfgs, block = step(), ratings()
-    expected = by_loops(lbfgs._parameters().astype("float64"))[:2]
+    expected = by_loops(lbfgs.parameters().astype("float64"))[:2]
     np.testing.assert_allclose(lbfgs(block), expected, rtol=1e-5)
 
 
 def test_lbfgs_evaluates_once_an_iteration_as_a_rule():
     lbfgs, block = step(), ratings()
-    calls, function = [], lbfgs._function
-    lbfgs._function = lambda *args: calls.append(1) or function(*args)
+    calls, function = [], lbfgs.function
+    lbfgs.function = lambda *args: calls.append(1) or function(*args)
     for _ in range(30):
         lbfgs(block.copy())
     assert 30 < len(calls) < 50
@@ -191,19 +191,20 @@ def test_lbfgs_notices_other_ratings_other_parameters_and_another_share():
 def test_lbfgs_stays_where_nothing_is_better():
     lbfgs, block = step(), ratings()
     lbfgs(block)
-    x = lbfgs._parameters()
-    function = lbfgs._function
+    x = lbfgs.parameters()
+    function = lbfgs.function
 
     def uphill(*args):
         loss, squared_error, gradient = function(*args)
         return loss, squared_error, -gradient
 
-    lbfgs._function, lbfgs._known = uphill, None
+    lbfgs.function = uphill
+    lbfgs.set_state(lbfgs.get_state())  # which forgets the last evaluation
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lbfgs(block)
-    np.testing.assert_array_equal(lbfgs._parameters(), x)
-    assert lbfgs._pairs == []
+    np.testing.assert_array_equal(lbfgs.parameters(), x)
+    assert list(lbfgs.get_state()) == ["W", "V", "mu", "b"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, None])
@@ -211,9 +212,9 @@ def test_lbfgs_interrupted_amid_the_search(error):
     """A second Ctrl-C, or a trial step at which nothing is finite: the parameters are those of before."""
     lbfgs, block = step(), ratings()
     lbfgs(block)
-    x = lbfgs._parameters()
-    lbfgs._known = None
-    function, calls = lbfgs._function, []
+    x = lbfgs.parameters()
+    lbfgs.set_state(lbfgs.get_state())  # which forgets the last evaluation
+    function, calls = lbfgs.function, []
 
     def failing(*args):
         calls.append(1)
@@ -222,14 +223,14 @@ def test_lbfgs_interrupted_amid_the_search(error):
         loss, squared_error, gradient = function(*args)
         return (loss, squared_error, gradient) if len(calls) == 1 else (np.nan, np.nan, gradient * np.nan)
 
-    lbfgs._function = failing
+    lbfgs.function = failing
     if error is not None:
         with pytest.raises(error):
             lbfgs(block)
     else:
         lbfgs(block)
     assert len(calls) > 1
-    np.testing.assert_array_equal(lbfgs._parameters(), x)
+    np.testing.assert_array_equal(lbfgs.parameters(), x)
 
 
 def test_lbfgs_at_a_minimum_and_at_no_number():

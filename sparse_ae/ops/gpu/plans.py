@@ -29,9 +29,7 @@ class _Plan(gof.Op):
 
     def perform(self, node, inputs, outputs):
         indices, indptr = inputs
-        if len(indptr) < 1:
-            check_csr(indices, indptr, 0, 0)
-        check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
+        _check_rows(indices, indptr)
         n_items = 0
         if len(indices):
             # A negative index is left for the Ops to report, as one too large is: they know how many items there are.
@@ -39,6 +37,13 @@ class _Plan(gof.Op):
         plan, n_used = self.plan(indices, indptr, n_items if n_items < _NONE else 0)
         outputs[0][0] = plan
         outputs[1][0] = np.array([len(indptr) - 1, len(indices), n_items, n_used], "int64")
+
+
+def _check_rows(indices, indptr):
+    """As `check_csr`, of the row pointers alone: before anything is made that is as long as they say."""
+    if len(indptr) < 1:
+        check_csr(indices, indptr, 0, 0)
+    check_csr(np.zeros(len(indices), "int32"), indptr, len(indptr) - 1, 1)
 
 
 def _rows(indptr):
@@ -88,13 +93,14 @@ class Parts(gof.Op):
     __props__ = ()
     MOST = 256
 
-    def make_node(self, indptr):
-        return gof.Apply(self, [indptr], [T.ivector(), T.lvector()])
+    def make_node(self, indices, indptr):
+        return gof.Apply(self, [indices, indptr], [T.ivector(), T.lvector()])
 
     def perform(self, node, inputs, outputs):
-        indptr, = inputs
+        indices, indptr = inputs
+        _check_rows(indices, indptr)  # whichever comes first, this or a plan
         lengths = np.diff(indptr)
-        n_parts = np.maximum(-(-lengths // self.MOST), 0)  # wrong row pointers are found in `_Plan`
+        n_parts = -(-lengths // self.MOST)
         firsts = np.append(0, np.cumsum(n_parts))
         rows = np.repeat(np.arange(len(lengths)), n_parts)
         starts = indptr[rows] + self.MOST * (np.arange(len(rows)) - firsts[rows])

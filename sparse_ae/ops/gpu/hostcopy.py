@@ -1,7 +1,7 @@
 """What is read from a GPU once, and again only when it has changed there."""
 import numpy as np
 
-from sparse_ae.ops.kernels import KERNELS, WIDTH, source
+from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
 from sparse_ae.runtime.device import is_on_host
 
 __all__ = ["HostCopy"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_ae.ops.kernels import KERNELS, source
+from sparse_ae.ops.gpu.kernels import KERNELS, source
 
 # What libgpuarray's cluda.h defines of what the kernels use, for CUDA.
 CLUDA_H = """

@@ -7,6 +7,8 @@ same bits, and popular items make nobody wait.
 """
 from collections import OrderedDict, namedtuple
 
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
+
 __all__ = ["KERNELS", "WIDTH", "source"]
 
 # Threads side by side in a block.
@@ -17,13 +19,6 @@ _COLUMNS = 4
 # `arrays`: (name, element type), the type "real" being the model's and "value" any; the last `n_out` of them are
 # written. `sizes`: names of whole numbers; `numbers`: of reals; `height`: of a block of threads.
 Kernel = namedtuple("Kernel", "name arrays n_out sizes numbers height body")
-
-# The nonlinearities, and their slopes as functions of their values; a kernel's `F` or `G` says which one it takes.
-_NONLINEARITIES = {
-    "linear": ("(x)", "(real)1"),
-    "sigmoid": ("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))"),
-    "tanh": ("tanh(x)", "((real)1 - (y) * (y))"),
-}
 
 # Where the lists of the host's vectors begin: those of ByRow, of ByItem and of Parts.
 _BY_ROW = """
@@ -302,7 +297,7 @@ def source(name, real="ga_float", value="ga_float", f="linear", g="linear"):
     defines = [("real", real), ("EACH(i, n)", _EACH), ("FOUR(x)", "(*(GLOBAL_MEM const real4 *)(x))"),
                ("TOGETHER(x)", "(sizeof(real) == 4 && k % 4 == 0 && (ga_size)(x) % 16 == 0)")]
     for letter, nonlinearity in (("F", f), ("G", g)):
-        value_at, slope_from = _NONLINEARITIES[nonlinearity]
+        value_at, slope_from = NONLINEARITIES[nonlinearity].kernel
         defines += [(letter + "(x)", value_at), (letter + "_SLOPE(y)", slope_from)]
     defines = "".join("#define %s %s\n" % each for each in defines)
     four = "float4" if real == "ga_float" else "struct { real x, y, z, w; }"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 
-from sparse_ae.ops.hostcopy import HostCopy
+from sparse_ae.ops.gpu.hostcopy import HostCopy
 import theano
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.ops.plans import ByItem, ByRow, Parts
+from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 
 
 def run(op, *arrays):
@@ -53,7 +53,7 @@ def test_by_item_of_random_blocks(n_items):
 
 def test_parts():
     most = Parts.MOST
-    plan, sizes = run(Parts(), [0, most, most, 3 * most + 1, 3 * most + 2])
+    plan, sizes = run(Parts(), np.zeros(3 * most + 2), [0, most, most, 3 * most + 1, 3 * most + 2])
     starts, rows, firsts = [0, most, 2 * most, 3 * most, 3 * most + 1, 3 * most + 2], [0, 2, 2, 2, 3], [0, 1, 1, 4, 5]
     assert plan == starts + rows + firsts
     assert sizes == [5]
@@ -62,14 +62,18 @@ def test_parts():
 def test_a_block_without_ratings():
     assert run(ByRow(), [], [0, 0]) == ([0, 0], [1, 0, 0, 0])
     assert run(ByItem(), [], [0, 0])[1] == [1, 0, 0, 0]
-    assert run(Parts(), [0, 0, 0]) == ([0, 0, 0, 0], [0])
+    assert run(Parts(), [], [0, 0, 0]) == ([0, 0, 0, 0], [0])
 
 
-@pytest.mark.parametrize("op", [ByRow(), ByItem()])
+@pytest.mark.parametrize("op", [ByRow(), ByItem(), Parts()])
 @pytest.mark.parametrize("indptr, message", [
+    ([0, 2147483647] * 400 + [3], "indptr runs from 0 to 3; it must run from 0 to the number of indices, 4"),
+    ([0, 2147483647] * 400 + [4], "indptr falls from 2147483647 to 0 at row 1"),
+    ([0, 2147483647], "indptr runs from 0 to 2147483647; it must run from 0 to the number of indices, 4"),
     ([], "indptr has 0 entries"), ([0, 3, 2, 4], "indptr falls from 3 to 2"), ([0, 2, 2, 5], "indptr runs from 0 to 5"),
     ([1, 2, 4], "indptr runs from 1 to 4")])
 def test_wrong_row_pointers_raise(op, indptr, message):
+    """Before what is as long as they say is made: 25 GiB, of the first of them."""
     with pytest.raises(ValueError, match=message):
         run(op, INDICES, indptr)
 

@@ -1,0 +1,210 @@
+"""The infinitely wide autoencoder: the limit of a network with ever more hidden units, by one linear system.
+
+For rows x, y of ratings and u, the cosine of the angle between them, an autoencoder with one layer of infinitely many
+rectifiers that is trained by small steps makes the same outputs as kernel ridge regression of rows on rows, with the
+neural tangent kernel
+
+    k(x, y) = k1(u) + u k0(u),   k0(u) = (pi - arccos u) / pi,   k1(u) = (sqrt(1 - u^2) + u (pi - arccos u)) / pi   (1)
+
+A row without ratings has the kernel 0 with all rows. With all training rows X, K of (1) between them, and
+lambda = l2 times the mean of K's diagonal, the outputs for a row x are
+
+    y = k(x, X) (K + lambda I)^-1 X                                                                                 (2)
+
+N. Sachdeva, M. P. Dhaliwal, C.-J. Wu, J. McAuley, Infinite Recommendation Networks: A Data-Centric Approach, NeurIPS
+2022; the kernels: Y. Cho, L. K. Saul, Kernel Methods for Deep Learning, NIPS 2009.
+
+Rows are the fewer of users and items. With users as rows a stranger's ratings x go into (2) as anybody's do. With items
+as rows the scores of all items are linear in a user's ratings, x (K + lambda I)^-1 K, so that a stranger is folded in
+exactly, too: it is a linear model, as EASE is, whose weights come from the kernel.
+
+(2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications. Where rows are too many for that,
+*landmarks* L stand for them: some rows, by which the function of x is restricted to sums of k(x, L) (the subset of
+regressors; J. Quinonero-Candela, C. E. Rasmussen, A Unifying View of Sparse Approximate Gaussian Process Regression,
+JMLR 2005). With K_L between all rows and the landmarks and K_LL among these,
+
+    y = k(x, L) (K_L' K_L + lambda K_LL)^-1 K_L' X                                                                  (3)
+
+which is (2) where all rows are landmarks. It takes n_landmarks n_columns numbers, and passes over blocks of K_L.
+
+Everything is float32 but for (3)'s system: the condition of K + lambda I is at most n_rows / l2, and float32 leaves
+three digits and more of the solution; K_L' K_L squares it.
+"""
+from typing import NamedTuple, Tuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from sparse_ae.baselines.lists import ItemWeights, csr_rows
+from sparse_ae.checks import check_choice, check_count, check_number, check_rng
+from sparse_ae.data.ratings import check_ratings
+
+__all__ = ["WideUsers", "fit_wide", "kernel"]
+
+# Rows of users beyond which landmarks stand for them, and how many: 3 * 4 * 12,000^2 bytes are 1.7 GB.
+_MOST_ROWS, _N_LANDMARKS = 12000, 4000
+
+# Numbers of a block of a kernel held at a time.
+_BLOCK = 2 ** 22
+
+
+class WideUsers(NamedTuple):
+    """The infinitely wide autoencoder with users as rows.
+
+    Attributes
+    ----------
+    rows : csr_matrix of float32, shape (n, n_items)
+        The training rows or landmarks that a user is compared with.
+    maps : tuple of array or csr_matrix of float32
+        What their kernels are multiplied by, one after the other: (n, n) and (n, n_items), or (n, n_items) alone.
+    """
+
+    rows: sp.csr_matrix
+    maps: Tuple
+
+    def scores(self, ratings):
+        """As `lists.ItemWeights.scores`, in float32."""
+        found = kernel(csr_rows(ratings, self.rows.shape[1], np.float32), self.rows)
+        for each in self.maps:
+            found = each.T.dot(found.T).T if sp.issparse(each) else found.dot(each)
+        return np.ascontiguousarray(found)
+
+
+def fit_wide(train, l2=4.0, rows="auto", n_landmarks="auto", rng=None):
+    """Solve equation (2), or (3).
+
+    Parameters
+    ----------
+    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
+        As `sparse_ae.data.check_ratings` takes it. The ratings count as they are.
+    l2 : float
+        More than 0. Only the angles between rows count, so that it needn't follow the rating scale.
+    rows : {"auto", "users", "items"}
+        "auto" takes those of which fewer have a rating.
+    n_landmarks : int, "auto" or None
+        How many rows stand for all; None for all of them. "auto" is None up to 12,000 rows with ratings, which take 1.7
+        GB, and 4,000 beyond.
+    rng : numpy.random.RandomState or int, optional
+        Draws the landmarks. By default they are the rows with most ratings.
+
+    Returns
+    -------
+    WideUsers or lists.ItemWeights
+        With users, or with items as rows. With items and landmarks, the weights are made whole: n_items^2 numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, and for a bad setting.
+    MemoryError
+        Where there isn't as much memory as said above.
+    """
+    X, l2 = check_ratings(train).astype(np.float32), check_number(l2, "l2")
+    if check_choice(rows, "rows", ("auto", "users", "items")) == "auto":
+        rated = np.count_nonzero(np.diff(X.indptr)), len(np.unique(X.indices))
+        rows = "users" if rated[0] <= rated[1] else "items"
+    by_rows = X if rows == "users" else X.T.tocsr()
+    with_ratings = np.flatnonzero(np.diff(by_rows.indptr))
+    if n_landmarks == "auto":
+        n_landmarks = None if len(with_ratings) <= _MOST_ROWS else _N_LANDMARKS
+    elif n_landmarks is not None:
+        n_landmarks = check_count(n_landmarks, "n_landmarks")
+    try:
+        if n_landmarks is None or n_landmarks >= len(with_ratings):
+            return _all_rows(by_rows[with_ratings], l2) if rows == "users" else _items(by_rows, l2)
+        chosen = _landmarks(by_rows, with_ratings, n_landmarks, rng)
+        return (_users_by_landmarks if rows == "users" else _items_by_landmarks)(by_rows, chosen, l2)
+    except MemoryError as error:
+        n, m = len(with_ratings), n_landmarks
+        raise MemoryError("there is no memory for %s; pass fewer landmarks, such as n_landmarks=%d" % (
+            "3 x %d x %d numbers, with all %s as rows" % (n, n, rows) if m is None else
+            "%d x %d numbers, with %d landmarks" % (m, X.shape[1], m), (m or n) // 4)) from error
+
+
+def kernel(x, y):
+    """Compute equation (1), in float64: an angle near 0 needs twice the digits of its cosine.
+
+    Parameters
+    ----------
+    x, y : csr_matrix of float, shape (n, n_columns), (m, n_columns)
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (n, m)
+    """
+    y = _unit_rows(y)
+    found, columns = np.empty((x.shape[0], y.shape[0]), np.float32), y.T.tocsr()
+    step = max(1, _BLOCK // max(1, y.shape[0]))
+    for start in range(0, x.shape[0], step):
+        u = np.clip(_unit_rows(x[start:start + step]).dot(columns).toarray(), -1, 1)
+        angle = np.pi - np.arccos(u)
+        found[start:start + step] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
+    found[np.diff(x.indptr) == 0] = 0
+    found[:, np.diff(y.indptr) == 0] = 0
+    return found
+
+
+def _unit_rows(x):
+    """Each row divided by its length, in float64; a row of zeros as it is."""
+    x = x.astype(np.float64)
+    lengths = np.sqrt(x.multiply(x).sum(axis=1)).A1
+    return sp.diags(1 / np.where(lengths > 0, lengths, 1)).dot(x).tocsr()
+
+
+def _inverse(matrix):
+    """The inverse of a symmetric positive definite matrix, by Cholesky's factors."""
+    return scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, lower=True), np.eye(len(matrix), dtype=matrix.dtype))
+
+
+def _all_rows(X, l2):
+    """(2) with users as rows, all of which have ratings."""
+    K = kernel(X, X)
+    K[np.diag_indices_from(K)] += l2 * K.diagonal().mean()
+    return WideUsers(X, (_inverse(K), X))
+
+
+def _items(X, l2):
+    """(2) with items as rows, (n_items, n_users): the weights x -> scores, (n_items, n_items)."""
+    K = kernel(X, X)
+    ridge = K.copy()
+    with_ratings = np.diff(X.indptr) > 0
+    ridge[np.diag_indices_from(ridge)] += l2 * K.diagonal()[with_ratings].mean()
+    return ItemWeights(scipy.linalg.cho_solve(scipy.linalg.cho_factor(ridge, lower=True), K))
+
+
+def _landmarks(X, with_ratings, n, rng):
+    if rng is not None:
+        return np.sort(check_rng(rng).choice(with_ratings, n, replace=False))
+    counts = np.diff(X.indptr)[with_ratings]
+    return np.sort(with_ratings[np.argsort(-counts, kind="stable")[:n]])
+
+
+def _users_by_landmarks(X, chosen, l2):
+    """(3) with users as rows: the last two factors, (n_landmarks, n_items), are one map."""
+    L, (inverse, products) = X[chosen], _system(X, chosen, l2)
+    return WideUsers(L, (inverse.dot(products).astype(np.float32),))
+
+
+def _items_by_landmarks(X, chosen, l2):
+    """(3) with items as rows: x K_L (K_L' K_L + lambda K_LL)^-1 K_L', (n_items, n_items)."""
+    inverse = _system(X, chosen, l2, products=False)[0].astype(np.float32)
+    K_L = kernel(X, X[chosen])
+    return ItemWeights(K_L.dot(inverse).dot(K_L.T))
+
+
+def _system(X, chosen, l2, products=True):
+    """(K_L' K_L + lambda K_LL)^-1, and K_L' X unless that isn't wanted; both float64."""
+    L = X[chosen]
+    K_LL = kernel(L, L).astype(np.float64)
+    # A little more on the diagonal: rows that are alike make K_LL, and with it (3), singular.
+    system = l2 * K_LL.diagonal().mean() * (K_LL + 1e-6 * np.eye(len(chosen)))
+    found = np.zeros((len(chosen), X.shape[1])) if products else None
+    step = max(1, _BLOCK // len(chosen))
+    for start in range(0, X.shape[0], step):
+        block = X[start:start + step]
+        K_L = kernel(block, L)
+        system += K_L.T.dot(K_L)
+        if products:
+            found += block.T.dot(K_L).T
+    return _inverse(system), found

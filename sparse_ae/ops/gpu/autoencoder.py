@@ -1,0 +1,117 @@
+"""The masked autoencoder's own Ops, of a kernel each: hidden units, outputs and errors, updates of rows in use."""
+from sparse_ae.ops.gpu.base import GpuCsrOp
+from sparse_ae.ops.gpu.products import GpuSumsOfParts
+from sparse_ae.ops.op import Updating
+
+__all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuDecode", "GpuHidden", "GpuHiddenSlopes"]
+
+
+class _GpuUnits(GpuCsrOp):
+    """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host.
+
+    Whoever makes the scales has compared the parameters' shapes: see `Unscaled`.
+    """
+
+    __props__ = ("f", "g", "low", "span")
+
+    def __init__(self, f="linear", g="linear", low=0.0, span=1.0):
+        self.f, self.g, self.low, self.span = f, g, float(low), float(span)
+
+
+class GpuHidden(_GpuUnits, GpuSumsOfParts):
+    """``g(scale R V' + mu)``: the hidden units of a block, from `GpuPartSums`; `scales` begin with those of W and V."""
+
+    kernel, more = "hidden", ["scales", "part_sizes"]
+    prepare = """
+            const double scale = *(const double *)PyArray_GETPTR1({scales}, 1);
+    """ + GpuSumsOfParts.prepare
+
+
+class GpuDecode(_GpuUnits):
+    """Outputs ``low + span f(scale W h + b)`` held against a target; rows of W that pull are in the cache by then.
+
+    Outputs: the squared error's derivative for each score, (nnz,); the squared error of each part; and what each part
+    pulls at its row's hidden units, (n_parts, k), but for the scale.
+    """
+
+    kernel, ndims, more = "decode", {"h": 2, "W": 2, "pulls": 2}, ["scales", "part_sizes"]
+    prepare = """
+            if (sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({h}, 0), -1, PyGpuArray_DIM({W}, 0))
+                || sparse_ae_one_each("target", {target}, nnz)) {{ {fail} }}
+            const double scale = *(const double *)PyArray_GETPTR1({scales}, 0), low = %r, span = %r;
+            const size_t k = PyGpuArray_DIM({W}, 1), n_parts = *(const npy_int64 *)PyArray_DATA({part_sizes});
+            const size_t shape_slopes[1] = {{nnz}}, shape_squares[1] = {{n_parts}}, shape_pulls[2] = {{n_parts, k}};
+            size_t grid[2] = {{sparse_ae_blocks(n_parts, 1), k > 0}};
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.prepare = self.prepare % (self.low, self.span)
+
+
+class GpuHiddenSlopes(_GpuUnits, GpuSumsOfParts):
+    """The squared error's gradient for what goes into the hidden units, (n_rows, k), from `GpuDecode`'s pulls."""
+
+    kernel, more = "hidden_slopes", ["scales", "part_sizes"]
+    prepare = """
+            const double scale = *(const double *)PyArray_GETPTR1({scales}, 0);
+    """ + GpuSumsOfParts.prepare
+
+
+class _GpuUpdate(Updating, GpuCsrOp):
+    """An update of rows in use, whose `scales` are float64, on the host; `place` says which of them is its own.
+
+    Its first output are the kernel's totals, one of each block of threads.
+    """
+
+    __props__ = ("place", "inplace")
+    more = ["scales"]
+    prepare = """
+            const double *scales = (const double *)PyArray_DATA({scales});
+            if (sparse_ae_same_units({F}, {old_out})
+                || sparse_ae_check({sizes}, {indices}, PyGpuArray_DIM({F}, 0), PyGpuArray_DIM({data}, 0),
+                                   PyGpuArray_DIM({old_out}, 0))) {{ {fail} }}
+            const size_t k = PyGpuArray_DIM({F}, 1);
+            size_t grid[2] = {{n_used < 4096 ? n_used : 4096, (k + 127) / 128}};
+            const size_t shape_%s[1] = {{grid[0] * grid[1]}};
+    """
+
+    def __init__(self, place, inplace=False):
+        self.place = place
+        self.set_inplace(inplace)
+        self.prepare = self.prepare % self.arrays()[1][0][0] + self.numbers % self.place
+
+    def in_place(self):
+        return type(self)(self.place, True)
+
+    def changed_code(self, name):
+        names = {"new": "{%s}" % name, "old": "{old_%s}" % name}
+        if self.inplace:
+            return """
+            Py_XDECREF(%(new)s);
+            %(new)s = %(old)s;
+            Py_INCREF(%(new)s);
+            """ % names
+        return """
+            Py_XDECREF(%(new)s);
+            if (!(%(new)s = pygpu_copy(%(old)s, GA_C_ORDER))) {{ {fail} }}
+            """ % names
+
+
+class GpuAddCsrTDot(_GpuUpdate):
+    """``out + step R' F``, as `AddCsrTDot`, and by how much the squares grew."""
+
+    kernel, ndims, changed = "add_csr_t_dot", {"F": 2, "out": 2}, ["out"]
+    updated = {1: 3}
+    numbers = "const double step = scales[%d];"
+
+
+class GpuAdagrad(_GpuUpdate):
+    """A step of Adagrad on ``out`` and its ``squares`` by R' F and a decay for each rating, as `AdagradStep`.
+
+    The `scales` are those of `AdagradScales`, which has compared the shapes; the place is of twice an l2.
+    """
+
+    kernel, ndims, changed = "adagrad", {"F": 2, "out": 2, "squares": 2}, ["out", "squares"]
+    updated = {1: 3, 2: 4}
+    numbers = "const double decay = scales[%d], rate = scales[5], epsilon = scales[6];"

@@ -1,0 +1,137 @@
+"""The frame of an Op that is one kernel: its inputs, what it checks on the host, how the kernel is started."""
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pygpu.gpuarray
+
+from sparse_ae.ops import nonlinearities
+from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
+from theano import gof
+from theano.gpuarray.basic_ops import (
+    GpuKernelBase,
+    Kernel,
+    as_gpuarray_variable,
+    gpu_contiguous,
+    gpuarray_helper_inc_dir,
+)
+from theano.gpuarray.type import GpuArrayType
+
+__all__ = ["GpuCsrOp"]
+
+_FOLDER = Path(__file__).resolve().parent
+_SUPPORT_CODE = (_FOLDER / "gpu.h").read_text(encoding="utf-8")
+
+# Theano looks a compiled Op up by its version, not by its code, and that is made of what stands in these files.
+_VERSION = tuple(zlib.crc32(path.read_bytes())
+                 for path in sorted(_FOLDER.glob("*.py")) + [_FOLDER / "gpu.h", Path(nonlinearities.__file__)])
+
+
+class GpuCsrOp(GpuKernelBase, gof.Op):
+    """One kernel on a CSR block.
+
+    A node's first inputs are on the GPU: the arrays that the kernel reads, in its order, among them the plan; and the
+    old values of those that it changes. Then come, on the host, the sizes and the index array of the block, and of some
+    Ops more. Its outputs are the arrays that the kernel writes.
+    """
+
+    __props__ = ()
+    kernel = None  # its name
+    ndims = {}  # of the kernel's arrays that aren't vectors
+    changed = []  # names of the arrays that it doesn't write from scratch
+    more = []  # names of what else the host gives
+    f = g = "linear"
+
+    # C code: what checks the inputs, and says each output's shape, the sizes that the kernel takes beyond the block's
+    # own, its numbers, and how many blocks of threads there are in two directions.
+    prepare = ""
+    fills = False  # whether the output begins with zeros
+
+    def make_node(self, *inputs):
+        context = next(x.type.context_name for x in inputs if isinstance(x.type, GpuArrayType))
+        read, written = self.arrays()
+        expected = read + [x for x in written if x[0] in self.changed]
+        on_gpu = [gpu_contiguous(as_gpuarray_variable(x, context)) for x, _ in zip(inputs, expected)]
+        for x, (name, kind) in zip(on_gpu, expected):
+            assert x.ndim == self.ndims.get(name, 1) and (kind != "int" or x.dtype == "int32"), name
+        dtype, = {x.dtype for x, (_, kind) in zip(on_gpu, expected) if kind != "int"}
+        outputs = [GpuArrayType(dtype, (False,) * self.ndims.get(name, 1), context)() for name, _ in written]
+        return gof.Apply(self, on_gpu + list(inputs[len(expected):]), outputs)
+
+    def arrays(self):
+        """Those that the kernel reads, and those that it writes, as `KERNELS` has them."""
+        kernel = KERNELS[self.kernel]
+        return kernel.arrays[:-kernel.n_out], kernel.arrays[-kernel.n_out:]
+
+    def get_params(self, node):
+        return node.outputs[0].type.context
+
+    def c_headers(self):
+        return super().c_headers() + ["numpy_compat.h", "gpuarray_helper.h"]
+
+    def c_header_dirs(self):
+        return super().c_header_dirs() + [gpuarray_helper_inc_dir()]
+
+    def c_support_code(self):
+        return _SUPPORT_CODE
+
+    def c_code_cache_version(self):
+        return _VERSION
+
+    def launched(self):
+        """The kernels, in this order."""
+        return [KERNELS[name] for name in ["zeros"] * self.fills + [self.kernel]]
+
+    def gpu_kernels(self, node, name):
+        return [self.compiled_kernel(kernel, node, name) for kernel in self.launched()]
+
+    def compiled_kernel(self, kernel, node, name):
+        dtype = np.dtype(node.outputs[0].dtype)
+        c_type = pygpu.gpuarray.dtype_to_ctype(dtype)
+        parameters = ([pygpu.gpuarray.GpuArray, pygpu.gpuarray.SIZE] * len(kernel.arrays)
+                      + [pygpu.gpuarray.SIZE] * len(kernel.sizes) + [dtype] * len(kernel.numbers))
+        return Kernel(source(kernel.name, c_type, c_type, self.f, self.g), parameters, kernel.name,
+                      Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
+
+    def names(self, inputs, outputs):
+        """What the variables of the C code are called, by the names of arrays and of what the host gives."""
+        read, written = ([name for name, _ in arrays] for arrays in self.arrays())
+        names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
+        return dict(zip(names, list(inputs) + list(outputs)))
+
+    def outputs_code(self, node):
+        return "".join(self.changed_code(name) if name in self.changed else """
+            if (theano_prep_output(&{%s}, %d, shape_%s, %d, GA_C_ORDER, {context})) {{ {fail} }}
+        """ % (name, x.ndim, name, x.type.typecode) for (name, _), x in zip(self.arrays()[1], node.outputs))
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        code = """
+        {{
+            const npy_int64 *given = (const npy_int64 *)PyArray_DATA({sizes});
+            const size_t n_rows = given[0], nnz = given[1], n_used = given[3];
+            (void)n_rows, (void)nnz, (void)n_used;
+            """ + self.prepare + self.outputs_code(node)
+        if self.fills:
+            code += """
+            const size_t n = PyGpuArray_SIZE({out});
+            size_t grid_of_zeros[2] = {{sparse_ae_blocks(n, 256), 1}};
+            """ + self.launch_code(KERNELS["zeros"], "grid_of_zeros")
+        code += self.launch_code(KERNELS[self.kernel], "grid") + """
+        }}"""
+        return code.format(context=sub["params"], fail=sub["fail"], name=name, **self.names(inputs, outputs))
+
+    @staticmethod
+    def launch_code(kernel, grid):
+        arguments = ["{%s}->ga.data, {%s}->ga.offset" % (x, x) for x, _ in kernel.arrays]
+        return """
+            if (%(grid)s[0] && %(grid)s[1]) {{
+                size_t block[2] = {{%(width)d, %(height)d}};
+                int err = %(kernel)s_call(2, %(grid)s, block, 0, %(arguments)s);
+                if (err != GA_NO_ERROR) {{
+                    PyErr_Format(PyExc_RuntimeError, "%(kernel)s: %%s",
+                                 GpuKernel_error(&k_%(kernel)s_{name}, err));
+                    {fail}
+                }}
+            }}
+        """ % dict(kernel=kernel.name, grid=grid, width=WIDTH, height=kernel.height,
+                   arguments=", ".join(arguments + kernel.sizes + kernel.numbers))

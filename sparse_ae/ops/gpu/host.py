@@ -1,0 +1,132 @@
+"""The numbers that the host computes for the kernels and from what they give, once a mini-batch, in float64."""
+import numpy as np
+
+from sparse_ae.ops.fused import check_shapes, next_factors
+import theano.tensor as T
+from theano import gof
+
+__all__ = ["AdagradCosts", "AdagradScales", "AddScales", "SGDCosts", "SGDScales", "Scale", "Total", "Unscaled",
+           "host_side"]
+
+
+def host_side(x):
+    """An index array as the host has it."""
+    while x.owner and type(x.owner.op).__name__ in ("GpuFromHost", "GpuContiguous", "HostFromGpu"):
+        x = x.owner.inputs[0]
+    return x if isinstance(x.type, T.TensorType) else x.transfer("cpu")
+
+
+class OnHost(gof.Op):
+    """A function of small arrays, which Theano leaves on the host, as it does not with Ops of its own."""
+
+    __props__ = ()
+    types = []  # of the outputs
+
+    def make_node(self, *inputs):
+        return gof.Apply(self, [host_side(T.as_tensor_variable(x)) for x in inputs], [each() for each in self.types])
+
+    def perform(self, node, inputs, outputs):
+        for x, output, value in zip(node.outputs, outputs, self.compute(*inputs)):
+            output[0] = np.asarray(value, x.dtype)
+
+
+class AddScales(OnHost):
+    """What `GpuAddCsrTDot` multiplies by for an `AddCsrTDot`."""
+
+    types = [T.dvector]
+
+    def compute(self, alpha):
+        return [[alpha]]
+
+
+class Total(OnHost):
+    """The sum of a vector, in float64."""
+
+    types = [T.dscalar]
+
+    def compute(self, values):
+        return [values.sum(dtype="float64")]
+
+
+class Scale(OnHost):
+    """One of some scales in another type, lest the GPU be given float64."""
+
+    __props__ = ("place", "dtype")
+
+    def __init__(self, place, dtype):
+        self.place, self.types = place, [T.TensorType(dtype, ())]
+
+    @property
+    def dtype(self):
+        return self.types[0].dtype
+
+    def compute(self, scales):
+        return [scales[self.place]]
+
+
+def _shapes(shapes):
+    return [tuple(shape.tolist()) for shape in shapes]
+
+
+class Unscaled(OnHost):
+    """No scales for W and V, (2,), given the shapes of the parameters: no kernel starts before these are compared."""
+
+    types = [T.dvector]
+
+    def compute(self, *shapes):
+        check_shapes(_shapes(shapes))
+        return [[1, 1]]
+
+
+class SGDScales(OnHost):
+    """What `SGDStep` multiplies by: c_W, c_V, the steps of W, V and of mu and b, and the next factors; (7,).
+
+    The steps are negative, those of W and V over the next factor. After the rates come shapes, as for `Unscaled`.
+    """
+
+    types = [T.dvector]
+
+    def compute(self, state, rate, l2_W, l2_V, *shapes):
+        check_shapes(_shapes(shapes))
+        factors = next_factors(state, rate, [l2_W, l2_V])
+        return [np.concatenate([state[:2], -rate / factors, [-rate], factors])]
+
+
+class SGDCosts(OnHost):
+    """The state of `SGDStep` after a step, and its costs."""
+
+    types = [T.dvector, T.dvector]
+
+    def compute(self, state, scales, l2_W, l2_V, squares, growths_W, growths_V):
+        factors, norms = scales[5:], state[2:]
+        squared_error, *growths = (x.sum(dtype="float64") for x in (squares, growths_W, growths_V))
+        return [np.append(factors, (norms / state[:2] ** 2 + growths) * factors ** 2),
+                [squared_error, squared_error + np.dot([l2_W, l2_V], norms)]]
+
+
+class AdagradScales(OnHost):
+    """What `AdagradStep` goes by: no scales for W and V; twice l2 of W, of V and of b; the learning rate; epsilon.
+
+    All in one vector, (7,). After the rates come shapes, as for `Unscaled`, and those of the sums of squares.
+    """
+
+    __props__ = ("epsilon",)
+    types = [T.dvector]
+
+    def __init__(self, epsilon):
+        self.epsilon = epsilon
+
+    def compute(self, rate, l2_W, l2_V, *shapes):
+        shapes = _shapes(shapes)
+        check_shapes(shapes[:len(shapes) // 2], shapes[len(shapes) // 2:])
+        return [[1, 1, 2 * float(l2_W), 2 * float(l2_V), 0, rate, self.epsilon]]
+
+
+class AdagradCosts(OnHost):
+    """The costs of `AdagradStep`, from its scales and what they and the squared errors are to be summed of."""
+
+    types = [T.dvector]
+
+    def compute(self, scales, squares, norms_W, *norms_V):
+        squared_error, *norms = (x.sum(dtype="float64") for x in (squares, norms_W, np.concatenate(norms_V)))
+        return [[squared_error, squared_error + scales[2:4].dot(norms) / 2]]

@@ -1,0 +1,88 @@
+"""The nonlinearities that the fused Ops know, as one table: all that any module has to know of one.
+
+A further one is a row here and a case in each of the switches of nonlinearities.h, whose enum is made from the table.
+Each is known by the identity of Lasagne's function: `find`.
+"""
+from typing import Callable, NamedTuple, Optional, Tuple
+
+import numpy as np
+from scipy.special import expit
+
+import lasagne
+
+__all__ = ["C_ENUM", "NONLINEARITIES", "Nonlinearity", "find"]
+
+
+class Nonlinearity(NamedTuple):
+    """A function of single numbers, whose derivative is a function of its value.
+
+    Attributes
+    ----------
+    name : str
+        As of `lasagne.nonlinearities`.
+    code : int
+        Its number in C.
+    graph : callable
+        Lasagne's function of a Theano tensor.
+    ufunc : callable or None
+        NumPy's or SciPy's, which takes `out`; None for the function that leaves numbers as they are.
+    value, slope : callable
+        Of an array, the value and, from the value, the derivative: those of the fused Ops where nothing is compiled.
+    inverse : callable
+        The number whose value is given.
+    range : (float, float)
+        What it comes near and never passes.
+    steepest : float
+        The largest derivative.
+    error : float
+        How far Theano's is off from `ufunc` at most, beside rounding.
+    kernel : (str, str)
+        `value` at x and `slope` from y in the dialect of a GPU's kernels.
+    """
+
+    name: str
+    code: int
+    graph: Callable
+    ufunc: Optional[Callable]
+    value: Callable
+    slope: Callable
+    inverse: Callable
+    range: Tuple[float, float]
+    steepest: float
+    error: float
+    kernel: Tuple[str, str]
+
+    @property
+    def is_bounded(self):
+        """Whether there are numbers that it can't reach."""
+        return self.range != (-np.inf, np.inf)
+
+    @property
+    def is_linear(self):
+        """Whether it leaves numbers as they are."""
+        return self.ufunc is None
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
+
+
+NONLINEARITIES = {each.name: each for each in [
+    Nonlinearity("linear", 0, lasagne.nonlinearities.linear, None, lambda x: x, np.ones_like, lambda y: y,
+                 range=(-np.inf, np.inf), steepest=1.0, error=0.0, kernel=("(x)", "(real)1")),
+    # Theano's is 1 from 15 on in float32, from 19 on in float64.
+    Nonlinearity("sigmoid", 1, lasagne.nonlinearities.sigmoid, expit, _sigmoid, lambda y: y * (1 - y),
+                 lambda y: np.log(y / (1 - y)), range=(0.0, 1.0), steepest=0.25, error=1e-8,
+                 kernel=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
+    Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
+                 range=(-1.0, 1.0), steepest=1.0, error=0.0, kernel=("tanh(x)", "((real)1 - (y) * (y))")),
+]}
+
+# What nonlinearities.h takes them by.
+C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
+    "%s = %d" % (each.name.upper(), each.code) for each in NONLINEARITIES.values())
+
+
+def find(function):
+    """The record of a function of `lasagne.nonlinearities`; None where the table has none."""
+    return next((each for each in NONLINEARITIES.values() if each.graph is function), None)

@@ -1,0 +1,85 @@
+"""Cumulative link models: probabilities of ordered levels from one score, as any graph can use them.
+
+With thresholds t_1 < ... < t_(C-1), t_0 = -inf and t_C = inf, a score s gives the level c = 1 ... C the probability
+
+    P(c)  =  F(t_c - s) - F(t_(c-1) - s)                                                              (1)
+
+F is the logistic function, or the standard normal distribution. P. McCullagh, Regression Models for Ordinal Data,
+Journal of the Royal Statistical Society B 42, 1980.
+"""
+from collections import namedtuple
+
+import numpy as np
+import scipy.special
+
+import theano.tensor as T
+
+__all__ = ["LINKS", "Link", "ordinal_loss", "thresholds_from_counts"]
+
+# distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
+# F(upper) - F(lower) as a graph, where gap is upper - lower.
+Link = namedtuple("Link", "distribution quantile log_interval")
+
+# Stands for infinity: F is 0 or 1 there, its slope 0, and its square is finite in float32.
+_FAR = 1e9
+
+
+def _logistic_interval(lower, upper, gap):
+    # F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)): no difference of numbers that are nearly the same.
+    return T.log(-T.expm1(-gap)) - T.nnet.softplus(-upper) - T.nnet.softplus(lower)
+
+
+def _normal(x):
+    return T.erfc(x * np.asarray(-np.sqrt(0.5), x.dtype)) * np.asarray(0.5, x.dtype)
+
+
+def _normal_interval(lower, upper, gap):
+    # On the side where F is small a difference keeps its digits. Beyond 13 (float32) or 37 standard deviations nothing
+    # is left of it: the logarithm then stands still at that of the smallest number, and its slope is 0.
+    above = lower + upper > 0
+    left, right = T.switch(above, -upper, lower), T.switch(above, -lower, upper)
+    return T.log(_normal(right) - _normal(left) + np.finfo(lower.dtype).tiny)
+
+
+LINKS = {"logistic": Link(T.nnet.sigmoid, scipy.special.logit, _logistic_interval),
+         "probit": Link(_normal, scipy.special.ndtri, _normal_interval)}
+
+
+def ordinal_loss(scores, classes, thresholds, link="logistic"):
+    """The negative logarithm of equation (1) for each score.
+
+    Parameters
+    ----------
+    scores : vector, (n,)
+    classes : integer vector, (n,)
+        The numbers of levels, from 0 to C - 1.
+    thresholds : vector, (C - 1,)
+        In ascending order.
+    link : {"logistic", "probit"}
+
+    Returns
+    -------
+    vector, (n,)
+        In nats; differentiable for `scores` and `thresholds`.
+    """
+    far = np.asarray([_FAR], thresholds.dtype)
+    limits = T.concatenate([-far, thresholds, far])
+    lower, upper = limits[classes], limits[classes + 1]
+    return -LINKS[link].log_interval(lower - scores, upper - scores, upper - lower)
+
+
+def thresholds_from_counts(counts, link="logistic"):
+    """Thresholds at which a score of 0 gives each level the share that it has among `counts`.
+
+    Parameters
+    ----------
+    counts : array, (C,)
+        How often each level is found; 1 is added to each, so that none is improbable without end.
+    link : {"logistic", "probit"}
+
+    Returns
+    -------
+    array, (C - 1,) of float64
+    """
+    counts = np.asarray(counts, "float64") + 1
+    return LINKS[link].quantile(np.cumsum(counts)[:-1] / counts.sum())

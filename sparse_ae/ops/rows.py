@@ -1,0 +1,246 @@
+"""Plain SGD and Adagrad on the rows in use: rewrites for any graph that multiplies by a CSR block.
+
+The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is
+0 in the rows of items without an entry. As an array it costs as much as F is large, however few entries there are. Two
+of Lasagne's updates leave such rows alone, and need no array:
+
+==========================================  ====================================================================
+``F - rate * csr_t_dot(...)``               is ``add_csr_t_dot(F, -rate, ...)``; what else is added, as the
+                                            gradient of a weight decay, is added first
+``s = squares + G ** 2``, and               is `AdagradRows`, where G is ``csr_t_dot(...)`` or a sum of several
+``F - rate * G / sqrt(s + epsilon)``
+==========================================  ====================================================================
+
+They apply to the updates of shared variables in every function that is optimised as by default, where nothing else in
+it asks for the gradient; both then work in place where nobody needs the old value.
+"""
+import numpy as np
+
+from sparse_ae.ops.csr import CsrTDot, add_csr_t_dot
+from sparse_ae.ops.op import C_TYPES, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector
+import theano
+import theano.tensor as T
+from theano import gof, scalar
+
+__all__ = ["AdagradRows", "UpdateRows"]
+
+
+class AdagradRows(UpdateOp):
+    """Adagrad's step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
+
+        squares + G^2    and    F - rate G / sqrt(squares + G^2 + epsilon)
+
+    Other rows have no gradient, and stay as they are.
+
+    Notes
+    -----
+    Inputs: F, squares (n_items, k); rate, epsilon, scalars; data, indices, indptr; A (n_rows, k). Outputs: the new F
+    and squares. ValueError, IndexError as `csr_dot`'s; F and squares are unchanged then.
+    """
+
+    __props__ = ("inplace",)
+    headers = ("nonlinearities.h", "blocks.h", "rows.h")
+    updated = {0: 0, 1: 1}
+
+    def __init__(self, inplace=False):
+        self.set_inplace(inplace)
+
+    def in_place(self):
+        return type(self)(inplace=True)
+
+    def make_node(self, F, squares, rate, epsilon, data, indices, indptr, A):
+        F, squares, rate, epsilon, data, A = float_tensors(F=(F, 2), squares=(squares, 2), rate=(rate, 0),
+                                                           epsilon=(epsilon, 0), data=(data, 1), A=(A, 2))
+        inputs = [F, squares, rate, epsilon, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
+        return gof.Apply(self, inputs, [F.type(), squares.type()])
+
+    def perform(self, node, inputs, outputs):
+        F, squares, rate, epsilon, data, indices, indptr, A = inputs
+        if A.shape[1] != F.shape[1]:
+            raise ValueError("A has %d columns, F %d; both must have one for each hidden unit"
+                             % (A.shape[1], F.shape[1]))
+        check_csr(indices, indptr, len(A), len(F), len(data))
+        if F.shape != squares.shape:
+            raise ValueError("the sums of squared gradients are not of F's shape")
+        F, squares = self.targets(inputs)
+        used = np.unique(indices)
+        G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
+        squares[used] += G ** 2
+        F[used] -= rate * G / np.sqrt(squares[used] + epsilon)
+        outputs[0][0], outputs[1][0] = F, squares
+
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::Workspace workspace_%s;" % name
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return "if (sparse_ae::adagrad_rows_op<%s>(%d, %s, workspace_%s)) { %s }" % (
+            C_TYPES[node.inputs[0].dtype], self.inplace, ", ".join(list(inputs) + ["&" + out for out in outputs]), name,
+            sub["fail"])
+
+    def infer_shape(self, node, shapes):
+        return shapes[:2]
+
+
+def _elementwise(x, *scalar_ops):
+    """The inputs of the Elemwise node of one of these scalar Ops that makes x; None if another does."""
+    node = x.owner
+    if node is None or not isinstance(node.op, T.Elemwise) or not isinstance(node.op.scalar_op, scalar_ops):
+        return None
+    return node.inputs
+
+
+def _is_number(x):
+    return all(x.broadcastable)
+
+
+def _as_scalar(x):
+    """A number that is broadcast to a matrix as what it is."""
+    if isinstance(x, T.TensorConstant):
+        return T.constant(x.data.reshape(()))
+    while x.owner is not None and isinstance(x.owner.op, T.DimShuffle) and not any(
+            isinstance(axis, int) for axis in x.owner.op.new_order):
+        x = x.owner.inputs[0]
+    return x.dimshuffle([]) if x.ndim else x
+
+
+def _product(numbers, negative, dtype):
+    """The product of numbers as a scalar, with a minus where asked for; constants are multiplied here."""
+    constants = [x for x in numbers if isinstance(x, T.TensorConstant)]
+    known = (-1.0 if negative else 1.0) * float(np.prod([x.data for x in constants]))
+    others = [_as_scalar(x) for x in numbers if x not in constants]
+    if not others:
+        return T.constant(np.asarray(known, dtype))
+    product = others[0] if len(others) == 1 else T.mul(*others)
+    if known == -1:
+        return -product
+    return product if known == 1 else np.asarray(known, dtype) * product
+
+
+def _terms(x, alone=False):
+    """x as a sum: (term, numbers that it is multiplied by, whether it is taken off) of each.
+
+    Where `alone`, a variable that others want too is a term, whatever it is made of.
+    """
+    if alone and len(x.clients) > 1:
+        return [(x, [], False)]
+    inputs = _elementwise(x, scalar.Add)
+    if inputs:
+        return [term for y in inputs for term in _terms(y, True)]
+    inputs = _elementwise(x, scalar.Sub)
+    if inputs:
+        return _terms(inputs[0], True) + [(y, numbers, not minus) for y, numbers, minus in _terms(inputs[1], True)]
+    inputs = _elementwise(x, scalar.Neg)
+    if inputs:
+        return [(y, numbers, not minus) for y, numbers, minus in _terms(inputs[0], True)]
+    inputs = _elementwise(x, scalar.Mul)
+    if inputs and sum(not _is_number(y) for y in inputs) == 1:
+        numbers = [y for y in inputs if _is_number(y)]
+        y, = (y for y in inputs if not _is_number(y))
+        return [(z, numbers + others, minus) for z, others, minus in _terms(y, True)]
+    return [(x, [], False)]
+
+
+def _is_product(x):
+    return x.owner is not None and isinstance(x.owner.op, CsrTDot)
+
+
+def _sgd(new, old):
+    """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
+    terms = _terms(new)
+    products = [term for term in terms if _is_product(term[0]) and len(term[0].clients) == 1]
+    others = [term for term in terms if term not in products]
+    if not products or (old, [], False) not in others:
+        return None
+    moved = old
+    for x, numbers, minus in others:
+        if x is old and not numbers and not minus:
+            continue
+        if numbers:
+            x = T.mul(*numbers + [x])
+        moved = moved - x if minus else moved + x
+    for x, numbers, minus in products:
+        moved = add_csr_t_dot(moved, _product(numbers, minus, x.dtype), *x.owner.inputs[:4])[0]
+    return moved
+
+
+def _stacked(terms):
+    """A sum of products of CSR blocks as that of one block: data, indices, indptr, A."""
+    blocks = [x.owner.inputs[:4] for x, _, _ in terms]
+    data = [-block[0] if minus else block[0] for block, (_, _, minus) in zip(blocks, terms)]
+    indptr = blocks[0][2]
+    for block in blocks[1:]:
+        indptr = T.concatenate([indptr, block[2][1:] + indptr[-1]])
+    if len(blocks) == 1:
+        return data[0], blocks[0][1], indptr, blocks[0][3]
+    return T.concatenate(data), T.concatenate([block[1] for block in blocks]), indptr, T.concatenate(
+        [block[3] for block in blocks])
+
+
+def _summands(x):
+    inputs = _elementwise(x, scalar.Add)
+    return [z for y in inputs for z in _summands(y)] if inputs else [x]
+
+
+def _adagrad(new, old, updates):
+    """The update of `old` and of its sum of squared gradients by products of CSR blocks, as replacements; or None.
+
+    `updates` has the new value of each variable that has one.
+    """
+    difference = _elementwise(new, scalar.Sub)
+    quotient = difference and difference[0] is old and _elementwise(difference[1], scalar.TrueDiv)
+    root = quotient and _elementwise(quotient[1], scalar.Sqrt)
+    if not root:
+        return None
+    factors = _elementwise(quotient[0], scalar.Mul) or quotient[:1]
+    gradient = [x for x in factors if not _is_number(x)]
+    under_root = _summands(root[0])
+    numbers = [x for x in under_root if _is_number(x)]
+    rest = [x for x in under_root if x not in numbers]
+    if len(gradient) != 1 or len(rest) != 2 or not numbers:
+        return None
+    gradient, = gradient
+    squared = [x for x in rest if (_elementwise(x, scalar.Sqr) or [None])[0] is gradient]
+    squares = [x for x in rest if x not in squared and x in updates]
+    if len(squared) != 1 or len(squares) != 1:
+        return None
+    squared, squares = squared[0], squares[0]
+    sums = _summands(updates[squares])
+    if len(sums) != 2 or set(sums) != {squares, squared}:
+        return None
+    # An epsilon of 0 makes of a row without gradients 0 / 0.
+    if not all(isinstance(x, T.TensorConstant) for x in numbers) or not sum(float(x.data.item()) for x in numbers) > 0:
+        return None
+    inside = {x.owner for x in (new, difference[1], quotient[0], quotient[1], squared, root[0], updates[squares])}
+    if any(client not in inside for x in (gradient, squared) for client, _ in x.clients):
+        return None
+    terms = [(gradient, [], False)] if _is_product(gradient) else _terms(gradient)
+    if not all(_is_product(x) and not scales and (x is gradient or len(x.clients) == 1) for x, scales, _ in terms):
+        return None
+    epsilon = np.asarray(sum(float(x.data.item()) for x in numbers), old.dtype)
+    rate = _product([x for x in factors if x is not gradient], False, old.dtype)
+    outputs = AdagradRows()(old, squares, rate, T.constant(epsilon), *_stacked(terms), return_list=True)
+    return list(zip((new, updates[squares]), outputs))
+
+
+class UpdateRows(gof.Optimizer):
+    """Puts updates of the rows in use in the place of updates along arrays of gradients."""
+
+    def add_requirements(self, fgraph):
+        fgraph.attach_feature(gof.toolbox.ReplaceValidate())
+
+    def apply(self, fgraph):
+        updates = {fgraph.inputs[old]: fgraph.outputs[new] for new, old in (fgraph.update_mapping or {}).items()}
+        for _, old in sorted((fgraph.update_mapping or {}).items()):
+            old = fgraph.inputs[old]
+            new = updates[old]
+            if old.ndim != 2 or any(old.broadcastable) or old.type != new.type or old.dtype not in C_TYPES:
+                continue
+            moved = _sgd(new, old)
+            replacements = [(new, moved)] if moved is not None else _adagrad(new, old, updates)
+            if replacements and all(x.type == y.type for x, y in replacements):
+                fgraph.replace_all_validate(replacements, reason="sparse_ae_update_rows")
+
+
+# Before updates are made one pass (48.8), and what is element by element one function (49).
+theano.compile.optdb.register("sparse_ae_update_rows", UpdateRows(), 48.6, "fast_run")

@@ -1,0 +1,51 @@
+"""Where to write when the user's own folders can't be written to: a service's home, a container's, a cluster's."""
+
+import atexit
+import os
+import shutil
+import stat
+import tempfile
+
+__all__ = ["can_be_made", "temporary"]
+
+
+def can_be_made(folder):
+    """Whether there is such a folder that can be written to, or may be; nothing is made to see.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    bool
+    """
+    while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def temporary(name):
+    """A folder among the temporary ones that nobody else can write to.
+
+    It stays, and is this user's in each process. Where somebody else has made one of its name, it is this process's.
+
+    Parameters
+    ----------
+    name : str
+        What it is for.
+
+    Returns
+    -------
+    str
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "me"  # on Windows the temporary folder itself is the user's
+    folder = os.path.join(tempfile.gettempdir(), "%s-of-%s" % (name, user))
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or user != "me" and (found.st_uid != user or found.st_mode & 0o022):
+            folder = tempfile.mkdtemp(prefix=name + "-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,81 @@
+"""A home that can't be written to stops nothing."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparse_ae.data.download import cache_folder
+from sparse_ae.theano_compat import folders
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="a home is named by HOME")
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def test_what_can_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert folders.can_be_made(str(tmp_path)) and folders.can_be_made(str(tmp_path / "a" / "b"))
+    assert not folders.can_be_made(str(tmp_path / "file")) and not folders.can_be_made(str(tmp_path / "file" / "b"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root can write to any folder")
+def test_a_folder_without_leave_to_write(tmp_path):
+    tmp_path.chmod(0o500)
+    assert not folders.can_be_made(str(tmp_path)) and not folders.can_be_made(str(tmp_path / "a"))
+    tmp_path.chmod(0o700)
+
+
+def test_a_temporary_folder_is_the_users_own_and_stays(temporary):
+    folder = folders.temporary("ours")
+    assert os.path.dirname(folder) == str(temporary) and os.stat(folder).st_mode & 0o777 == 0o700
+    assert folders.temporary("ours") == folder
+
+
+@pytest.mark.parametrize("theirs", ["a link", "anybody's", "a file"])
+def test_one_that_somebody_else_may_have_made_is_not_taken(temporary, theirs):
+    folder = Path(folders.temporary("ours"))
+    folder.rmdir()
+    if theirs == "a link":
+        (temporary / "elsewhere").mkdir()
+        folder.symlink_to(temporary / "elsewhere")
+    elif theirs == "a file":
+        folder.write_text("")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    other = folders.temporary("ours")
+    assert other != str(folder) and os.stat(other).st_mode & 0o777 == 0o700 and not os.path.islink(other)
+
+
+def test_theano_compiles_to_a_temporary_folder_and_says_so(tmp_path):
+    environment = dict(os.environ, HOME="/dev/null/home", TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT),
+                       THEANORC=os.devnull, THEANO_FLAGS="cxx=")
+    code = "import theano; print(theano.config.base_compiledir)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    folder = str(tmp_path / ("theano-of-%d" % os.getuid()))
+    assert (done.returncode, done.stdout) == (0, folder + "\n"), done.stderr
+    assert done.stderr == (
+        "WARNING (theano.configdefaults): /dev/null/home/.theano can't be written to: what is compiled is kept in %s. "
+        "To keep it elsewhere: THEANO_FLAGS=base_compiledir=FOLDER\n" % folder)
+    environment["THEANO_FLAGS"] += ",base_compiledir=%s" % (tmp_path / "mine")
+    assert subprocess.check_output([sys.executable, "-W", "error", "-c", "import sparse_ae\n" + code], env=environment,
+                                   universal_newlines=True) == "%s\n" % (tmp_path / "mine")
+
+
+def test_downloads_are_kept_in_a_temporary_folder(temporary, monkeypatch):
+    monkeypatch.delenv("SPARSE_AE_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda name: Path("/dev/null/home", name))
+    assert cache_folder() == Path(folders.temporary("sparse_ae"))
+    monkeypatch.setattr("pooch.os_cache", lambda name: temporary / "home" / name)
+    assert cache_folder() == temporary / "home" / "sparse_ae" and not (temporary / "home").exists()

@@ -1,0 +1,251 @@
+"""Updates of the rows in use against the same updates along arrays; what they touch; where there are none."""
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from devices import ON_GPU, memory_of
+
+from sparse_ae.ops import blas, csr_dot, sampled_dot, stored_arrays
+from sparse_ae.ops.csr import AddCsrTDot, CsrTDot
+from sparse_ae.ops.rows import AdagradRows
+import lasagne
+import theano
+import theano.sparse
+import theano.tensor as T
+from theano.configparser import change_flags
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrite is the CPU's")
+
+N_ROWS, N_COLUMNS, K = 5, 8, 3
+TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
+
+
+def block(dtype, seed=0):
+    """5 x 8 with an empty row, two empty columns, a stored 0, and a pair of entries at one place."""
+    rng = np.random.RandomState(seed)
+    stored = rng.rand(N_ROWS, N_COLUMNS) < 0.7
+    stored[1] = stored[:, 2] = stored[:, 7] = False
+    X = sp.csr_matrix(np.where(stored, rng.randn(N_ROWS, N_COLUMNS), 0).astype(dtype))
+    X.data[0] = 0
+    X.indices[1] = X.indices[0]
+    return X
+
+
+UNUSED = [2, 7]
+
+
+class Problem:
+    """Steps of an update of an encoder V and a decoder W, which may be one, and what the compiled function has."""
+
+    def __init__(self, update, dtype="float64", tied=False, decay=None, mode=None, change=None, n_outputs=1):
+        rng = np.random.RandomState(1)
+        with change_flags(floatX=dtype):
+            V = theano.shared(rng.randn(N_COLUMNS, K).astype(dtype), "V")
+            W = V if tied else theano.shared(rng.randn(N_COLUMNS, K).astype(dtype), "W")
+            self.params = [V] if tied else [V, W]
+            x = theano.sparse.csr_matrix("x", dtype)
+            data, indices, indptr = stored_arrays(x)
+            errors = sampled_dot(indices, indptr, T.tanh(csr_dot(data, indices, indptr, V)), W) - data
+            loss = T.mean(errors ** 2)
+            if decay:
+                loss += decay * sum(T.sum(p ** 2) for p in self.params)
+            grads = T.grad(loss, self.params)
+            self.updates = update(change(grads) if change else grads, self.params)
+            outputs = [loss, grads[0]][:n_outputs]
+            self.function = theano.function([x], outputs, updates=self.updates, mode=mode)
+        self.dtype = dtype
+
+    def values(self):
+        return [x.get_value() for x in self.updates]
+
+    def run(self, steps=3):
+        for i in range(steps):
+            self.function(block(self.dtype, seed=i))
+        return self.values()
+
+    def count(self, op):
+        return sum(isinstance(node.op, op) for node in self.function.maker.fgraph.apply_nodes)
+
+
+def sgd(grads, params):
+    return lasagne.updates.sgd(grads, params, 0.1)
+
+
+def shared_rate(update):
+    rate = theano.shared(np.asarray(0.1))
+    return lambda grads, params: update(grads, params, rate * 2)
+
+
+def adagrad(grads, params):
+    return lasagne.updates.adagrad(grads, params, 0.1)
+
+
+ALONG_ARRAYS = theano.compile.mode.get_default_mode().excluding("sparse_ae_update_rows")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("update, op, n", [(sgd, AddCsrTDot, 2), (adagrad, AdagradRows, 2)])
+def test_equals_the_update_along_arrays(update, op, n, tied, dtype):
+    expected = Problem(update, dtype, tied, mode=ALONG_ARRAYS)
+    assert expected.count(CsrTDot) == 2 and expected.count(op) == 0
+    found = Problem(update, dtype, tied)
+    # A tied Adagrad adds both gradients up before it squares them: one step.
+    assert found.count(CsrTDot) == 0 and found.count(op) == (1 if tied and op is AdagradRows else 2)
+    for ours, theirs in zip(found.run(), expected.run()):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("update", [lasagne.updates.sgd, lasagne.updates.adagrad])
+def test_with_a_rate_that_is_an_expression(update):
+    found, expected = Problem(shared_rate(update)), Problem(shared_rate(update), mode=ALONG_ARRAYS)
+    assert found.count(CsrTDot) == 0
+    for ours, theirs in zip(found.run(), expected.run()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_in_a_mode_of_ours_too():
+    for update in (sgd, adagrad):
+        found, expected = Problem(update, mode=blas.mode()), Problem(update, mode=ALONG_ARRAYS)
+        assert found.count(CsrTDot) == 0
+        for ours, theirs in zip(found.run(), expected.run()):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("update, op", [(sgd, AddCsrTDot), (adagrad, AdagradRows)])
+def test_in_place_and_no_other_row(update, op):
+    problem = Problem(update)
+    nodes = [node.op for node in problem.function.maker.fgraph.apply_nodes if isinstance(node.op, op)]
+    assert len(nodes) == 2 and all(node.inplace for node in nodes)
+    matrices = [x for x in problem.updates if x.ndim == 2]
+    for x in matrices:  # whatever reads or writes there leaves its mark
+        value = x.get_value()
+        value[UNUSED] = np.nan
+        x.set_value(value)
+    places = [memory_of(x) for x in matrices]
+    before = [x.get_value() for x in matrices]
+    problem.function(block("float64"))
+    assert [memory_of(x) for x in matrices] == places
+    used = [i for i in range(N_COLUMNS) if i not in UNUSED]
+    for x, old in zip(matrices, before):
+        new = x.get_value()
+        assert np.isfinite(new[used]).all() and (new[used] != old[used]).any() and np.isnan(new[UNUSED]).all()
+
+
+def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products():
+    found, expected = Problem(sgd, decay=0.1), Problem(sgd, decay=0.1, mode=ALONG_ARRAYS)
+    assert found.count(CsrTDot) == 0 and found.count(AddCsrTDot) == 2
+    for ours, theirs in zip(found.run(), expected.run()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("arguments", [
+    dict(update=adagrad, decay=0.1),  # every row has a gradient
+    dict(update=lambda grads, params: lasagne.updates.momentum(grads, params, 0.1)),
+    dict(update=lambda grads, params: lasagne.updates.adam(grads, params, 0.1)),
+    dict(update=lambda grads, params: lasagne.updates.adagrad(grads, params, 0.1, epsilon=0)),  # rows of 0 / 0
+    dict(update=sgd, change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)),
+], ids=["decay", "momentum", "adam", "epsilon", "norm"])
+def test_updates_that_need_the_array_have_it(arguments):
+    problem = Problem(**arguments)
+    assert problem.count(CsrTDot) == 2 and problem.count(AdagradRows) == problem.count(AddCsrTDot) == 0
+
+
+@pytest.mark.parametrize("update", [sgd, adagrad])
+def test_a_gradient_that_is_asked_for_is_there(update):
+    found = Problem(update, n_outputs=2)
+    assert found.count(CsrTDot) == 1
+    gradient = found.function(block("float64"))[1]
+    expected = Problem(update, n_outputs=2, mode=ALONG_ARRAYS)
+    np.testing.assert_allclose(gradient, expected.function(block("float64"))[1], rtol=1e-12)
+    for ours, theirs in zip(found.values(), expected.values()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_an_old_value_that_is_asked_for_is_the_old_one():
+    x = theano.sparse.csr_matrix("x", "float64")
+    V = theano.shared(np.ones((N_COLUMNS, K)))
+    loss = T.sum(csr_dot(*stored_arrays(x), V) ** 2)
+    for update in (sgd, adagrad):
+        V.set_value(np.ones((N_COLUMNS, K)))
+        old = theano.function([x], V + 0, updates=update([T.grad(loss, V)], [V]))(block("float64"))
+        np.testing.assert_array_equal(old, 1)
+        assert (V.get_value() != 1).any()
+
+
+# The Op by itself
+
+
+_compiled = {}
+
+
+def step(linker=None, dtype="float64"):
+    if (linker, dtype) not in _compiled:
+        F, squares, A = (T.matrix(dtype=dtype) for _ in range(3))
+        rate, epsilon, data = T.scalar(dtype=dtype), T.scalar(dtype=dtype), T.vector(dtype=dtype)
+        inputs = [F, squares, rate, epsilon, data, T.ivector(), T.ivector(), A]
+        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        _compiled[linker, dtype] = theano.function(inputs, AdagradRows()(*inputs), mode=mode)
+    return _compiled[linker, dtype]
+
+
+def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
+    rng, X = np.random.RandomState(2), block(dtype)
+    F, squares, A = rng.randn(N_COLUMNS, k), rng.rand(N_COLUMNS, k), rng.randn(N_ROWS, k)
+    return [layout(F.astype(dtype)), layout(squares.astype(dtype)), np.asarray(0.1, dtype), np.asarray(1e-6, dtype),
+            X.data, X.indices, X.indptr, layout(A.astype(dtype))]
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [1, 3, 16, 33])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, lambda x: x[::-1].copy()[::-1]])
+def test_by_loops(dtype, k, layout, linker):
+    given = arguments(dtype, k, layout)
+    before = [x.copy() for x in given]
+    F, squares = step(linker, dtype)(*given)
+    G = reference.csr_t_dot(*given[4:], N_COLUMNS)
+    np.testing.assert_allclose(squares, given[1] + G ** 2, **TOLERANCE[dtype])
+    np.testing.assert_allclose(F, given[0] - 0.1 * G / np.sqrt(given[1] + G ** 2 + 1e-6), **TOLERANCE[dtype])
+    for x, y in zip(given, before):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_the_same_bits_each_time():
+    rng = np.random.RandomState(0)
+    X, k = sp.random(200, 300, 0.3, "csr", random_state=rng), 64  # enough for several threads
+    given = [rng.randn(300, k), rng.rand(300, k), 0.1, 1e-6, X.data, X.indices, X.indptr, rng.randn(200, k)]
+    first = [x.tobytes() for x in step()(*given)]
+    assert all([x.tobytes() for x in step()(*given)] == first for _ in range(5))
+
+
+@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("place, wrong, error, message", [
+    (5, lambda x: x + 5, IndexError, r"indices\[\d+\] is \d+; with 8 items it must lie in 0 \.\.\. 7"),
+    (6, lambda x: x[:-1], ValueError, "indptr has 5 entries; 5 rows need 6"),
+    (4, lambda x: x[:-1], ValueError, r"data has \d+ entries, indices \d+; a CSR matrix stores"),
+    (7, lambda x: x[:, :-1], ValueError, "A has 2 columns, F 3"),
+    (1, lambda x: x[:-1], ValueError, "the sums of squared gradients are not of F's shape")])
+def test_what_does_not_fit_is_refused_before_anything_is_written(place, wrong, error, message, linker):
+    given = arguments()
+    given[place] = wrong(given[place])
+    given[5] = given[5].astype("int32")
+    before = [x.copy() for x in given[:2]]
+    with pytest.raises(error, match=message):
+        step(linker)(*given)
+    for x, y in zip(given, before):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_shapes_are_known_beforehand():
+    inputs = [T.matrix(), T.matrix(), T.scalar(), T.scalar(), T.vector(), T.ivector(), T.ivector(), T.matrix()]
+    shapes = theano.function(inputs, [x.shape for x in AdagradRows()(*inputs)], on_unused_input="ignore")
+    assert not any(isinstance(node.op, AdagradRows) for node in shapes.maker.fgraph.apply_nodes)
+
+
+def test_nothing_stored():
+    empty = sp.csr_matrix((2, N_COLUMNS))
+    given = arguments()[:4] + [empty.data, empty.indices, empty.indptr, np.ones((2, K))]
+    for x, y in zip(step()(*given), given):
+        np.testing.assert_array_equal(x, y)

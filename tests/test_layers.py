@@ -1,0 +1,506 @@
+"""Layers on sparse input against Lasagne's own on dense rows, plain loops, finite differences, and wrong input."""
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sparse_ae.layers import (
+    BatchNormLayer,
+    IndicatorLayer,
+    ObservedLayer,
+    OrdinalLayer,
+    SparseInputDenseLayer,
+    SparseInputDropoutLayer,
+    SparseInputNormLayer,
+)
+import lasagne
+import theano
+import theano.sparse
+import theano.tensor as T
+from lasagne.layers import (
+    ConcatLayer,
+    DenseLayer,
+    DropoutLayer,
+    ElemwiseSumLayer,
+    InputLayer,
+    NonlinearityLayer,
+    get_all_params,
+    get_output,
+)
+from lasagne.nonlinearities import sigmoid, tanh
+from theano.configparser import change_flags
+
+TOLERANCE = {"float32": dict(rtol=2e-5, atol=2e-6), "float64": dict(rtol=1e-12, atol=1e-12)}
+N_ROWS, N_COLUMNS = 6, 9
+SPARSE_TO_SPARSE = [SparseInputDropoutLayer, SparseInputNormLayer, IndicatorLayer]
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    with change_flags(floatX=request.param):
+        yield request.param
+
+
+@pytest.fixture
+def double():
+    with change_flags(floatX="float64"):
+        yield "float64"
+
+
+@pytest.fixture(autouse=True)
+def same_parameters():
+    before = lasagne.random.get_rng()
+    lasagne.random.set_rng(np.random.RandomState(1))
+    yield
+    lasagne.random.set_rng(before)
+
+
+def matrix(dtype="float64", seed=0):
+    """6 x 9: row 2 is empty, column 5 too, and the first stored value is a 0."""
+    rng = np.random.RandomState(seed)
+    stored = rng.rand(N_ROWS, N_COLUMNS) < 0.5
+    stored[2] = stored[:, 5] = False
+    X = sp.csr_matrix(np.where(stored, rng.randn(N_ROWS, N_COLUMNS), 0).astype(dtype))
+    X.data[0] = 0
+    return X
+
+
+def variable(dtype=None, name="x"):
+    return theano.sparse.csr_matrix(name, dtype or theano.config.floatX)
+
+
+def input_layer(x=None):
+    return InputLayer((None, N_COLUMNS), variable() if x is None else x)
+
+
+def value(expression, x, X):
+    return theano.function([x], expression)(X)
+
+
+def given(shape, seed=1):
+    """An array of numbers, of Theano's floatX: Lasagne takes what it is given as it is."""
+    return np.random.RandomState(seed).randn(*shape).astype(theano.config.floatX)
+
+
+class Masks:
+    """A stream that gives what the test says, and remembers what it was asked for."""
+
+    def __init__(self, mask):
+        self.mask, self.asked = mask, []
+
+    def binomial(self, size, p, dtype):
+        self.asked.append((size, p, dtype))
+        return T.cast(self.mask, dtype)
+
+
+# A dense layer
+
+
+class TestSparseInputDenseLayer:
+    @pytest.fixture
+    def mocked(self, double):
+        W, b, nonlinearity = Mock(), Mock(), Mock()
+        W.return_value, b.return_value = given((N_COLUMNS, 3)), given((3,))
+        layer = SparseInputDenseLayer((None, N_COLUMNS), 3, W=W, b=b, nonlinearity=nonlinearity)
+        return layer, W, b, nonlinearity
+
+    def test_parameters_come_from_the_initialisers(self, mocked):
+        layer, W, b, _ = mocked
+        W.assert_called_with((N_COLUMNS, 3))
+        b.assert_called_with((3,))
+        assert_array_equal(layer.W.get_value(), W.return_value)
+        assert_array_equal(layer.b.get_value(), b.return_value)
+
+    def test_the_nonlinearity_gets_the_products(self, mocked):
+        layer, W, b, nonlinearity = mocked
+        x = variable()
+        assert layer.get_output_for(x) is nonlinearity.return_value
+        activation, = nonlinearity.call_args[0]
+        assert_allclose(value(activation, x, matrix()), matrix().toarray() @ W.return_value + b.return_value)
+
+    def test_tags_names_and_shapes(self, mocked):
+        layer = mocked[0]
+        assert layer.get_params() == layer.get_params(trainable=True) == [layer.W, layer.b]
+        assert layer.get_params(regularizable=True) == [layer.W]
+        assert layer.output_shape == (None, 3) and layer.get_output_shape_for((7, N_COLUMNS)) == (7, 3)
+        assert SparseInputDenseLayer((4, 5), 2).output_shape == (4, 2)
+        named = SparseInputDenseLayer((None, 4), 2, name="first")
+        assert [p.name for p in named.get_params()] == ["first.W", "first.b"]
+
+    def test_no_bias_and_no_nonlinearity(self, double):
+        layer = SparseInputDenseLayer((None, N_COLUMNS), 3, b=None, nonlinearity=None)
+        assert layer.b is None and layer.nonlinearity is lasagne.nonlinearities.identity
+        x = variable()
+        assert_allclose(value(layer.get_output_for(x), x, matrix()), matrix().toarray() @ layer.W.get_value())
+
+    def test_is_a_dense_layer_on_dense_rows(self, dtype):
+        """Output, gradients and a step: with an empty row, an empty column and a stored 0."""
+        x, rows, outputs = variable(), T.matrix("rows"), []
+        for layer in (SparseInputDenseLayer(input_layer(x), 4, W=given((N_COLUMNS, 4)), nonlinearity=tanh),
+                      DenseLayer(InputLayer((None, N_COLUMNS), rows), 4, W=given((N_COLUMNS, 4)), nonlinearity=tanh)):
+            output = get_output(layer)
+            gradients = T.grad(T.sum(output ** 3), [layer.W, layer.b])
+            input = x if output.owner and rows not in theano.gof.graph.inputs([output]) else rows
+            X = matrix(dtype)
+            outputs.append(theano.function([input], [output] + gradients)(X if input is x else X.toarray()))
+        for ours, theirs in zip(*outputs):
+            assert ours.dtype == dtype
+            assert_allclose(ours, theirs, **TOLERANCE[dtype])
+
+    @pytest.mark.parametrize("shape", [(N_COLUMNS,), (None, None), (2, 3, 4)])
+    @pytest.mark.parametrize("kind", [lambda shape: SparseInputDenseLayer(shape, 3)] + SPARSE_TO_SPARSE)
+    def test_shapes_that_are_no_matrix_s(self, kind, shape):
+        with pytest.raises(ValueError, match=r"incoming of \w+ has the shape \(.*; expected \(n_rows or None, num_inp"):
+            kind(shape)
+
+    @pytest.mark.parametrize("kind", [lambda x: SparseInputDenseLayer(x, 3), lambda x: ObservedLayer((None, 2), x)]
+                             + SPARSE_TO_SPARSE)
+    def test_input_that_is_not_csr(self, kind, double):
+        layer = kind((None, N_COLUMNS))
+        for wrong, message in (
+                (T.matrix("x"), r"the input, x, is of type .*; expected a sparse variable"),
+                (theano.sparse.csc_matrix("x"), r"x, is in the format 'csc'; expected 'csr'.*tocsr\(\)")):
+            with pytest.raises(TypeError, match=message):
+                layer.get_output_for([T.matrix(), wrong] if isinstance(layer, ObservedLayer) else wrong)
+
+    @pytest.mark.parametrize("wrong", ["int64", "float32"])
+    def test_input_of_another_dtype(self, double, wrong):
+        layer = SparseInputDenseLayer((None, N_COLUMNS), 3)
+        with pytest.raises(TypeError, match=r"SparseInputDenseLayer is of dtype %s; expected float64.*astype\('float64'"
+                           % wrong):
+            layer.get_output_for(variable(wrong))
+
+    def test_a_matrix_of_another_width(self, double):
+        x = variable()
+        function = theano.function([x], get_output(SparseInputDenseLayer(input_layer(x), 3)))
+        for wrong in (matrix()[:, :-1], sp.hstack([matrix(), matrix()[:, :1]], "csr")):
+            with pytest.raises(ValueError, match="the sparse input is 6 x %d; expected 9 columns" % wrong.shape[1]):
+                function(wrong)
+
+    def test_no_rows(self, double):
+        x = variable()
+        layer = SparseInputDenseLayer(input_layer(x), 3)
+        assert value(get_output(layer), x, matrix()[:0]).shape == (0, 3)
+
+
+# From sparse to sparse
+
+
+def stored(layer, x, X, **kwargs):
+    """What a layer's output stores, as a SciPy matrix."""
+    return value(layer.get_output_for(x, **kwargs), x, X)
+
+
+class TestSparseInputDropoutLayer:
+    @pytest.mark.parametrize("rescale", [True, False])
+    def test_values_go_and_entries_stay(self, dtype, rescale):
+        x, X = variable(), sp.csr_matrix(np.full((40, 50), 3, dtype))
+        found = stored(SparseInputDropoutLayer((None, 50), 0.25, rescale), x, X)
+        assert found.dtype == dtype and found.nnz == 2000
+        assert_array_equal(found.indices, X.indices)
+        assert_array_equal(found.indptr, X.indptr)
+        assert_allclose(np.unique(found.data), [0, 4 if rescale else 3], rtol=1e-6)
+        assert 400 < (found.data == 0).sum() < 600  # 500 are expected, with a standard deviation of 19
+        assert_array_equal(X.data, 3)
+
+    def test_one_number_is_drawn_for_each_entry(self, double):
+        mask = T.vector("mask")
+        stream, x = Masks(mask), variable()
+        output = SparseInputDropoutLayer((None, N_COLUMNS), 0.5, stream=stream).get_output_for(x)
+        (size, p, dtype), = stream.asked
+        X = matrix()
+        keep = np.arange(X.nnz) % 2
+        found, size, p = theano.function([x, mask], [output, size, T.as_tensor_variable(p)])(X, keep)
+        assert size.tolist() == [X.nnz] and p == 0.5 and dtype == "float64"
+        assert_allclose(found.data, 2 * keep * X.data)
+
+    def test_deterministic_is_the_input_itself(self, double):
+        x = variable()
+        assert SparseInputDropoutLayer((None, N_COLUMNS), 0.5).get_output_for(x, deterministic=True) is x
+        assert SparseInputDropoutLayer((None, N_COLUMNS), 0).get_output_for(x) is x
+
+    def test_seeded_by_lasagne(self, double):
+        x, found = variable(), []
+        for seed in (3, 3, 4):
+            lasagne.random.set_rng(np.random.RandomState(seed))
+            found.append(stored(SparseInputDropoutLayer((None, N_COLUMNS)), x, matrix()).data)
+        assert_array_equal(found[0], found[1])
+        assert (found[0] != found[2]).any()
+
+    def test_a_probability_that_changes(self, double):
+        p, x = theano.shared(0.0), variable()
+        draw = theano.function([x], SparseInputDropoutLayer((None, N_COLUMNS), p).get_output_for(x))
+        assert_allclose(draw(matrix()).data, matrix().data)
+        p.set_value(0.999999)
+        assert not draw(matrix()).data.any()
+
+    def test_nothing_stored(self, double):
+        x = variable()
+        assert stored(SparseInputDropoutLayer((None, N_COLUMNS)), x, sp.csr_matrix((3, N_COLUMNS))).shape == (3, 9)
+
+    @pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan")])
+    def test_no_probability(self, p):
+        with pytest.raises(ValueError, match="p is .*; expected a probability from 0 to below 1"):
+            SparseInputDropoutLayer((None, 3), p)
+
+
+def test_rows_of_length_one(dtype):
+    x, X = variable(), matrix(dtype)
+    found = stored(SparseInputNormLayer((None, N_COLUMNS)), x, X)
+    lengths = np.sqrt([sum(r ** 2 for _, r in row) or 1 for row in reference.pairs(X)])
+    assert found.dtype == dtype and found.nnz == X.nnz
+    assert_allclose(found.toarray(), X.toarray() / lengths[:, np.newaxis], **TOLERANCE[dtype])
+    X.data[:] = 0  # and no NaN
+    assert not stored(SparseInputNormLayer((None, N_COLUMNS)), x, X).data.any()
+
+
+def test_an_indicator_is_1_where_something_is_stored(dtype):
+    for kind in (dtype, "int8"):
+        x = variable(kind)
+        found = stored(IndicatorLayer((None, N_COLUMNS)), x, matrix().astype(kind))
+        assert found.dtype == dtype and found.nnz == matrix().nnz
+        assert_array_equal(found.data, 1)
+
+
+def test_layers_from_sparse_to_sparse_make_no_matrix_between_them(double):
+    x = variable()
+    layer = SparseInputNormLayer(SparseInputDropoutLayer(IndicatorLayer(input_layer(x))))
+    assert layer.output_shape == (None, N_COLUMNS)
+    function = theano.function([x], get_output(SparseInputDenseLayer(layer, 3)))
+    assert not any(isinstance(node.op, (theano.sparse.CSM, theano.sparse.CSMProperties))
+                   for node in function.maker.fgraph.apply_nodes)
+    with pytest.raises(ValueError, match="expected 9 columns"):
+        function(matrix()[:, 1:])
+
+
+# Outputs where there is something
+
+
+class TestObservedLayer:
+    def layer(self, x, **kwargs):
+        kwargs = dict(dict(W=given((N_COLUMNS, 4)), b=given((N_COLUMNS,)), nonlinearity=sigmoid), **kwargs)
+        return ObservedLayer(InputLayer((None, 4)), input_layer(x), **kwargs)
+
+    def test_outputs_are_those_of_a_dense_layer(self, dtype):
+        x, pairs, H = variable(), variable("int8", "pairs"), given((N_ROWS, 4)).astype(dtype)
+        layer = self.layer(x)
+        hidden = layer.input_layers[0].input_var
+        function = theano.function([hidden, x, pairs], [get_output(layer), get_output(layer, entries=pairs),
+                                                        get_output(layer, entries="all")])
+        others = matrix(seed=5).astype("int8")
+        observed, at_pairs, everywhere = function(H, matrix(dtype), others)
+        W, b = given((N_COLUMNS, 4)), given((N_COLUMNS,))
+        expected = 1 / (1 + np.exp(-(H @ W.T + b)))
+        for found, X in ((observed, matrix()), (at_pairs, others)):
+            rows = np.repeat(np.arange(N_ROWS), np.diff(X.indptr))
+            assert found.dtype == dtype
+            assert_allclose(found, expected[rows, X.indices], **TOLERANCE[dtype])
+        assert_allclose(everywhere, expected, **TOLERANCE[dtype])
+
+    def test_parameters(self, double):
+        W, b = Mock(), Mock()
+        W.return_value, b.return_value = given((N_COLUMNS, 4)), given((N_COLUMNS,))
+        layer = self.layer(None, W=W, b=b, name="out", nonlinearity=None)
+        W.assert_called_with((N_COLUMNS, 4))
+        b.assert_called_with((N_COLUMNS,))
+        assert layer.nonlinearity is lasagne.nonlinearities.identity and layer.num_units == N_COLUMNS
+        assert [p.name for p in layer.get_params()] == ["out.W", "out.b"]
+        assert layer.get_params(regularizable=True) == [layer.W]
+        assert layer.output_shape == (None,)
+        assert self.layer(None, b=None).get_params() == [layer.W] or self.layer(None, b=None).b is None
+
+    def test_tied_to_an_encoder(self, double):
+        """One parameter, whose gradient is the sum of both uses': by finite differences."""
+        x = variable()
+        l_in = input_layer(x)
+        hidden = SparseInputDenseLayer(l_in, 3, nonlinearity=tanh)
+        output = ObservedLayer(hidden, l_in, W=hidden.W, b=None)
+        assert get_all_params(output) == [hidden.W, hidden.b]
+        loss = T.sum(get_output(output) ** 2)
+        function = theano.function([x], [loss, T.grad(loss, hidden.W)])
+        W, X, gradient = hidden.W.get_value(), matrix(), function(matrix())[1]
+        for place in np.ndindex(W.shape):
+            values = []
+            for step in (1e-6, -1e-6):
+                moved = W.copy()
+                moved[place] += step
+                hidden.W.set_value(moved)
+                values.append(function(X)[0])
+            assert abs((values[0] - values[1]) / 2e-6 - gradient[place]) < 1e-6
+
+    def test_sizes_that_do_not_fit(self):
+        with pytest.raises(ValueError, match="num_units is 5, and observed has 9 columns; expected as many"):
+            self.layer(None, num_units=5)
+        with pytest.raises(ValueError, match="observed of ObservedLayer has the shape"):
+            ObservedLayer((None, 4), (None, None))
+        with pytest.raises(ValueError, match="incoming of ObservedLayer has the shape"):
+            ObservedLayer((None,), (None, 9))
+
+    def test_entries_that_are_none(self, double):
+        layer = self.layer(None)
+        with pytest.raises(ValueError, match="entries is 'some'; expected None, 'all' or a Theano CSR variable"):
+            get_output(layer, entries="some")
+        with pytest.raises(TypeError, match="expected a sparse variable"):
+            get_output(layer, entries=T.matrix())
+
+    def test_rows_that_are_not_as_many(self, double):
+        x = variable()
+        layer = self.layer(x)
+        function = theano.function([layer.input_layers[0].input_var, x], get_output(layer))
+        with pytest.raises(ValueError, match="indptr has 7 entries; 5 rows need 6"):
+            function(given((5, 4)), matrix())
+
+
+# Ordered levels
+
+
+class TestOrdinalLayer:
+    LEVELS = [1, 2, 2.5, 5]
+    THRESHOLDS = [-1.0, 0.2, 1.5]
+
+    @pytest.mark.parametrize("link", ["logistic", "probit"])
+    def test_the_expectation_by_loops(self, dtype, link):
+        scores = np.array([-30, -2, -0.3, 0, 0.9, 4, 30], dtype)
+        layer = OrdinalLayer((None,), self.LEVELS, self.THRESHOLDS, link)
+        s = T.vector("s")
+        found = theano.function([s], layer.get_output_for(s))(scores)
+        expected = [sum(level * p for level, p in zip(self.LEVELS, reference.ordinal_probabilities(
+            float(score), self.THRESHOLDS, link))) for score in scores]
+        assert found.dtype == dtype
+        assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-12)
+        assert abs(found[0] - 1) < 1e-6 and abs(found[-1] - 5) < 1e-6
+
+    def test_of_a_matrix_of_scores(self, double):
+        layer = OrdinalLayer((None, 3), [0, 1])
+        assert layer.output_shape == (None, 3)
+        s = T.matrix()
+        assert_allclose(theano.function([s], layer.get_output_for(s))(np.zeros((2, 3))), 0.5)
+
+    def test_thresholds(self, double):
+        layer = OrdinalLayer((None,), self.LEVELS, self.THRESHOLDS, name="stars")
+        assert_allclose(layer.thresholds.eval(), self.THRESHOLDS)
+        assert layer.get_params(trainable=True) == [layer.steps] and not layer.get_params(regularizable=True)
+        assert layer.steps.name == "stars.steps"
+        layer.steps.set_value([3.0, -20.0, 5.0])
+        assert (np.diff(layer.thresholds.eval()) > 0).all()
+        assert_allclose(OrdinalLayer((None,), [1, 2, 3, 4]).thresholds.eval(), [-np.log(3), 0, np.log(3)], atol=1e-12)
+
+    def test_classes(self, dtype):
+        layer, r = OrdinalLayer((None,), self.LEVELS), T.vector()
+        classes = theano.function([r], layer.classes(r))
+        assert classes(np.array([5, 1, 2.5, 2, 1], dtype)).tolist() == [3, 0, 2, 1, 0]
+        assert classes(np.array([], dtype)).tolist() == []
+        for wrong in (0.5, 6, 3, np.nan):
+            with pytest.raises(AssertionError, match="a value is none of the ordinal output's levels, .*2.5, 5.0"):
+                classes(np.array([1, wrong], dtype))
+
+    @pytest.mark.parametrize("arguments, message", [
+        (dict(levels=[1]), "levels are .*; expected two numbers or more in ascending order"),
+        (dict(levels=[1, 1, 2]), "levels are"),
+        (dict(levels=[1, float("nan")]), "levels are"),
+        (dict(levels=[1, 2, 3], thresholds=[0]), "expected 2 finite numbers in ascending order"),
+        (dict(levels=[1, 2, 3], thresholds=[1, 0]), "expected 2 finite numbers in ascending order"),
+        (dict(levels=[1, 2, 3], thresholds=[0, np.inf]), "expected 2 finite numbers in ascending order"),
+        (dict(levels=[1, 2], link="logit"), "link is 'logit'; expected one of 'logistic', 'probit'")])
+    def test_wrong_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            OrdinalLayer((None,), **arguments)
+
+
+# Batch normalisation
+
+
+class TestBatchNormLayer:
+    X = np.random.RandomState(1).randn(20, 3) * [1, 2, 3] + [0, 5, -4]
+
+    def test_in_training_and_deterministic(self, dtype):
+        x = T.matrix("x")
+        layer = BatchNormLayer(InputLayer((None, 3), x), alpha=0.25, beta=given((3,)), gamma=given((3,), 2))
+        train = theano.function([x], get_output(layer))
+        predict = theano.function([x], get_output(layer, deterministic=True))
+        X = self.X.astype(dtype)
+        beta, gamma, mean, inv_std = given((3,)), given((3,), 2), np.zeros(3), np.ones(3)
+        tolerance = dict(rtol=1e-4, atol=1e-5) if dtype == "float32" else dict(rtol=1e-10)
+        for _ in range(3):
+            assert_allclose(predict(X), (self.X - mean) * gamma * inv_std + beta, **tolerance)
+            assert_allclose(train(X), (self.X - self.X.mean(0)) * gamma / np.sqrt(self.X.var(0) + 1e-4) + beta,
+                            **tolerance)
+            mean = 0.75 * mean + 0.25 * self.X.mean(0)
+            inv_std = 0.75 * inv_std + 0.25 / np.sqrt(self.X.var(0) + 1e-4)
+            assert_allclose(layer.mean.get_value(), mean, **tolerance)
+            assert_allclose(layer.inv_std.get_value(), inv_std, **tolerance)
+        assert predict(X).dtype == train(X).dtype == layer.mean.dtype == dtype
+
+    def test_tags_and_shapes(self):
+        layer = BatchNormLayer((None, 3))
+        assert layer.output_shape == (None, 3)
+        assert [p.name for p in layer.get_params()] == ["beta", "gamma", "mean", "inv_std"]
+        assert layer.get_params(trainable=True) == [layer.beta, layer.gamma]
+        assert layer.get_params(regularizable=True) == [layer.gamma]
+        assert BatchNormLayer((None, 3), beta=None, gamma=None).get_params(trainable=True) == []
+        with pytest.raises(ValueError, match="incoming of BatchNormLayer has the shape"):
+            BatchNormLayer((None, None))
+
+    def test_without_beta_and_gamma(self, double):
+        x = T.matrix("x")
+        output = get_output(BatchNormLayer(InputLayer((None, 3), x), beta=None, gamma=None))
+        found = theano.function([x], output)(self.X)
+        assert_allclose(found.mean(0), 0, atol=1e-12)
+        assert_allclose(found.std(0), 1, rtol=1e-3)
+
+
+# Networks
+
+
+def deep(x, side, mask=None):
+    """Two encoders, side information, and Lasagne's layers in between."""
+    l_in = input_layer(x)
+    noisy = SparseInputDropoutLayer(l_in, 0.25, stream=None if mask is None else Masks(mask))
+    first = ElemwiseSumLayer([SparseInputDenseLayer(noisy, 4, nonlinearity=None),
+                              SparseInputDenseLayer(IndicatorLayer(l_in), 4, b=None, nonlinearity=None),
+                              DenseLayer(InputLayer((None, 2), side), 4, b=None, nonlinearity=None)])
+    first = NonlinearityLayer(BatchNormLayer(first), tanh)
+    second = ConcatLayer([first, DenseLayer(DropoutLayer(first, 0.5), 3, nonlinearity=tanh)])
+    return l_in, ObservedLayer(second, l_in)
+
+
+def test_lasagnes_layers_in_between(dtype):
+    x, side = variable(), T.matrix("side")
+    l_in, output = deep(x, side)
+    X, more = matrix(dtype), given((N_ROWS, 2)).astype(dtype)
+    loss = T.mean((get_output(output) - theano.sparse.csm_data(x)) ** 2)
+    params = get_all_params(output, trainable=True)
+    assert len(params) == 10 and len(get_all_params(output)) == 12
+    loss += 1e-3 * lasagne.regularization.regularize_network_params(output, lasagne.regularization.l2)
+    train = theano.function([x, side], loss, updates=lasagne.updates.adagrad(loss, params, 0.1))
+    predict = theano.function([x, side], get_output(output, deterministic=True))
+    losses = [float(train(X, more)) for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    first = predict(X, more)
+    assert first.shape == (X.nnz,) and first.tobytes() == predict(X, more).tobytes()
+    for function in (train, predict):
+        wide = [v for v in function.maker.fgraph.variables if v.type.__class__ is T.TensorType
+                and v.dtype == "float64" and v.clients]
+        assert dtype == "float64" or wide == []
+
+
+def test_a_deep_denoising_network_by_loops(double):
+    x, mask = variable(), T.vector("mask")
+    l_in = input_layer(x)
+    noisy = SparseInputDropoutLayer(l_in, 0.25, stream=Masks(mask))
+    first = SparseInputDenseLayer(noisy, 4, W=given((N_COLUMNS, 4), 2), b=given((4,), 3), nonlinearity=tanh)
+    inner = DenseLayer(first, 4, W=given((4, 4), 4), b=given((4,), 5), nonlinearity=tanh)
+    output = ObservedLayer(ElemwiseSumLayer([first, inner]), l_in, W=given((N_COLUMNS, 4), 6),
+                           b=given((N_COLUMNS,), 7))
+    loss = T.sum((get_output(output) - theano.sparse.csm_data(x)) ** 2)
+    params = get_all_params(output, trainable=True)
+    values = [p.get_value() for p in params]
+    X = matrix()
+    kept = (np.arange(X.nnz) % 3 > 0) / 0.75
+    found = theano.function([x, mask], [loss] + T.grad(loss, params))(X, kept > 0)
+    expected = reference.residual_network(reference.pairs(X), kept, *values)
+    for ours, theirs in zip(found, [expected[0]] + expected[1]):
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
