@@ -50,11 +50,14 @@ import scipy.sparse as sp
 from sparse_ae.data import Ratings, minibatches
 from sparse_ae.data.datasets import movielens
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import blas
+from sparse_ae.ops import fast_mode
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.runtime.device import device_name
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
-from sparse_ae.training.steps import UPDATES, TrainingStep
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 
@@ -121,7 +124,7 @@ class Ours:
 
     def run(self, batches):
         with self.step.deferred():
-            return [self.step(block)[1] for block in batches]
+            return [self.step(Batch.of(block))[1] for block in batches]
 
     def parameters(self):
         return [p.get_value() for p in self.model.params]
@@ -376,7 +379,7 @@ def adams_pass(start):
         slopes = [gradient + np.float32(2 * L2) * p if p.ndim == 2 else gradient
                   for gradient, p in zip(gradients, model.params)]
         changes = lasagne.updates.adam(slopes, model.params, np.float32(ADAM.learning_rate))
-        return theano.function([], updates=changes, mode=blas.mode())
+        return theano.function([], updates=changes, mode=fast_mode())
 
 
 def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):
@@ -445,8 +448,8 @@ def factors(recommender, matrix):
     model = recommender.model_
     W, b = model.W.get_value(), model.b.get_value()
     if recommender.rows == "items":
-        return W, model.hidden(matrix.T.tocsr())  # a user's b is the same for all items
-    h = model.hidden(matrix)
+        return W, Outputs(model).hidden(Batch.of(matrix.T.tocsr()))  # a user's b is the same for all items
+    h = Outputs(model).hidden(Batch.of(matrix))
     return np.column_stack([h, np.ones(len(h), h.dtype)]), np.column_stack([W, b])
 
 

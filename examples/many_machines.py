@@ -39,6 +39,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
 import numpy as np
 
 from sparse_ae.data.synthetic import rating_chunks, tastes
+from sparse_ae.training.batch import Batch
 
 LATENCY = 20e-6
 
@@ -80,14 +81,14 @@ class NobodyElse:
 def seconds_of_an_update(update, n_columns, k, n_rows, per_row, seed=0):
     """Least seconds of a mini-batch of `n_rows` rows, each with about `per_row` ratings on this rank."""
     from sparse_ae.model import AutoEncoder
-    from sparse_ae.training.steps import UPDATES, make_step
+    from sparse_ae.training.optimisers import UPDATES, make_step
     matrix = sparse_ae.made_up_ratings(n_rows, n_columns, n_rows * per_row, rng=seed)[0].matrix
     model = AutoEncoder(2 * n_columns, k, (1, 5), f="linear", g="sigmoid", comm=NobodyElse())
     step, times = make_step(model, "sparse", UPDATES[update], 1e-4), []
     with step.deferred():
         for _ in range(7):
             start = time.perf_counter()
-            step(matrix)
+            step(Batch.of(matrix))
             times.append(time.perf_counter() - start)
     return min(times[2:])  # what it took beyond that is the work of others
 

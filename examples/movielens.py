@@ -25,6 +25,8 @@ import numpy as np
 from sparse_ae import AutoEncoder, Trainer, mae, movielens, rmse, split_ratings
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.evaluation import plots
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.training.batch import Batch
 import lasagne
 import theano
 
@@ -205,7 +207,7 @@ def item_strengths(result):
     """Items by hidden units: how much of a unit each item has; see `plots.hidden_units`."""
     if result.rows == "users":
         return result.model.W.get_value()
-    hidden = result.model.hidden(result.ratings)
+    hidden = Outputs(result.model).hidden(Batch.of(result.ratings))
     return hidden - hidden.mean(axis=0)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -48,7 +49,7 @@ def rows_changed(formulation, block, k):
     step = compiled(formulation, block.shape[1], k)
     with step.deferred():
         before = [p.get_value() for p in step.model.params[:2]]
-        step(block)
+        step(Batch.of(block))
         W, V = (p.get_value() != value for p, value in zip(step.model.params[:2], before))
     return int(W.any(axis=1).sum()), int(V.any(axis=0).sum())
 
@@ -84,10 +85,10 @@ def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
     """Median seconds of one update."""
     step, block, times = compiled(formulation, n_items, k), batch(n_items, ratings_per_row, rng), []
     with step.deferred():
-        step(block)
+        step(Batch.of(block))
         for _ in range(rounds):
             start = time.perf_counter()
-            step(block)
+            step(Batch.of(block))
             times.append(time.perf_counter() - start)
             if sum(times) > 10:
                 break

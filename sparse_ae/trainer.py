@@ -15,6 +15,7 @@ from sparse_ae.checks import (
     check_bool,
     check_choice,
     check_count,
+    check_finite,
     check_number,
     check_rng,
     check_run,
@@ -25,10 +26,12 @@ from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.files import storage
 from sparse_ae.runtime.progress import announced, signs_of_life
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
-from sparse_ae.training.steps import (
+from sparse_ae.training.objectives import Objective, Observed
+from sparse_ae.training.optimisers import (
     UPDATES,
     check_entrywise,
     check_update,
@@ -36,6 +39,7 @@ from sparse_ae.training.steps import (
     make_step,
     needs_all_rows,
 )
+from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -75,6 +79,8 @@ class Trainer:
     unknown : float, optional
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
+    objective : Objective
+        What is summed over which entries: `Observed`, the post's, or `Missing`; see `training.objectives`.
 
     Attributes
     ----------
@@ -108,9 +114,10 @@ class Trainer:
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
-                 rng=0, progress=True, unknown=None):
-        if isinstance(model, type) or not all(hasattr(model, name) for name in ("params", "check", "hidden", "decode")):
-            raise TypeError("model is %r; expected an AutoEncoder" % (model,))
+                 rng=0, progress=True, unknown=None, objective=Observed()):
+        if isinstance(model, type) or not all(hasattr(model, name)
+                                           for name in ("parameters", "encode", "decode", "decoder")):
+            raise TypeError("model is %r; expected an AutoEncoder, or another that keeps training.contract" % (model,))
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
@@ -127,11 +134,15 @@ class Trainer:
                                  % (batch_size, update))
         check_choice(formulation, "formulation", ["auto"] + list(FORMULATIONS))
         check_choice(l2_per, "l2_per", ("batch", "epoch"))
-        model.check_unknown(unknown)
+        if unknown is not None:
+            check_finite(unknown, "unknown", "a number, or None for the mean rating")
         if not isinstance(progress, str):
             check_bool(progress, "progress")
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
-        self.l2_per, self.unknown, self.progress = l2_per, unknown, progress
+        self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
+        if not isinstance(objective, Objective):
+            raise TypeError("objective is %r; expected one of training.objectives, such as Observed() or Missing(0.2)"
+                            % (objective,))
         if model.ranks.size > 1:
             check_entrywise(self.update, update)
         self.rng = check_rng(rng)
@@ -139,7 +150,7 @@ class Trainer:
         self.step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False, residuals=None, measure=None):
+            resume=False, targets=None, measure=None):
         """Trains for some epochs more.
 
         Parameters
@@ -155,7 +166,7 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least, or with the highest `measure`. In a later call, and in any with `residuals`, the parameters that it
+            least, or with the highest `measure`. In a later call, and beyond biases in any, the parameters that it
             starts from are among those to choose from, so that it never ends worse than it began.
         checkpoint : str or os.PathLike, optional
             A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
@@ -168,9 +179,9 @@ class Trainer:
             then ends with the same parameters, optimiser, generator and history (but for `seconds`), bit for bit, as
             if nothing had happened. `n_epochs` counts the epochs in the file too, which don't come to `on_epoch`
             again; it, `patience` and `checkpoint_every` may differ from those of the run that is resumed.
-        residuals : Residuals, optional
-            Train on what these biases leave over; for a model with a second encoder. Costs are in the residuals' unit,
-            RMSEs in the ratings'.
+        targets : Targets, optional
+            What the encoder is to see and the decoder to give; by default the ratings themselves. Costs are in the
+            unit of the targets, RMSEs in the ratings'.
         measure : callable, optional
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
             the higher the better. The history has it as ``validation_`` and its attribute `name`.
@@ -201,38 +212,39 @@ class Trainer:
         with self.model.ranks.together():
             return self._fit(train, n_epochs, validation=validation, on_epoch=on_epoch, patience=patience,
                              checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-                             residuals=residuals, measure=measure)
+                             targets=targets, measure=measure)
 
-    def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, residuals,
+    def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
              measure):
         ranks = self.model.ranks
+        targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
             check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
                       resume=resume, on_epoch=on_epoch)
-            train, validation = self._checked(train, validation, patience, residuals)
-        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_items})
+            train, validation = self._checked(train, validation, patience, targets)
+        ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
         if self.formulation == "auto":
-            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_items), self.model)
+            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_columns),
+                                                  self.model, self.objective)
         measured = "validation_rmse" if measure is None else "validation_" + measure.name
         settings = saved = None
         if checkpoint is not None or ranks.size > 1:
             settings = settings_of(self, train, validation, measured)
         with ranks.agreed():
-            get_formulation(self.formulation, self.model)
-            if residuals is None:
-                FORMULATIONS[self.formulation].check(train)
+            get_formulation(self.formulation, self.model, self.objective)
+            FORMULATIONS[self.formulation].check(train, targets.channels)
         if ranks.size > 1:
             self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
                                   checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every)
         validate = None
         if validation is not None:
-            validate = measure or self._validator(train, validation, residuals)
+            validate = measure or self._validator(train, validation, targets)
         sign = 1 if measure is None else -1  # of an error, which is the better the lower
         with ranks.agreed():
             if checkpoint is not None:
                 saved = self._open(checkpoint, resume, settings)
-        self._compile(residuals is not None, validate is not None)
+        self._compile(targets.channels, validate is not None)
 
         first, best = len(self.history), None  # `first`: epochs of earlier calls
         if saved is not None:
@@ -242,7 +254,7 @@ class Trainer:
             self.rng.set_state(saved.rng)
             self.step.set_state(saved.state)
             first, best = saved.first, saved.best if patience is not None else None
-        if patience is not None and best is None and (self.history or residuals is not None):
+        if patience is not None and best is None and (self.history or targets.has_baseline):
             best = Best(len(self.history), sign * validate(), self.step.get_state())
 
         def is_over():
@@ -254,7 +266,7 @@ class Trainer:
         interrupted = []
         while not is_over() and not ranks.any(interrupted):
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, counts, interrupted, residuals, signs)
+                record = self._epoch(train, counts, interrupted, targets, signs)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
@@ -275,27 +287,25 @@ class Trainer:
         signs.end(self.history)
         return self.history
 
-    def _checked(self, train, validation, patience, residuals):
+    def _checked(self, train, validation, patience, targets):
         """The ratings to train on and to validate on, of arguments of `fit` that go together."""
         if patience is not None and validation is None:
             raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
                              % (patience,))
-        if (residuals is None) != (self.model.U is None):
-            raise ValueError("%s; expected residuals for a model that has one, and only for that"
-                             % ("the model has a second encoder, U, and no residuals were given" if residuals is None
-                                else "residuals were given for a model without a second encoder, U"))
-        train = self.model.check(train) if residuals is None else self.model.check_part(train)
+        train = targets.check(train, self.model)
+        targets.check_unknown(self.unknown)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
 
     def _check_agreement(self, counts, settings, n_epochs, **arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
-        settings = {name: value for name, value in settings.items() if name not in ("n_items", "train", "validation")}
+        settings = {name: value for name, value in settings.items() if name not in ("n_columns", "train", "validation")}
         with ranks.agreed():
             rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
         ranks.check_same(dict(
             settings, rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=rates, mu=self.model.mu.get_value(), **arguments))
+            learning_rate=rates, **arguments,
+            **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
@@ -313,7 +323,7 @@ class Trainer:
                              % (checkpoint, saved.first, len(self.history)))
         return saved
 
-    def _compile(self, target, predictions):
+    def _compile(self, channels, predictions):
         if self.step is not None:
             return
         ranks = self.model.ranks
@@ -321,10 +331,11 @@ class Trainer:
                        bool(self.progress) and not ranks.rank, once=True), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             if predictions:
-                self.model.begin_compiling_predictions()
-            self.step = make_step(self.model, self.formulation, self.update, rate, target)
+                Outputs(self.model).begin_compiling()
+            self.step = make_step(self.model, self.formulation, self.update, rate, channels,
+                                  self.objective)
             if predictions and ranks.size > 1:
-                self.model.compile_predictions()
+                Outputs(self.model).compile()
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):
@@ -333,9 +344,9 @@ class Trainer:
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
         return check_number(self.learning_rate, "learning_rate")
 
-    def _validator(self, train, held_out, residuals):
+    def _validator(self, train, held_out, targets):
         """A function that gives the RMSE on held-out ratings of the model as it is then."""
-        scorer, pairs = Scorer(self.model, train, residuals=residuals), held_out.tocoo()
+        scorer, pairs = Scorer(self.model, train, targets=targets), held_out.tocoo()
         unknown = scorer.mean if self.unknown is None else self.unknown
         if self.model.ranks.size == 1:
             return lambda: rmse(pairs.data, scorer.predict(pairs.row, pairs.col, unknown))
@@ -347,7 +358,7 @@ class Trainer:
 
         return of_all_ranks
 
-    def _epoch(self, train, counts, interrupted, residuals, signs):
+    def _epoch(self, train, counts, interrupted, targets, signs):
         start = time.perf_counter()
         epoch, ranks = len(self.history) + 1, self.model.ranks
         waited, summed = ranks.seconds, ranks.bytes
@@ -358,10 +369,11 @@ class Trainer:
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
         good = self.step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
-        unit = 1.0 if residuals is None else residuals.unit
 
         def error():
-            return None if self.model.missing_weight else float(unit * np.sqrt(squared_errors / n_ratings))
+            if self.objective.reports_rmse:
+                return float(targets.unit * np.sqrt(squared_errors / n_ratings))
+            return None
 
         used, n_all = np.flatnonzero(counts), int(counts.sum())
         of_any_rank = {} if ranks.size == 1 else {"rows": used}
@@ -374,9 +386,9 @@ class Trainer:
                 n = int(counts[rows].sum())
                 if self.l2_per == "epoch":
                     self.step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
-                batch = (block,) if residuals is None else residuals.batch(rows, block)
+                batch = targets.batch(rows, block)
                 # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
-                loss, squared_error, stop = map(float, ranks.sum(np.array([*self.step(*batch), bool(interrupted)])))
+                loss, squared_error, stop = map(float, ranks.sum(np.array([*self.step(batch), bool(interrupted)])))
                 n_batches += 1
                 if not np.isfinite(loss):
                     break
@@ -411,7 +423,7 @@ def _divergence(loss, step):
 
 def _checked_validation(validation, train, model):
     try:
-        validation = model.check_part(validation)
+        validation = check_own(validation, model.ranks)
     except (TypeError, ValueError) as error:
         raise error_at("validation", error) from error
     if validation.shape != train.shape:

@@ -74,3 +74,12 @@ def loops_by_numpy(monkeypatch):
         raise NotImplementedError
 
     monkeypatch.setattr(T.Elemwise, "make_c_thunk", make_c_thunk)
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request):
+    """Of a model. On a GPU float32 alone, which is what it is for."""
+    from devices import ON_GPU
+    if ON_GPU and request.param == "float64":
+        pytest.skip("float32 is what a GPU is for")
+    return request.param

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from made import at
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
@@ -88,8 +89,7 @@ def ratings(n_rows=30, n_items=11, seed=0):
     stored[:8, 1::2] = False
     stored[12] = False
     stored[5, 0] = True
-    rows, cols = np.nonzero(stored)
-    return check_ratings(sp.coo_matrix((rng.randint(1, 6, len(rows)), (rows, cols)), shape=stored.shape))
+    return check_ratings(at(stored, rng))
 
 
 def model_of(comm, n_items=11, dtype="float64", **settings):

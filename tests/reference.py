@@ -69,6 +69,22 @@ def loss_and_gradients(rows, W, V, mu, b, U=None, f="sigmoid", g="tanh", low=0.0
     return loss, squared_error, [dW, dV, dmu, db] + ([] if U is None else [dU])
 
 
+def residual_inputs(ratings, offsets, unit):
+    """What V and U see of a table of ratings, 0 where there is none, beside biases: two tables of its shape.
+
+    `offsets` are what the biases say of its pairs, or of its columns. With n ratings in a row V sees
+    (50 / n)^(1/4) (rating - offset) / unit, and U 3 (50 / n)^(1/4).
+    """
+    offsets = np.broadcast_to(offsets, ratings.shape)
+    of_V, of_U = np.zeros(ratings.shape), np.zeros(ratings.shape)
+    for i in range(len(ratings)):
+        rated = [j for j in range(ratings.shape[1]) if ratings[i, j] != 0]
+        for j in rated:
+            factor = (50 / len(rated)) ** 0.25
+            of_V[i, j], of_U[i, j] = factor * (ratings[i, j] - offsets[i, j]) / unit, 3 * factor
+    return of_V, of_U
+
+
 def sgd(rows, parameters, learning_rate, **kwargs):
     """One step of gradient descent: the cost and its data term before it, and the parameters after it."""
     loss, squared_error, gradients = loss_and_gradients(rows, *parameters, **kwargs)

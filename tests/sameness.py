@@ -39,12 +39,15 @@ import scipy.sparse as sp  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import sparse_ae  # noqa: E402
+from sparse_ae.scoring.scorer import Scorer  # noqa: E402
+from sparse_ae.training.objectives import Missing, Observed  # noqa: E402
+from sparse_ae.training.targets import AsRated  # noqa: E402
 
 # What settings are called.
 POST = {"biases": False}
 LISTS = {"missing_weight": 0.2}
 CLICKS = {"missing_weight": 0.2, "feedback": "counts"}
-EVERYWHERE = {"missing_weight": 0.2, "missing_rating": 0.5}  # of an AutoEncoder
+EVERYWHERE = (0.2, 0.5)  # of `Missing`
 
 
 def network(f="identity", g="sigmoid", weight_scale=0.3):
@@ -157,18 +160,21 @@ def fitted(ratings=None, fit=None, test=None, **settings):
     return said(recommender(**settings).fit(ratings, **fit or {}), None if test is None else test())
 
 
-def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, comm=None, model=None, blocks=False, **settings):
+def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, comm=None, model=None, blocks=False, missing=None,
+            **settings):
     """What a model says that is trained by a Trainer, on some ranks or none."""
     train, test = split().train, split().test
     model = sparse_ae.AutoEncoder(train.shape[1], 5, comm=comm, **dict(dict(rating_scale=(1, 5), rng=3), **model or {}))
     settings = dict(dict(learning_rate=0.01, batch_size=16, rng=1, progress=False), **settings)
     if comm is not None:
         train, test = model.ranks.part(train), model.ranks.part(test)
-    trainer = sparse_ae.Trainer(model, update, formulation=formulation, **settings)
+    objective, targets = Observed() if missing is None else Missing(*missing), AsRated((1, 5), missing is None)
+    trainer = sparse_ae.Trainer(model, update, formulation=formulation, objective=objective, **settings)
     found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}
     found.update(parameters(model))
     if comm is None:
-        found["predictions"] = model.predict_pairs(train, *np.indices(train.shape).reshape(2, -1))
+        scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
+        found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.mean)
     if blocks:
         found["blocks"] = [predicted for _, predicted in model.predict_blocks(train, block_size=32)]
     return found
@@ -264,7 +270,7 @@ def on_two_ranks(case):
 def trainers_of_ranks(comm):
     for name, settings in (("sgd", {}), ("adam, dense", dict(update="adam", formulation="dense")),
                            ("adagrad by ratings", dict(update="adagrad", model=DECAY_BY_RATINGS)),
-                           ("missing entries", dict(update="adam", model=dict(LINEAR, **EVERYWHERE)))):
+                           ("missing entries", dict(update="adam", model=LINEAR, missing=EVERYWHERE))):
         for thing, value in trained(comm=comm, **settings).items():
             yield "%s, %s" % (name, thing), value
 
@@ -422,8 +428,8 @@ for each in ("sgd", "adagrad", "adam"):
     CASES["decay by ratings, dense, " + each] = functools.partial(trained, "dense", each, model=DECAY_BY_RATINGS)
 for each in ("sgd", "momentum", "adagrad", "adam"):
     CASES["missing entries, " + each] = functools.partial(
-        trained, "sparse", each, learning_rate=0.002, model=dict(LINEAR, **EVERYWHERE))
-CASES["missing entries, dense"] = functools.partial(trained, "dense", "adam", model=dict(LINEAR, **EVERYWHERE))
+        trained, "sparse", each, learning_rate=0.002, model=LINEAR, missing=EVERYWHERE)
+CASES["missing entries, dense"] = functools.partial(trained, "dense", "adam", model=LINEAR, missing=EVERYWHERE)
 
 
 # Digests

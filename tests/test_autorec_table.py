@@ -4,16 +4,14 @@ import numpy as np
 import programs
 import pytest
 import scipy.sparse as sp
+from made import low_rank, rounded
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
 
 
-def ratings(seed=0, shape=(60, 40), density=0.5):
-    rng = np.random.RandomState(seed)
-    rows, cols = np.nonzero(rng.rand(*shape) < density)
-    taste = 3 + np.outer(rng.randn(shape[0]), rng.randn(shape[1]))
-    return sp.csr_matrix((np.clip(np.rint(taste[rows, cols]), 1, 5).astype("float32"), (rows, cols)), shape=shape)
+def ratings():
+    return rounded(low_rank(biases=0))
 
 
 @pytest.fixture

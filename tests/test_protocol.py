@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from devices import params
+from made import stars
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import split_ratings
@@ -14,18 +15,16 @@ from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
+from sparse_ae.training.targets import AsRated
 import lasagne
 
 
-def ratings(seed=0, shape=(30, 20), density=0.4):
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(*shape) < density
-    mask[3], mask[:, 5] = False, False
-    mask[3, 7] = mask[4, 5] = True
-    rows, cols = np.nonzero(mask)
-    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), shape=shape)
+def ratings(seed=0):
+    """Row 3 and column 5 have one rating each."""
+    return stars(30, 20, 0.4, seed, without_rows=[3], without_columns=[5], beside=[(3, 7), (4, 5)])
 
 
 def model(n_items, **changed):
@@ -97,7 +96,7 @@ def errors(T, train_ind, test_ind, epochs=50, batch_size=8):
     indices = np.unique(nonzero_indices[0])
     for _ in range(epochs):
         for i in range(0, n_users, batch_size):
-            ae_batch(T[indices[i:(i + batch_size)], :])
+            ae_batch(Batch.of(T[indices[i:(i + batch_size)], :]))
     return [rmse(np.asarray(RATINGS[ind[:, 0], ind[:, 1]])[0], ae.predict_pairs(T, ind[:, 0], ind[:, 1]))
             for ind in (train_ind, test_ind)]
 
@@ -133,7 +132,7 @@ def test_what_is_not_observed_is_not_in_the_loss(formulation):
     """Without the mask, missing ratings would count as zeros, and outputs would be drawn there."""
     train = ratings()
     m = model(20, l2=0.0, V=lasagne.init.Constant(0.0), W=lasagne.init.Constant(0.0))
-    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(train)
+    loss, squared_error = TrainingStep(m, formulation, lasagne.updates.sgd, 1e-3)(Batch.of(train))
     assert loss == squared_error == pytest.approx(np.sum((train.data - 3.0) ** 2), rel=1e-5)
     unmasked = np.sum((train.toarray() - 3.0) ** 2)
     assert unmasked > 5 * squared_error
@@ -147,7 +146,7 @@ def test_rows_are_what_is_reconstructed():
     items = users.T.tocsr()
     assert model(users.shape[1]).b.get_value().shape == (20,) and model(items.shape[1]).b.get_value().shape == (30,)
     with pytest.raises(ValueError, match="ratings have 20 columns; the model has n_items=30. .* transpose the matrix"):
-        model(items.shape[1]).check(users)
+        AsRated((1, 5)).check(users, model(items.shape[1]))
     # A rating of user 4 changes what is predicted for user 4, and for nobody else, if users are the rows.
     m = model(20, V=lasagne.init.Normal(0.5), W=lasagne.init.Normal(0.5))
     changed = users.copy()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from programs import EXAMPLES, ROOT, load
 
@@ -60,9 +61,9 @@ def parameters(model):
 def encode(recommender, model, full, offsets):
     """Hidden units of rows of ratings (n, n_columns), 0 where there is none; `offsets` are the biases', of each."""
     low, high = recommender.rating_scale_
-    seen = (full > 0) * (50 / np.maximum(1, np.count_nonzero(full, axis=1)))[:, np.newaxis] ** 0.25
+    of_V, of_U = reference.residual_inputs(full, offsets, (high - low) / 4)
     p = parameters(model)
-    return sigmoid((full - offsets) / ((high - low) / 4) * seen @ p["V"].T + 3 * seen @ p["U"].T + p["mu"])
+    return sigmoid(of_V @ p["V"].T + of_U @ p["U"].T + p["mu"])
 
 
 def baseline(recommender):

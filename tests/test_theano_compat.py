@@ -18,7 +18,7 @@ import pytest
 from devices import ON_GPU, ON_OPENCL, scan_needs_cuda
 
 from sparse_ae import theano_compat
-from sparse_ae.theano_compat import compilers, mends, stand_ins
+from sparse_ae.theano_compat import compilers, mends, stand_ins, unused_gpu
 import lasagne
 import theano
 import theano.tensor as T
@@ -351,13 +351,15 @@ compilers.any_compiler = lambda: True
 
 
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"])
-def test_headers_may_be_where_the_user_says(monkeypatch, name):
+def test_headers_may_be_where_the_user_says(monkeypatch, name, tmp_path):
     assert theano_compat.python_headers()[1] or not theano.config.cxx
     for each in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setattr(compilers, "include_folder", lambda plat_specific=False: "/nowhere")
     assert theano_compat.python_headers() == ("/nowhere", False)
-    monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv(name, os.pathsep.join(["/somewhere", str(tmp_path)]))
+    assert theano_compat.python_headers() == ("/nowhere", False)  # a path of the user's, but for something else
+    (tmp_path / "Python.h").write_text("")
     assert theano_compat.python_headers() == ("/nowhere", True)
 
 
@@ -648,3 +650,59 @@ def test_names_are_added_for_a_while_and_none_is_replaced():
             assert (module.kept, module.added) == (1, 3)
             raise KeyError
     assert module.kept == 1 and not hasattr(module, "added")
+
+
+# A GPU that can't be used
+
+
+@pytest.fixture
+def pygpu(monkeypatch):
+    """What makes the import of pygpu, or its start, end in an error."""
+    def made(importing=None, beginning=None):
+        def init(device):
+            raise beginning
+
+        def import_module(name):
+            if importing is not None:
+                raise importing
+            return types.SimpleNamespace(init=init)
+
+        monkeypatch.setattr(unused_gpu.importlib, "import_module", import_module)
+    return made
+
+
+@pytest.mark.parametrize("importing, beginning, expected", [
+    (ModuleNotFoundError("No module named 'pygpu'", name="pygpu"), None, "pygpu isn't installed: conda install pygpu"),
+    (ImportError("libgpuarray.so.3: cannot open shared object file"), None,
+     r"libgpuarray, which pygpu needs, isn't found \(libgpuarray.so.3: cannot open shared object file\): install it"),
+    (ImportError("numpy.core.multiarray failed to import"), None,
+     r"pygpu can't be imported \(numpy.core.multiarray failed to import\): install 0.7.6 anew"),
+    (ValueError("numpy.ufunc size changed"), None, r"pygpu can't be imported \(ValueError: numpy.ufunc size changed\)"),
+    (None, RuntimeError(b'Could not load "libcuda.so": libcuda.so: cannot open shared object file'),
+     r"NVIDIA's driver isn't found \(Could not load .libcuda.so.: .*\): install it"),
+    (None, RuntimeError("no\n  such device"), "^no such device$"),
+])
+def test_why_a_gpu_is_not_used(pygpu, importing, beginning, expected):
+    pygpu(importing, beginning)
+    found = theano_compat.why_unused("cuda")
+    assert re.search(expected, found) and "\n" not in found
+    assert (theano_compat.pygpu_fault() is None) == (importing is None)
+
+
+def test_what_theano_logs_of_an_unused_gpu_is_a_line(pygpu):
+    pygpu(beginning=RuntimeError("asked once more"))
+    with logged("theano.gpuarray") as stream:
+        try:
+            raise RuntimeError(b'Could not load "libcuda.so"')
+        except RuntimeError:
+            logging.getLogger("theano.gpuarray").error("Could not initialize pygpu, support disabled", exc_info=True)
+    assert re.match("[^\n]* can't be used, everything runs on the CPU: NVIDIA's driver isn't found [^\n]*\n$",
+                    stream.getvalue())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pygpu") is not None, reason="there is a pygpu")
+def test_a_gpu_without_pygpu_is_one_line():
+    code = "import os; os.environ['THEANO_FLAGS'] += ',device=cuda'; import sparse_ae, theano"  # `run` asks for the CPU
+    assert run(code) == (
+        "", "ERROR (theano.gpuarray): cuda can't be used, everything runs on the CPU: pygpu isn't installed: conda "
+            "install pygpu brings it, and libgpuarray\n")

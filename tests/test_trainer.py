@@ -11,24 +11,16 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import is_item_major
+from made import checkerboard
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.targets import BeyondBiases
 import lasagne
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
-
-
-def checkerboard(n_rows=40, n_items=12, missing=0.3, seed=0):
-    """Even rows love even items and odd rows odd ones: 5 and 1. Some are missing; no luck is needed to know them."""
-    rng = np.random.RandomState(seed)
-    like = np.add.outer(np.arange(n_rows), np.arange(n_items)) % 2 == 0
-    full = np.where(like, 5.0, 1.0)
-    observed = rng.rand(n_rows, n_items) > missing
-    return sp.csr_matrix(full * observed, dtype="float32"), sp.csr_matrix(full * ~observed, dtype="float32")
 
 
 def trainer(seed=0, l2=0.001, **kwargs):
@@ -39,7 +31,7 @@ def trainer(seed=0, l2=0.001, **kwargs):
 
 @pytest.fixture(scope="module")
 def trained():
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     seen = []
     history = t.fit(train, 60, validation=test, on_epoch=seen.append)
@@ -65,7 +57,7 @@ def test_history(trained):
 
 def test_figures_of_an_epoch_by_hand():
     """Defect 7: shuffled users, a loss and its data term, an error in stars; judged by loops over the same batches."""
-    train, test = checkerboard(n_rows=10)
+    train, test = checkerboard(10, 12)
     t = trainer(batch_size=4, l2=0.1, rng=np.random.RandomState(5))
     parameters = [p.get_value().astype("float64") for p in t.model.params]
     record, = t.fit(train, 1, validation=test)
@@ -85,7 +77,7 @@ def test_figures_of_an_epoch_by_hand():
 
 
 def test_every_row_once_in_a_new_order_each_epoch(monkeypatch):
-    train, _ = checkerboard(n_rows=10)
+    train, _ = checkerboard(10, 12)
     orders = []
 
     def recording(matrix, batch_size, rng):
@@ -107,7 +99,7 @@ def test_weight_decay_per_epoch_does_not_depend_on_the_batches():
     shrunk = {}
     for l2_per in ("batch", "epoch"):
         for batch_size in (10, 2):
-            train, _ = checkerboard(n_rows=10)
+            train, _ = checkerboard(10, 12)
             t = trainer(batch_size=batch_size, l2=0.1, l2_per=l2_per, learning_rate=1e-3)
             free = trainer(batch_size=batch_size, l2=0, learning_rate=1e-3)
             for x in (t, free):
@@ -121,7 +113,7 @@ def test_weight_decay_per_epoch_does_not_depend_on_the_batches():
 @pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("adam", 16), (lasagne.updates.rmsprop, 16),
                                                 ("rprop", None), ("lbfgs", None)])
 def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     results = []
     for calls in ([4], [4], [2, 2]):
         t = trainer(update=update, batch_size=batch_size)
@@ -133,13 +125,13 @@ def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
 
 
 def test_other_seed_other_order():
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     losses = [trainer(rng=seed).fit(train, 1)[0]["loss"] for seed in (0, 1)]
     assert losses[0] != losses[1]
 
 
 def test_the_callers_arrays_and_generator_are_left_alone():
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     before = [x.copy() for x in (train.data, train.indices, train.indptr, test.data)]
     np.random.seed(0)
     state = np.random.get_state()[1].copy()
@@ -152,7 +144,7 @@ def test_the_callers_arrays_and_generator_are_left_alone():
 # Full batches
 
 def test_a_full_batch_is_all_rows_in_their_order():
-    train, _ = checkerboard(n_rows=6)
+    train, _ = checkerboard(6, 12)
     rng = np.random.RandomState(3)
     t = trainer(batch_size=None, learning_rate=0.01, l2=0.1, rng=rng)
     parameters = [p.get_value().astype("float64") for p in t.model.params]
@@ -168,7 +160,7 @@ def test_a_full_batch_is_all_rows_in_their_order():
 
 @pytest.mark.parametrize("update", ["rprop", "lbfgs"])
 def test_full_batch_updates_learn_what_can_be_known(update):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer(update=update, batch_size=None)
     history = t.fit(train, 60, validation=test)
     assert history[-1]["validation_rmse"] < 0.3 < history[0]["validation_rmse"]
@@ -176,7 +168,7 @@ def test_full_batch_updates_learn_what_can_be_known(update):
 
 
 def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(update="rprop", batch_size=None, formulation="sparse")
     t.fit(train, 2)
     like_V = [x for x in t.model.params + t.step.kept if x.get_value(borrow=True).shape == (4, 12)]
@@ -186,7 +178,7 @@ def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
 # Learning rates
 
 def test_a_schedule():
-    train, _ = checkerboard(n_rows=6)
+    train, _ = checkerboard(6, 12)
     t = trainer(batch_size=None, l2=0.1, learning_rate=lambda epoch: 0.02 / epoch)
     parameters = [p.get_value().astype("float64") for p in t.model.params]
     for n_epochs in (2, 1):
@@ -199,7 +191,7 @@ def test_a_schedule():
 
 
 def test_a_schedule_that_ends_in_nonsense():
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(learning_rate=lambda epoch: 0.01 * (3 - epoch))
     with pytest.raises(ValueError, match=r"learning_rate\(3\) is 0.0; expected a positive number"):
         t.fit(train, 5)
@@ -215,7 +207,7 @@ def test_a_schedule_that_ends_in_nonsense():
 ])
 @pytest.mark.parametrize("late", [True, False])
 def test_a_rate_that_no_step_can_take(update, l2, last, message, late):
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(update=update, l2=l2, learning_rate=(lambda epoch: last if epoch == 2 else 0.001) if late else last)
     with pytest.raises(ValueError, match="^" + re.escape(message) + "[^\\n]*$"):
         t.fit(train, 3)
@@ -232,7 +224,7 @@ def scripted(monkeypatch, *errors):
 
 
 def test_patience_ends_training_and_puts_the_best_epoch_back(monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer(update="adam")
     states = []
     scripted(monkeypatch, 3.0, 2.0, 1.0, 1.5, 1.0, 1.25)
@@ -247,7 +239,7 @@ def test_patience_ends_training_and_puts_the_best_epoch_back(monkeypatch):
 
 @pytest.mark.parametrize("errors, restored", [([3.0, 2.0, 2.5, 2.25], 2), ([4.0, 3.0, 2.0, 1.0], None)])
 def test_the_best_epoch_is_put_back_when_the_epochs_run_out_too(errors, restored, monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     states = []
     scripted(monkeypatch, *errors)
@@ -258,7 +250,7 @@ def test_the_best_epoch_is_put_back_when_the_epochs_run_out_too(errors, restored
 
 
 def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     scripted(monkeypatch, 3.0, 2.0, 2.0, 2.5, 2.25, 2.5, 1.0)
     t.fit(train, 2, validation=test)
@@ -270,7 +262,7 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
 
 
 def test_without_patience_the_last_epoch_stays(monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     scripted(monkeypatch, 1.0, 2.0, 3.0)
     t.fit(train, 3, validation=test)
@@ -279,7 +271,7 @@ def test_without_patience_the_last_epoch_stays(monkeypatch):
 
 def test_early_stopping_for_real(trained):
     """The checkerboard isn't overfitted to; a few rows and no weight decay are."""
-    train, test = checkerboard(n_rows=12, missing=0.6, seed=2)
+    train, test = checkerboard(12, 12, held_out=0.6, seed=2)
     t = trainer(l2=0.0, learning_rate=0.05)
     history = t.fit(train, 300, validation=test, patience=5)
     errors = [record["validation_rmse"] for record in history]
@@ -290,11 +282,11 @@ def test_early_stopping_for_real(trained):
 
 
 def test_the_declared_default_counts_in_the_validation_error():
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     train = train.tolil()
     train[:, 3] = 0
     train = sp.csr_matrix(train, dtype="float32")
-    assert train.nnz < checkerboard()[0].nnz
+    assert train.nnz < checkerboard(40, 12)[0].nnz
     cold = test.nonzero()[1] == 3
     for default, expected in ((2.0, 2.0), (None, train.data.mean(dtype="float64"))):
         t = trainer(unknown=default)
@@ -326,7 +318,7 @@ class Exploding:
     ("sgd", 16, "batch 2, with learning_rate=0.02;"), ("adam", 16, "batch 2, with learning_rate=0.02;"),
     ("lbfgs", None, "batch 1;")])
 def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(update=update, batch_size=batch_size)
     t.fit(train, 2)
     good = t.step.get_state()
@@ -340,7 +332,7 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
 
 
 def test_a_real_divergence():
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)
     before = [p.get_value() for p in model.params]
     with pytest.raises(TrainingDiverged, match="in epoch 1, batch .* with learning_rate=1"):
@@ -352,7 +344,7 @@ def test_a_real_divergence():
 
 def test_divergence_in_the_very_last_update():
     """No loss is computed after it: the parameters tell."""
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     rate = float(np.finfo("float32").max / 10)
     t = trainer(batch_size=None, l2=0, learning_rate=rate)
     before = [p.get_value() for p in t.model.params]
@@ -363,7 +355,7 @@ def test_divergence_in_the_very_last_update():
 
 
 def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer(batch_size=8)
     handler = signal.getsignal(signal.SIGINT)
 
@@ -386,7 +378,7 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
 
 def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
     """While the validation ratings are predicted: the epoch is whole, and is the last."""
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     handler = signal.getsignal(signal.SIGINT)
 
@@ -403,7 +395,7 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     t = trainer()
     scripted(monkeypatch, 1.0, 2.0)
     states = []
@@ -419,7 +411,7 @@ def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
 
 
 def test_auto_says_what_it_took():
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(formulation="auto")
     t.fit(train, 1)
     assert t.formulation == "dense"
@@ -427,7 +419,7 @@ def test_auto_says_what_it_took():
 
 @pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
 def test_signs_of_life(batch_size, counts, monkeypatch):
-    train, test = checkerboard()
+    train, test = checkerboard(40, 12)
     seen = []
 
     class Signs:
@@ -493,22 +485,22 @@ def test_bad_input_is_refused_before_anything_is_compiled(settings, arguments, e
         raise AssertionError("compiled")
 
     monkeypatch.setattr(trainer_module, "make_step", compile_nothing)
-    train, _ = checkerboard()
+    train, _ = checkerboard(40, 12)
     t = trainer(**settings)
     t.model.rating_scale = (0, 5) if settings else (1, 5)
     with pytest.raises(error, match=message):
         t.fit(*arguments(train))
 
 
-@pytest.mark.parametrize("U, residuals, message", [
-    (lasagne.init.Normal(0.1), None, "the model has a second encoder, U, and no residuals were given"),
-    (None, Residuals(np.zeros(40), np.zeros(12), (1, 5)), "residuals were given for a model without a second encoder"),
+@pytest.mark.parametrize("U, targets, message", [
+    (lasagne.init.Normal(0.1), None, "the model reads indicator, which AsRated doesn't bring; expected targets that"),
+    (None, BeyondBiases(np.zeros(40), np.zeros(12), (1, 5)), "the model doesn't read indicator, which BeyondBiases br"),
 ])
-def test_residuals_and_a_second_encoder_go_together(U, residuals, message, monkeypatch):
+def test_a_model_reads_what_its_targets_bring(U, targets, message, monkeypatch):
     monkeypatch.setattr(trainer_module, "make_step", None)  # nothing is compiled
     t = Trainer(AutoEncoder(12, 2, rating_scale=(1, 5), U=U), progress=False)
     with pytest.raises(ValueError, match=message):
-        t.fit(checkerboard()[0], 1, residuals=residuals)
+        t.fit(checkerboard(40, 12)[0], 1, targets=targets)
 
 
 def shifted(train):

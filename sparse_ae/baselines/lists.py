@@ -48,8 +48,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_finite, check_number, check_rng, check_share
-from sparse_ae.data.ratings import check_ratings
-from sparse_ae.evaluation.lists import rating_counts
+from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.scoring.ranking import top_n
 
 __all__ = ["ItemFactors", "ItemWeights", "Popularity", "csr_rows", "fit_all_entries", "fit_ease", "fit_neighbours",

@@ -50,7 +50,8 @@ def info():
     missing = []
     for name in _REQUIRED + _OPTIONAL:
         version = _version(name)
-        facts.append((name, version or "not installed"))
+        fault = theano_compat.pygpu_fault() if name == "pygpu" and version else None
+        facts.append((name, "%s, not usable: %s" % (version, fault) if fault else version or "not installed"))
         if version is None and name in _REQUIRED:
             missing.append("%s: pip install . in sparse_ae's folder brings it" % name)
         if version is None and name == "matplotlib":
@@ -116,7 +117,8 @@ def _device(device, init_gpu_device, missing):
     from sparse_ae.runtime.device import device_name
     name = device_name()
     if name is None:
-        missing.append("the GPU: Theano cannot use device=%s. The README's part on GPUs says what that takes" % device)
+        missing.append("the GPU: Theano cannot use device=%s: %s. The README's part on GPUs says what that takes"
+                       % (device, theano_compat.why_unused(device)))
         return "%s, not usable: everything runs on the CPU" % device
     return "%s, in use: %s" % (device, name)
 
@@ -126,7 +128,9 @@ def _compiler(cxx, missing):
     if cxx:
         said = subprocess.run([cxx, "--version"], stdout=subprocess.PIPE, universal_newlines=True).stdout
         return "%s, %s" % (cxx, said.partition("\n")[0])
-    if not theano_compat.any_compiler():
+    if theano_compat.why_unusable() is not None:
+        missing.append(theano_compat.why_unusable())
+    elif not theano_compat.any_compiler():
         missing.append(theano_compat.NO_COMPILER)
     elif not found:
         missing.append(theano_compat.NO_HEADERS.format(folder=folder))
@@ -486,12 +490,15 @@ def _add_compare(commands):
 def _run_compare(parsed):
     from sparse_ae.checks import check_rating_scale
     from sparse_ae.data.splits import split_ratings
+    from sparse_ae.data.zeros import tell_of_zeros
     from sparse_ae.recommender.defaults import useful_sides
     from sparse_ae.runtime.progress import announced, figure
     # The table is sign of life enough, and what `_signs` says between two rows.
     recommenders = [_recommender(parsed, rows=rows, progress=False) for rows in ("items", "users", "both")
                     if parsed.biases or rows != "both"]
     ratings = _load(parsed)
+    if parsed.progress and parsed.rating_scale is None:
+        tell_of_zeros(ratings.matrix.data)
     split = split_ratings(ratings, parsed.test_fraction, parsed.rng)
     train, test = ratings.part(split.train), ratings.part(split.test)
     scale = parsed.rating_scale or (float(split.train.data.min()), float(split.train.data.max()))

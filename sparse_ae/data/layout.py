@@ -94,6 +94,9 @@ def find_layout(path, pairs=False):
     if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths and not header):
         raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
                          "with such line ends" % (path, before + 1))
+    if len(fields) < 2 and len(line) > csv.field_size_limit():
+        raise ValueError("%s, line %d: there is a field of more than %d characters; expected ids and numbers: shorten "
+                         "it" % (path, before + 1, csv.field_size_limit()))
     if len(fields) < 2:
         raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
                          "semicolons, '::' or blanks" % (path, before + 1, line, EXPECTED))

@@ -101,7 +101,7 @@ def read_sparse(path, name):
     order = _byte_order(path)
     if order is None:
         _check_sizes_4(path)
-        return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
+        return _of_version_4(path, name)
     return _sparse_matrix(_contents(path, name, order), order)
 
 
@@ -120,7 +120,7 @@ def read_dense(path, name):
     order = _byte_order(path)
     if order is None:
         _check_sizes_4(path)
-        return scipy.io.loadmat(str(path), variable_names=[name])[name]
+        return _of_version_4(path, name)
     elements = list(_elements(_contents(path, name, order), order))
     if len(elements) < 4:
         raise ValueError("an array has %d elements; expected 4" % len(elements))
@@ -154,6 +154,11 @@ def _byte_order(path):
     if order is None or version != b"\1":
         raise ValueError("it doesn't begin as a file of MATLAB 5 or later")
     return order
+
+
+def _of_version_4(path, name):
+    with np.errstate(invalid="ignore"):  # of indices in a damaged file, which are doubles there
+        return scipy.io.loadmat(str(path), variable_names=[name], **_AS_MATRIX)[name]
 
 
 def _check_sizes_4(path):

@@ -154,7 +154,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     """
     check_choice(rows, "rows", ("items", "users"))
     check_duplicates(duplicates)
-    check_count(parts, "parts")
+    parts = check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
@@ -311,13 +311,21 @@ def overwriting_told(ratings):
     except (ArithmeticError, LookupError, ValueError) as error:
         if not isinstance(ratings, StoredRatings) or ratings.folder is None:
             raise
-        folder, checksums = ratings.folder, _read_note(ratings.folder)["checksums"]
-        changed = ["%s.npy" % name for name in _ARRAYS if _checksum(folder / (name + ".npy")) != checksums.get(name)]
+        changed = _overwritten(ratings.folder)
         if not changed:
             raise
         raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong by now, and the work on "
                          "it ended so: %s. Make the store anew, and leave its files alone while they are read"
-                         % (folder, " and ".join(changed), error)) from error
+                         % (ratings.folder, " and ".join(changed), error)) from error
+
+
+def _overwritten(folder):
+    """The names of the files that aren't what the note says; none where they are gone: what is mapped stays."""
+    try:
+        checksums = _read_note(folder)["checksums"]
+        return ["%s.npy" % name for name in _ARRAYS if _checksum(folder / (name + ".npy")) != checksums.get(name)]
+    except (OSError, LookupError, ValueError):
+        return []
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmask
 from sparse_ae.data.ids import distinct
 
 __all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
-           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "ratings_from_triples",
-           "repeated_pair", "rows_of_entries"]
+           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "rating_counts",
+           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 # What may become of pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -212,6 +212,14 @@ def check_ratings(ratings, duplicates="error"):
     return canonical_csr(values, cols, indptr, matrix.shape)
 
 
+def rating_counts(matrix):
+    """Count the entries of each row and of each column of a CSR matrix, which may be on disk: two int arrays."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _PART):
+        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns
+
+
 def occurring(indices, size):
     """Whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
     found = np.zeros(size, dtype=bool)
@@ -368,7 +376,7 @@ def _first_repeated(order, same):
 
 def as_float32(values):
     """The values as float32, and for the first that isn't finite its position and what is wrong with it, or None."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of a number beyond float32; of a signalling NaN
         floats = np.asarray(values, np.float32)
     with np.errstate(invalid="ignore"):
         if not len(floats) or np.isfinite([floats.min(), floats.max()]).all():
@@ -492,3 +500,11 @@ def repeated_pair(user, item, first=None, second=None):
         "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
     return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
                       "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\"")
+
+
+def rating_counts(matrix):
+    """Count the entries of each row and each column of a CSR matrix, which may be on disk: two int arrays."""
+    of_columns = np.zeros(matrix.shape[1], np.int64)
+    for start in range(0, matrix.nnz, _PART):
+        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    return np.diff(matrix.indptr), of_columns

@@ -12,7 +12,7 @@ Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` a
 import numpy as np
 
 from sparse_ae.checks import check_count, check_finite, check_rng
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import (
     coverage,
     hit_rate_at_k,
@@ -26,7 +26,7 @@ from sparse_ae.evaluation.metrics import (
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 __all__ = ["MEASURES", "ListValidation", "check_relevant", "evaluate_lists", "judge_lists", "no_measures",
-           "parse_measure", "rating_counts", "relevant_from", "stack_lists"]
+           "parse_measure", "relevant_from", "stack_lists"]
 
 # The measures of hits, by name: the higher, the better.
 MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
@@ -276,14 +276,6 @@ def stack_lists(blocks, k):
             raise ValueError("a block of lists is of shape %r; expected (lists, %d)" % (best.shape, k))
         lists.append(best)
     return np.concatenate(lists)
-
-
-def rating_counts(matrix):
-    """How many entries each row and each column of a CSR matrix has: two int arrays. It may be on disk."""
-    of_columns = np.zeros(matrix.shape[1], np.int64)
-    for start in range(0, matrix.nnz, _BLOCK):
-        of_columns += np.bincount(matrix.indices[start:start + _BLOCK], minlength=matrix.shape[1])
-    return np.diff(matrix.indptr), of_columns
 
 
 def _hits(lists, candidates, whose, items):

@@ -174,8 +174,8 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     """Draw what some hidden units stand for: bars for the items of which a unit is strongest, at its either end.
 
     With users as rows `strengths` is the decoder, ``model.W.get_value()``: how far an item's score rises with the unit.
-    With items as rows it is the activations ``model.hidden(train)``, less their mean over the items: how much more of
-    the unit an item has than others.
+    With items as rows it is the activations, `scoring.outputs.Outputs.hidden`, less their mean over the items: how much
+    more of the unit an item has than others.
 
     Drawn are units that tell different things, as a QR factorisation with pivots chooses them: first the one whose
     strengths vary most between items, then each time the one that varies most beyond what those before it explain.

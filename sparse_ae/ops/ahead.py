@@ -22,9 +22,10 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-__all__ = ["AheadCompiler", "compile_ahead", "linkers", "source_of"]
+__all__ = ["AheadCompiler", "compile_ahead", "for_first_process", "linkers", "source_of"]
 
 _BEGUN = {}  # source code -> the compiler's process, the folder that it works in
+_is_first = [True]  # as the innermost `for_first_process` says
 
 
 class AheadCompiler(cmodule.GCC_compiler):
@@ -46,6 +47,16 @@ class AheadCompiler(cmodule.GCC_compiler):
                 open(os.path.join(location, "__init__.py"), "w").close()
                 return cmodule.dlimport(os.path.join(location, _library(module_name)))
         return cmodule.GCC_compiler.compile_str(module_name, src_code, location, **keywords)
+
+
+@contextlib.contextmanager
+def for_first_process(is_first):
+    """Enter a context in which nothing is compiled ahead but by the first of the processes that build the same."""
+    _is_first.append(is_first)
+    try:
+        yield
+    finally:
+        _is_first.pop()
 
 
 def compile_ahead(*variables):
@@ -79,7 +90,7 @@ def compile_ahead(*variables):
 def _worthwhile():
     linker = theano.compile.mode.get_default_mode().linker
     in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
-    return (bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
+    return (_is_first[-1] and bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"
             and multiprocessing.current_process().name == "MainProcess")
 
 

@@ -5,27 +5,19 @@
   too, at most as old as NumPy's, and its gemm works in place.
 - The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
 
-They apply to functions compiled with `mode`, and to no others.
+They apply to functions compiled with `mode.fast_mode`, and to no others.
 """
 import numpy as np
 import scipy.linalg.blas
 
-from sparse_ae.runtime.device import on_gpu
+from sparse_ae.ops.mode import TAG
 import theano
 import theano.tensor as T
 from theano import gof
 from theano.gof.utils import MethodNotDefined
 from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 
-__all__ = ["mode"]
-
-TAG = "sparse_ae"
-
-
-def mode():
-    """Theano's default mode, on a CPU with the rewrites, as ``theano.function(mode=...)`` takes it."""
-    default = theano.compile.mode.get_default_mode()
-    return default if on_gpu() else default.including(TAG)
+__all__ = ["SciPyDot22", "SciPyGemm", "SquaredNorm"]
 
 
 class SciPyDot22(Dot22):

@@ -11,12 +11,17 @@ A process that forks waits until neither is under way: the child would wait for 
 import contextlib
 import os
 import threading
+from collections import OrderedDict
 
-from sparse_ae.ops import register_for_gpu
+import numpy as np
+
+from sparse_ae.ops import fast_mode, item_major, made_item_major, register_for_gpu
+from sparse_ae.ops.ahead import compile_ahead, for_first_process
 import theano
+import theano.tensor as T
 from theano.configparser import change_flags
 
-__all__ = ["building", "compiled"]
+__all__ = ["building", "compile_update", "compiled", "updating"]
 
 # Whoever is building may begin to build something else; nobody who builds calls what `compiled` has made.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
@@ -37,11 +42,26 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 @contextlib.contextmanager
-def building(dtype):
-    """A context for building graphs and compiling them: Theano's floatX is `dtype` within, and other threads wait."""
-    with _BUILDING, change_flags(floatX=dtype):
+def building(dtype, is_first=True):
+    """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    is_first : bool
+        Whether this process is the first of those that build the same: nothing is compiled ahead in the others, which
+        find it in the cache.
+    """
+    with _BUILDING, change_flags(floatX=dtype), for_first_process(is_first):
         register_for_gpu()
         yield
+
+
+def updating(inputs, outputs, updates=(), **keywords):
+    """Compile a function with updates as `theano.function` does, the C code of our Ops ahead: see `ahead`."""
+    updates = list(updates.items() if isinstance(updates, dict) else updates)
+    compile_ahead(*outputs, *(new for _, new in updates))
+    return theano.function(inputs, outputs, updates=updates, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
@@ -59,3 +79,36 @@ def compiled(inputs, outputs, **keywords):
             return function(*values)
 
     return call
+
+
+def compile_update(model, inputs, loss, squared_error, update, learning_rate):
+    """Compile a step of an update: a function of `inputs` that returns the loss and the squared error before it.
+
+    Parameters
+    ----------
+    model : Model
+        Whose `parameters` it changes. Call it within the model's `building()`.
+    inputs : list of Theano variables
+    loss, squared_error : scalars
+        Graphs of `inputs` and the parameters.
+    update : callable
+        Of the signature of `lasagne.updates.sgd`.
+    learning_rate : float or Theano scalar
+
+    Returns
+    -------
+    theano.function
+    """
+    params = [each.variable for each in model.parameters if each.trainable]
+    updates = update(loss, params, learning_rate)
+    turned = {np.shape(each.variable.get_value(borrow=True, return_internal_type=True))
+              for each in model.parameters if each.item_major}
+    shapes = {x: np.shape(x.get_value(borrow=True, return_internal_type=True)) for x in updates}
+    for variable, shape in shapes.items():
+        # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
+        if variable not in params and shape in turned:
+            item_major(variable)
+    # Inputs of a wider dtype than the parameters' make wider updates.
+    updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
+    updates.update((variable, made_item_major(new)) for variable, new in updates.items() if shapes[variable] in turned)
+    return updating(inputs, [loss, squared_error], updates, name="ae_batch", mode=fast_mode())

@@ -226,10 +226,10 @@ template <typename T> struct CheckedRatings {
 };
 
 template <typename T>
-int sgd_step_op(PyArrayObject **in, PyArrayObject **out[6], bool inplace, const Function &function, Workspace &ws)
+int sgd_step_op(PyArrayObject **in, PyArrayObject **out[7], bool inplace, const Function &function, Workspace &ws)
 {
-    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five and the
-       costs */
+    /* in: W, V', mu, b, state, data, indices, indptr, learning_rate, l2_W, l2_V, target; out: the first five, the
+       squared error and the cost */
     if (check_parameters(in)) return -1;
     CheckedRatings<T> block(in + 5, in[11], NULL);
     if (block.check(PyArray_DIMS(in[7])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
@@ -242,44 +242,45 @@ int sgd_step_op(PyArrayObject **in, PyArrayObject **out[6], bool inplace, const 
         if (to_double(in[8 + i], &rates[i])) return -1;
     for (int i = 0; i < 5; i++)
         if (take_over(inplace, in[i], out[i])) return -1;
-    if (allocate(out[5], 1, 2, 0, NPY_FLOAT64)) return -1;
+    if (allocate(out[5], 0, 0, 0, NPY_FLOAT64) || allocate(out[6], 0, 0, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *updated[] = {*out[0], *out[1], *out[2], *out[3]};
     Parameters<T> P(4, updated, updated, function);
-    return sgd_step<T>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws,
-                             (double *)PyArray_DATA(*out[5]));
+    double costs[2];
+    if (sgd_step<T>(block.R, P, (double *)PyArray_DATA(*out[4]), rates[0], rates + 1, ws, costs)) return -1;
+    for (int i = 0; i < 2; i++) *(double *)PyArray_DATA(*out[5 + i]) = costs[i];
+    return 0;
 }
 
 template <typename T, bool TWO>
 int adagrad_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double epsilon, const Function &function,
                     Workspace &ws)
 {
-    /* in: W, V', mu, b, the squares of each, data, indices, indptr, learning_rate, l2_W, l2_V, target, and with a
-       second encoder U', its squares and seen; out: the first eight, the costs, U' and its squares */
-    enum { N = TWO ? 5 : 4 };
-    static const int parameter[] = {0, 1, 2, 3, 15}, squares[] = {4, 5, 6, 7, 16};
-    static const int updated[] = {0, 1, 2, 3, 9}, updated_squares[] = {4, 5, 6, 7, 10};
+    /* in: the N parameters W, V', mu, b and, with a second encoder, U'; the squares of each; data, indices, indptr,
+       learning_rate, l2_W, l2_V, target, and seen; out: the first 2 N, the squared error and the cost */
+    enum { N = TWO ? 5 : 4, DATA = 2 * N };
     static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
-    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[15]))) return -1;
+    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
     for (int i = 0; i < N; i++)
-        if (!PyArray_SAMESHAPE(in[parameter[i]], in[squares[i]])) {
+        if (!PyArray_SAMESHAPE(in[i], in[N + i])) {
             PyErr_Format(PyExc_ValueError, "the sum of squared gradients of %s is not of its shape", names[i]);
             return -1;
         }
-    CheckedRatings<T> block(in + 8, in[14], TWO ? in[17] : NULL);
-    if (block.check(PyArray_DIMS(in[10])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+    CheckedRatings<T> block(in + DATA, in[DATA + 6], TWO ? in[DATA + 7] : NULL);
+    if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
     double rates[3];  /* learning_rate, l2_W, l2_V */
     for (int i = 0; i < 3; i++)
-        if (to_double(in[11 + i], &rates[i])) return -1;
-    for (int i = 0; i < N; i++)
-        if (take_over(inplace, in[parameter[i]], out[updated[i]]) ||
-            take_over(inplace, in[squares[i]], out[updated_squares[i]]))
-            return -1;
-    if (allocate(out[8], 1, 2, 0, NPY_FLOAT64)) return -1;
+        if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
+    for (int i = 0; i < 2 * N; i++)
+        if (take_over(inplace, in[i], out[i])) return -1;
+    if (allocate(out[2 * N], 0, 0, 0, NPY_FLOAT64) || allocate(out[2 * N + 1], 0, 0, 0, NPY_FLOAT64)) return -1;
     PyArrayObject *values[5];
-    for (int i = 0; i < N; i++) values[i] = *out[updated[i]];
+    for (int i = 0; i < N; i++) values[i] = *out[i];
     Parameters<T> P(N, values, values, function);
-    for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[updated_squares[i]]);
-    return adagrad_step<T, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, (double *)PyArray_DATA(*out[8]));
+    for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[N + i]);
+    double costs[2];
+    if (adagrad_step<T, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, costs)) return -1;
+    for (int i = 0; i < 2; i++) *(double *)PyArray_DATA(*out[2 * N + i]) = costs[i];
+    return 0;
 }
 
 template <typename T, bool TWO>

@@ -7,6 +7,17 @@
 
 namespace sparse_ae {
 
+/* Asks for hidden units t0 to t1 of F's row of the rating after next: rows lie anywhere, and no hardware guesses the
+   next one. */
+template <typename T>
+static inline void prefetch_row(const Csr<T> &R, npy_intp p, npy_intp k, const T *F, npy_intp t0, npy_intp t1)
+{
+    if (p + 2 < R.nnz) {
+        const T *f = F + R.indices[p + 2] * k;
+        for (npy_intp t = t0; t < t1; t += 64 / sizeof(T)) __builtin_prefetch(f + t);
+    }
+}
+
 /* H (n_rows, k) = R F, F (n_items, k). */
 template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H)
 {
@@ -17,6 +28,7 @@ template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
             const T *f = F + R.indices[p] * k;
             const T a = R.data[p];
+            prefetch_row(R, p, k, F, 0, k);
             #pragma omp simd
             for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
         }
@@ -32,6 +44,7 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
             const T *f = F + R.indices[p] * k;
             T sum = 0;
+            prefetch_row(R, p, k, F, 0, k);
             #pragma omp simd reduction(+ : sum)
             for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
             s[p] = sum;
@@ -59,6 +72,7 @@ template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T 
                 T *f = F + R.indices[p] * k;
                 const T c = alpha * R.data[p];
                 T g = 0;
+                prefetch_row(R, p, k, F, t0, t1);
                 #pragma omp simd reduction(+ : g)
                 for (npy_intp t = t0; t < t1; t++) {
                     const T d = c * a[t];

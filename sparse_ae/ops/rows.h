@@ -1,4 +1,4 @@
-/* Adagrad on the rows in use alone: the C code of rows.py. Comes after blocks.h.
+/* Plain SGD and Adagrad on the rows in use alone: the C code of rows.py. Comes after blocks.h.
 
    Shapes: the CSR block R is (n_rows, n_items) with nnz stored entries; A (n_rows, k); F and its sums of squared
    gradients (n_items, k), rows contiguous. */
@@ -9,13 +9,55 @@
 
 namespace sparse_ae {
 
-/* With G = R' A: squares += G^2, F -= rate G / sqrt(squares + epsilon), in the rows of F that R has entries for. Each
-   is one thread's, and adds up in the order of R's rows. 0, or -1 with a Python error set. */
-template <typename T>
-int adagrad_rows(const Ratings<T> &R, npy_intp k, const T *A, T rate, T epsilon, T *F, T *squares, Workspace &ws)
+/* F -= rate G */
+template <typename T> struct SgdRows {
+    T *F, rate;
+    void prefetch(npy_intp first, npy_intp k) const { fetch(F + first, k); }
+    void operator()(npy_intp first, npy_intp k, const T *g) const
+    {
+        T *f = F + first;
+        const T r = rate;
+        #pragma omp simd
+        for (npy_intp t = 0; t < k; t++) f[t] -= r * g[t];
+    }
+    static void fetch(const T *row, npy_intp k)
+    {
+        for (npy_intp t = 0; t < k; t += 64 / sizeof(T)) __builtin_prefetch(row + t, 1);
+    }
+};
+
+/* squares += G^2, F -= rate G / sqrt(squares + epsilon) */
+template <typename T> struct AdagradRows {
+    T *F, *squares, rate, epsilon;
+    void prefetch(npy_intp first, npy_intp k) const
+    {
+        SgdRows<T>::fetch(F + first, k);
+        SgdRows<T>::fetch(squares + first, k);
+    }
+    void operator()(npy_intp first, npy_intp k, const T *g) const
+    {
+        T *f = F + first, *s = squares + first;
+        const T r = rate, e = epsilon;
+        #pragma omp simd
+        for (npy_intp t = 0; t < k; t++) {
+            const T sum = s[t] + g[t] * g[t];
+            s[t] = sum;
+            f[t] -= r * g[t] / std::sqrt(sum + e);
+        }
+    }
+};
+
+/* Gives `update` the rows of G = R' A that R has entries for. Each is one thread's, and adds up in the order of R's
+   rows. 0, or -1 with a Python error set. */
+template <typename T, typename Update>
+int update_rows(const Csr<T> &block, npy_intp k, const T *A, const Update &update, Workspace &ws)
 {
+    Ratings<T> R;
+    static_cast<Csr<T> &>(R) = block;
+    R.targets = R.data;
+    R.seen = NULL;
     ByItem<T> B;
-    const npy_intp stride = (k + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T));
+    const npy_intp lanes = 64 / sizeof(T), stride = (k + lanes - 1) / lanes * lanes;
     const int threads = n_threads(R.nnz * k);
     T *sums = ws.gradient.get<T>(threads * stride);
     if (!sums || !sort_by_item(R, ws, B)) {
@@ -29,21 +71,36 @@ int adagrad_rows(const Ratings<T> &R, npy_intp k, const T *A, T rate, T epsilon,
 #else
         T *g = sums;
 #endif
-        T *f = F + B.items[c] * k, *s = squares + B.items[c] * k;
-        memset(g, 0, k * sizeof(T));
+        if (c + 2 < B.n_items) update.prefetch(B.items[c + 2] * k, k);
         for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
             const T *a = A + B.rows[q] * k;
             const T r = B.ratings[q];
-            #pragma omp simd
-            for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
+            if (q == B.starts[c]) {
+                #pragma omp simd
+                for (npy_intp t = 0; t < k; t++) g[t] = r * a[t];
+            } else {
+                #pragma omp simd
+                for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
+            }
         }
-        #pragma omp simd
-        for (npy_intp t = 0; t < k; t++) {
-            s[t] += g[t] * g[t];
-            f[t] -= rate * g[t] / std::sqrt(s[t] + epsilon);
-        }
+        update(B.items[c] * k, k, g);
     }
     return 0;
+}
+
+/* what the Ops call ------------------------------------------------------------------------------------------------ */
+
+template <typename T>
+int sgd_rows_op(bool inplace, PyArrayObject *F, PyArrayObject *rate, PyArrayObject *data, PyArrayObject *indices,
+                PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject **new_F, Workspace &ws)
+{
+    CheckedCsr<T> block(data, indices, indptr);
+    Contiguous A(A_);
+    if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") ||
+        block.check(A.dim(0), PyArray_DIMS(F)[0]) || take_over(inplace, F, new_F))
+        return -1;
+    const SgdRows<T> update = {(T *)PyArray_DATA(*new_F), *(T *)PyArray_DATA(rate)};
+    return update_rows(block.R, A.dim(1), A.data<T>(), update, ws);
 }
 
 template <typename T>
@@ -60,12 +117,9 @@ int adagrad_rows_op(bool inplace, PyArrayObject *F, PyArrayObject *squares, PyAr
         return -1;
     }
     if (take_over(inplace, F, new_F) || take_over(inplace, squares, new_squares)) return -1;
-    Ratings<T> R;
-    static_cast<Csr<T> &>(R) = block.R;
-    R.targets = R.data;
-    R.seen = NULL;
-    return adagrad_rows(R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(rate), *(T *)PyArray_DATA(epsilon),
-                        (T *)PyArray_DATA(*new_F), (T *)PyArray_DATA(*new_squares), ws);
+    const AdagradRows<T> update = {(T *)PyArray_DATA(*new_F), (T *)PyArray_DATA(*new_squares),
+                                   *(T *)PyArray_DATA(rate), *(T *)PyArray_DATA(epsilon)};
+    return update_rows(block.R, A.dim(1), A.data<T>(), update, ws);
 }
 
 }  // namespace sparse_ae

@@ -5,8 +5,8 @@ The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_ite
 of Lasagne's updates leave such rows alone, and need no array:
 
 ==========================================  ====================================================================
-``F - rate * csr_t_dot(...)``               is ``add_csr_t_dot(F, -rate, ...)``; what else is added, as the
-                                            gradient of a weight decay, is added first
+``F - rate * csr_t_dot(...)``               is `SGDRows`; what else is added, as the gradient of a weight decay,
+                                            is added first
 ``s = squares + G ** 2``, and               is `AdagradRows`, where G is ``csr_t_dot(...)`` or a sum of several
 ``F - rate * G / sqrt(s + epsilon)``
 ==========================================  ====================================================================
@@ -16,37 +16,87 @@ it asks for the gradient; both then work in place where nobody needs the old val
 """
 import numpy as np
 
-from sparse_ae.ops.csr import CsrTDot, add_csr_t_dot
+from sparse_ae.ops.csr import CsrTDot
 from sparse_ae.ops.op import C_TYPES, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector
 import theano
 import theano.tensor as T
 from theano import gof, scalar
 
-__all__ = ["AdagradRows", "UpdateRows"]
+__all__ = ["AdagradRows", "SGDRows", "UpdateRows"]
 
 
-class AdagradRows(UpdateOp):
-    """Adagrad's step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
+class _RowsOp(UpdateOp):
+    """A step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
 
-        squares + G^2    and    F - rate G / sqrt(squares + G^2 + epsilon)
-
-    Other rows have no gradient, and stay as they are.
-
-    Notes
-    -----
-    Inputs: F, squares (n_items, k); rate, epsilon, scalars; data, indices, indptr; A (n_rows, k). Outputs: the new F
-    and squares. ValueError, IndexError as `csr_dot`'s; F and squares are unchanged then.
+    The last inputs of a node are data, indices, indptr; A (n_rows, k). It raises ValueError and IndexError as `csr_dot`
+    does, and then changes nothing.
     """
 
     __props__ = ("inplace",)
     headers = ("nonlinearities.h", "blocks.h", "rows.h")
-    updated = {0: 0, 1: 1}
 
     def __init__(self, inplace=False):
         self.set_inplace(inplace)
 
     def in_place(self):
         return type(self)(inplace=True)
+
+    @staticmethod
+    def gradient(F, data, indices, indptr, A):
+        """The rows of F that have one, and their gradients."""
+        if A.shape[1] != F.shape[1]:
+            raise ValueError("A has %d columns, F %d; both must have one for each hidden unit"
+                             % (A.shape[1], F.shape[1]))
+        check_csr(indices, indptr, len(A), len(F), len(data))
+        used = np.unique(indices)
+        return used, csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
+
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::Workspace workspace_%s;" % name
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return "if (sparse_ae::%s<%s>(%d, %s, workspace_%s)) { %s }" % (
+            self.function, C_TYPES[node.inputs[0].dtype], self.inplace,
+            ", ".join(list(inputs) + ["&" + out for out in outputs]), name, sub["fail"])
+
+    def infer_shape(self, node, shapes):
+        return shapes[:len(node.outputs)]
+
+
+class SGDRows(_RowsOp):
+    """Plain SGD's step, F - rate G, of the rows in use.
+
+    Notes
+    -----
+    Inputs: F, rate, data, indices, indptr, A. Output: the new F.
+    """
+
+    function = "sgd_rows_op"
+    updated = {0: 0}
+
+    def make_node(self, F, rate, data, indices, indptr, A):
+        F, rate, data, A = float_tensors(F=(F, 2), rate=(rate, 0), data=(data, 1), A=(A, 2))
+        inputs = [F, rate, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
+        return gof.Apply(self, inputs, [F.type()])
+
+    def perform(self, node, inputs, outputs):
+        used, G = self.gradient(inputs[0], *inputs[2:])
+        F, = self.targets(inputs)
+        F[used] -= inputs[1] * G
+        outputs[0][0] = F
+
+
+class AdagradRows(_RowsOp):
+    """Adagrad's step of the rows in use: squares + G^2, and F - rate G / sqrt(squares + G^2 + epsilon).
+
+    Notes
+    -----
+    Inputs: F, squares (n_items, k), rate, epsilon, data, indices, indptr, A. Outputs: the new F and squares.
+    """
+
+    function = "adagrad_rows_op"
+    updated = {0: 0, 1: 1}
 
     def make_node(self, F, squares, rate, epsilon, data, indices, indptr, A):
         F, squares, rate, epsilon, data, A = float_tensors(F=(F, 2), squares=(squares, 2), rate=(rate, 0),
@@ -55,31 +105,14 @@ class AdagradRows(UpdateOp):
         return gof.Apply(self, inputs, [F.type(), squares.type()])
 
     def perform(self, node, inputs, outputs):
-        F, squares, rate, epsilon, data, indices, indptr, A = inputs
-        if A.shape[1] != F.shape[1]:
-            raise ValueError("A has %d columns, F %d; both must have one for each hidden unit"
-                             % (A.shape[1], F.shape[1]))
-        check_csr(indices, indptr, len(A), len(F), len(data))
+        F, squares, rate, epsilon = inputs[:4]
+        used, G = self.gradient(F, *inputs[4:])
         if F.shape != squares.shape:
             raise ValueError("the sums of squared gradients are not of F's shape")
         F, squares = self.targets(inputs)
-        used = np.unique(indices)
-        G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
         squares[used] += G ** 2
         F[used] -= rate * G / np.sqrt(squares[used] + epsilon)
         outputs[0][0], outputs[1][0] = F, squares
-
-    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
-    def c_support_code_struct(self, node, name):
-        return "sparse_ae::Workspace workspace_%s;" % name
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return "if (sparse_ae::adagrad_rows_op<%s>(%d, %s, workspace_%s)) { %s }" % (
-            C_TYPES[node.inputs[0].dtype], self.inplace, ", ".join(list(inputs) + ["&" + out for out in outputs]), name,
-            sub["fail"])
-
-    def infer_shape(self, node, shapes):
-        return shapes[:2]
 
 
 def _elementwise(x, *scalar_ops):
@@ -160,7 +193,7 @@ def _sgd(new, old):
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
     for x, numbers, minus in products:
-        moved = add_csr_t_dot(moved, _product(numbers, minus, x.dtype), *x.owner.inputs[:4])[0]
+        moved = SGDRows()(moved, _product(numbers, not minus, x.dtype), *x.owner.inputs[:4])
     return moved
 
 

@@ -3,11 +3,11 @@
 A loss's weight decay, or what Adam makes of the learning rate, are expressions of single numbers, once a mini-batch. Of
 each Theano makes a piece of C, which takes the compiler half a second; NumPy takes some microseconds.
 
-It applies to functions compiled with `blas.mode`, and to no others.
+It applies to functions compiled with `mode.fast_mode`, and to no others.
 """
 import numpy as np
 
-from sparse_ae.ops.blas import TAG
+from sparse_ae.ops.mode import TAG
 import theano
 import theano.tensor as T
 from theano import gof

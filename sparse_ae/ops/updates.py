@@ -6,13 +6,13 @@ value, on one thread unless its flag `openmp` is set. `FuseUpdates` finds in a f
 on the same arrays, with all that is element by element before them, such as the weight decay's gradient, and makes one
 loop of them: on all cores, by vectors, in place where nobody needs the old values.
 
-It applies to functions compiled with `blas.mode`, and to no others.
+It applies to functions compiled with `mode.fast_mode`, and to no others.
 """
 from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.blas import TAG
+from sparse_ae.ops.mode import TAG
 from sparse_ae.ops.op import UpdateOp
 import theano
 import theano.tensor as T

@@ -1,6 +1,6 @@
 """Settings that fit the data: what "auto" stands for in `Recommender`.
 
-With n ratings to train on, of residual variance s^2 (in the unit of `residuals`, a quarter of the scale), in rows that
+With n ratings to train on, of residual variance s^2 (in the unit of `targets`, a quarter of the scale), in rows that
 have ratings:
 
 ===============  =====================================  ==============================================================
@@ -31,7 +31,7 @@ MovieLens and made-up ratings of many kinds, from 2,000 to 900,000. On the real 
 Where missing entries count, all columns have a gradient from every row, and the table has other lines:
 
 ===============  =====================================  ==============================================================
-`l2`             40 (n / 50,000)^(2/3)                  the target is of the same size on any data (see `residuals`)
+`l2`             40 (n / 50,000)^(2/3)                  the target is of the same size on any data (see `targets`)
 `update`         Adam, 0.002                            there is no column that a mini-batch doesn't move; half the
                                                         rate takes twice the epochs to the same lists
 `n_epochs`       3,000 updates; without validation 450  the best epoch came after 300 to 600
@@ -50,7 +50,7 @@ from sparse_ae.runtime.ranks import ALONE
 __all__ = ["Choice", "choose", "is_auto", "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
-_UPDATES_PER_EPOCH, _UPDATES_AT_MOST, _UPDATES_UNVALIDATED, _UPDATES_UNVALIDATED_MISSING = 12, 3000, 430, 450
+_UPDATES_PER_EPOCH, _UPDATES_AT_MOST = 12, 3000
 _PATIENCE, _LEAST_PATIENCE = 200, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_PER_ROW = 96, 512, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION = 5000, 0.1, 0.25
@@ -73,18 +73,19 @@ class Choice(NamedTuple):
     l2_weighted: bool
 
 
-def choose(settings, train, variance, validated, ranks=ALONE):
+def choose(settings, train, variance, validated, objective, ranks=ALONE):
     """Put numbers for "auto" in settings.
 
     Parameters
     ----------
     settings : dict
-        Those of `Recommender` that `Choice` has, and `missing_weight`.
+        Those of `Recommender` that `Choice` has.
     train : csr_matrix, (n_rows, n_columns)
     variance : float or None
         Of the residuals, in their unit; None without biases.
     validated : bool
         Whether training stops early.
+    objective : Objective
     ranks : distributed.Ranks
         Among which the columns are shared out: `train` has a rank's own.
 
@@ -95,32 +96,30 @@ def choose(settings, train, variance, validated, ranks=ALONE):
     occurs = np.count_nonzero(occurring(train.indices, train.shape[1]))
     n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
     n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
-    missing = settings["missing_weight"] > 0
-    if variance is None and not missing:
+    known = objective.rule(n, variance)
+    if known is None:
         rule = dict(_PLAIN)
     else:
         sparse_columns = n < 3 * n_columns
         rank = min(n_rows, n_occurring)
         most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
-                    batch_size=-(-n_rows // _UPDATES_PER_EPOCH),
-                    l2=40 * (n / _TYPICAL) ** (2 / 3) if missing else 50 * variance * (n / _TYPICAL) ** (1 / 3),
-                    update="adagrad" if sparse_columns and not missing else "adam")
+                    batch_size=-(-n_rows // _UPDATES_PER_EPOCH), l2=known.l2, learning_rate=known.learning_rate,
+                    update="adagrad" if sparse_columns and not known.all_columns else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
     # A decay that is given means what it says: all of W and V.
-    weighted = variance is not None and not missing and is_auto(settings["l2"]) and adagrad
+    weighted = known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]
     per_epoch = -(-n_rows // size) if isinstance(size, (int, np.integer)) and size > 0 else 1
     rate, n_epochs, patience = settings["learning_rate"], settings["n_epochs"], settings["patience"]
     if is_auto(rate):
-        rate = 0.03 if variance is not None and adagrad else 0.002 if missing else 0.001
+        rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
     if is_auto(n_epochs):
-        updates = _UPDATES_UNVALIDATED_MISSING if missing else _UPDATES_UNVALIDATED
-        updates = _UPDATES_AT_MOST if validated else updates
+        updates = _UPDATES_AT_MOST if validated or known is None else known.updates
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
     if not validated:
         patience = None

@@ -7,29 +7,27 @@ entries count, the place of the biases is taken by what a missing entry is taken
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
 from collections import OrderedDict
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases, fit_biases
+from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_number, check_run
-from sparse_ae.data.ratings import rows_of_entries
-from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.runtime.progress import figure, say
-from sparse_ae.runtime.ranks import ALONE, Ranks
-from sparse_ae.scoring.scorer import Scorer, SharedScorer, blend
+from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.scorer import Scorer, blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused
 from sparse_ae.training.formulations import get_formulation
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.objectives import Missing, Objective, Observed
 import lasagne
 
-__all__ = ["FitResult", "Given", "Lists", "OrientedRatings", "biases_of", "check_settings", "fit_ratings",
-           "fit_residuals", "most_trainings", "popularity_of", "residuals_of", "swapped"]
+__all__ = ["FitResult", "check_settings", "fit_ratings", "fit_residuals", "most_trainings"]
 
 # Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
 _CLEARLY_BETTER = 2.0
@@ -41,99 +39,6 @@ _TOO_SMALL, _LESS_DECAY, _TRIES_WITH_LESS_DECAY = 1.1, 0.3, 2
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
 _SHARES = 0.25, 0.5, 0.75
 
-# Users whose lists are looked at after each epoch, at most: so many tell 0.002 of NDCG.
-_LISTS_AT_MOST = 2000
-
-
-class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
-
-    Parameters
-    ----------
-    matrix : csr_matrix
-    rows : {"users", "items"}
-    ranks : Ranks
-        Who needs the ratings' columns, each its own.
-    in_parts : bool
-        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
-    """
-
-    def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
-        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
-
-    def own(self, rows):
-        """As `by`: a rank's own columns."""
-        if self.in_parts:
-            return self.by(rows)
-        if rows not in self._own:
-            self._own[rows] = self.ranks.part(self.by(rows))
-        return self._own[rows]
-
-    def by(self, rows):
-        """The matrix with users as rows or with items, CSR."""
-        if rows not in self._made:
-            self._made[rows] = self._made[self.rows].T.tocsr()
-        return self._made[rows]
-
-
-class Lists(NamedTuple):
-    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
-
-    name: str
-    k: int
-    relevant: float
-
-    @property
-    def label(self):
-        return "%s@%d" % (self.name, self.k)
-
-
-class Given(NamedTuple):
-    """What `fit` has made of the ratings and the settings that go with them.
-
-    `missing_rating` and `unit`, as `residuals` has it, are None unless missing entries count; `lists` is what
-    validation goes by, None for the RMSE.
-    """
-
-    everything: OrientedRatings
-    train: OrientedRatings
-    held_out: Optional[OrientedRatings]
-    scale: Tuple[float, float]
-    unknown: Union[str, float]
-    missing_rating: Optional[float] = None
-    unit: Optional[float] = None
-    lists: Optional[Lists] = None
-    ranks: Ranks = ALONE
-
-    def baseline(self, ratings):
-        """What there is before any model, from `OrientedRatings`: biases, or what a missing entry is rated."""
-        if self.unit is None:
-            return biases_of(ratings)
-        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
-
-    def residuals(self, biases, side):
-        """`Residuals` of a rank's own columns."""
-        return residuals_of(biases, side, self.scale, self.unit, self.ranks)
-
-    def scorer(self, model, ratings, side, biases):
-        """A `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
-        own = Scorer(model, ratings.own(side), side, None if biases is None else self.residuals(biases, side))
-        if self.ranks.size == 1:
-            return own
-        return SharedScorer(own, None if biases is None else residuals_of(biases, side, self.scale, self.unit))
-
-    def validation(self):
-        """What judges lists, a `ListValidation`; None where there is nothing to judge by, or the RMSE does."""
-        if self.held_out is None or self.lists is None:
-            return None
-        _, k, relevant = self.lists
-        held_out = self.held_out.by("users")
-        if not (held_out.data >= relevant).any():
-            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
-                             "relevant; expected some: hold out others, or pass validation=None or "
-                             "validation_measure='rmse'" % (held_out.nnz, relevant))
-        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
-
 
 class FitResult(NamedTuple):
     """What training, or a file, has brought."""
@@ -142,6 +47,7 @@ class FitResult(NamedTuple):
     history: list
     best_epoch: int
     choices: Dict[str, Choice]
+    objective: Objective
     biases: Optional[Biases] = None
     validation_rmse: Optional[Dict[str, float]] = None
     validation_lists: Optional[Dict[str, float]] = None
@@ -180,26 +86,27 @@ class _ListMeasure:
 def check_settings(settings, scale, unknown, validated, paths, run):
     """Raise what training would, before anything is fitted, compiled or written."""
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
-    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated)
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated,
+                    _objective(settings))
     rng = np.random.RandomState(0)
-    model = _model(settings, 1, choice, rng, scale)
-    _trainer(settings, model, choice, rng, unknown)
+    model = _model(settings, 1, choice, rng, scale, two_encoders=settings.biases)
+    objective = _objective(settings)
+    _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":
-        get_formulation(settings.formulation, model)
+        get_formulation(settings.formulation, model, objective)
     check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
     for path in paths:
         if path is not None:
             check_unused(path, run["resume"])
 
 
-def fit_ratings(settings, given, rows, rng, run):
+def fit_ratings(settings, given, rng, run):
     """The post's way: ratings in, ratings out.
 
     Parameters
     ----------
     settings : Recommender
-    given : Given
-    rows : {"items", "users"}
+    given : FitInputs
     rng : numpy.random.RandomState
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint, checkpoint_every, resume.
@@ -208,33 +115,34 @@ def fit_ratings(settings, given, rows, rng, run):
     -------
     FitResult
     """
+    rows, = given.sides
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
-    choice = choose(settings.get_params(), train, None, held_out is not None, given.ranks)
-    model = _model(settings, n_columns_of(given.train, rows), choice, rng, given.scale, ranks=given.ranks,
-                   missing_rating=given.missing_rating or 0.0)
+    objective, targets = _objective(settings, given.missing_rating), given.targets(None, rows)
+    choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, objective, given.ranks)
+    model = _model(settings, n_columns_of(given.train, rows), choice, rng, targets.output_scale, ranks=given.ranks)
     scorer = given.scorer(model, given.train, rows, None)
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
-    typical = scorer.mean if given.unit is None else given.missing_rating
-    model.b.set_value(np.full(model.n_items, model.score_of(typical), model.dtype))
-    lists = given.validation()
+    typical = objective.first_output(scorer.mean)
+    model.b.set_value(np.full(model.n_columns, model.decoder().score_of(typical), model.dtype))
+    lists = given.list_validation()
     measure = lists and _ListMeasure(given.lists, lists, scorer)
-    history = _trainer(settings, model, choice, rng, given.unknown).fit(
-        train, choice.n_epochs, validation=held_out, patience=choice.patience, measure=measure, **run)
+    history = _trainer(settings, model, choice, rng, given.unknown, objective).fit(
+        train, choice.n_epochs, validation=held_out, patience=choice.patience, targets=targets, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, model, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
-    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice})
+    return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice},
+                     objective)
 
 
-def fit_residuals(settings, given, sides, rng, paths, run, refit):
+def fit_residuals(settings, given, rng, paths, run, refit):
     """Ratings in, residuals out: one model or two beside the biases, with weights from validation.
 
     Parameters
     ----------
     settings : Recommender
-    given : Given
-    sides : tuple of {"items", "users"}
+    given : FitInputs
     rng : numpy.random.RandomState
-    paths : list of str or None, (most_trainings(len(sides)),)
+    paths : list of str or None, (most_trainings(len(given.sides)),)
         Checkpoints of the trainings with validation, then of those on all ratings, then of those with less decay.
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
@@ -250,8 +158,9 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
     TrainingDiverged
         If all models did.
     """
+    sides = given.sides
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
-    biases, lists = given.baseline(given.train), given.validation()
+    biases, lists = given.baseline(given.train), given.list_validation()
     trained, history = [], []
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
         trained.append(_fit_with_validation(settings, given, side, biases, seed, run=run, paths=paths[k::len(sides)],
@@ -281,7 +190,7 @@ def fit_residuals(settings, given, sides, rng, paths, run, refit):
         biases = popularity_of(given.everything, given.missing_rating)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
     return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                 biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+                 _objective(settings), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
 def most_trainings(n_sides):
@@ -324,19 +233,20 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
-    residuals = given.residuals(biases, side)
+    targets = given.targets(biases, side)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
         if choice is None:
-            choice = choose(settings.get_params(), train, residuals.variance(train), held_out is not None, given.ranks)
+            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None,
+                            _objective(settings), given.ranks)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
-    model = _model(settings, n_columns_of(ratings, side), choice, rng, residuals.output_scale, ranks=given.ranks,
+    model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
-    trainer, error = _trainer(settings, model, choice, rng, given.unknown, label), None
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, _objective(settings), label), None
     measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
     def on_record(record):
@@ -345,7 +255,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
             on_epoch(record)
 
     try:
-        trainer.fit(train, n_epochs, validation=held_out, patience=patience, residuals=residuals, measure=measure,
+        trainer.fit(train, n_epochs, validation=held_out, patience=patience, targets=targets, measure=measure,
                     **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
@@ -463,20 +373,24 @@ def _lists_of(scorer, validation):
     return scorer.best(validation.users, validation.k, True, validation.candidates)
 
 
-def _trainer(settings, model, choice, rng, unknown, label=True):
+def _objective(settings, missing_rating=0.0):
+    """What is minimised; `missing_rating` is in the unit of the targets."""
+    return Missing(settings.missing_weight, missing_rating) if settings.missing_weight else Observed()
+
+
+def _trainer(settings, model, choice, rng, unknown, objective, label=True):
     return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
-                   l2_per="epoch", rng=rng, progress=settings.progress and label,
+                   l2_per="epoch", objective=objective, rng=rng, progress=settings.progress and label,
                    unknown=unknown if isinstance(unknown, float) else None)
 
 
-def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, missing_rating=0.0, two_encoders=False):
+def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
     if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
     normal = lasagne.init.Normal(settings.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=settings.f, g=settings.g, l2=choice.l2, W=normal,
                        V=normal, rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
-                       l2_weighted=choice.l2_weighted, missing_weight=settings.missing_weight,
-                       missing_rating=missing_rating, comm=ranks)
+                       l2_weighted=choice.l2_weighted, comm=ranks)
 
 
 def _check_learned(settings, model, error, epoch, scale, choice):
@@ -500,67 +414,6 @@ def _say_what_is_chosen(settings, given, side, choice):
 def _say(settings, given, line):
     if settings.progress and not given.ranks.rank:
         say(line)
-
-
-def swapped(swap, first, second):
-    """A pair, the other way round if that is wanted."""
-    return (second, first) if swap else (first, second)
-
-
-def biases_of(ratings):
-    """The biases of `OrientedRatings`, which are read as they are laid out."""
-    if ratings.in_parts:
-        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
-        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
-    else:
-        biases = fit_biases(ratings.by(ratings.rows))
-    if ratings.rows == "users":
-        return biases
-    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
-
-
-def popularity_of(ratings, missing_rating):
-    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
-
-    Parameters
-    ----------
-    ratings : OrientedRatings
-    missing_rating : float
-
-    Returns
-    -------
-    Biases
-    """
-    n_users, n_items = shape_of(ratings)
-    if not ratings.in_parts:
-        users = ratings.by("users")
-        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
-    else:
-        part = ratings.by(ratings.rows)
-        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
-        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
-                           n_items if ratings.rows == "items" else part.shape[1])
-        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
-    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
-
-
-def residuals_of(biases, rows, scale, unit=None, ranks=ALONE):
-    """`Residuals` of biases; of a rank's own columns."""
-    rows, columns = swapped(rows == "items", biases.users, biases.items)
-    return Residuals(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
-
-
-def shape_of(ratings):
-    """How many users and how many items `OrientedRatings` have, on all ranks."""
-    n_rows, n_columns = ratings.by(ratings.rows).shape
-    if ratings.in_parts:
-        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
-    return swapped(ratings.rows == "items", n_rows, n_columns)
-
-
-def n_columns_of(ratings, rows):
-    """How many columns `OrientedRatings` have with these rows, on all ranks."""
-    return shape_of(ratings)[1 if rows == "users" else 0]
 
 
 def _standard_score(gains):

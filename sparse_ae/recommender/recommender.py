@@ -13,7 +13,7 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 array(['jam'], dtype='<U3')
 
 Most of a rating is said by biases: the mean, the user's offset and the item's. By default the model is trained on what
-they leave over, and the two are added; see `residuals`. With ``biases=False`` it is trained on the ratings themselves,
+they leave over, and the two are added; see `targets`. With ``biases=False`` it is trained on the ratings themselves,
 as in the post.
 
 A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
@@ -33,73 +33,24 @@ import numbers
 import os
 
 import numpy as np
-import scipy.sparse as sp
 
-from sparse_ae.baselines.biases import Biases
-from sparse_ae.checks import (
-    MOST_RATING,
-    check_bool,
-    check_choice,
-    check_count,
-    check_dtype,
-    check_finite,
-    check_fraction,
-    check_on_scale,
-    check_path,
-    check_rating_scale,
-    check_rng,
-    check_share,
-    check_size_of_ratings,
-    error_at,
-    is_number,
-    state_of,
-)
-from sparse_ae.data.feedback import as_counts, count_columns, from_counts, total_counts
-from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of, positions
+from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
-from sparse_ae.data.ratings import canonical_csr, check_ratings, entries_stored
-from sparse_ae.data.splits import split_ratings
-from sparse_ae.data.tables import as_columns, as_pairs, as_ratings
-from sparse_ae.evaluation.lists import (
-    check_relevant,
-    judge_lists,
-    no_measures,
-    parse_measure,
-    relevant_from,
-    stack_lists,
-)
-from sparse_ae.evaluation.metrics import ErrorSums
-from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender import saved
-from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.estimator import NotFittedError, Settings, from_json, not_fitted, to_json
-from sparse_ae.recommender.fitting import (
-    FitResult,
-    Given,
-    Lists,
-    OrientedRatings,
-    biases_of,
-    check_settings,
-    fit_ratings,
-    fit_residuals,
-    most_trainings,
-    popularity_of,
-    swapped,
-)
-from sparse_ae.runtime.ranks import ALONE, Ranks
-from sparse_ae.scoring.fold_in import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
-from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, many_recommendations, recommendations, top_n
-from sparse_ae.scoring.scorer import blend
-from sparse_ae.training.checkpoint import describe, fingerprint
-from sparse_ae.training.residuals import Residuals, missing_rating_of, unit_of_scores
-from sparse_ae.training.steps import UPDATES
-import lasagne
-import theano
+from sparse_ae.recommender.estimator import NotFittedError, Settings, not_fitted
+from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
+from sparse_ae.recommender.inputs import FitInputs
+from sparse_ae.recommender.state import fitted_of, named, named_part, state_of, unnamed, whole
+from sparse_ae.runtime.ranks import Ranks
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
+from sparse_ae.training.checkpoint import describe
 
 __all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommender"]
 
-# Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
-_LONGEST_LISTS = 10 ** 6
+
+def _of_fitted(name):
+    return property(lambda self: getattr(self._answers(), name), doc="`Fitted.%s`." % name)
 
 
 class Recommender(Settings):
@@ -118,7 +69,7 @@ class Recommender(Settings):
         Output and hidden nonlinearity, as `AutoEncoder` takes them.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
-        Beside biases the squared error is in the unit of `residuals`, a quarter of the rating scale.
+        Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
     weight_scale : float
         Standard deviation of the normal distribution that W and V are drawn from at first.
     update : str, callable or "auto"
@@ -318,135 +269,71 @@ class Recommender(Settings):
 
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False)
+        >>> recommender.fit(ratings, validation=None).users_.tolist()
+        ['ann', 'bob', 'cem']
         """
         ranks = Ranks(comm)
         with ranks.agreed():
             rng = check_rng(self.rng)
             alike = {} if ranks.size == 1 else dict(
                 {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
-                rng=state_of(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit), resume=repr(resume),
-                checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
+                rng=state_of_rng(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit),
+                resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
                 validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
                 else "ratings")
         ranks.check_call("fit", **alike)
-        with ranks.agreed():
-            unknown, missing, counts, measure, sides, matrix, rows, users, items, validation = self._given(
-                ratings, y, validation, refit, ranks)
-        in_parts = ranks.size > 1 and isinstance(ratings, StoredRatings)
-        if in_parts:
-            users, items = swapped(rows == "items", *_ids_of_all(ratings, ranks))
-        elif ranks.size > 1:
-            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
-        extremes = np.array([matrix.data.min(), matrix.data.max()])
-        if in_parts:
-            found = np.array(ranks.gathered(extremes))
-            extremes = np.array([found[:, 0].min(), found[:, 1].max()])
-        with ranks.agreed():
-            scale, lowest = _check_scale(self.rating_scale, extremes, missing, counts)
-            if isinstance(unknown, float) and not missing:
-                check_on_scale(unknown, scale)
-        missing_rating = unit = None
-        if missing:
-            missing_rating = _check_missing_rating(self.missing_rating, scale, lowest)
-            unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
+        given = FitInputs.of(self, ratings, y, validation, ranks)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
+            check_bool(refit, "refit")
             if checkpoint is not None:
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
-            paths = _paths(checkpoint, most_trainings(len(sides)) if self.biases else 1)
-            check_settings(self, scale, unknown, validation is not None, paths, run)
-            fraction = _fraction(validation, matrix.nnz, self.biases)
-            train, held_out = _held_out(matrix, rows, users, items, fraction=fraction, validation=validation, rng=rng,
-                                        as_given=_ratings_of(counts))
-        if held_out is not None and ranks.size > 1:
-            ranks.check_same({"ratings to train on": fingerprint(train), "validation ratings": fingerprint(held_out)})
-        everything = OrientedRatings(matrix, rows, ranks, in_parts)
-        given = Given(everything=everything,
-                      train=everything if train is matrix else OrientedRatings(train, rows, ranks),
-                      held_out=None if held_out is None else OrientedRatings(held_out, rows, ranks), scale=scale,
-                      unknown=unknown, missing_rating=missing_rating, unit=unit,
-                      lists=measure and Lists(*measure, _relevant(scale, counts)), ranks=ranks)
+            paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
+            check_settings(self, given.scale, given.unknown, given.validation is not None, paths, run)
+        given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if self.biases:
-                found = fit_residuals(self, given, sides, rng, paths=paths, run=run,
-                                      refit=refit and fraction is not None)
+                result = fit_residuals(self, given, rng, paths=paths, run=run, refit=refit and given.is_cut_off)
             else:
-                found = fit_ratings(self, given, rows, rng, dict(run, checkpoint=checkpoint))
-        self._set_fitted(found, users, items, scale=scale, unknown=unknown, missing_rating=missing_rating,
-                         counts=counts)
+                result = fit_ratings(self, given, rng, dict(run, checkpoint=checkpoint))
+        self.fitted_ = Fitted(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
+                              missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self
 
-    def _given(self, ratings, y, validation, refit, ranks):
-        """What is known from the settings and the ratings, which are checked."""
-        unknown = _check_unknown(self.unknown)
-        for name, value in (("biases", self.biases), ("guard", self.guard), ("progress", self.progress),
-                            ("refit", refit)):
-            check_bool(value, name)
-        missing = check_share(self.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
-        counts = _counts(self.feedback, missing)
-        measure = parse_measure(self.validation_measure, "validation_measure", self.missing_weight)
-        stored = isinstance(ratings, StoredRatings)
-        sides = self._sides(ratings.rows if stored else None, validation)
-        if stored:
-            if ratings.part != (ranks.rank, ranks.size):
-                raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
-                                 "open_ratings(store, comm=comm), of a store made with parts=%d"
-                                 % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
-            if counts:
-                raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
-                                 "feedback='ratings', and store what a count is to be worth")
-            ratings.check()
-            matrix, rows = ratings.matrix, ratings.rows
-            users, items = swapped(rows == "items", ratings.row_ids, ratings.col_ids)
-            if isinstance(validation, numbers.Number):
-                raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass "
-                                 "held-out ratings, or validation=None" % (validation,))
-            validation = None if is_auto(validation) else validation
-            if validation is not None and ranks.size > 1:
-                raise ValueError("validation is given and the ratings are on disk, in parts of %d ranks; pass "
-                                 "validation=None" % ranks.size)
-        else:
-            matrix, users, items, _ = _ratings_of(counts)(ratings, y)
-            if self.rows == "auto" and self.biases:
-                sides = useful_sides(sides, matrix)
-            # The post's way cuts off ratings in the order of its rows.
-            rows = sides[0]
-            matrix = matrix if rows == "users" else matrix.T.tocsr()
-        return unknown, missing, counts, measure, sides, matrix, rows, users, items, validation
+    # What was fitted
 
-    def _sides(self, stored_rows, validation):
-        """Which models to train: a tuple of what their rows are."""
-        check_choice(self.rows, "rows", ("auto", "items", "users", "both"))
-        if self.rows == "both" and not self.biases:
-            raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
-                             % (self.biases,))
-        if stored_rows is not None:
-            if self.rows not in ("auto", stored_rows):
-                raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
-                                 "set rows='auto', or store them with other rows" % (stored_rows, self.rows))
-            return (stored_rows,)
-        if self.rows == "both" or (self.rows == "auto" and self.biases and validation is not None):
-            return "items", "users"
-        return ("users" if self.missing_weight else "items",) if self.rows == "auto" else (self.rows,)
+    users_ = _of_fitted("users")
+    items_ = _of_fitted("items")
+    users_rated_ = _of_fitted("users_rated")
+    items_rated_ = _of_fitted("items_rated")
+    rating_scale_ = _of_fitted("rating_scale")
+    mean_ = _of_fitted("mean")
+    missing_rating_ = _of_fitted("missing_rating")
+    biases_ = _of_fitted("biases")
+    models_ = _of_fitted("models")
+    model_ = _of_fitted("model")
+    weights_ = _of_fitted("weights")
+    validation_rmse_ = _of_fitted("validation_rmse")
+    validation_lists_ = _of_fitted("validation_lists")
+    n_hidden_ = _of_fitted("n_hidden")
+    batch_size_ = _of_fitted("batch_size")
+    l2_ = _of_fitted("l2")
+    choices_ = _of_fitted("choices")
+    history_ = _of_fitted("history")
+    best_epoch_ = _of_fitted("best_epoch")
 
-    def _set_fitted(self, found, users, items, scale, unknown, missing_rating, counts):
-        """Takes what was fitted or read."""
-        scorer, first = found.scorer, next(iter(found.choices.values()))
-        self.users_, self.items_, self.rating_scale_ = users, items, tuple(map(float, scale))
-        self.models_ = {each.rows: each.model for each in scorer.scorers}
-        self.weights_ = dict(zip(self.models_, scorer.weights))
-        self.model_, self.history_, self.best_epoch_ = scorer.model, found.history, found.best_epoch
-        self.biases_, self.validation_rmse_, self.choices_ = found.biases, found.validation_rmse, found.choices
-        self.n_hidden_, self.batch_size_, self.l2_ = first.n_hidden, first.batch_size, first.l2
-        self._scorer, self._column_solver, self._popular = scorer, None, None
-        self.missing_rating_, self.validation_lists_, self._counts = missing_rating, found.validation_lists, counts
-        with_mean = self.biases_ is not None and missing_rating is None
-        self.mean_ = self.biases_.mean if with_mean else scorer.mean
-        self.users_rated_, self.items_rated_ = scorer.users_rated, scorer.items_rated
-        self._unknown = unknown  # the setting may be changed before the next fit
-        strict = unknown == "error"
-        self._users = Catalogue("user", users, scorer.users_rated, strict)
-        self._items = Catalogue("item", items, scorer.items_rated, strict)
+    def _answers(self):
+        """Return the `Fitted` that is there now; NotFittedError before `fit`."""
+        fitted = vars(self).get("fitted_")
+        if fitted is None:
+            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
+        return fitted
 
     # Predictions
 
@@ -480,36 +367,7 @@ class Recommender(Settings):
         biases that is so only where both are without: where one is, the mean and the other's offset are predicted.
         Among scores, "mean" is `missing_rating_`.
         """
-        self._check_fitted()
-        ranks = self.model_.ranks
-        with ranks.agreed():
-            single, u, i, nothing = self._pairs(users, items)
-        ranks.check_call("predict", users=u, items=i)
-        known = (u >= 0) & (i >= 0)
-        predicted = np.full(len(u), self._for_unknown(), self._scorer.dtype)
-        predicted[known] = self._scorer.clip(self._scorer.pairs(u[known], i[known]))
-        if self.biases_ is not None:
-            half = ~known & ~nothing
-            predicted[half] = self._scorer.clip(_half_known(self.biases_, u[half], i[half]))
-        return float(predicted[0]) if single else predicted
-
-    def _pairs(self, users, items):
-        """Whether `predict` is asked for one pair, the places of all, and of which of them nothing is known."""
-        if items is None:
-            if isinstance(users, (str, numbers.Number)):
-                raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
-                                "pairs" % (users,))
-            users, items = as_pairs(users)
-        single = is_single(users, "users"), is_single(items, "items")
-        u, i = self._users.find(users), self._items.find(items)
-        if not any(single) and len(u) != len(i):
-            raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
-                             "one of either" % (len(u), len(i)))
-        u, i = np.broadcast_arrays(u, i)
-        nothing = (u < 0) & (i < 0) if self.biases_ is not None else (u < 0) | (i < 0)
-        self._users.check_known(users, np.where(nothing, u, 0))
-        self._items.check_known(items, np.where(nothing, i, 0))
-        return all(single), u, i, nothing
+        return self._answers().predict(users, items)
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
         """The items with the highest predicted ratings.
@@ -545,48 +403,18 @@ class Recommender(Settings):
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many. With a
         `missing_weight` it is the most popular items.
-        """
-        self._check_fitted()
-        ranks = self.model_.ranks
-        with ranks.agreed():
-            check_count(n, "n")
-            check_bool(exclude_seen, "exclude_seen")
-            places, candidates = self._users.find(users), self._items.candidates(items)
-            n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
-            listed = self._users.are_listed(users)
-            if not listed.all():
-                raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
-                                 "ratings that there are to fold_in, or leave the user out"
-                                 % (one_of(users, int(np.argmin(listed))),))
-        ranks.check_call("recommend", users=places, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
-        ids, known, found = self.items_[candidates], places >= 0, []
-        for best, scores in self._scorer.best(places[known], n, exclude_seen, candidates):
-            found += many_recommendations(ids, best, scores)
-        found = iter(found)
-        for_others = None if known.all() else self._for_nobody_in_particular(n, candidates)
-        found = [next(found) if each else for_others for each in known]
-        if is_single(users, "users"):
-            return found[0]
-        ids, of_users = distinct(users, "users")
-        return RecommendationLists(ids[of_users], found)
 
-    def _for_nobody_in_particular(self, n, candidates):
-        """The best of the candidates by the items' biases, which are the smaller the fewer ratings there are.
-
-        Where missing entries count, the most popular.
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> recommender.recommend("ann").items.tolist()  # all that ann has not rated
+        ['ale']
+        >>> [each.items.tolist() for each in recommender.recommend(["ann", "bob"], n=1)]
+        [['ale'], ['jam']]
         """
-        if self._popular is None:
-            scorer = self._scorer
-            ranks = scorer.model.ranks
-            ratings = OrientedRatings(scorer.ratings, scorer.rows, ranks, ranks.size > 1)
-            if self.missing_rating_ is None:
-                self._popular = self.biases_ or biases_of(ratings)
-            else:
-                self._popular = popularity_of(ratings, self.missing_rating_)
-        biases = self._popular
-        scores = biases.mean + biases.items[candidates]
-        best = top_n(scores[np.newaxis], n)[0]
-        return recommendations(self.items_[candidates], best, self._scorer.clip(scores[best[best >= 0]]))
+        return self._answers().recommend(users, n, exclude_seen, items)
 
     def fold_in(self, ratings):
         """A person whom the model has never seen, from some ratings, without training.
@@ -613,83 +441,19 @@ class Recommender(Settings):
         TypeError, ValueError
             For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items. Of a list the
             message names the entry, counted from 0.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> new = recommender.fold_in({"tea": 5, "ale": 2})
+        >>> new.recommend().items.tolist()
+        ['jam']
+        >>> new.predict(["tea", "jam"]).shape
+        (2,)
         """
-        self._check_fitted()
-        several, ranks = isinstance(ratings, (list, tuple)), self.model_.ranks
-        with ranks.agreed():
-            people = self._people(ratings) if several else [self._person_ratings(ratings)]
-        ranks.check_call("fold_in", people=len(people), items=_joined_of(each.places for each in people),
-                         ratings=_joined_of(each.ratings for each in people))
-        found = self._folded(people)
-        return found if several else found[0]
-
-    def _people(self, ratings):
-        people = []
-        for entry, each in enumerate(ratings):
-            try:
-                people.append(self._person_ratings(each))
-            except (TypeError, ValueError) as error:
-                raise error_at("entry %d" % entry, error) from None
-        return people
-
-    def _person_ratings(self, ratings):
-        """What a dict of ratings tells, checked."""
-        low, high = self.rating_scale_
-        if not hasattr(ratings, "keys"):
-            raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
-                            "dicts" % (type(ratings).__name__, self.items_[0].item(), high))
-        ratings = {item: value for item, value in zip(ratings.keys(), ratings.values()) if value is not np.ma.masked}
-        items, values = list(ratings.keys()), list(ratings.values())
-        for item, value in zip(items, values):
-            if not is_number(value):
-                raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
-            if not self._counts and not low <= value <= high:
-                raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
-                                 % (item, value, low, high))
-        places, values = self._items.find(items), np.array(values, dtype=np.float64)
-        if self._counts:
-            values = from_counts(values)
-        self._items.check_known(items, places, "passed over")
-        if not (places >= 0).any():
-            raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
-                             % len(items))
-        order = np.argsort(places)[np.count_nonzero(places < 0):]
-        places, values = places[order], values[order]
-        if self.biases_ is None or self.missing_rating_ is not None:
-            return PersonRatings(places, values)
-        # Equation (3) of `baselines`, for this person alone.
-        beyond = values - self.biases_.mean - self.biases_.items[places]
-        return PersonRatings(places, values, np.sum(beyond) / (len(values) + self.biases_.shrinkage[0]))
-
-    def _folded(self, people):
-        """NewUsers of some `newuser.PersonRatings`."""
-        scorer, biases, parts = self._scorer, self.biases_, []
-        for each, weight in scorer.used():
-            if each.rows == "users":
-                outputs = row_outputs(each, people, 0.0 if biases is None else biases.mean)
-            else:
-                if self._column_solver is None:
-                    self._column_solver = ColumnSolver(each)
-                outputs = column_outputs(each, self._column_solver, people)
-            parts.append([(weight, of_one) for of_one in outputs])
-        of_people = zip(*parts) if parts else [()] * len(people)
-        return [self._new_user(told, list(folded)) for told, folded in zip(people, of_people)]
-
-    def _new_user(self, told, folded):
-        """NewUser of what was told, and what each model that has a weight says: a list of (weight, callable)."""
-        scorer, biases = self._scorer, self.biases_
-        if biases is None:
-            unknown = None if self._unknown == "error" else self._for_unknown()
-            return NewUser(self._items, told.places, told.ratings, folded[0][1], scorer.clip, unknown,
-                           scorer.model.ranks)
-        level = biases.mean + told.offset
-
-        def outputs(items):
-            beyond = sum(weight * each(items) for weight, each in folded)
-            return (level + biases.items[items] + beyond).astype(scorer.dtype)
-
-        unknown = float(scorer.clip(np.array(level)))
-        return NewUser(self._items, told.places, told.ratings, outputs, scorer.clip, unknown, scorer.model.ranks)
+        return self._answers().fold_in(ratings)
 
     def similar_items(self, item, n=10):
         """The items that the model takes to be most like an item.
@@ -712,31 +476,7 @@ class Recommender(Settings):
         TypeError, ValueError
             For what is no id, or an item that had no rating in `fit`.
         """
-        self._check_fitted()
-        ranks = self.model_.ranks
-        with ranks.agreed():
-            check_count(n, "n")
-            if not is_single(item, "item"):
-                raise TypeError("item is %r; expected a single id" % (item,))
-            place, = self._items.find(item)
-            if place < 0:
-                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                                 % (item,))
-            candidates = self._items.candidates()
-            n = min(n, len(candidates))
-        ranks.check_call("similar_items", item=int(place), n=int(n))
-        scorer = max(self._scorer.used() or [(self._scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
-        if scorer.rows == "items":
-            factors = scorer.hidden(candidates)
-        else:
-            factors = ranks.columns_of(scorer.model.W_on_host())[candidates]
-        factors = factors - factors.mean(axis=0, dtype="float64")
-        factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
-        at = np.searchsorted(candidates, place)
-        cosines = np.einsum("ik,k->i", factors, factors[at])
-        cosines[at] = -np.inf
-        best = top_n(cosines[np.newaxis], n)[0]
-        return recommendations(self.items_[candidates], best, cosines[best])
+        return self._answers().similar_items(item, n)
 
     # Measures
 
@@ -759,12 +499,7 @@ class Recommender(Settings):
         TypeError, ValueError
             As `predict`, and for ratings that aren't finite numbers.
         """
-        self._check_fitted()
-        ranks = self.model_.ranks
-        with ranks.agreed():
-            users, items, values = self._columns(X, y)
-        ranks.check_call("score", ratings=np.asarray(values))
-        return -ErrorSums().add(values, self.predict(users, items)).rmse()
+        return self._answers().score(X, y)
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
         """How well held-out ratings are predicted, and how well items are ranked.
@@ -805,43 +540,7 @@ class Recommender(Settings):
         TypeError, ValueError
             As `predict`, and for ratings that aren't finite numbers.
         """
-        self._check_fitted()
-        ranks = self.model_.ranks
-        with ranks.agreed():
-            if k is not None and check_count(k, "k") > _LONGEST_LISTS:
-                raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
-            if relevant is not None:
-                check_relevant(relevant)
-            users, items, values = self._columns(ratings, y)
-        ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
-        sums = ErrorSums().add(values, self.predict(users, items))
-        u, i = self._users.find(users), self._items.find(items)
-        known = (u >= 0) & (i >= 0)
-        measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
-                    "n_unknown": int(np.count_nonzero((u < 0) | (i < 0))),
-                    "n_trained": int(np.count_nonzero(self._scorer.are_rated(u[known], i[known])))}
-        if k is None:
-            return measures
-        wanted = np.asarray(values) >= (_relevant(self.rating_scale_, self._counts) if relevant is None else relevant)
-        if not wanted.any():
-            return dict(measures, **no_measures())
-        who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
-        return dict(measures, **self._judge(who, what, u[wanted], i[wanted], k))
-
-    def _columns(self, ratings, y):
-        """Users, items and ratings, as `fit` took them."""
-        return (count_columns if self._counts else as_columns)(ratings, y)[:3]
-
-    def _judge(self, who, what, users, items, k):
-        """Measures of lists, from relevant pairs: numbered over all ids that came, and as places of known ones."""
-        _, first, who = np.unique(who, return_index=True, return_inverse=True)
-        n_relevant = np.bincount(np.unique(np.stack([who, what], axis=1), axis=0)[:, 0])
-        scorer, candidates, known = self._scorer, self._items.candidates(), np.flatnonzero(users[first] >= 0)
-        lists = np.full((len(first), k), -1)
-        lists[known] = stack_lists(scorer.best(users[first][known], k, True, candidates), k)
-        of_users, of_items = scorer.rating_counts()
-        return judge_lists(lists, candidates, who, items, n_relevant,
-                           of_items[candidates] / np.count_nonzero(of_users))
+        return self._answers().evaluate(ratings, y, k, relevant)
 
     # Files
 
@@ -872,8 +571,8 @@ class Recommender(Settings):
         The file is a NumPy `.npz` without pickle; see `storage`. Of an `update` or a `learning_rate` that is a function
         without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
         """
-        self._check_fitted()
-        ranks = self.model_.ranks
+        fitted = self._answers()
+        ranks = fitted.ranks
         with ranks.agreed():
             path = check_path(path, "path")
             check_bool(parts, "parts")
@@ -881,15 +580,15 @@ class Recommender(Settings):
         with ranks.agreed():
             if parts and not ranks.rank:
                 saved.check_folder(path)
-        meta, arrays, own = self._state()
+        meta, arrays, own = state_of(fitted)
         with ranks.agreed():
-            meta = dict(meta, parts=[_named(part, choice=_named(part.pop("choice"))) for part in meta["parts"]],
-                        settings=_named(self.get_params()))
+            meta = dict(meta, parts=[named_part(part) for part in meta["parts"]],
+                        settings=named(self.get_params()))
         if parts:
-            own = {name: np.asarray(parameter.get_value(borrow=True)) for name, parameter in own.items()}
-            saved.write_parts(path, meta, arrays, own, self._scorer.ratings, ranks)
+            own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
+            saved.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
             return
-        arrays, ratings = self._joined(arrays, own)
+        arrays, ratings = whole(fitted, arrays, own)
         with ranks.agreed():
             if not ranks.rank:
                 saved.write(path, meta, arrays, ratings)
@@ -934,190 +633,32 @@ class Recommender(Settings):
         # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
         errors = KeyError, TypeError, ValueError
         try:
-            recommender = cls(**_unnamed(meta["settings"]))
-            parts = [dict(part, choice=_unnamed(part["choice"])) for part in meta["parts"]]
+            recommender = cls(**unnamed(meta["settings"]))
+            parts = [dict(part, choice=unnamed(part["choice"])) for part in meta["parts"]]
         except errors as error:
             raise ranks.raised_by_all(refused(error)) from error
         try:
-            recommender._set_state(dict(meta, parts=parts), arrays, ratings, ranks)
+            recommender.fitted_ = fitted_of(dict(meta, parts=parts), arrays, ratings, ranks)
         except errors as error:
             raise refused(error) from error
         return recommender
 
-    def _state(self):
-        """What `fit` left behind: all that isn't an array, the arrays, and the parameters of a rank's own columns."""
-        scorer = self._scorer
-        parts, arrays, own = [], {"users": self.users_, "items": self.items_}, {}
-        for each in scorer.scorers:
-            model = each.model
-            arrays["%s/mu" % each.rows] = model.mu.get_value(borrow=True)
-            own.update(("%s/%s" % (each.rows, p.name), p) for p in model.params if p is not model.mu)
-            parts.append({"rows": each.rows, "f": model.f, "g": model.g, "l2": (model.l2_W, model.l2_V),
-                          "l2_weighted": model.l2_weighted, "missing_weight": model.missing_weight,
-                          "weight": self.weights_[each.rows], "choice": dict(self.choices_[each.rows]._asdict())})
-        meta = {"parts": parts, "rating_scale": self.rating_scale_, "unknown": self._unknown, "biases": None,
-                "history": self.history_, "best_epoch": self.best_epoch_, "ratings_rows": scorer.rows,
-                "validation_rmse": self.validation_rmse_, "validation_lists": self.validation_lists_,
-                "missing_rating": self.missing_rating_, "counts": self._counts}
-        if self.biases_ is not None:
-            meta["biases"] = {"mean": self.biases_.mean, "shrinkage": self.biases_.shrinkage}
-            arrays.update(user_biases=self.biases_.users, item_biases=self.biases_.items)
-        return meta, arrays, own
-
-    def _joined(self, arrays, own):
-        """The arrays and the ratings of all columns; None in their place on all ranks but the first."""
-        scorer = self._scorer
-        ranks = scorer.model.ranks
-        arrays = dict(arrays, **{name: _whole(ranks, parameter) for name, parameter in own.items()})
-        return arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
-
-    def _set_state(self, meta, arrays, ratings, ranks=ALONE):
-        biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
-        if meta["biases"] is not None:
-            biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
-                            tuple(meta["biases"]["shrinkage"]))
-        in_parts = ranks.size > 1
-        if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
-            shape = ratings.shape[0], _n_columns(meta["ratings_rows"], arrays)
-            ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
-        unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
-        ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
-        given = Given(ratings, ratings, None, scale, meta["unknown"], missing_rating, unit, ranks=ranks)
-        for part in meta["parts"]:
-            side = part["rows"]
-            names = ("W", "V", "mu", "b") + (() if biases is None else ("U",))
-            parameters = {name: arrays["%s/%s" % (side, name)] for name in names}
-            n_hidden, dtype = parameters["W"].shape[1], parameters["W"].dtype
-            if ranks.size > 1:  # arrays would be those of all columns
-                parameters = {name: theano.shared(value) for name, value in parameters.items()}
-            model = AutoEncoder(_n_columns(side, arrays), n_hidden,
-                                scale if biases is None else Residuals.output_scale, part["f"], part["g"],
-                                tuple(part["l2"]), dtype=dtype, l2_weighted=part["l2_weighted"],
-                                missing_weight=part["missing_weight"],
-                                missing_rating=(missing_rating or 0.0) if biases is None else 0.0, comm=ranks,
-                                **parameters)
-            if ranks.size > 1:
-                with ranks.rank_0_first():
-                    model.compile_predictions()
-            scorers.append(given.scorer(model, ratings, side, biases))
-            choices[side] = Choice(**part["choice"])
-        scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
-        found = FitResult(scorer, meta["history"], meta["best_epoch"], choices, biases=biases,
-                          validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
-        self._set_fitted(found, arrays["users"], arrays["items"], scale=scale, unknown=meta["unknown"],
-                         missing_rating=missing_rating, counts=meta["counts"])
-
     def __getstate__(self):
         # For pickle and copy: compiled functions stay behind, they are made again when needed.
-        if self._is_fitted() and self.model_.ranks.size > 1:
-            raise TypeError("the columns of this recommender's model are shared out among %d processes, and can't be "
-                            "pickled or copied; save it, and load the file" % self.model_.ranks.size)
-        if not self._is_fitted():
+        fitted = vars(self).get("fitted_")
+        if fitted is None:
             return self.get_params(), None
-        meta, arrays, own = self._state()
-        return self.get_params(), (meta,) + self._joined(arrays, own)
+        if fitted.model.ranks.size > 1:
+            raise TypeError("the columns of this recommender's model are shared out among %d processes, and can't be "
+                            "pickled or copied; save it, and load the file" % fitted.model.ranks.size)
+        meta, arrays, own = state_of(fitted)
+        return self.get_params(), (meta,) + whole(fitted, arrays, own)
 
     def __setstate__(self, state):
         settings, fitted = state
         vars(self).update(settings)
         if fitted is not None:
-            self._set_state(*fitted)
-
-    # The machinery
-
-    def _is_fitted(self):
-        return hasattr(self, "model_")
-
-    def _check_fitted(self):
-        if not self._is_fitted():
-            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
-
-    def _for_unknown(self):
-        """What is predicted where nothing is known."""
-        if isinstance(self._unknown, float):
-            return self._unknown
-        return self.mean_ if self.missing_rating_ is None else self.missing_rating_
-
-
-def _ids_of_all(stored, ranks):
-    """The ids of the rows, and of all columns, of ratings on disk in parts."""
-    ranks.check_same({"rows on disk": stored.row_ids})
-    return stored.row_ids, ranks.columns_of(stored.col_ids)
-
-
-def _whole(ranks, parameter):
-    """A parameter's value, of all columns; None on all ranks but the first."""
-    value = parameter.get_value(borrow=True)
-    if ranks.size == 1:
-        return value
-    if parameter.name in ("W", "b"):
-        return ranks.columns_of(value, first_only=True)
-    found = ranks.columns_of(value.T, first_only=True)
-    return None if found is None else found.T
-
-
-def _whole_ratings(scorer, ranks):
-    """The ratings of all columns, on the first rank; None on the others."""
-    found = ranks.whole(scorer.ratings, first_only=True)
-    n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
-    return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
-
-
-def _joined_of(arrays):
-    """Arrays, of which there may be none, as one."""
-    return np.concatenate([np.zeros(0), *arrays])
-
-
-def _n_columns(rows, arrays):
-    """How many columns there are with these rows, of all ranks."""
-    return len(arrays["items" if rows == "users" else "users"])
-
-
-def _half_known(biases, users, items):
-    """What biases say of pairs of places, one of which is -1, (n,)."""
-    return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
-            + np.where(items >= 0, biases.items[items], 0.0))
-
-
-def _fraction(validation, n_ratings, biases):
-    """The fraction to cut off; None where validation is none."""
-    if is_auto(validation):
-        return validation_fraction(n_ratings if biases else None)
-    if not isinstance(validation, numbers.Number):
-        return None
-    return check_fraction(validation, "validation", ", 'auto', held-out ratings, or None")
-
-
-def _held_out(everything, rows, users, items, fraction, validation, rng, as_given):
-    """The ratings to train on, and those to validate on or None; both laid out as all are."""
-    if validation is None:
-        return everything, None
-    if fraction is not None:
-        n_held_out = round(fraction * everything.nnz)
-        if not 0 < n_held_out < everything.nnz:
-            raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one to train on: "
-                             "change the fraction, pass held-out ratings, or validation=None"
-                             % (validation, n_held_out, everything.nnz))
-        return split_ratings(everything, fraction, rng)[:2]
-    try:
-        given = as_given(validation)
-    except (TypeError, ValueError) as error:
-        raise error_at("validation", error) from error
-    coo = given.matrix.tocoo()
-    try:
-        u, i = positions(given.users, users, "users")[coo.row], positions(given.items, items, "items")[coo.col]
-    except TypeError as error:
-        raise TypeError("validation: %s" % error) from error
-    known = (u >= 0) & (i >= 0)
-    if not known.any():
-        raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "
-                         "expected some: check the ids" % len(known))
-    pairs = swapped(rows == "items", u[known], i[known])
-    twice = np.count_nonzero(entries_stored(everything, *pairs))
-    if twice:
-        raise ValueError("%d of the validation ratings are among the ratings to train on; expected held-out ones, "
-                         "or a fraction to cut off" % twice)
-    return everything, check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
+            self.fitted_ = fitted_of(*fitted)
 
 
 def _paths(checkpoint, n):
@@ -1125,83 +666,3 @@ def _paths(checkpoint, n):
     if checkpoint is None:
         return [None] * n
     return [checkpoint] + ["%s.%d" % (os.fspath(checkpoint), number) for number in range(2, n + 1)]
-
-
-def _check_unknown(unknown):
-    if isinstance(unknown, str) and unknown in ("mean", "error"):
-        return unknown
-    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for users and items that have "
-                                            "none")
-
-
-def _counts(feedback, missing):
-    """Whether feedback is counts."""
-    if check_choice(feedback, "feedback", ("ratings", "counts")) == "counts" and not missing:
-        raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
-                         "say what people chose, and only what they didn't choose stands against it")
-    return feedback == "counts"
-
-
-def _ratings_of(counts):
-    """What makes ratings of feedback."""
-    return (lambda *feedback: as_counts(total_counts(*feedback))) if counts else as_ratings
-
-
-def _relevant(scale, counts):
-    """The rating from which a held-out item is relevant."""
-    return scale[0] if counts else relevant_from(*scale)
-
-
-def _check_missing_rating(missing_rating, scale, lowest):
-    """What missing entries are taken to be rated."""
-    if is_auto(missing_rating):
-        return 0.0 if lowest is None else missing_rating_of(scale)
-    missing_rating = check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
-    if abs(missing_rating) > MOST_RATING:
-        raise ValueError("missing_rating is %g; expected a number up to %g, somewhat below the ratings"
-                         % (missing_rating, MOST_RATING))
-    return missing_rating
-
-
-def _check_scale(rating_scale, values, missing, counts):
-    """The rating scale, and its lowest rating; None where that isn't known, of counts and of ratings all equal."""
-    least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
-    if missing and (counts or rating_scale is None and least == most != 0):
-        return (min(least, 0.0), max(most, 0.0)), None
-    if rating_scale is None:
-        if least == most:
-            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest), or "
-                             "missing_weight=0.2 if lists are wanted of who chose what" % least)
-        return (least, most), least
-    low, high = check_rating_scale(rating_scale)
-    if least < np.float32(low) or most > np.float32(high):  # ratings are float32: 0.3 is a little more there
-        raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
-                         "highest rating" % (least if least < low else most, low, high, least, most))
-    return (low, high), low
-
-
-def _named(settings, **more):
-    """A dict of settings as JSON has them, and of what it has already."""
-    return dict({name: to_json(_name_of(name, value)) for name, value in settings.items()}, **more)
-
-
-def _unnamed(settings):
-    """What `_named` was given, but for functions, which remain names."""
-    return {name: from_json(value) for name, value in settings.items()}
-
-
-def _name_of(setting, value):
-    """The name by which a function is known where the setting is looked up; what isn't a function, as it is."""
-    if setting == "dtype":  # np.float32 is a class, and does for its name
-        return check_dtype(value)
-    if not callable(value):
-        return value
-    if setting == "update":
-        return next((name for name, function in UPDATES.items() if function is value), repr(value))
-    if setting == "learning_rate":
-        return repr(value)
-    name = getattr(value, "__name__", "")
-    if getattr(lasagne.nonlinearities, name, None) is value:
-        return name
-    raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
-                    "lasagne.nonlinearities, or its name" % (setting, value))

@@ -26,7 +26,7 @@ from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 __all__ = ["check_folder", "read", "write", "write_parts"]
 
 # Goes up when an older version can't read the files any more.
-FORMAT = 3
+FORMAT = 4
 
 # The kinds of the files of a folder, and their names.
 _MANIFEST, _OF_A_RANK = "recommender in parts", "part of a recommender"
@@ -38,8 +38,7 @@ _ABANDONED_AFTER = 3600.0
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
 _META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
          "validation_rmse", "validation_lists", "missing_rating", "counts")
-_OWN = "W", "V", "b", "U"
-_PART = ("rows", "f", "g", "l2", "l2_weighted", "missing_weight", "weight", "choice")
+_PART = ("rows", "model", "objective", "parameters", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
@@ -171,10 +170,9 @@ def _read_folder(folder, ranks):
         own, ratings = _read_part(folder, meta, arrays, ranks.rank)
         return meta, dict(arrays, **own), ratings
     found = [_read_part(folder, meta, arrays, rank) for rank in range(n)]
-    for name in found[0][0]:
+    for name, axis in _own_arrays(meta).items():
         of_ranks = [own[name] for own, _ in found]
-        encoder = name.endswith(("/V", "/U"))
-        arrays[name] = joined([each.T for each in of_ranks]).T if encoder else joined(of_ranks)
+        arrays[name] = joined([each.T for each in of_ranks]).T if axis else joined(of_ranks)
     data, columns, indptr = joined_csr([(part.data, part.indices, part.indptr) for _, part in found])
     shape = len(indptr) - 1, sum(part.shape[1] for _, part in found)
     return meta, arrays, canonical_csr(data, columns, indptr, shape)
@@ -190,8 +188,13 @@ def _read_part(folder, meta, arrays, rank):
             raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
                              % (of_part, rank, n, save))
         ratings = _checked(meta, dict(own, **arrays), slice(rank, None, n))  # the manifest's go before a part's
-        names = ["%s/%s" % (each["rows"], name) for each in meta["parts"] for name in _OWN]
-        return {name: own[name] for name in names if name in own}, ratings
+        return {name: own[name] for name in _own_arrays(meta)}, ratings
+
+
+def _own_arrays(meta):
+    """Names of the arrays that are a rank's own columns, and which axis these are."""
+    return {"%s/%s" % (part["rows"], name): axis for part in meta["parts"] for name, axis in part["parameters"].items()
+            if axis is not None}
 
 
 def _check_format(path, meta):
@@ -295,34 +298,27 @@ def _check_parts(parts, arrays, sizes, with_biases):
     if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + with_biases:
         raise ValueError("its models are %r" % (parts,))
     for part in parts:
-        _check_part(part, arrays, sizes, with_biases)
+        _check_part(part, arrays, sizes)
     if len({part["rows"] for part in parts}) < len(parts):
         raise ValueError("its models have the same rows")
 
 
-def _check_part(part, arrays, sizes, with_biases):
+def _check_part(part, arrays, sizes):
     _check_names("entry of a model", _PART, part)
-    side, decays = part["rows"], part["l2"]
+    side, axes = part["rows"], part["parameters"]
     if side not in sizes or not is_number(part["weight"]) or not (
             0 <= part["weight"] <= MOST):
         raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
-    if len(decays) != 2 or not all(is_number(each) and each >= 0 for each in decays):
-        raise ValueError("a model's l2 is %r" % (decays,))
-    if not is_number(part["missing_weight"]) or not 0 <= part["missing_weight"] <= 1:
-        raise ValueError("a model's missing_weight is %r" % (part["missing_weight"],))
-    if not isinstance(part["l2_weighted"], bool) or not isinstance(part["choice"], dict):
-        raise ValueError("a model's l2_weighted is %r and its choice %r" % (part["l2_weighted"], part["choice"]))
-    names = ("W", "V", "mu", "b") + (("U",) if with_biases else ())
-    _check_names("array", ["%s/%s" % (side, name) for name in names], arrays)
-    W = arrays["%s/W" % side]
-    n = sizes["items" if side == "users" else "users"]
-    if W.ndim != 2 or len(W) != n or W.dtype.name not in ("float32", "float64"):
-        raise ValueError("W is of shape %r and dtype %s; the model has %d columns" % (W.shape, W.dtype, n))
-    k = W.shape[1]
-    for name, shape in zip(names, ((n, k), (k, n), (k,), (n,), (k, n))):
+    for name in ("model", "objective", "choice", "parameters"):
+        if not isinstance(part[name], dict) or not part[name]:
+            raise ValueError("a model's %s is %r" % (name, part[name]))
+    _check_names("array", ["%s/%s" % (side, name) for name in axes], arrays)
+    n, dtype = sizes["items" if side == "users" else "users"], part["model"].get("dtype")
+    for name, axis in axes.items():
         array = arrays["%s/%s" % (side, name)]
-        if array.shape != shape or array.dtype != W.dtype:
-            raise ValueError("%s is of shape %r and dtype %s where W is of %r and %s"
-                             % (name, array.shape, array.dtype, W.shape, W.dtype))
+        if array.dtype.name not in ("float32", "float64") or array.dtype.name != dtype:
+            raise ValueError("%s is of dtype %s where the model is of %r" % (name, array.dtype, dtype))
+        if axis is not None and (axis not in (0, 1) or axis >= array.ndim or array.shape[axis] != n):
+            raise ValueError("%s is of shape %r; the model has %d columns" % (name, array.shape, n))
         if not (np.abs(array) <= MOST).all():
             raise ValueError("%s holds NaN, infinite or far too large values" % name)

@@ -13,10 +13,12 @@ included, which are no sum over single ratings.
 They work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
 in several processes where joblib is installed.
 """
+import contextlib
 import copy
 import importlib
 import itertools
 import numbers
+import os
 import time
 from collections.abc import Iterator
 from typing import Dict, List, NamedTuple
@@ -28,6 +30,7 @@ from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import parse_measure
 from sparse_ae.recommender.defaults import is_auto, validation_fraction
 from sparse_ae.recommender.estimator import in_words
@@ -45,6 +48,9 @@ _MOVES = [
     ("learning_rate", lambda value: value / 2),
     ("learning_rate", lambda value: value * 2),
 ]
+
+# What theano/gpuarray/__init__.py:100 leaves in the environment.
+_GPU_IN_USE = "THEANO_GPU_IS_ALREADY_ACTIVE"
 
 _now = time.monotonic
 
@@ -213,6 +219,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     ratings = _as_fitted(recommender)(ratings)
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
     tell = say if recommender.get_params().get("progress") else lambda text: None
+    settings = recommender.get_params()
+    if tell is say and settings.get("rating_scale") is None and settings.get("feedback") != "counts":
+        tell_of_zeros(ratings.matrix.data)
 
     results, keep, fitted = [], train is ratings, None
 
@@ -382,7 +391,23 @@ def _runner(n_jobs):
     if n_jobs == 1:
         return lambda function, tasks: [function(*task) for task in tasks]
     joblib = _joblib(n_jobs)
-    return lambda function, tasks: joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
+
+    def run(function, tasks):
+        with _fresh_processes():
+            return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
+
+    return run
+
+
+@contextlib.contextmanager
+def _fresh_processes():
+    """Processes that begin within may use the GPU: Theano's mark that it is in use is meant for forks."""
+    mark = os.environ.pop(_GPU_IN_USE, None)
+    try:
+        yield
+    finally:
+        if mark is not None:
+            os.environ[_GPU_IN_USE] = mark
 
 
 def _joblib(n_jobs):

@@ -31,8 +31,8 @@ from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
-import lasagne
 import theano
 import theano.tensor as T
 
@@ -49,15 +49,15 @@ class NewUser:
     ----------
     catalogue : data.ids.Catalogue
         Of the items.
-    places : int array, (n_rated,)
-        Those of the rated items, ascending.
-    ratings : float64 array, (n_rated,)
+    person : PersonRatings
     outputs : callable
         From places of items, (n,), to the model's outputs for this person, (n,), not clipped.
     clip : callable
         Brings outputs into the rating scale, in place.
-    unknown : float or None
-        What is predicted for items of which nothing is known; None if that is an error.
+    level : float, optional
+        The biases' prediction for this person and an item of which nothing is known; without biases there is none.
+    unknown : float, optional
+        The prediction for such an item without biases; None if that is an error.
     ranks : Ranks
         That call the methods together, where the outputs are those of several.
 
@@ -68,10 +68,10 @@ class NewUser:
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
-    def __init__(self, catalogue, places, ratings, outputs, clip, unknown, ranks=ALONE):
-        self.items, self.ratings = catalogue.ids[places], ratings
-        self._catalogue, self._places = catalogue, places
-        self._outputs, self._clip, self._unknown, self._ranks = outputs, clip, unknown, ranks
+    def __init__(self, catalogue, person, outputs, clip, level=None, unknown=None, ranks=ALONE):
+        self.items, self.ratings = catalogue.ids[person.places], person.ratings
+        self._catalogue, self._places = catalogue, person.places
+        self._outputs, self._clip, self._level, self._unknown, self._ranks = outputs, clip, level, unknown, ranks
 
     def predict(self, items):
         """Predicted ratings of an item, or of several.
@@ -90,15 +90,15 @@ class NewUser:
         TypeError, ValueError
             For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
+        level = self._level
         with self._ranks.agreed():
             places = self._catalogue.find(items)
-            if self._unknown is None:
+            if level is None and self._unknown is None:
                 self._catalogue.check_known(items, places)
         self._ranks.check_call("NewUser.predict", items=places)
-        known = places >= 0
-        outputs = self._clip(self._outputs(places[known]))
-        predicted = np.empty(len(places), outputs.dtype)
-        predicted[known], predicted[~known] = outputs, self._unknown
+        predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
+                                  None if level is None else lambda half: np.full(np.count_nonzero(half), level),
+                                  self._unknown, self._clip)
         return float(predicted[0]) if is_single(items, "items") else predicted
 
     def recommend(self, n=10, exclude_seen=True, items=None):
@@ -160,7 +160,7 @@ def row_outputs(scorer, people, mean=0.0):
     Parameters
     ----------
     scorer : Scorer
-        With residuals outputs are what is to be added to the biases.
+        Outputs are to be added to the baseline of its targets.
     people : list of PersonRatings
     mean : float
         The biases' mean.
@@ -169,47 +169,38 @@ def row_outputs(scorer, people, mean=0.0):
     ------
     callable
     """
-    model, residuals = scorer.model, scorer.residuals
-    unit = 1.0 if residuals is None else residuals.unit
+    model, targets = scorer.model, scorer.targets
     for start in range(0, len(people), _TOGETHER):
         part = people[start:start + _TOGETHER]
         indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in part])])
         ratings, places = (np.concatenate([each[k] for each in part]) for k in (1, 0))
         rows = model.ranks.part(sp.csr_matrix((ratings.astype("float32"), places, indptr),
-                                              shape=(len(part), model.n_all_items)))
-        if residuals is None:
-            h = model.hidden(rows)
-        else:
-            inputs, _, seen = residuals.block(rows, np.array([mean + each.offset for each in part]))
-            h = model.hidden(inputs, seen)
-        for row in h:
-            yield _row_output(model, row[np.newaxis].copy(), unit)
+                                              shape=(len(part), model.n_all_columns)))
+        for row in scorer.outputs.hidden(targets.block(rows, np.array([mean + each.offset for each in part]))):
+            yield _row_output(scorer, row[np.newaxis].copy(), targets.unit)
 
 
-def _row_output(model, h, unit):
+def _row_output(scorer, h, unit):
     def outputs(own_columns):
-        return unit * model.decode(h, own_columns, np.array([0, len(own_columns)]))
+        return unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
 
-    return lambda columns: model.ranks.by_column(columns, outputs, model.dtype)
+    return lambda columns: scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
 
 
 def column_outputs(scorer, solver, people):
     """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `row_outputs`."""
     scorer.expect(sum(len(each.places) for each in people))
-    residuals = scorer.residuals
+    targets = scorer.targets
     for places, ratings, offset in people:
-        if residuals is None:
-            yield _column_output(scorer, *solver(places, ratings), 1.0)
-        else:
-            unit = residuals.unit
-            yield _column_output(scorer, *solver(places, (ratings - residuals.rows[places] - offset) / unit), unit)
+        wanted = (ratings - targets.row_offset(places) - offset) / targets.unit
+        yield _column_output(scorer, *solver(places, wanted), targets.unit)
 
 
 def _column_output(scorer, w, b, unit):
     def outputs(rows):
         # The column is decoded as if it were a row, of which the rows are the columns: no copy of their hidden units.
         h, at = scorer.units(rows)
-        return unit * scorer.model.decode(w, at, np.array([0, len(at)]), h, np.full(len(h), b))
+        return unit * scorer.outputs.given_pairs(h, np.full(len(h), b), w, at, np.array([0, len(at)]))
 
     return outputs
 
@@ -227,41 +218,52 @@ class ColumnSolver:
     ----------
     scorer : Scorer
         Of a model whose rows are items.
+    objective : Objective
+        That it was trained with.
+
+    Raises
+    ------
+    ValueError
+        For an objective of which nobody knows how to solve for a column.
     """
 
-    def __init__(self, scorer):
+    def __init__(self, scorer, objective):
+        if not objective.folds_columns:
+            raise ValueError("the model was trained with %r, and nobody knows how a new column is solved for; expected "
+                             "users as rows, whose ratings go through the encoder" % (objective,))
         model, known = scorer.model, scorer.users_rated
-        self._scorer, self._model, self._cost = scorer, model, None
-        self._linear = model.f is lasagne.nonlinearities.linear
-        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64") for p in (model.W, model.b)]
+        self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
+        self._missing = objective.missing
+        sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
+                for p in (self._decoder.W, self._decoder.b)]
         sums = model.ranks.sum(np.append(*sums))
         self.means = sums / int(model.ranks.sum(np.array([np.count_nonzero(known)]))[0])
         self._z = None
-        if not model.missing_weight:
+        w, m = self._missing
+        if not w:
             return
-        w, m = model.missing_weight, model.missing_rating
         self._rows = np.flatnonzero(scorer.items_rated)
         h = _with_ones(scorer.hidden(self._rows))
-        if not self._linear:
+        if not self._decoder.is_linear:
             self._h = h
             return
         self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
-        if model.l2_W and not model.l2_weighted:
-            found = _solved(self._gram + model.l2_W * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
+        if self._decoder.l2 and not self._decoder.l2_weighted:
+            found = _solved(self._gram + self._decoder.l2 * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
             self._z, self._start = np.ascontiguousarray(found[:, :-1].T), found[:, -1]
 
     def __call__(self, places, ratings):
         """The w (1, k) and b (1,) of a column, from places of its rows and their ratings, (n_rated,)."""
-        find = self._least_squares if self._linear else self._searched
-        p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._model.dtype)
+        find = self._least_squares if self._decoder.is_linear else self._searched
+        p = find(_with_ones(self._scorer.hidden(places)), places, ratings).astype(self._scorer.dtype)
         return p[np.newaxis, :-1], p[-1:]
 
     def _l2(self, n_rated):
-        return self._model.l2_W * n_rated if self._model.l2_weighted else self._model.l2_W
+        return self._decoder.l2 * n_rated if self._decoder.l2_weighted else self._decoder.l2
 
     def _least_squares(self, h, places, ratings):
         """(1) of a linear f, with q for what is to be added to the means."""
-        w, m, l2 = self._model.missing_weight, self._model.missing_rating, self._l2(len(ratings))
+        (w, m), l2 = self._missing, self._l2(len(ratings))
         said = h.dot(self.means)
         v, few = ratings - said - w * (m - said), len(h) < h.shape[1]
         if not w and l2 and few:  # fewer equations, one for each rating
@@ -281,10 +283,10 @@ class ColumnSolver:
     def _searched(self, h, places, ratings):
         """(1) of any f, by L-BFGS."""
         weights, l2 = np.ones(len(ratings)), self._l2(len(ratings))
-        if self._model.missing_weight:
+        w, m = self._missing
+        if w:
             at = np.searchsorted(self._rows, places)
-            weights = np.full(len(self._rows), self._model.missing_weight)
-            targets = np.full(len(self._rows), self._model.missing_rating)
+            weights, targets = np.full(len(self._rows), w), np.full(len(self._rows), m)
             weights[at], targets[at] = 1.0, ratings
             h, ratings = self._h, targets
         if self._cost is None:
@@ -297,7 +299,7 @@ class ColumnSolver:
     def _compiled_cost(self):
         with building("float64"):
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
-            error = self._model.output_activation(T.dot(h, p)) - rating
+            error = self._decoder.activation(T.dot(h, p)) - rating
             cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
             # On a GPU too: what would be moved there has no code in Python.

@@ -9,10 +9,12 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring, rows_of_entries
-from sparse_ae.evaluation.lists import rating_counts
+from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.scoring.known import predict_known
+from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.shortlist import Shortlist
+from sparse_ae.training.targets import AsRated
 
 __all__ = ["Blend", "Scorer", "SharedScorer", "blend"]
 
@@ -35,8 +37,8 @@ class Scorer:
     ratings : csr_matrix of float32, (n_rows, n_columns)
         The model's input, checked: by users or by items, as `rows` says.
     rows : {"users", "items"}
-    residuals : Residuals, optional
-        Where the model was trained on what biases leave over: its outputs are then added to theirs.
+    targets : Targets, optional
+        What the model was trained on, and the way back from its outputs; by default the ratings themselves.
 
     Attributes
     ----------
@@ -50,10 +52,12 @@ class Scorer:
         What the outputs are made of, of Scorer and of float.
     """
 
-    def __init__(self, model, ratings, rows="users", residuals=None):
-        self.model, self.ratings, self.rows, self.residuals = model, ratings, rows, residuals
-        self.dtype = model.dtype
-        self.clip = model.clip if residuals is None else residuals.clip
+    def __init__(self, model, ratings, rows="users", targets=None):
+        self.model, self.ratings, self.rows = model, ratings, rows
+        self.targets = AsRated.of(model) if targets is None else targets
+        self.dtype, self.outputs = model.dtype, Outputs(model)
+        self.targets.check_model(model)
+        self.clip = self.targets.clip
         self._item_units = self._sent_units = self._transposed = None
 
     # What the outputs are made of.
@@ -105,23 +109,18 @@ class Scorer:
     def predict(self, users, items, unknown, block_size=None):
         """Predicted ratings of pairs, clipped, (n,).
 
-        Where the user or the item has no rating it is `unknown`; with residuals, where neither has any, and what the
-        biases say where one has.
+        Where the user or the item has no rating it is `unknown`; where the targets have a baseline, it is that where
+        one of the two has any.
         """
-        user_rated, item_rated = self.users_rated[users], self.items_rated[items]
-        known = user_rated & item_rated
-        predicted = np.full(len(users), unknown, self.dtype)
-        predicted[known] = self.clip(self.pairs(users[known], items[known], block_size))
-        if self.residuals is not None:
-            # The model's output for an empty row is no better than none: on the pairs that a fifth of four data sets
-            # left cold, with either side as rows, the RMSE was within 0.01 of the biases', or higher.
-            half = user_rated ^ item_rated
-            predicted[half] = self.clip(self.baseline(users[half], items[half]))
-        return predicted
+        return predict_known(
+            self.users_rated[users], self.items_rated[items],
+            lambda known: self.pairs(users[known], items[known], block_size),
+            (lambda half: self.baseline(users[half], items[half])) if self.targets.has_baseline else None,
+            unknown, self.clip)
 
     def baseline(self, users, items):
         """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
-        return self.residuals.baseline(*self.by_users(users, items))
+        return self.targets.baseline(*self.by_users(users, items))
 
     def pairs(self, users, items, block_size=None, hidden=None):
         """Outputs of pairs, (n,).
@@ -134,17 +133,12 @@ class Scorer:
         hidden : dict of Scorer to callable, optional
             What stands in the place of each of the `scorers`' `hidden`, where the units are known.
         """
-        output = self.pair_outputs(users, items, block_size, hidden)
-        if self.residuals is not None:
-            output = (self.baseline(users, items) + output).astype(self.dtype)
-        return output
+        return (self.baseline(users, items) + self.pair_outputs(users, items, block_size, hidden)).astype(self.dtype)
 
     def grid(self, users, items):
         """Outputs of all pairs of some users and some items, (n_users, n_items)."""
-        output = self.grid_outputs(users, items)
-        if self.residuals is not None:  # added and rounded as in `pairs`, to the last bit
-            output = (self.baseline(users[:, np.newaxis], items) + output).astype(self.dtype)
-        return output
+        # Added and rounded as in `pairs`, to the last bit.
+        return (self.baseline(users[:, np.newaxis], items) + self.grid_outputs(users, items)).astype(self.dtype)
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
         """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
@@ -153,8 +147,8 @@ class Scorer:
         hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
         for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
-            output[part] = self.model.decode(hidden(used), cols[part], indptr)
-        return self._in_ratings_unit(output)
+            output[part] = self.outputs.pairs(hidden(used), cols[part], indptr)
+        return self.targets.unit * output
 
     def grid_outputs(self, users, items):
         """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
@@ -163,12 +157,9 @@ class Scorer:
         output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
-            pairs = self.model.decode(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
+            pairs = self.outputs.pairs(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
             output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
-        return self._in_ratings_unit(output if self.rows == "users" else output.T)
-
-    def _in_ratings_unit(self, output):
-        return output if self.residuals is None else self.residuals.unit * output
+        return self.targets.unit * (output if self.rows == "users" else output.T)
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best items for each of some users, block by block of users.
@@ -241,21 +232,17 @@ class Scorer:
         """As `hidden`, where the model decodes; on a GPU those of all items are kept there too."""
         self.expect(len(rows))
         if self._item_units is None:
-            return self.model.sent(self._encode(rows))
+            return self.outputs.sent(self._encode(rows))
         if self._sent_units is None:
-            self._sent_units = self.model.sent(self._item_units)
-        return self.model.sent_rows(self._sent_units, rows)
+            self._sent_units = self.outputs.sent(self._item_units)
+        return self.outputs.sent_rows(self._sent_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
         for start in range(0, len(rows), _TILE):  # a block is a copy of its ratings
             tile = rows[start:start + _TILE]
             block = self.ratings[tile]
-            if self.residuals is None:
-                h[start:start + _TILE] = self.model.hidden(block)
-            else:
-                inputs, _, seen = self.residuals.batch(tile, block)
-                h[start:start + _TILE] = self.model.hidden(inputs, seen)
+            h[start:start + _TILE] = self.outputs.hidden(self.targets.batch(tile, block))
         return h
 
     def rated_by(self, users):
@@ -281,14 +268,14 @@ class Blend(Scorer):
     Parameters
     ----------
     scorers : list of Scorer
-        With residuals of the same biases.
+        With targets beyond the same biases.
     weights : list of float
         Of 0 where a model helps nothing: its outputs aren't computed then.
     """
 
     def __init__(self, scorers, weights):
         first = scorers[0]
-        super().__init__(first.model, first.ratings, first.rows, first.residuals)
+        super().__init__(first.model, first.ratings, first.rows, first.targets)
         self._scorers, self._weights = list(scorers), list(map(float, weights))
 
     @property
@@ -324,12 +311,12 @@ class SharedScorer(Scorer):
     ----------
     own : Scorer
         Of the rank's own columns; a Blend of one, with a weight, too.
-    residuals : Residuals, optional
+    targets : Targets
         As the own scorer's, of all columns.
     """
 
-    def __init__(self, own, residuals=None):
-        super().__init__(own.model, own.ratings, own.rows, residuals)
+    def __init__(self, own, targets):
+        super().__init__(own.model, own.ratings, own.rows, targets)
         self.own, self._ranks = own, own.model.ranks
 
     @property
@@ -431,7 +418,7 @@ class SharedBlend(SharedScorer):
     """
 
     def __init__(self, scorers, weights):
-        super().__init__(scorers[0].own, scorers[0].residuals)
+        super().__init__(scorers[0].own, scorers[0].targets)
         self._shared, self._weights = list(scorers), list(map(float, weights))
 
     @property
@@ -476,7 +463,7 @@ def blend(scorers, weights):
         return Blend(scorers, weights)
     if len(scorers) > 1:
         return SharedBlend(scorers, weights)
-    return SharedScorer(Blend([each.own for each in scorers], weights), first.residuals)
+    return SharedScorer(Blend([each.own for each in scorers], weights), first.targets)
 
 
 def _users_together(candidates):

@@ -49,11 +49,11 @@ class Shortlist:
         for part in self._parts:
             shift += part.shift
             self._size += np.abs(part.shift).max()
-        self._of_users = None
-        if scorer.residuals is not None:
-            self._of_users, of_items = scorer.by_users(scorer.residuals.rows, scorer.residuals.columns)
-            shift += of_items[candidates]
-            self._size += np.abs(of_items[candidates]).max()
+        targets = scorer.targets
+        self._of_users, of_items = scorer.by_users(targets.row_offset, targets.column_offset)
+        of_items = of_items(candidates)
+        shift += of_items
+        self._size += np.abs(of_items).max()
         with np.errstate(over="ignore"):
             self._shift = shift.astype(self._dtype)
 
@@ -61,7 +61,7 @@ class Shortlist:
     def pays(scorer, n_users, n_candidates, n):
         """Whether a product is worth its while, and the bound is known."""
         used = scorer.used()
-        return (bool(used) and all(each.model.nonlinearity for each, _ in used)
+        return (bool(used) and all(each.outputs.decoder.nonlinearity for each, _ in used)
                 and n_users >= _USERS and n_candidates >= _CANDIDATES and n <= _SHARE * n_candidates)
 
     def best(self, users, n, seen=None):
@@ -113,8 +113,7 @@ class Shortlist:
             How far off they are at most; None where there are no such numbers or none so large.
         """
         size = np.full(len(users), self._size)
-        if self._of_users is not None:
-            size += np.abs(self._of_users[users])
+        size += np.abs(self._of_users(users))
         bound, limit = np.zeros(len(users)), np.finfo(self._dtype).max / 16
         found = np.empty((len(users), len(self._candidates)), self._dtype)
         for k, (part, p) in enumerate(zip(self._parts, factors)):
@@ -142,12 +141,13 @@ class _Part:
     """
 
     def __init__(self, scorer, weight, candidates):
-        model, unit = scorer.model, 1.0 if scorer.residuals is None else scorer.residuals.unit
-        low, span = model.output_map()
-        self.scorer, self.scale, self._f = scorer, float(weight * unit * span), model.nonlinearity
-        self._constant, self._dtype, self._candidates = abs(weight * unit * low), np.dtype(scorer.dtype), candidates
+        model, unit = scorer.model, scorer.targets.unit
+        decoder = scorer.outputs.decoder
+        self.scorer, self.scale, self._f = scorer, float(weight * unit * decoder.span), decoder.nonlinearity
+        self._constant, self._dtype = abs(weight * unit * decoder.low), np.dtype(scorer.dtype)
+        self._candidates = candidates
         self._by_users, self._n_hidden = scorer.rows == "users", model.n_hidden
-        self._W, self._b = model.W_on_host(), model.b.get_value(borrow=True)
+        self._W, self._b = scorer.outputs.W_on_host(), decoder.b.get_value(borrow=True)
         self._q = None if self._by_users else scorer.hidden(candidates)
         step = max(1, _BLOCK // self._n_hidden)
         self._tiles = [slice(start, start + step) for start in range(0, len(candidates), step)]

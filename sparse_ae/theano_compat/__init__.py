@@ -19,8 +19,11 @@ THEANO_FLAGS and .theanorc mean what they always meant.
 
 from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers
 from sparse_ae.theano_compat.distributions import installed_over_each_other
+from sparse_ae.theano_compat.failing import why_unusable
 from sparse_ae.theano_compat.finder import install
+from sparse_ae.theano_compat.unused_gpu import pygpu_fault, why_unused
 
-__all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "installed_over_each_other", "python_headers"]
+__all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "installed_over_each_other", "python_headers",
+           "pygpu_fault", "why_unusable", "why_unused"]
 
 install()

@@ -14,6 +14,12 @@ NO_HEADERS = (
     "whatever brings the headers of this Python")
 
 
+NO_USE = (
+    "{cxx} can't compile a module for Python ({said}): everything runs in Python, tens to hundreds of times slower. To "
+    "mend it: apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name a "
+    "compiler that works by THEANO_FLAGS=cxx=COMPILER")
+
+
 def any_compiler():
     """Whether there is a C++ compiler of those that Theano looks for."""
     return any(shutil.which(name) for name in ("g++", "clang++"))
@@ -35,9 +41,10 @@ def python_headers():
     folder : str
         The folder in which this Python's headers belong.
     found : bool
-        Whether Python.h is there, or may be found through an include path of the user's.
+        Whether Python.h is there, or in an include path of the user's.
     """
     folders = [include_folder(), include_folder(plat_specific=True)]
-    found = (any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders)
-             or any(os.environ.get(name) for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")))
+    of_users = [folder for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+                for folder in os.environ.get(name, "").split(os.pathsep) if folder]
+    found = any(os.path.isfile(os.path.join(folder, "Python.h")) for folder in folders + of_users)
     return folders[0], found

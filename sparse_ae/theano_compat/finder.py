@@ -58,8 +58,12 @@ def _run_mended(exec_module, module):
             for each in _ALL_MENDS:
                 if module.__name__ in each.CONTEXT_TO_RUN_IN:
                     contexts.enter_context(each.CONTEXT_TO_RUN_IN[module.__name__]())
-            exec_module(module)
+            mends.RUN_BY.get(module.__name__, _run)(exec_module, module)
     _mend(module)
+
+
+def _run(exec_module, module):
+    exec_module(module)
 
 
 def _mend(module):

@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from sparse_ae.theano_compat import compilers, folders
+from sparse_ae.theano_compat import compilers, failing, folders
 from sparse_ae.theano_compat.distributions import installed_over_each_other
 from sparse_ae.theano_compat.stand_ins import (
     give_numpy_of_its_own,
@@ -20,7 +20,8 @@ from sparse_ae.theano_compat.stand_ins import (
     names_added,
     replace_in_code,
 )
-from sparse_ae.theano_compat.torn import cache_writable, check_whole, extension_whole
+from sparse_ae.theano_compat.torn import cache_writable, check_whole, run_extension
+from sparse_ae.theano_compat.unused_gpu import say_why_unused
 
 # What NumPy once had and Theano still looks up.
 _NAMES_NUMPY_DROPPED = {"bool": np.bool_, "complex": complex, "product": np.prod}
@@ -361,7 +362,7 @@ def _mend_module_cache(module):
             with cache_writable(self.dirname), locks_kept():
                 return first_try(self, *args, **kwargs)
         except (AssertionError, EOFError, FileNotFoundError, ModuleNotFoundError) as error:
-            if _raised_by(error) not in (module.__name__, __name__, check_whole.__module__):
+            if _raised_by(error) not in (module.__name__, __name__, check_whole.__module__, failing.__name__):
                 raise
         module._logger.warning("an entry of the cache of compiled code in %s was broken; compiling once more",
                                self.dirname)
@@ -386,6 +387,11 @@ def _mend_module_cache(module):
     module.dlimport = dlimport
     module.KeyData.save_pkl = save_pkl
     cache_class.module_from_key = module_from_key
+
+
+def _mend_cmodule(module):
+    failing.mend_compiler(module)
+    _mend_module_cache(module)
 
 
 def _mend_cache_key(module):
@@ -494,8 +500,6 @@ CONTEXT_TO_RUN_IN = {
     "theano": _numpy_says_how_it_was_linked,
     "theano.configparser": _mixture_told_of,
     "theano.configdefaults": _with_defaults_that_work,
-    "theano.gof.cutils": functools.partial(extension_whole, "cutils_ext"),
-    "theano.gof.lazylinker_c": functools.partial(extension_whole, "lazylinker_ext"),
     "theano.scalar.basic": _numpy_with_dropped_names,
     "theano.scalar.basic_scipy": _without_scipy_stats,
     "theano.gpuarray.linalg": _pkg_resources_stand_in,
@@ -504,11 +508,16 @@ CONTEXT_TO_RUN_IN = {
     "lasagne": _pkg_resources_stand_in,
     "pygpu.tools": _numpy_with_dropped_names,
 }
+# Module: what runs it, of what Python runs it by and the module.
+RUN_BY = {
+    "theano.gof.cutils": functools.partial(run_extension, "cutils_ext"),
+    "theano.gof.lazylinker_c": functools.partial(run_extension, "lazylinker_ext"),
+}
 # Module: what is done to it once it has been run.
 MEND_ONCE_RUN = {
     "theano.gof.cc": _mend_cache_key,
     "theano.gof.op": _mend_version_of_c_files,
-    "theano.gof.cmodule": _mend_module_cache,
+    "theano.gof.cmodule": _mend_cmodule,
     "theano.scalar.basic": _give_dropped_names,
     "theano.scalar.sharedvar": _give_dropped_names,
     "theano.tensor.basic": _give_dropped_names,
@@ -527,4 +536,5 @@ LOG_FILTERS = {
     "theano.tensor.blas": _drop_what_needs_no_action,
     "theano.gof.compilelock": _say_once_who_waits,
     "theano.gof.cmodule": _say_that_it_is_made_anew,
+    "theano.gpuarray": say_why_unused,
 }

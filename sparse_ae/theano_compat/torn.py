@@ -5,11 +5,15 @@ To load a shared object that ends too early kills the process, once a page of it
 
 import contextlib
 import errno
+import importlib
 import os
 import shutil
 import struct
+import sys
 
-__all__ = ["cache_writable", "check_whole", "extension_whole"]
+from sparse_ae.theano_compat.failing import find_usable
+
+__all__ = ["cache_writable", "check_whole", "run_extension"]
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -54,30 +58,62 @@ def cache_writable(folder):
                           % (os.strerror(error.errno), folder)) from error
 
 
-@contextlib.contextmanager
-def extension_whole(name):
-    """Theano's own extension `name`, which it compiles once and then imports, is removed first where it is torn.
+def run_extension(name, run, module):
+    """Runs a module that has Theano's own extension `name` compiled, if need be, and imports it.
 
-    gof/lazylinker_c.py:72 takes it for compiled where its folder says of which version it is, even if it is gone.
+    It is removed first where it is torn: gof/lazylinker_c.py:72 takes it for compiled where its folder says of which
+    version it is, even if it is gone. Where it is deleted while it is made, it is made once more.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+        Python's, of a module.
+    module : module
     """
     import theano
-    folder = os.path.join(theano.config.compiledir, name)
-
-    def is_torn():
-        if not os.path.isdir(folder):
-            return False
-        objects = [os.path.join(folder, each) for each in os.listdir(folder) if each.endswith(".so")]
-        version = os.path.join(folder, "__init__.py")
-        said = os.path.isfile(version) and os.path.getsize(version) > 0
-        return not objects and said or not all(map(is_whole, objects))
-
-    if is_torn():
-        from theano.gof.compilelock import get_lock, release_lock
-        get_lock()
+    path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)
+    for last in (False, True):
+        if _is_torn(folder):
+            from theano.gof.compilelock import get_lock, release_lock
+            get_lock()
+            try:
+                if _is_torn(folder):  # nobody is amid writing it
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                release_lock()
+        if not any(each.endswith(".so") for each in _listed(folder)) and not find_usable():
+            raise ImportError("%s can't be compiled here" % name, name=name)
         try:
-            if is_torn():  # nobody is amid writing it
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            release_lock()
-    with cache_writable(theano.config.compiledir):
-        yield
+            with cache_writable(theano.config.compiledir):
+                return run(module)
+        except Exception as error:
+            if not _was_deleted(error, folder):
+                raise
+            if last:
+                raise OSError(errno.ENOENT, "%s: Theano's cache of compiled code was deleted while it was written to; "
+                              "leave it alone while programs begin, or name another folder by "
+                              "THEANO_FLAGS=base_compiledir=FOLDER" % os.strerror(errno.ENOENT), folder) from error
+            sys.path[:] = path
+            for each in [each for each in sys.modules if each.partition(".")[0] == name]:
+                del sys.modules[each]
+            importlib.invalidate_caches()
+            os.makedirs(theano.config.compiledir, exist_ok=True)
+
+
+def _listed(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def _is_torn(folder):
+    found = _listed(folder)
+    objects = [os.path.join(folder, each) for each in found if each.endswith(".so")]
+    version = os.path.join(folder, "__init__.py")
+    said = os.path.isfile(version) and os.path.getsize(version) > 0
+    return bool(found) and (not objects and said or not all(map(is_whole, objects)))
+
+
+def _was_deleted(error, folder):
+    """Whether an error is of an extension that isn't there any more, or not wholly."""
+    return isinstance(error, (AssertionError, ImportError, FileNotFoundError)) and not (
+        any(each.endswith(".so") for each in _listed(folder)))

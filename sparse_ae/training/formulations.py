@@ -1,149 +1,185 @@
 """One function, three graphs: the post's scan, a dense masked graph, and a sparse one.
 
-All three have the parameters, the loss, the gradients and the updates of `model.AutoEncoder`. They differ in what they
-cost for a batch of B rows with nnz ratings:
+All three have the parameters, the loss, the gradients and the updates of one model. They differ in what they cost for a
+batch of B rows with nnz ratings:
 
 ==========  ==========================  =======================================================================
-`scan`      O(B n_items k)              the post's graph; takes dense rows in which 0 means missing
-`dense`     O(B n_items k), in BLAS     an explicit mask; the rows are filled in where the graph runs
+`scan`      O(B n_columns k)            the post's graph; takes dense rows in which 0 means missing
+`dense`     O(B n_columns k), in BLAS   an explicit mask; the rows are filled in where the graph runs
 `sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
-A formulation is pure pieces: symbolic inputs, the squared error as a graph of them, `pack`, which turns a CSR block of
-rows into the arrays that the compiled function takes, `counts`, how many of its ratings each item has, and `check`,
-which raises for ratings that it can't take. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses
-it.
+A formulation is pure pieces: symbolic inputs, a `Batch` of them; `entries`, the model's outputs for these as a graph,
+of which an objective makes a cost; `pack`, which makes of a Batch of CSR arrays those that the compiled function takes;
+`item_counts`, how many of its ratings each column has; and `check`, which raises for ratings that it can't take with
+these channels. `dense` and `sparse` ask the model to encode and decode, and serve any that keeps `contract`; `scan` is
+the post's, of one encoder and observed entries. A stored 0 is an observed rating for `dense` and `sparse`; `scan`
+refuses it.
 
 What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
-And a model with a second encoder U takes a second input there, `seen`, which is 0 nowhere.
-
-Where missing entries count, `scan` and `dense` have all outputs, and sum over both kinds; `sparse` has those of
-observed entries only, and the others by way of W'W: see `objectives`.
+And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
 """
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
+from typing import Any, Callable, NamedTuple
 
 import scipy.sparse as sp
 
 from sparse_ae.data import batches
-from sparse_ae.ops import SquaredError, csr_arrays, dense_rows, nonlinearities, sampled_dot
+from sparse_ae.ops import SquaredError, dense_rows
 from sparse_ae.runtime.device import on_gpu, warn_of_unused_gpu
-from sparse_ae.training.objectives import (
-    MOST_SHIFTED,
-    error_beyond_missing,
-    error_everywhere,
-    masked_error,
-    shifted_error,
-)
-import lasagne
+from sparse_ae.training.batch import CHANNELS, Batch
+from sparse_ae.training.objectives import Observed
 import theano.tensor as T
 
-__all__ = ["FORMULATIONS", "Formulation", "choose_formulation", "fused_settings", "get_formulation"]
-
-# inputs(dtype, target=False, seen=False): symbolic variables; those for the target and what is seen come last.
-# squared_error(model, *inputs): a scalar. counts(model, *inputs): a vector of the model's dtype, (n_items,).
-# pack(block, dtype, target=None, seen=None): the inputs' values; the latter two have one for each entry of the block.
-Formulation = namedtuple("Formulation", "name inputs squared_error counts pack check")
+__all__ = ["FORMULATIONS", "Entries", "Formulation", "choose_formulation", "get_formulation"]
 
 
-def fused_settings(model):
-    """The first arguments of the fused Ops for a model; None where they can't serve it."""
-    ranks = None if model.ranks.size == 1 else model.ranks
-    f, g = nonlinearities.find(model.f), nonlinearities.find(model.g)
-    if f is None or g is None:
-        return None
-    if ranks is not None and on_gpu():
-        return None  # those of a GPU have no place where to add up
-    return (f.name, g.name, *model.output_map(), ranks)
+class Entries(NamedTuple):
+    """Outputs beside what is wanted of them.
+
+    Attributes
+    ----------
+    output, target : vectors, (nnz,), of observed entries; or matrices, (n_rows, n_columns), of all
+    observed : matrix of bool or int8, (n_rows, n_columns), or None
+        Not 0 where there is an entry; None where all of `output` are. No float is a condition in OpenCL.
+    h : matrix, (n_rows, k), or None
+        Hidden units, where the formulation has them.
+    """
+
+    output: Any
+    target: Any
+    observed: Any = None
+    h: Any = None
+
+    @property
+    def difference(self):
+        """How far outputs are above what is wanted; 0 where nothing is observed."""
+        # A switch, not a product: 0 times an infinite output is no 0.
+        beyond = self.output - self.target
+        return beyond if self.observed is None else T.switch(self.observed, beyond, 0)
+
+    def total(self, cost):
+        """The sum over observed entries of ``cost(output, target)``, which works element by element."""
+        if self.observed is None:
+            return T.sum(cost(self.output, self.target))
+        # Twice, for the cost's gradient may be infinite where its value isn't asked for.
+        output = T.switch(self.observed, self.output, self.target)
+        return T.sum(T.switch(self.observed, cost(output, self.target), 0))
 
 
-def _extras(make, dtype, target, seen):
-    return [make(name, dtype) for name, wanted in (("target", target), ("seen", seen)) if wanted]
+class Formulation(NamedTuple):
+    """See above.
+
+    Attributes
+    ----------
+    name : str
+    inputs : callable
+        ``inputs(channels, dtype)``, a Batch of symbolic variables, with those of `CHANNELS` that are named.
+    entries : callable
+        ``entries(model, batch)``, an `Entries`.
+    item_counts : callable
+        ``item_counts(model, batch)``, a vector of the model's dtype, (n_columns,).
+    pack : callable
+        ``pack(batch, model)``, the arrays of a Batch of CSR as the compiled function takes them.
+    check : callable
+        ``check(ratings, channels)``.
+    fused : callable
+        ``fused(model, batch)``: where one Op computes the squared error of observed entries, a function from targets
+        (nnz,) to it; else None.
+    """
+
+    name: str
+    inputs: Callable
+    entries: Callable
+    item_counts: Callable
+    pack: Callable
+    check: Callable
+    fused: Callable = lambda model, batch: None
+
+    def cost(self, model, batch, objective=Observed()):
+        """The part of the cost of a batch that is no weight decay, a scalar."""
+        return objective.cost(model, self, batch)
 
 
-def _scan_inputs(dtype, target=False, seen=False):
-    return [T.matrix("rating", dtype)] + _extras(T.matrix, dtype, target, seen)
+def _channels(make, channels, dtype):
+    return {name: make(name, dtype) for name in CHANNELS if name in channels}
 
 
-def _scan_squared_error(model, rating, target=None, seen=None):
-    wanted = rating if target is None else target
-    if model.missing_weight:
-        observed = T.neq(rating if seen is None else seen, 0)
-        return masked_error(model.scan(rating, seen, everywhere=True), wanted, observed, model)
-    return T.sum((model.scan(rating, seen) - wanted) ** 2)
+def _scan_inputs(channels, dtype):
+    return Batch(T.matrix("rating", dtype), **_channels(T.matrix, channels, dtype))
 
 
-def _scan_counts(model, rating, target=None, seen=None):
-    return T.sum(T.neq(rating if seen is None else seen, 0), axis=0, dtype=model.dtype)
+def _scan_entries(model, batch):
+    return Entries(model.scan(batch.data), batch.wanted, T.neq(batch.data, 0))
 
 
-def _scan_pack(block, dtype, target=None, seen=None):
-    # Where something is seen, it is what tells a rating from a missing one.
-    rating = batches.dense_rows(block, dtype=dtype) if seen is None else _dense(block, block.data, dtype)
-    return (rating,) + tuple(_dense(block, data, dtype) for data in (target, seen) if data is not None)
+def _scan_item_counts(model, batch):
+    return T.sum(T.neq(batch.data, 0), axis=0, dtype=model.dtype)
 
 
-def _dense(block, data, dtype):
-    """The block's entries with other values, as dense rows."""
-    return sp.csr_matrix((data, block.indices, block.indptr), shape=block.shape).toarray().astype(dtype, copy=False)
+def _scan_pack(batch, model):
+    def rows(data):
+        matrix = sp.csr_matrix((data, batch.indices, batch.indptr), shape=(len(batch.indptr) - 1, model.n_columns))
+        return matrix.toarray().astype(model.dtype, copy=False)
+
+    batches.refuse_stored_zeros(sp.csr_matrix((batch.data, batch.indices, batch.indptr),
+                                              shape=(len(batch.indptr) - 1, model.n_columns)))
+    return batch.map(rows)._replace(indices=None, indptr=None).present
 
 
-def _csr_inputs(dtype, target=False, seen=False):
-    return ([T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr")]
-            + _extras(T.vector, dtype, target, seen))
+def _scan_check(ratings, channels):
+    batches.refuse_stored_zeros(ratings)
 
 
-def _csr_counts(model, data, indices, indptr, target=None, seen=None):
+def _csr_inputs(channels, dtype):
+    return Batch(T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr"),
+                 **_channels(T.vector, channels, dtype))
+
+
+def _csr_item_counts(model, batch):
     # Theano's bincount asks for the greatest index, and a block without ratings has none.
-    return T.inc_subtensor(T.zeros((model.n_items,), "int32")[indices], 1).astype(model.dtype)
+    return T.inc_subtensor(T.zeros((model.n_columns,), "int32")[batch.indices], 1).astype(model.dtype)
 
 
-def _csr_pack(block, dtype, target=None, seen=None):
-    return csr_arrays(block, dtype) + tuple(x.astype(dtype, copy=False) for x in (target, seen) if x is not None)
+def _csr_pack(batch, model):
+    return batch.as_csr(model.dtype).present
 
 
-def _dense_squared_error(model, data, indices, indptr, target=None, seen=None):
-    def rows(values):
-        return dense_rows(values, indices, indptr, model.n_items)
-
-    rating, mask = rows(data), rows(T.ones_like(indices, dtype="int8"))
-    target = rating if target is None else rows(target)
-    # Dots with V.T and W.T rather than with transposed ratings: the gradients then come in the memory order of V and W.
-    weighted = T.dot(rating, model.V.T)
-    h = model.hidden_activation(weighted if seen is None else weighted + T.dot(rows(seen), model.U.T))
-    output = model.output_activation(T.dot(h, model.W.T) + model.b)
-    return masked_error(output, target, mask, model)
-
-
-def _sparse_squared_error(model, data, indices, indptr, target=None, seen=None):
-    target = data if target is None else target
-    fused = fused_settings(model) if model.missing_weight <= MOST_SHIFTED else None
-
-    def squared_error(target):
-        error = SquaredError(*fused)
-        return error(model.W, model.V.T, model.mu, model.b, data, indices, indptr, target=target,
-                     U_t=None if seen is None else model.U.T, seen=seen)[0]
-
-    if fused and not model.missing_weight:
-        return squared_error(target)
-    weighted = model.weighted(data, indices, indptr, seen)
-    if fused:
-        error = shifted_error(squared_error, target, model)
-        return error + error_everywhere(model.hidden_activation(weighted, after=error), model)
-    h = model.hidden_activation(weighted)
-    output = model.output_activation(sampled_dot(indices, indptr, h, model.W) + model.b[indices])
-    if not model.missing_weight:
-        return T.sum((output - target) ** 2)
-    return error_beyond_missing(output, target, model) + error_everywhere(h, model)
-
-
-def _anything(ratings):
+def _csr_check(ratings, channels):
     pass
 
 
+def _dense_entries(model, batch):
+    def rows(values):
+        return dense_rows(values, batch.indices, batch.indptr, model.n_columns)
+
+    laid_out = batch.map(rows)._replace(indices=None, indptr=None)
+    h = model.encode(laid_out, deterministic=False)
+    return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
+
+
+def _sparse_entries(model, batch):
+    h = model.encode(batch, deterministic=False)
+    return Entries(model.decode(h, batch), batch.wanted, None, h)
+
+
+def _sparse_fused(model, batch):
+    settings = model.fused()
+    if settings is None:
+        return None
+
+    def squared_error(target):
+        return SquaredError(*settings)(model.W, model.V.T, model.mu, model.b, batch.data, batch.indices, batch.indptr,
+                                       target=target, U_t=None if model.U is None else model.U.T,
+                                       seen=batch.indicator)[0]
+
+    return squared_error
+
+
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_squared_error, _scan_counts, _scan_pack, batches.refuse_stored_zeros),
-    Formulation("dense", _csr_inputs, _dense_squared_error, _csr_counts, _csr_pack, _anything),
-    Formulation("sparse", _csr_inputs, _sparse_squared_error, _csr_counts, _csr_pack, _anything),
+    Formulation("scan", _scan_inputs, _scan_entries, _scan_item_counts, _scan_pack, _scan_check),
+    Formulation("dense", _csr_inputs, _dense_entries, _csr_item_counts, _csr_pack, _csr_check),
+    Formulation("sparse", _csr_inputs, _sparse_entries, _csr_item_counts, _csr_pack, _csr_check, _sparse_fused),
 ])
 
 # The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures
@@ -157,34 +193,42 @@ DENSE_FROM = 0.5
 DENSE_FROM_ON_GPU = 0.03
 
 
-def choose_formulation(density, model):
+
+def choose_formulation(density, model, objective=Observed()):
     """What ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
 
     Parameters
     ----------
     density : float
         Ratings as a fraction of the matrix; `DENSE_FROM` and more are dense, on a GPU `DENSE_FROM_ON_GPU` and more.
-    model : AutoEncoder
+    model : Model
+    objective : Objective
     """
     dense = density >= (DENSE_FROM_ON_GPU if on_gpu() else DENSE_FROM)
-    return "dense" if dense or not _has_sparse_cost(model) else "sparse"
+    return "dense" if dense or objective.refusal(model, "sparse") else "sparse"
 
 
-def get_formulation(name, model):
-    """The formulation of that name; ValueError if there is none, or it can't serve the model."""
+def get_formulation(name, model, objective=Observed()):
+    """The formulation of that name; ValueError if there is none, or it can't serve the model and the objective."""
     if not isinstance(name, str) or name not in FORMULATIONS:
         raise ValueError("formulation is %r; expected one of %s or 'auto'"
                          % (name, ", ".join(map(repr, FORMULATIONS))))
     warn_of_unused_gpu()
-    if name == "sparse" and not _has_sparse_cost(model):
-        raise ValueError("formulation='sparse' with missing_weight=%g and f=%s: the sum over missing entries follows "
-                         "the ratings' number for a linear f alone; use f='identity', or formulation='dense', which "
-                         "computes every output" % (model.missing_weight, getattr(model.f, "__name__", model.f)))
-    if name == "scan" and model.ranks.size > 1:
-        raise ValueError("formulation='scan' and %d ranks: it computes hidden units a row at a time, and each row's "
-                         "would be a sum over ranks; use formulation='sparse' or 'dense'" % model.ranks.size)
+    refusal = (_refusal_of_scan(model) if name == "scan" else None) or objective.refusal(model, name)
+    if refusal:
+        raise ValueError(refusal)
     return FORMULATIONS[name]
 
 
-def _has_sparse_cost(model):
-    return not model.missing_weight or model.f is lasagne.nonlinearities.linear
+def _refusal_of_scan(model):
+    """Why the post's graph can't serve a model, in words; None if it can."""
+    if not hasattr(model, "scan"):
+        return ("formulation='scan' is the post's graph, of an AutoEncoder, and the model is %s; use "
+                "formulation='sparse' or 'dense'" % type(model).__name__)
+    if model.channels:
+        return ("formulation='scan' and a model that reads %s beside the ratings: the post's graph has one encoder; "
+                "use formulation='sparse' or 'dense'" % " and ".join(model.channels))
+    if model.ranks.size > 1:
+        return ("formulation='scan' and %d ranks: it computes hidden units a row at a time, and each row's would be a "
+                "sum over ranks; use formulation='sparse' or 'dense'" % model.ranks.size)
+    return None

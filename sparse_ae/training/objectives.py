@@ -1,4 +1,7 @@
-"""What is summed over which entries: the observed ones alone, as in the post, or the missing ones a little too.
+"""Objectives: what is summed over which entries.
+
+`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too. An
+objective of one's own inherits `Objective`, and says no more than how it differs: at the least its `cost`.
 
 Lists that are learned from observed entries alone are poor: what people rate is what they chose to consume, and that
 they didn't choose the rest tells something. So let every missing entry count w, as if it had been rated m, where O are
@@ -23,73 +26,203 @@ so that the passes over the ratings stay what they are. Both are exact, and Thea
 C. Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, for factors; P. Vincent, A. de
 Brebisson, X. Bouthillier, Efficient Exact Gradient Update for Training Deep Networks with Very Large Sparse Targets,
 NIPS 2015, for networks.
-
-`model` has W, b, missing_weight w and missing_rating m as attributes, as `AutoEncoder` has.
 """
+from typing import NamedTuple
+
 import numpy as np
 
+from sparse_ae.checks import check_finite, check_share
 from sparse_ae.ops.everywhere import squared_outputs
 import theano.tensor as T
 
-__all__ = ["MOST_SHIFTED", "error_beyond_missing", "error_everywhere", "masked_error", "shifted_error"]
+__all__ = ["MOST_SHIFTED", "Missing", "Objective", "Observed", "Rule", "objective_of"]
 
 # The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
 
+# Ratings for which the rules were made; see `recommender.defaults`.
+_TYPICAL = 50000.0
 
-def masked_error(output, target, observed, model):
-    """Equation (1) of dense rows.
+
+class Rule(NamedTuple):
+    """Settings that fit the data, as `recommender.defaults` explains them.
+
+    Attributes
+    ----------
+    l2, learning_rate : float
+    updates : int
+        Updates without validation.
+    all_columns : bool
+        Whether each mini-batch has a gradient for every column, whoever has ratings.
+    """
+
+    l2: float
+    learning_rate: float
+    updates: int
+    all_columns: bool
+
+
+class Objective:
+    """What an objective says of itself, as the post's has it.
+
+    Attributes
+    ----------
+    missing : (float, float)
+        What a missing entry counts in the squared error, and as what rating; (0, 0) where it doesn't.
+    reports_rmse : bool
+        Whether the root of the mean cost of an observed entry is an RMSE.
+    clips : bool
+        Whether outputs are ratings, which predictions clip to their scale; else they are scores.
+    default_measure : str
+        What validation goes by, as `Recommender` names it.
+    folds_columns : bool
+        Whether `scoring.fold_in` knows how to solve for a column that the model has no parameters for: by least
+        squares with `missing`.
+    """
+
+    missing, reports_rmse, clips, default_measure, folds_columns = (0.0, 0.0), True, True, "rmse", True
+
+    def cost(self, model, formulation, batch):
+        """The cost of a symbolic `Batch` without the weight decay, a scalar.
+
+        Parameters
+        ----------
+        model : Model
+        formulation : Formulation
+            Its `entries` are the model's outputs beside what is wanted.
+        batch : Batch
+        """
+        raise NotImplementedError
+
+    def refusal(self, model, formulation):
+        """Why a formulation, by its name, can't serve a model with this objective, in words; None if it can."""
+        return None
+
+    def fused(self, model):
+        """The first arguments of the Ops that make a whole step of it on sparse rows; None where there are none."""
+        return None
+
+    def moves_rows_in_use(self, model):
+        """Whether rows in use alone have a gradient, of a model whose products `training.steps` can take apart."""
+        return False
+
+    def first_output(self, mean):
+        """The output that a model without biases begins with, of ratings with this mean."""
+        return mean
+
+    def rule(self, n, variance):
+        """The `Rule` for n ratings whose targets have this variance; None where nobody has found one."""
+        return None
+
+    def describe(self):
+        """Itself in JSON, as `objective_of` takes it: its class's name and its settings."""
+        return dict(vars(self), name=type(self).__name__)
+
+    def __repr__(self):
+        return "%s(%s)" % (type(self).__name__, ", ".join("%s=%r" % pair for pair in sorted(vars(self).items())))
+
+    def __eq__(self, other):
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self):
+        return hash(repr(self))
+
+
+class Observed(Objective):
+    """The post's: the squared error of observed entries."""
+
+    def cost(self, model, formulation, batch):
+        fused = formulation.fused(model, batch)
+        return T.sum(formulation.entries(model, batch).difference ** 2) if fused is None else fused(batch.wanted)
+
+    def fused(self, model):
+        return model.fused()
+
+    def moves_rows_in_use(self, model):
+        return hasattr(model, "products") and not model.channels and not model.l2_weighted
+
+    def rule(self, n, variance):
+        if variance is None:
+            return None
+        return Rule(l2=50 * variance * (n / _TYPICAL) ** (1 / 3), learning_rate=0.001, updates=430, all_columns=False)
+
+
+class Missing(Objective):
+    """Observed entries, and the missing ones a little as if they had been rated low: equation (1).
 
     Parameters
     ----------
-    output, target : matrices, (n_rows, n_items)
-    observed : matrix of bool or int8, (n_rows, n_items)
-        Not 0 where there is a rating. No float is a condition in OpenCL.
-    model : AutoEncoder
-
-    Returns
-    -------
-    scalar
+    weight : float
+        w, from 0 to 1.
+    rating : float
+        m, in the unit of the targets.
     """
-    # Switches, not products: 0 times an infinite output is no 0.
-    if not model.missing_weight:
-        return T.sum(T.switch(observed, output - target, 0) ** 2)
-    w, m = _missing(model)
-    return T.sum(T.switch(observed, (output - target) ** 2, w * (output - m) ** 2))
+
+    reports_rmse, clips, default_measure = False, False, "ndcg@10"
+
+    def __init__(self, weight, rating=0.0):
+        self.weight = check_share(weight, "weight", "; 0 leaves missing entries out")
+        self.rating = check_finite(rating, "rating", "a number, what missing entries are taken to be rated")
+
+    @property
+    def missing(self):
+        return self.weight, self.rating
+
+    def cost(self, model, formulation, batch):
+        w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # no wider, lest they widen the graph
+        fused = formulation.fused(model, batch) if self.weight <= MOST_SHIFTED else None
+        if fused:
+            # Equation (3) summed over observed entries, then (2) times w.
+            rest, beyond = w.dtype.type(1 - w), batch.wanted - m
+            error = rest * fused(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
+            return error + _everywhere(model.encode(batch, deterministic=False, after=error), model, w, m)
+        output, target, observed, h = formulation.entries(model, batch)
+        if observed is not None:
+            return T.sum(T.switch(observed, (output - target) ** 2, w * (output - m) ** 2))
+        # The left of equation (3), for any w.
+        return T.sum((output - target) ** 2) - w * T.sum((output - m) ** 2) + _everywhere(h, model, w, m)
+
+    def refusal(self, model, formulation):
+        if formulation == "scan":
+            return ("formulation='scan' and %r: the post's graph has the outputs of observed entries; use "
+                    "formulation='sparse' or 'dense'" % self)
+        if formulation == "sparse" and not model.decoder().is_linear:
+            f = model.decoder().f
+            return ("formulation='sparse' with missing_weight=%g and f=%s: the sum over missing entries follows the "
+                    "ratings' number for a linear f alone; use f='identity', or formulation='dense', which computes "
+                    "every output" % (self.weight, getattr(f, "__name__", f)))
+        return None
+
+    def first_output(self, mean):
+        return self.rating
+
+    def rule(self, n, variance):
+        return Rule(l2=40 * (n / _TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
 
 
-def error_everywhere(h, model):
+def _everywhere(h, model, w, m):
     """Equation (2) times w, summed over rows of hidden units (n_rows, k): all entries as if they were missing."""
-    w, m = _missing(model)
-    return w * squared_outputs(h, model.W, model.b - m)
+    decoder = model.decoder()
+    return w * squared_outputs(h, decoder.W, decoder.b - m)
 
 
-def shifted_error(squared_error, target, model):
-    """Equation (3) summed over observed entries.
+def objective_of(description):
+    """The objective that `Objective.describe` describes.
 
-    Parameters
-    ----------
-    squared_error : callable
-        From targets (nnz,) to the sum over observed entries of (target - output)^2.
-    target : vector, (nnz,)
-    model : AutoEncoder
-        With a `missing_weight` of at most `MOST_SHIFTED`.
-
-    Returns
-    -------
-    scalar
+    Raises
+    ------
+    TypeError, ValueError
+        For what describes none of this module, nor one that a program has added.
     """
-    w, m = _missing(model)
-    rest, beyond = w.dtype.type(1 - w), target - m
-    return rest * squared_error(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
+    settings = dict(description)
+    name, kinds = settings.pop("name", None), {kind.__name__: kind for kind in _kinds(Objective)}
+    if name not in kinds:
+        raise ValueError("the objective is %r; expected one of %s: import the module first that has one of your own"
+                         % (name, ", ".join(sorted(kinds))))
+    return kinds[name](**settings)
 
 
-def error_beyond_missing(output, target, model):
-    """The left of equation (3) summed over observed entries, from their outputs and targets, (nnz,): for any w."""
-    w, m = _missing(model)
-    return T.sum((output - target) ** 2) - w * T.sum((output - m) ** 2)
-
-
-def _missing(model):
-    """w and m as numbers of the model's dtype, lest they widen the graph."""
-    return tuple(np.dtype(model.dtype).type(number) for number in (model.missing_weight, model.missing_rating))
+def _kinds(of):
+    for kind in of.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

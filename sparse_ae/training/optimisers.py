@@ -1,18 +1,24 @@
-"""What Lasagne lacks: RProp, in the form of `lasagne.updates`.
+"""The optimisers by name: updates of Lasagne's, RProp, L-BFGS; what each needs; and the step of any.
 
-It looks at nothing but the gradient's signs: each weight has a step of its own, which grows while its sign stays and
-shrinks when it turns. It needs the gradient of all ratings at once:
+RProp, which Lasagne lacks, looks at nothing but the gradient's signs: each weight has a step of its own, which grows
+while its sign stays and shrinks when it turns. It needs the gradient of all ratings at once:
 ``Trainer(model, update="rprop", batch_size=None)``.
 """
+import functools
+import inspect
 from collections import OrderedDict
 
 import numpy as np
 
+from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.objectives import Observed
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["rprop"]
+__all__ = ["ENTRYWISE", "UPDATES", "check_entrywise", "check_update", "has_learning_rate", "make_step",
+           "needs_all_rows", "rprop", "unwrapped"]
 
 
 def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):
@@ -82,3 +88,79 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
 
 
 rprop.needs_all_rows = True  # as a `steps.Step` says it
+
+
+# By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
+UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
+    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
+UPDATES.update(rprop=rprop, lbfgs=LBFGS)
+
+# Of these a new entry follows from the old one, its gradients, and numbers that are the same for all.
+ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]
+
+
+def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
+    """The compiled step of an optimiser.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    update : callable
+        Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
+    learning_rate : float or None
+        None where the optimiser has none.
+    channels, objective
+        As `Step` takes them.
+
+    Returns
+    -------
+    Step
+    """
+    if has_learning_rate(update):
+        return TrainingStep(model, formulation, update, learning_rate, channels, objective)
+    return update(model, formulation, channels, objective)
+
+
+def has_learning_rate(update):
+    """Tell whether an optimiser has a learning rate: an update of Lasagne's form has, a class of steps hasn't."""
+    return not isinstance(unwrapped(update), type)
+
+
+def check_update(update, given):
+    """TypeError for a function that hasn't the signature of `lasagne.updates.sgd`; `given` is what the user said."""
+    try:
+        signature = inspect.signature(update)
+    except (TypeError, ValueError):  # of some of Python's own functions nobody knows it
+        return
+    try:
+        signature.bind(None, [], *([0.1] if has_learning_rate(update) else [False]))
+    except TypeError as error:
+        raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
+                        "expected a function of lasagne.updates or one of %s"
+                        % (given, error, ", ".join(UPDATES))) from None
+
+
+def check_entrywise(update, given):
+    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is what the user said.
+
+    Where columns are shared out among processes, each has some rows of W and columns of V: what an entry becomes may
+    follow from itself, its own gradients, and numbers that are the same for all. So it does in the updates of
+    `ENTRYWISE`. In others, such as one with a norm's constraint or L-BFGS, it may follow from all entries together.
+    """
+    if unwrapped(update) not in ENTRYWISE:
+        raise ValueError("update is %r and the columns are shared out among processes, where an update has to work "
+                         "entry by entry; of these it is known: %s"
+                         % (given, ", ".join(sorted(each.__name__ for each in ENTRYWISE))))
+
+
+def needs_all_rows(update):
+    """Whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
+    return getattr(unwrapped(update), "needs_all_rows", False)
+
+
+def unwrapped(function):
+    """Give the function that a partial one, or a partial one of that, calls."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function

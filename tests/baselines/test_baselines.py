@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from made import stars
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
@@ -14,12 +15,9 @@ from sparse_ae.evaluation.metrics import rmse
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def ratings(seed=0, shape=(30, 20), density=0.4):
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(*shape) < density
-    mask[3], mask[:, 5] = False, False
-    rows, cols = np.nonzero(mask)
-    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype(np.float32), (rows, cols)), shape=shape)
+def ratings(seed=0, shape=(30, 20)):
+    """User 3 and item 5 have none."""
+    return stars(*shape, density=0.4, seed=seed, without_rows=[3], without_columns=[5])
 
 
 @pytest.mark.parametrize("shrinkage", [5.0, 20.0])

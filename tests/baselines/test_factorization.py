@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from devices import DTYPE
+from made import low_rank
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
@@ -13,15 +14,6 @@ import theano
 import theano.tensor as T
 
 TOLERANCE = 1e-10 if DTYPE == "float64" else 2e-4
-
-
-def low_rank(seed=0, shape=(60, 40), density=0.5):
-    """Ratings with a mean, biases and one factor, that biases alone can't explain."""
-    rng = np.random.RandomState(seed)
-    full = 3 + 0.3 * rng.randn(shape[0], 1) + 0.3 * rng.randn(shape[1])
-    full += np.outer(rng.randn(shape[0]), rng.randn(shape[1]))
-    rows, cols = np.nonzero(rng.rand(*shape) < density)
-    return sp.csr_matrix((full[rows, cols].astype("float32"), (rows, cols)), shape=shape)
 
 
 def loops(train, mean, W, H, c, d, l2):
@@ -40,7 +32,7 @@ def loops(train, mean, W, H, c, d, l2):
 
 
 def test_cost_and_gradients_against_loops():
-    train = low_rank(shape=(7, 5))
+    train = low_rank(7, 5)
     rng = np.random.RandomState(1)
     values = [rng.randn(*shape) for shape in ((7, 3), (5, 3), (7,), (5,))]
     W, H = (T.matrix(name, DTYPE) for name in "WH")

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from made import stars
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import lists as list_baselines
@@ -16,11 +17,7 @@ FITS = [fit_popular, fit_neighbours, fit_ease, fit_all_entries]
 
 def ratings(seed=0, shape=(14, 9), low=1):
     """User 3 and item 5 have none."""
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(*shape) < 0.5
-    mask[3], mask[:, 5] = False, False
-    rows, cols = np.nonzero(mask)
-    return sp.csr_matrix((rng.randint(low, 6, len(rows)).astype(np.float32), (rows, cols)), shape=shape)
+    return stars(*shape, seed=seed, low=low, without_rows=[3], without_columns=[5])
 
 
 @pytest.fixture(params=[256, 1, 4])

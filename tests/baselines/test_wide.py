@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from made import stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import wide
@@ -11,11 +12,7 @@ from sparse_ae.baselines.wide import fit_wide, kernel
 
 def ratings(seed=0, shape=(14, 9)):
     """User 3 and item 5 have none."""
-    rng = np.random.RandomState(seed)
-    mask = rng.rand(*shape) < 0.5
-    mask[3], mask[:, 5] = False, False
-    rows, cols = np.nonzero(mask)
-    return sp.csr_matrix((rng.randint(1, 6, len(rows)).astype(np.float32), (rows, cols)), shape=shape)
+    return stars(*shape, seed=seed, without_rows=[3], without_columns=[5])
 
 
 def test_the_kernel_by_hand():

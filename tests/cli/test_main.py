@@ -96,14 +96,14 @@ def test_fit_for_lists(files, tmp_path, capsys):
                     lines[2])
 
 
-def test_what_was_chosen(files, tmp_path, capsys):
+def test_fit_prints_weights_and_settings_and_says_where_no_model_counts(files, tmp_path, capsys):
     arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
     lines = run(capsys, *arguments)
     recommender = Recommender.load(tmp_path / "m")
     assert re.match("validation RMSE, of known users and items: biases .*, items .*, users ", lines[1])
     for line, rows in ((lines[2], "items"), (lines[4], "users")):
         assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
-    recommender.weights_ = {"items": 0.0, "users": 0.0}
+    recommender.weights_.update(items=0.0, users=0.0)
     recommender.history_[3]["restored"] = 0
     chosen = list(command_line._chosen(recommender))
     assert chosen[1] == "items as rows, weight 0.00: epoch 0 of 4"

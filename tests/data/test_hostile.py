@@ -212,6 +212,12 @@ def test_one_long_id_in_a_file(tmp_path, line):
     assert os.listdir(str(tmp_path)) == ["ratings.csv"]
 
 
+def test_a_long_id_on_the_first_line(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("0,%s,3\n1,b,3\n" % ("a" * 2 ** 18))
+    refused(load_ratings, path, "line 1: there is a field of more than 131072 characters; expected ids and numbers")
+
+
 def test_one_long_id_of_columns():
     ids, numbers, values = SHORT + [LONG], list(range(2001)), [3] * 2001
     said = "one of 2001 ids has 100000 characters"

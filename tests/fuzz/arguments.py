@@ -40,6 +40,9 @@ VALUES = [
     object(), object, int, len, print, lambda *args: None, lambda x: 1, lambda x: x, lambda x, y: x, np.float32(0.5),
     np.int64(3), np.bool_(True), np.nan, np.zeros(0), np.zeros(3), np.zeros((2, 2)), np.arange(6).reshape(2, 3),
     np.array(["a", "b"]), np.array([None]), np.zeros((3, 3), complex), np.ma.masked_array([1, 2], [0, 1]),
+    np.ma.masked, [np.ma.masked], [1, np.ma.masked], np.ma.masked_array([1, 2], [1, 1]),
+    np.ma.masked_array(np.arange(6).reshape(2, 3), [[0, 0, 1], [0, 0, 0]]), (np.ma.masked_array([1, 2], [0, 1]),) * 3,
+    ([1, 2], [1, 2], np.ma.masked_array([1.0, 2], [0, 1])), {1: np.ma.masked}, ["a", "a" * 5000], "1" * 5000,
     np.datetime64("2020-01-01"), sp.csr_matrix((3, 3)), sp.csr_matrix(np.eye(3)), sp.csr_matrix(np.eye(3) * np.nan),
     MATRIX, MATRIX * 100, sp.coo_matrix(np.eye(3)), np.random.RandomState(0), np.random, decimal.Decimal("0.5"),
     datetime.date(2020, 1, 1), range(3), iter([1]), T.matrix(), slice(3), Ellipsis, NotImplemented, type, Exception(),
@@ -71,7 +74,8 @@ def train(**given):
 
 def calls(fitted, folder):
     """(function, arguments that it may be called without, arguments to replace)."""
-    person = fitted.fold_in({1: 3})
+    person, text = fitted.fold_in({1: 3}), folder / "ratings.csv"
+    text.write_text("".join("%d,%d,%d\n" % line for line in zip(*(column.tolist() for column in RATINGS))))
     return [
         (fit, {}, settings_of(Recommender) + ["ratings", "y", "validation", "on_epoch", "checkpoint",
                                               "checkpoint_every", "resume", "refit"]),
@@ -79,8 +83,7 @@ def calls(fitted, folder):
                      "unknown", "train", "n_epochs", "validation", "on_epoch", "patience", "checkpoint",
                      "checkpoint_every", "resume"]),
         (AutoEncoder, dict(n_items=20, n_hidden=2),
-         ["n_items", "n_hidden", "rating_scale", "f", "g", "l2", "W", "V", "mu", "b", "rng", "dtype", "U",
-          "missing_weight", "missing_rating"]),
+         ["n_items", "n_hidden", "rating_scale", "f", "g", "l2", "W", "V", "mu", "b", "rng", "dtype", "U"]),
         (fitted.predict, dict(users=1, items=2), ["users", "items"]),
         (fitted.recommend, dict(users=1), ["users", "n", "exclude_seen", "items"]),
         (fitted.evaluate, dict(ratings=RATINGS), ["ratings", "y", "k", "relevant"]),
@@ -92,6 +95,10 @@ def calls(fitted, folder):
         (fitted.save, dict(path=folder / "model"), ["path"]),
         (Recommender.load, {}, ["path"]),
         (sparse_ae.load_ratings, dict(path="/nowhere/x"), ["path", "duplicates"]),
+        (sparse_ae.load_ratings, dict(path=text, progress=False),
+         ["duplicates", "variable", "missing", "pairs", "lists"]),
+        (sparse_ae.as_ratings, dict(ratings=RATINGS), ["ratings", "y", "duplicates", "missing"]),
+        (store_ratings, dict(source=text, folder=folder / "store"), ["missing", "lists", "duplicates", "parts"]),
         (sparse_ae.movielens, dict(path="/nowhere/x"), ["name", "path"]),
         (jester, dict(path="/nowhere/x"), ["path"]),
         (store_ratings, dict(source=[RATINGS], folder=folder / "store"), ["source", "folder", "rows", "duplicates"]),

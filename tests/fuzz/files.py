@@ -88,6 +88,18 @@ def read_table(path):
     return of_ratings(load_ratings(path, missing=99))
 
 
+def read_lines(path):
+    return of_ratings(load_ratings(path, missing=3, progress=False))
+
+
+def read_lists(path):
+    return of_ratings(load_ratings(path, lists=True))
+
+
+def read_dense(path):
+    return of_ratings(load_ratings(path, variable="M", missing=0))
+
+
 def read_movielens(path):
     data = movielens(path=path)
     return of_ratings(data.ratings) + [sorted(data.titles.items())]
@@ -148,6 +160,58 @@ def of_store(sound):
         return read(folder)
 
     return case, whole, not sound, "store"
+
+
+class Rank:
+    """What a store in parts asks a communicator for."""
+
+    def __init__(self, rank, size):
+        self.Get_rank, self.Get_size = lambda: rank, lambda: size
+        self.Allreduce = self.gather = self.Barrier = self.Abort = NotImplemented.__class__
+
+    def allgather(self, value):
+        return [value] * self.Get_size()
+
+
+def of_parts():
+    """Stores in parts of which some are exchanged, within one or between two; or one's note is damaged."""
+    ratings = matrix().tocoo()
+
+    def make(folder, name, values, parts):
+        store_ratings([(ratings.row, ratings.col, values)], folder / name, rows="users", parts=parts)
+
+    def read(folder, size):
+        columns = {}
+        for rank in range(size):
+            stored = open_ratings(folder / "store", Rank(rank, size))
+            stored.check()
+            columns.update(zip(stored.col_ids.tolist(), stored.matrix.toarray().T.tolist()))
+        return sorted(columns.items())
+
+    def whole(folder):
+        make(folder, "store", ratings.data, 3)
+        return read(folder, 3)
+
+    def case(rng, folder):
+        make(folder, "store", ratings.data, 3)
+        make(folder, "other", ratings.data[::-1], rng.choice([2, 3]))
+        part = folder / "store" / ("part%d" % rng.randint(3))
+        kind = rng.randint(3)
+        if kind == 0:
+            other = folder / "store" / ("part%d" % rng.randint(3))
+        elif kind == 1:
+            other = folder / "other" / ("part%d" % rng.randint(2))
+        else:
+            note = [part, folder / "store"][rng.randint(2)] / "store.json"
+            note.write_text(json.dumps(other_json(json.loads(note.read_text()), rng)))
+            return read(folder, 3)
+        if other != part:
+            part.rename(folder / "away")
+            other.rename(part)
+            (folder / "away").rename(other)
+        return read(folder, 3)
+
+    return case, whole, True, "store"
 
 
 @functools.lru_cache(maxsize=None)
@@ -261,10 +325,18 @@ def mat(compressed, version="5"):
     return as_bytes(lambda file: scipy.io.savemat(file, variables, format=version, do_compression=compressed))
 
 
-def mat_73():
+def dense_mat():
+    variables = {"M": matrix().toarray().astype("float64"), "Otest": np.eye(3), "text": "abc"}
+    return as_bytes(lambda file: scipy.io.savemat(file, variables))
+
+
+def mat_73(dense=False):
     import h5py
     file, csc = io.BytesIO(), matrix().tocsc()
     with h5py.File(file, "w") as hdf:
+        if dense:
+            hdf["M"], hdf["Otest"] = matrix().toarray().T.astype("f8"), np.eye(3)
+            csc = sp.csc_matrix((1, 1))
         group = hdf.create_group("X")
         group.attrs["MATLAB_sparse"] = csc.shape[0]
         for name, array in (("data", csc.data.astype("f8")), ("ir", csc.indices.astype("u8")),
@@ -283,6 +355,9 @@ KINDS = {
     "gz": lambda: of_bytes(gzip.compress(lines()), "ratings.csv.gz", read_ratings, True),
     "table": lambda: of_bytes("\n".join(",".join(map(str, row)) for row in np.where(
         matrix().toarray() == 0, 99, matrix().toarray()).tolist()).encode(), "table.csv", read_table, False, True),
+    "lines": lambda: of_bytes(b"user,item,rating\n" + lines(), "ratings.csv", read_lines, False, True),
+    "lists": lambda: of_bytes(b"".join(b"%d %s\n" % (k, b" ".join(b"%d" % (j * k % 23) for j in range(k)))
+                                       for k in range(2, 20)), "ratings.txt", read_lists, False, True),
     "mtx": lambda: of_bytes(as_bytes(lambda file: scipy.io.mmwrite(file, matrix(), symmetry="general")), "ratings.mtx",
                             read_ratings, False, True),
     "npz": lambda: of_bytes(as_bytes(lambda file: sp.save_npz(file, matrix())), "ratings.npz", read_ratings, True),
@@ -291,13 +366,15 @@ KINDS = {
     "mat": lambda: of_bytes(mat(False), "ratings.mat", read_ratings, False),
     "mat packed": lambda: of_bytes(mat(True), "ratings.mat", read_ratings, False),  # tags and order of variables
     "mat 4": lambda: of_bytes(mat(False, "4"), "ratings.mat", read_ratings, False),
+    "dense mat": lambda: of_bytes(dense_mat(), "ratings.mat", read_dense, False),
+    "dense mat 7.3": lambda: of_bytes(mat_73(True), "ratings.mat", read_dense, False),
     "mat 7.3": lambda: of_bytes(mat_73(), "ratings.mat", read_ratings, False),
     "movielens": lambda: of_bytes(zipped({"ml-1m/ratings.dat": lines("::"), "ml-1m/movies.dat": MOVIES}), "ml-1m.zip",
                                   read_movielens, False),  # a name may change, and with it what is read
     "wheel": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t"),
                                       "a/ml-100k.item": b"item_id:token\tmovie_title:token_seq\n1\tFilm\n"},
                                      zipfile.ZIP_LZMA), "recbole.whl", read_movielens, False),
-    "store": lambda: of_store(False), "sound store": lambda: of_store(True),
+    "parts": of_parts, "store": lambda: of_store(False), "sound store": lambda: of_store(True),
     "model": lambda: of_model(False), "sound model": lambda: of_model(True),
     "checkpoint": lambda: of_checkpoint(False), "sound checkpoint": lambda: of_checkpoint(True),
 }

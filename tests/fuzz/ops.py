@@ -19,12 +19,14 @@ from sparse_ae.ops import (  # noqa: E402
     SGDStep,
     SquaredError,
     add_csr_t_dot,
-    blas,
     csr_dot,
     csr_t_dot,
+    fast_mode,
     sampled_dot,
 )
 from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
+from sparse_ae.ops.rows import AdagradRows, SGDRows  # noqa: E402
+from sparse_ae.training.batch import Batch  # noqa: E402
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
@@ -151,6 +153,17 @@ def ops(dtype):
             return compiled(inputs, add_csr_t_dot(*inputs), mutable)
         found["add_csr_t_dot, mutable %d" % mutable] = add, lambda x: (
             [x.factors(), x.rates()[0]] + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
+        def sgd_rows(mutable=mutable):
+            inputs = variables(dtype, F=2, rate=0, **csr, A=2)
+            return compiled(inputs, SGDRows()(*inputs), mutable)
+        found["SGDRows, mutable %d" % mutable] = sgd_rows, found["add_csr_t_dot, mutable %d" % mutable][1]
+
+        def adagrad_rows(mutable=mutable):
+            inputs = variables(dtype, F=2, squares=2, rate=0, epsilon=0, **csr, A=2)
+            return compiled(inputs, AdagradRows()(*inputs), 2 * mutable)
+        found["AdagradRows, mutable %d" % mutable] = adagrad_rows, lambda x: (
+            [x.factors(), np.abs(x.factors()), x.rates()[0], np.asarray(0.1, dtype)] + x.block()
+            + [x.floats(x.off(x.n), x.off(x.k))])
     for f in NONLINEARITIES:
         for g in NONLINEARITIES:
             for second in (False, True):
@@ -161,12 +174,15 @@ def ops(dtype):
                     x.parameters() + x.block() + [x.target] + ([x.factors(), x.seen] if second else []))
 
                 def adagrad(f=f, g=g, second=second):
-                    inputs = variables(dtype, **parameters, **squares, **csr, **rates, target=1,
-                                       **(dict(U_t=2, squares_U_t=2, seen=1) if second else {}))
-                    return compiled(inputs, AdagradStep(f, g, 0.5, 2.0, ranks_for(g))(*inputs), 8 * (f == g))
+                    U_t, squares_U_t, seen = ({name: ndim} if second else {} for name, ndim in [
+                        ("U_t", 2), ("squares_U_t", 2), ("seen", 1)])
+                    inputs = variables(dtype, **parameters, **U_t, **squares, **squares_U_t, **csr, **rates, target=1,
+                                       **seen)
+                    op = AdagradStep(f, g, 0.5, 2.0, ranks_for(g))
+                    return compiled(inputs, op(*inputs), (8 + 2 * second) * (f == g))
                 found["AdagradStep %s %s%s" % (f, g, ", two" * second)] = adagrad, lambda x, second=second: (
-                    x.parameters() + x.parameters(True) + x.block() + x.rates() + [x.target]
-                    + ([x.factors(), np.abs(x.factors()), x.seen] if second else []))
+                    x.parameters() + [x.factors()] * second + x.parameters(True) + [np.abs(x.factors())] * second
+                    + x.block() + x.rates() + [x.target] + [x.seen] * second)
 
                 def adam(f=f, g=g, second=second):
                     own = list(parameters.values()) + [2] * second
@@ -235,7 +251,7 @@ def update_pass(dtype):
     g = T.TensorType(dtype, (False, False))()
     two, small = np.asarray(0.9, dtype), np.asarray(0.1, dtype)
     new = two * m + small * g ** 2
-    step = theano.function([g], [], updates=[(m, new), (p, p - small * g / T.sqrt(new + small))], mode=blas.mode())
+    step = theano.function([g], [], updates=[(m, new), (p, p - small * g / T.sqrt(new + small))], mode=fast_mode())
     assert any(type(node.op).__name__ == "UpdatePass" for node in step.maker.fgraph.apply_nodes)
 
     def case(rng):
@@ -248,7 +264,7 @@ def update_pass(dtype):
         p.set_value(values[0]), m.set_value(values[1])
         fits = values[0].shape == values[1].shape == values[2].shape
         try:
-            step(values[2])
+            step(Batch.of(values[2]))
         except ValueError:
             assert not fits
             return False

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-OF_DATA = ["csv", "tsv", "dat", "gz", "table", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat", "mat packed",
-           "mat 4", "movielens", "wheel", "store", "sound store"]
+OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat",
+           "mat packed", "mat 4", "dense mat", "movielens", "wheel", "store", "sound store", "parts"]
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 
@@ -25,7 +25,16 @@ def test_damaged_files_of_ratings():
 
 def test_damaged_files_of_hdf5():
     pytest.importorskip("h5py")
-    assert "refused" in run("files.py", 0, 20, "mat 7.3")
+    assert "refused" in run("files.py", 0, 20, "mat 7.3", "dense mat 7.3")
+
+
+def test_masked_columns_and_long_ids():
+    assert "taken" in run("columns.py", 0, 200)
+
+
+@pytest.mark.slow
+def test_many_masked_columns_and_long_ids():
+    run("columns.py", 200, 5200)
 
 
 def test_damaged_models_and_checkpoints():

@@ -11,6 +11,8 @@ from refusals import refuser
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdamStep
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
@@ -167,7 +169,7 @@ def test_adam_refuses_other_inputs():
     W, x, i, s = T.matrix(), T.vector(), T.ivector(), T.scalar()
     with pytest.raises(TypeError, match="there are 18 inputs; expected 19, or 23"):
         AdamStep("linear", "sigmoid")(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
-    with pytest.raises(TypeError, match="the mean of W's gradient has 1 dimensions; expected 2"):
+    with pytest.raises(TypeError, match="the mean of gradients of W has 1 dimensions; expected 2"):
         AdamStep("linear", "sigmoid")(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
 
 
@@ -194,14 +196,14 @@ def test_the_sparse_formulations_adam_is_the_dense_ones(two, target, weighted):
     for name in ("sparse", "dense"):
         model = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=(0.3, 0.1), l2_weighted=weighted, rng=1,
                             dtype="float64", U=lasagne.init.Normal(0.5) if two else None)
-        both.append(TrainingStep(model, name, update, 0.1, target))
+        both.append(TrainingStep(model, name, update, 0.1, ("target",) * target + model.channels))
     assert uses_adam_step(both[0]) and not uses_adam_step(both[1])
     rng = np.random.RandomState(3)
     for _ in range(4):
         block = sp.random(6, N_ITEMS, 0.3, "csr", random_state=rng)
         block.data = rng.randint(1, 6, block.nnz).astype(float)
         extras = [rng.rand(block.nnz) if target else None, rng.rand(block.nnz) if two else None]
-        np.testing.assert_allclose(*[step(block, *extras) for step in both], rtol=1e-11)
+        np.testing.assert_allclose(*[step(Batch.of(block, *extras)) for step in both], rtol=1e-11)
         states = [step.get_state() for step in both]
         assert list(states[0]) == list(states[1]) and len(states[0]) == (16 if two else 13)
         for name in states[0]:
@@ -215,10 +217,11 @@ def uses_adam_step(step):
 @pytest.mark.parametrize("update, settings", [
     (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
     (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f="rectify")),
-    (lasagne.updates.adam, dict(missing_weight=0.1)), (lasagne.updates.rmsprop, {})])
+    (lasagne.updates.adam, dict(objective=Missing(0.1))), (lasagne.updates.rmsprop, {})])
 def test_other_steps_are_lasagnes_own(update, settings):
+    objective = settings.pop("objective", Observed())
     model = AutoEncoder(N_ITEMS, K, **dict(dict(f="linear", g="sigmoid", l2=0.1), **settings))
-    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1))
+    assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1, objective=objective))
 
 
 def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
@@ -227,7 +230,7 @@ def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     variables = [x.variable for x in step.function.maker.expanded_inputs if x.update is not None]
     large = [x for x in variables if x.ndim == 2]
     addresses = [x.get_value(borrow=True).ctypes.data for x in large]
-    step(sp.csr_matrix(np.eye(3, N_ITEMS) * 4))
+    step(Batch.of(sp.csr_matrix(np.eye(3, N_ITEMS) * 4)))
     assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
 
 
@@ -241,14 +244,14 @@ def test_an_epoch_needs_no_memory_of_a_parameters_size():
     blocks = [sp.csr_matrix((np.ones(per_batch, "float32"), np.arange(i, i + per_batch), [0, per_batch]), (1, n_items))
               for i in range(0, n_items, per_batch)]  # all together use all rows
     with step.deferred():
-        step(blocks[0])  # zeros take no memory until they are written to
+        step(Batch.of(blocks[0]))  # zeros take no memory until they are written to
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             pytest.skip("only Linux tells the most memory since a moment, and not to everybody")
         before = peak_memory()
         for block in blocks:
-            step(block)
+            step(Batch.of(block))
     assert peak_memory() - before < W.nbytes / 2
 
 

@@ -12,7 +12,9 @@ from ranks import Fake
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead, csr_dot
-from sparse_ae.training.steps import make_step
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.training.objectives import Missing, Observed
+from sparse_ae.training.optimisers import make_step
 import lasagne
 import theano
 import theano.tensor as T
@@ -226,17 +228,18 @@ def slow(*values):
     slow("sparse", "linear", lasagne.updates.sgd, True, {}),
     slow("sparse", "linear", lasagne.updates.adam, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
     slow("sparse", "linear", lasagne.updates.adagrad, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
-    slow("sparse", "linear", lasagne.updates.sgd, False, dict(missing_weight=0.2)),
-    slow("sparse", "linear", lasagne.updates.adam, False, dict(missing_weight=0.95)),
-    slow("sparse", "linear", lasagne.updates.adam, False, dict(missing_weight=0.2, comm=Fake()))])
+    slow("sparse", "linear", lasagne.updates.sgd, False, dict(objective=Missing(0.2))),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(objective=Missing(0.95))),
+    slow("sparse", "linear", lasagne.updates.adam, False, dict(objective=Missing(0.2), comm=Fake()))])
 def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monkeypatch):
     """What is guessed from a graph that isn't ready is what Theano makes of it: else it were compiled each time."""
     begun = set()
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
+    objective = settings.pop("objective", Observed())
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
-    step = make_step(model, formulation, update, 0.01, target)
+    step = make_step(model, formulation, update, 0.01, ("target",) * target + model.channels, objective)
     made = set(map(ahead.source_of, ahead.linkers(step.function.maker.fgraph)))
     assert begun <= made and bool(begun) == (formulation == "sparse")
 
@@ -248,7 +251,7 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
     model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal())
-    model.begin_compiling_predictions()
+    Outputs(model).begin_compiling()
     create = FunctionMaker.create
 
     def noted(maker, *arguments, **keywords):
@@ -256,5 +259,5 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
         return create(maker, *arguments, **keywords)
 
     monkeypatch.setattr(FunctionMaker, "create", noted)
-    model.compile_predictions()
+    Outputs(model).compile()
     assert begun == made and len(begun) == 2

@@ -5,6 +5,7 @@ import sys
 import threading
 from functools import partial
 
+import made
 import numpy as np
 import pytest
 from devices import needs_fork
@@ -18,8 +19,7 @@ N_USERS, N_ITEMS = 60, 50
 
 
 def make_ratings(seed=0):
-    pairs = np.unique(np.random.RandomState(seed).randint(0, N_USERS * N_ITEMS, 900))
-    return pairs // N_ITEMS, pairs % N_ITEMS, np.random.RandomState(seed).randint(1, 6, len(pairs))
+    return made.triples(made.stars(N_USERS, N_ITEMS, 0.27, seed))
 
 
 def fit(**settings):
@@ -171,8 +171,8 @@ print(np.array_equal(answers(recommender, 0), wanted))
 @needs_fork
 @pytest.mark.parametrize("times", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_forked_children_get_what_the_parent_gets(fitted, times):
-    environment = dict(os.environ, OMP_NUM_THREADS="2",
-                       PYTHONPATH=os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])))
+    folders = [os.getcwd(), os.path.dirname(made.__file__), os.environ.get("PYTHONPATH")]
+    environment = dict(os.environ, OMP_NUM_THREADS="2", PYTHONPATH=os.pathsep.join(filter(None, folders)))
     done = subprocess.run([sys.executable, "-c", CHILDREN, os.path.dirname(os.path.abspath(__file__)), str(fitted),
                            str(times)],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=600,

@@ -38,7 +38,7 @@ def test_fused_step_against_loops(f, g, dtype, linker):
                                                       l2_W=l2[0], l2_V=l2[1])
 
         stored = [(W / factors[0]).astype(dtype), (V.T / factors[1]).astype(dtype), mu.astype(dtype), b.astype(dtype)]
-        new_W, new_V_t, new_mu, new_b, state, costs = step(*stored + [np.append(factors, norms), data.astype(dtype),
+        new_W, new_V_t, new_mu, new_b, state, *costs = step(*stored + [np.append(factors, norms), data.astype(dtype),
                                                            indices.astype("int32"), indptr.astype("int32"), 0.01, *l2])
         new = [new_W * state[0], new_V_t.T * state[1], new_mu, new_b]
         tolerance = dict(rtol=2e-4, atol=2e-4) if dtype == "float32" else TOLERANCE[dtype]
@@ -72,7 +72,7 @@ def test_work_for_more_than_one_thread(dtype):
                 b - 0.01 * dS.sum(axis=0)]
     for x, y in zip(got, expected):
         np.testing.assert_allclose(x, y, **tolerance)
-    np.testing.assert_allclose(got[5][0], (errors ** 2).sum(), rtol=1e-5)
+    np.testing.assert_allclose(got[5], (errors ** 2).sum(), rtol=1e-5)
     again = step(W, V, mu, b, state, R.data, R.indices, R.indptr, 0.01, 0.0, 0.0)
     for x, y in zip(got, again):
         np.testing.assert_array_equal(x, y)
@@ -231,8 +231,8 @@ def test_a_second_encoder_comes_with_what_it_sees():
                           (dict(seen=x), "needs U_t, seen; U_t is missing")]:
         with pytest.raises(TypeError, match=message):
             error(W, W, x, x, x, i, i, **more)
-    with pytest.raises(TypeError, match="needs U_t, squares_U_t, seen; squares_U_t is missing"):
-        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, x, x, x, i, i, 0, 0, 0, U_t=W, seen=x)
+    with pytest.raises(TypeError, match="there are 16 inputs; expected 15, or 18 with a second encoder: the"):
+        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, W, x, x, x, i, i, 0, 0, 0, x)
     with pytest.raises(TypeError, match="seen has 2 dimensions; expected 1"):
         error(W, W, x, x, x, i, i, U_t=W, seen=W)
 
@@ -296,7 +296,7 @@ def test_float32_nonlinearities_at_their_extremes(f, g):
     step = sgd_step(f, g, "float32")
     one = np.ones((1, 1), "float32")
     for x in values:
-        _, _, _, _, _, costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4),
+        _, _, _, _, _, *costs = step(one, 0 * one, np.array([x]), np.zeros(1, "float32"), np.ones(4),
                                     np.zeros(1, "float32"),
                                     np.int32([0]), np.int32([0, 1]), 0.0, 0.0, 0.0)
         expected = {"sigmoid": lambda x: 1 / (1 + np.exp(-np.clip(x, -700, 700))), "tanh": np.tanh}
@@ -314,14 +314,10 @@ class Adagrad:
         block = [T.vector(dtype=dtype), T.ivector(), T.ivector()]
         self.rates = [theano.shared(np.float64(x)) for x in (0.05, 0.03, 0.02)]
         inputs = block + [T.vector(dtype=dtype) for _ in range(target + two)]
-        more = dict(target=inputs[3]) if target else {}
-        shared = list(self.shared)
-        if two:
-            more.update(U_t=shared.pop(4), squares_U_t=shared.pop(8), seen=inputs[-1])
-        outputs = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*shared + block + self.rates, **more)
-        updates = list(zip(shared, outputs)) + ([(more["U_t"], outputs[9]),
-                                                 (more["squares_U_t"], outputs[10])] if two else [])
-        self.function = theano.function(inputs, outputs[8], updates=updates, mode=mode_of(linker))
+        more = inputs[3:] if target else [inputs[0]] + inputs[3:]
+        *new, squared_error, cost = AdagradStep(f, g, 1.0, 4.0, epsilon=1e-6)(*self.shared + block + self.rates + more)
+        self.function = theano.function(inputs, [squared_error, cost], updates=list(zip(self.shared, new)),
+                                        mode=mode_of(linker))
 
     def start(self, *parameters):
         parameters = [np.array(x, self.dtype) for x in parameters]
@@ -457,14 +453,14 @@ def test_adagrad_refuses_what_is_no_step():
         AdagradStep("linear", "rectify")
     W, x, i = T.matrix(), T.vector(), T.ivector()
     with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
-        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0)
+        AdagradStep("linear", "sigmoid")(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0, x)
 
 
 def test_adagrad_leaves_the_old_values_to_whoever_needs_them():
     W, V_t = theano.shared(np.ones((3, 2))), theano.shared(np.ones((3, 2)))
     others = [theano.shared(np.ones(n)) for n in (2, 3)] + [theano.shared(np.zeros(s)) for s in ((3, 2), (3, 2), 2, 3)]
     data, indices, indptr = T.dvector(), T.ivector(), T.ivector()
-    new = AdagradStep("linear", "sigmoid")(W, V_t, *others + [data, indices, indptr, 0.1, 0.0, 0.0])
+    new = AdagradStep("linear", "sigmoid")(W, V_t, *others + [data, indices, indptr, 0.1, 0.0, 0.0, data])
     growth = T.sum(abs(new[0] - W))
     function = theano.function([data, indices, indptr], [growth], updates=[(W, new[0])], mode=mode_of("py"))
     assert function(np.ones(1), np.int32([1]), np.int32([0, 1]))[0] > 0.1
@@ -476,7 +472,7 @@ def test_functions_and_scales_share_the_compiled_code(make):
     """It takes seconds to compile."""
     W, x, i = T.matrix(), T.vector(), T.ivector()
     arguments = {SquaredError: [x, i, i], SGDStep: [T.dvector(), x, i, i, 0, 0, 0],
-                 AdagradStep: [W, W, x, x, x, i, i, 0, 0, 0]}[make]
+                 AdagradStep: [W, W, x, x, x, i, i, 0, 0, 0, x]}[make]
     ops = [make("sigmoid", "tanh", 1, 4), make("linear", "sigmoid"), make("tanh", "linear", -0.5, 1e-3)]
     ops += [op.in_place() for op in ops if hasattr(op, "in_place")]
     if make is AdagradStep:

@@ -5,9 +5,9 @@ import reference
 import scipy.sparse as sp
 from devices import ON_GPU, memory_of
 
-from sparse_ae.ops import blas, csr_dot, sampled_dot, stored_arrays
-from sparse_ae.ops.csr import AddCsrTDot, CsrTDot
-from sparse_ae.ops.rows import AdagradRows
+from sparse_ae.ops import csr_dot, fast_mode, sampled_dot, stored_arrays
+from sparse_ae.ops.csr import CsrTDot
+from sparse_ae.ops.rows import AdagradRows, SGDRows
 import lasagne
 import theano
 import theano.sparse
@@ -85,7 +85,7 @@ ALONG_ARRAYS = theano.compile.mode.get_default_mode().excluding("sparse_ae_updat
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("update, op, n", [(sgd, AddCsrTDot, 2), (adagrad, AdagradRows, 2)])
+@pytest.mark.parametrize("update, op, n", [(sgd, SGDRows, 2), (adagrad, AdagradRows, 2)])
 def test_equals_the_update_along_arrays(update, op, n, tied, dtype):
     expected = Problem(update, dtype, tied, mode=ALONG_ARRAYS)
     assert expected.count(CsrTDot) == 2 and expected.count(op) == 0
@@ -107,13 +107,13 @@ def test_with_a_rate_that_is_an_expression(update):
 
 def test_in_a_mode_of_ours_too():
     for update in (sgd, adagrad):
-        found, expected = Problem(update, mode=blas.mode()), Problem(update, mode=ALONG_ARRAYS)
+        found, expected = Problem(update, mode=fast_mode()), Problem(update, mode=ALONG_ARRAYS)
         assert found.count(CsrTDot) == 0
         for ours, theirs in zip(found.run(), expected.run()):
             np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize("update, op", [(sgd, AddCsrTDot), (adagrad, AdagradRows)])
+@pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
 def test_in_place_and_no_other_row(update, op):
     problem = Problem(update)
     nodes = [node.op for node in problem.function.maker.fgraph.apply_nodes if isinstance(node.op, op)]
@@ -135,7 +135,7 @@ def test_in_place_and_no_other_row(update, op):
 
 def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products():
     found, expected = Problem(sgd, decay=0.1), Problem(sgd, decay=0.1, mode=ALONG_ARRAYS)
-    assert found.count(CsrTDot) == 0 and found.count(AddCsrTDot) == 2
+    assert found.count(CsrTDot) == 0 and found.count(SGDRows) == 2
     for ours, theirs in zip(found.run(), expected.run()):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
@@ -149,7 +149,7 @@ def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products
 ], ids=["decay", "momentum", "adam", "epsilon", "norm"])
 def test_updates_that_need_the_array_have_it(arguments):
     problem = Problem(**arguments)
-    assert problem.count(CsrTDot) == 2 and problem.count(AdagradRows) == problem.count(AddCsrTDot) == 0
+    assert problem.count(CsrTDot) == 2 and problem.count(AdagradRows) == problem.count(SGDRows) == 0
 
 
 @pytest.mark.parametrize("update", [sgd, adagrad])
@@ -174,7 +174,19 @@ def test_an_old_value_that_is_asked_for_is_the_old_one():
         assert (V.get_value() != 1).any()
 
 
-# The Op by itself
+# The Ops by themselves
+
+
+def variables(dtype):
+    F, squares, A = (T.matrix(dtype=dtype) for _ in range(3))
+    rate, epsilon, data = T.scalar(dtype=dtype), T.scalar(dtype=dtype), T.vector(dtype=dtype)
+    return [F, squares, rate, epsilon, data, T.ivector(), T.ivector(), A]
+
+
+def steps(inputs):
+    """Plain SGD's new F, Adagrad's, and its new sums."""
+    F, _, rate, _, *block_and_A = inputs
+    return [SGDRows()(F, rate, *block_and_A)] + AdagradRows()(*inputs)
 
 
 _compiled = {}
@@ -182,12 +194,19 @@ _compiled = {}
 
 def step(linker=None, dtype="float64"):
     if (linker, dtype) not in _compiled:
-        F, squares, A = (T.matrix(dtype=dtype) for _ in range(3))
-        rate, epsilon, data = T.scalar(dtype=dtype), T.scalar(dtype=dtype), T.vector(dtype=dtype)
-        inputs = [F, squares, rate, epsilon, data, T.ivector(), T.ivector(), A]
+        inputs = variables(dtype)
         mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
-        _compiled[linker, dtype] = theano.function(inputs, AdagradRows()(*inputs), mode=mode)
+        _compiled[linker, dtype] = theano.function(inputs, steps(inputs), mode=mode)
     return _compiled[linker, dtype]
+
+
+def adagrad_by_itself(linker):
+    """For errors of Adagrad's: the other Op would be the first to raise."""
+    if linker not in _compiled:
+        inputs = variables("float64")
+        mode = None if linker is None else theano.Mode(linker=linker, optimizer="fast_run")
+        _compiled[linker] = theano.function(inputs, AdagradRows()(*inputs), mode=mode)
+    return _compiled[linker]
 
 
 def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
@@ -204,8 +223,9 @@ def arguments(dtype="float64", k=K, layout=np.ascontiguousarray):
 def test_by_loops(dtype, k, layout, linker):
     given = arguments(dtype, k, layout)
     before = [x.copy() for x in given]
-    F, squares = step(linker, dtype)(*given)
+    descended, F, squares = step(linker, dtype)(*given)
     G = reference.csr_t_dot(*given[4:], N_COLUMNS)
+    np.testing.assert_allclose(descended, given[0] - 0.1 * G, **TOLERANCE[dtype])
     np.testing.assert_allclose(squares, given[1] + G ** 2, **TOLERANCE[dtype])
     np.testing.assert_allclose(F, given[0] - 0.1 * G / np.sqrt(given[1] + G ** 2 + 1e-6), **TOLERANCE[dtype])
     for x, y in zip(given, before):
@@ -232,20 +252,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(place, wrong, e
     given[place] = wrong(given[place])
     given[5] = given[5].astype("int32")
     before = [x.copy() for x in given[:2]]
-    with pytest.raises(error, match=message):
-        step(linker)(*given)
+    for function in (step(linker), adagrad_by_itself(linker)):
+        with pytest.raises(error, match=message):
+            function(*given)
     for x, y in zip(given, before):
         np.testing.assert_array_equal(x, y)
 
 
 def test_shapes_are_known_beforehand():
-    inputs = [T.matrix(), T.matrix(), T.scalar(), T.scalar(), T.vector(), T.ivector(), T.ivector(), T.matrix()]
-    shapes = theano.function(inputs, [x.shape for x in AdagradRows()(*inputs)], on_unused_input="ignore")
-    assert not any(isinstance(node.op, AdagradRows) for node in shapes.maker.fgraph.apply_nodes)
+    inputs = variables("float64")
+    shapes = theano.function(inputs, [x.shape for x in steps(inputs)], on_unused_input="ignore")
+    assert not any(isinstance(node.op, (AdagradRows, SGDRows)) for node in shapes.maker.fgraph.apply_nodes)
 
 
 def test_nothing_stored():
     empty = sp.csr_matrix((2, N_COLUMNS))
     given = arguments()[:4] + [empty.data, empty.indices, empty.indptr, np.ones((2, K))]
-    for x, y in zip(step()(*given), given):
+    for x, y in zip(step()(*given), given[:1] + given[:2]):
         np.testing.assert_array_equal(x, y)

@@ -4,9 +4,10 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae.recommender.defaults import choose, is_auto, useful_sides, validation_fraction
+from sparse_ae.training.objectives import Missing, Observed
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
-AUTO = dict(dict.fromkeys(NAMES, "auto"), missing_weight=0.0)
+AUTO = dict.fromkeys(NAMES, "auto")
 
 
 def matrix(n, n_rows, n_columns, empty=0):
@@ -18,7 +19,9 @@ def matrix(n, n_rows, n_columns, empty=0):
 
 
 def chosen(n, n_rows=600, n_columns=400, variance=0.8, validated=True, empty=0, **given):
-    return choose(dict(AUTO, **given), matrix(n, n_rows, n_columns, empty), variance, validated)
+    weight = given.pop("missing_weight", 0.0)
+    return choose(dict(AUTO, **given), matrix(n, n_rows, n_columns, empty), variance, validated,
+                  Missing(weight) if weight else Observed())
 
 
 def test_hidden_units():

@@ -7,18 +7,9 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
-from sparse_ae.recommender.fitting import (
-    OrientedRatings,
-    _standard_score,
-    _verdict,
-    check_settings,
-    n_columns_of,
-    popularity_of,
-    residuals_of,
-    shape_of,
-    swapped,
-)
+from sparse_ae.recommender.fitting import _standard_score, _verdict, check_settings
 from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, swapped, targets_of
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
@@ -47,10 +38,10 @@ def test_what_is_popular_by_hand(ratings):
 
 @pytest.mark.parametrize("rows, expected", [("users", [[4.1, 4.2, 4.3], [5.1, 5.2, 5.3]]),
                                             ("items", [[4.1, 5.1], [4.2, 5.2], [4.3, 5.3]])])
-def test_residuals_of_either_side(rows, expected):
-    residuals = residuals_of(Biases(3.0, np.array([1.0, 2.0]), np.array([0.1, 0.2, 0.3])), rows, (1, 5))
+def test_targets_of_either_side(rows, expected):
+    targets = targets_of(Biases(3.0, np.array([1.0, 2.0]), np.array([0.1, 0.2, 0.3])), rows, (1, 5))
     places = np.indices(np.shape(expected))
-    np.testing.assert_allclose(residuals.baseline(*places), expected)
+    np.testing.assert_allclose(targets.baseline(*places), expected)
 
 
 @pytest.mark.parametrize("gains, expected", [

@@ -100,7 +100,7 @@ def test_what_others_wrote_is_never_replaced(fitted, tmp_path):
 
 def test_ratings_cut_off_for_validation_are_input_and_seen_afterwards():
     recommender = Recommender(**dict(SETTINGS, n_epochs=1)).fit(TRAIN, validation=0.4)
-    assert recommender._scorer.ratings.nnz == len(TRAIN[0])
+    assert recommender.fitted_.scorer.ratings.nnz == len(TRAIN[0])
     rated = set(TRAIN[1][TRAIN[0] == "user3"])
     assert not rated & set(recommender.recommend("user3", n=N_ITEMS).items)
 
@@ -110,7 +110,7 @@ def test_ratings_given_for_validation_are_never_input(rows):
     recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=3))
     extra = [np.append(column, more) for column, more in zip(TEST, ("stranger", ITEMS[0], 5))]
     recommender.fit(TRAIN, validation=tuple(extra))
-    assert recommender._scorer.ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
+    assert recommender.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and "stranger" not in recommender.users_
     # The figure that stopping goes by is that of prediction without them.
     last = recommender.history_[-1]["validation_rmse"]
     assert recommender.best_epoch_ == 3 and last == pytest.approx(-recommender.score(TEST), rel=1e-5)
@@ -219,7 +219,7 @@ def test_predictions_are_the_models(fitted):
     """Of every pair: rows encoded, columns decoded, in places and in ids."""
     u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
     rows, cols = (i, u) if fitted.rows == "items" else (u, i)
-    expected = fitted.model_.predict_pairs(fitted._scorer.ratings, rows, cols)
+    expected = fitted.model_.predict_pairs(fitted.fitted_.scorer.ratings, rows, cols)
     assert fitted.predict(fitted.users_[u], fitted.items_[i]).tolist() == expected.tolist()
 
 
@@ -333,7 +333,7 @@ def test_recommends_what_is_loved(fitted):
 def test_order_is_that_of_the_output_before_it_is_clipped(fitted):
     places = np.arange(N_ITEMS)
     user = int(np.flatnonzero(fitted.users_ == "user3")[0])
-    output = fitted._scorer.grid(np.array([user]), places)[0]
+    output = fitted.fitted_.scorer.grid(np.array([user]), places)[0]
     expected = fitted.items_[np.lexsort((places, -output))]
     found = fitted.recommend("user3", n=99, exclude_seen=False)
     assert found.items.tolist() == expected.tolist()

@@ -6,12 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
+from made import levels, noise, triples
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
-from sparse_ae.recommender import fitting, recommender as recommender_module
+from sparse_ae.recommender import fitting, inputs, sides
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import TrainingDiverged
 
@@ -21,25 +23,8 @@ SETTINGS = dict(n_hidden=6, l2=0.05, weight_scale=0.1, learning_rate=0.02, batch
 SIDES = {"items": ["items"], "users": ["users"], "both": ["items", "users"]}
 
 
-def checkerboard(seed=0):
-    """Items have levels of their own; even users love even items and odd users odd ones. Train and test."""
-    rng = np.random.RandomState(seed)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    out = rng.rand(len(u)) < 0.2
-    levels = np.linspace(-1, 1, N_ITEMS)[rng.permutation(N_ITEMS)]
-    values = np.clip(3 + levels[i] + np.where((u + i) % 2, -0.9, 0.9) + 0.1 * rng.randn(len(u)), 1, 5)
-    return tuple((100 + 3 * u[part], 7 * i[part], values[part]) for part in (~out, out))
-
-
-def noise(seed=0):
-    """Nothing but biases and chance."""
-    rng = np.random.RandomState(seed)
-    u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
-    values = np.clip(3 + rng.randn(N_USERS)[u] + rng.randn(N_ITEMS)[i] + rng.randn(len(u)), 1, 5)
-    return u, i, values
-
-
-TRAIN, TEST = checkerboard()
+IDS = 100 + 3 * np.arange(N_USERS), 7 * np.arange(N_ITEMS)
+TRAIN, TEST = (triples(part, *IDS) for part in levels(N_USERS, N_ITEMS))
 
 
 def made(ratings=TRAIN, fit=None, **settings):
@@ -124,22 +109,17 @@ def test_history_tells_the_trainings_apart(fitted):
 
 def outputs_by_loops(recommender):
     """Biases, and the weighted outputs of each model by loops over its parameters: users by items, clipped."""
-    matrix, biases = recommender._scorer.ratings, recommender.biases_
-    ratings = (matrix if recommender._scorer.rows == "users" else matrix.T).toarray()
+    matrix, biases = recommender.fitted_.scorer.ratings, recommender.biases_
+    ratings = (matrix if recommender.fitted_.scorer.rows == "users" else matrix.T).toarray()
     say = biases.mean + biases.users[:, np.newaxis] + biases.items
     low, high = recommender.rating_scale_
     unit, found = (high - low) / 4, say.copy()
     for rows, model in recommender.models_.items():
         W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
         table, base = (ratings, say) if rows == "users" else (ratings.T, say.T)
-        beyond = np.empty(table.shape)
+        beyond, (of_V, of_U) = np.empty(table.shape), reference.residual_inputs(table, base, unit)
         for row in range(len(table)):
-            cols = np.flatnonzero(table[row])
-            factor = (50 / len(cols)) ** 0.25
-            a = mu.copy()
-            for col in cols:
-                a += V[:, col] * (table[row, col] - base[row, col]) / unit * factor + U[:, col] * 3 * factor
-            h = 1 / (1 + np.exp(-a))
+            h = 1 / (1 + np.exp(-(mu + V.dot(of_V[row]) + U.dot(of_U[row]))))
             for col in range(table.shape[1]):
                 beyond[row, col] = unit * (W[col].dot(h) + b[col])
         found += recommender.weights_[rows] * (beyond if rows == "users" else beyond.T)
@@ -166,7 +146,7 @@ def test_rows_auto_is_both_with_validation_and_items_without(both):
 
 
 def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     guarded = made(ratings, rows="both")
     assert guarded.weights_ == {"items": 0, "users": 0}
     predicted, say = guarded.predict(*ratings[:2]), clipped_biases(guarded, *ratings[:2])
@@ -184,7 +164,7 @@ def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
 
 def test_epoch_0_is_where_nothing_helped_at_all():
     """A step so long that each epoch is worse than none."""
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     for guard, weight in ((True, 0.0), (False, 1.0)):
         recommender = made(ratings, rows="items", guard=guard, learning_rate=0.5, l2=0, n_epochs=3, weight_scale=1e-6)
         assert recommender.best_epoch_ == 0 and recommender.weights_ == {"items": weight}
@@ -192,7 +172,7 @@ def test_epoch_0_is_where_nothing_helped_at_all():
 
 
 def test_without_the_guard_the_model_counts():
-    ratings = noise()
+    ratings = triples(noise(N_USERS, N_ITEMS))
     free = made(ratings, rows="items", guard=False, patience=None, n_epochs=5)
     assert free.weights_ == {"items": 1.0} and free.best_epoch_ == 5
     assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05
@@ -224,7 +204,7 @@ def diverging(sides, refit=(False, True)):
     """A Trainer that diverges for models with these rows."""
     class Diverging(fitting.Trainer):
         def fit(self, *args, **kwargs):
-            side = "items" if self.model.n_items == N_USERS else "users"
+            side = "items" if self.model.n_columns == N_USERS else "users"
             if side in sides and (kwargs["validation"] is None) in refit:
                 super().fit(*args, **kwargs)
                 raise TrainingDiverged("the loss is nan")
@@ -354,7 +334,7 @@ def test_validation_of_ones_own_leaves_users_without_ratings_a_list():
     assert not found.users_rated_[4] and found.users_rated_.sum() == N_USERS - 1
     lists = found.recommend(found.users_, n=30)
     assert [len(each.items) for each in lists] == (N_ITEMS - np.diff(train.indptr)).tolist()
-    assert found._scorer.ratings.nnz == train.nnz
+    assert found.fitted_.scorer.ratings.nnz == train.nnz
 
 
 # New people, similar items
@@ -382,7 +362,7 @@ def test_a_new_column_by_the_normal_equations(weighted):
     places = np.searchsorted(found.items_, list(told))
     offset = np.sum(values - biases.mean - biases.items[places]) / (3 + biases.shrinkage[0])
     say = biases.mean + biases.items + offset
-    h = np.column_stack([found._scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
+    h = np.column_stack([found.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
     X, l2 = h[places], 0.3 * 3 if weighted else 0.3
     p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot((values - say[places]) / found_unit(found)
@@ -419,14 +399,14 @@ def test_similar_items_of_the_larger_weight(both):
     one = {side: made_of(both, side) for side in ("items", "users")}
     larger = max(both.weights_, key=both.weights_.get)
     assert both.similar_items(7, n=5).scores.tobytes() == one[larger].tobytes()
-    other._scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
+    other.fitted_.scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
     smaller = {"items": "users", "users": "items"}[larger]
     assert other.similar_items(7, n=5).scores.tobytes() == one[smaller].tobytes()
 
 
 def made_of(recommender, side):
     """Cosines of one model's factors, the five best for item 7."""
-    scorer = recommender._scorer.scorers[side == "users"]
+    scorer = recommender.fitted_.scorer.scorers[side == "users"]
     factors = scorer.hidden(np.arange(N_ITEMS)) if side == "items" else scorer.model.W.get_value()
     factors = factors - factors.mean(axis=0, dtype="float64")
     factors /= np.linalg.norm(factors, axis=1, keepdims=True)
@@ -578,13 +558,13 @@ def test_no_refit_keeps_the_best_epoch(fitted):
     found = made(rows=fitted.rows, fit=dict(refit=False))
     assert not any(record["refit"] for record in found.history_)
     assert found.best_epoch_ == fitted.best_epoch_ and found.weights_ == fitted.weights_
-    assert found._scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
+    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0])  # what was cut off is input and seen all the same
     assert parameters(found) != parameters(fitted)
 
 
 def test_held_out_ratings_are_never_input(fitted):
     found = made(rows=fitted.rows, fit=dict(validation=TEST))
-    assert found._scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
+    assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
     sides = SIDES[fitted.rows]
     together = found.validation_rmse_["both" if len(sides) == 2 else sides[0]]
     assert together == pytest.approx(-found.score(TEST), rel=1e-4)
@@ -638,8 +618,8 @@ def test_a_stored_zero_was_trained_on():
     ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
 ])
 def test_refused(settings, fit, error, message, monkeypatch):
-    monkeypatch.setattr(recommender_module, "split_ratings", None)
-    monkeypatch.setattr(fitting, "fit_biases", None)
+    monkeypatch.setattr(inputs, "split_ratings", None)
+    monkeypatch.setattr(sides, "fit_biases", None)
     monkeypatch.setattr(fitting.Trainer, "fit", None)
     with pytest.raises(error, match=message):
         made(rows=settings.pop("rows", "both"), fit=fit, **settings)

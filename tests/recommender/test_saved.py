@@ -111,10 +111,9 @@ def test_each_entry_is_looked_at(name, values, written, tmp_path):
 
 @pytest.mark.parametrize("name, values", [
     ("rows", [None, "x", "users", []]),
-    ("f", [None, 3, "x", "softmax", "print", "__doc__"]),
-    ("g", [None, 3, "x"]),
-    ("l2", [None, 3, [1], [1, -1], [1, "x"], [1, 2, 3], "xy"]),
-    ("l2_weighted", [None, 1, "x"]),
+    ("model", [None, 3, [], {}, {"kind": "AutoEncoder"}, {"x": 1}]),
+    ("objective", [None, 3, [], {}, {"name": "x"}, {"name": "Missing", "weight": 2}, {"name": "Observed", "x": 1}]),
+    ("parameters", [None, 3, {}, {"W": 1}, {"W": 0, "x": 0}, {"W": 0, "V": 1, "mu": None, "b": 0, "U": 2}]),
     ("weight", [None, -0.5, "x", float("nan"), float("inf"), True]),
     ("choice", [None, 3, [], {}, {"n_hidden": 3}, {"x": 1}]),
 ])
@@ -122,6 +121,25 @@ def test_each_model_is_looked_at(name, values, written, tmp_path):
     meta, arrays = written["both"]
     for value in values:
         refused(dict(meta, parts=[dict(meta["parts"][0], **{name: value}), meta["parts"][1]]), arrays, tmp_path)
+
+
+@pytest.mark.parametrize("name, values", [
+    ("kind", [None, 3, "x", "Model"]),
+    ("f", [None, 3, "x", "softmax", "print", "__doc__"]),
+    ("g", [None, 3, "x"]),
+    ("l2", [None, [1], [1, -1], [1, "x"], [1, 2, 3], "xy"]),
+    ("l2_weighted", [None, 1, "x"]),
+    ("n_columns", [None, 0, 3, "x"]),
+    ("n_hidden", [None, 0, 3, "x"]),
+    ("encoders", [None, 1, 3, "x"]),
+    ("dtype", [None, "float64", "x"]),
+    ("rating_scale", [3, [1], "x"]),
+])
+def test_each_description_is_looked_at(name, values, written, tmp_path):
+    meta, arrays = written["both"]
+    part, other = meta["parts"]
+    for value in values:
+        refused(dict(meta, parts=[dict(part, model=dict(part["model"], **{name: value})), other]), arrays, tmp_path)
 
 
 def test_models_that_do_not_go_together(written, tmp_path):

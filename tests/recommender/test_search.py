@@ -1,5 +1,6 @@
 """Cross-validation and searches, on splits of one's own, in one process or several."""
 import importlib
+import os
 import types
 
 import numpy as np
@@ -356,3 +357,26 @@ def test_counts_are_counted_once():
     split = as_ratings((pairs[1:, 0], pairs[1:, 1], [2, 1, 1, 1, 1, 1, 1])).matrix
     cross_validate(recommender, pairs, splits=[(split, split)], k=1, validation=None)
     assert seen == [8]
+
+
+def test_processes_that_begin_may_use_the_gpu(ratings, monkeypatch):
+    """Theano's mark that it is in use, which is meant for forks, isn't there while they begin, and then again."""
+    seen = []
+
+    class Parallel:
+        def __init__(self, n_jobs):
+            pass
+
+        def __call__(self, calls):
+            seen.append(os.environ.get("THEANO_GPU_IS_ALREADY_ACTIVE"))
+            return [call() for call in calls]
+
+    joblib = types.SimpleNamespace(Parallel=Parallel, delayed=lambda f: lambda *given: lambda: f(*given))
+    monkeypatch.setattr(search, "_joblib", lambda n_jobs: joblib)
+    for mark in ("Yes", None):
+        monkeypatch.setenv("THEANO_GPU_IS_ALREADY_ACTIVE", "Yes")
+        if mark is None:
+            monkeypatch.delenv("THEANO_GPU_IS_ALREADY_ACTIVE")
+        cross_validate(Constant(), ratings, 2, n_jobs=2)
+        assert os.environ.get("THEANO_GPU_IS_ALREADY_ACTIVE") == mark
+    assert seen == [None, None]

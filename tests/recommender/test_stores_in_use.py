@@ -60,8 +60,13 @@ def test_columns_that_were_overwritten(stored):
 
 
 def test_a_sound_store_is_not_blamed(stored):
+    recommender = Recommender(**dict(SETTINGS, rows="items", update="sgd", learning_rate=1e20, l2=0))
     with pytest.raises(TrainingDiverged, match="Lower the learning rate"):
-        Recommender(**dict(SETTINGS, rows="items", update="sgd", learning_rate=1e20, l2=0)).fit(stored, validation=None)
+        recommender.fit(stored, validation=None)
+    for each in stored.folder.iterdir():
+        each.unlink()
+    with pytest.raises(TrainingDiverged, match="Lower the learning rate"):
+        recommender.fit(stored, validation=None)
 
 
 def test_a_store_that_is_deleted_or_stays_trains_on(stored):

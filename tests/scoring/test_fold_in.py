@@ -9,6 +9,9 @@ from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TRAIN
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.scoring.fold_in import ColumnSolver
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Observed
 
 
 @pytest.fixture(scope="module", params=["items", "users"])
@@ -82,8 +85,9 @@ def test_a_new_column_is_the_least_of_its_cost(f):
     W, b = (p.get_value().astype("float64")[:-1] for p in (model.W, model.b))
     mean = np.append(W.mean(axis=0), b.mean())
     rows = np.flatnonzero(np.isin(recommender.items_, [870, 880, 900]))
-    X, r = np.column_stack([model.hidden(recommender._scorer.ratings[rows]), np.ones(3)]), np.array([2.0, 4.0, 5.0])
-    p = np.append(*ColumnSolver(recommender._scorer)(rows, r)).astype("float64")
+    scorer, r = recommender.fitted_.scorer, np.array([2.0, 4.0, 5.0])
+    X = np.column_stack([Outputs(model).hidden(Batch.of(scorer.ratings[rows])), np.ones(3)])
+    p = np.append(*ColumnSolver(scorer, Observed())(rows, r)).astype("float64")
     output = X.dot(p) if f == "identity" else 1 + 4 / (1 + np.exp(-X.dot(p)))
     assert new.predict([870, 880, 900]) == pytest.approx(np.clip(output, 1, 5), abs=1e-5)
     if f == "identity":

@@ -1,7 +1,7 @@
 """What models say of pairs and grids: against loops over the parameters, and bit by bit against each other."""
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from made import stars
 from matrices import small
 
 from sparse_ae.baselines.biases import Biases
@@ -9,23 +9,15 @@ from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import scorer as scoring
 from sparse_ae.scoring.scorer import Blend, Scorer
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.targets import BeyondBiases
 from lasagne.init import Normal
 
 N_USERS, N_ITEMS, SCALE = 9, 7, (1.0, 5.0)
 USERS, ITEMS = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
 
 
-def ratings():
-    """Users 2 and 5 and item 4 have none."""
-    rng = np.random.RandomState(0)
-    mask = rng.rand(N_USERS, N_ITEMS) < 0.6
-    mask[[2, 5]], mask[:, 4] = False, False
-    rows, cols = np.nonzero(mask)
-    return check_ratings(sp.coo_matrix((rng.randint(1, 6, len(rows)).astype("float32"), (rows, cols)), mask.shape))
-
-
-RATINGS = ratings()
+# Users 2 and 5 and item 4 have none.
+RATINGS = check_ratings(stars(N_USERS, N_ITEMS, 0.6, without_rows=[2, 5], without_columns=[4]))
 RNG = np.random.RandomState(1)
 BIASES = Biases(3.2, np.where(np.diff(RATINGS.indptr) > 0, RNG.randn(N_USERS), 0),
                 np.where(np.asarray((RATINGS != 0).sum(axis=0))[0] > 0, RNG.randn(N_ITEMS), 0))
@@ -33,13 +25,13 @@ BIASES = Biases(3.2, np.where(np.diff(RATINGS.indptr) > 0, RNG.randn(N_USERS), 0
 
 def scorer_of(rows, with_biases=True):
     matrix = RATINGS if rows == "users" else RATINGS.T.tocsr()
-    start, residuals = Normal(0.5), None
+    start, targets = Normal(0.5), None
     if with_biases:
         own, other = (BIASES.users, BIASES.items) if rows == "users" else (BIASES.items, BIASES.users)
-        residuals = Residuals(BIASES.mean + own, other, SCALE)
+        targets = BeyondBiases(BIASES.mean + own, other, SCALE)
     model = AutoEncoder(matrix.shape[1], 3, (-4, 4) if with_biases else SCALE, "identity", "sigmoid", W=start, V=start,
                         mu=start, b=start, U=start if with_biases else None, rng=2)
-    return Scorer(model, matrix, rows, residuals)
+    return Scorer(model, matrix, rows, targets)
 
 
 @pytest.fixture(scope="module", params=["users", "items"])
@@ -54,7 +46,7 @@ def blend():
 
 def beyond_biases(scorer):
     """The outputs of all pairs in loops, users by items."""
-    model, matrix, residuals = scorer.model, scorer.ratings, scorer.residuals
+    model, matrix, targets = scorer.model, scorer.ratings, scorer.targets
     W, V, mu, b, U = (p.get_value().astype("float64") for p in model.params)
     found = np.zeros(matrix.shape)
     for row in range(matrix.shape[0]):
@@ -64,11 +56,11 @@ def beyond_biases(scorer):
             a = mu[t]
             for p in entries:
                 col, factor = matrix.indices[p], (50 / len(entries)) ** 0.25
-                residual = (matrix.data[p] - residuals.rows[row] - residuals.columns[col]) / residuals.unit
+                residual = (matrix.data[p] - targets.row_offset(row) - targets.column_offset(col)) / targets.unit
                 a += V[t, col] * residual * factor + U[t, col] * 3 * factor
             h[t] = 1 / (1 + np.exp(-a))
         for col in range(matrix.shape[1]):
-            found[row, col] = residuals.unit * (b[col] + sum(W[col, t] * h[t] for t in range(model.n_hidden)))
+            found[row, col] = targets.unit * (b[col] + sum(W[col, t] * h[t] for t in range(model.n_hidden)))
     return found if scorer.rows == "users" else found.T
 
 

@@ -8,7 +8,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import scorer as scoring, shortlist
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.scoring.shortlist import Shortlist
-from sparse_ae.training.residuals import Residuals
+from sparse_ae.training.targets import BeyondBiases
 
 SCALE = 1.0, 5.0
 MANY_USERS, MANY_ITEMS = 40, 90
@@ -41,13 +41,13 @@ def large_scorer(rows, f="identity", dtype="float32", with_biases=True, factor=1
         biases[1][[40, 10]] = biases[1][[41, 80]]
         if rows == "users":
             W[[40, 10]], b[[40, 10]] = W[[41, 80]], b[[41, 80]]
-    residuals = None
+    targets = None
     if with_biases:
         own, other = biases if rows == "users" else biases[::-1]
-        residuals = Residuals(3 + own, other, (0.5, 5))
+        targets = BeyondBiases(3 + own, other, (0.5, 5))
     model = AutoEncoder(n_columns, 6, (-4, 4) if with_biases else SCALE, f, "sigmoid", W=factor * W, V=V, mu=mu,
                         b=factor * b, U=U if with_biases else None, dtype=dtype)
-    return Scorer(model, matrix, rows, residuals)
+    return Scorer(model, matrix, rows, targets)
 
 
 def all_outputs_sorted(scorer, users, n, exclude_seen, candidates):
@@ -150,7 +150,7 @@ def test_bounds_hold(rows, f, function):
         h, W, b = (x.astype("float64") for x in (scorer.hidden(np.arange(scorer.ratings.shape[0])),
                                                  scorer.model.W.get_value(), scorer.model.b.get_value()))
         with np.errstate(over="ignore"):
-            exact = scorer.residuals.unit * (low + span * function(h.dot(W.T) + b))
+            exact = scorer.targets.unit * (low + span * function(h.dot(W.T) + b))
         exact = (exact if rows == "users" else exact.T) + scorer.baseline(users[:, np.newaxis], items)
         short = Shortlist(scorer, items)
         estimates, bound = short.estimates(users, [part.factors(users) for part in short._parts])

@@ -9,27 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from devices import needs_fork
+from made import stars
 
 import sparse_ae
 from sparse_ae import trainer as trainer_module
+from sparse_ae.data import split_ratings
 from sparse_ae.files import storage
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
 from sparse_ae.training import checkpoint
+from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import LBFGS, TrainingStep
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 
-
-def ratings(seed=0):
-    rng = np.random.RandomState(seed)
-    full, observed = rng.randint(1, 6, (20, 9)), rng.rand(20, 9)
-    return [sp.csr_matrix(full * part, dtype="float32") for part in (observed < 0.5, observed > 0.8)]
-
-
-TRAIN, TEST = ratings()
+TRAIN, TEST = split_ratings(stars(20, 9, 0.7), 0.3)[:2]
 
 
 def trainer(seed=0, k=3, f="sigmoid", **kwargs):
@@ -241,7 +236,7 @@ def changed(matrix):
 
 @pytest.mark.parametrize("changes, message", [
     (dict(k=4), "n_hidden is 4 here and was 3"),
-    (dict(f="tanh"), "f is 'lasagne.nonlinearities.tanh' here and was 'lasagne.nonlinearities.sigmoid'"),
+    (dict(f="tanh"), "f is 'tanh' here and was 'sigmoid'"),
     (dict(l2=(0.01, 0.1)), r"l2 is \[0.01, 0.1\] here and was \[0.01, 0.01\]"),
     (dict(update="adam"), "update is 'lasagne.updates.adam' here and was 'lasagne.updates.sgd'"),
     (dict(batch_size=None), "batch_size is None here and was 8"),

@@ -8,10 +8,12 @@ import pytest
 import reference
 import scipy.sparse as sp
 from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
+from made import stars
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep
 from sparse_ae.runtime.device import warn_of_unused_gpu
+from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -30,13 +32,6 @@ NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
 SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
 
 
-@pytest.fixture(params=["float64", "float32"])
-def dtype(request):
-    if ON_GPU and request.param == "float64":
-        pytest.skip("float32 is what a GPU is for")
-    return request.param
-
-
 @pytest.fixture(autouse=True)
 def float64_loops_by_numpy(request):
     """What is judged is our graphs, and the Ops: Theano's own loops in C are those of float32."""
@@ -46,11 +41,8 @@ def float64_loops_by_numpy(request):
 
 
 def ratings():
-    """Ten rows of 1 ... 5; item 6 has no rating, and row 4 neither."""
-    rng = np.random.RandomState(0)
-    dense = rng.randint(1, 6, (10, N_ITEMS)) * (rng.rand(10, N_ITEMS) < 0.5)
-    dense[:, 6] = dense[4] = 0
-    return sp.csr_matrix(dense, dtype="float32")
+    """Ten rows; item 6 has no rating, and row 4 neither."""
+    return stars(10, N_ITEMS, without_rows=[4], without_columns=[6])
 
 
 def blocks():
@@ -97,13 +89,13 @@ def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01, dt
 @pytest.mark.parametrize("f, g", NONLINEARITIES)
 def test_loss_and_gradients(name, f, g, dtype):
     m = model(f, g, dtype=dtype)
-    inputs = FORMULATIONS[name].inputs(dtype)
-    squared_error = FORMULATIONS[name].squared_error(m, *inputs)
+    batch = FORMULATIONS[name].inputs((), dtype)
+    squared_error = FORMULATIONS[name].cost(m, batch)
     loss = m.loss(squared_error)
-    function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
+    function = theano.function(batch.present, [loss, squared_error] + T.grad(loss, m.params))
     for block in blocks():
         expected = reference.loss_and_gradients(reference.pairs(block), *values(m), **settings(f, g))
-        got = function(*FORMULATIONS[name].pack(block, dtype))
+        got = function(*FORMULATIONS[name].pack(Batch.of(block), m))
         np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[dtype])
         for x, y in zip(got[2:], expected[2]):
             assert x.dtype == dtype
@@ -123,7 +115,7 @@ def test_twenty_one_updates(name, f, g, deferred, dtype):
             for block in blocks():
                 loss, squared_error, expected = reference.sgd(reference.pairs(block), expected, 0.01, **settings(f, g))
                 expected_losses.append([loss, squared_error])
-                losses.append(step(block))
+                losses.append(step(Batch.of(block)))
                 if not deferred:
                     for x, y in zip(values(step.model), expected):
                         np.testing.assert_allclose(x, y, **TOLERANCE[dtype])
@@ -147,7 +139,7 @@ def test_share_of_the_weight_decay(name, f, g):
     step.decay_share.set_value(np.asarray(0.25, DTYPE))
     decay = dict(settings(f, g), l2_W=L2[0] / 4, l2_V=L2[1] / 4)
     loss, _, expected = reference.sgd(reference.pairs(block), values(step.model), 0.01, **decay)
-    np.testing.assert_allclose(step(block)[0], loss, **TOLERANCE[DTYPE])
+    np.testing.assert_allclose(step(Batch.of(block))[0], loss, **TOLERANCE[DTYPE])
     for x, y in zip(values(step.model), expected):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
@@ -159,7 +151,7 @@ def test_lasagne_updates_agree(update):
         if name == "scan" and ON_OPENCL:
             continue
         step = fresh_step(name, update=update)
-        losses = [step(block) for _ in range(3) for block in blocks()]
+        losses = [step(Batch.of(block)) for _ in range(3) for block in blocks()]
         results.append([np.array(losses)] + values(step.model))
     for result in results[1:]:
         for x, y in zip(result, results[0]):
@@ -174,7 +166,7 @@ def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
     rng = np.random.RandomState(3)
     m = AutoEncoder(N_ITEMS, K, f="linear", g="tanh", l2=L2, W=lasagne.init.Normal(0.5), U=lasagne.init.Normal(0.5),
                     l2_weighted=weighted, rng=1, dtype=DTYPE)
-    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, CHANNELS)
     expected = values(m)
     for _ in range(3):
         for block in blocks():
@@ -185,7 +177,7 @@ def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
             loss, squared_error, expected = reference.sgd(
                 reference.pairs(block), expected, 0.01, f="linear", g="tanh", l2_W=L2[0], l2_V=L2[1],
                 targets=np.split(target, cut), seen=np.split(seen, cut), weighted=weighted)
-            np.testing.assert_allclose(step(block, target, seen), [loss, squared_error], **TOLERANCE[DTYPE])
+            np.testing.assert_allclose(step(Batch.of(block, target, seen)), [loss, squared_error], **TOLERANCE[DTYPE])
             for x, y in zip(values(m), expected):
                 np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
@@ -194,14 +186,14 @@ def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
 def test_a_target_of_its_own_for_one_encoder(name):
     """Plain SGD on the sparse graph works in place with it too."""
     m = model()
-    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, target=True)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, ("target",))
     expected, rng = values(m), np.random.RandomState(3)
     for block in blocks():
         target = rng.randint(0, 6, block.nnz) / 2.0
         loss, squared_error, expected = reference.sgd(
             reference.pairs(block), expected, 0.01, targets=np.split(target, np.cumsum(np.diff(block.indptr))[:-1]),
             **SETTINGS)
-        np.testing.assert_allclose(step(block, target), [loss, squared_error], **TOLERANCE[DTYPE])
+        np.testing.assert_allclose(step(Batch.of(block, target)), [loss, squared_error], **TOLERANCE[DTYPE])
         for x, y in zip(values(m), expected):
             np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
@@ -216,7 +208,7 @@ def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
         loss, squared_error, expected = reference.sgd(
             reference.pairs(block), expected, 0.01, seen=np.split(seen, np.cumsum(np.diff(block.indptr))[:-1]),
             **SETTINGS)
-        np.testing.assert_allclose(step(block, seen=seen), [loss, squared_error], **TOLERANCE[DTYPE])
+        np.testing.assert_allclose(step(Batch.of(block, indicator=seen)), [loss, squared_error], **TOLERANCE[DTYPE])
         for x, y in zip(values(m), expected):
             np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
@@ -235,7 +227,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
     for name in ("sparse", "dense"):
         m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=l2, l2_weighted=weighted, rng=1, dtype=DTYPE,
                         U=lasagne.init.Normal(0.5) if two else None)
-        steps.append(TrainingStep(m, name, update, 0.1, target))
+        steps.append(TrainingStep(m, name, update, 0.1, ("target",) * target + m.channels))
     ops = [node.op for node in steps[0].function.maker.fgraph.apply_nodes]
     assert {op.inplace for op in ops if isinstance(op, ADAGRAD)} == {True}
     for x in variables(steps[0]):
@@ -247,7 +239,7 @@ def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weigh
                       rng.uniform(1, 2, block.nnz) if two else None]
             before = [x.get_value() for x in variables(steps[0])]
             memory = [memory_of(x) for x in variables(steps[0])]
-            costs = [step(block, *extras) for step in steps]
+            costs = [step(Batch.of(block, *extras)) for step in steps]
             np.testing.assert_allclose(*costs, **tolerance)
             states = [step.get_state() for step in steps]
             assert list(states[0]) == list(states[1])
@@ -279,7 +271,7 @@ def test_items_and_rows_without_ratings(name):
     step = fresh_step(name)
     before = values(step.model)
     whole, without_row_4 = ratings()[:8], ratings()[[0, 1, 2, 3, 5, 6, 7]]
-    step(whole)
+    step(Batch.of(whole))
     after = values(step.model)
     decay = 1 - 2 * 0.01 * np.array(L2)
     tolerance = dict(rtol=1e-12) if DTYPE == "float64" else dict(rtol=1e-6)
@@ -289,7 +281,7 @@ def test_items_and_rows_without_ratings(name):
     assert not np.allclose(after[0][0], before[0][0] * decay[0])
 
     step = fresh_step(name)
-    step(without_row_4)
+    step(Batch.of(without_row_4))
     for x, y in zip(values(step.model), after):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
         assert np.isfinite(x).all()
@@ -299,7 +291,7 @@ def test_items_and_rows_without_ratings(name):
 def test_a_batch_without_ratings(name):
     step = fresh_step(name)
     before = values(step.model)
-    loss, squared_error = step(sp.csr_matrix((2, N_ITEMS), dtype="float32"))
+    loss, squared_error = step(Batch.of(sp.csr_matrix((2, N_ITEMS), dtype="float32")))
     assert squared_error == 0
     np.testing.assert_allclose(loss, L2[0] * (before[0] ** 2).sum() + L2[1] * (before[1] ** 2).sum(), rtol=1e-6)
     for x, y, decay in zip(values(step.model), before, L2 + (0, 0)):
@@ -310,7 +302,7 @@ def test_a_batch_without_ratings(name):
 def test_a_block_without_ratings_pulls_at_nothing_where_each_rating_does(name):
     m = AutoEncoder(N_ITEMS, K, l2_weighted=True, rng=0, dtype=DTYPE)
     step, before = TrainingStep(m, name, lasagne.updates.adam, 0.01), values(m)
-    assert step(sp.csr_matrix((2, N_ITEMS), dtype="float32")) == (0, 0)
+    assert step(Batch.of(sp.csr_matrix((2, N_ITEMS), dtype="float32"))) == (0, 0)
     for x, y in zip(values(m), before):
         np.testing.assert_array_equal(x, y)
 
@@ -319,9 +311,9 @@ def test_a_block_without_ratings_pulls_at_nothing_where_each_rating_does(name):
 def test_a_stored_zero_is_a_rating(name):
     m = AutoEncoder(3, 2, f="linear", rng=0, dtype=DTYPE)
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    inputs = FORMULATIONS[name].inputs(DTYPE)
-    squared_error = theano.function(inputs, FORMULATIONS[name].squared_error(m, *inputs))(
-        *FORMULATIONS[name].pack(block, DTYPE))
+    batch = FORMULATIONS[name].inputs((), DTYPE)
+    squared_error = theano.function(batch.present, FORMULATIONS[name].cost(m, batch))(
+        *FORMULATIONS[name].pack(Batch.of(block), m))
     expected = reference.loss_and_gradients([[(0, 0.0), (2, 2.0)]], *values(m), f="linear")[1]
     assert expected > reference.loss_and_gradients([[(2, 2.0)]], *values(m), f="linear")[1]
     np.testing.assert_allclose(squared_error, expected, rtol=1e-5)
@@ -329,7 +321,8 @@ def test_a_stored_zero_is_a_rating(name):
 
 def test_scan_refuses_stored_zeros():
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
-    for refuse in (FORMULATIONS["scan"].check, lambda block: FORMULATIONS["scan"].pack(block, "float32")):
+    scan = FORMULATIONS["scan"]
+    for refuse in (lambda block: scan.check(block, ()), lambda block: scan.pack(Batch.of(block), model())):
         with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
             refuse(block)
 
@@ -341,7 +334,7 @@ def test_sparse_sgd_works_in_place_on_the_rows_in_use():
         with step.deferred():
             before = [p.get_value() for p in step.model.params]
             memory = [memory_of(p) for p in step.model.params]
-            step(block)
+            step(Batch.of(block))
             assert [memory_of(p) for p in step.model.params] == memory
             changed = [p.get_value() != value for p, value in zip(step.model.params, before)]
         assert np.flatnonzero(changed[0].any(axis=1)).tolist() == [1, 3]
@@ -353,7 +346,7 @@ def test_sparse_sgd_works_in_place_on_the_rows_in_use():
 def test_the_others_write_every_row(name):
     step = fresh_step(name)
     before = values(step.model)
-    step(sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS)))
+    step(Batch.of(sp.csr_matrix((np.ones(2, "float32"), [1, 3], [0, 2]), shape=(1, N_ITEMS))))
     assert (values(step.model)[0] != before[0]).any(axis=1).all()
 
 
@@ -366,7 +359,7 @@ def test_a_factor_that_gets_small_is_written(f, g, dtype):
     empty = sp.csr_matrix((1, N_ITEMS), dtype="float32")
     with step.deferred():
         for _ in range(100):
-            loss, _ = step(empty)
+            loss, _ = step(Batch.of(empty))
         np.testing.assert_allclose(loss, L2[0] * N_ITEMS * K * 0.81 ** 99, rtol=1e-4)
     np.testing.assert_allclose(step.model.W.get_value(), 0.9 ** 100, rtol=1e-4)
 
@@ -376,8 +369,8 @@ def test_an_error_in_a_step_leaves_exact_parameters():
     expected = reference.sgd(reference.pairs(blocks()[0]), values(step.model), 0.01, **SETTINGS)[2]
     with pytest.raises(IndexError, match="with 7 items"):
         with step.deferred():
-            step(blocks()[0])
-            step(sp.csr_matrix((np.ones(1, "float32"), [7], [0, 1]), shape=(1, N_ITEMS + 1)))
+            step(Batch.of(blocks()[0]))
+            step(Batch.of(sp.csr_matrix((np.ones(1, "float32"), [7], [0, 1]), shape=(1, N_ITEMS + 1))))
     for x, y in zip(values(step.model), expected):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
@@ -389,7 +382,7 @@ def test_values_may_be_set_in_any_memory_order(update):
         step = fresh_step("sparse", update=update)
         step.model.V.set_value(np.array(step.model.V.get_value(), order=order))
         for block in blocks():
-            step(block)
+            step(Batch.of(block))
         results.append(values(step.model))
         assert step.model.V.get_value().shape == (K, N_ITEMS)
         assert is_item_major(step.model.V)

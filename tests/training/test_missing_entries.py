@@ -5,27 +5,19 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
+from made import likings
 
 from sparse_ae import Recommender
 from sparse_ae.data import Ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.training.residuals import missing_rating_of, unit_of_scores
+from sparse_ae.training.objectives import Missing
+from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 W = 0.2
 SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.02, update="adam", learning_rate=0.05,
                 n_epochs=16, patience=3, weight_scale=0.3, formulation="sparse", progress=False)
-
-
-def tastes(n_users=80, n_items=24, seed=0):
-    """Who likes one half of the items rates some of them 4 or 5, and few of the other half, 1 or 2."""
-    rng = np.random.RandomState(seed)
-    liked = (np.arange(n_users)[:, np.newaxis] % 2) == (np.arange(n_items) % 2)
-    rated = rng.rand(n_users, n_items) < np.where(liked, 0.5, 0.1)
-    rated[:, 0] = rated[0, :5] = True
-    return sp.csr_matrix(rated * np.where(liked, rng.randint(4, 6, liked.shape), rng.randint(1, 3, liked.shape)),
-                         dtype=np.float32)
 
 
 def with_ids(matrix):
@@ -36,7 +28,7 @@ def with_ids(matrix):
 @pytest.fixture(scope="module")
 def split():
     """Ratings to train on, and a fifth of them held out."""
-    coo, rng = tastes().tocoo(), np.random.RandomState(1)
+    coo, rng = likings().tocoo(), np.random.RandomState(1)
     held = rng.rand(coo.nnz) < 0.2
     parts = [sp.csr_matrix((coo.data[k], (coo.row[k], coo.col[k])), shape=coo.shape) for k in (~held, held)]
     return [with_ids(part) for part in parts]
@@ -110,7 +102,7 @@ def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
     fitted.save(tmp_path / "m.npz")
     for again in (Recommender.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(fitted))):
         assert again.get_params() == fitted.get_params() and again.validation_lists_ == fitted.validation_lists_
-        assert again.missing_rating_ == 0.0 and again.model_.missing_weight == W
+        assert again.missing_rating_ == 0.0 and again.fitted_.objective == Missing(W)
         for one, other in zip(again.recommend(split[0].users), fitted.recommend(split[0].users)):
             assert one.items.tolist() == other.items.tolist() and one.scores.tobytes() == other.scores.tobytes()
     meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
@@ -125,7 +117,7 @@ def test_checkpoints_know_what_counts(split, tmp_path):
     whole = Recommender(**settings).fit(split[0], validation=split[1])
     path = tmp_path / "c"
     Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
-    for name, value, message in (("missing_weight", 0.3, "missing_weight is 0.3 here and was 0.2"),
+    for name, value, message in (("missing_weight", 0.3, "objective is .*0.3.* here and was .*0.2"),
                                  ("validation_measure", "recall@5", "measured is 'validation_recall@5' here and was")):
         with pytest.raises(ValueError, match=message):
             Recommender(**dict(settings, **{name: value})).fit(split[0], validation=split[1], checkpoint=path,
@@ -141,7 +133,7 @@ def test_items_as_rows_and_strangers(split):
     told = {"i01": 5, "i03": 4, "i02": 1}
     more = dict(told, i05=4, i06=1, i07=5, i08=2)  # and more ratings than there are equations
     model, unit = recommender.model_, unit_of_scores(split[0].matrix, 0.0)
-    h = recommender._scorer.hidden(np.arange(24)).astype("float64")
+    h = recommender.fitted_.scorer.hidden(np.arange(24)).astype("float64")
     h = np.hstack([h, np.ones((24, 1))])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean())
     for ratings, new in zip((told, more), recommender.fold_in([told, more])):
@@ -170,7 +162,7 @@ def test_where_no_model_helps_the_most_popular_items_are_recommended():
 
 
 def test_pairs_alone_and_counts():
-    matrix = tastes()
+    matrix = likings()
     coo, rng = matrix.tocoo(), np.random.RandomState(0)
     counts = rng.randint(1, 4, coo.nnz)
     settings = dict(SETTINGS, feedback="counts", n_epochs=2)

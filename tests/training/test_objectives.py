@@ -1,13 +1,19 @@
 """Missing entries in the cost: scan, dense and sparse are one function, judged by plain loops over all entries."""
+import json
+
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, scan_needs_cuda
+from devices import DTYPE, ON_GPU
+from made import stars
 
 from sparse_ae.model import AutoEncoder
+from sparse_ae.training.batch import CHANNELS, Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
-from sparse_ae.training.steps import LBFGS, TrainingStep
+from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.objectives import Missing, Observed, objective_of
+from sparse_ae.training.steps import TrainingStep
 import lasagne
 import theano
 import theano.tensor as T
@@ -18,21 +24,16 @@ DECAY = dict(l2_W=0.05, l2_V=0.1)
 
 # (formulation, missing_weight, f, g, whether there is a target of its own and a second encoder). The sparse one shifts
 # the target up to a weight of 0.9, fused or, for a g that isn't, in pieces; beyond that it takes the second way.
-CASES = [("scan", 0.3, "sigmoid", "tanh", False), ("scan", 1.0, "linear", "sigmoid", True),
-         ("dense", 0.3, "sigmoid", "tanh", False), ("dense", 1.0, "linear", "sigmoid", True),
+CASES = [("dense", 0.3, "sigmoid", "tanh", False), ("dense", 1.0, "linear", "sigmoid", True),
          ("sparse", 0.3, "linear", "tanh", False), ("sparse", 0.9, "linear", "sigmoid", True),
          ("sparse", 0.95, "linear", "sigmoid", True), ("sparse", 0.3, "linear", "rectify", False)]
-CASES = [pytest.param(*case, marks=scan_needs_cuda if case[0] == "scan" else ()) for case in CASES]
 # What is judged is our graphs: Theano's own loops in C are not.
 pytestmark = [] if ON_GPU else [pytest.mark.usefixtures("loops_by_numpy")]
 
 
 def block():
-    """Five rows of ratings 1 ... 5; row 3 has none, and neither has item 4."""
-    rng = np.random.RandomState(0)
-    dense = rng.randint(1, 6, (5, N_ITEMS)) * (rng.rand(5, N_ITEMS) < 0.5)
-    dense[:, 4] = dense[3] = 0
-    return sp.csr_matrix(dense, dtype="float32")
+    """Five rows; row 3 has no rating, and neither has item 4."""
+    return stars(5, N_ITEMS, without_rows=[3], without_columns=[4])
 
 
 def extras(two):
@@ -42,10 +43,14 @@ def extras(two):
     return (rng.randn(n), 1 + rng.rand(n)) if two else (None, None)
 
 
-def model(w, f="linear", g="sigmoid", two=False, dtype=DTYPE, rating_scale=(1, 5)):
+def missing(w):
+    return Missing(w, 0.5)
+
+
+def model(f="linear", g="sigmoid", two=False, dtype=DTYPE, rating_scale=(1, 5)):
     wide = lasagne.init.Normal(0.5)
     return AutoEncoder(N_ITEMS, K, rating_scale=rating_scale, f=f, g=g, l2=(0.05, 0.1), W=wide, V=wide, mu=wide, b=wide,
-                       U=wide if two else None, rng=1, dtype=dtype, missing_weight=w, missing_rating=0.5)
+                       U=wide if two else None, rng=1, dtype=dtype)
 
 
 def expected_of(w, f, g, two, parameters):
@@ -61,14 +66,14 @@ def expected_of(w, f, g, two, parameters):
 
 @pytest.mark.parametrize("name, w, f, g, two", CASES)
 def test_loss_and_gradients(name, w, f, g, two):
-    m = model(w, f, g, two)
+    m = model(f, g, two)
     formulation = FORMULATIONS[name]
-    inputs = formulation.inputs(DTYPE, target=two, seen=two)
-    squared_error = formulation.squared_error(m, *inputs)
+    batch = formulation.inputs(CHANNELS if two else (), DTYPE)
+    squared_error = formulation.cost(m, batch, missing(w))
     loss = m.loss(squared_error)
-    function = theano.function(inputs, [loss, squared_error] + T.grad(loss, m.params))
+    function = theano.function(batch.present, [loss, squared_error] + T.grad(loss, m.params))
     expected = expected_of(w, f, g, two, [p.get_value().astype("float64") for p in m.params])
-    got = function(*formulation.pack(block(), DTYPE, *extras(two)))
+    got = function(*formulation.pack(Batch.of(block(), *extras(two)), m))
     np.testing.assert_allclose(got[:2], expected[:2], **TOLERANCE[DTYPE])
     for x, y in zip(got[2:], expected[2]):
         assert x.dtype == DTYPE
@@ -91,11 +96,11 @@ def test_the_judge_by_hand():
 @pytest.mark.parametrize("update", ["sgd", "adagrad"])
 def test_updates_that_pass_over_rows_without_ratings_do_not(update):
     # With w = 0 both leave them alone in the sparse graph, or scale them. Here each row has a gradient.
-    m = model(0.3)
-    step = TrainingStep(m, "sparse", getattr(lasagne.updates, update), 0.01)
+    m = model()
+    step = TrainingStep(m, "sparse", getattr(lasagne.updates, update), 0.01, objective=missing(0.3))
     before = [p.get_value().astype("float64") for p in m.params]
     loss, squared_error, gradients = expected_of(0.3, "linear", "sigmoid", False, before)
-    np.testing.assert_allclose(step(block()), [loss, squared_error], **TOLERANCE[DTYPE])
+    np.testing.assert_allclose(step(Batch.of(block())), [loss, squared_error], **TOLERANCE[DTYPE])
     for p, old, d in zip(m.params, before, gradients):
         move = d if update == "sgd" else d / np.sqrt(d ** 2 + 1e-6)
         np.testing.assert_allclose(p.get_value(), old - 0.01 * move, **TOLERANCE[DTYPE])
@@ -103,25 +108,26 @@ def test_updates_that_pass_over_rows_without_ratings_do_not(update):
 
 
 def test_lbfgs_takes_it():
-    step = LBFGS(model(0.3), "sparse")
-    losses = [step(block())[0] for _ in range(4)]
+    step = LBFGS(model(), "sparse", objective=missing(0.3))
+    losses = [step(Batch.of(block()))[0] for _ in range(4)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
 
 
 def largest_array(name):
     """The most numbers that any array of the gradient's computation holds, of 40 rows of 50 items."""
-    m = AutoEncoder(50, 3, rating_scale=(1, 5), f="linear", g="sigmoid", missing_weight=0.1, rng=0)
+    m = AutoEncoder(50, 3, rating_scale=(1, 5), f="linear", g="sigmoid", rng=0)
     rows = sp.random(40, 50, density=0.05, random_state=0, format="csr", dtype="float32")
     formulation, sizes = FORMULATIONS[name], []
-    inputs = formulation.inputs(m.dtype)
+    batch = formulation.inputs((), m.dtype)
 
     def run_and_note_sizes(i, node, thunk):
         thunk()
         sizes.extend(np.size(cell[0]) for cell in thunk.outputs)
 
     linker = theano.gof.WrapLinkerMany([theano.gof.PerformLinker()], [run_and_note_sizes])
-    gradients = T.grad(m.loss(formulation.squared_error(m, *inputs)), m.params)
-    theano.function(inputs, gradients, mode=theano.Mode(linker, "fast_run"))(*formulation.pack(rows, m.dtype))
+    gradients = T.grad(m.loss(formulation.cost(m, batch, Missing(0.1))), m.params)
+    function = theano.function(batch.present, gradients, mode=theano.Mode(linker, "fast_run"))
+    function(*formulation.pack(Batch.of(rows), m))
     return max(sizes)
 
 
@@ -133,31 +139,45 @@ def test_nothing_of_size_rows_by_items_is_made():
 @pytest.mark.parametrize("g", ["sigmoid", "rectify"])
 def test_float32_stays_float32(g):
     """A wider constant among the weights had the passes over the ratings run in float64, twice as slow."""
-    m = model(0.3, g=g, dtype="float32")
+    m = model(g=g, dtype="float32")
     formulation = FORMULATIONS["sparse"]
-    inputs = formulation.inputs("float32")
+    batch = formulation.inputs((), "float32")
     with m.building():
-        loss = m.loss(formulation.squared_error(m, *inputs))
+        loss = m.loss(formulation.cost(m, batch, missing(0.3)))
         gradients = T.grad(loss, m.params)
     wide = [x for x in theano.gof.graph.ancestors([loss] + gradients) if x.dtype == "float64" and x.ndim]
     assert not wide and loss.dtype == "float32"
 
 
 def test_a_bounded_output_needs_the_dense_graph():
-    bounded = model(0.3, f="sigmoid")
-    assert choose_formulation(0.01, bounded) == "dense"
-    assert choose_formulation(0.01, model(0.3)) == choose_formulation(0.01, model(0.0, f="sigmoid")) == "sparse"
+    bounded = model(f="sigmoid")
+    assert choose_formulation(0.01, bounded, missing(0.3)) == "dense"
+    assert choose_formulation(0.01, model(), missing(0.3)) == choose_formulation(0.01, bounded) == "sparse"
     with pytest.raises(ValueError, match="formulation='sparse' with missing_weight=0.3 and f=sigmoid: .* "
                                          "use f='identity', or formulation='dense'"):
-        TrainingStep(bounded, "sparse", lasagne.updates.sgd, 0.01)
+        TrainingStep(bounded, "sparse", lasagne.updates.sgd, 0.01, objective=missing(0.3))
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan"), "0.1", None, True])
 def test_a_weight_that_is_none(wrong):
-    with pytest.raises(ValueError, match="missing_weight is .*; expected a number from 0 to 1"):
-        AutoEncoder(3, 2, missing_weight=wrong)
+    with pytest.raises(ValueError, match="weight is .*; expected a number from 0 to 1"):
+        Missing(wrong)
 
 
 def test_a_rating_that_is_none():
-    with pytest.raises(ValueError, match="missing_rating is nan; expected a number"):
-        AutoEncoder(3, 2, missing_weight=0.1, missing_rating=float("nan"))
+    with pytest.raises(ValueError, match="rating is nan; expected a number"):
+        Missing(0.1, float("nan"))
+
+
+def test_the_posts_graph_is_for_observed_entries():
+    with pytest.raises(ValueError, match="formulation='scan' and Missing\\(rating=0.5, weight=0.3\\): the post"):
+        TrainingStep(model(), "scan", lasagne.updates.sgd, 0.01, objective=missing(0.3))
+    with pytest.raises(ValueError, match="formulation='scan' and a model that reads indicator beside the ratings"):
+        TrainingStep(model(two=True), "scan", lasagne.updates.sgd, 0.01)
+
+
+@pytest.mark.parametrize("objective", [Observed(), Missing(0.2, -1.0)])
+def test_an_objective_is_what_its_description_says(objective):
+    assert objective_of(json.loads(json.dumps(objective.describe()))) == objective
+    with pytest.raises(ValueError, match="the objective is 'Lost'; expected one of "):
+        objective_of({"name": "Lost"})

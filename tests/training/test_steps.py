@@ -8,22 +8,18 @@ import pytest
 import reference
 import scipy.optimize
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, is_item_major
+from devices import DTYPE, is_item_major
+from made import stars
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.training import steps
-from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.steps import LBFGS, Step, TrainingStep, has_learning_rate, make_step, needs_all_rows
+from sparse_ae.training import lbfgs, optimisers, steps
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.lbfgs import LBFGS
+from sparse_ae.training.optimisers import has_learning_rate, make_step, needs_all_rows, rprop
+from sparse_ae.training.steps import Step, TrainingStep
 import lasagne
 
 NAMES = ["dense", "sparse"]  # scan takes long to compile
-
-
-@pytest.fixture(params=["float64", "float32"])
-def dtype(request):
-    if ON_GPU and request.param == "float64":
-        pytest.skip("float32 is what a GPU is for")
-    return request.param
 
 
 # The protocol
@@ -38,11 +34,11 @@ def test_every_step_keeps_the_protocol():
             ours, theirs = getattr(kind, name), getattr(Step, name)
             if inspect.isfunction(theirs):
                 assert inspect.signature(ours) == inspect.signature(theirs)
-    assert {cls for cls in vars(steps).values() if inspect.isclass(cls) and issubclass(cls, Step)} == {
-        Step, TrainingStep, LBFGS}
+    ours = {cls for module in (steps, lbfgs, optimisers) for cls in vars(module).values() if inspect.isclass(cls)}
+    assert {cls for cls in ours if issubclass(cls, Step)} == {Step, TrainingStep, LBFGS}
 
 
-def test_which_optimiser_wants_what():
+def test_lbfgs_takes_no_learning_rate_and_it_and_rprop_need_all_rows():
     partial = functools.partial
     assert has_learning_rate(lasagne.updates.adam) and has_learning_rate(partial(rprop, increase=1.1))
     assert not has_learning_rate(LBFGS) and not has_learning_rate(partial(LBFGS, memory=3))
@@ -60,7 +56,7 @@ def test_one_maker_of_steps():
     for step in (lbfgs, momentum):
         before = step.get_state()
         with step.deferred():
-            loss, squared_error = step(ratings())
+            loss, squared_error = step(Batch.of(ratings()))
         assert loss > squared_error > 0
         after = step.get_state()
         assert any(not np.array_equal(after[name], value) for name, value in before.items() if name in after)
@@ -78,8 +74,7 @@ SETTINGS = dict(f="sigmoid", g="tanh", low=1.0, span=4.0, l2_W=2.0, l2_V=0.5)
 
 
 def ratings():
-    rng = np.random.RandomState(0)
-    return sp.csr_matrix(rng.randint(1, 6, (10, 6)) * (rng.rand(10, 6) < 0.5), dtype="float32")
+    return stars(10, 6)
 
 
 @functools.lru_cache(maxsize=None)
@@ -116,7 +111,7 @@ def optimum():
 
 @pytest.mark.parametrize("formulation", NAMES)
 def test_lbfgs_finds_what_scipys_own_finds(formulation, dtype):
-    lbfgs, block = step(formulation, dtype=dtype), ratings()
+    lbfgs, block = step(formulation, dtype=dtype), Batch.of(ratings())
     losses = [lbfgs(block)[0] for _ in range(200)]
     assert losses[-1] == pytest.approx(optimum(), rel=1e-5 if dtype == "float32" else 1e-9)
     assert all(later <= earlier for earlier, later in zip(losses, losses[1:]))
@@ -126,7 +121,7 @@ def test_lbfgs_finds_what_scipys_own_finds(formulation, dtype):
 
 def test_lbfgs_first_iterations_by_hand(dtype):
     """Down the gradient first; then the direction that the two vectors' own update of the inverse Hessian gives."""
-    lbfgs, block = step(dtype=dtype), ratings()
+    lbfgs, block = step(dtype=dtype), Batch.of(ratings())
     x = [lbfgs.parameters()]
     for _ in range(2):
         lbfgs(block)
@@ -145,22 +140,22 @@ def test_lbfgs_first_iterations_by_hand(dtype):
 
 
 def test_lbfgs_returns_what_the_step_of_an_update_returns():
-    lbfgs, block = step(), ratings()
+    lbfgs, block = step(), Batch.of(ratings())
     expected = by_loops(lbfgs.parameters().astype("float64"))[:2]
     np.testing.assert_allclose(lbfgs(block), expected, rtol=1e-5)
 
 
 def test_lbfgs_evaluates_once_an_iteration_as_a_rule():
-    lbfgs, block = step(), ratings()
+    lbfgs, block = step(), Batch.of(ratings())
     calls, function = [], lbfgs.function
     lbfgs.function = lambda *args: calls.append(1) or function(*args)
     for _ in range(30):
-        lbfgs(block.copy())
+        lbfgs(block.map(np.copy))
     assert 30 < len(calls) < 50
 
 
 def test_lbfgs_memory_is_bounded_and_is_put_back():
-    lbfgs, block = step(memory=3), ratings()
+    lbfgs, block = step(memory=3), Batch.of(ratings())
     for _ in range(6):
         lbfgs(block)
     state = lbfgs.get_state()
@@ -175,13 +170,12 @@ def test_lbfgs_memory_is_bounded_and_is_put_back():
 
 
 def test_lbfgs_notices_other_ratings_other_parameters_and_another_share():
-    lbfgs, block = step(), ratings()
+    lbfgs, block = step(), Batch.of(ratings())
     first = lbfgs(block)
     lbfgs.model.b.set_value(lbfgs.model.b.get_value() + 1)
     changed = lbfgs(block)
     assert changed[0] > first[0]
-    other = block.copy()
-    other.data[:] = 6 - other.data
+    other = block.map(lambda data: 6 - data)
     assert lbfgs(other)[1] != lbfgs(block)[1]
     lbfgs.decay_share.set_value(np.asarray(0, lbfgs.decay_share.dtype))
     loss, squared_error = lbfgs(block)
@@ -189,7 +183,7 @@ def test_lbfgs_notices_other_ratings_other_parameters_and_another_share():
 
 
 def test_lbfgs_stays_where_nothing_is_better():
-    lbfgs, block = step(), ratings()
+    lbfgs, block = step(), Batch.of(ratings())
     lbfgs(block)
     x = lbfgs.parameters()
     function = lbfgs.function
@@ -210,7 +204,7 @@ def test_lbfgs_stays_where_nothing_is_better():
 @pytest.mark.parametrize("error", [KeyboardInterrupt, None])
 def test_lbfgs_interrupted_amid_the_search(error):
     """A second Ctrl-C, or a trial step at which nothing is finite: the parameters are those of before."""
-    lbfgs, block = step(), ratings()
+    lbfgs, block = step(), Batch.of(ratings())
     lbfgs(block)
     x = lbfgs.parameters()
     lbfgs.set_state(lbfgs.get_state())  # which forgets the last evaluation
@@ -238,9 +232,9 @@ def test_lbfgs_at_a_minimum_and_at_no_number():
     model = AutoEncoder(6, 3, f="linear", l2=0, W=zero, V=zero, b=three)
     lbfgs = LBFGS(model, "dense")
     threes = sp.csr_matrix(np.full((2, 6), 3), dtype="float32")
-    assert lbfgs(threes) == (0.0, 0.0)
+    assert lbfgs(Batch.of(threes)) == (0.0, 0.0)
     model.b.set_value(np.full(6, np.nan, model.b.dtype))
-    assert np.isnan(lbfgs(threes)[0])
+    assert np.isnan(lbfgs(Batch.of(threes))[0])
 
 
 @pytest.mark.parametrize("memory", [0, 2.5, True])

@@ -1,7 +1,8 @@
 """The numbers that the host computes for the kernels and from what they give, once a mini-batch, in float64."""
 import numpy as np
 
-from sparse_ae.ops.fused import check_shapes, next_factors
+from sparse_ae.ops.fused import check_shapes
+from sparse_ae.ops.fused_updates import next_factors
 import theano.tensor as T
 from theano import gof
 
@@ -95,13 +96,13 @@ class SGDScales(OnHost):
 class SGDCosts(OnHost):
     """The state of `SGDStep` after a step, and its costs."""
 
-    types = [T.dvector, T.dvector]
+    types = [T.dvector, T.dscalar, T.dscalar]
 
     def compute(self, state, scales, l2_W, l2_V, squares, growths_W, growths_V):
         factors, norms = scales[5:], state[2:]
         squared_error, *growths = (x.sum(dtype="float64") for x in (squares, growths_W, growths_V))
         return [np.append(factors, (norms / state[:2] ** 2 + growths) * factors ** 2),
-                [squared_error, squared_error + np.dot([l2_W, l2_V], norms)]]
+                squared_error, squared_error + np.dot([l2_W, l2_V], norms)]
 
 
 class AdagradScales(OnHost):
@@ -125,8 +126,8 @@ class AdagradScales(OnHost):
 class AdagradCosts(OnHost):
     """The costs of `AdagradStep`, from its scales and what they and the squared errors are to be summed of."""
 
-    types = [T.dvector]
+    types = [T.dscalar, T.dscalar]
 
     def compute(self, scales, squares, norms_W, *norms_V):
         squared_error, *norms = (x.sum(dtype="float64") for x in (squares, norms_W, np.concatenate(norms_V)))
-        return [[squared_error, squared_error + scales[2:4].dot(norms) / 2]]
+        return [squared_error, squared_error + scales[2:4].dot(norms) / 2]

@@ -14,7 +14,8 @@ import numpy as np
 
 from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
-from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
+from sparse_ae.ops.fused import SquaredError
+from sparse_ae.ops.fused_updates import AdagradStep, SGDStep
 from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
 from sparse_ae.ops.gpu.host import (
     AdagradCosts,
@@ -182,22 +183,21 @@ def local_gpu_sgd_step(op, context, inputs, outputs):
     growths_V, new_V_t = moved(3, data, d_a, V_t)
     new_b = moved(4, slopes, _ones(h), b.dimshuffle(0, "x"))[1].flatten()
     new_mu = mu + Scale(4, mu.dtype)(scales) * T.sum(d_a, axis=0)
-    new_state, costs = SGDCosts()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
-    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state, costs]
+    new_state, *costs = SGDCosts()(state, scales, l2_W, l2_V, squares, growths_W, growths_V)
+    return [as_gpuarray_variable(x, context) for x in (new_W, new_V_t, new_mu, new_b)] + [new_state] + costs
 
 
 @_lifts(AdagradStep)
 def local_gpu_adagrad_step(op, context, inputs, outputs):
-    indices, indptr, rate, l2_W, l2_V = inputs[9:14]
-    on_gpu = [x if i in range(9, 14) else as_gpuarray_variable(x, context) for i, x in enumerate(inputs)]
-    (W, V_t, mu, b), (squares_W, squares_V_t, squares_mu, squares_b) = parameters, all_squares = on_gpu[:4], on_gpu[4:8]
-    data, target, second = on_gpu[8], on_gpu[14], on_gpu[15:]
-    U_t, squares_U_t, seen = second or [None] * 3
+    n = op.n
+    data, indices, indptr, rate, l2_W, l2_V, target, *seen = inputs[2 * n:]
+    data, target, *seen = (as_gpuarray_variable(x, context) for x in (data, target, *seen))
+    parameters, all_squares = ([as_gpuarray_variable(x, context) for x in inputs[start:start + n]] for start in (0, n))
+    (W, V_t, mu, b, *U_t), (squares_W, squares_V_t, squares_mu, squares_b, *squares_U_t) = parameters, all_squares
     apply = _on_block(indices, indptr, context)
-    scales = AdagradScales(op.epsilon)(
-        rate, l2_W, l2_V, *[x.shape for x in parameters + second[:1] + all_squares + second[1:2]])
-    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters, data, target,
-                                            second[::2], scales)
+    scales = AdagradScales(op.epsilon)(rate, l2_W, l2_V, *[x.shape for x in parameters + all_squares])
+    h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters[:4], data, target,
+                                            U_t + seen, scales)
 
     def moved(place, values, units, x, its_squares):
         return apply(GpuAdagrad(place, op.inplace), values, _by_item, units, x, its_squares, more=[scales])
@@ -209,10 +209,11 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     new_squares_mu = squares_mu + d_mu ** 2
     rate_mu, epsilon = (Scale(i, mu.dtype)(scales) for i in (5, 6))
     new_mu = mu - rate_mu * d_mu / T.sqrt(new_squares_mu + epsilon)
-    norms_U, *new_U_t = moved(3, seen, d_a, U_t, squares_U_t) if second else (None,)
-    costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U] if second else [])
-    values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b])
-    return ([as_gpuarray_variable(x, context) for x in values + all_squares] + [costs] + new_U_t)
+    of_U = [moved(3, *seen, d_a, *U_t, *squares_U_t)] if seen else []
+    costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U for norms_U, _, _ in of_U])
+    values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b],
+                              *[new_U_t for _, *new_U_t in of_U])
+    return [as_gpuarray_variable(x, context) for x in values + all_squares] + costs
 
 
 @gof.local_optimizer([GpuGemv])

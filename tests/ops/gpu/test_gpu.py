@@ -12,6 +12,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import csr_dot, csr_t_dot, dense_rows, sampled_dot
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -118,7 +119,7 @@ def test_nothing_of_the_parameters_size_is_moved(name, update, l2_weighted, monk
     moved = sizes_moved(monkeypatch)
     step, rows = step_of(name, update, l2_weighted=l2_weighted)
     with step.deferred():
-        step(rows)
+        step(Batch.of(rows))
     assert len(moved) > 3 and max(moved) <= 4 * rows.nnz + 2 * rows.shape[1] < 20 * rows.shape[1]
 
 
@@ -164,7 +165,7 @@ def test_the_same_bits_each_time(update, l2_weighted):
     results = []
     for _ in range(2):
         step, rows = step_of("sparse", update, l2_weighted=l2_weighted)
-        costs = [step(rows) for _ in range(5)]
+        costs = [step(Batch.of(rows)) for _ in range(5)]
         results.append([costs] + [p.get_value().tobytes() for p in step.model.params])
     assert results[0] == results[1]
 
@@ -179,7 +180,7 @@ def test_the_check_is_never_left_out():
             assert any(type(owner.op).__name__ in ("ByRow", "ByItem") for owner in plans)
     before = [p.get_value() for p in step.model.params]
     with pytest.raises(IndexError, match=r"indices\[0\] is 400; with 400 items it must lie in 0 \.\.\. 399"):
-        step(sp.csr_matrix((np.ones(1, "float32"), [400], [0, 1]), shape=(1, 401)))
+        step(Batch.of(sp.csr_matrix((np.ones(1, "float32"), [400], [0, 1]), shape=(1, 401))))
     for p, value in zip(step.model.params, before):
         np.testing.assert_array_equal(p.get_value(), value)
 
@@ -188,7 +189,7 @@ def test_the_host_gives_the_card_no_float64():
     """Many cards compute with it at a 32nd of the speed or less, and some of OpenCL's not at all."""
     for update, l2_weighted in [("sgd", False), ("adagrad", True)]:
         step, _ = step_of("sparse", update, l2_weighted=l2_weighted)
-        on_card = [x for function in [step.function] + (step._on_card or [])
+        on_card = [x for function in [step.function] + step.pending.functions
                    for node in function.maker.fgraph.apply_nodes for x in node.outputs
                    if isinstance(x.type, type(step.model.W.type))]
         assert on_card and "float64" not in {x.dtype for x in on_card}
@@ -196,7 +197,7 @@ def test_the_host_gives_the_card_no_float64():
 
 @pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_a_batch_is_sent_as_csr(name):
-    assert [x.ndim for x in FORMULATIONS[name].inputs("float32")] == [1, 1, 1]
+    assert [x.ndim for x in FORMULATIONS[name].inputs((), "float32").present] == [1, 1, 1]
 
 
 def test_predictions_leave_the_parameters_where_they_are(monkeypatch):

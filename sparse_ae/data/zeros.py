@@ -1,0 +1,58 @@
+"""Zeros that may mean "no rating", as in Book-Crossing and in copies of Ciao: told of, since only the user knows.
+
+A 0 is a rating here. Where it is none it widens the rating scale, draws the mean down, and is learned.
+"""
+import numpy as np
+
+from sparse_ae.runtime.progress import say
+
+__all__ = ["doubt_about_zeros", "tell_of_zeros"]
+
+# Ratings other than 0 that are looked at, more or less.
+_MOST_SEEN = 2 ** 20
+
+# How many times as often the rating next to 0 is given, where 0 hardly belongs to the scale.
+_TIMES = 100
+
+
+def doubt_about_zeros(ratings):
+    """What speaks against zeros among some ratings being ratings, in words, with the way out; None if nothing does.
+
+    They are the lowest, and most of the ratings; or farther from the next than any two of the others are from each
+    other; or a hundredth as frequent as the next.
+
+    Parameters
+    ----------
+    ratings : numpy.ndarray of float, (n,)
+
+    Returns
+    -------
+    str or None
+    """
+    n_zeros = len(ratings) - np.count_nonzero(ratings)
+    if not 0 < n_zeros < len(ratings) or ratings.min() < 0:
+        return None
+    seen = ratings[::max(1, len(ratings) // _MOST_SEEN)]
+    others, counts = np.unique(seen[seen != 0], return_counts=True)
+    if not len(others):
+        return None
+    n_next = counts[0] * (len(ratings) / len(seen))
+    if 2 * n_zeros > len(ratings):
+        why = "most are 0"
+    elif len(others) > 2 and others[0] > 1.5 * np.diff(others).max():
+        why = "0 lies apart from the others"
+    elif len(others) > 1 and _TIMES * n_zeros < n_next:
+        why = "0 is hardly ever given"
+    else:
+        return None
+    return ("%d of %d ratings are 0, and the others %g to %g: %s. If a 0 says that there is no rating, leave it out by "
+            "missing=0 of load_ratings, store_ratings or as_ratings (--missing 0); if it is one, rating_scale=(0, %g) "
+            "(--rating-scale 0 %g) says so" % (n_zeros, len(ratings), others[0], others[-1], why, others[-1],
+                                               others[-1]))
+
+
+def tell_of_zeros(ratings):
+    """Say on stderr what `doubt_about_zeros` finds."""
+    doubt = doubt_about_zeros(ratings)
+    if doubt is not None:
+        say(doubt)

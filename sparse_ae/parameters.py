@@ -1,0 +1,216 @@
+"""What is known of a model's parameters and of its last layer, and how parameters are made.
+
+Whoever needs to know which axis of an array is columns, whether it decays, or how it lies in memory asks its
+`Parameter`, and never goes by a position, a name or a shape.
+"""
+import copy
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+from sparse_ae.ops import item_major
+from sparse_ae.ops.nonlinearities import Nonlinearity
+from sparse_ae.runtime.device import is_on_host
+from sparse_ae.runtime.ranks import OwnDraws
+import lasagne
+import theano
+from lasagne import init
+
+__all__ = ["Decoder", "Parameter", "create_parameter", "portable_state"]
+
+
+class Parameter(NamedTuple):
+    """A parameter of a model.
+
+    Attributes
+    ----------
+    variable : Theano shared variable
+    name : str
+        In states and files.
+    columns_axis : int or None
+        Which axis is the model's columns, which ranks share out; None where all have the whole.
+    decay : float
+        The weight decay, times the sum of squares.
+    item_major : bool
+        Whether its memory is column by column of the model, though columns aren't its first axis.
+    trainable : bool
+        Whether updates change it; what isn't is part of the state all the same, such as running means.
+    """
+
+    variable: Any
+    name: str
+    columns_axis: Optional[int] = None
+    decay: float = 0.0
+    item_major: bool = False
+    trainable: bool = True
+
+    def by_columns(self, array):
+        """The array, or one of its shape, or a part of it, with columns as the first axis; its own inverse."""
+        return array.T if self.columns_axis == 1 else array
+
+
+class Decoder(NamedTuple):
+    """The last layer of a model: its outputs are ``low + span f(W h + b)``.
+
+    Attributes
+    ----------
+    W : Theano shared variable, (n_columns, k)
+    b : Theano shared variable, (n_columns,)
+    f : callable
+        Of a Theano tensor, element by element.
+    nonlinearity : Nonlinearity or None
+        f's record; None for one that isn't in the table.
+    low, span : float
+    l2 : float
+        The weight decay of W.
+    l2_weighted : bool
+        Whether it is that of each rating.
+    """
+
+    W: Any
+    b: Any
+    f: Any
+    nonlinearity: Optional[Nonlinearity]
+    low: float = 0.0
+    span: float = 1.0
+    l2: float = 0.0
+    l2_weighted: bool = False
+
+    @property
+    def is_linear(self):
+        """Whether outputs are ``W h + b`` themselves."""
+        return self.nonlinearity is not None and self.nonlinearity.is_linear
+
+    def activation(self, scores):
+        """Outputs, as a graph of ``W h + b`` of any shape."""
+        output = self.f(scores)
+        if (self.low, self.span) == (0.0, 1.0):
+            return output
+        return np.asarray(self.low, output.dtype) + np.asarray(self.span, output.dtype) * output
+
+    def score_of(self, output):
+        """The score ``W h + b`` whose output is `output`; of a bounded f, short of its ends, where it has no slope."""
+        value = (output - self.low) / self.span
+        if self.nonlinearity is None:
+            return value
+        if self.nonlinearity.is_bounded:
+            f_low, f_high = self.nonlinearity.range
+            margin = 0.01 * (f_high - f_low)
+            value = min(max(value, f_low + margin), f_high - margin)
+        return self.nonlinearity.inverse(value)
+
+
+def create_parameter(spec, shape, name, dtype, ranks, axis):
+    """Make a shared variable of initial values.
+
+    Parameters
+    ----------
+    spec : lasagne.init.Initializer, callable, array or Theano shared variable
+        Of all columns, but for a shared variable, which is of a rank's own; a callable is given the shape.
+    shape : tuple of int
+        Of all columns.
+    name, dtype : str
+    ranks : Ranks
+    axis : int or None
+        The axis that is columns.
+
+    Returns
+    -------
+    Theano shared variable
+        Of a rank's own columns, of which there may be none.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        For another shape or dtype, and for what makes no array of the shape.
+    """
+    if axis is None or ranks.size == 1:
+        return _whole(spec, shape, name, dtype)
+    return _own(spec, shape, name, dtype, ranks, axis)
+
+
+def _whole(spec, shape, name, dtype):
+    if isinstance(spec, (np.ndarray, theano.compile.SharedVariable)):
+        value = spec if isinstance(spec, np.ndarray) else spec.get_value(borrow=True)
+        if value.shape != shape:
+            raise ValueError("%s has shape %r; expected %r" % (name, value.shape, shape))
+        if isinstance(spec, np.ndarray):
+            if spec.dtype.kind not in "biuf":
+                raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
+            spec = spec.astype(dtype)
+        elif spec.dtype != dtype:
+            raise TypeError("%s is a shared variable of dtype %s and the model's is %s; expected the same: pass "
+                            "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
+    elif not callable(spec):
+        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
+                        "Theano shared variable" % (name, spec))
+    try:
+        parameter = lasagne.utils.create_param(spec, shape, name=name)
+    except MemoryError as error:
+        raise MemoryError("there is no memory for %s, %s numbers; lower n_hidden"
+                          % (name, " x ".join(map(str, shape)))) from error
+    except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
+        raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
+                         % (name, spec, shape, type(error).__name__, error)) from error
+    parameter.name = name
+    return parameter
+
+
+# What draws each number by itself, in order.
+_DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
+
+
+def _own(spec, shape, name, dtype, ranks, axis):
+    """As `_whole`, for a rank's own columns, of which there may be none; `spec` is of all, or a shared variable."""
+    own = list(shape)
+    own[axis] = ranks.n_own(shape[axis])
+    if isinstance(spec, theano.compile.SharedVariable):
+        return _whole(spec, tuple(own), name, dtype)
+    rng = lasagne.random.get_rng()
+    if isinstance(spec, _DRAWN_ONE_BY_ONE) and len(shape) == 2:
+        lasagne.random.set_rng(OwnDraws(rng, ranks, axis))
+        try:
+            value = np.asarray(spec(shape), dtype)
+        finally:
+            lasagne.random.set_rng(rng)
+    else:
+        value = _whole(spec, shape, name, dtype).get_value(borrow=True)
+        value = value[ranks.own].copy() if axis == 0 else value[:, ranks.own].copy()
+    assert value.shape == tuple(own), name
+    return theano.shared(value, name=name)
+
+
+def portable_state(state, parameters):
+    """Make a model's state for pickle: what is on a GPU comes back where new variables land, there or on the CPU."""
+    if all(is_on_host(each.variable) for each in parameters):
+        return state
+    anywhere = {each.variable: _Anywhere(each) for each in parameters}
+
+    def portable(value):
+        if isinstance(value, Parameter):
+            return value._replace(variable=anywhere[value.variable])
+        if isinstance(value, list):
+            return [portable(each) for each in value]
+        return anywhere.get(value, value) if isinstance(value, theano.Variable) else value
+
+    return {name: portable(value) for name, value in state.items()}
+
+
+class _Anywhere:
+    """A shared variable on a GPU, for pickle."""
+
+    def __init__(self, parameter):
+        self._variable, self._item_major = parameter.variable, parameter.item_major
+
+    def __reduce__(self):
+        return _shared_anywhere, (self._variable.get_value(), self._variable.name, self._item_major)
+
+    def __deepcopy__(self, memo):
+        return copy.deepcopy(self._variable, memo)
+
+
+def _shared_anywhere(value, name, is_item_major):
+    variable = theano.shared(value, name=name)
+    if is_item_major:
+        item_major(variable)
+    return variable

@@ -1,0 +1,308 @@
+"""What a fit or a file has brought, in one piece: ids, ratings, models and biases, and all the answers they give.
+
+A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: who is being answered
+meanwhile is answered by the one of before.
+"""
+import numbers
+
+import numpy as np
+
+from sparse_ae.checks import check_bool, check_count, error_at, is_number
+from sparse_ae.data.feedback import count_columns, from_counts
+from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
+from sparse_ae.data.tables import as_columns, as_pairs
+from sparse_ae.evaluation.lists import check_relevant, judge_lists, no_measures, relevant_from, stack_lists
+from sparse_ae.evaluation.metrics import ErrorSums
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
+from sparse_ae.scoring.fold_in import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
+from sparse_ae.scoring.known import predict_known
+from sparse_ae.scoring.ranking import RecommendationLists, many_recommendations, recommendations, top_n
+
+__all__ = ["Fitted"]
+
+# Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
+_LONGEST_LISTS = 10 ** 6
+
+
+class Fitted:
+    """What `Recommender.fit` leaves behind; its methods are those of `Recommender`, where they are documented.
+
+    Parameters
+    ----------
+    users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
+        Ids, ascending.
+    result : fitting.FitResult
+    rating_scale : (float, float)
+    unknown : "mean", "error" or float
+        As the setting was when `fit` began.
+    missing_rating : float or None
+    is_counts : bool
+        Whether feedback is counts.
+
+    Attributes
+    ----------
+    users, items, users_rated, items_rated, rating_scale, mean, missing_rating, biases, models, model, weights,
+    validation_rmse, validation_lists, n_hidden, batch_size, l2, choices, history, best_epoch
+        As `Recommender` has them, with an underscore after their names.
+    scorer : scoring.scorer.Scorer
+        Of all models and biases together.
+    ranks : Ranks
+        Who call each method together.
+    ratings : csr_matrix
+        All that `fit` was given, by rows of the first model: its input, and what counts as seen.
+    """
+
+    def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
+        scorer, first = result.scorer, next(iter(result.choices.values()))
+        self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
+        self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.model.ranks
+        self.models = {each.rows: each.model for each in scorer.scorers}
+        self.weights = dict(zip(self.models, scorer.weights))
+        self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
+        self.history, self.best_epoch = result.history, result.best_epoch
+        self.validation_rmse, self.validation_lists = result.validation_rmse, result.validation_lists
+        self.n_hidden, self.batch_size, self.l2 = first.n_hidden, first.batch_size, first.l2
+        self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
+        with_mean = self.biases is not None and missing_rating is None
+        self.mean = self.biases.mean if with_mean else scorer.mean
+        self.users_rated, self.items_rated = scorer.users_rated, scorer.items_rated
+        strict = unknown == "error"
+        self._users = Catalogue("user", users, self.users_rated, strict)
+        self._items = Catalogue("item", items, self.items_rated, strict)
+        # Made when first asked for, and then kept: the same whoever makes them.
+        self._column_solver = self._popular = None
+
+    def predict(self, users, items=None):
+        """Predict pairs of users and items: an array (n,), or a float for two single ids."""
+        with self.ranks.agreed():
+            single, u, i = self._pairs(users, items)
+        self.ranks.check_call("predict", users=u, items=i)
+        predicted = predict_known(u >= 0, i >= 0, lambda known: self.scorer.pairs(u[known], i[known]),
+                                  None if self.biases is None else lambda half: self._half_known(u[half], i[half]),
+                                  self._for_unknown(), self.scorer.clip)
+        return float(predicted[0]) if single else predicted
+
+    def _pairs(self, users, items):
+        """Tell whether `predict` is asked for one pair, and the places of all, -1 where nothing is known."""
+        if items is None:
+            if isinstance(users, (str, numbers.Number)):
+                raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
+                                "pairs" % (users,))
+            users, items = as_pairs(users)
+        single = is_single(users, "users"), is_single(items, "items")
+        u, i = self._users.find(users), self._items.find(items)
+        if not any(single) and len(u) != len(i):
+            raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
+                             "one of either" % (len(u), len(i)))
+        u, i = np.broadcast_arrays(u, i)
+        nothing = (u < 0) & (i < 0) if self.biases is not None else (u < 0) | (i < 0)
+        self._users.check_known(users, np.where(nothing, u, 0))
+        self._items.check_known(items, np.where(nothing, i, 0))
+        return all(single), u, i
+
+    def _half_known(self, users, items):
+        """The biases' predictions for pairs of places, one of which is -1, (n,)."""
+        biases = self.biases
+        return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
+                + np.where(items >= 0, biases.items[items], 0.0))
+
+    def _for_unknown(self):
+        """The prediction where nothing is known."""
+        if isinstance(self.unknown, float):
+            return self.unknown
+        return self.mean if self.missing_rating is None else self.missing_rating
+
+    def recommend(self, users, n=10, exclude_seen=True, items=None):
+        """List the n best items for a user, or for each of several."""
+        with self.ranks.agreed():
+            check_count(n, "n")
+            check_bool(exclude_seen, "exclude_seen")
+            places, candidates = self._users.find(users), self._items.candidates(items)
+            n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
+            listed = self._users.are_listed(users)
+            if not listed.all():
+                raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
+                                 "ratings that there are to fold_in, or leave the user out"
+                                 % (one_of(users, int(np.argmin(listed))),))
+        self.ranks.check_call("recommend", users=places, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
+        ids, known, lists = self.items[candidates], places >= 0, []
+        for best, scores in self.scorer.best(places[known], n, exclude_seen, candidates):
+            lists += many_recommendations(ids, best, scores)
+        lists = iter(lists)
+        for_others = None if known.all() else self._recommend_without_ratings(n, candidates)
+        lists = [next(lists) if each else for_others for each in known]
+        if is_single(users, "users"):
+            return lists[0]
+        ids, of_users = distinct(users, "users")
+        return RecommendationLists(ids[of_users], lists)
+
+    def _recommend_without_ratings(self, n, candidates):
+        """List the best of the candidates by the items' biases, which are the smaller the fewer ratings there are.
+
+        Where missing entries count, the most popular.
+        """
+        if self._popular is None:
+            ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, self.ranks.size > 1)
+            if self.missing_rating is None:
+                self._popular = self.biases or biases_of(ratings)
+            else:
+                self._popular = popularity_of(ratings, self.missing_rating)
+        biases = self._popular
+        scores = biases.mean + biases.items[candidates]
+        best = top_n(scores[np.newaxis], n)[0]
+        return recommendations(self.items[candidates], best, self.scorer.clip(scores[best[best >= 0]]))
+
+    def fold_in(self, ratings):
+        """Make a `NewUser` of a dict of ratings, or one of each dict of a list."""
+        several = isinstance(ratings, (list, tuple))
+        with self.ranks.agreed():
+            people = self._people(ratings) if several else [self._person_ratings(ratings)]
+        self.ranks.check_call("fold_in", people=len(people), items=_joined(each.places for each in people),
+                              ratings=_joined(each.ratings for each in people))
+        folded = self._folded(people)
+        return folded if several else folded[0]
+
+    def _people(self, ratings):
+        """Check a list of dicts of ratings: a list of `PersonRatings`."""
+        people = []
+        for entry, each in enumerate(ratings):
+            try:
+                people.append(self._person_ratings(each))
+            except (TypeError, ValueError) as error:
+                raise error_at("entry %d" % entry, error) from None
+        return people
+
+    def _person_ratings(self, ratings):
+        """Check a person's dict of ratings: a `PersonRatings`."""
+        low, high = self.rating_scale
+        if not hasattr(ratings, "keys"):
+            raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
+                            "dicts" % (type(ratings).__name__, self.items[0].item(), high))
+        ratings = {item: value for item, value in zip(ratings.keys(), ratings.values()) if value is not np.ma.masked}
+        items, values = list(ratings.keys()), list(ratings.values())
+        for item, value in zip(items, values):
+            if not is_number(value):
+                raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
+            if not self.is_counts and not low <= value <= high:
+                raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
+                                 % (item, value, low, high))
+        places, values = self._items.find(items), np.array(values, dtype=np.float64)
+        if self.is_counts:
+            values = from_counts(values)
+        self._items.check_known(items, places, "passed over")
+        if not (places >= 0).any():
+            raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
+                             % len(items))
+        order = np.argsort(places)[np.count_nonzero(places < 0):]
+        places, values = places[order], values[order]
+        if self.biases is None or self.missing_rating is not None:
+            return PersonRatings(places, values)
+        # Equation (3) of `baselines`, for this person alone.
+        beyond = values - self.biases.mean - self.biases.items[places]
+        return PersonRatings(places, values, np.sum(beyond) / (len(values) + self.biases.shrinkage[0]))
+
+    def _folded(self, people):
+        """Make a `NewUser` of each `PersonRatings`: a list."""
+        biases, outputs = self.biases, []
+        for each, weight in self.scorer.used():
+            if each.rows == "users":
+                of_people = row_outputs(each, people, 0.0 if biases is None else biases.mean)
+            else:
+                if self._column_solver is None:
+                    self._column_solver = ColumnSolver(each, self.objective)
+                of_people = column_outputs(each, self._column_solver, people)
+            outputs.append([(weight, of_person) for of_person in of_people])
+        of_people = zip(*outputs) if outputs else [()] * len(people)
+        return [self._new_user(person, list(folded)) for person, folded in zip(people, of_people)]
+
+    def _new_user(self, person, folded):
+        """Make a `NewUser` of a person's ratings and the outputs of each model with a weight: (weight, callable)."""
+        scorer, biases = self.scorer, self.biases
+        if biases is None:
+            unknown = None if self.unknown == "error" else self._for_unknown()
+            return NewUser(self._items, person, folded[0][1], scorer.clip, unknown=unknown, ranks=self.ranks)
+        level = biases.mean + person.offset
+
+        def outputs(items):
+            beyond = sum(weight * each(items) for weight, each in folded)
+            return (level + biases.items[items] + beyond).astype(scorer.dtype)
+
+        return NewUser(self._items, person, outputs, scorer.clip, level=level, ranks=self.ranks)
+
+    def similar_items(self, item, n=10):
+        """List the n items whose factors are most like an item's."""
+        with self.ranks.agreed():
+            check_count(n, "n")
+            if not is_single(item, "item"):
+                raise TypeError("item is %r; expected a single id" % (item,))
+            place, = self._items.find(item)
+            if place < 0:
+                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                                 % (item,))
+            candidates = self._items.candidates()
+            n = min(n, len(candidates))
+        self.ranks.check_call("similar_items", item=int(place), n=int(n))
+        scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
+        if scorer.rows == "items":
+            factors = scorer.hidden(candidates)
+        else:
+            factors = self.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
+        factors = factors - factors.mean(axis=0, dtype="float64")
+        factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
+        at = np.searchsorted(candidates, place)
+        cosines = np.einsum("ik,k->i", factors, factors[at])
+        cosines[at] = -np.inf
+        best = top_n(cosines[np.newaxis], n)[0]
+        return recommendations(self.items[candidates], best, cosines[best])
+
+    def score(self, ratings, y=None):
+        """Return minus the RMSE over ratings."""
+        with self.ranks.agreed():
+            users, items, values = self._columns(ratings, y)
+        self.ranks.check_call("score", ratings=np.asarray(values))
+        return -ErrorSums().add(values, self.predict(users, items)).rmse()
+
+    def evaluate(self, ratings, y=None, k=10, relevant=None):
+        """Measure predictions, and lists of k, on held-out ratings: a dict."""
+        with self.ranks.agreed():
+            if k is not None and check_count(k, "k") > _LONGEST_LISTS:
+                raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
+            if relevant is not None:
+                check_relevant(relevant)
+            users, items, values = self._columns(ratings, y)
+        self.ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
+        sums = ErrorSums().add(values, self.predict(users, items))
+        u, i = self._users.find(users), self._items.find(items)
+        known = (u >= 0) & (i >= 0)
+        measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
+                    "n_unknown": int(np.count_nonzero((u < 0) | (i < 0))),
+                    "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
+        if k is None:
+            return measures
+        if relevant is None:
+            relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
+        wanted = np.asarray(values) >= relevant
+        if not wanted.any():
+            return dict(measures, **no_measures())
+        who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
+        return dict(measures, **self._judge(who, what, u[wanted], i[wanted], k))
+
+    def _columns(self, ratings, y):
+        """Read users, items and ratings as `fit` took them."""
+        return (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
+
+    def _judge(self, who, what, users, items, k):
+        """Measure lists by relevant pairs: numbered over all ids that came, and as places of known ones."""
+        _, first, who = np.unique(who, return_index=True, return_inverse=True)
+        n_relevant = np.bincount(np.unique(np.stack([who, what], axis=1), axis=0)[:, 0])
+        candidates, known = self._items.candidates(), np.flatnonzero(users[first] >= 0)
+        lists = np.full((len(first), k), -1)
+        lists[known] = stack_lists(self.scorer.best(users[first][known], k, True, candidates), k)
+        of_users, of_items = self.scorer.rating_counts()
+        return judge_lists(lists, candidates, who, items, n_relevant,
+                           of_items[candidates] / np.count_nonzero(of_users))
+
+
+def _joined(arrays):
+    """Join arrays, of which there may be none."""
+    return np.concatenate([np.zeros(0), *arrays])

@@ -1,0 +1,336 @@
+"""Everything that `Recommender.fit` is given, checked once, and made into what a fit works on."""
+import numbers
+from typing import NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.baselines.biases import Biases
+from sparse_ae.checks import (
+    MOST_RATING,
+    check_bool,
+    check_choice,
+    check_finite,
+    check_fraction,
+    check_on_scale,
+    check_rating_scale,
+    check_share,
+    check_size_of_ratings,
+    error_at,
+)
+from sparse_ae.data.feedback import as_counts, total_counts
+from sparse_ae.data.ids import positions
+from sparse_ae.data.outofcore import StoredRatings
+from sparse_ae.data.ratings import check_ratings, entries_stored
+from sparse_ae.data.splits import split_ratings
+from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.zeros import tell_of_zeros
+from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
+from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, swapped, targets_of
+from sparse_ae.runtime.ranks import ALONE, Ranks
+from sparse_ae.training.checkpoint import fingerprint
+from sparse_ae.training.targets import missing_rating_of, unit_of_scores
+
+__all__ = ["FitInputs", "Lists"]
+
+# Users whose lists are looked at after each epoch, at most: a sample of this size resolves 0.002 of NDCG.
+_LISTS_AT_MOST = 2000
+
+
+class Lists(NamedTuple):
+    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
+
+    name: str
+    k: int
+    relevant: float
+
+    @property
+    def label(self):
+        return "%s@%d" % (self.name, self.k)
+
+
+class FitInputs(NamedTuple):
+    """What a fit works on.
+
+    Attributes
+    ----------
+    users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
+        Ids, ascending.
+    sides : tuple of {"items", "users"}
+        Which models to train, by their rows.
+    everything, train : OrientedRatings
+        All ratings, and those to train on: the same unless some are cut off.
+    held_out : OrientedRatings or None
+    validation : None, float or ratings
+        The fraction to cut off, or the held-out ratings that came: what `with_held_out` makes `held_out` of.
+    scale : (float, float)
+    unknown : "mean", "error" or float
+    missing_rating, unit : float or None
+        None unless missing entries count; the unit is that of `targets`.
+    lists : Lists or None
+        The measure that validation goes by; None for the RMSE.
+    is_counts : bool
+        Whether feedback is counts.
+    ranks : Ranks
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    sides: Tuple[str, ...]
+    everything: OrientedRatings
+    train: OrientedRatings
+    held_out: Optional[OrientedRatings]
+    validation: object
+    scale: Tuple[float, float]
+    unknown: Union[str, float]
+    missing_rating: Optional[float] = None
+    unit: Optional[float] = None
+    lists: Optional[Lists] = None
+    is_counts: bool = False
+    ranks: Ranks = ALONE
+
+    @classmethod
+    def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
+        """Check what `fit` was given, and the settings that go with it; no rating is held out yet.
+
+        Parameters
+        ----------
+        settings : Recommender
+        ratings, y, validation
+            As `Recommender.fit` takes them.
+        ranks : Ranks
+            With whom this is called together.
+
+        Returns
+        -------
+        FitInputs
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        with ranks.agreed():
+            unknown = _check_unknown(settings.unknown)
+            for name in ("biases", "guard", "progress"):
+                check_bool(getattr(settings, name), name)
+            missing = check_share(settings.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
+            is_counts = _are_counts(settings.feedback, missing)
+            measure = parse_measure(settings.validation_measure, "validation_measure", settings.missing_weight)
+            read = _stored if isinstance(ratings, StoredRatings) else _in_memory
+            matrix, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
+        in_parts = ranks.size > 1 and isinstance(ratings, StoredRatings)
+        if in_parts:
+            users, items = swapped(sides[0] == "items", *_ids_of_all(ratings, ranks))
+        elif ranks.size > 1:
+            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
+        extremes = np.array([matrix.data.min(), matrix.data.max()])
+        if in_parts:
+            of_ranks = np.array(ranks.gathered(extremes))
+            extremes = np.array([of_ranks[:, 0].min(), of_ranks[:, 1].max()])
+        with ranks.agreed():
+            scale, lowest = _check_scale(settings.rating_scale, extremes, missing, is_counts)
+            if isinstance(unknown, float) and not missing:
+                check_on_scale(unknown, scale)
+        missing_rating = unit = None
+        if missing:
+            missing_rating = _check_missing_rating(settings.missing_rating, scale, lowest)
+            unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
+        with ranks.agreed():
+            validation = _check_validation(validation, matrix.nnz, settings.biases)
+        everything = OrientedRatings(matrix, sides[0], ranks, in_parts)
+        relevant = scale[0] if is_counts else relevant_from(*scale)
+        return cls(users, items, sides, everything, everything, None, validation, scale, unknown, missing_rating, unit,
+                   measure and Lists(*measure, relevant), is_counts, ranks)
+
+    @property
+    def is_cut_off(self):
+        """Whether validation ratings are a fraction of those that came."""
+        return isinstance(self.validation, float)
+
+    def with_held_out(self, rng):
+        """Hold out validation ratings: a `FitInputs` with its own `train` and `held_out`."""
+        if self.validation is None:
+            return self
+        rows = self.sides[0]
+        everything = self.everything.by(rows)
+        with self.ranks.agreed():
+            if self.is_cut_off:
+                train, held_out = split_ratings(everything, self.validation, rng)[:2]
+            else:
+                train, held_out = everything, self._held_out(everything, rows)
+        if self.ranks.size > 1:
+            self.ranks.check_same({"ratings to train on": fingerprint(train),
+                                   "validation ratings": fingerprint(held_out)})
+        return self._replace(
+            train=self.everything if train is everything else OrientedRatings(train, rows, self.ranks),
+            held_out=OrientedRatings(held_out, rows, self.ranks))
+
+    def _held_out(self, everything, rows):
+        """Lay out held-out ratings that came as all are: those of known users and items."""
+        try:
+            given = _reader(self.is_counts)(self.validation)
+        except (TypeError, ValueError) as error:
+            raise error_at("validation", error) from error
+        coo = given.matrix.tocoo()
+        try:
+            u = positions(given.users, self.users, "users")[coo.row]
+            i = positions(given.items, self.items, "items")[coo.col]
+        except TypeError as error:
+            raise TypeError("validation: %s" % error) from error
+        known = (u >= 0) & (i >= 0)
+        if not known.any():
+            raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "
+                             "expected some: check the ids" % len(known))
+        pairs = swapped(rows == "items", u[known], i[known])
+        twice = np.count_nonzero(entries_stored(everything, *pairs))
+        if twice:
+            raise ValueError("%d of the validation ratings are among the ratings to train on; expected held-out ones, "
+                             "or a fraction to cut off" % twice)
+        return check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
+
+    def baseline(self, ratings):
+        """Return the prediction without a model, of `OrientedRatings`: biases, or the constant `missing_rating`."""
+        if self.unit is None:
+            return biases_of(ratings)
+        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
+
+    def targets(self, biases, side):
+        """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out."""
+        return targets_of(biases, side, self.scale, self.unit, self.ranks)
+
+    def scorer(self, model, ratings, side, biases):
+        """Return a `Scorer` of `OrientedRatings`, of all ranks together where there are others."""
+        return scorer_of(model, ratings, side, biases, self.scale, self.unit)
+
+    def list_validation(self):
+        """Return the `ListValidation` that judges models; None without held-out ratings, and where the RMSE does."""
+        if self.held_out is None or self.lists is None:
+            return None
+        _, k, relevant = self.lists
+        held_out = self.held_out.by("users")
+        if not (held_out.data >= relevant).any():
+            raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
+                             "relevant; expected some: hold out others, or pass validation=None or "
+                             "validation_measure='rmse'" % (held_out.nnz, relevant))
+        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
+
+
+def _stored(settings, ratings, y, validation, is_counts, ranks):
+    """Take ratings on disk: their matrix, users, items, the sides to train, and the validation."""
+    sides = _sides(settings, validation, ratings.rows)
+    if ratings.part != (ranks.rank, ranks.size):
+        raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
+                         "open_ratings(store, comm=comm), of a store made with parts=%d"
+                         % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
+    if is_counts:
+        raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
+                         "feedback='ratings', and store what a count is to be worth")
+    ratings.check()
+    users, items = swapped(ratings.rows == "items", ratings.row_ids, ratings.col_ids)
+    if isinstance(validation, numbers.Number):
+        raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass held-out "
+                         "ratings, or validation=None" % (validation,))
+    validation = None if is_auto(validation) else validation
+    if validation is not None and ranks.size > 1:
+        raise ValueError("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None"
+                         % ranks.size)
+    return ratings.matrix, users, items, sides, validation
+
+
+def _in_memory(settings, ratings, y, validation, is_counts, ranks):
+    """As `_stored`, of ratings in any other form."""
+    sides = _sides(settings, validation)
+    matrix, users, items, _ = _reader(is_counts)(ratings, y)
+    if settings.progress and settings.rating_scale is None and not is_counts and not ranks.rank:
+        tell_of_zeros(matrix.data)
+    if settings.rows == "auto" and settings.biases:
+        sides = useful_sides(sides, matrix)
+    # The post's way cuts off ratings in the order of its rows.
+    return matrix if sides[0] == "users" else matrix.T.tocsr(), users, items, sides, validation
+
+
+def _sides(settings, validation, stored_rows=None):
+    """Choose which models to train: a tuple of what their rows are."""
+    rows = check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
+    if rows == "both" and not settings.biases:
+        raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
+                         % (settings.biases,))
+    if stored_rows is not None:
+        if rows not in ("auto", stored_rows):
+            raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
+                             "set rows='auto', or store them with other rows" % (stored_rows, rows))
+        return (stored_rows,)
+    if rows == "both" or (rows == "auto" and settings.biases and validation is not None):
+        return "items", "users"
+    return ("users" if settings.missing_weight else "items",) if rows == "auto" else (rows,)
+
+
+def _ids_of_all(stored, ranks):
+    """Return the ids of the rows, and of all columns, of ratings on disk in parts."""
+    ranks.check_same({"rows on disk": stored.row_ids})
+    return stored.row_ids, ranks.columns_of(stored.col_ids)
+
+
+def _reader(is_counts):
+    """Return what makes `Ratings` of feedback."""
+    return (lambda *feedback: as_counts(total_counts(*feedback))) if is_counts else as_ratings
+
+
+def _check_validation(validation, n_ratings, biases):
+    """Return what of `FitInputs` is `validation`."""
+    if is_auto(validation):
+        fraction = validation_fraction(n_ratings if biases else None)
+    elif isinstance(validation, numbers.Number):
+        fraction = check_fraction(validation, "validation", ", 'auto', held-out ratings, or None")
+    else:
+        return validation
+    n_held_out = round(fraction * n_ratings)
+    if not 0 < n_held_out < n_ratings:
+        raise ValueError("validation=%r is %d of %d ratings; expected at least one, and one to train on: "
+                         "change the fraction, pass held-out ratings, or validation=None"
+                         % (validation, n_held_out, n_ratings))
+    return float(fraction)
+
+
+def _check_unknown(unknown):
+    if isinstance(unknown, str) and unknown in ("mean", "error"):
+        return unknown
+    return check_finite(unknown, "unknown", "'mean', 'error', or the rating to predict for users and items that have "
+                                            "none")
+
+
+def _are_counts(feedback, missing):
+    """Tell whether feedback is counts."""
+    if check_choice(feedback, "feedback", ("ratings", "counts")) == "counts" and not missing:
+        raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
+                         "say what people chose, and only what they didn't choose stands against it")
+    return feedback == "counts"
+
+
+def _check_missing_rating(missing_rating, scale, lowest):
+    """Return the rating that missing entries are taken to have."""
+    if is_auto(missing_rating):
+        return 0.0 if lowest is None else missing_rating_of(scale)
+    missing_rating = check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
+    if abs(missing_rating) > MOST_RATING:
+        raise ValueError("missing_rating is %g; expected a number up to %g, somewhat below the ratings"
+                         % (missing_rating, MOST_RATING))
+    return missing_rating
+
+
+def _check_scale(rating_scale, values, missing, is_counts):
+    """Return the rating scale, and its lowest rating: None for counts, and where all ratings are equal."""
+    least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
+    if missing and (is_counts or rating_scale is None and least == most != 0):
+        return (min(least, 0.0), max(most, 0.0)), None
+    if rating_scale is None:
+        if least == most:
+            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest), or "
+                             "missing_weight=0.2 if lists are wanted of who chose what" % least)
+        return (least, most), least
+    low, high = check_rating_scale(rating_scale)
+    if least < np.float32(low) or most > np.float32(high):  # ratings are float32: 0.3 is a little more there
+        raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
+                         "highest rating" % (least if least < low else most, low, high, least, most))
+    return (low, high), low

@@ -1,0 +1,125 @@
+"""Ratings with users as rows and with items as rows, and what is known of them without a model."""
+import numpy as np
+
+from sparse_ae.baselines.biases import Biases, fit_biases
+from sparse_ae.data.ratings import rows_of_entries
+from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.scorer import Scorer, SharedScorer
+from sparse_ae.training.targets import AsRated, BeyondBiases
+
+__all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",
+           "shape_of", "swapped"]
+
+
+class OrientedRatings:
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
+
+    Parameters
+    ----------
+    matrix : csr_matrix
+    rows : {"users", "items"}
+    ranks : Ranks
+        Who needs the ratings' columns, each its own.
+    in_parts : bool
+        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
+    """
+
+    def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
+        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
+
+    def own(self, rows):
+        """As `by`: a rank's own columns."""
+        if self.in_parts:
+            return self.by(rows)
+        if rows not in self._own:
+            self._own[rows] = self.ranks.part(self.by(rows))
+        return self._own[rows]
+
+    def by(self, rows):
+        """The matrix with users as rows or with items, CSR."""
+        if rows not in self._made:
+            self._made[rows] = self._made[self.rows].T.tocsr()
+        return self._made[rows]
+
+
+def swapped(swap, first, second):
+    """A pair, the other way round if that is wanted."""
+    return (second, first) if swap else (first, second)
+
+
+def biases_of(ratings):
+    """The biases of `OrientedRatings`, which are read as they are laid out."""
+    if ratings.in_parts:
+        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
+        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
+    else:
+        biases = fit_biases(ratings.by(ratings.rows))
+    if ratings.rows == "users":
+        return biases
+    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
+
+
+def popularity_of(ratings, missing_rating):
+    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
+
+    Parameters
+    ----------
+    ratings : OrientedRatings
+    missing_rating : float
+
+    Returns
+    -------
+    Biases
+    """
+    n_users, n_items = shape_of(ratings)
+    if not ratings.in_parts:
+        users = ratings.by("users")
+        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    else:
+        part = ratings.by(ratings.rows)
+        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
+        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
+                           n_items if ratings.rows == "items" else part.shape[1])
+        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
+    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
+
+
+def targets_of(biases, rows, scale, unit=None, ranks=ALONE):
+    """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None."""
+    if biases is None:
+        return AsRated(scale, clips=unit is None)
+    rows, columns = swapped(rows == "items", biases.users, biases.items)
+    return BeyondBiases(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
+
+
+def scorer_of(model, ratings, side, biases, scale, unit=None):
+    """Make a `Scorer` of `OrientedRatings`; of all ranks together where there are others.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    ratings : OrientedRatings
+    side : {"users", "items"}
+        The model's rows.
+    biases : Biases or None
+        What the model was trained beside.
+    scale : (float, float)
+    unit : float, optional
+        Of scores; see `targets`.
+    """
+    ranks = ratings.ranks
+    own = Scorer(model, ratings.own(side), side, targets_of(biases, side, scale, unit, ranks))
+    return own if ranks.size == 1 else SharedScorer(own, targets_of(biases, side, scale, unit))
+
+
+def shape_of(ratings):
+    """How many users and how many items `OrientedRatings` have, on all ranks."""
+    n_rows, n_columns = ratings.by(ratings.rows).shape
+    if ratings.in_parts:
+        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
+    return swapped(ratings.rows == "items", n_rows, n_columns)
+
+
+def n_columns_of(ratings, rows):
+    """How many columns `OrientedRatings` have with these rows, on all ranks."""
+    return shape_of(ratings)[1 if rows == "users" else 0]

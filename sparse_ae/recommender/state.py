@@ -1,0 +1,154 @@
+"""What `fit` leaves behind as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
+
+from sparse_ae.baselines.biases import Biases
+from sparse_ae.checks import check_dtype
+from sparse_ae.data.ratings import canonical_csr
+from sparse_ae.recommender.defaults import Choice
+from sparse_ae.recommender.estimator import from_json, to_json
+from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fitting import FitResult
+from sparse_ae.recommender.sides import OrientedRatings, scorer_of
+from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.scoring.scorer import blend
+from sparse_ae.training.contract import describe_model, model_of
+from sparse_ae.training.objectives import objective_of
+from sparse_ae.training.optimisers import UPDATES
+from sparse_ae.training.targets import unit_of_scores
+import lasagne
+
+__all__ = ["fitted_of", "named", "named_part", "state_of", "unnamed", "whole"]
+
+
+def state_of(fitted):
+    """Take a `Fitted` apart.
+
+    Returns
+    -------
+    meta : dict
+        All that is no array.
+    arrays : dict of str to array
+        What all ranks have.
+    own : dict of str to Parameter
+        Those of a rank's own columns.
+    """
+    scorer = fitted.scorer
+    parts, arrays, own = [], {"users": fitted.users, "items": fitted.items}, {}
+    for each in scorer.scorers:
+        for parameter in each.model.parameters:
+            name = "%s/%s" % (each.rows, parameter.name)
+            if parameter.columns_axis is None:
+                arrays[name] = parameter.variable.get_value(borrow=True)
+            else:
+                own[name] = parameter
+        parts.append({"rows": each.rows, "model": describe_model(each.model),
+                      "objective": fitted.objective.describe(),
+                      "parameters": {p.name: p.columns_axis for p in each.model.parameters},
+                      "weight": fitted.weights[each.rows], "choice": dict(fitted.choices[each.rows]._asdict())})
+    meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
+            "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": scorer.rows,
+            "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
+            "missing_rating": fitted.missing_rating, "counts": fitted.is_counts}
+    if fitted.biases is not None:
+        meta["biases"] = {"mean": fitted.biases.mean, "shrinkage": fitted.biases.shrinkage}
+        arrays.update(user_biases=fitted.biases.users, item_biases=fitted.biases.items)
+    return meta, arrays, own
+
+
+def whole(fitted, arrays, own):
+    """Join the arrays and the ratings of all columns: a pair; None in their place on all ranks but the first."""
+    scorer = fitted.scorer
+    ranks = scorer.model.ranks
+    arrays = dict(arrays, **{name: _whole(ranks, parameter) for name, parameter in own.items()})
+    return arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
+
+
+def fitted_of(meta, arrays, ratings, ranks=ALONE):
+    """Put a `Fitted` together; KeyError, TypeError or ValueError for what no `state_of` gave.
+
+    Parameters
+    ----------
+    meta, arrays : dict
+        As `state_of` gives them, `arrays` with the parameters, as arrays.
+    ratings : csr_matrix
+        By rows as ``meta["ratings_rows"]`` says; a rank's own columns.
+    ranks : Ranks
+    """
+    biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
+    if meta["biases"] is not None:
+        biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
+                        tuple(meta["biases"]["shrinkage"]))
+    in_parts = ranks.size > 1
+    if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
+        shape = ratings.shape[0], _n_columns(meta["ratings_rows"], arrays)
+        ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
+    unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
+    ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    objectives = [objective_of(part["objective"]) for part in meta["parts"]]
+    for part in meta["parts"]:
+        side = part["rows"]
+        of_side = {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(side + "/")}
+        model = model_of(part["model"], of_side, ranks)
+        if ranks.size > 1:
+            with ranks.rank_0_first():
+                Outputs(model).compile()
+        scorers.append(scorer_of(model, ratings, side, biases, scale, unit))
+        choices[side] = Choice(**part["choice"])
+    scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
+    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objectives[0], biases,
+                       validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
+    return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
+                  missing_rating=missing_rating, is_counts=meta["counts"])
+
+
+def _whole(ranks, parameter):
+    """Join a parameter's value of all columns; None on all ranks but the first."""
+    value = parameter.variable.get_value(borrow=True)
+    if ranks.size == 1:
+        return value
+    joined = ranks.columns_of(parameter.by_columns(value), first_only=True)
+    return None if joined is None else parameter.by_columns(joined)
+
+
+def _whole_ratings(scorer, ranks):
+    """Join the ratings of all columns, on the first rank; None on the others."""
+    found = ranks.whole(scorer.ratings, first_only=True)
+    n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
+
+
+def _n_columns(rows, arrays):
+    """Return how many columns there are with these rows, of all ranks."""
+    return len(arrays["items" if rows == "users" else "users"])
+
+
+def named(settings, **more):
+    """Return a dict of settings as JSON has them, and of what it has already."""
+    return dict({name: to_json(_name_of(name, value)) for name, value in settings.items()}, **more)
+
+
+def named_part(part):
+    """Return what is known of a model as JSON has it; TypeError for a function of one's own."""
+    nested = ("model", "objective", "choice")
+    return dict(part, **{name: named(part[name]) for name in nested})
+
+
+def unnamed(settings):
+    """Return the settings that `named` was given, but for functions, which remain names."""
+    return {name: from_json(value) for name, value in settings.items()}
+
+
+def _name_of(setting, value):
+    """Return the name by which a function is known where the setting is looked up; all else as it is."""
+    if setting == "dtype":  # np.float32 is a class, and does for its name
+        return check_dtype(value)
+    if not callable(value):
+        return value
+    if setting == "update":
+        return next((name for name, function in UPDATES.items() if function is value), repr(value))
+    if setting == "learning_rate":
+        return repr(value)
+    if getattr(lasagne.nonlinearities, getattr(value, "__name__", ""), None) is value:
+        return value.__name__
+    raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
+                    "lasagne.nonlinearities, or its name" % (setting, value))

@@ -1,0 +1,184 @@
+"""Outputs of a trained model as numbers: hidden units of rows, outputs of pairs, outputs of all columns.
+
+Everything behind the last hidden layer needs the model's `Decoder` alone; so does this. What is compiled is kept with
+the model, and is for any thread to call.
+"""
+import functools
+
+import numpy as np
+
+from sparse_ae.ops import csr_dot, sampled_dot
+from sparse_ae.ops.ahead import compile_ahead
+from sparse_ae.ops.compiled import compiled
+from sparse_ae.ops.gpu.hostcopy import HostCopy
+from sparse_ae.ops.nonlinearities import find
+from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
+from sparse_ae.training.batch import Batch
+import theano
+import theano.tensor as T
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """What a model computes for predictions.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    model : Model
+    decoder : Decoder
+    """
+
+    def __init__(self, model):
+        self.model, self.decoder = model, model.decoder()
+
+    def _made(self, name, make):
+        """What `make` makes, once for the model."""
+        if name not in self.model.compiled:
+            with self.model.building():
+                self.model.compiled[name] = make()
+        return self.model.compiled[name]
+
+    # Hidden units
+
+    def hidden(self, batch):
+        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k). It isn't checked, but for its indices."""
+        read = batch._replace(target=None, indicator=batch.indicator if self.model.channels else None)
+        return self._made("hidden", self._make_hidden)(*read.as_csr(self.model.dtype).present)
+
+    def _make_hidden(self):
+        model, batch = self.model, self._batch()
+        g = find(model.g) if hasattr(model, "products") else None  # NumPy needs no compiler, and is as fast
+        if g is None or on_gpu():
+            return compiled(batch.present, model.encode(batch), name="hidden")
+        products = compiled(batch.present, model.products(batch), name="hidden")
+
+        def function(*arrays):
+            weighted, *more = products(*arrays)
+            for each in more:
+                weighted += each
+            weighted = model.ranks.sum(weighted)
+            weighted += model.mu.get_value(borrow=True)
+            return weighted if g.is_linear else g.ufunc(weighted)
+
+        return function
+
+    def _batch(self):
+        data, (indices, indptr) = T.vector("data"), T.ivectors("indices", "indptr")
+        return Batch(data, indices, indptr, indicator=T.vector("indicator") if self.model.channels else None)
+
+    # Outputs
+
+    def pairs(self, h, cols, indptr):
+        """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.
+
+        Each output is computed by itself: it is the same, to the last bit, whatever other pairs are asked for. A
+        product of matrices is quicker, and would break ties differently each time.
+
+        Parameters
+        ----------
+        h : array, (n_rows, k)
+            Or what `sent` or `sent_rows` gave.
+        cols : int array, (n_pairs,)
+        indptr : int array, (n_rows + 1,)
+
+        Returns
+        -------
+        array of the model's dtype, (n_pairs,)
+        """
+        scores = self._made("pairs", self._make_pairs)(h, _int32(cols), _int32(indptr))
+        if is_on_host(self.decoder.b):
+            scores += self.decoder.b.get_value(borrow=True)[cols]
+        return self._activation(scores)
+
+    def given_pairs(self, W, b, h, cols, indptr):
+        """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know.
+
+        It is computed on the host, where they are, as `h` must be then.
+        """
+        scores = self._made("given_pairs", self._make_given_pairs)(W, h, _int32(cols), _int32(indptr))
+        scores += b[cols]
+        return self._activation(scores)
+
+    def everywhere(self, h):
+        """Outputs of all columns by a product of matrices, not clipped, (n_rows, n_columns)."""
+        return self._made("everywhere", self._make_everywhere)(h)
+
+    # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
+
+    def _make_pairs(self):
+        """The scores of pairs; on the CPU but for b."""
+        h, (cols, indptr) = self._h(), T.ivectors("cols", "indptr")
+        scores = sampled_dot(cols, indptr, h, self.decoder.W)
+        if not is_on_host(self.decoder.b):  # looked up by the same Op, for its check of the indices
+            scores += sampled_dot(cols, indptr, T.ones_like(h[:, :1]), self.decoder.b.dimshuffle(0, "x"))
+        return compiled([h, cols, indptr], scores, name="pairs")
+
+    def _make_given_pairs(self):
+        (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
+        mode = kept_on_host(theano.compile.get_default_mode())
+        return compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W), mode=mode, name="given_pairs")
+
+    def _make_everywhere(self):
+        h = T.matrix("h")
+        return compiled([h], self.model.decode(h), name="everywhere")
+
+    def _activation(self, scores):
+        return scores if self.decoder.is_linear else self._made("f", self._make_activation)(scores)
+
+    def _make_activation(self):
+        scores = T.vector("scores")
+        return compiled([scores], self.decoder.activation(scores), name="f")
+
+    # Where they are
+
+    def sent(self, h):
+        """Hidden units, (n_rows, k), where `pairs` takes them from: on a GPU it needn't be sent them at each call."""
+        return h if is_on_host(self.decoder.W) else self._h().type.filter(h)
+
+    def sent_rows(self, h, rows):
+        """Some rows of what `sent` gave, where they are."""
+        if is_on_host(self.decoder.W):
+            return h[rows]
+        return self._made("sent_rows", self._make_sent_rows)(
+            np.ones(len(rows), self.model.dtype), _int32(rows), np.arange(len(rows) + 1, dtype="int32"), h)
+
+    def _make_sent_rows(self):
+        data, (indices, indptr), sent = T.vector("data"), T.ivectors("indices", "indptr"), self._h()
+        # By a matrix of ones and zeros: Theano's own look-up has OpenCL compile a program at every call.
+        rows = csr_dot(data, indices, indptr, sent).transfer(sent.type.context_name)
+        return compiled([data, indices, indptr, sent], rows, name="sent_rows")
+
+    def _h(self):
+        """Hidden units as an input that is where W is."""
+        return self.decoder.W.type.clone(broadcastable=(False, False))("h")
+
+    def W_on_host(self):
+        """W's values, for what isn't computed where W is."""
+        return self._made("W_on_host", functools.partial(HostCopy, self.decoder.W))()
+
+    # Compiling
+
+    def begin_compiling(self):
+        """Have the compiler begin with what predictions will need; what they don't ask for is thrown away."""
+        with self.model.building():
+            h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
+            encoded = getattr(self.model, "products", self.model.encode)(self._batch())
+            compile_ahead(sampled_dot(cols, indptr, h, self.decoder.W),
+                          *(encoded if isinstance(encoded, list) else [encoded]))
+
+    def compile(self):
+        """Compile now what predictions need, and would otherwise compile when they are first asked for."""
+        self._made("hidden", self._make_hidden)
+        self._made("pairs", self._make_pairs)
+        if not self.decoder.is_linear:
+            self._made("f", self._make_activation)
+        self._made("given_pairs", self._make_given_pairs)
+
+
+def _int32(positions):
+    return positions.astype("int32", copy=False)

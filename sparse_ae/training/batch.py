@@ -1,0 +1,60 @@
+"""A mini-batch: the same for arrays, which a step is given, and for the symbolic variables of its graph."""
+from typing import Any, NamedTuple
+
+__all__ = ["CHANNELS", "Batch"]
+
+# What a batch may bring beside the ratings, each at the same entries as they.
+CHANNELS = "target", "indicator"
+
+
+class Batch(NamedTuple):
+    """Rows of ratings, as CSR or as dense rows, and what goes with them.
+
+    Attributes
+    ----------
+    data : vector, (nnz,); or matrix, (n_rows, n_columns)
+        What the encoder sees, at the stored entries; or dense rows, which have no `indices` and no `indptr`.
+    indices, indptr : int vectors, (nnz,) and (n_rows + 1,); or None
+        As of CSR.
+    target : like `data`, or None
+        What the decoder is to give there; None where that is `data` itself.
+    indicator : like `data`, or None
+        What a second encoder sees: nowhere 0 where there is an entry.
+    """
+
+    data: Any
+    indices: Any = None
+    indptr: Any = None
+    target: Any = None
+    indicator: Any = None
+
+    @classmethod
+    def of(cls, block, target=None, indicator=None):
+        """The Batch of a CSR block, (n_rows, n_columns), and of arrays (nnz,) that go with its entries."""
+        return cls(block.data, block.indices, block.indptr, target, indicator)
+
+    @property
+    def wanted(self):
+        """What the decoder is to give: the target, or the ratings themselves."""
+        return self.data if self.target is None else self.target
+
+    @property
+    def is_dense(self):
+        """Whether it is of dense rows."""
+        return self.indices is None
+
+    @property
+    def present(self):
+        """What there is of it, in order: the inputs of a compiled function, or their values."""
+        return [each for each in self if each is not None]
+
+    def as_csr(self, dtype):
+        """Arrays of CSR in the dtypes that the Ops take: `dtype`, and int32."""
+        batch = self.map(lambda values: values.astype(dtype, copy=False))
+        return batch._replace(indices=batch.indices.astype("int32", copy=False),
+                              indptr=batch.indptr.astype("int32", copy=False))
+
+    def map(self, function):
+        """The Batch with `function` of each of `data`, `target` and `indicator` that is there."""
+        return self._replace(**{name: function(value) for name, value in zip(self._fields, self)
+                                if value is not None and name in ("data",) + CHANNELS})

@@ -1,0 +1,157 @@
+"""Limited-memory BFGS, for all rows at once: it learns the curvature from its last steps, and searches along a line."""
+import re
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+
+from sparse_ae.checks import check_count
+from sparse_ae.ops import fast_mode, item_major
+from sparse_ae.training.objectives import Observed
+from sparse_ae.training.steps import Step, check_arrays, copy_of
+import theano
+import theano.tensor as T
+
+__all__ = ["LBFGS"]
+
+
+class LBFGS(Step):
+    """Limited-memory BFGS, for all rows at once and without a learning rate.
+
+    A call is one iteration: the two-loop recursion over the last changes of the parameters and of their gradient gives
+    a direction, and along it SciPy's line search finds a step that meets the strong Wolfe conditions. All in SciPy,
+    `minimize(method="L-BFGS-B")`, doesn't give away what it has learned of the curvature, without which nothing can go
+    on from an iteration's end: a checkpoint couldn't be resumed from, nor training after an early stop.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    formulation : {"scan", "dense", "sparse"}
+    channels, objective
+        As `Step` takes them.
+    memory : int
+        How many changes are kept; each takes the memory of the parameters twice.
+
+    References
+    ----------
+    .. [1] D. C. Liu, J. Nocedal: On the limited memory BFGS method for large scale optimization. Mathematical
+           Programming 45, 1989, 503-528.
+    .. [2] J. Nocedal, S. J. Wright: Numerical Optimization, 2nd edition, 2006: algorithms 7.4, the recursion, and 3.5,
+           the line search.
+    """
+
+    needs_all_rows = True
+
+    def __init__(self, model, formulation, channels=None, objective=Observed(), memory=10):
+        self.memory = check_count(memory, "memory")
+        super().__init__(model, formulation, channels, objective)
+        self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
+        self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
+        with model.building():
+            batch, loss, squared_error = self.graph()
+            gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
+                         for parameter, gradient in zip(model.parameters, T.grad(loss, model.params))]
+            gradient = T.concatenate([x.flatten() for x in gradients])
+            self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
+                                             mode=fast_mode())
+
+    def __call__(self, batch):
+        # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
+        # gradient.
+        from scipy import optimize  # takes its time
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)  # somebody may have set it
+        x = self.parameters()
+        loss, squared_error, gradient = self._evaluate(batch, x)
+        slope = np.sqrt(np.dot(gradient, gradient))
+        if not (np.isfinite(loss) and 0 < slope < np.inf):
+            return loss, squared_error
+        direction = -gradient / slope if not self._pairs else -_inverse_hessian_dot(self._pairs, gradient)
+
+        def cost(x):
+            value = self._evaluate(batch, x)[0]
+            return value if np.isfinite(value) else np.inf  # an infinite cost shortens the step; a NaN would not
+
+        new, pairs = x, []
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # that the search found nothing: `alpha` says so too
+                alpha = optimize.line_search(cost, lambda x: self._evaluate(batch, x)[2], x, direction, gfk=gradient,
+                                             old_fval=loss)[0]
+            if alpha is not None and cost(x + float(alpha) * direction) < loss:
+                new = x + float(alpha) * direction
+                change = new - x, self._evaluate(batch, new)[2] - gradient
+                # Only with a positive product does the model of the curvature stay positive definite.
+                curved = np.dot(*change) > np.finfo(x.dtype).eps * np.dot(change[1], change[1])
+                pairs = (self._pairs + [change] if curved else self._pairs)[-self.memory:]
+        finally:  # also where Ctrl-C comes amid the search
+            self._set_parameters(new)
+        self._pairs = pairs
+        return loss, squared_error
+
+    def get_state(self):
+        state = OrderedDict((p.name, copy_of(p)) for p in self.model.params)
+        for i, (s, y) in enumerate(self._pairs):
+            state["s_%d" % i], state["y_%d" % i] = s, y
+        return state
+
+    def check_state(self, state):
+        of_pairs = [name for name in state if re.fullmatch("[sy]_[0-9]+", name)]
+        for name in of_pairs:
+            if ("y" if name[0] == "s" else "s") + name[1:] not in state:
+                raise ValueError("there is half of a pair, %s" % name)
+        like = {p.name: p.get_value(borrow=True) for p in self.model.params}
+        check_arrays(state, dict(like, **dict.fromkeys(of_pairs, self.parameters())), finite=state)
+
+    def set_state(self, state):
+        for p in self.model.params:
+            p.set_value(state[p.name], borrow=False)
+        self._known = None
+        self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
+
+    def parameters(self):
+        """All parameters as one vector, V item by item."""
+        values = [(p, p.variable.get_value(borrow=True)) for p in self.model.parameters]
+        return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
+
+    def _set_parameters(self, x):
+        start = 0
+        for parameter in self.model.parameters:
+            shape = parameter.variable.get_value(borrow=True).shape
+            value = x[start:start + np.prod(shape, dtype=int)]
+            start += len(value)
+            value = value.reshape(shape[::-1]).T if parameter.item_major else value.reshape(shape)
+            parameter.variable.set_value(value, borrow=False)
+
+    def _evaluate(self, batch, x):
+        """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
+        x = x.astype(self.model.dtype, copy=False)  # in NumPy 2 SciPy's steps, of float64, widen it
+        decay_share = float(self.decay_share.get_value())
+        if self._known is not None:
+            known_batch, known_share, known_x, known = self._known
+            if decay_share == known_share and np.array_equal(x, known_x) and _same(batch, known_batch):
+                return known
+        self._set_parameters(x)
+        loss, squared_error, gradient = self.function(*self.formulation.pack(batch, self.model))
+        self._known = batch, decay_share, x, (float(loss), float(squared_error), np.asarray(gradient))
+        return self._known[3]
+
+
+def _inverse_hessian_dot(pairs, gradient):
+    """The two-loop recursion: algorithm 7.4 of Nocedal and Wright, from their first guess (7.20)."""
+    q = gradient.copy()
+    alphas = []
+    for s, y in reversed(pairs):
+        alphas.append(np.dot(s, q) / np.dot(s, y))
+        q -= alphas[-1] * y
+    s, y = pairs[-1]
+    q *= np.dot(s, y) / np.dot(y, y)
+    for (s, y), alpha in zip(pairs, reversed(alphas)):
+        q += (alpha - np.dot(y, q) / np.dot(s, y)) * s
+    return q
+
+
+def _same(batch, other):
+    """Whether two Batches hold the same."""
+    return all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(batch, other))

@@ -1,0 +1,135 @@
+"""Tests that any model inherits which keeps `training.contract`: those of `AutoEncoder`, and of networks of layers.
+
+    class TestMine(ModelContract):
+        def make(self, **settings):
+            return MyModel(N_COLUMNS, **settings)
+"""
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparse_ae.scoring.outputs import Outputs
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.contract import describe_model, model_of
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.objectives import Observed
+import theano
+import theano.tensor as T
+
+N_ROWS, N_COLUMNS = 12, 7
+
+
+def ratings():
+    """Ratings 1 ... 5; row 4 and column 6 have none."""
+    rng = np.random.RandomState(0)
+    dense = rng.randint(1, 6, (N_ROWS, N_COLUMNS)) * (rng.rand(N_ROWS, N_COLUMNS) < 0.6)
+    dense[4] = dense[:, 6] = 0
+    return sp.csr_matrix(dense, dtype="float32")
+
+
+def batch_of(model, matrix):
+    """A Batch that has what the model reads."""
+    return Batch.of(matrix, indicator=np.ones(matrix.nnz, "float32") if model.channels else None)
+
+
+class ModelContract:
+    """Its tests ask `make` for a model of N_COLUMNS columns, without noise."""
+
+    tolerance = dict(rtol=1e-4, atol=1e-5)
+
+    def make(self):
+        raise NotImplementedError
+
+    @pytest.fixture
+    def model(self):
+        return self.make()
+
+    def graph(self, model, name):
+        """The cost, its gradients, and what goes into both."""
+        formulation = FORMULATIONS[name]
+        with model.building():
+            batch = formulation.inputs(model.channels, model.dtype)
+            cost = formulation.cost(model, batch, Observed()) + model.decay(0.5, formulation.item_counts(model, batch))
+            trained = [each.variable for each in model.parameters if each.trainable]
+            return theano.function(batch.present, [cost] + T.grad(cost, trained, disconnected_inputs="ignore"))
+
+    def test_parameters_are_records(self, model):
+        names = [each.name for each in model.parameters]
+        assert len(set(names)) == len(names) and model.params == [each.variable for each in model.parameters]
+        for each in model.parameters:
+            shape = each.variable.get_value().shape
+            assert each.columns_axis is None or shape[each.columns_axis] == model.n_columns
+            assert each.variable.dtype == model.dtype and each.decay >= 0
+
+    def test_its_decoder_is_its_last_layer(self, model):
+        decoder = model.decoder()
+        assert decoder.W.get_value().shape == (model.n_columns, model.n_hidden) == (N_COLUMNS, model.n_hidden)
+        assert decoder.b.get_value().shape == (N_COLUMNS,)
+        outputs, matrix = Outputs(model), ratings()
+        h = outputs.hidden(batch_of(model, matrix))
+        assert h.shape == (N_ROWS, model.n_hidden) and h.dtype == model.dtype
+        every = outputs.pairs(h, np.tile(np.arange(N_COLUMNS), N_ROWS), np.arange(N_ROWS + 1) * N_COLUMNS)
+        np.testing.assert_allclose(every.reshape(N_ROWS, N_COLUMNS), outputs.everywhere(h), **self.tolerance)
+        with model.building():
+            of_batch = FORMULATIONS["sparse"].inputs(model.channels, model.dtype)
+            output = theano.function(of_batch.present, model.decode(model.encode(of_batch), of_batch))
+        packed = FORMULATIONS["sparse"].pack(batch_of(model, matrix), model)
+        np.testing.assert_allclose(output(*packed), outputs.everywhere(h)[matrix.nonzero()], **self.tolerance)
+
+    def test_dense_and_sparse_are_one_function(self, model):
+        batch = batch_of(model, ratings())
+        one, other = (self.graph(model, name)(*FORMULATIONS[name].pack(batch, model)) for name in ("dense", "sparse"))
+        for x, y in zip(one, other):
+            np.testing.assert_allclose(x, y, **self.tolerance)
+
+    def test_it_is_what_it_says_of_itself(self, model):
+        description = json.loads(json.dumps(describe_model(model)))
+        again = model_of(description, {each.name: each.variable.get_value() for each in model.parameters})
+        assert describe_model(again) == describe_model(model)
+        self.same(again, model)
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+    def test_a_copy_is_a_model_of_its_own(self, model, copied):
+        Outputs(model).hidden(batch_of(model, ratings()))
+        other = copied(model)
+        self.same(other, model)
+        for each in other.parameters:
+            each.variable.set_value(each.variable.get_value() + np.asarray(0.1, model.dtype))
+        assert not np.array_equal(self.outputs(other), self.outputs(model))
+
+    def test_it_trains_and_predicts(self, model):
+        if model.channels:
+            pytest.skip("what it reads beside the ratings comes from targets")
+        matrix = ratings()
+        trainer = Trainer(model, "adam", 0.02, batch_size=4, progress=False)
+        losses = [record["loss"] for record in trainer.fit(matrix, 12)]
+        assert losses[-1] < losses[0]
+        scorer = Scorer(model, matrix)
+        predicted = scorer.predict(*matrix.nonzero(), scorer.mean)
+        assert np.isfinite(predicted).all()
+        lists = next(scorer.best(np.arange(N_ROWS), 3, True, np.arange(6)))[0]
+        assert lists.shape == (N_ROWS, 3)
+
+    def test_a_step_puts_its_state_back(self, model):
+        if model.channels:
+            pytest.skip("what it reads beside the ratings comes from targets")
+        trainer = Trainer(model, "adam", 0.02, batch_size=4, progress=False)
+        trainer.fit(ratings(), 1)
+        state, outputs = trainer.step.get_state(), self.outputs(model)
+        trainer.fit(ratings(), 1)
+        assert not np.array_equal(self.outputs(model), outputs)
+        trainer.step.set_state(state)
+        np.testing.assert_array_equal(self.outputs(model), outputs)
+
+    def outputs(self, model):
+        outputs = Outputs(model)
+        return outputs.everywhere(outputs.hidden(batch_of(model, ratings())))
+
+    def same(self, one, other):
+        np.testing.assert_array_equal(self.outputs(one), self.outputs(other))

@@ -1,0 +1,76 @@
+"""One `Fitted` answers, never changes, and gives way to the next in one step: also while another thread fits."""
+import threading
+
+import numpy as np
+import pytest
+
+import sparse_ae
+
+RATINGS = sparse_ae.made_up_ratings(40, 25, 400, n_factors=2, noise=0.3, step=1, rng=0)[0]
+
+
+def made(**settings):
+    return sparse_ae.Recommender(**dict(dict(n_hidden=4, n_epochs=2, batch_size=16, rows="items", progress=False),
+                                        **settings))
+
+
+def answers(recommender):
+    lists = recommender.recommend(recommender.users_[:5], n=4)
+    return (recommender.predict(recommender.users_, recommender.items_[3]).tobytes(), b"".join(lists.scores).hex(),
+            recommender.fold_in({3: 4.0, 5: 1.0}).predict(recommender.items_).tobytes())
+
+
+def test_predicting_while_another_thread_fits():
+    recommender = made().fit(RATINGS, validation=None)
+    before, others = answers(recommender), RATINGS.matrix[::-1]
+    after = answers(made(n_hidden=5).fit(others, validation=None))
+    assert before != after
+    first, seen, begun, asked = recommender.fitted_, [], threading.Event(), threading.Event()
+
+    def on_epoch(record):  # within the fit: answers come from the thread that asks, before the fit goes on
+        begun.set()
+        assert asked.wait(60)
+
+    def fit():
+        recommender.set_params(n_hidden=5).fit(others, validation=None, on_epoch=on_epoch)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    assert begun.wait(60)
+    seen.append(answers(recommender))
+    assert recommender.fitted_ is first and recommender.n_hidden_ == 4
+    asked.set()
+    while thread.is_alive():  # and now without waiting for one another
+        seen.append(answers(first_or_next(recommender)))
+    thread.join()
+    assert recommender.fitted_ is not first and answers(recommender) == after
+    assert seen[0] == before and set(seen) <= {before, after}
+
+
+def first_or_next(recommender):
+    """A recommender with what another one has fitted by now: three questions go to the same `Fitted`."""
+    one = sparse_ae.Recommender()
+    one.fitted_ = recommender.fitted_
+    return one
+
+
+def test_a_fit_that_fails_leaves_all_as_it_was():
+    recommender = made().fit(RATINGS, validation=None)
+    fitted, before = recommender.fitted_, answers(recommender)
+
+    def fail(record):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        recommender.set_params(n_hidden=5).fit(RATINGS.matrix[::-1], validation=None, on_epoch=fail)
+    assert recommender.fitted_ is fitted and answers(recommender) == before
+
+
+def test_nothing_is_there_before_fit():
+    recommender = made()
+    for name in ("users_", "model_", "weights_", "history_", "fitted_"):
+        assert not hasattr(recommender, name)
+    with pytest.raises(sparse_ae.recommender.NotFittedError, match="not fitted yet"):
+        recommender.predict(1, 2)
+    recommender.fit(RATINGS, validation=None)
+    assert recommender.users_ is recommender.fitted_.users and np.isfinite(recommender.mean_)

@@ -1,0 +1,140 @@
+"""`AutoEncoder` keeps the contract; so do a toy model and a toy objective of twenty lines, which everything takes."""
+import numpy as np
+import pytest
+from contract import N_COLUMNS, ModelContract, ratings
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import csr_dot
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
+from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.trainer import Trainer
+from sparse_ae.training.contract import Model, model_of
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.objectives import Missing, Objective, objective_of
+import lasagne
+import theano
+import theano.tensor as T
+
+
+class Toy(Model):
+    """Two hidden layers: h = tanh(P tanh(V r))."""
+
+    def __init__(self, n_columns, n_hidden=3, seed=0):
+        rng, k = np.random.RandomState(seed), n_hidden
+        shapes = {"V": (n_columns, k), "P": (k, k), "W": (n_columns, k), "b": (n_columns,)}
+        for name, shape in shapes.items():
+            setattr(self, name, theano.shared(rng.normal(0, 0.5, shape).astype("float32"), name))
+        self.parameters = [Parameter(getattr(self, name), name, axis, decay) for name, axis, decay in
+                           (("V", 0, 0.01), ("P", None, 0.01), ("W", 0, 0.01), ("b", 0, 0.0))]
+
+    def encode(self, batch, deterministic=True):
+        first = T.dot(batch.data, self.V) if batch.is_dense else csr_dot(*batch[:3], self.V)
+        return T.tanh(T.dot(T.tanh(first), self.P))
+
+    def decoder(self):
+        return Decoder(self.W, self.b, lasagne.nonlinearities.linear, NONLINEARITIES["linear"], l2=0.01)
+
+    def describe(self):
+        return {"n_columns": self.n_columns, "n_hidden": self.n_hidden}
+
+    @classmethod
+    def from_description(cls, description, arrays, ranks=None):
+        model = cls(**description)
+        for each in model.parameters:
+            each.variable.set_value(arrays[each.name])
+        return model
+
+
+class Absolute(Objective):
+    """How far outputs are off, smoothed at 0."""
+
+    reports_rmse = False
+
+    def __init__(self, smooth=0.01):
+        self.smooth = smooth
+
+    def cost(self, model, formulation, batch):
+        return formulation.entries(model, batch).total(lambda y, r: T.sqrt((y - r) ** 2 + np.float32(self.smooth)))
+
+
+class TestAutoEncoder(ModelContract):
+    def make(self):
+        return AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
+
+
+class TestTwoEncoders(ModelContract):
+    def make(self):
+        return AutoEncoder(N_COLUMNS, 3, f="linear", g="sigmoid", U=lasagne.init.Normal(0.1), l2_weighted=True, rng=1)
+
+
+class TestToy(ModelContract):
+    def make(self):
+        return Toy(N_COLUMNS)
+
+
+def absolute_by_loops(model, smooth):
+    matrix, total = ratings(), 0.0
+    W, b, V, P = (each.get_value().astype("float64") for each in (model.W, model.b, model.V, model.P))
+    for row in matrix.toarray().astype("float64"):
+        h = np.tanh(np.tanh(row.dot(V)).dot(P))
+        for column in np.flatnonzero(row):
+            total += np.sqrt((W[column].dot(h) + b[column] - row[column]) ** 2 + smooth)
+    return total
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_a_toy_objective_of_a_toy_model_by_loops(name):
+    model = Toy(N_COLUMNS)
+    trainer = Trainer(model, "sgd", 1e-3, batch_size=None, formulation=name, objective=Absolute(0.5), progress=False)
+    expected = absolute_by_loops(model, 0.5)
+    record, = trainer.fit(ratings(), 1)
+    assert record["data_loss"] == pytest.approx(expected, rel=1e-5) and record["train_rmse"] is None
+
+
+def test_a_toy_objective_for_the_posts_model():
+    losses = []
+    for name in FORMULATIONS:
+        model = AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
+        trainer = Trainer(model, "adam", 0.02, 4, formulation=name, objective=Absolute(), progress=False)
+        losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
+    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-5)
+
+
+def test_missing_entries_of_a_toy_model():
+    """The sum over missing entries needs the decoder alone."""
+    losses = []
+    for name in ("dense", "sparse"):
+        trainer = Trainer(Toy(N_COLUMNS), "adam", 0.02, 4, formulation=name, objective=Missing(0.3), progress=False)
+        losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_checkpoints_of_a_toy(tmp_path):
+    def trained(n_epochs, **run):
+        model = Toy(N_COLUMNS)
+        Trainer(model, "adam", 0.02, 4, objective=Absolute(), progress=False).fit(ratings(), n_epochs, **run)
+        return [each.get_value().tobytes() for each in model.params]
+
+    whole = trained(4)
+    trained(2, checkpoint=tmp_path / "c")
+    assert trained(4, checkpoint=tmp_path / "c", resume=True) == whole
+
+
+def test_lists_of_a_toy_are_the_best_of_all():
+    model, matrix = Toy(N_COLUMNS), ratings()
+    best, scores = next(Scorer(model, matrix).best(np.arange(12), 2, False, np.arange(N_COLUMNS)))
+    grid = Scorer(model, matrix).grid(np.arange(12), np.arange(N_COLUMNS))
+    np.testing.assert_array_equal(best, np.argsort(-grid, axis=1, kind="stable")[:, :2])
+    np.testing.assert_array_equal(scores, -np.sort(-grid, axis=1)[:, :2])
+
+
+def test_descriptions_of_toys():
+    assert objective_of(Absolute(0.3).describe()) == Absolute(0.3) != Absolute(0.2)
+    with pytest.raises(ValueError, match="the model is a 'Lost'; expected one of AutoEncoder, .*Toy.*: import"):
+        model_of({"kind": "Lost"}, {})
+
+
+def test_the_posts_graph_is_for_the_posts_model():
+    with pytest.raises(ValueError, match="formulation='scan' is the post's graph, .*the model is Toy"):
+        Trainer(Toy(N_COLUMNS), formulation="scan", progress=False).fit(ratings(), 1)
