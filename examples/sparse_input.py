@@ -202,7 +202,7 @@ def main(argv=None):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of scikit-learn's, on numbers of epochs
                 curves[name], most = trained(model, train, test, args.epochs)
-            print("| %s | %.3f | %.2f | %.0f |" % (name, curves[name][-1][1], curves[name][-1][0] / args.epochs, most))
+            print("| %s | %.3f | %.2f | %.1f |" % (name, curves[name][-1][1], curves[name][-1][0] / args.epochs, most))
         print("\nThe network is the same: its probabilities for held-out texts differ by %.1e at most."
               % np.abs(sparse.probabilities(test[0]) - dense.probabilities(test[0])).max())
         updates_alone(args.words, args.hidden, args.rounds, rng)

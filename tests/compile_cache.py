@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -53,9 +54,13 @@ def own_folder(config):
 def use_own(config):
     """Has this process, and those that tests start, compile to the tests' own folder; before Theano is imported.
 
-    With `-n 2` of pytest-xdist each worker has a folder within that: in one they would wait for each other, seconds
-    each time.
+    What is in ~/.theanorc doesn't count, neither its base_compiledir nor its floatX: what the tests go by is what
+    THEANO_FLAGS and THEANORC say for this run. With `-n 2` of pytest-xdist each worker has a folder within that: in one
+    they would wait for each other, seconds each time.
     """
+    if "theano" in sys.modules:
+        raise pytest.UsageError("Theano was imported before tests/conftest.py could say where it compiles to")
+    os.environ.setdefault("THEANORC", os.devnull)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
         set_flag("base_compiledir", os.path.join(flag("base_compiledir"), worker))
@@ -67,8 +72,8 @@ def check(config):
     """pytest.UsageError if Theano goes by a flag that says more than base_compiledir, and by one of the user's."""
     base = os.path.realpath(config.base_compiledir)
     if flag("compiledir") is None and os.path.commonpath([base, config.compiledir]) != base:
-        raise pytest.UsageError("Theano compiles to %s, as compiledir says in a .theanorc. That cache is yours, and "
-                                "the tests leave it alone: THEANORC=/dev/null" % config.compiledir)
+        raise pytest.UsageError("Theano compiles to %s, as compiledir says in what THEANORC names. That cache is yours "
+                                "and left alone: THEANORC=/dev/null" % config.compiledir)
 
 
 def compile_headers(config, flags):

@@ -28,7 +28,7 @@ def test_sparse_and_dense_rows_train_the_same_network(example, tmp_path, capsys)
                   "--plot", str(tmp_path / "curves.png")])
     out = capsys.readouterr().out
     assert re.match(r"600 texts to train on, 150 held out; 400 words, \d+ in a text; 20 classes\n", out)
-    rows = dict(re.findall(r"^\| (.+?) \| (\d\.\d{3}) \| \d+\.\d\d \| \d+ \|$", out, re.M))
+    rows = dict(re.findall(r"^\| (.+?) \| (\d\.\d{3}) \| \d+\.\d\d \| \d+\.\d \|$", out, re.M))
     assert list(rows) == ["SparseInputDenseLayer (Adagrad)", "DenseLayer on dense rows (Adagrad)",
                           "scikit-learn, logistic regression", "scikit-learn, MLPClassifier (Adam)"]
     sparse, dense, logistic, _ = (float(accuracy) for accuracy in rows.values())

@@ -44,6 +44,14 @@ def test_all_files_of_tests_and_examples_are_ours():
             warn_in(path.stem, UserWarning)
 
 
+def test_no_fixture_has_the_name_of_one_of_a_plug_in():
+    """pytest-benchmark, for one, ends the run over a fixture `benchmark` that isn't its own."""
+    taken = "benchmark|benchmark_weave|mocker|cov|no_cover|anyio_backend|event_loop|testdir|pytester"
+    for path in (ROOT / "tests").rglob("*.py"):
+        found = re.search(r"@pytest\.fixture.*\ndef (%s)\(" % taken, path.read_text(encoding="utf-8"))
+        assert found is None, (path, found)
+
+
 # Theano's cache
 
 
@@ -54,17 +62,15 @@ def test_processes_that_tests_start_compile_to_the_same_folder():
 
 @pytest.fixture
 def session(tmp_path):
-    """Runs one test of this folder as somebody with a home and no flags would; without a compiler, for time's sake."""
+    """Runs one test of this folder as somebody with a home of theirs would; without a compiler, for time's sake."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".theanorc").write_text("[global]\nbase_compiledir = %s\ncxx =\n%%s" % (home / "mine"))
+    (home / ".theanorc").write_text("[global]\nbase_compiledir = %s\nfloatX = float32\n" % (home / "mine"))
 
-    def run(more, *options):
-        rc = home / ".theanorc"
-        rc.write_text(rc.read_text() % more)
+    def run(*options, **more):
         environment = {name: value for name, value in os.environ.items()
-                       if name not in ("THEANO_FLAGS", "THEANORC") and not name.startswith("PYTEST_")}
-        environment.update(HOME=str(home), TMPDIR=str(tmp_path))
+                       if name != "THEANORC" and not name.startswith("PYTEST_")}
+        environment.update(HOME=str(home), TMPDIR=str(tmp_path), THEANO_FLAGS="cxx=", **more)
         command = [sys.executable, "-m", "pytest", *options, "-k", "same_folder", __file__]
         done = subprocess.run(command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               universal_newlines=True)
@@ -76,15 +82,17 @@ def session(tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["-n", "1"]])
 def test_a_run_without_flags_leaves_the_users_cache_alone(session, tmp_path, options):
-    done = session("", "-p", "no:cacheprovider", *options)
+    done = session("-p", "no:cacheprovider", *options)
     assert done.returncode == 0, done.stdout
+    assert "floatX=float64" in done.stdout  # not what ~/.theanorc says
     [folder] = re.findall("base_compiledir=(.*)", done.stdout)
     assert os.path.dirname(folder) == str(tmp_path)
     assert not os.path.exists(folder)  # its own, and gone
 
 
 def test_a_cache_that_is_named_whole_is_the_users_too(session, tmp_path):
-    done = session("compiledir = %s\n" % (tmp_path / "whole"))
+    (tmp_path / "rc").write_text("[global]\ncompiledir = %s\n" % (tmp_path / "whole"))
+    done = session(THEANORC=str(tmp_path / "rc"))
     assert done.returncode == 4 and "THEANORC=/dev/null" in done.stdout, done.stdout
 
 

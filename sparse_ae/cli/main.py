@@ -196,10 +196,19 @@ def main(arguments=None):
         parsed.run(parsed)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has had enough, as head has; what is left can't be written later either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk: Python would try once more in the end, and say so in two lines of its own
+            _drop_output()
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
+
+
+def _drop_output():
+    """What isn't written to stdout yet goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_streams(parser):

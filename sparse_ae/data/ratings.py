@@ -125,7 +125,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
     if values.dtype.kind not in "iuf":
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
         raise TypeError("entry %d: the rating is %r; ratings have to be real numbers: convert or drop it"
-                        % (entry, value))
+                        % (entry, value.item() if isinstance(value, np.generic) else value))
     return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
                          where=lambda entry: "entry %d" % entry, duplicates=duplicates)
 
@@ -500,11 +500,3 @@ def repeated_pair(user, item, first=None, second=None):
         "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
     return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
                       "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\"")
-
-
-def rating_counts(matrix):
-    """Count the entries of each row and each column of a CSR matrix, which may be on disk: two int arrays."""
-    of_columns = np.zeros(matrix.shape[1], np.int64)
-    for start in range(0, matrix.nnz, _PART):
-        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
-    return np.diff(matrix.indptr), of_columns

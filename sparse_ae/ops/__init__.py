@@ -35,7 +35,7 @@ __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks",
 
 
 def register_for_gpu():
-    """Has Theano know the rewrites for a GPU, where one is in use.
+    """Register the rewrites for a GPU, where one is in use.
 
     Called wherever this package builds graphs, and for each node on a CSR block in anybody's: `theano.gpuarray.use` may
     have come after the import.

@@ -60,7 +60,7 @@ def for_first_process(is_first):
 
 
 def compile_ahead(*variables):
-    """Starts the compiler for our Ops that the variables are computed by, but for those that are in Theano's cache.
+    """Start the compiler for our Ops that the variables are computed by, but for those that are in Theano's cache.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def linkers(graph):
 
 
 def source_of(linker):
-    """The source code that Theano has the compiler make a module of."""
+    """Give the source code that Theano has the compiler make a module of."""
     return linker.get_dynamic_module().code()
 
 
 def _begin(source, linker):
-    """As `GCC_compiler.compile_str` does it, without its words: should it fail, Theano will say so in its turn."""
+    """Start the compiler as `GCC_compiler.compile_str` does, without its words: should it fail, Theano will say so."""
     try:
         # In the cache's folder: from there the library has only to be renamed.
         folder = tempfile.mkdtemp(dir=theano.config.compiledir)
@@ -142,7 +142,7 @@ def _begin(source, linker):
 
 
 def _let_the_longest_go_first():
-    """What takes longest is what all wait for: the others stand back.
+    """Let the one that takes longest, which all wait for, go first: the others stand back.
 
     Not altogether: beside programs that keep all processors busy they have to get on, too.
     """

@@ -23,7 +23,7 @@ from theano.configparser import change_flags
 
 __all__ = ["building", "compile_update", "compiled", "updating"]
 
-# Whoever is building may begin to build something else; nobody who builds calls what `compiled` has made.
+# Re-entrant: building may nest. Never call a compiled function while holding `_BUILDING`: that deadlocks.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
 
 
@@ -65,7 +65,7 @@ def updating(inputs, outputs, updates=(), **keywords):
 
 
 def compiled(inputs, outputs, **keywords):
-    """As `theano.function`, for a function without updates that any thread may call at any time.
+    """Compile a function without updates that any thread may call at any time; else as `theano.function`.
 
     Returns
     -------

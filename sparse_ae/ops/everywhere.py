@@ -1,4 +1,4 @@
-"""The squares of all outputs of a linear decoder, at a cost that follows rows and items one by one, not their product.
+"""The squares of all outputs of a linear decoder in O((n_rows + n_items) k^2): none of them is formed.
 
 With hidden units H (n_rows, k), a decoder W (n_items, k) and an offset c (n_items,) the outputs are H W' + c, one for
 each row and item. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that

@@ -209,7 +209,7 @@ template <typename T> struct CheckedRatings {
     int check(npy_intp n_rows, npy_intp n_items)
     {
         if (targets.failed() || seen.failed() || block.check(n_rows, n_items) || one_each(targets, "target") ||
-            (two && one_each(seen, "seen")))
+            (two && one_each(seen, "indicator")))
             return -1;
         static_cast<Csr<T> &>(R) = block.R;
         R.targets = targets.data<T>();

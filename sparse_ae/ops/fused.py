@@ -74,7 +74,7 @@ class FusedOp(CsrOp):
 
     @property
     def total(self):
-        """What makes of an array of each process the sum of all of them; None for a process alone."""
+        """A function from an array of each process to the sum of all of them; None for a process alone."""
         if self.apart and self.ranks is None:
             raise RuntimeError("%s was one of several processes' that share out the items, and knows of the others no "
                                "more: make it anew" % self)
@@ -90,7 +90,7 @@ class FusedOp(CsrOp):
 
     @staticmethod
     def tensors(W, V_t, mu, b, data, indices, indptr, target, **more):
-        """The parameters with what `more` names, the block, and the target, as a node takes them.
+        """Give the parameters with what `more` names, the block, and the target, as a node takes them.
 
         `more` is as for `float_tensors`.
         """
@@ -108,12 +108,12 @@ class FusedOp(CsrOp):
             raise TypeError("a second encoder needs %s; %s is missing" % (", ".join(more), ", ".join(missing)))
         return {} if missing else more
 
-    def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, seen=None, c_W=1, c_V=1):
-        """The squared error; the items in use; the gradients for their rows of W, V, U and entries of b, and for mu."""
+    def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, indicator=None, c_W=1, c_V=1):
+        """Compute the squared error; the items in use; the gradients of their rows of W, V, U and b, and of mu."""
         check_shapes([x.shape for x in (W, V_t, mu, b) + (() if U_t is None else (U_t,))])
         n_items = len(W)
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
-        for name, x in (("target", target), ("seen", seen)):
+        for name, x in (("target", target), ("indicator", indicator)):
             if x is not None and len(x) != len(indices):
                 raise ValueError("%s has %d entries, indices %d; each rating needs one" % (name, len(x), len(indices)))
         f, g = NONLINEARITIES[self.f], NONLINEARITIES[self.g]
@@ -121,7 +121,7 @@ class FusedOp(CsrOp):
         R = csr_matrix(data, local.astype("int32"), indptr, len(used))
         weighted = R.dot(V_t[used]) * c_V
         if U_t is not None:
-            S = csr_matrix(seen, R.indices, indptr, len(used))
+            S = csr_matrix(indicator, R.indices, indptr, len(used))
             weighted += S.dot(U_t[used])
         H = g.value((self._summed(weighted.astype(W.dtype)) + mu).astype(W.dtype))
         y = f.value((sampled_products(local, indptr, H, W[used]) * c_W + b[indices]).astype(W.dtype))
@@ -180,7 +180,7 @@ class SquaredError(FusedOp):
         Output and hidden nonlinearity.
     low, span : float
         Map f's value to the ratings' scale.
-    ranks : distributed.Ranks, optional
+    ranks : runtime.ranks.Ranks, optional
         Of processes that share out the items: each has the squared error of its own, and all run the Op together, with
         as many rows. What goes into the hidden units is summed over them, and so is what comes back.
 
@@ -188,10 +188,10 @@ class SquaredError(FusedOp):
     -----
     Inputs: W (n_items, k), V's transpose (n_items, k), mu (k,), b (n_items,), data, indices and indptr, all of one
     float dtype but for the indices; ``target``, as many as data and in the same order; ``U_t``, U's transpose (n_items,
-    k), and ``seen``, s, as many as data: both or neither.
+    k), and ``indicator``, s, as many as data: both or neither.
 
     Outputs: the squared error, and its gradients for the first four, then for U's transpose if it is there;
-    `theano.grad` takes them from there. It gives none for data, target and seen, and a second derivative needs
+    `theano.grad` takes them from there. It gives none for data, target and indicator, and a second derivative needs
     `csr_dot` and `sampled_dot`.
     """
 
@@ -200,8 +200,8 @@ class SquaredError(FusedOp):
     def __init__(self, f, g, low=0.0, span=1.0, ranks=None):
         self.set_function(f, g, low, span, ranks)
 
-    def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None, U_t=None, seen=None):
-        second = self.second_encoder(U_t=(U_t, 2), seen=(seen, 1))
+    def make_node(self, W, V_t, mu, b, data, indices, indptr, target=None, U_t=None, indicator=None):
+        second = self.second_encoder(U_t=(U_t, 2), indicator=(indicator, 1))
         parameters, block, target = self.tensors(W, V_t, mu, b, data, indices, indptr, target, **second)
         parameters, second = parameters[:4], parameters[4:]
         return gof.Apply(self, parameters + block + [target] + second,

@@ -21,7 +21,7 @@ __all__ = ["AdagradStep", "AdamStep", "SGDStep", "next_factors"]
 
 
 def next_factors(state, learning_rate, l2):
-    """What `SGDStep` keeps as factors of W and V after a step; ValueError where there is none to keep.
+    """Compute the factors of W and V that `SGDStep` keeps after a step; ValueError where there are none.
 
     Parameters
     ----------
@@ -135,15 +135,15 @@ class _StepOfAll(FusedOp, UpdateOp):
         counts = {7 + 4 * (1 + len(self.kept)): 4, 8 + 5 * (1 + len(self.kept)): 5}
         if len(inputs) not in counts:
             raise TypeError("there are %d inputs; expected %d, or %d with a second encoder: the parameters, the %s of "
-                            "each, data, indices, indptr, %s, l2_W, l2_V, target, and seen"
+                            "each, data, indices, indptr, %s, l2_W, l2_V, target, and indicator"
                             % (len(inputs), *counts, " and the ".join(self.kept), self.rate))
         n = counts[len(inputs)]
         n_updated = n * (1 + len(self.kept))
         names = ["the %s of %s" % (kind, name) for name in NAMES[:n] for kind in self.kept]
         ndims = [ndim for ndim in [2, 2, 1, 1, 2][:n] for _ in self.kept]
         kept = dict(zip(names, zip(inputs[n:n_updated], ndims)))
-        data, indices, indptr, rate, l2_W, l2_V, target, *seen = inputs[n_updated:]
-        second = dict(U_t=(inputs[4], 2), seen=(seen[0], 1)) if seen else {}
+        data, indices, indptr, rate, l2_W, l2_V, target, *indicator = inputs[n_updated:]
+        second = dict(U_t=(inputs[4], 2), indicator=(indicator[0], 1)) if indicator else {}
         tensors, block, target = self.tensors(*inputs[:4], data, indices, indptr, None if target is data else target,
                                               **kept, **second)
         second = tensors[4 + len(kept):]
@@ -155,7 +155,7 @@ class _StepOfAll(FusedOp, UpdateOp):
                          [x.type() for x in updated] + [T.dscalar(), T.dscalar()])
 
     def passed_through(self, inputs):
-        """The parameters; what is kept of each; the block's indices; the rates; and what `pass_through` returns."""
+        """Run `pass_through`; give the parameters, the block's indices, the rates, and its results."""
         n, n_updated = self.n, len(self.updated)
         parameters, kept = inputs[:n], list(zip(*[iter(inputs[n:n_updated])] * len(self.kept)))
         check_shapes([x.shape for x in parameters])

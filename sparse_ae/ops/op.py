@@ -1,4 +1,4 @@
-"""What the Ops share: what surrounds their C code, types and checks of a CSR block, the twin that works in place."""
+"""The base of the Ops: the frame of their C code, types and checks of a CSR block, the twin that works in place."""
 import functools
 import os
 import zlib
@@ -21,7 +21,7 @@ _BEFORE = {"nonlinearities.h": C_ENUM}
 
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
-# Functions to call before a node on a CSR block is made: of modules that import the Ops, and that the Ops can't.
+# Hooks that run before each node on a CSR block is made: the rewrites for a GPU, which import the Ops, register here.
 before_nodes = []
 
 
@@ -167,7 +167,7 @@ def csr_matrix(data, indices, indptr, n_items):
 
 
 def sampled_products(indices, indptr, A, F):
-    """What `csr.sampled_dot` computes, of arrays."""
+    """Compute `csr.sampled_dot` of arrays."""
     rows = np.repeat(np.arange(len(A)), np.diff(indptr))
     s = np.empty(len(indices), F.dtype)
     # Entries at a time, so that the gathered rows stay below some tens of MB.

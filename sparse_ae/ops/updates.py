@@ -22,7 +22,7 @@ __all__ = ["FuseUpdates", "UpdatePass"]
 
 
 def _kind(broadcastable):
-    """What updates.h calls an input of this pattern; None for one that the loop doesn't take."""
+    """Name an input of this pattern as updates.h does; None for one that the loop doesn't take."""
     if not any(broadcastable):
         return "FULL"
     if all(broadcastable):

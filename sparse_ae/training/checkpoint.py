@@ -84,7 +84,7 @@ def save(path, settings, run, ranks=ALONE):
     settings : dict
         Of `settings_of`.
     run : RunState
-    ranks : distributed.Ranks
+    ranks : runtime.ranks.Ranks
         Of several each writes a part of its own; all call it together.
 
     Raises
@@ -133,7 +133,7 @@ def load(path, settings, learning_rate, ranks=ALONE):
         Of `settings_of`.
     learning_rate : callable
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
-    ranks : distributed.Ranks
+    ranks : runtime.ranks.Ranks
         Of several each reads its own part.
 
     Returns

@@ -40,12 +40,14 @@ class Model:
         The lowest and the highest output that it comes near.
     l2_weighted : bool
         Whether its decay counts each rating: `decay` is then given `item_counts`.
+    reads_entries : bool
+        Whether the dense formulation, too, gives the encoder entries, and lays out what is decoded alone.
     compiled : dict
         For functions that were compiled for it, by name.
     """
 
     ranks, channels, rating_scale, reach, l2_weighted = ALONE, (), None, (-np.inf, np.inf), False
-    parameters, dtype = (), "float32"
+    parameters, dtype, reads_entries = (), "float32", False
 
     def encode(self, batch, deterministic=True):
         """Build the graph of hidden units, (n_rows, k).

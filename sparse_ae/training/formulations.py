@@ -154,7 +154,7 @@ def _dense_entries(model, batch):
         return dense_rows(values, batch.indices, batch.indptr, model.n_columns)
 
     laid_out = batch.map(rows)._replace(indices=None, indptr=None)
-    h = model.encode(laid_out, deterministic=False)
+    h = model.encode(batch if getattr(model, "reads_entries", False) else laid_out, deterministic=False)
     return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
 
 
@@ -171,7 +171,7 @@ def _sparse_fused(model, batch):
     def squared_error(target):
         return SquaredError(*settings)(model.W, model.V.T, model.mu, model.b, batch.data, batch.indices, batch.indptr,
                                        target=target, U_t=None if model.U is None else model.U.T,
-                                       seen=batch.indicator)[0]
+                                       indicator=batch.indicator)[0]
 
     return squared_error
 

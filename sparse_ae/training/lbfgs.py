@@ -125,7 +125,7 @@ class LBFGS(Step):
             parameter.variable.set_value(value, borrow=False)
 
     def _evaluate(self, batch, x):
-        """The loss, the squared error and the gradient at `x`; the last ones are kept, as they are asked for again."""
+        """Compute the loss, the squared error and the gradient at `x`; the last are kept, to be asked for again."""
         x = x.astype(self.model.dtype, copy=False)  # in NumPy 2 SciPy's steps, of float64, widen it
         decay_share = float(self.decay_share.get_value())
         if self._known is not None:

@@ -1,7 +1,8 @@
 """Objectives: what is summed over which entries.
 
-`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too. An
-objective of one's own inherits `Objective`, and says no more than how it differs: at the least its `cost`.
+`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too.
+`Multinomial` is the likelihood of a row's entries among all columns. An objective of one's own inherits `Objective`,
+and says no more than how it differs: at the least its `cost`.
 
 Lists that are learned from observed entries alone are poor: what people rate is what they chose to consume, and that
 they didn't choose the rest tells something. So let every missing entry count w, as if it had been rated m, where O are
@@ -35,7 +36,7 @@ from sparse_ae.checks import check_finite, check_share
 from sparse_ae.ops.everywhere import squared_outputs
 import theano.tensor as T
 
-__all__ = ["MOST_SHIFTED", "Missing", "Objective", "Observed", "Rule", "objective_of"]
+__all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Rule", "objective_of"]
 
 # The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
@@ -198,6 +199,33 @@ class Missing(Objective):
 
     def rule(self, n, variance):
         return Rule(l2=40 * (n / _TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
+
+
+class Multinomial(Objective):
+    """A row's entries as counts of a multinomial distribution over all columns, for lists: Mult-DAE's cost.
+
+    ``- sum over O of r log softmax(y)``, the softmax over all outputs of a row; the outputs are scores, of a decoder
+    with a linear f. See `losses.multinomial_crossentropy`. D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara,
+    Variational Autoencoders for Collaborative Filtering, WWW 2018.
+    """
+
+    reports_rmse, clips, default_measure, folds_columns = False, False, "ndcg@10", False
+
+    def cost(self, model, formulation, batch):
+        output, target, observed, _ = formulation.entries(model, batch)
+        return -T.sum(T.switch(observed, target, 0) * T.nnet.logsoftmax(output))
+
+    def refusal(self, model, formulation):
+        if formulation != "dense":
+            return ("formulation=%r and Multinomial(): the sum over all columns takes all outputs; use "
+                    "formulation='dense', which computes them" % (formulation,))
+        if not model.decoder().is_linear:
+            return ("Multinomial() and f=%s: the softmax is of scores; use a decoder with f='identity'"
+                    % getattr(model.decoder().f, "__name__", model.decoder().f))
+        return None
+
+    def first_output(self, mean):
+        return 0.0
 
 
 def _everywhere(h, model, w, m):

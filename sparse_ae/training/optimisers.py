@@ -100,7 +100,7 @@ ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]
 
 
 def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
-    """The compiled step of an optimiser.
+    """Compile the step of an optimiser.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def check_entrywise(update, given):
 
 
 def needs_all_rows(update):
-    """Whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
+    """Tell whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
     return getattr(unwrapped(update), "needs_all_rows", False)
 
 

@@ -452,9 +452,10 @@ def test_nowhere_to_print_to(redirection, said):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is Linux's")
-def test_a_full_disk_under_stdout():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout(unbuffered):
     found = subprocess.run('"%s" -m sparse_ae > /dev/full' % sys.executable, shell=True, stderr=subprocess.PIPE,
-                           universal_newlines=True)
+                           universal_newlines=True, env=dict(os.environ, PYTHONUNBUFFERED=unbuffered))
     assert found.returncode == 2 and found.stderr.count("\n") == 1
     assert found.stderr.startswith("python -m sparse_ae: error: [Errno 28]")
 

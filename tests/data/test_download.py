@@ -60,12 +60,13 @@ def test_nothing_enters_the_cache_where_no_source_delivers(cache):
 
 
 def test_cache_folder(cache, monkeypatch):
+    monkeypatch.setattr(pooch, "os_cache", lambda name: cache / name)
     assert cache_folder() == cache
     monkeypatch.setenv("SPARSE_AE_DATA", "~/ratings")
     assert cache_folder() == Path.home() / "ratings"
     for unset in (lambda: monkeypatch.setenv("SPARSE_AE_DATA", ""), lambda: monkeypatch.delenv("SPARSE_AE_DATA")):
         unset()
-        assert cache_folder() == Path(pooch.os_cache("sparse_ae"))
+        assert cache_folder() == cache / "sparse_ae"
 
 
 def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):

@@ -167,7 +167,8 @@ def test_what_cannot_be_written(path, meta, arrays, error, message):
     assert path.read_bytes() == old
 
 
-def test_where_cannot_be_written(tmp_path):
+def test_where_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere to write x.npz to; create it first"):
         storage.write(tmp_path / "nowhere" / "x.npz", "checkpoint", {}, {})
     with pytest.raises(IsADirectoryError, match="is a folder; expected the name of a file to write"):

@@ -155,7 +155,7 @@ def test_adam_refuses_what_it_cannot_take_and_changes_nothing(linker, two, weigh
                 **{"shared%d" % position: np.ones(shape)})
     if two:
         refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
-        refused(ValueError, "seen has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
+        refused(ValueError, "indicator has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
 
 
 @pytest.mark.parametrize("wrong", [dict(beta1=1), dict(beta1=-0.1), dict(beta2=1.5), dict(epsilon=0),

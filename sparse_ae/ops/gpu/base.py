@@ -94,7 +94,7 @@ class GpuCsrOp(GpuKernelBase, gof.Op):
                       Kernel.get_flags(node.outputs[0].dtype), objvar="k_%s_%s" % (kernel.name, name))
 
     def names(self, inputs, outputs):
-        """What the variables of the C code are called, by the names of arrays and of what the host gives."""
+        """Map the names of arrays, and of what the host gives, to those of the C code's variables."""
         read, written = ([name for name, _ in arrays] for arrays in self.arrays())
         names = read + ["old_" + name for name in self.changed] + ["sizes", "indices"] + self.more + written
         return dict(zip(names, list(inputs) + list(outputs)))

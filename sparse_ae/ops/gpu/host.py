@@ -32,7 +32,7 @@ class OnHost(gof.Op):
 
 
 class AddScales(OnHost):
-    """What `GpuAddCsrTDot` multiplies by for an `AddCsrTDot`."""
+    """The scale of `GpuAddCsrTDot` for an `AddCsrTDot`."""
 
     types = [T.dvector]
 
@@ -80,7 +80,7 @@ class Unscaled(OnHost):
 
 
 class SGDScales(OnHost):
-    """What `SGDStep` multiplies by: c_W, c_V, the steps of W, V and of mu and b, and the next factors; (7,).
+    """The scales of `SGDStep`: c_W, c_V, the steps of W, V and of mu and b, and the next factors; (7,).
 
     The steps are negative, those of W and V over the next factor. After the rates come shapes, as for `Unscaled`.
     """
@@ -106,7 +106,7 @@ class SGDCosts(OnHost):
 
 
 class AdagradScales(OnHost):
-    """What `AdagradStep` goes by: no scales for W and V; twice l2 of W, of V and of b; the learning rate; epsilon.
+    """The numbers of `AdagradStep`: no scales for W and V; twice l2 of W, of V and of b; the learning rate; epsilon.
 
     All in one vector, (7,). After the rates come shapes, as for `Unscaled`, and those of the sums of squares.
     """

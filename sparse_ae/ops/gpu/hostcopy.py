@@ -1,4 +1,4 @@
-"""What is read from a GPU once, and again only when it has changed there."""
+"""A host copy of a shared variable, refreshed when the value on the GPU has changed."""
 import numpy as np
 
 from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source

@@ -46,7 +46,7 @@ _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 
 def _lifts(cpu_op):
-    """Has Theano put what a function makes of an Op's inputs in its place, on the GPU.
+    """Register a function that makes, of an Op's inputs, the nodes that take its place on the GPU.
 
     An Op that adds up over ranks stays on the host: so do their sums.
     """
@@ -132,14 +132,14 @@ def _ones(h):
 
 
 def _pass_through(op, apply, context, index_arrays, parameters, data, target, second, scales):
-    """The hidden units; the squared error of each part; its slopes for scores and for what goes into the units."""
+    """Compute hidden units; each part's squared error; its slopes for scores and for the units' pre-activations."""
     W, V_t, mu, b = parameters
     parts, part_sizes = _in_parts(*index_arrays, context)
     more = [scales, part_sizes]
     sums = apply(_part_sums, data, _by_row, parts, V_t, more=[part_sizes])
     if second:
-        U_t, seen = second
-        a = apply(GpuHidden(), parts, sums, mu, more=more) + _csr_dot(apply, seen, U_t, parts, part_sizes)
+        U_t, indicator = second
+        a = apply(GpuHidden(), parts, sums, mu, more=more) + _csr_dot(apply, indicator, U_t, parts, part_sizes)
         h = as_gpuarray_variable(NONLINEARITIES[op.g].graph(a), context)
     else:
         h = apply(GpuHidden(g=op.g), parts, sums, mu, more=more)
@@ -162,8 +162,8 @@ def local_gpu_squared_error(op, context, inputs, outputs):
     gradients = [gradient(slopes, h, W), gradient(data, d_a, V_t), T.sum(d_a, axis=0),
                  gradient(slopes, _ones(h), b).flatten()]
     if second:
-        U_t, seen = second
-        gradients.append(gradient(seen, d_a, U_t))
+        U_t, indicator = second
+        gradients.append(gradient(indicator, d_a, U_t))
     return [as_gpuarray_variable(x, context) for x in [T.sum(squares)] + gradients]
 
 
@@ -190,14 +190,14 @@ def local_gpu_sgd_step(op, context, inputs, outputs):
 @_lifts(AdagradStep)
 def local_gpu_adagrad_step(op, context, inputs, outputs):
     n = op.n
-    data, indices, indptr, rate, l2_W, l2_V, target, *seen = inputs[2 * n:]
-    data, target, *seen = (as_gpuarray_variable(x, context) for x in (data, target, *seen))
+    data, indices, indptr, rate, l2_W, l2_V, target, *indicator = inputs[2 * n:]
+    data, target, *indicator = (as_gpuarray_variable(x, context) for x in (data, target, *indicator))
     parameters, all_squares = ([as_gpuarray_variable(x, context) for x in inputs[start:start + n]] for start in (0, n))
     (W, V_t, mu, b, *U_t), (squares_W, squares_V_t, squares_mu, squares_b, *squares_U_t) = parameters, all_squares
     apply = _on_block(indices, indptr, context)
     scales = AdagradScales(op.epsilon)(rate, l2_W, l2_V, *[x.shape for x in parameters + all_squares])
     h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters[:4], data, target,
-                                            U_t + seen, scales)
+                                            U_t + indicator, scales)
 
     def moved(place, values, units, x, its_squares):
         return apply(GpuAdagrad(place, op.inplace), values, _by_item, units, x, its_squares, more=[scales])
@@ -209,7 +209,7 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     new_squares_mu = squares_mu + d_mu ** 2
     rate_mu, epsilon = (Scale(i, mu.dtype)(scales) for i in (5, 6))
     new_mu = mu - rate_mu * d_mu / T.sqrt(new_squares_mu + epsilon)
-    of_U = [moved(3, *seen, d_a, *U_t, *squares_U_t)] if seen else []
+    of_U = [moved(3, *indicator, d_a, *U_t, *squares_U_t)] if indicator else []
     costs = AdagradCosts()(scales, squares, norms_W, norms_V, *[norms_U for norms_U, _, _ in of_U])
     values, all_squares = zip(new_W, new_V_t, (new_mu, new_squares_mu), [x.flatten() for x in new_b],
                               *[new_U_t for _, *new_U_t in of_U])
@@ -218,7 +218,7 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
 
 @gof.local_optimizer([GpuGemv])
 def local_opencl_gemv(node):
-    """Has a product with a vector begin with zeros, on OpenCL.
+    """Begin a product with a vector with zeros, on OpenCL.
 
     Theano gives it new memory and has it multiply that by 0. CLBlast does so, and NaN is NaN then. The zeros are copies
     of one: with memset_0 OpenCL compiles a program at every call.

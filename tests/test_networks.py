@@ -1,0 +1,269 @@
+"""Networks of layers: the contract, the post's model in layers, checkpoints, descriptions, and what is refused."""
+import functools
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from contract import N_COLUMNS, ModelContract, ratings
+from devices import ON_GPU
+
+from sparse_ae.layers import (
+    BatchNormLayer,
+    IndicatorLayer,
+    ObservedLayer,
+    SparseInputDenseLayer,
+    SparseInputDropoutLayer,
+    SparseInputNormLayer,
+)
+from sparse_ae.model import AutoEncoder
+from sparse_ae.networks import Network, deep, denoising, multinomial, shallow, tied
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.trainer import Trainer
+from sparse_ae.training.contract import describe_model, model_of
+from sparse_ae.training.objectives import Missing, Multinomial
+import lasagne
+import theano
+from lasagne.layers import ConcatLayer, DenseLayer, DropoutLayer, ElemwiseSumLayer, InputLayer, NonlinearityLayer
+from lasagne.nonlinearities import tanh
+from theano.configparser import change_flags
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+
+
+def float32(make):
+    """Layers of float32, whatever Theano's floatX is."""
+    @functools.wraps(make)
+    def made(*args, **kwargs):
+        with change_flags(floatX="float32"):
+            return make(*args, **kwargs)
+    return made
+
+
+@float32
+def everything(noise=0.0, low=1):
+    """Each kind of layer that can be written down."""
+    lasagne.random.set_rng(np.random.RandomState(2))
+    l_in = InputLayer((None, N_COLUMNS))
+    shown = SparseInputDropoutLayer(SparseInputNormLayer(l_in), noise)
+    first = ElemwiseSumLayer([SparseInputDenseLayer(shown, 4, nonlinearity=None),
+                              SparseInputDenseLayer(IndicatorLayer(l_in), 4, b=None, nonlinearity=None, name="there")],
+                             coeffs=[1, 0.5])
+    first = NonlinearityLayer(BatchNormLayer(first), tanh) if noise else NonlinearityLayer(first, tanh)
+    second = ConcatLayer([first, DenseLayer(DropoutLayer(first, noise), 3, nonlinearity=tanh)])
+    return Network(ObservedLayer(second, l_in), (low, 5), l2=0.01)
+
+
+class TestShallow(ModelContract):
+    def make(self):
+        return shallow(N_COLUMNS, 3, (1, 5), rng=1)
+
+
+class TestDeep(ModelContract):
+    def make(self):
+        return deep(N_COLUMNS, 4, depth=3, dropout=0, rng=1)
+
+
+class TestTied(ModelContract):
+    def make(self):
+        return tied(N_COLUMNS, 3, (1, 5), rng=1)
+
+
+class TestEverything(ModelContract):
+    def make(self):
+        return everything()
+
+
+def values(model):
+    return {each.name: each.variable.get_value() for each in model.parameters}
+
+
+@pytest.mark.parametrize("update", ["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_twenty_updates_are_those_of_the_posts_model(update, dtype):
+    network = shallow(N_COLUMNS, 3, (1, 5), l2=0.1, rng=1, dtype=dtype)
+    start = values(network)
+    model = AutoEncoder(N_COLUMNS, 3, (1, 5), l2=0.1, W=start["W"], V=start["1.W"].T, mu=start["1.b"], b=start["b"],
+                        dtype=dtype)
+    histories = [Trainer(each, update, 0.01, batch_size=3, progress=False).fit(ratings(), 5)
+                 for each in (network, model)]  # 4 batches each: 20 updates
+    tolerance = dict(rtol=1e-4, atol=1e-5) if dtype == "float32" else dict(rtol=1e-10)
+    for name in ("loss", "data_loss"):
+        np.testing.assert_allclose(*[[record[name] for record in history] for history in histories], **tolerance)
+    found = values(network)
+    for x, y in zip((found["W"], found["1.W"].T, found["1.b"], found["b"]), model.params):
+        np.testing.assert_allclose(x, y.get_value(), **tolerance)
+
+
+def trained(model, n_epochs=3, matrix=None, objective=None, **run):
+    keywords = {} if objective is None else {"objective": objective}
+    formulation = run.pop("formulation", "auto")
+    trainer = Trainer(model, "adam", 0.02, batch_size=4, formulation=formulation, progress=False, **keywords)
+    trainer.fit(ratings() if matrix is None else matrix, n_epochs, **run)
+    return trainer
+
+
+def test_dense_is_sparse_with_noise_and_stored_zeros_too():
+    """The same entries are hidden, the same units dropped: all comes from the entries, in their order."""
+    matrix = ratings()
+    matrix.data[::5] = 0
+    found = []
+    for name in ("dense", "sparse"):
+        model = everything(noise=0.3, low=0)
+        history = trained(model, matrix=matrix, formulation=name).history
+        found.append([record["loss"] for record in history])
+    np.testing.assert_allclose(*found, rtol=1e-4)
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bytes(tmp_path):
+    """Running means and streams of random numbers included."""
+    def bytes_after(n_epochs, **run):
+        model = everything(noise=0.3)
+        trainer = trained(model, n_epochs, **run)
+        state = trainer.step.get_state()
+        return [np.asarray(x).tobytes() for x in state.values()] + [x.tobytes() for x in values(model).values()]
+
+    whole = bytes_after(4)
+    bytes_after(2, checkpoint=tmp_path / "c")
+    assert bytes_after(4, checkpoint=tmp_path / "c", resume=True) == whole
+    names = [each.name for each in everything(noise=0.3).parameters if not each.trainable]
+    assert [name.rpartition(".")[2] for name in names] == ["mean", "inv_std"]
+
+
+def test_noise_is_for_training_alone():
+    model = everything(noise=0.5)
+    trained(model)
+    scorer = Scorer(model, ratings())
+    rows, columns = ratings().nonzero()
+    first = scorer.predict(rows, columns, 3.0)
+    assert first.tobytes() == scorer.predict(rows, columns, 3.0).tobytes()
+    assert first.min() >= 1 and first.max() <= 5
+
+
+@pytest.mark.parametrize("make", [
+    lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4), lambda: denoising(N_COLUMNS, 4),
+    lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3), lambda: everything(0.3)])
+def test_each_is_made_again_from_its_description(make):
+    model = make()
+    description = json.loads(json.dumps(describe_model(model)))
+    again = model_of(description, values(model))
+    assert describe_model(again) == describe_model(model)
+    assert [each[1:] for each in again.parameters] == [each[1:] for each in model.parameters]
+    for name, value in values(again).items():
+        np.testing.assert_array_equal(value, values(model)[name])
+
+
+def test_the_same_seed_makes_the_same_network():
+    before = lasagne.random.get_rng()
+    for make in (shallow, deep, denoising, tied, multinomial):
+        one, other, third = (values(make(N_COLUMNS, 3, rng=seed)) for seed in (5, 5, 6))
+        assert all((one[name] == other[name]).all() for name in one)
+        assert any((one[name] != third[name]).any() for name in one)
+    assert lasagne.random.get_rng() is before
+
+
+def test_missing_entries_of_a_network():
+    losses = [[record["loss"] for record in trained(deep(N_COLUMNS, 4, dropout=0, rng=1), objective=Missing(0.3),
+                                                    formulation=name).history] for name in ("dense", "sparse")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+# Lists
+
+
+def test_a_multinomial_network_learns_what_goes_together():
+    """Even rows have even columns, odd rows odd ones."""
+    rng = np.random.RandomState(0)
+    stored = (np.arange(40)[:, np.newaxis] + np.arange(N_COLUMNS)) % 2 == 0
+    matrix = sp.csr_matrix((stored & (rng.rand(*stored.shape) < 0.7)).astype("float32"))
+    model = multinomial(N_COLUMNS, 5, hide=0.2, rng=0)
+    history = trained(model, 60, matrix, Multinomial()).history
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["train_rmse"] is None
+    grid = Scorer(model, matrix).grid(np.arange(40), np.arange(N_COLUMNS))
+    right = np.take_along_axis(stored, np.argsort(-grid, axis=1), axis=1)
+    assert right[:, :3].mean() > 0.95
+
+
+def test_the_multinomial_cost_by_loops():
+    model = multinomial(N_COLUMNS, 3, hide=0, l2=0, rng=0)
+    start = {name: value.astype("float64") for name, value in values(model).items()}
+    trainer = Trainer(model, "sgd", 1e-4, batch_size=None, objective=Multinomial(), progress=False)
+    record, = trainer.fit(ratings(), 1)
+    total = 0.0
+    for row in ratings().toarray().astype("float64"):
+        if row.any():
+            h = np.tanh((row / np.sqrt(sum(row ** 2))).dot(start["3.W"]) + start["3.b"])
+            scores = start["W"].dot(h) + start["b"]
+            total -= sum(r * (s - np.log(sum(np.exp(scores)))) for r, s in zip(row, scores))
+    assert trainer.formulation == "dense" and record["data_loss"] == pytest.approx(total, rel=1e-5)
+    with pytest.raises(ValueError, match="formulation='sparse' and Multinomial.*formulation='dense'"):
+        Trainer(model, formulation="sparse", objective=Multinomial(), progress=False).fit(ratings(), 1)
+
+
+# What is refused
+
+
+def stack(hidden=None, l_in=None, **kwargs):
+    l_in = InputLayer((None, N_COLUMNS)) if l_in is None else l_in
+    hidden = SparseInputDenseLayer(l_in, 3) if hidden is None else hidden(l_in)
+    return ObservedLayer(hidden, l_in, **kwargs)
+
+
+@pytest.mark.parametrize("make, error, message", [
+    (lambda: DenseLayer(InputLayer((None, 3)), 2), TypeError, "the output layer is DenseLayer; expected a .*Observed"),
+    (lambda: stack(b=None), ValueError, "the output layer has b=None; expected a bias for each column"),
+    (lambda: stack(l_in=InputLayer((5, N_COLUMNS))), ValueError, r"has the shape \(5, 7\); expected \(None, 7\)"),
+    (lambda: stack(lambda l_in: ElemwiseSumLayer([SparseInputDenseLayer(l_in, 3),
+                                                  DenseLayer(InputLayer((None, 2), name="age"), 3)])),
+     ValueError, "the input layer InputLayer 'age' is neither that of the ratings nor named 'indicator'"),
+    (lambda: stack(lambda l_in: DenseLayer(InputLayer((None, N_COLUMNS), name="indicator"), 3)), ValueError,
+     "the hidden units don't come from the ratings"),
+    (lambda: ObservedLayer((None, 3), InputLayer((None, 4))), ValueError, "the output layer has no layer before it"),
+    (lambda: ObservedLayer(SparseInputDenseLayer((None, 4), 3), IndicatorLayer(InputLayer((None, 4)))), TypeError,
+     "observed of the output layer is IndicatorLayer; expected the InputLayer of the ratings")])
+def test_stacks_that_are_no_network(make, error, message):
+    with pytest.raises(error, match=message):
+        Network(make())
+
+
+def test_a_gpu_and_ranks_are_refused(monkeypatch):
+    model = shallow(N_COLUMNS, 3)
+    ranks = type("Two", (), {"size": 2})
+    with pytest.raises(ValueError, match="a Network on 2 ranks: its columns can't be shared out; use an AutoEncoder"):
+        Network.from_description(model.describe(), values(model), ranks)
+    monkeypatch.setattr("sparse_ae.networks.on_gpu", lambda: True)
+    with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
+        Network(stack())
+
+
+@pytest.mark.parametrize("settings, message", [(dict(l2=-1), "l2 is -1"), (dict(rating_scale=(5, 1)), "rating_scale")])
+def test_settings_that_are_none(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Network(stack(), **settings)
+
+
+def test_layers_that_cannot_be_written_down():
+    class Mine(DenseLayer):
+        pass
+
+    with pytest.raises(TypeError, match="the layer Mine 'x' can't be written down; expected one of BatchNormLayer, "):
+        Network(stack(lambda l_in: Mine(SparseInputDenseLayer(l_in, 3), 3, name="x"))).describe()
+    with pytest.raises(TypeError, match="the nonlinearity .* of the layer ObservedLayer can't be written down"):
+        Network(stack(nonlinearity=lambda x: x)).describe()
+    with pytest.raises(TypeError, match="p of the layer SparseInputDropoutLayer is .*; expected a number"):
+        Network(stack(lambda l_in: SparseInputDenseLayer(SparseInputDropoutLayer(l_in, theano.shared(0.5)), 3))
+                ).describe()
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda d: d["layers"][1].update(kind="Evil"), "a layer is a 'Evil'; expected one of"),
+    (lambda d: d["layers"][1].update(inputs=[7]), "a layer stands on layer 7; expected one of the 1 before it"),
+    (lambda d: d["layers"][1]["settings"].update(nonlinearity="__doc__"), "nonlinearity is '__doc__'; expected"),
+    (lambda d: d["layers"][1]["settings"].update(W=3, more=1), "the settings of a SparseInputDenseLayer are"),
+    (lambda d: d.update(l2=-1), "l2 is -1")])
+def test_descriptions_that_nobody_gave(change, message):
+    model = shallow(N_COLUMNS, 3)
+    description = json.loads(json.dumps(model.describe()))
+    change(description)
+    with pytest.raises((ValueError, LookupError, TypeError), match=message):
+        Network.from_description(description, values(model))
