@@ -1,5 +1,6 @@
 """Settings of Sphinx: ``python -m sphinx -W docs build/docs`` builds the guide and the reference."""
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def public_modules():
 def write_reference(app):
     """Write a page for each room, made anew at each build: no module is forgotten."""
     folder = Path(app.srcdir) / "reference" / "generated"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for room, modules in public_modules().items():
         lines = ["# `%s`" % room, ""]
         for module in modules:
@@ -49,11 +51,14 @@ def write_reference(app):
 
 
 def show_formulas(app, what, name, obj, options, lines):
-    """Have the indented formulas of a module's docstring shown as they stand."""
+    """Have the indented formulas of a module's docstring shown as they stand, and its titles as no sections."""
     if what != "module":
         return
     shown, before = [], ""
     for number, line in enumerate(lines):
+        if line and not line.strip("-") and before == lines[number - 1]:
+            shown[-1:] = [".. rubric:: " + before, ""]
+            continue
         begins = line.startswith("    ") and (number == 0 or not lines[number - 1].strip())
         if begins and not before.endswith("::") and not before.startswith("    "):
             shown += ["::", ""]
