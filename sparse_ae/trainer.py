@@ -28,7 +28,7 @@ from sparse_ae.files import storage
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import Best, RunState, check_states, check_unused, load, save, settings_of
+from sparse_ae.training.checkpoint import check_states, check_unused, load, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import (
@@ -39,6 +39,7 @@ from sparse_ae.training.optimisers import (
     make_step,
     needs_all_rows,
 )
+from sparse_ae.training.stopping import Checkpoints, EarlyStopping
 from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]
@@ -151,7 +152,7 @@ class Trainer:
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
             resume=False, targets=None, measure=None):
-        """Trains for some epochs more.
+        """Train for some epochs more.
 
         Parameters
         ----------
@@ -202,6 +203,17 @@ class Trainer:
             For a checkpoint that exists without `resume`, and one that can't be written. Arguments and files are
             checked before anything is compiled, but for the arrays of a checkpoint.
 
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings, _ = sparse_ae.made_up_ratings(60, 40, 900, rng=0)
+        >>> split = sparse_ae.split_ratings(ratings, 0.1, rng=0)
+        >>> model = sparse_ae.AutoEncoder(n_items=40, n_hidden=4, rating_scale=(1, 5), rng=0)
+        >>> trainer = sparse_ae.Trainer(model, "adam", learning_rate=0.01, progress=False)
+        >>> history = trainer.fit(split.train, 5, validation=split.test, patience=2)
+        >>> history[-1]["train_rmse"] < history[0]["train_rmse"]
+        True
+
         Notes
         -----
         On several ranks (see `distributed`) all call it with the same arguments, but for the ratings, of which each has
@@ -246,44 +258,41 @@ class Trainer:
                 saved = self._open(checkpoint, resume, settings)
         self._compile(targets.channels, validate is not None)
 
-        first, best = len(self.history), None  # `first`: epochs of earlier calls
+        first, stopping = len(self.history), EarlyStopping(patience, sign)  # `first`: epochs of earlier calls
         if saved is not None:
             with ranks.agreed():
                 check_states(checkpoint, saved, self.step)
             self.history[:] = saved.history
             self.rng.set_state(saved.rng)
             self.step.set_state(saved.state)
-            first, best = saved.first, saved.best if patience is not None else None
-        if patience is not None and best is None and (self.history or targets.has_baseline):
-            best = Best(len(self.history), sign * validate(), self.step.get_state())
+            first = saved.first
+        # One copy of all that a step changes serves as the way back, for early stopping and for the file.
+        state = self.step.get_state()
+        stopping.begin(len(self.history), validate if self.history or targets.has_baseline else None, state,
+                       None if saved is None else saved.best)
+        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, first, ranks)
 
         def is_over():
             n = len(self.history)
-            return n - first >= n_epochs or (patience is not None and best is not None and n - best.epoch >= patience)
+            return n - first >= n_epochs or stopping.is_over(n)
 
         signs = signs_of_life(False if ranks.rank else self.progress, n_epochs - (len(self.history) - first),
                               np.count_nonzero(counts))
         interrupted = []
         while not is_over() and not ranks.any(interrupted):
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, counts, interrupted, targets, signs)
+                record = self._epoch(train, counts, interrupted, targets, signs, state)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
-                n = len(self.history)
-                if patience is not None and (best is None or sign * record[measured] < best.error):
-                    best = Best(n, sign * record[measured], self.step.get_state())
-                due = (n - first) % checkpoint_every == 0 or is_over()
-                if checkpoint is not None and due and not record["interrupted"]:
-                    generator = self.rng.get_state(legacy=False)
-                    save(checkpoint, settings, RunState(self.history, first, best, generator, self.step.get_state()),
-                         ranks)
+                state = self.step.get_state()
+                stopping.after_epoch(len(self.history), record.get(measured), state)
+                checkpoints.after_epoch(self.history, stopping.best, self.rng, state, is_over())
                 if on_epoch is not None:
                     with ranks.agreed():
                         on_epoch(record)
-        if patience is not None and best is not None and best.epoch < len(self.history):
-            self.step.set_state(best.state)
-            self.history[-1]["restored"] = best.epoch
+                    state = self.step.get_state()  # somebody may have set parameters
+        stopping.end(self.history, self.step)
         signs.end(self.history)
         return self.history
 
@@ -358,7 +367,8 @@ class Trainer:
 
         return of_all_ranks
 
-    def _epoch(self, train, counts, interrupted, targets, signs):
+    def _epoch(self, train, counts, interrupted, targets, signs, good):
+        """Train for an epoch: its record. `good` is the state to go back to where it diverges."""
         start = time.perf_counter()
         epoch, ranks = len(self.history) + 1, self.model.ranks
         waited, summed = ranks.seconds, ranks.bytes
@@ -367,7 +377,6 @@ class Trainer:
             if rate is not None:
                 self.step.set_learning_rate(rate)
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
-        good = self.step.get_state()
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
 
         def error():

@@ -28,6 +28,7 @@ from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
 from sparse_ae.recommender.recommender import Recommender  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
+from sparse_ae.training.objectives import Missing  # noqa: E402
 
 
 class Pipes:
@@ -148,12 +149,12 @@ def rprop(comm):
 
 
 def missing_sparse(comm):
-    return trained(comm, update="adam", model=dict(f="linear", missing_weight=0.2, missing_rating=0.0))
+    return trained(comm, update="adam", model=dict(f="linear"), objective=Missing(0.2))
 
 
 def missing_dense(comm):
     return trained(comm, update="sgd", formulation="dense", learning_rate=1e-3,
-                   model=dict(f="linear", missing_weight=0.2, missing_rating=0.0))
+                   model=dict(f="linear"), objective=Missing(0.2))
 
 
 def early_stopping(comm):

@@ -16,7 +16,7 @@ from devices import ON_OPENCL
 
 import sparse_ae
 from sparse_ae import theano_compat
-from sparse_ae.cli import main as command_line
+from sparse_ae.cli import info as info_module, main as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,7 @@ NEVER_THEANO = """
     data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
     baselines.biases baselines
-    baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint
+    baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint training.stopping
     recommender.search evaluation.plots files scoring training
 """.split()
 WITH_THEANO = """
@@ -40,7 +40,7 @@ WITH_THEANO = """
     parameters model training.contract training.objectives training.formulations training.fused training.steps
     training.lbfgs training.optimisers scoring.outputs scoring.scorer scoring.predict trainer networks
     baselines.factorization scoring.fold_in recommender.sides recommender.inputs recommender.fitting
-    recommender.fitted recommender.state recommender.recommender recommender cli.main cli __main__
+    recommender.fitted recommender.state recommender.recommender recommender cli.info cli.main cli __main__
 """.split()
 COMPAT = "compilers folders distributions stand_ins failing torn unused_gpu python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]
@@ -271,19 +271,19 @@ def test_the_command_line_says_what_a_bug_report_needs(tmp_path):
 
 def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     missing = []
-    assert command_line._device("cpu", "", missing) == "cpu" and not missing
+    assert info_module._device("cpu", "", missing) == "cpu" and not missing
 
     monkeypatch.setattr(theano_compat, "any_compiler", lambda: False)
-    assert command_line._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
+    assert info_module._compiler("", missing) == "none" and missing.pop() == theano_compat.NO_COMPILER
     monkeypatch.setattr(theano_compat, "any_compiler", lambda: True)
     monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/nowhere", False))
-    assert command_line._compiler("", missing) == "none" and "Python.h was not found in /nowhere" in missing.pop()
+    assert info_module._compiler("", missing) == "none" and "Python.h was not found in /nowhere" in missing.pop()
     monkeypatch.setattr(theano_compat, "python_headers", lambda: ("/somewhere", True))
-    assert command_line._compiler("", missing) == "switched off by Theano's flag cxx" and not missing
-    assert command_line._openmp("", missing) == "not without a compiler" and not missing
+    assert info_module._compiler("", missing) == "switched off by Theano's flag cxx" and not missing
+    assert info_module._openmp("", missing) == "not without a compiler" and not missing
 
     monkeypatch.setattr("theano.gof.OpenMPOp.test_gxx_support", lambda: False)
-    assert command_line._openmp("clang++", missing) == "no"
+    assert info_module._openmp("clang++", missing) == "no"
     assert "clang++ does not compile with -fopenmp" in missing.pop()
 
     def no_version(name):
@@ -291,7 +291,7 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", no_version)
     monkeypatch.setitem(sys.modules, "theano", None)
-    text = command_line.info()
+    text = info_module.info()
     assert "scipy: not installed" in text
     assert "missing: scipy: pip install" in text and "missing: matplotlib, for figures: pip install matplotlib" in text
     assert "missing: a theano that can be imported (ModuleNotFoundError: " in text
@@ -301,16 +301,16 @@ def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     missing = []
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
     monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
-    assert command_line._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
+    assert info_module._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
     assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. The README's part on GPUs says what "
                        "that takes"]
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
-    assert command_line._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
+    assert info_module._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
 
 
 def test_a_gpu_that_is_there_for_nothing_is_named():
     missing = []
-    assert command_line._device("cpu", "cuda0", missing) == (
+    assert info_module._device("cpu", "cuda0", missing) == (
         "cpu: init_gpu_device=cuda0 moves nothing to the GPU, device=cuda0 does")
     assert not missing
 

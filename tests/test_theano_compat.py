@@ -233,7 +233,7 @@ def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path
             "theano-pymc, and install sparse_ae again (with uv: uv pip)\n" % tmp_path)
     assert run(start + "import sparse_ae, theano") == ("", told)
     (package / "__init__.py").write_text("raise ImportError('of what the other one moved')\n")
-    said, _ = run(start + "from sparse_ae.cli import main as command_line; print(command_line.info())")
+    said, _ = run(start + "from sparse_ae.cli.info import info; print(info())")
     assert "\nmissing: one Theano: %smissing: a theano that can be imported (ImportError: of" % told in said
 
 

@@ -157,7 +157,7 @@ def test_steps_of_a_trainer_have_them(name, update, weighted):
             else:
                 step = TrainingStep(model, name, update, 0.01)
                 assert [op.inplace for op in passes(step.function)] == [True] * 4
-                steps.append((model, functools.partial(step, block)))
+                steps.append((model, functools.partial(step, Batch.of(block))))
     for _ in range(5):
         np.testing.assert_allclose(steps[0][1]()[0], steps[1][1](), rtol=1e-12)
     for x, y in zip(steps[0][0].params, steps[1][0].params):

@@ -151,7 +151,7 @@ def test_parameters_begin_as_those_of_one_process(monkeypatch, rank, initial):
     np.testing.assert_array_equal(own.W.get_value(), alone.W.get_value()[rank::3])
     np.testing.assert_array_equal(own.V.get_value(), alone.V.get_value()[:, rank::3])
     np.testing.assert_array_equal(own.mu.get_value(), alone.mu.get_value())
-    assert own.n_items == len(own.b.get_value()) and own.n_all_columns == 11
+    assert own.n_columns == len(own.b.get_value()) and own.n_all_columns == 11
 
 
 def test_a_shared_variable_is_a_ranks_own():

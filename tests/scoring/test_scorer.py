@@ -143,7 +143,8 @@ def test_stored_zeros_are_rated(part, monkeypatch):
     rows, cols = map(np.ravel, np.indices(matrix.shape))
     order = np.random.RandomState(0).permutation(len(rows))
     stored = {(0, 1), (0, 3), (2, 0), (2, 1)}
-    found = Scorer(scorer_of("users").model, matrix).are_rated(rows[order], cols[order])
+    whole = scorer_of("users")
+    found = Scorer(whole.model, matrix, targets=whole.targets).are_rated(rows[order], cols[order])
     assert found.tolist() == [pair in stored for pair in zip(rows[order], cols[order])]
 
 

@@ -107,7 +107,8 @@ def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(trainer_module, "save", lambda path, settings, run, ranks: saved.append(len(run.history)))
+    monkeypatch.setattr("sparse_ae.training.stopping.save", lambda path, settings, run, _:
+                        saved.append(len(run.history)))
     trainer().fit(TRAIN, 8, checkpoint=tmp_path / "run.npz", checkpoint_every=3)
     assert saved == [3, 6, 8]
     del saved[:]

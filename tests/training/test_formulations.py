@@ -160,7 +160,7 @@ def test_lasagne_updates_agree(update):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
     """Targets, and inputs to the first encoder, that are 0 are there all the same."""
     rng = np.random.RandomState(3)
@@ -198,7 +198,7 @@ def test_a_target_of_its_own_for_one_encoder(name):
             np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["dense", "sparse"])
 def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
     m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=L2, U=lasagne.init.Normal(0.5), rng=1, dtype=DTYPE)
     step = TrainingStep(m, name, lasagne.updates.sgd, 0.01)
