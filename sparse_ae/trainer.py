@@ -185,7 +185,7 @@ class Trainer:
             unit of the targets, RMSEs in the ratings'.
         measure : callable, optional
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
-            the higher the better. The history has it as "validation_" and its attribute `name`.
+            the higher the better. The history has it as ``validation_`` and its attribute `name`.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """Ways to cut ratings into training and test sets: at random, in folds, per user, by time.
 
-All cut the stored entries, keep the shape, and give `Split`s: train and test are disjoint and their union is the
+All cut the stored entries, keep the shape, and give a `Split`: train and test are disjoint and their union is the
 input, zeros that are stored included; the users and items that the cut leaves without a training rating are named.
 
 ==================  ==============================================================================================

@@ -46,8 +46,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         a tuple of three or four        users, items, ratings and perhaps timestamps (a list is taken for rows)
         arrays, (n,)
         a sparse matrix                 users by items; their ids are then 0, 1, ...
-        ``Ratings(matrix, users,        a sparse matrix with ids in any order
-        items)``
+        a `Ratings`                     a sparse matrix with ids in any order
         an array of numbers, with       users by items, as dense as it is; their ids are then 0, 1, ...
         ``missing=``
         ==============================  ==============================================================================

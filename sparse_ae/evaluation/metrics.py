@@ -116,7 +116,7 @@ def rmse(observed, predicted):
 
 
 def mae(observed, predicted):
-    """Mean absolute error, sum(|observed - predicted|) / n, in float64.
+    """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64.
 
     Parameters
     ----------
