@@ -96,7 +96,7 @@ def fit_wide(train, l2=4.0, rows="auto", n_landmarks="auto", rng=None):
     Raises
     ------
     TypeError, ValueError
-        If `check_ratings` refuses the ratings, and for a bad setting.
+        If `check_ratings` refuses the ratings, if all of them are 0, and for a bad setting.
     MemoryError
         Where there isn't as much memory as said above.
     """
@@ -105,6 +105,9 @@ def fit_wide(train, l2=4.0, rows="auto", n_landmarks="auto", rng=None):
         rated = np.count_nonzero(np.diff(X.indptr)), len(np.unique(X.indices))
         rows = "users" if rated[0] <= rated[1] else "items"
     by_rows = X if rows == "users" else X.T.tocsr()
+    if not X.data.any():
+        raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: add a "
+                         "number to all ratings, or give chosen pairs a rating of 1")
     with_ratings = np.flatnonzero(np.diff(by_rows.indptr))
     if n_landmarks == "auto":
         n_landmarks = None if len(with_ratings) <= _MOST_ROWS else _N_LANDMARKS
