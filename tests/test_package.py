@@ -26,7 +26,7 @@ NEVER_THEANO = """
     runtime.ranks
     data.lines data.columns data.ids data.ratings data.batches data.splits data.synthetic data.dense data.tables
     data.feedback data.layout data.digits data.text data.lists data.zeros data.matlab data.matlab73 data.files
-    data.outofcore data.download data.datasets data
+    data.sorting data.outofcore data.download data.datasets data
     evaluation.lists evaluation recommender.defaults training.batch training.targets recommender.saved
     baselines.biases baselines
     baselines.lists baselines.wide scoring.known scoring.shortlist training.checkpoint training.stopping

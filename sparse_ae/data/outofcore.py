@@ -37,9 +37,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_choice, check_count, check_path, error_at
+from sparse_ae.data import sorting
 from sparse_ae.data.dense import check_missing
 from sparse_ae.data.files import MATRIX_ENDINGS
-from sparse_ae.data.ids import Numbering, check_ids, distinct
+from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.lists import read_lists
 from sparse_ae.data.ratings import (
@@ -48,9 +49,9 @@ from sparse_ae.data.ratings import (
     check_duplicates,
     check_ratings,
     index_dtype,
-    merge_repeated,
     repeated_pair,
 )
+from sparse_ae.data.sorting import array_file
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
@@ -62,11 +63,6 @@ __all__ = ["StoredRatings", "open_ratings", "overwriting_told", "store_ratings"]
 
 _FORMAT = 2
 _NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")
-_ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
-
-# Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
-_RATINGS_PER_BUCKET = 2 ** 22
-_RATINGS_PER_DEAL = 2 ** 21
 
 # Bytes of a file read at a time for its checksum.
 _BYTES_PER_PART = 2 ** 20
@@ -369,19 +365,19 @@ def _checksum(path):
 
 def _written(blocks, work, source, read, rows, duplicates, progress):
     """A folder in `work` with all that makes a store."""
-    by_row, by_col, counts = _number(blocks, work / "entries", rows)
+    by_row, by_col, counts = sorting.number_entries(blocks, work / "entries", rows)
     with announced("all ratings are read; sorting them on disk ...", bool(progress)):
         try:
             (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
         except ValueError as error:  # an id that is too long
             raise error_at(source, error) if isinstance(source, Path) else error from None
         counts = counts[np.argsort(row_rank)]
-        buckets = _deal(work, row_rank, col_rank, counts)
+        buckets = sorting.deal(work, row_rank, col_rank, counts)
         done = work / "store"
         done.mkdir()
         for name, array in (("rows", row_ids), ("cols", col_ids)):
             np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-        repeated = _sort(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+        repeated = sorting.sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         raise _repeated_error(source, read, pairs if rows == "users" else [pair[::-1] for pair in pairs])
@@ -402,12 +398,12 @@ def _dealt_out(stored, folder, n_parts):
         where.mkdir()
         col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
         n = 0
-        for start in range(0, matrix.nnz, _RATINGS_PER_DEAL):
-            n += np.count_nonzero(matrix.indices[start:start + _RATINGS_PER_DEAL] % n_parts == part)
+        for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
+            n += np.count_nonzero(matrix.indices[start:start + sorting.RATINGS_PER_DEAL] % n_parts == part)
         dtype = index_dtype((matrix.shape[0], len(col_ids)), n)
-        with _array_file(where / "data.npy", np.float32) as data, _array_file(where / "indices.npy", dtype) as indices:
-            for start in range(0, matrix.nnz, _RATINGS_PER_DEAL):
-                stop = min(start + _RATINGS_PER_DEAL, matrix.nnz)
+        with array_file(where / "data.npy", np.float32) as data, array_file(where / "indices.npy", dtype) as indices:
+            for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
+                stop = min(start + sorting.RATINGS_PER_DEAL, matrix.nnz)
                 columns = np.asarray(matrix.indices[start:stop])
                 mine = np.flatnonzero(columns % n_parts == part)
                 matrix.data[start:stop][mine].tofile(data)
@@ -415,9 +411,7 @@ def _dealt_out(stored, folder, n_parts):
                 row = np.searchsorted(matrix.indptr, start + mine, side="right")
                 counts += np.bincount(row, minlength=len(counts))
             for file, each in ((data, np.float32), (indices, dtype)):
-                file.seek(0)
-                _write_header(file, each, n)
-                _to_disk(file)
+                sorting.finish(file, each, n)
         for name, array in (("rows", stored.row_ids), ("cols", col_ids), ("indptr", np.cumsum(counts).astype(dtype))):
             np.save(str(where / (name + ".npy")), array, allow_pickle=False)
         _write_note(where, stored.rows, checksums=_checksums(where), part=part, **of_all)
@@ -433,30 +427,7 @@ def _write_note(folder, rows, **more):
     note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
     with open(str(folder / _NOTE), "w") as file:
         json.dump(note, file)
-        _to_disk(file)
-
-
-# Pass 1: read, and number the ids as they come
-
-
-def _number(blocks, path, rows):
-    """Write the entries of all blocks to one file; return the ids by row and column, and the ratings in each row."""
-    users, items = Numbering(), Numbering()
-    by_row, by_col = (users, items) if rows == "users" else (items, users)
-    counts = np.zeros(0, np.int64)
-    with open(str(path), "wb") as file:
-        for block in blocks:
-            numbers = users.number(*block.users), items.number(*block.items)
-            entries = np.empty(len(block.ratings), _ENTRY)
-            entries["row"], entries["col"] = numbers if rows == "users" else numbers[::-1]
-            entries["value"] = block.ratings
-            entries.tofile(file)
-            new = np.bincount(entries["row"], minlength=len(by_row))
-            new[:len(counts)] += counts
-            counts = new
-    if not len(counts):
-        raise ValueError("there are no ratings in the source; expected at least one")
-    return by_row, by_col, counts
+        sorting.to_disk(file)
 
 
 def _blocks_of_chunks(source):
@@ -475,62 +446,6 @@ def _blocks_of_chunks(source):
             yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
 
 
-# Pass 2: deal
-
-
-def _deal(work, row_rank, col_rank, counts):
-    """Put the entries into files of rows that lie together, numbered by the ids' order; returns the files."""
-    bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_PER_BUCKET
-    paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
-    source = work / "entries"
-    for start in range(0, counts.sum(), _RATINGS_PER_DEAL):
-        entries = np.fromfile(str(source), _ENTRY, _RATINGS_PER_DEAL, offset=start * _ENTRY.itemsize)
-        entries["row"], entries["col"] = row_rank[entries["row"]], col_rank[entries["col"]]
-        bucket = bucket_of_row[entries["row"]]
-        entries = entries[np.argsort(bucket, kind="stable")]
-        stops = np.cumsum(np.bincount(bucket, minlength=len(paths)))
-        for path, part in zip(paths, np.split(entries, stops[:-1])):
-            if len(part):
-                with open(str(path), "ab") as file:
-                    part.tofile(file)
-    source.unlink()
-    return [path for path in paths if path.exists()]
-
-
-# Pass 3: sort
-
-
-def _sort(buckets, folder, shape, counts, duplicates):
-    """Write the three arrays of the matrix, one bucket after the other.
-
-    Returns a pair (row, column) for each bucket in which a pair comes twice and mustn't: the first to do so.
-    """
-    dtype = index_dtype(shape, int(counts.sum()))
-    counts, repeated = counts.copy(), []
-    with _array_file(folder / "data.npy", np.float32) as values, _array_file(folder / "indices.npy", dtype) as indices:
-        for bucket in buckets:
-            entries = np.fromfile(str(bucket), _ENTRY)
-            keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
-            order = np.argsort(keys, kind="stable")
-            same = np.diff(keys[order]) == 0
-            floats = entries["value"][order]
-            if same.any() and duplicates == "error":
-                repeated.append(tuple(entries[order[1:][same].min()].tolist()[:2]))
-            elif same.any():
-                kept, floats = merge_repeated(floats, same, duplicates)
-                np.subtract.at(counts, entries["row"][order[:-1][same]], 1)
-                order = order[kept]
-            floats.tofile(values)
-            entries["col"][order].astype(dtype, copy=False).tofile(indices)
-            bucket.unlink()
-        for file, each in ((values, np.float32), (indices, dtype)):
-            file.seek(0)
-            _write_header(file, each, int(counts.sum()))
-            _to_disk(file)
-    np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype), allow_pickle=False)
-    return repeated
-
-
 def _repeated_error(source, read, pairs):
     """The error of pairs (user, item) that come twice; in a file, of the first to do so, whose lines are looked for."""
     if read is None:
@@ -544,23 +459,3 @@ def _repeated_error(source, read, pairs):
             lines[user, item] += [block.lines[entry] for entry in np.flatnonzero(of_both[0] & of_both[1])]
     pair = min(pairs, key=lambda each: lines[each][1])
     return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))
-
-
-def _array_file(path, dtype):
-    """A file that a one-dimensional array of yet unknown length is written to bit by bit, behind a .npy header."""
-    file = open(str(path), "wb")
-    _write_header(file, dtype, 0)
-    return file
-
-
-def _write_header(file, dtype, length):
-    """The header of a .npy file: NumPy pads it, so that it takes the same 128 bytes for any length."""
-    # An integer of NumPy's own would be written as NumPy 2 prints it, which nobody reads.
-    shape = (int(length),)
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _to_disk(file):
-    file.flush()
-    os.fsync(file.fileno())  # else a power cut could leave the folder's new name with empty files
