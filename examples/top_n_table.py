@@ -43,7 +43,7 @@ WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 
 
 class ByRatings:
-    """A model of `list_baselines`: scores from ratings.
+    """A model of `sparse_ae.baselines.lists`: scores from ratings.
 
     Parameters
     ----------

@@ -95,6 +95,20 @@ def test_twenty_updates_are_those_of_the_posts_model(update, dtype):
         np.testing.assert_allclose(x, y.get_value(), **tolerance)
 
 
+def test_lbfgs_leaves_alone_what_is_not_trained():
+    with change_flags(floatX="float32"):
+        lasagne.random.set_rng(np.random.RandomState(2))
+        l_in = InputLayer((None, N_COLUMNS))
+        norm = BatchNormLayer(SparseInputDenseLayer(l_in, 3, nonlinearity=tanh), alpha=0)  # its averages stand still
+        network = Network(ObservedLayer(norm, l_in), (1, 5), l2=0.01)
+    before = values(network)
+    trainer = Trainer(network, "lbfgs", batch_size=None, progress=False)
+    losses = [record["loss"] for record in trainer.fit(ratings(), 8)]
+    assert losses[-1] < losses[0] / 10
+    after = values(network)
+    assert {name for name in before if np.array_equal(before[name], after[name])} == {"2.mean", "2.inv_std"}
+
+
 def trained(model, n_epochs=3, matrix=None, objective=None, **run):
     keywords = {} if objective is None else {"objective": objective}
     formulation = run.pop("formulation", "auto")

@@ -75,7 +75,7 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
     shrinkage : float, (float, float) or "auto"
         How many ratings of exactly `mean` each user and each item is taken to have beside its own, 0 or more; a pair
         has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
-    ranks : distributed.Ranks
+    ranks : runtime.ranks.Ranks
         Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
 
     Returns

@@ -164,7 +164,7 @@ def predict_factors(factors, user_places, item_places):
     ----------
     factors : Factors
     user_places, item_places : array_like of int, shape (n,)
-        As `baselines.predict_biases` takes them: places in the training ratings, no ids.
+        As `biases.predict_biases` takes them: places in the training ratings, no ids.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def predict_factors(factors, user_places, item_places):
     Raises
     ------
     TypeError, ValueError
-        As `baselines.predict_biases`.
+        As `biases.predict_biases`.
     """
     predicted = predict_biases(factors.biases, user_places, item_places)
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)

@@ -6,8 +6,8 @@ neural tangent kernel
 
     k(x, y) = k1(u) + u k0(u),   k0(u) = (pi - arccos u) / pi,   k1(u) = (sqrt(1 - u^2) + u (pi - arccos u)) / pi   (1)
 
-A row without ratings has the kernel 0 with all rows. With all training rows X, K of (1) between them, and
-lambda = l2 times the mean of K's diagonal, the outputs for a row x are
+A row without ratings, or of zeros alone, has no angle, and the kernel 0 with all rows. With all training rows X, K of
+(1) between them, and lambda = l2 times the mean of K's diagonal, the outputs for a row x are
 
     y = k(x, X) (K + lambda I)^-1 X                                                                                 (2)
 
@@ -137,17 +137,19 @@ def kernel(x, y):
     found, columns = np.empty((x.shape[0], y.shape[0]), np.float32), y.T.tocsr()
     step = max(1, _BLOCK // max(1, y.shape[0]))
     for start in range(0, x.shape[0], step):
-        u = np.clip(_unit_rows(x[start:start + step]).dot(columns).toarray(), -1, 1)
+        block = _unit_rows(x[start:start + step])
+        u = np.clip(block.dot(columns).toarray(), -1, 1)
         angle = np.pi - np.arccos(u)
         found[start:start + step] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
-    found[np.diff(x.indptr) == 0] = 0
+        found[start:start + step][np.diff(block.indptr) == 0] = 0
     found[:, np.diff(y.indptr) == 0] = 0
     return found
 
 
 def _unit_rows(x):
-    """Each row divided by its length, in float64; a row of zeros as it is."""
+    """Each row divided by its length, in float64; of a row of zeros nothing is stored."""
     x = x.astype(np.float64)
+    x.eliminate_zeros()
     lengths = np.sqrt(x.multiply(x).sum(axis=1)).A1
     return sp.diags(1 / np.where(lengths > 0, lengths, 1)).dot(x).tocsr()
 

@@ -137,7 +137,7 @@ def holds_lines(path):
     if layout.n_columns == 3:
         return True
     times = [fields[3] for fields in [first] + _following(lines, layout.delimiter) if len(fields) == 4]
-    return all(is_number_or_blank(time) and time.strip() and float(time) > _TIMESTAMPS for time in times)
+    return all(_is_number_or_blank(time) and time.strip() and float(time) > _TIMESTAMPS for time in times)
 
 
 def first_record(lines, delimiter):
@@ -168,7 +168,7 @@ def _following(lines, delimiter):
 def _is_header(fields):
     """Whether a first line of three or more names the columns: it holds no number, and its rating isn't just missing.
     """
-    if any(field.strip() and is_number_or_blank(field) for field in fields):
+    if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
     return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
 
@@ -180,14 +180,14 @@ def _is_header_of_pairs(fields, following):
     again = any(word == other.lower() for others in following for word, other in zip(words, others))
     if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
         return False, False
-    of_numbers = [bool(following) and all(others[k] and is_number_or_blank(others[k]) for others in following)
+    of_numbers = [bool(following) and all(others[k] and _is_number_or_blank(others[k]) for others in following)
                   for k in (0, 1)]
     if any(of_numbers) or all(any(each in word for each in _WORDS) for word in words):
         return True, False
     return False, True
 
 
-def is_number_or_blank(field):
+def _is_number_or_blank(field):
     """Whether a field can be read as a number, or has nothing in it."""
     try:
         float(field.strip() or 0)
@@ -219,7 +219,7 @@ def _way_out(fields, lines, delimiter):
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     ragged = _is_ragged(fields, lines, delimiter)
-    numbers = all(map(is_number_or_blank, fields))
+    numbers = all(map(_is_number_or_blank, fields))
     table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
              "stands for no rating" if numbers and not ragged else "")
     return table + (", or " + AS_LISTS if ragged or numbers else "")

@@ -134,7 +134,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
         line there, if sorting on disk takes long.
     parts : int
-        For how many ranks of `distributed` the columns are dealt out. A store in parts is opened by as many.
+        For how many ranks, see `runtime.ranks`, the columns are dealt out. A store in parts is opened by as many.
     missing : float, optional
         The rating in a file's lines that stands for none, as in `files.load_ratings`.
     lists : bool
@@ -324,7 +324,7 @@ def _overwritten(folder):
     try:
         checksums = _read_note(folder)["checksums"]
         return ["%s.npy" % name for name in _ARRAYS if _checksum(folder / (name + ".npy")) != checksums.get(name)]
-    except (OSError, LookupError, ValueError):
+    except (OSError, AttributeError, LookupError, TypeError, ValueError):  # no file, or no note of checksums any more
         return []
 
 

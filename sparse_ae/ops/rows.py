@@ -185,10 +185,9 @@ def _sgd(new, old):
     others = [term for term in terms if term not in products]
     if not products or (old, [], False) not in others:
         return None
+    others.remove((old, [], False))  # once: what adds it twice means it
     moved = old
     for x, numbers, minus in others:
-        if x is old and not numbers and not minus:
-            continue
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x

@@ -47,10 +47,12 @@ class LBFGS(Step):
         super().__init__(model, formulation, channels, objective)
         self._pairs = []  # [(change of the parameters, of the gradient)], flat; the arrays are never written to
         self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
+        self._trained = [each for each in model.parameters if each.trainable]
         with model.building():
             batch, loss, squared_error = self.graph()
+            gradients = T.grad(loss, [each.variable for each in self._trained])
             gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
-                         for parameter, gradient in zip(model.parameters, T.grad(loss, model.params))]
+                         for parameter, gradient in zip(self._trained, gradients)]
             gradient = T.concatenate([x.flatten() for x in gradients])
             self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
                                              mode=fast_mode())
@@ -111,13 +113,13 @@ class LBFGS(Step):
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 
     def parameters(self):
-        """All parameters as one vector, V item by item."""
-        values = [(p, p.variable.get_value(borrow=True)) for p in self.model.parameters]
+        """All parameters that are trained as one vector, V item by item."""
+        values = [(p, p.variable.get_value(borrow=True)) for p in self._trained]
         return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
 
     def _set_parameters(self, x):
         start = 0
-        for parameter in self.model.parameters:
+        for parameter in self._trained:
             shape = parameter.variable.get_value(borrow=True).shape
             value = x[start:start + np.prod(shape, dtype=int)]
             start += len(value)

@@ -21,6 +21,14 @@ def test_the_kernel_by_hand():
     assert_allclose(kernel(x, y), [[2, 1 / np.pi, at_45_degrees, 0, 0]], atol=1e-12)
 
 
+def test_a_row_of_zeros_alone_is_as_one_without_ratings():
+    X = sp.csr_matrix((np.array([0, 5, 3, 2], np.float32), [0, 0, 1, 1], [0, 1, 3, 4]), (3, 2))
+    assert X.nnz == 4
+    K = kernel(X, X)
+    assert_allclose(K, K.T)
+    assert_allclose(K[0], 0)
+
+
 @pytest.mark.parametrize("l2", [0.5, 4.0])
 def test_users_as_rows_by_loops(l2):
     train, strangers = ratings(), ratings(1, (5, 9))

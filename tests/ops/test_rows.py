@@ -1,4 +1,6 @@
 """Updates of the rows in use against the same updates along arrays; what they touch; where there are none."""
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import reference
@@ -95,6 +97,15 @@ def test_equals_the_update_along_arrays(update, op, n, tied, dtype):
     for ours, theirs in zip(found.run(), expected.run()):
         assert ours.dtype == dtype
         np.testing.assert_allclose(ours, theirs, **TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("new", [lambda F, G: F + F - G, lambda F, G: F - G + F * 1.0, lambda F, G: 3 * F - G - F])
+def test_the_old_value_may_be_added_more_than_once(new):
+    def update(grads, params):
+        return OrderedDict((F, new(F, G)) for F, G in zip(params, grads))
+
+    for ours, theirs in zip(Problem(update).run(), Problem(update, mode=ALONG_ARRAYS).run()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 @pytest.mark.parametrize("update", [lasagne.updates.sgd, lasagne.updates.adagrad])
