@@ -36,7 +36,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.batch import Batch
 
-__all__ = ["AsRated", "BeyondBiases", "BeyondConstant", "Targets", "check_own", "missing_rating_of", "unit_of_scores"]
+__all__ = ["AsRated", "BeyondBiases", "Targets", "check_own", "missing_rating_of", "unit_of_scores"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
@@ -49,7 +49,7 @@ _LENGTH, _DISTANCE = 4.0, 3.75
 
 
 class Targets:
-    """What all targets have in common; see `AsRated`, `BeyondBiases` and `BeyondConstant`.
+    """What all targets have in common; see `AsRated` and `BeyondBiases`.
 
     Attributes
     ----------
@@ -258,30 +258,6 @@ class BeyondBiases(Targets):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
         return float(self._ranks.sum(np.array([squares]))[0]) / n
-
-
-class BeyondConstant(BeyondBiases):
-    """How much ratings are above what a missing entry is taken to be rated, for all rows and columns alike.
-
-    Parameters
-    ----------
-    missing_rating : float
-        Equation (4)'s m.
-    unit : float
-        Of scores, equation (4).
-    ranks : Ranks
-        As of `BeyondBiases`.
-    """
-
-    def __init__(self, missing_rating, unit, ranks=ALONE):
-        super().__init__([], [], (missing_rating, missing_rating), unit, ranks)
-        self.missing_rating = missing_rating
-
-    def row_offset(self, rows):
-        return np.full(np.shape(rows), self.missing_rating, np.float64)
-
-    def column_offset(self, columns):
-        return np.zeros(np.shape(columns))
 
 
 def check_own(ratings, ranks=ALONE):

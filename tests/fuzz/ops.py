@@ -26,7 +26,6 @@ from sparse_ae.ops import (  # noqa: E402
 )
 from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
 from sparse_ae.ops.rows import AdagradRows, SGDRows  # noqa: E402
-from sparse_ae.training.batch import Batch  # noqa: E402
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
@@ -264,7 +263,7 @@ def update_pass(dtype):
         p.set_value(values[0]), m.set_value(values[1])
         fits = values[0].shape == values[1].shape == values[2].shape
         try:
-            step(Batch.of(values[2]))
+            step(values[2])
         except ValueError:
             assert not fits
             return False

@@ -354,8 +354,10 @@ def test_folding_in_somebody_known(fitted):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_new_column_by_the_normal_equations(weighted):
     found = made(rows="items", n_epochs=5, l2=0.3, fit=dict(validation=None))
+    settings, (meta, arrays, ratings) = found.__getstate__()
+    meta["parts"][0]["model"]["l2_weighted"] = weighted
+    found.__setstate__((settings, (meta, arrays, ratings)))
     model, biases = found.model_, found.biases_
-    model.l2_weighted = weighted
     told = {0: 4.5, 21: 2.0, 35: 4.0}
     new = found.fold_in(told).predict(found.items_)
     values = np.array(list(told.values()))
