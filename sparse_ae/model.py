@@ -78,7 +78,7 @@ class AutoEncoder:
     dtype : {"float32", "float64"}
         Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
     comm : communicator of mpi4py, optional
-        Whose ranks share out the columns; see `distributed`. Each has its own columns' parameters, of the values that
+        Whose ranks share out the columns; see `runtime.ranks`. Each has its own columns' parameters, of the values that
         one process would have drawn; arrays are given whole, shared variables are a rank's own. Whatever encodes is
         then for all ranks to call together.
 
@@ -317,7 +317,7 @@ class AutoEncoder:
         ------
         ValueError, IndexError
             For ratings of a wrong shape and for pairs outside it; for a bad setting; and for a model with U, of which
-            `scoring.Scorer` knows what the second encoder sees.
+            `scoring.scorer.Scorer` knows what the second encoder sees.
         """
         from sparse_ae.scoring.predict import predict_pairs
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)

@@ -86,7 +86,7 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     validated : bool
         Whether training stops early.
     objective : Objective
-    ranks : distributed.Ranks
+    ranks : Ranks
         Among which the columns are shared out: `train` has a rank's own.
 
     Returns

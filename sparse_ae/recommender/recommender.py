@@ -244,7 +244,7 @@ class Recommender(Settings):
             many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
-            `distributed`. Each brings all ratings, or its own part of those on disk, as
+            `runtime.ranks`. Each brings all ratings, or its own part of those on disk, as
             ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
             too.
 
@@ -421,7 +421,7 @@ class Recommender(Settings):
 
         With ``rows="users"`` the ratings go through the encoder as any user's do: nothing is approximated, yet it
         predicts strangers worse. With ``rows="items"`` the person's own parameters are solved for, by least squares
-        with the model's weight decay. See `newuser`, also for how good either is.
+        with the model's weight decay. See `scoring.fold_in`, also for how good either is.
 
         Parameters
         ----------

@@ -193,7 +193,6 @@ DENSE_FROM = 0.5
 DENSE_FROM_ON_GPU = 0.03
 
 
-
 def choose_formulation(density, model, objective=Observed()):
     """What ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
 
