@@ -52,7 +52,8 @@ def _run_mended(exec_module, module):
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
                          SyntaxWarning):
             warnings.simplefilter("ignore", category)
-        for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler"):
+        for message in ("pkg_resources is deprecated", r"DeprecationWarning: there is no c\+\+ compiler",
+                        "Module sparse_ae_startup was already imported"):  # in a checkout, by pkg_resources
             warnings.filterwarnings("ignore", message)
         with contextlib.ExitStack() as contexts:
             for each in _ALL_MENDS:

@@ -98,6 +98,11 @@ def same(one, other):
     return other == (float(one) if isinstance(one, fractions.Fraction) else one) or one != one and other != other
 
 
+def plain(value):
+    """A value as it is shown, whether its numbers are NumPy's, which NumPy 2 shows by their type, or Python's."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def check(recommender, folder):
     """AssertionError unless a fitted recommender comes back from its file as it is."""
     path = folder / "model.npz"
@@ -113,7 +118,7 @@ def check(recommender, folder):
         assert same(value, getattr(again, name)), "%s was %r and has become %r" % (name, value, getattr(again, name))
     for name in ("rating_scale_", "mean_", "missing_rating_", "weights_", "validation_rmse_", "validation_lists_",
                  "best_epoch_", "n_hidden_"):
-        assert repr(getattr(again, name)) == repr(getattr(recommender, name)), name
+        assert plain(getattr(again, name)) == plain(getattr(recommender, name)), name
     again.save(path)  # and once more
     Recommender.load(path)
 
