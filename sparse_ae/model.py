@@ -96,6 +96,8 @@ class AutoEncoder:
         The same, and what is known of each.
     encoders : list
         V, then U if there is one.
+    reads_entries : bool
+        False: the encoder takes dense rows as well as CSR.
     channels : tuple of str
         What the encoders read beside the ratings: ("indicator",) where there is a U.
     f, g : callable
@@ -109,6 +111,8 @@ class AutoEncoder:
     ValueError, TypeError
         For sizes, scales, names or arrays that can't be used.
     """
+
+    reads_entries = False  # dense rows do as well
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",

@@ -154,7 +154,7 @@ def _dense_entries(model, batch):
         return dense_rows(values, batch.indices, batch.indptr, model.n_columns)
 
     laid_out = batch.map(rows)._replace(indices=None, indptr=None)
-    h = model.encode(batch if getattr(model, "reads_entries", False) else laid_out, deterministic=False)
+    h = model.encode(batch if model.reads_entries else laid_out, deterministic=False)
     return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
 
 
