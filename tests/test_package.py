@@ -39,8 +39,9 @@ WITH_THEANO = """
     ops.gpu.lifts ops.gpu ops ops.compiled ops.gpu.hostcopy layers training.losses
     parameters model training.contract training.objectives training.formulations training.fused training.steps
     training.lbfgs training.optimisers scoring.outputs scoring.scorer scoring.predict trainer networks
-    baselines.factorization scoring.fold_in recommender.sides recommender.inputs recommender.fitting
-    recommender.fitted recommender.state recommender.recommender recommender cli.info cli.main cli __main__
+    baselines.factorization scoring.fold_in recommender.sides recommender.inputs recommender.weighing
+    recommender.fitting recommender.fitted recommender.state recommender.recommender recommender cli.info cli.main cli
+    __main__
 """.split()
 COMPAT = "compilers folders distributions stand_ins failing torn unused_gpu python312 mends numpy2 finder".split()
 MODULES = (["sparse_ae.theano_compat." + name for name in COMPAT] + ["sparse_ae.theano_compat", "sparse_ae"]

@@ -28,6 +28,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, swapped, targets_of
+from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.targets import missing_rating_of, unit_of_scores
@@ -73,6 +74,8 @@ class FitInputs(NamedTuple):
     is_counts : bool
         Whether feedback is counts.
     ranks : Ranks
+    progress : bool
+        Whether `tell` says anything.
     """
 
     users: np.ndarray
@@ -89,6 +92,7 @@ class FitInputs(NamedTuple):
     lists: Optional[Lists] = None
     is_counts: bool = False
     ranks: Ranks = ALONE
+    progress: bool = False
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
@@ -141,7 +145,12 @@ class FitInputs(NamedTuple):
         everything = OrientedRatings(matrix, sides[0], ranks, in_parts)
         relevant = scale[0] if is_counts else relevant_from(*scale)
         return cls(users, items, sides, everything, everything, None, validation, scale, unknown, missing_rating, unit,
-                   measure and Lists(*measure, relevant), is_counts, ranks)
+                   measure and Lists(*measure, relevant), is_counts, ranks, bool(settings.progress))
+
+    def tell(self, line):
+        """Say a line on stderr, once for all ranks, if there is to be progress."""
+        if self.progress and not self.ranks.rank:
+            say(line)
 
     @property
     def is_cut_off(self):

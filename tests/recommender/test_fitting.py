@@ -7,9 +7,10 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings
-from sparse_ae.recommender.fitting import _standard_score, _verdict, check_settings
+from sparse_ae.recommender.fitting import check_settings
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, swapped, targets_of
+from sparse_ae.recommender.weighing import standard_score, verdict
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
@@ -48,7 +49,7 @@ def test_targets_of_either_side(rows, expected):
     ([1.0, 3.0], 2 / (1 / np.sqrt(2))), ([-1.0, -3.0], -2 / (1 / np.sqrt(2))), ([2.0, 2.0], np.inf), ([0.0, 0.0], 0.0),
     ([5.0], 0.0)])
 def test_standard_errors_by_hand(gains, expected):
-    assert _standard_score(np.array(gains)) == pytest.approx(expected)
+    assert standard_score(np.array(gains)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("found, weights, expected", [
@@ -60,7 +61,7 @@ def test_standard_errors_by_hand(gains, expected):
      "validation RMSE: popular 0.1000, users as rows 0.2000; lists are those of 1.00 of users as rows"),
 ])
 def test_what_validation_says(found, weights, expected):
-    assert _verdict(OrderedDict(found), weights, "RMSE") == expected
+    assert verdict(OrderedDict(found), weights, "RMSE") == expected
 
 
 def test_nothing_is_written_over_before_anything_is_fitted(tmp_path):
