@@ -9,7 +9,9 @@ import pytest
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.cli import main as command_line
+from sparse_ae.cli import compare, main as command_line
+from sparse_ae.cli.fit import chosen
+from sparse_ae.cli.settings import SETTINGS
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
@@ -105,9 +107,9 @@ def test_fit_prints_weights_and_settings_and_says_where_no_model_counts(files, t
         assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
     recommender.weights_.update(items=0.0, users=0.0)
     recommender.history_[3]["restored"] = 0
-    chosen = list(command_line._chosen(recommender))
-    assert chosen[1] == "items as rows, weight 0.00: epoch 0 of 4"
-    assert chosen[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
+    lines = list(chosen(recommender))
+    assert lines[1] == "items as rows, weight 0.00: epoch 0 of 4"
+    assert lines[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
 
 
 def test_validation_that_tells_nothing(tmp_path, capsys):
@@ -139,7 +141,7 @@ def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
     defaults = Recommender().get_params()
-    shown = {name: default for group in command_line._SETTINGS.values() for name, default, _, _ in group}
+    shown = {name: default for group in SETTINGS.values() for name, default, _, _ in group}
     assert shown == defaults
     with pytest.raises(SystemExit) as exit:
         command_line.main(["fit", "--help"])
@@ -164,8 +166,8 @@ def test_help_fits_80_columns(command, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("usage: python -m sparse_ae") and max(map(len, lines)) <= 80
     if command in ("compare", "fit", "tune"):  # each group's title has a line of its own
-        assert [line[:-1] for line in lines if line[:-1] in command_line._SETTINGS] == [
-            title for title in command_line._SETTINGS if command != "compare" or title != "lists and counts"]
+        assert [line[:-1] for line in lines if line[:-1] in SETTINGS] == [
+            title for title in SETTINGS if command != "compare" or title != "lists and counts"]
 
 
 def test_pairs_that_come_twice_and_tables(files, tmp_path, capsys):
@@ -276,7 +278,7 @@ def test_tune(files, tmp_path, capsys):
 
 
 def test_compare(files, capsys, monkeypatch):
-    monkeypatch.setattr(command_line, "_BETWEEN_SIGNS", 0.0)
+    monkeypatch.setattr(compare, "_BETWEEN_SIGNS", 0.0)
     command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
                        *QUICK])
     printed = capsys.readouterr()
@@ -316,7 +318,7 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
                                             for user in range(60) for item in range(4)))
     monkeypatch.setattr("sparse_ae.recommender.defaults._MOST_PER_ROW", 40)
-    monkeypatch.setattr(command_line, "_BETWEEN_SIGNS", 1e6)
+    monkeypatch.setattr(compare, "_BETWEEN_SIGNS", 1e6)
     table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
     assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
         (False, True), (True, True), (False, True)]

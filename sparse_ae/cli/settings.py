@@ -1,0 +1,168 @@
+"""Options of commands that are settings of a recommender, and the ratings that commands read."""
+
+import argparse
+from pathlib import Path
+
+__all__ = ["SETTINGS", "add_settings", "recommender_of", "add_ratings", "load", "add_validation", "validation_of",
+           "size"]
+
+
+# Values of arguments
+
+
+def _or(word, kind, name):
+    """A type of arguments: the word, or what `kind` makes of the text."""
+    def value(text):
+        if text == word:
+            return text
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError("%r; expected %s or %s" % (text, name, word)) from None
+    return value
+
+
+_count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
+
+
+def _number_or_nan(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r; expected a number, or nan" % text) from None
+
+
+def _number_or_word(text):
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+# Settings of a recommender, in groups: name, its default there, what argparse is told, help. 0 stands for None. What is
+# on by default is switched off by --no-NAME.
+SETTINGS = {
+    "the model": [
+        ("rows", "auto", {"choices": ("auto", "items", "users", "both")},
+         "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
+        ("n_hidden", "auto", {"type": _count, "metavar": "N"}, "hidden units"),
+        ("f", "identity", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
+        ("g", "sigmoid", {"metavar": "NAME"}, "hidden nonlinearity"),
+        ("l2", "auto", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay; or two numbers, of W and of V"),
+        ("biases", True, {},
+         "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
+        ("guard", True, {},
+         "use the autoencoder even where validation doesn't show that it is better than biases alone"),
+    ],
+    "lists and counts": [
+        ("feedback", "ratings", {"choices": ("ratings", "counts")},
+         "what the numbers are; counts need a missing weight"),
+        ("missing_weight", 0.0, {"type": float, "metavar": "X"},
+         "0.2, say, for lists of what people would pick: what a missing entry counts, as if it had been rated low"),
+        ("missing_rating", "auto", {"type": _number, "metavar": "RATING"},
+         "what missing entries are taken to be rated"),
+        ("validation_measure", "auto", {"metavar": "MEASURE"},
+         "what is to be good on validation: rmse, or a measure of lists such as ndcg@10"),
+    ],
+    "training": [
+        ("update", "auto", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
+        ("learning_rate", "auto", {"type": _number, "metavar": "X"}, "of the optimiser"),
+        ("batch_size", "auto", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
+        ("n_epochs", "auto", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
+        ("patience", "auto", {"type": _count, "metavar": "N"},
+         "epochs without a better validation before training ends; 0 for no such end"),
+        ("weight_scale", 0.01, {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
+        ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
+        ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
+        ("rng", 0, {"type": int, "metavar": "N"}, "of all that is random"),
+        ("progress", True, {}, "no signs of life"),
+    ],
+    "predictions": [
+        ("rating_scale", None, {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),
+        ("unknown", "mean", {"metavar": "RATING"},
+         "what is predicted where nothing is known: a number, mean or error"),
+    ],
+}
+_AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
+         "sparse_ae.recommender.defaults has the rules, and fit prints what it chose")
+# Where the command line has another word.
+_FLAGS = {"rng": "seed"}
+
+
+def add_settings(parser, without=()):
+    parser.epilog = "Settings are those of sparse_ae.Recommender. %s." % _AUTO
+    for title, settings in SETTINGS.items():
+        settings = [each for each in settings if each[0] not in without]
+        group = parser.add_argument_group(title) if settings else None
+        for name, default, told, text in settings:
+            flag = _FLAGS.get(name, name).replace("_", "-")
+            if default is True:
+                group.add_argument("--no-" + flag, dest=name, action="store_false", help=text)
+            else:
+                text = "default: " + text if default is None else "%s (default: %s)" % (text, default)
+                group.add_argument("--" + flag, dest=name, default=default, help=text, **told)
+
+
+def recommender_of(parsed, **more):
+    from sparse_ae.recommender.recommender import Recommender
+    settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _, _ in group
+                if hasattr(parsed, name)}
+    if isinstance(settings["l2"], list):
+        settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
+    for name in ("batch_size", "patience"):
+        if settings[name] == 0:
+            settings[name] = None
+    settings["rating_scale"] = settings["rating_scale"] and tuple(settings["rating_scale"])
+    settings["unknown"] = _number_or_word(settings["unknown"])
+    return Recommender(**dict(settings, **more))
+
+
+# Ratings
+
+
+def add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
+                              "reads; or an archive of MovieLens or Jester"):
+    parser.add_argument("ratings", help=text)
+    parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
+                        help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
+                             "of counts, sum)")
+    parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
+                        help="what stands for no rating; nan for nothing, or nan. The file is a table, a row for each "
+                             "user and a column for each item, unless it has a header, or three columns, or a fourth "
+                             "of timestamps")
+    parser.add_argument("--lists", action="store_true",
+                        help="each line of the file is a user and the items that the user chose")
+    parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
+
+
+def load(parsed, path=None, feedback=None):
+    from sparse_ae.data.datasets import load_published
+    counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
+    duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
+    return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
+                          pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
+                          progress=getattr(parsed, "progress", True))
+
+
+def add_validation(parser):
+    parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
+                        help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
+                             "(default: %(default)s)")
+
+
+def validation_of(parsed):
+    """As `Recommender.fit` takes it; a file is read as the ratings are."""
+    text = parsed.validation
+    if text == "auto":
+        return text
+    value = _number_or_word(text)
+    if value in (0, "none"):
+        return None
+    if isinstance(value, float) and not Path(text).is_file():
+        return value
+    return load(parsed, text)
+
+
+def size(ratings, scale):
+    return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
+                                                             + ratings.matrix.shape)
