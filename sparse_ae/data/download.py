@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
 __all__ = ["Source", "cache_folder", "fetch", "over_http", "wheel_downloader"]
@@ -31,14 +32,19 @@ def cache_folder():
     pathlib.Path
         It need not exist: the first download makes it.
     """
+    return _cache_folder()[0]
+
+
+def _cache_folder():
+    """The same; and the user's own where a temporary one stands in for it, else None."""
     folder = os.environ.get("SPARSE_AE_DATA")
     if folder:
-        return Path(folder).expanduser()
+        return Path(folder).expanduser(), None
     import pooch
-    folder = pooch.os_cache("sparse_ae")
-    if not os.path.isdir(str(folder)) and not folders.can_be_made(str(folder)):
-        folder = folders.temporary("sparse_ae")
-    return Path(folder)
+    folder = Path(pooch.os_cache("sparse_ae"))
+    if not folder.is_dir() and not folders.can_be_made(str(folder)):
+        return Path(folders.temporary("sparse_ae")), folder
+    return folder, None
 
 
 class Source(NamedTuple):
@@ -75,6 +81,8 @@ def over_http(url, output_file, pooch_object):
 def fetch(sources, what, home, call):
     """A verified file: from the cache, else from the first source that delivers it.
 
+    What is fetched to a temporary folder, since the user's own can't be written to, is told of on stderr.
+
     Parameters
     ----------
     sources : list of Source
@@ -92,7 +100,7 @@ def fetch(sources, what, home, call):
         If no source delivers it: the message says what was tried.
     """
     import pooch
-    folder = cache_folder()
+    folder, users_own = _cache_folder()
     for source in sources:
         algorithm, digest = source.checksum.split(":")
         file = folder / source.file_name
@@ -103,10 +111,15 @@ def fetch(sources, what, home, call):
     for source in sources:
         try:
             with _without_info(pooch.get_logger()):
-                return Path(pooch.retrieve(source.url, source.checksum, fname=source.file_name, path=folder,
-                                           downloader=source.downloader))
+                path = pooch.retrieve(source.url, source.checksum, fname=source.file_name, path=folder,
+                                      downloader=source.downloader)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             failures.append("  %s, %s: %s: %s" % (source.label, source.url, type(error).__name__, error))
+            continue
+        if users_own is not None:
+            say("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER"
+                % (users_own, folder))
+        return Path(path)
     raise FileNotFoundError(
         "%s is not in the cache folder %s and could not be fetched. Tried:\n%s\n"
         "Download %s from %s by any other way and call %s. "

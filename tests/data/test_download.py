@@ -74,3 +74,24 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path, monkeypatch):
     monkeypatch.setenv("SPARSE_AE_DATA", str(tmp_path / "file" / "cache"))
     with pytest.raises(FileNotFoundError, match="(?s)SPARSE_AE_DATA"):
         fetched(source("One", b"what it should be", []))
+
+
+def test_a_download_to_a_temporary_folder_is_told_of(tmp_path, monkeypatch, capsys):
+    asked = []
+    good = source("One", b"what it should be", asked)
+    fetched(good)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.delenv("SPARSE_AE_DATA")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "file" / name)
+    with pytest.raises(FileNotFoundError):
+        fetched(source("Two", OSError("no route"), asked))
+    assert capsys.readouterr() == ("", "")
+    path = fetched(source("Two", OSError("no route"), asked), good)
+    assert path.read_bytes() == b"what it should be" and path.parent.parent == tmp_path
+    assert capsys.readouterr() == ("", "%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: "
+                                       "SPARSE_AE_DATA=FOLDER\n" % (tmp_path / "file" / "sparse_ae", path.parent))
+    assert fetched(good) == path and len(asked) == 4
+    assert capsys.readouterr() == ("", "")
