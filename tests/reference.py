@@ -166,6 +166,21 @@ def ease_column(X, j, l2):
     return found
 
 
+def weighted_ease_column(X, j, of_users, decay):
+    """Column j of EASE's weights, least squares with a weight for each user and a decay for each item but j."""
+    n_items, weights = X.shape[1], np.zeros(X.shape[1])
+    others = [i for i in range(n_items) if i != j]
+    A, right = np.zeros((len(others), len(others))), np.zeros(len(others))
+    for a, i in enumerate(others):
+        A[a, a] += decay[i]
+        for u in range(len(X)):
+            right[a] += of_users[u] * X[u, i] * X[u, j]
+            for b, k in enumerate(others):
+                A[a, b] += of_users[u] * X[u, i] * X[u, k]
+    weights[others] = np.linalg.solve(A, right)
+    return weights
+
+
 def neighbour_scores(X, rows, k, shrinkage):
     """Scores of some rows of ratings by the k items that are most alike in X, both dense."""
     n_items = X.shape[1]

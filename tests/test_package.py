@@ -52,7 +52,8 @@ def room(module):
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
     runtime.progress runtime.ranks training training.batch training.checkpoint training.stopping training.targets
-    scoring scoring.known scoring.ranking scoring.shortlist baselines baselines.biases baselines.lists baselines.wide
+    scoring scoring.known scoring.list_blend scoring.ranking scoring.shortlist baselines baselines.biases baselines.ease
+    baselines.filters baselines.lists baselines.wide
     recommender.defaults recommender.estimator recommender.saved recommender.search
 """.split()]
 

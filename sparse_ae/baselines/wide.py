@@ -40,7 +40,7 @@ from sparse_ae.baselines.lists import ItemWeights, csr_rows
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings
 
-__all__ = ["WideUsers", "fit_wide", "kernel"]
+__all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
 
 # Rows of users beyond which landmarks stand for them, and how many: 3 * 4 * 12,000^2 bytes are 1.7 GB.
 _MOST_ROWS, _N_LANDMARKS = 12000, 4000
@@ -100,29 +100,51 @@ def fit_wide(train, l2=4.0, rows="auto", n_landmarks="auto", rng=None):
     MemoryError
         Where there isn't as much memory as said above.
     """
-    X, l2 = check_ratings(train).astype(np.float32), check_number(l2, "l2")
-    if check_choice(rows, "rows", ("auto", "users", "items")) == "auto":
-        rated = np.count_nonzero(np.diff(X.indptr)), len(np.unique(X.indices))
-        rows = "users" if rated[0] <= rated[1] else "items"
-    by_rows = X if rows == "users" else X.T.tocsr()
-    if not X.data.any():
-        raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: add a "
-                         "number to all ratings, or give chosen pairs a rating of 1")
-    with_ratings = np.flatnonzero(np.diff(by_rows.indptr))
-    if n_landmarks == "auto":
-        n_landmarks = None if len(with_ratings) <= _MOST_ROWS else _N_LANDMARKS
-    elif n_landmarks is not None:
-        n_landmarks = check_count(n_landmarks, "n_landmarks")
-    try:
-        if n_landmarks is None or n_landmarks >= len(with_ratings):
-            return _all_rows(by_rows[with_ratings], l2) if rows == "users" else _items(by_rows, l2)
-        chosen = _landmarks(by_rows, with_ratings, n_landmarks, rng)
-        return (_users_by_landmarks if rows == "users" else _items_by_landmarks)(by_rows, chosen, l2)
-    except MemoryError as error:
-        n, m = len(with_ratings), n_landmarks
-        raise MemoryError("there is no memory for %s; pass fewer landmarks, such as n_landmarks=%d" % (
-            "3 x %d x %d numbers, with all %s as rows" % (n, n, rows) if m is None else
-            "%d x %d numbers, with %d landmarks" % (m, X.shape[1], m), (m or n) // 4)) from error
+    l2 = check_number(l2, "l2")
+    return WideSystem(train, rows, n_landmarks, rng).solve(l2)
+
+
+class WideSystem:
+    """The kernels of equation (2), or (3), which serve any l2: arguments and errors are those of `fit_wide`."""
+
+    def __init__(self, train, rows="auto", n_landmarks="auto", rng=None):
+        X = check_ratings(train).astype(np.float32)
+        if check_choice(rows, "rows", ("auto", "users", "items")) == "auto":
+            rated = np.count_nonzero(np.diff(X.indptr)), len(np.unique(X.indices))
+            rows = "users" if rated[0] <= rated[1] else "items"
+        by_rows = X if rows == "users" else X.T.tocsr()
+        if not X.data.any():
+            raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: "
+                             "add a number to all ratings, or give chosen pairs a rating of 1")
+        with_ratings = np.flatnonzero(np.diff(by_rows.indptr))
+        if n_landmarks == "auto":
+            n_landmarks = None if len(with_ratings) <= _MOST_ROWS else _N_LANDMARKS
+        elif n_landmarks is not None:
+            n_landmarks = check_count(n_landmarks, "n_landmarks")
+        if n_landmarks is not None and n_landmarks >= len(with_ratings):
+            n_landmarks = None
+        self.rows, self.n_landmarks = rows, n_landmarks
+        self._n, self._n_columns = len(with_ratings), X.shape[1]
+        if n_landmarks is None:
+            kind = _AllUsers if rows == "users" else _AllItems
+            self._system = self._within_memory(kind, by_rows, with_ratings)
+        else:
+            chosen = _landmarks(by_rows, with_ratings, n_landmarks, rng)
+            kind = _UsersByLandmarks if rows == "users" else _ItemsByLandmarks
+            self._system = self._within_memory(kind, by_rows, chosen)
+
+    def solve(self, l2):
+        """As `fit_wide`."""
+        return self._within_memory(self._system.solve, check_number(l2, "l2"))
+
+    def _within_memory(self, make, *arguments):
+        try:
+            return make(*arguments)
+        except MemoryError as error:
+            n, m = self._n, self.n_landmarks
+            raise MemoryError("there is no memory for %s; pass fewer landmarks, such as n_landmarks=%d" % (
+                "3 x %d x %d numbers, with all %s as rows" % (n, n, self.rows) if m is None else
+                "%d x %d numbers, with %d landmarks" % (m, self._n_columns, m), (m or n) // 4)) from error
 
 
 def kernel(x, y):
@@ -162,20 +184,29 @@ def _inverse(matrix):
     return scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, lower=True), np.eye(len(matrix), dtype=matrix.dtype))
 
 
-def _all_rows(X, l2):
-    """(2) with users as rows, all of which have ratings."""
-    K = kernel(X, X)
-    K[np.diag_indices_from(K)] += l2 * K.diagonal().mean()
-    return WideUsers(X, (_inverse(K), X))
+class _AllUsers:
+    """(2) with users as rows."""
+
+    def __init__(self, X, with_ratings):
+        self._X = X[with_ratings]
+        self._K = kernel(self._X, self._X)
+
+    def solve(self, l2):
+        K = self._K.copy()
+        K[np.diag_indices_from(K)] += l2 * K.diagonal().mean()
+        return WideUsers(self._X, (_inverse(K), self._X))
 
 
-def _items(X, l2):
+class _AllItems:
     """(2) with items as rows, (n_items, n_users): the weights x -> scores, (n_items, n_items)."""
-    K = kernel(X, X)
-    ridge = K.copy()
-    with_ratings = np.diff(X.indptr) > 0
-    ridge[np.diag_indices_from(ridge)] += l2 * K.diagonal()[with_ratings].mean()
-    return ItemWeights(scipy.linalg.cho_solve(scipy.linalg.cho_factor(ridge, lower=True), K))
+
+    def __init__(self, X, with_ratings):
+        self._K, self._with_ratings = kernel(X, X), with_ratings
+
+    def solve(self, l2):
+        ridge = self._K.copy()
+        ridge[np.diag_indices_from(ridge)] += l2 * ridge.diagonal()[self._with_ratings].mean()
+        return ItemWeights(scipy.linalg.cho_solve(scipy.linalg.cho_factor(ridge, lower=True), self._K))
 
 
 def _landmarks(X, with_ratings, n, rng):
@@ -185,31 +216,45 @@ def _landmarks(X, with_ratings, n, rng):
     return np.sort(with_ratings[np.argsort(-counts, kind="stable")[:n]])
 
 
-def _users_by_landmarks(X, chosen, l2):
+class _ByLandmarks:
+    """The sums over all rows of (3), some rows at a time, in float64."""
+
+    def __init__(self, X, chosen, products=False):
+        L = X[chosen]
+        self._K_LL, self._sums = kernel(L, L).astype(np.float64), np.zeros((len(chosen), len(chosen)))
+        self._products = np.zeros((len(chosen), X.shape[1])) if products else None
+        step = max(1, _BLOCK // len(chosen))
+        for start in range(0, X.shape[0], step):
+            block = X[start:start + step]
+            K_L = kernel(block, L)
+            self._sums += K_L.T.dot(K_L)
+            if products:
+                self._products += block.T.dot(K_L).T
+
+    def _inverse(self, l2):
+        # A little more on the diagonal: rows that are alike make K_LL, and with it (3), singular.
+        system = l2 * self._K_LL.diagonal().mean() * (self._K_LL + 1e-6 * np.eye(len(self._K_LL)))
+        system += self._sums
+        return _inverse(system)
+
+
+class _UsersByLandmarks(_ByLandmarks):
     """(3) with users as rows: the last two factors, (n_landmarks, n_items), are one map."""
-    L, (inverse, products) = X[chosen], _system(X, chosen, l2)
-    return WideUsers(L, (inverse.dot(products).astype(np.float32),))
+
+    def __init__(self, X, chosen):
+        super().__init__(X, chosen, products=True)
+        self._L = X[chosen]
+
+    def solve(self, l2):
+        return WideUsers(self._L, (self._inverse(l2).dot(self._products).astype(np.float32),))
 
 
-def _items_by_landmarks(X, chosen, l2):
+class _ItemsByLandmarks(_ByLandmarks):
     """(3) with items as rows: x K_L (K_L' K_L + lambda K_LL)^-1 K_L', (n_items, n_items)."""
-    inverse = _system(X, chosen, l2, products=False)[0].astype(np.float32)
-    K_L = kernel(X, X[chosen])
-    return ItemWeights(K_L.dot(inverse).dot(K_L.T))
 
+    def __init__(self, X, chosen):
+        super().__init__(X, chosen)
+        self._K_L = kernel(X, X[chosen])
 
-def _system(X, chosen, l2, products=True):
-    """(K_L' K_L + lambda K_LL)^-1, and K_L' X unless that isn't wanted; both float64."""
-    L = X[chosen]
-    K_LL = kernel(L, L).astype(np.float64)
-    # A little more on the diagonal: rows that are alike make K_LL, and with it (3), singular.
-    system = l2 * K_LL.diagonal().mean() * (K_LL + 1e-6 * np.eye(len(chosen)))
-    found = np.zeros((len(chosen), X.shape[1])) if products else None
-    step = max(1, _BLOCK // len(chosen))
-    for start in range(0, X.shape[0], step):
-        block = X[start:start + step]
-        K_L = kernel(block, L)
-        system += K_L.T.dot(K_L)
-        if products:
-            found += block.T.dot(K_L).T
-    return _inverse(system), found
+    def solve(self, l2):
+        return ItemWeights(self._K_L.dot(self._inverse(l2).astype(np.float32)).dot(self._K_L.T))

@@ -1,0 +1,166 @@
+"""EASE for many decays, on long tails, and on catalogues that a matrix of items doesn't hold.
+
+Beside what `lists` says of EASE, users and items may count by how many ratings they have. With n_u and n_j these
+numbers over their means,
+
+    minimise sum over users of n_u^-a |x_u - x_u B|^2 + l2 sum over items of n_j^b |B_j|^2 with B_jj = 0
+
+    B_ij = -P_ij / P_jj for i != j,    P = (X' diag(n_u^-a) X + l2 diag(n_j^b))^-1                                (1)
+
+where B_j is the row of weights that go out from item j. a = b = 0 is EASE. With a > 0 the users of hundreds of ratings,
+whose pairs of items are most of X'X, don't drown out the others; with b > 0 popular items are held back more. Dividing
+by powers of degrees is what graph models live on (Y. Shen et al., How Powerful is Graph Convolution for
+Recommendation?, CIKM 2021); in a ridge regression they are weights of its two sums.
+
+X'X is made once, in float32, and serves any l2 and b. The condition of the system is at most 1 + |X'X| / l2 (the
+largest sum of a row): up to 10,000 it is solved in float32, which leaves three digits and more, beyond in float64.
+
+Where there are more items than fit, the most popular ones have weights among each other and the others none, and the
+score 0.
+"""
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg.lapack
+import scipy.sparse as sp
+
+from sparse_ae.baselines.lists import ItemWeights, csr_rows
+from sparse_ae.checks import check_count, check_number
+from sparse_ae.data.ratings import check_ratings, rating_counts
+
+__all__ = ["EaseSystem", "SomeItemWeights", "symmetric_inverse"]
+
+# Columns of X'X made at a time, and a bound on the condition for float32.
+_TILE, _FLOAT32 = 256, 1e4
+
+
+class SomeItemWeights(NamedTuple):
+    """As `lists.ItemWeights`, of some items.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray of float32, shape (n, n)
+    columns : numpy.ndarray of int, shape (n,)
+        Which items they are of, ascending.
+    n_items : int
+        How many there are in all.
+    """
+
+    weights: np.ndarray
+    columns: np.ndarray
+    n_items: int
+
+    def scores(self, ratings):
+        """As `lists.ItemWeights.scores`; 0 for items without weights."""
+        ratings = csr_rows(ratings, self.n_items, np.float32)
+        found = np.zeros((ratings.shape[0], self.n_items), np.float32)
+        found[:, self.columns] = ratings[:, self.columns].dot(self.weights)
+        return found
+
+
+class EaseSystem:
+    """The sums over ratings of equation (1), for one a.
+
+    Parameters
+    ----------
+    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
+        As `sparse_ae.data.check_ratings` takes it. The ratings count as they are.
+    user_power : float
+        a.
+    n_columns : int, optional
+        At most so many items, those with most ratings; of equal ones the first. All of them when not given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `check_ratings` refuses the ratings, and for bad numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp
+    >>> from sparse_ae.baselines.lists import fit_ease
+    >>> X = sp.csr_matrix(np.array([[5, 4, 0], [0, 2, 3], [4, 4, 1]]))
+    >>> found = EaseSystem(X).solve(2.0).scores(X)
+    >>> np.allclose(found, fit_ease(X, 2.0).scores(X), atol=1e-4)
+    True
+    """
+
+    def __init__(self, train, user_power=0.0, n_columns=None):
+        X = check_ratings(train).astype(np.float32)
+        user_power = check_number(user_power, "user_power", zero=True)
+        of_users, of_items = rating_counts(X)
+        self._n_items, self._columns = X.shape[1], None
+        if n_columns is not None and check_count(n_columns, "n_columns", ", or None for all") < X.shape[1]:
+            self._columns = np.sort(np.argsort(-of_items, kind="stable")[:n_columns])
+            X, of_items = X[:, self._columns], of_items[self._columns]
+        if user_power:
+            X = sp.diags(relative(of_users, -user_power / 2).astype(np.float32)).dot(X).tocsr()
+        self._of_items, self._gram = of_items, np.empty((X.shape[1], X.shape[1]), np.float32)
+        by_items = X.T.tocsr()
+        for start in range(0, len(self._gram), _TILE):
+            self._gram[start:start + _TILE] = by_items[start:start + _TILE].dot(X).toarray()
+        self._largest = float(np.abs(self._gram).sum(axis=1, dtype=np.float64).max())
+
+    def solve(self, l2, item_power=0.0):
+        """The weights of (1).
+
+        Parameters
+        ----------
+        l2 : float
+            More than 0.
+        item_power : float
+            b.
+
+        Returns
+        -------
+        lists.ItemWeights or SomeItemWeights
+            In float32.
+        """
+        l2 = check_number(l2, "l2")
+        decay = l2 * relative(self._of_items, check_number(item_power, "item_power", zero=True))
+        dtype = np.float32 if self._largest <= _FLOAT32 * decay.min() else np.float64
+        system = self._gram.astype(dtype)
+        system[np.diag_indices_from(system)] += decay.astype(dtype)
+        weights = symmetric_inverse(system)
+        weights /= -np.diag(weights)
+        np.fill_diagonal(weights, 0)
+        weights = weights.astype(np.float32, copy=False)
+        return ItemWeights(weights) if self._columns is None else SomeItemWeights(weights, self._columns, self._n_items)
+
+
+def relative(counts, power):
+    """Powers of counts over the mean of those that aren't 0; 1 for a count of 0."""
+    counts = np.asarray(counts, np.float64)
+    there = counts > 0
+    return np.where(there, (np.where(there, counts, 1) / (counts[there].mean() if there.any() else 1)) ** power, 1.0)
+
+
+def symmetric_inverse(matrix):
+    """The inverse of a symmetric positive definite matrix, in the matrix's own place.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray of float32 or float64, shape (n, n)
+        C-contiguous; it is lost.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it isn't positive definite, to rounding.
+    """
+    factor, inverse = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
+    found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
+    if not info:
+        found, info = inverse(found, lower=True, overwrite_c=True)
+    if info:
+        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite, to rounding" % matrix.shape)
+    for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
+        stop = start + _TILE
+        found[start:stop, stop:] = found[stop:, start:stop].T
+        block = found[start:stop, start:stop]
+        block[:] = np.tril(block) + np.tril(block, -1).T
+    return found.T

@@ -1,0 +1,190 @@
+"""Lists by several models at once: each one's scores brought to one scale for each user, and added with weights.
+
+Models that make lists give scores of all sizes: counts, squared errors' least, cosines. What they say of a user's
+candidates, the items that have ratings and that the user hasn't rated, is comparable once its mean is 0 and its
+variance 1 there,
+
+    score_ui  =  sum over members m of w_m (s_mui - mean_mu) / std_mu                                             (1)
+
+and where they err in different places the sum is better than each of them. A member that says the same of all has no
+variance, and adds nothing. It works in blocks of users: of all users and items no array is made.
+
+A member has a `name` and gives scores of all items for known users, by their places, and for strangers, by what they
+have told:
+
+    of_users(users) -> float array, (n, n_items)        of_people(people) -> the same, of a list of `PersonRatings`
+"""
+from functools import cached_property
+
+import numpy as np
+
+from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.scoring.ranking import leave_out, top_n
+
+__all__ = ["ListBlend", "in_order_of_users"]
+
+# Numbers of a block of scores, and users whose lists are made together, at most.
+_BLOCK = 2 ** 22
+_TOGETHER = 512
+
+
+class ListBlend:
+    """Scores (1) of known users and of strangers.
+
+    Parameters
+    ----------
+    members : list
+        Of what the module's docstring says.
+    weights : list of float
+        w, 0 or more; members of 0 aren't asked.
+    ratings : csr_matrix, (n_users, n_items)
+        What counts as seen, checked.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    candidates : int array, ascending
+        Items with a rating.
+    """
+
+    rows, dtype = "users", np.dtype(np.float32)
+
+    def __init__(self, members, weights, ratings):
+        self.members, self.weights, self.ratings = list(members), list(map(float, weights)), ratings
+        self.candidates = np.flatnonzero(occurring(ratings.indices, ratings.shape[1]))
+        self._place = np.full(ratings.shape[1], -1)
+        self._place[self.candidates] = np.arange(len(self.candidates))
+
+    # Each reads all ratings: once, and only if it is asked for.
+
+    @cached_property
+    def mean(self):
+        return float(self.ratings.data.mean(dtype="float64"))
+
+    @cached_property
+    def users_rated(self):
+        return np.diff(self.ratings.indptr) > 0
+
+    @cached_property
+    def items_rated(self):
+        return self._place >= 0
+
+    def rating_counts(self):
+        """How many ratings each user and each item has: two int arrays."""
+        return rating_counts(self.ratings)
+
+    def are_rated(self, users, items):
+        """Whether each of some pairs is among the ratings, (n,)."""
+        return entries_stored(self.ratings, users, items)
+
+    def rated_by(self, users):
+        """What some users have rated: places among `users`, and items."""
+        block = self.ratings[users]
+        return rows_of_entries(block.indptr), block.indices
+
+    @staticmethod
+    def clip(outputs):
+        """Scores are none of a scale."""
+        return outputs
+
+    def used(self):
+        """The members with a weight, and their weights: a list of pairs."""
+        return [pair for pair in zip(self.members, self.weights) if pair[1]]
+
+    # Scores
+
+    def grid(self, users, candidates=None):
+        """Scores of all pairs of some users and some candidates, by default all; float32, (n_users, n_candidates)."""
+        users = np.asarray(users)
+        return self._chosen(self._blended(lambda member: member.of_users(users), len(users), self.rated_by(users)),
+                            candidates)
+
+    def grid_of_people(self, people, candidates=None):
+        """As `grid`, of a list of `PersonRatings`."""
+        seen = (np.repeat(np.arange(len(people)), [len(each.places) for each in people]),
+                np.concatenate([np.zeros(0, np.intp)] + [each.places for each in people]))
+        return self._chosen(self._blended(lambda member: member.of_people(people), len(people), seen), candidates)
+
+    def pairs(self, users, items):
+        """Scores of pairs of users and candidates, float32, (n,)."""
+        found = np.empty(len(users), self.dtype)
+        for block, part, rows in in_order_of_users(users, self.users_together()):
+            found[part] = self.grid(block)[rows, self._place[items[part]]]
+        return found
+
+    def best(self, users, n, exclude_seen, candidates):
+        """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
+        step = self.users_together()
+        for start in range(0, len(users), step):
+            block = users[start:start + step]
+            scores = self.grid(block, candidates)
+            if exclude_seen:
+                leave_out(scores, candidates, *self.rated_by(block))
+            best = top_n(scores, n)
+            yield best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+
+    def users_together(self):
+        """How many users' scores are made at a time."""
+        return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
+
+    def standardised(self, scores, seen):
+        """One member's term of (1) without its weight, of all candidates: float32, (n, n_candidates).
+
+        Parameters
+        ----------
+        scores : float array, (n, n_items)
+        seen : (int array, int array)
+            Pairs that count neither in the mean nor in the variance: rows, and items with ratings.
+        """
+        found = scores[:, self.candidates].astype(np.float32, copy=False)
+        rows, at = seen[0], self._place[seen[1]]
+        n = np.maximum(found.shape[1] - np.bincount(rows, minlength=len(found)), 1)
+        # What is less is rounding alone.
+        least = (1e-6 * np.abs(found).max(axis=1, initial=0).astype(np.float64)) ** 2
+        # Twice, lest digits be lost where the mean is far from 0: first of all candidates, then of what is left over.
+        found -= found.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+        there = found[rows, at].astype(np.float64)
+        mean = (found.sum(axis=1, dtype=np.float64) - np.bincount(rows, there, len(found))) / n
+        squares = np.einsum("ij,ij->i", found, found, dtype=np.float64) - np.bincount(rows, there ** 2, len(found))
+        variance = squares / n - mean ** 2
+        scale = np.where(variance > least, 1 / np.sqrt(np.where(variance > least, variance, 1)), 0)
+        found -= mean[:, np.newaxis].astype(np.float32)
+        found *= scale[:, np.newaxis].astype(np.float32)
+        return found
+
+    def _blended(self, scores_of, n, seen):
+        total = np.zeros((n, len(self.candidates)), self.dtype)
+        for member, weight in self.used():
+            term = self.standardised(scores_of(member), seen)
+            term *= np.float32(weight)
+            total += term
+        return total
+
+    def _chosen(self, scores, candidates):
+        return scores if candidates is None else scores[:, self._place[candidates]]
+
+
+def in_order_of_users(users, n):
+    """Pairs in the order of their users, n users at a time.
+
+    Parameters
+    ----------
+    users : int array, (n_pairs,)
+    n : int
+
+    Yields
+    ------
+    block : int array
+        Distinct users, ascending.
+    part : int array
+        Positions of their pairs.
+    rows : int array
+        Where the user of each is in `block`.
+    """
+    order = np.argsort(users, kind="stable")
+    used, counts = np.unique(users, return_counts=True)
+    stops = np.concatenate([[0], np.cumsum(counts)])
+    for start in range(0, len(used), n):
+        block = used[start:start + n]
+        yield block, order[stops[start]:stops[start + len(block)]], np.repeat(np.arange(len(block)),
+                                                                             counts[start:start + n])

@@ -1,0 +1,59 @@
+"""Low-pass filters, against NumPy's singular vectors of the dense matrix."""
+import numpy as np
+import pytest
+from made import stars
+from numpy.testing import assert_allclose
+
+from sparse_ae.baselines import filters
+from sparse_ae.baselines.filters import FilterSystem, fit_low_pass
+
+
+def ratings(seed=0, shape=(14, 9)):
+    """User 3 and item 5 have none."""
+    return stars(*shape, seed=seed, without_rows=[3], without_columns=[5])
+
+
+@pytest.mark.parametrize("dense", [400, 0])
+@pytest.mark.parametrize("k", [1, 3])
+def test_by_the_dense_matrix(k, dense, monkeypatch):
+    """All singular vectors at once, or the first ones by ARPACK."""
+    monkeypatch.setattr(filters, "_DENSE", dense)
+    train, strangers = ratings(), ratings(1, (5, 9))
+    X = train.toarray().astype(float)
+    N = np.zeros(X.shape)
+    of_users, of_items = (X > 0).sum(axis=1), (X > 0).sum(axis=0)
+    for u in range(14):
+        for i in range(9):
+            if X[u, i]:
+                N[u, i] = X[u, i] / np.sqrt(of_users[u] * of_items[i])
+    V = np.linalg.svd(N)[2][:k]
+    expected = np.zeros((5, 9))
+    for u in range(5):
+        for i in range(9):
+            for j in range(9):
+                if strangers[u, j] and of_items[j]:
+                    expected[u, i] += (strangers[u, j] / np.sqrt(of_items[j]) * V[:, i].dot(V[:, j])
+                                       * np.sqrt(of_items[i]))
+    scores = fit_low_pass(train, k).scores(strangers)
+    assert_allclose(scores, expected, atol=1e-5)
+    assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
+
+
+def test_a_filter_of_fewer_vectors_is_the_first_ones():
+    system = FilterSystem(ratings())
+    three = system.solve(3)
+    assert (system.solve(2).vectors == three.vectors[:2]).all()
+
+
+def test_all_vectors_let_everything_pass():
+    train = ratings()
+    assert FilterSystem(train).most == 9
+    model = fit_low_pass(train, 100)
+    assert model.vectors.shape == (9, 9)
+    assert_allclose(model.scores(train), train.toarray(), atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [0, 2.5])
+def test_refused(k):
+    with pytest.raises(ValueError, match="k is .*; expected a positive integer"):
+        fit_low_pass(ratings(), k)

@@ -1,0 +1,124 @@
+"""Blends of lists: by loops over users and items, known users beside strangers, and the n best beside full sorting."""
+import numpy as np
+import pytest
+from made import stars
+from numpy.testing import assert_allclose
+
+from sparse_ae.baselines.lists import ItemWeights
+from sparse_ae.scoring import list_blend
+from sparse_ae.scoring.fold_in import PersonRatings
+from sparse_ae.scoring.list_blend import ListBlend, in_order_of_users
+
+# User 3 and item 5 have none.
+N_USERS, N_ITEMS = 14, 9
+RATINGS = stars(N_USERS, N_ITEMS, without_rows=[3], without_columns=[5])
+CANDIDATES = np.setdiff1d(np.arange(N_ITEMS), [5])
+
+
+class Member:
+    """Linear in the ratings, as closed forms are."""
+
+    def __init__(self, seed, size=1.0, level=0.0, ratings=RATINGS):
+        self.name, self._ratings, self._level = "member %d" % seed, ratings, level
+        self._model = ItemWeights(size * np.random.RandomState(seed).randn(N_ITEMS, N_ITEMS))
+
+    def of_users(self, users):
+        return self._model.scores(self._ratings[users]) + self._level
+
+    def of_people(self, people):
+        rows = np.zeros((len(people), N_ITEMS))
+        for row, person in zip(rows, people):
+            row[person.places] = person.ratings
+        return rows.dot(self._model.weights) + self._level
+
+
+class Flat(Member):
+    """Says the same of all items."""
+
+    def of_users(self, users):
+        return np.full((len(users), N_ITEMS), 0.1, np.float32)
+
+
+@pytest.fixture(params=[2 ** 22, 30])
+def blend(request, monkeypatch):
+    """Of a member with scores that are small, and one with scores far from 0; all users at once, or few."""
+    monkeypatch.setattr(list_blend, "_BLOCK", request.param)
+    return ListBlend([Member(0, 1e-3), Member(1, 50.0, 1e4), Member(2)], [0.7, 0.3, 0.0], RATINGS)
+
+
+def by_loops(blend, users):
+    found = np.zeros((len(users), N_ITEMS))
+    for row, u in enumerate(users):
+        seen = set(RATINGS[u].indices)
+        for member, weight in zip(blend.members, blend.weights):
+            scores = member.of_users(np.array([u]))[0].astype(float)
+            unseen = [scores[i] for i in CANDIDATES if i not in seen]
+            mean = sum(unseen) / len(unseen)
+            std = np.sqrt(sum((score - mean) ** 2 for score in unseen) / len(unseen))
+            for i in CANDIDATES:
+                found[row, i] += weight * (scores[i] - mean) / std if std else 0
+    return found[:, CANDIDATES]
+
+
+def test_scores_by_loops(blend):
+    users = np.array([5, 3, 0, 13])
+    assert_allclose(blend.grid(users), by_loops(blend, users), atol=2e-4)
+    assert_allclose(blend.grid(users, np.array([2, 7])), by_loops(blend, users)[:, [2, 6]], atol=2e-4)
+    assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for _, each in blend.used()] == [0.7, 0.3]
+
+
+def test_pairs_are_what_the_grid_has(blend):
+    users, items = np.array([5, 3, 5, 0, 3, 5]), np.array([0, 8, 7, 2, 1, 0])
+    grid = blend.grid(np.arange(N_USERS))
+    assert_allclose(blend.pairs(users, items), grid[users, np.searchsorted(CANDIDATES, items)], atol=1e-6)
+    assert blend.pairs(users[:0], items[:0]).shape == (0,)
+
+
+def test_strangers_are_judged_as_known_users_are(blend):
+    users = np.array([0, 7, 13])
+    people = [PersonRatings(RATINGS[u].indices, RATINGS[u].data.astype(float)) for u in users]
+    assert_allclose(blend.grid_of_people(people), blend.grid(users), atol=1e-5)
+    assert_allclose(blend.grid_of_people(people, np.array([1])), blend.grid(users, np.array([1])), atol=1e-5)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
+    users, candidates = np.array([13, 3, 2]), np.array([0, 2, 3, 4, 6, 8])
+    best, scores = (np.concatenate(each) for each in zip(*blend.best(users, 4, exclude_seen, candidates)))
+    grid = blend.grid(users)[:, np.searchsorted(CANDIDATES, candidates)]
+    for row, u in enumerate(users):
+        there = [i for i, item in enumerate(candidates) if not (exclude_seen and item in RATINGS[u].indices)]
+        expected = sorted(there, key=lambda i: (-grid[row, i], i))[:4]
+        assert [i for i in best[row] if i >= 0] == expected
+        assert_allclose(scores[row, :len(expected)], grid[row, expected], atol=1e-6)
+
+
+def test_what_says_the_same_of_all_adds_nothing():
+    alone = ListBlend([Member(0)], [1.0], RATINGS)
+    both = ListBlend([Member(0), Flat(1)], [1.0, 5.0], RATINGS)
+    users = np.arange(N_USERS)
+    assert (both.grid(users) == alone.grid(users)).all()
+    assert np.isfinite(alone.grid(users)).all() and not alone.grid(np.array([3])).any()  # of user 3 nothing is known
+
+
+def test_a_user_who_has_seen_all_has_scores():
+    ratings = stars(4, N_ITEMS, density=2.0)
+    blend = ListBlend([Member(0, ratings=ratings)], [1.0], ratings)
+    assert np.isfinite(blend.grid(np.arange(4))).all()
+    best, _ = next(blend.best(np.arange(4), 3, True, np.arange(N_ITEMS)))
+    assert (best == -1).all()
+
+
+def test_what_is_known_of_the_ratings(blend):
+    assert blend.mean == pytest.approx(RATINGS.data.mean())
+    assert np.flatnonzero(~blend.users_rated).tolist() == [3] and np.flatnonzero(~blend.items_rated).tolist() == [5]
+    of_users, of_items = blend.rating_counts()
+    assert of_users.tolist() == np.diff(RATINGS.indptr).tolist() and of_items.sum() == RATINGS.nnz
+    assert blend.are_rated(np.array([3, 0]), np.array([0, RATINGS[0].indices[0]])).tolist() == [False, True]
+    assert blend.clip(7.0) == 7.0
+
+
+def test_pairs_in_the_order_of_their_users():
+    users = np.array([4, 1, 4, 9, 1])
+    blocks = [(block.tolist(), part.tolist(), rows.tolist()) for block, part, rows in in_order_of_users(users, 2)]
+    assert blocks == [([1, 4], [1, 4, 0, 2], [0, 0, 1, 1]), ([9], [3], [0])]
