@@ -206,10 +206,13 @@ class AutoEncoder:
         batch : Batch of CSR, optional
             Outputs are those at its entries, (nnz,); all, (n_rows, n_items), when not given.
         """
+        return self.output_activation(self.scores(h, batch))
+
+    def scores(self, h, batch=None):
+        """Build the graph of ``W h + b``, of which `decode` makes outputs."""
         if batch is None:
-            return self.output_activation(T.dot(h, self.W.T) + self.b)
-        scores = sampled_dot(batch.indices, batch.indptr, h, self.W) + self.b[batch.indices]
-        return self.output_activation(scores)
+            return T.dot(h, self.W.T) + self.b
+        return sampled_dot(batch.indices, batch.indptr, h, self.W) + self.b[batch.indices]
 
     def output_activation(self, scores):
         """f over the rating scale, from ``W h + b`` of any shape."""

@@ -65,6 +65,8 @@ class Decoder(NamedTuple):
         The weight decay of W.
     l2_weighted : bool
         Whether it is that of each rating.
+    ordinal : sparse_ae.layers.OrdinalLayer or None
+        Where f is the expectation of ordered levels, the layer that knows their thresholds.
     """
 
     W: Any
@@ -75,6 +77,7 @@ class Decoder(NamedTuple):
     span: float = 1.0
     l2: float = 0.0
     l2_weighted: bool = False
+    ordinal: Any = None
 
     @property
     def is_linear(self):

@@ -81,7 +81,7 @@ class Trainer:
         What a validation rating in a row or a column without training ratings is predicted as; the mean of the
         training ratings when not given.
     objective : Objective
-        What is summed over which entries: `Observed`, the post's, or `Missing`; see `training.objectives`.
+        What is summed over which entries: `Observed`, the post's, or another of `training.objectives`.
 
     Attributes
     ----------
@@ -95,7 +95,8 @@ class Trainer:
         ``loss``               mean over batches of the cost, weight decay included: what the post prints
         ``data_loss``          the same of the squared error alone
         ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped;
-                               None where missing entries count, whose squared error is of all entries
+                               None where missing entries count, whose squared error is of all entries, and where the
+                               cost is a likelihood
         ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation, and where
                                another measure has taken its place, as ``validation_ndcg@10``
         ``learning_rate``      in this epoch; None with "lbfgs"
@@ -246,6 +247,7 @@ class Trainer:
         with ranks.agreed():
             get_formulation(self.formulation, self.model, self.objective)
             FORMULATIONS[self.formulation].check(train, targets.channels)
+            self.objective.check(self.model, train, targets)
         if ranks.size > 1:
             self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
                                   checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every)

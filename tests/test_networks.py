@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse as sp
 from contract import N_COLUMNS, ModelContract, ratings
 from devices import ON_GPU
@@ -12,16 +13,19 @@ from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
     ObservedLayer,
+    OrdinalLayer,
     SparseInputDenseLayer,
     SparseInputDropoutLayer,
     SparseInputNormLayer,
 )
 from sparse_ae.model import AutoEncoder
-from sparse_ae.networks import Network, deep, denoising, multinomial, shallow, tied
+from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.contract import describe_model, model_of
-from sparse_ae.training.objectives import Missing, Multinomial
+from sparse_ae.training.formulations import FORMULATIONS
+from sparse_ae.training.objectives import Missing, Multinomial, Ordinal, objective_of
+from sparse_ae.training.targets import BeyondBiases
 import lasagne
 import theano
 from lasagne.layers import ConcatLayer, DenseLayer, DropoutLayer, ElemwiseSumLayer, InputLayer, NonlinearityLayer
@@ -72,6 +76,20 @@ class TestTied(ModelContract):
 class TestEverything(ModelContract):
     def make(self):
         return everything()
+
+
+class TestTwoEncoders(ModelContract):
+    def make(self):
+        return tied(N_COLUMNS, 3, f="linear", rng=1, indicator=True)
+
+
+class TestOrdinal(ModelContract):
+    def make(self):
+        return stars(3)
+
+
+def stars(k=3, dtype="float32", f="linear"):
+    return ordinal(shallow(N_COLUMNS, k, f=f, rng=1, dtype=dtype), [1, 2, 3, 4, 5])
 
 
 def values(model):
@@ -155,8 +173,8 @@ def test_noise_is_for_training_alone():
 
 
 @pytest.mark.parametrize("make", [
-    lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4), lambda: denoising(N_COLUMNS, 4),
-    lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3), lambda: everything(0.3)])
+    lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4, hide=0.1, indicator=True), lambda: denoising(N_COLUMNS, 4),
+    lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3), lambda: everything(0.3), stars])
 def test_each_is_made_again_from_its_description(make):
     model = make()
     description = json.loads(json.dumps(describe_model(model)))
@@ -214,6 +232,93 @@ def test_the_multinomial_cost_by_loops():
         Trainer(model, formulation="sparse", objective=Multinomial(), progress=False).fit(ratings(), 1)
 
 
+# Ordered levels
+
+
+def ordinal_cost(rows, W, b, V, mu, steps):
+    """Minus the log-likelihood of stars, by loops."""
+    thresholds = [steps[0] + sum(np.exp(steps[1:i + 1])) for i in range(len(steps))]
+    total = 0.0
+    for row in rows:
+        h = [np.tanh(mu[t] + sum(V[j, t] * r for j, r in row)) for t in range(len(mu))]
+        for j, r in row:
+            score = b[j] + sum(W[j, t] * h[t] for t in range(len(mu)))
+            total -= np.log(reference.ordinal_probabilities(score, thresholds)[int(r) - 1])
+    return total
+
+
+@pytest.mark.parametrize("name", ["dense", "sparse"])
+def test_the_ordinal_cost_by_loops_and_its_gradients_by_differences(name):
+    model, matrix = stars(2, "float64"), ratings()
+    rng = np.random.RandomState(0)
+    for each in model.parameters:
+        each.variable.set_value(each.variable.get_value() + 0.3 * rng.randn(*each.variable.get_value().shape))
+    names = ["W", "b", "1.W", "1.b", "3.steps"]
+    assert {each.name for each in model.parameters} == set(names)
+    start = [values(model)[each] for each in names]
+    with model.building():
+        batch = FORMULATIONS[name].inputs((), "float64")
+        cost = FORMULATIONS[name].cost(model, batch, Ordinal())
+        variables = {each.name: each.variable for each in model.parameters}
+        graph = theano.function(batch.present, [cost] + theano.grad(cost, [variables[each] for each in names]))
+    found = graph(matrix.data.astype("float64"), matrix.indices, matrix.indptr)
+    rows = reference.pairs(matrix)
+    assert found[0] == pytest.approx(ordinal_cost(rows, *start), rel=1e-10)
+    for k, gradient in enumerate(found[1:]):
+        for place in list(np.ndindex(*gradient.shape))[::3]:
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = [each.copy() for each in start]
+                moved[k][place] += step
+                ends.append(ordinal_cost(rows, *moved))
+            assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-6), (names[k], place)
+
+
+def test_an_ordinal_network_begins_at_the_frequencies_and_learns():
+    matrix = ratings()
+    model = stars()
+    Ordinal().begin(model, matrix, matrix.data.mean())
+    expected = np.bincount(matrix.data.astype(int), minlength=6)[1:] + 1
+    thresholds = model.output_layer.thresholds.eval()
+    np.testing.assert_allclose(np.diff(1 / (1 + np.exp(-thresholds))), expected[1:-1] / expected.sum(), rtol=1e-5)
+    history = trained(model, 40, objective=Ordinal()).history
+    assert history[-1]["loss"] < history[0]["loss"] and history[-1]["train_rmse"] is None
+    predicted = Scorer(model, matrix).predict(*matrix.nonzero(), 3.0)
+    assert 1 <= predicted.min() and predicted.max() <= 5
+    assert np.sqrt(np.mean((predicted - matrix.data) ** 2)) < 0.8 * matrix.data.std()
+    assert not np.array_equal(thresholds, model.output_layer.thresholds.eval())
+
+
+def test_an_ordinal_training_resumes_with_the_same_bytes(tmp_path):
+    def bytes_after(n_epochs, **run):
+        model = stars()
+        state = trained(model, n_epochs, objective=Ordinal(), **run).step.get_state()
+        return [np.asarray(x).tobytes() for x in state.values()]
+
+    whole = bytes_after(3)
+    bytes_after(1, checkpoint=tmp_path / "c")
+    assert bytes_after(3, checkpoint=tmp_path / "c", resume=True) == whole
+    assert objective_of(json.loads(json.dumps(Ordinal().describe()))) == Ordinal()
+
+
+def test_ratings_and_models_that_are_not_ordinal():
+    with pytest.raises(ValueError, match=r"Ordinal\(\) and outputs of AutoEncoder that are no levels"):
+        trained(AutoEncoder(N_COLUMNS, 3, (1, 5)), 1, objective=Ordinal())
+    matrix = ratings()
+    matrix.data[0] = 2.5
+    with pytest.raises(ValueError, match="rating 2.5 is none of the ordinal output's levels, 1, 2, 3, 4, 5"):
+        trained(stars(), 1, matrix, Ordinal())
+    with pytest.raises(ValueError, match="the OrdinalLayer stands on outputs of sigmoid; expected scores"):
+        stars(f="sigmoid")
+    with pytest.raises(ValueError, match=r"rating_scale is \(0.5, 5.0\), and the ordinal output's levels reach from 1"):
+        Network(OrdinalLayer(stack(), [1, 2, 5]), rating_scale=(0.5, 5))
+    targets = BeyondBiases(np.zeros(12), np.zeros(N_COLUMNS), (1, 5))
+    l_in, seen = InputLayer((None, N_COLUMNS)), InputLayer((None, N_COLUMNS), name="indicator")
+    hidden = ElemwiseSumLayer([SparseInputDenseLayer(l_in, 3), SparseInputDenseLayer(seen, 3)])
+    with pytest.raises(ValueError, match=r"Ordinal\(\) and targets that are no ratings"):
+        trained(Network(OrdinalLayer(ObservedLayer(hidden, l_in), [1, 2, 5])), 1, objective=Ordinal(), targets=targets)
+
+
 # What is refused
 
 
@@ -245,7 +350,7 @@ def test_a_gpu_and_ranks_are_refused(monkeypatch):
     ranks = type("Two", (), {"size": 2})
     with pytest.raises(ValueError, match="a Network on 2 ranks: its columns can't be shared out; use an AutoEncoder"):
         Network.from_description(model.describe(), values(model), ranks)
-    monkeypatch.setattr("sparse_ae.networks.on_gpu", lambda: True)
+    monkeypatch.setattr("sparse_ae.networks.network.on_gpu", lambda: True)
     with pytest.raises(ValueError, match="a Network runs on the CPU, .*; set Theano's flag device=cpu, or use"):
         Network(stack())
 

@@ -233,7 +233,7 @@ class ColumnSolver:
                              "users as rows, whose ratings go through the encoder" % (objective,))
         model, known = scorer.model, scorer.users_rated
         self._scorer, self._decoder, self._cost = scorer, scorer.outputs.decoder, None
-        self._missing = objective.missing
+        self._objective, self._missing = objective, objective.missing
         sums = [p.get_value(borrow=True)[known].sum(axis=0, dtype="float64")
                 for p in (self._decoder.W, self._decoder.b)]
         sums = model.ranks.sum(np.append(*sums))
@@ -299,8 +299,8 @@ class ColumnSolver:
     def _compiled_cost(self):
         with building("float64"):
             h, l2, (p, rating, weight, means) = T.matrix("h"), T.scalar("l2"), T.vectors("p", "r", "weight", "means")
-            error = self._decoder.activation(T.dot(h, p)) - rating
-            cost = T.sum(weight * error ** 2) + l2 * T.sum((p - means) ** 2)
+            costs = self._objective.entry_cost(self._decoder, T.dot(h, p), rating)
+            cost = T.sum(weight * costs) + l2 * T.sum((p - means) ** 2)
             # Two small dots: NumPy does them as fast, and nobody waits for a compiler.
             # On a GPU too: what would be moved there has no code in Python.
             mode = kept_on_host(theano.Mode(linker="py", optimizer="fast_compile"))

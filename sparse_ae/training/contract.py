@@ -76,10 +76,14 @@ class Model:
 
     def decode(self, h, batch=None):
         """Build the graph of outputs at the entries of a Batch of CSR, (nnz,); of all, (n_rows, n_columns), without."""
+        return self.decoder().activation(self.scores(h, batch))
+
+    def scores(self, h, batch=None):
+        """Build the graph of ``W h + b``, of which `decode` makes outputs."""
         decoder = self.decoder()
         if batch is None:
-            return decoder.activation(T.dot(h, decoder.W.T) + decoder.b)
-        return decoder.activation(sampled_dot(batch.indices, batch.indptr, h, decoder.W) + decoder.b[batch.indices])
+            return T.dot(h, decoder.W.T) + decoder.b
+        return sampled_dot(batch.indices, batch.indptr, h, decoder.W) + decoder.b[batch.indices]
 
     def decay(self, share=1, counts=None):
         """Build the graph of the weight decay that falls to a mini-batch, a scalar: `share` of all of it."""

@@ -1,8 +1,8 @@
 """Objectives: what is summed over which entries.
 
 `Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too.
-`Multinomial` is the likelihood of a row's entries among all columns. An objective of one's own inherits `Objective`,
-and says no more than how it differs: at the least its `cost`.
+`Ordinal` is the likelihood of ratings as ordered levels, `Multinomial` that of a row's entries among all columns. An
+objective of one's own inherits `Objective`, and says no more than how it differs: at the least its `cost`.
 
 Lists that are learned from observed entries alone are poor: what people rate is what they chose to consume, and that
 they didn't choose the rest tells something. So let every missing entry count w, as if it had been rated m, where O are
@@ -34,9 +34,10 @@ import numpy as np
 
 from sparse_ae.checks import check_finite, check_share
 from sparse_ae.ops.everywhere import squared_outputs
+from sparse_ae.ops.ordinal import ordinal_loss
 import theano.tensor as T
 
-__all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Rule", "objective_of"]
+__all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Ordinal", "Rule", "objective_of"]
 
 # The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
@@ -77,8 +78,8 @@ class Objective:
     default_measure : str
         What validation goes by, as `Recommender` names it.
     folds_columns : bool
-        Whether `scoring.fold_in` knows how to solve for a column that the model has no parameters for: by least
-        squares with `missing`.
+        Whether `scoring.fold_in` knows how to solve for a column that the model has no parameters for: by what
+        `entry_cost` says, with `missing`.
     """
 
     missing, reports_rmse, clips, default_measure, folds_columns = (0.0, 0.0), True, True, "rmse", True
@@ -95,9 +96,21 @@ class Objective:
         """
         raise NotImplementedError
 
+    def entry_cost(self, decoder, scores, target):
+        """What each entry costs, as a graph of scores, ``W h + b``, and of what is wanted of their outputs."""
+        return (decoder.activation(scores) - target) ** 2
+
     def refusal(self, model, formulation):
         """Why a formulation, by its name, can't serve a model with this objective, in words; None if it can."""
         return None
+
+    def check(self, model, ratings, targets):
+        """Raise ValueError for ratings, a csr_matrix, that it can't be trained on, or for such targets of them."""
+
+    def begin(self, model, ratings, mean):
+        """Have a model begin where ratings in a csr_matrix, of this mean, are likely on the whole; without biases."""
+        typical = model.decoder().score_of(self.first_output(mean))
+        model.decoder().b.set_value(np.full(model.n_columns, typical, model.dtype))
 
     def fused(self, model):
         """The first arguments of the Ops that make a whole step of it on sparse rows; None where there are none."""
@@ -199,6 +212,53 @@ class Missing(Objective):
 
     def rule(self, n, variance):
         return Rule(l2=40 * (n / _TYPICAL) ** (2 / 3), learning_rate=0.002, updates=450, all_columns=True)
+
+
+class Ordinal(Objective):
+    """Ratings as ordered levels, such as stars, under a cumulative link model: minus the log-likelihood of those
+    observed.
+
+    The model's outputs are expected levels, in the ratings' unit: its last layer is a `layers.OrdinalLayer`, whose
+    thresholds are parameters of the model, trained and saved with the others; `networks.ordinal` puts one on a network.
+    Costs are in nats. See `ops.ordinal`.
+    """
+
+    reports_rmse = False
+
+    def cost(self, model, formulation, batch):
+        _, target, observed, h = formulation.entries(model, batch)
+        decoder = model.decoder()
+        if observed is None:
+            return T.sum(self.entry_cost(decoder, model.scores(h, batch), target))
+        lowest = np.asarray(decoder.ordinal.levels[0], model.dtype)  # stands where there is no entry
+        costs = self.entry_cost(decoder, model.scores(h), T.switch(observed, target, lowest))
+        return T.sum(T.switch(observed, costs, 0))
+
+    def entry_cost(self, decoder, scores, target):
+        ordinal = decoder.ordinal
+        return ordinal_loss(scores, ordinal.classes(target), ordinal.thresholds, ordinal.link)
+
+    def refusal(self, model, formulation):
+        if model.decoder().ordinal is None:
+            return ("Ordinal() and outputs of %s that are no levels; expected a Network whose last layer is a "
+                    "layers.OrdinalLayer, as networks.ordinal makes them" % type(model).__name__)
+        return None
+
+    def check(self, model, ratings, targets):
+        if "target" in targets.channels:
+            raise ValueError("Ordinal() and targets that are no ratings, but what is left of them; expected ratings "
+                             "themselves: without biases beside the model")
+        levels = model.decoder().ordinal.levels.astype(ratings.dtype)
+        wrong = ratings.data[~np.isin(ratings.data, levels)]
+        if len(wrong):
+            raise ValueError("rating %g is none of the ordinal output's levels, %s; pass all that occur, ascending"
+                             % (wrong[0], ", ".join("%g" % level for level in levels)))
+
+    def begin(self, model, ratings, mean):
+        ordinal = model.decoder().ordinal
+        places = np.searchsorted(ordinal.levels.astype(ratings.dtype), ratings.data)
+        ordinal.set_frequencies(np.bincount(places, minlength=len(ordinal.levels)))
+        model.decoder().b.set_value(np.zeros(model.n_columns, model.dtype))
 
 
 class Multinomial(Objective):

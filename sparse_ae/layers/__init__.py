@@ -1,0 +1,69 @@
+"""Lasagne layers on sparse input: any network whose input rows are mostly missing, or mostly zero.
+
+A Theano CSR variable goes into Lasagne's own `InputLayer`, and a SciPy CSR matrix into the compiled function. The
+layers here take it from there; in between and behind stand Lasagne's, and its initialisers, nonlinearities, objectives,
+regularisers and updates work as they do on dense rows.
+
+============================  ==================  ============================================================
+`SparseInputDenseLayer`       CSR -> dense        a `DenseLayer` at a cost that follows the stored entries
+`SparseInputDropoutLayer`     CSR -> CSR          noise on stored values; entries stay entries
+`SparseInputNormLayer`        CSR -> CSR          each row's values by their length
+`IndicatorLayer`              CSR -> CSR          1 at each entry: what is there, whatever its value
+`ObservedLayer`               dense, CSR -> (n,)  a decoder's outputs at the entries of a CSR matrix alone
+`OrdinalLayer`                any -> any          a score as the expected one of ordered levels
+`BatchNormLayer`              dense -> dense      batch normalisation, which Lasagne 0.1 is without
+============================  ==================  ============================================================
+
+*Observed means stored.* A stored 0 is an entry like others, and is never taken for a missing one.
+
+Objectives for them are in `sparse_ae.training.losses`.
+
+What an update costs
+--------------------
+The gradient for the W of a `SparseInputDenseLayer`, (num_inputs, num_units), and of an `ObservedLayer`, (num_units, k),
+is made by C code from the entries. Where it goes follows from the update:
+
+- `lasagne.updates.sgd`, `lasagne.updates.adagrad`: no array is made of it; W, and Adagrad's sum of squares, are written
+  to in place, and only in the rows whose columns have entries in the mini-batch. This holds for every
+  ``theano.function`` that Theano optimises as by default, where nobody else asks for the gradient: not with a
+  `total_norm_constraint`, nor with a weight decay on W under Adagrad. SGD with a decay passes over W once for it.
+- `lasagne.updates.adam`, `momentum`, `rmsprop` and so on move every row in every step: the gradient is an array of W's
+  shape. Functions compiled with ``mode=sparse_ae.ops.fast_mode()`` run the update as one pass over W and what is kept
+  of it, on all cores.
+
+Examples
+--------
+Classes of rows with 3 of 1,000 words each, of which the first tells the class:
+
+>>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
+>>> from sparse_ae.layers import SparseInputDenseLayer
+>>> import lasagne
+>>> from lasagne.layers import DenseLayer, InputLayer, get_all_params, get_output
+>>> rng = np.random.RandomState(0)
+>>> words = np.column_stack([np.arange(60) % 2, rng.randint(2, 1000, (60, 2))]).astype("int32")
+>>> X = sp.csr_matrix((np.ones(180, theano.config.floatX), words.ravel(), np.arange(61) * 3), shape=(60, 1000))
+>>> y = (np.arange(60) % 2).astype("int32")
+>>> lasagne.random.set_rng(rng)
+>>> x, target = theano.sparse.csr_matrix("x", theano.config.floatX), T.ivector("target")
+>>> hidden = SparseInputDenseLayer(InputLayer((None, 1000), x), num_units=10)
+>>> network = DenseLayer(hidden, num_units=2, nonlinearity=lasagne.nonlinearities.softmax)
+>>> loss = lasagne.objectives.categorical_crossentropy(get_output(network), target).mean()
+>>> updates = lasagne.updates.adagrad(loss, get_all_params(network, trainable=True), learning_rate=0.1)
+>>> train = theano.function([x, target], loss, updates=updates)
+>>> losses = [float(train(X, y)) for epoch in range(20)]
+>>> losses[-1] < 0.1 < losses[0]
+True
+"""
+from sparse_ae.layers.batch_norm import BatchNormLayer
+from sparse_ae.layers.observed import ObservedLayer
+from sparse_ae.layers.ordinal import OrdinalLayer
+from sparse_ae.layers.sparse_input import (
+    IndicatorLayer,
+    SparseInputDenseLayer,
+    SparseInputDropoutLayer,
+    SparseInputNormLayer,
+    new_stream,
+)
+
+__all__ = ["BatchNormLayer", "IndicatorLayer", "ObservedLayer", "OrdinalLayer", "SparseInputDenseLayer",
+           "SparseInputDropoutLayer", "SparseInputNormLayer", "new_stream"]

@@ -1,0 +1,119 @@
+"""An output of ordered levels: a cumulative link model, whose thresholds are learned."""
+import numpy as np
+
+from sparse_ae.ops.ordinal import LINKS, thresholds_from_counts
+import lasagne
+import theano.tensor as T
+from lasagne.layers import Layer
+
+__all__ = ["OrdinalLayer"]
+
+
+class OrdinalLayer(Layer):
+    """
+    sparse_ae.layers.OrdinalLayer(incoming, levels, thresholds=None,
+    link="logistic", steps=None, **kwargs)
+
+    The expectation of an ordered level, such as a rating in stars, given a score: a cumulative link model.
+
+    With thresholds t_1 < ... < t_(C-1), which are learned, a score s stands for the probabilities
+
+        P(level <= l_c)  =  F(t_c - s),    F the logistic function, or the normal distribution's
+
+    of C levels: the distances between levels are learned, and a level at the end of the scale can be sure. The
+    expectation is the best prediction under a squared error. To train it, ask for the scores and hold them against the
+    levels with `sparse_ae.training.losses.ordinal_crossentropy`.
+
+    Parameters
+    ----------
+    incoming : a :class:`Layer` instance or a tuple
+        The layer that gives scores, or their shape; any shape.
+    levels : sequence of C numbers
+        The levels in ascending order, in their own units.
+    thresholds : array, (C - 1,), optional
+        The thresholds to begin with, in ascending order. By default those at which all levels are equally probable for
+        a score of 0; `thresholds_from_counts` makes them from the levels' frequencies.
+    link : {"logistic", "probit"}
+    steps : Theano shared variable, (C - 1,), optional
+        In the place of `thresholds`, those of another layer: its attribute of this name.
+
+    Attributes
+    ----------
+    thresholds : vector, (C - 1,)
+        The thresholds, as an expression of `steps`.
+    steps : Theano shared variable, (C - 1,)
+        The first threshold, and the logarithms of the distances from each to the next, so that they keep their order.
+        Not regularizable.
+
+    Raises
+    ------
+    ValueError
+        For levels or thresholds that don't ascend, or aren't as many as they should be, and for an unknown link.
+
+    References
+    ----------
+    .. [1] McCullagh, P. (1980): Regression Models for Ordinal Data. Journal of the Royal Statistical Society B, 42.
+    .. [2] Koren, Y., Sill, J. (2011): OrdRec: An Ordinal Model for Predicting Personalized Item Rating Distributions.
+           RecSys.
+    """
+
+    def __init__(self, incoming, levels, thresholds=None, link="logistic", steps=None, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.levels, self.link = np.asarray(levels, "float64"), link
+        if self.levels.ndim != 1 or len(self.levels) < 2 or not (np.diff(self.levels) > 0).all():
+            raise ValueError("levels are %r; expected two numbers or more in ascending order" % (levels,))
+        if link not in LINKS:
+            raise ValueError("link is %r; expected one of %s" % (link, ", ".join(map(repr, LINKS))))
+        if thresholds is None:
+            thresholds = thresholds_from_counts(np.ones(len(self.levels)), link)
+        thresholds = np.asarray(thresholds, "float64")
+        if (thresholds.shape != (len(self.levels) - 1,) or not np.isfinite(thresholds).all()
+                or not (np.diff(thresholds) > 0).all()):
+            raise ValueError("thresholds are %r; expected %d finite numbers in ascending order, one between each level "
+                             "and the next" % (thresholds, len(self.levels) - 1))
+        steps = lasagne.utils.floatX(_steps(thresholds)) if steps is None else steps
+        self.steps = self.add_param(steps, thresholds.shape, name="steps", regularizable=False)
+        self.thresholds = T.extra_ops.cumsum(T.concatenate([self.steps[:1], T.exp(self.steps[1:])]))
+
+    def get_output_for(self, input, **kwargs):
+        # levels[0], and each gap times the probability of being above it: no difference of probabilities.
+        above = LINKS[self.link].distribution(input.dimshuffle(*range(input.ndim), "x") - self.thresholds)
+        gaps = np.diff(self.levels).astype(above.dtype)
+        return self.levels[0].astype(above.dtype) + T.dot(above, gaps)
+
+    def set_frequencies(self, counts):
+        """Set the thresholds to those at which a score of 0 gives each level the share that it has among `counts`.
+
+        Parameters
+        ----------
+        counts : array, (C,)
+            How often each level is found.
+        """
+        steps = _steps(thresholds_from_counts(counts, self.link))
+        self.steps.set_value(steps.astype(self.steps.dtype))
+
+    def classes(self, values):
+        """The numbers of levels, from 0, that values are.
+
+        Parameters
+        ----------
+        values : tensor, of levels
+
+        Returns
+        -------
+        tensor of int64, of its shape
+
+        Raises
+        ------
+        AssertionError
+            Where the compiled function is called with a value that is no level.
+        """
+        levels = T.constant(self.levels.astype(values.dtype))
+        above = values.dimshuffle(*range(values.ndim), "x") > levels
+        nearest = T.clip(T.sum(above, axis=values.ndim), 0, len(self.levels) - 1)
+        known = T.opt.Assert("a value is none of the ordinal output's levels, %s" % self.levels.tolist())
+        return known(nearest, T.all(T.eq(levels[nearest], values)))
+
+
+def _steps(thresholds):
+    return np.append(thresholds[:1], np.log(np.diff(thresholds)))

@@ -1,0 +1,116 @@
+"""Layers as JSON, by name and settings, and back: how a network is written to a file without pickle."""
+import numpy as np
+
+from sparse_ae.checks import check_count
+from sparse_ae.layers import (
+    BatchNormLayer,
+    IndicatorLayer,
+    ObservedLayer,
+    OrdinalLayer,
+    SparseInputDenseLayer,
+    SparseInputDropoutLayer,
+    SparseInputNormLayer,
+)
+import theano
+from lasagne import layers, nonlinearities
+
+__all__ = ["described", "made_layer", "nonlinearity_of", "said"]
+
+# The settings of each kind of layer: attributes that are numbers, truth values, names or lists of them.
+_SETTINGS = {
+    layers.DenseLayer: ("num_units", "nonlinearity"),
+    SparseInputDenseLayer: ("num_units", "nonlinearity"),
+    ObservedLayer: ("nonlinearity",),
+    layers.NonlinearityLayer: ("nonlinearity",),
+    layers.DropoutLayer: ("p", "rescale"),
+    SparseInputDropoutLayer: ("p", "rescale"),
+    layers.GaussianNoiseLayer: ("sigma",),
+    SparseInputNormLayer: (),
+    IndicatorLayer: (),
+    BatchNormLayer: ("epsilon", "alpha"),
+    OrdinalLayer: ("levels", "link"),
+    layers.ElemwiseSumLayer: ("coeffs",),
+    layers.ConcatLayer: ("axis",),
+}
+_PARAMETERS = {layers.DenseLayer: ("W", "b"), SparseInputDenseLayer: ("W", "b"), ObservedLayer: ("W", "b"),
+               BatchNormLayer: ("beta", "gamma", "mean", "inv_std"), OrdinalLayer: ("steps",)}
+_KINDS = {kind.__name__: kind for kind in _SETTINGS}
+_LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
+
+
+def described(layer, stack, names):
+    kind = type(layer)
+    if kind is layers.InputLayer:
+        return {"kind": "InputLayer", "columns": layer.shape[1], "name": layer.name}
+    if kind not in _SETTINGS:
+        raise TypeError("the layer %s can't be written down; expected one of %s"
+                        % (said(layer), ", ".join(sorted(_KINDS))))
+    before = layer.input_layers if isinstance(layer, layers.MergeLayer) else [layer.input_layer]
+    settings = {name: _plain(getattr(layer, name), name, layer) for name in _SETTINGS[kind]}
+    parameters = {name: None if getattr(layer, name) is None else names[getattr(layer, name)]
+                  for name in _PARAMETERS.get(kind, ())}
+    return {"kind": kind.__name__, "name": layer.name, "inputs": [stack.index(each) for each in before],
+            "settings": settings, "parameters": parameters}
+
+
+def _plain(value, name, layer):
+    """A setting as JSON."""
+    if name == "nonlinearity":
+        known = getattr(value, "__name__", "")
+        if getattr(nonlinearities, known, None) is not value:
+            raise TypeError("the nonlinearity %r of the layer %s can't be written down; expected a function of "
+                            "lasagne.nonlinearities" % (value, said(layer)))
+        return known
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(each, name, layer) for each in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    raise TypeError("%s of the layer %s is %r, which can't be written down; expected a number"
+                    % (name, said(layer), value))
+
+
+def made_layer(description, made, arrays, variables, dtype):
+    """The layer of a description, on those that are made by now."""
+    if description["kind"] == "InputLayer":
+        return layers.InputLayer((None, check_count(description["columns"], "columns")), name=description["name"])
+    if description["kind"] not in _KINDS:
+        raise ValueError("a layer is a %r; expected one of %s" % (description["kind"], ", ".join(sorted(_KINDS))))
+    kind = _KINDS[description["kind"]]
+    settings = dict(description["settings"])
+    if "nonlinearity" in settings:
+        settings["nonlinearity"] = nonlinearity_of(settings["nonlinearity"])
+    for name, of in description["parameters"].items():
+        if of is not None and of not in variables:
+            variables[of] = theano.shared(np.asarray(arrays[of], dtype), name=of)
+        settings[name] = None if of is None else variables[of]
+    if set(settings) != set(_SETTINGS[kind]) | set(_PARAMETERS.get(kind, ())):
+        raise ValueError("the settings of a %s are %s; expected others" % (kind.__name__, ", ".join(sorted(settings))))
+    before = [_earlier(made, number) for number in description["inputs"]]
+    if kind in _LISTS:
+        return kind(before, name=description["name"], **settings)
+    return kind(*before, name=description["name"], **settings)
+
+
+def _earlier(made, number):
+    if not isinstance(number, int) or not 0 <= number < len(made):
+        raise ValueError("a layer stands on layer %r; expected one of the %d before it" % (number, len(made)))
+    return made[number]
+
+
+def nonlinearity_of(name):
+    function = getattr(nonlinearities, name, None) if isinstance(name, str) and name.islower() else None
+    if not callable(function):
+        raise ValueError("nonlinearity is %r; expected the name of a function of lasagne.nonlinearities" % (name,))
+    return function
+
+
+def said(layer):
+    """A layer in words, for errors: its class and its name."""
+    name = getattr(layer, "name", None)
+    return type(layer).__name__ + (" %r" % name if name else "")

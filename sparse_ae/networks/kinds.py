@@ -1,0 +1,211 @@
+"""Networks to begin with, each a few lines of layers."""
+import contextlib
+
+from sparse_ae.checks import check_count, check_dtype, check_rng
+from sparse_ae.layers import (
+    ObservedLayer,
+    OrdinalLayer,
+    SparseInputDenseLayer,
+    SparseInputDropoutLayer,
+    SparseInputNormLayer,
+)
+from sparse_ae.networks.descriptions import nonlinearity_of
+from sparse_ae.networks.network import Network
+from sparse_ae.ops.compiled import building
+import lasagne
+from lasagne import layers
+
+__all__ = ["deep", "denoising", "multinomial", "ordinal", "shallow", "tied"]
+
+
+@contextlib.contextmanager
+def _drawing(rng, dtype):
+    """Lasagne's initialisers and noise are seeded by `rng` within, and make parameters of `dtype`."""
+    before, rng = lasagne.random.get_rng(), check_rng(rng)
+    with building(check_dtype(dtype)):
+        lasagne.random.set_rng(rng)
+        try:
+            yield
+        finally:
+            lasagne.random.set_rng(before)
+
+
+def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
+    """The first hidden layer, and a second encoder in it where there is an indicator to read."""
+    g, shown = nonlinearity_of(g), SparseInputDropoutLayer(ratings, hide) if hide else ratings
+    if not indicator:
+        return SparseInputDenseLayer(shown, n_hidden, nonlinearity=g)
+    values = SparseInputDenseLayer(shown, n_hidden, nonlinearity=None)
+    there = layers.InputLayer(ratings.shape, name="indicator")
+    there = SparseInputDenseLayer(there, n_hidden, b=None, nonlinearity=None)
+    return layers.NonlinearityLayer(layers.ElemwiseSumLayer([values, there]), g)
+
+
+def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, rng=0, dtype="float32",
+            indicator=False):
+    """Make the post's model, f(W g(V r + mu) + b), of layers.
+
+    Parameters
+    ----------
+    n_columns, n_hidden : int
+    rating_scale : (float, float), optional
+    f, g : str
+        Of the outputs and the hidden units, by their names in `lasagne.nonlinearities`.
+    l2 : float
+    rng : numpy.random.RandomState or int
+        For initial values, and the seeds of noise.
+    dtype : {"float32", "float64"}
+    indicator : bool
+        Whether a second encoder reads what is there, beside its values: as what is trained beyond biases does.
+
+    Returns
+    -------
+    Network
+        With the loss, the gradients and the updates of an `AutoEncoder` that has its W, V', mu and b.
+    """
+    with _drawing(rng, dtype):
+        ratings = layers.InputLayer((None, n_columns))
+        hidden = _encoder(ratings, n_hidden, g, indicator)
+        return Network(ObservedLayer(hidden, ratings, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
+
+
+def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=None, f="linear", g="tanh", l2=0.1,
+         rng=0, dtype="float32", indicator=False):
+    """Make a network of hidden layers of one width, each of which adds to the one before: h + g(U h + c).
+
+    Parameters
+    ----------
+    n_columns, n_hidden : int
+    depth : int
+        The number of hidden layers; 1 is the post's model with dropout.
+    dropout : float
+        The share of the last hidden units that is dropped in training; from 0 to below 1.
+    hide : float
+        The share of ratings that is hidden from the encoder in training, as of `denoising`.
+    rating_scale, f, g, l2, rng, dtype, indicator
+        As in `shallow`.
+
+    Returns
+    -------
+    Network
+    """
+    check_count(depth, "depth")
+    with _drawing(rng, dtype):
+        ratings = layers.InputLayer((None, n_columns))
+        hidden = _encoder(ratings, n_hidden, g, indicator, hide)
+        for _ in range(depth - 1):
+            more = layers.DenseLayer(hidden, n_hidden, nonlinearity=nonlinearity_of(g))
+            hidden = layers.ElemwiseSumLayer([hidden, more])
+        if dropout:
+            hidden = layers.DropoutLayer(hidden, dropout)
+        return Network(ObservedLayer(hidden, ratings, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
+
+
+def denoising(n_columns, n_hidden=500, hide=0.4, dropout=0.2, **settings):
+    """Make a network that is shown a part of the ratings, drawn anew each time, and learns to give all of them.
+
+    Parameters
+    ----------
+    n_columns, n_hidden : int
+    hide : float
+        The share of ratings that is hidden from the encoder in training; from 0 to below 1.
+    dropout : float
+        The share of hidden units that is dropped in training.
+    **settings
+        As `deep` takes them; one hidden layer by default.
+
+    Returns
+    -------
+    Network
+
+    References
+    ----------
+    Vincent, P., Larochelle, H., Bengio, Y., Manzagol, P.-A. (2008): Extracting and Composing Robust Features with
+    Denoising Autoencoders. ICML.
+    """
+    return deep(n_columns, n_hidden, **dict({"depth": 1}, hide=hide, dropout=dropout, **settings))
+
+
+def tied(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, rng=0, dtype="float32",
+         indicator=False):
+    """Make f(W g(W' r + mu) + b): the decoder is the encoder, and has half as many parameters to learn.
+
+    Parameters
+    ----------
+    n_columns, n_hidden, rating_scale, f, g, l2, rng, dtype, indicator
+        As in `shallow`.
+
+    Returns
+    -------
+    Network
+    """
+    with _drawing(rng, dtype):
+        ratings = layers.InputLayer((None, n_columns))
+        hidden = _encoder(ratings, n_hidden, g, indicator)
+        encoder = next(each for each in layers.get_all_layers(hidden) if isinstance(each, SparseInputDenseLayer))
+        output = ObservedLayer(hidden, ratings, W=encoder.W, nonlinearity=nonlinearity_of(f))
+        return Network(output, rating_scale, l2)
+
+
+def multinomial(n_columns, n_hidden=200, hide=0.5, g="tanh", l2=0.01, rng=0, dtype="float32"):
+    """Make Mult-DAE: rows of length 1, of which a part is hidden, to scores of all columns.
+
+    It is for lists, and trained with ``objective=training.objectives.Multinomial()``.
+
+    Parameters
+    ----------
+    n_columns, n_hidden : int
+    hide : float
+        The share of entries that is hidden from the encoder in training.
+    g, l2, rng, dtype
+        As in `shallow`.
+
+    Returns
+    -------
+    Network
+
+    References
+    ----------
+    Liang, D., Krishnan, R. G., Hoffman, M. D., Jebara, T. (2018): Variational Autoencoders for Collaborative Filtering.
+    WWW.
+    """
+    with _drawing(rng, dtype):
+        entries = layers.InputLayer((None, n_columns))
+        shown = SparseInputDropoutLayer(SparseInputNormLayer(entries), hide)
+        hidden = SparseInputDenseLayer(shown, n_hidden, nonlinearity=nonlinearity_of(g))
+        return Network(ObservedLayer(hidden, entries), l2=l2)
+
+
+def ordinal(network, levels, link="logistic"):
+    """Put an output of ordered levels, such as stars, on a network whose decoder has no nonlinearity.
+
+    Parameters
+    ----------
+    network : Network
+        One with ``f="linear"``. Its layers and parameters are the new one's.
+    levels : sequence of numbers
+        All that occur among the ratings, ascending.
+    link : {"logistic", "probit"}
+
+    Returns
+    -------
+    Network
+        To be trained with ``objective=training.objectives.Ordinal()``, whose `begin` sets the thresholds by the
+        levels' frequencies. Predictions are expected levels.
+
+    Examples
+    --------
+    >>> import sparse_ae
+    >>> from sparse_ae.networks import deep, ordinal
+    >>> from sparse_ae.training.objectives import Ordinal
+    >>> ratings = sparse_ae.made_up_ratings(60, 40, 800, step=1, rng=0)[0].matrix
+    >>> model = ordinal(deep(40, 10), levels=[1, 2, 3, 4, 5])
+    >>> Ordinal().begin(model, ratings, ratings.data.mean())
+    >>> trainer = sparse_ae.Trainer(model, "adam", learning_rate=0.01, objective=Ordinal(), progress=False)
+    >>> history = trainer.fit(ratings, n_epochs=5)
+    >>> history[-1]["loss"] < history[0]["loss"]
+    True
+    """
+    with building(network.dtype):
+        output = OrdinalLayer(network.output_layer, levels, link=link)
+    return Network(output, network.rating_scale, network.l2)

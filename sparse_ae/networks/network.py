@@ -1,0 +1,201 @@
+"""The contract of a model, kept by a stack of Lasagne layers."""
+import numpy as np
+
+from sparse_ae.checks import check_dtype, check_number, check_rating_scale
+from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
+from sparse_ae.networks.descriptions import described, made_layer, said
+from sparse_ae.ops.compiled import building
+from sparse_ae.ops.nonlinearities import find
+from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.runtime.device import on_gpu
+from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.training.contract import Model
+import theano
+import theano.sparse
+from lasagne import layers
+
+__all__ = ["Network"]
+
+
+class Network(Model):
+    """A stack of Lasagne layers that keeps `training.contract`.
+
+    Parameters
+    ----------
+    output_layer : sparse_ae.layers.ObservedLayer, or OrdinalLayer
+        The decoder, with a b; or an OrdinalLayer on one without a nonlinearity, for `training.objectives.Ordinal`. Its
+        `observed` is the `lasagne.layers.InputLayer` of the ratings, (None, n_columns). A
+        second InputLayer of this shape may be named "indicator": it reads what a second encoder sees, see
+        `training.targets`. There may be no others.
+    rating_scale : (float, float), optional
+        A bounded nonlinearity of the decoder is stretched over it, as `AutoEncoder`'s is, and predictions are clipped
+        to it.
+    l2 : float
+        The weight decay of each regularizable parameter, times the sum of squares.
+
+    Attributes
+    ----------
+    output_layer : ObservedLayer or OrdinalLayer
+    parameters : list of Parameter
+        Those of `lasagne.layers.get_all_params`. The decoder's are named "W" and "b", the others by their layer's name,
+        or its number from the input on, such as "1.W"; the variables are given these names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a stack that is no such network, for a decay or a scale that can't be used, and on a GPU.
+    """
+
+    def __init__(self, output_layer, rating_scale=None, l2=0.0):
+        ordinal = output_layer if isinstance(output_layer, OrdinalLayer) else None
+        decoding = output_layer if ordinal is None else ordinal.input_layer
+        if not isinstance(decoding, ObservedLayer):
+            raise TypeError("the output layer is %s; expected a sparse_ae.layers.ObservedLayer, which has outputs "
+                            "where there are ratings, or an OrdinalLayer on one" % said(decoding))
+        if on_gpu():
+            raise ValueError("a Network runs on the CPU, and Theano's variables are on a GPU; set Theano's flag "
+                             "device=cpu, or use an AutoEncoder")
+        if decoding.b is None:
+            raise ValueError("the output layer has b=None; expected a bias for each column, such as the default")
+        self.output_layer, self._decoding, self._ordinal = output_layer, decoding, ordinal
+        self.rating_scale = None if rating_scale is None else check_rating_scale(rating_scale)
+        if ordinal is not None:
+            self._check_ordinal()
+        self.l2 = check_number(l2, "l2", zero=True)
+        self._ratings, self._indicator = _inputs(decoding)
+        self.channels = () if self._indicator is None else ("indicator",)
+        self.parameters = _parameters(output_layer, decoding, self.l2)
+        self.dtype = decoding.W.dtype
+        for each in self.parameters:
+            if each.variable.dtype != self.dtype:
+                raise TypeError("the parameter %s is of dtype %s, the decoder's W of %s; expected one dtype: make the "
+                                "layers under one floatX" % (each.name, each.variable.dtype, self.dtype))
+
+    def _check_ordinal(self):
+        if not getattr(find(self._decoding.nonlinearity), "is_linear", False):
+            raise ValueError("the OrdinalLayer stands on outputs of %s; expected scores: no nonlinearity before it"
+                             % getattr(self._decoding.nonlinearity, "__name__", self._decoding.nonlinearity))
+        scale = tuple(map(float, self._ordinal.levels[[0, -1]]))
+        if self.rating_scale not in (None, scale):
+            raise ValueError("rating_scale is %r, and the ordinal output's levels reach from %g to %g; expected the "
+                             "same, or None" % (self.rating_scale, *scale))
+        self.rating_scale = scale
+
+    # Noise is drawn for entries, and layers ask what is there: dense rows can't tell.
+    reads_entries = True
+
+    def encode(self, batch, deterministic=True):
+        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows, whose zeros are missing.
+        """
+        inputs = {self._ratings: self._rows(batch, batch.data)}
+        if self._indicator is not None:
+            inputs[self._indicator] = self._rows(batch, batch.indicator)
+        hidden = self._decoding.input_layers[0]
+        return layers.get_output(hidden, inputs, deterministic=deterministic)
+
+    def _rows(self, batch, values):
+        if batch.is_dense:
+            return theano.sparse.csr_from_dense(values)
+        shape = theano.tensor.stack([batch.indptr.shape[0] - 1, np.int64(self.n_columns)])
+        return theano.sparse.CSR(values, batch.indices, batch.indptr, shape)
+
+    def decoder(self):
+        """Return the `Decoder`: a bounded nonlinearity is stretched over the rating scale, if there is one."""
+        layer = self._decoding
+        if self._ordinal is not None:
+            return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=self.l2, ordinal=self._ordinal)
+        nonlinearity, low, span = find(layer.nonlinearity), 0.0, 1.0
+        if self.rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
+            f_low, f_high = nonlinearity.range
+            span = (self.rating_scale[1] - self.rating_scale[0]) / (f_high - f_low)
+            low = self.rating_scale[0] - span * f_low
+        return Decoder(layer.W, layer.b, layer.nonlinearity, nonlinearity, low, span, self.l2)
+
+    @property
+    def reach(self):
+        """The lowest and the highest output that the decoder comes near."""
+        nonlinearity = find(self._decoding.nonlinearity)
+        return self.rating_scale or (nonlinearity.range if nonlinearity else (-np.inf, np.inf))
+
+    def describe(self):
+        """Return its layers by name and settings, JSON, as `from_description` takes them.
+
+        Raises
+        ------
+        TypeError
+            For a layer, a nonlinearity or a setting that can't be written down, with the reason.
+        """
+        names = {each.variable: each.name for each in self.parameters}
+        stack = layers.get_all_layers(self.output_layer)
+        return {"layers": [described(layer, stack, names) for layer in stack], "dtype": self.dtype, "l2": self.l2,
+                "rating_scale": None if self.rating_scale is None else list(self.rating_scale)}
+
+    @classmethod
+    def from_description(cls, description, arrays, ranks=ALONE):
+        """Make the network of `describe`, with parameters that have these values, by their names.
+
+        Raises
+        ------
+        LookupError, TypeError, ValueError
+            For what `describe` can't have given, and arrays that don't go with it.
+        """
+        if ranks.size > 1:
+            raise ValueError("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder" % ranks.size)
+        dtype = check_dtype(description["dtype"])
+        variables, made = {}, []
+        with building(dtype):
+            for each in description["layers"]:
+                made.append(made_layer(each, made, arrays, variables, dtype))
+        return cls(made[-1], description["rating_scale"], description["l2"])
+
+
+def _inputs(output_layer):
+    """The input layers of the ratings, and of the indicator or None, of an ObservedLayer."""
+    ratings = output_layer.input_layers[1]
+    if not isinstance(ratings, layers.InputLayer):
+        raise TypeError("observed of the output layer is %s; expected the InputLayer of the ratings" % said(ratings))
+    shape, indicator = (None, output_layer.num_units), None
+    if output_layer.input_layers[0] is None:
+        raise ValueError("the output layer has no layer before it; expected hidden units that come from the ratings")
+    stack = layers.get_all_layers(output_layer)
+    for layer in stack:
+        if not isinstance(layer, layers.InputLayer):
+            continue
+        if layer.name == "indicator" and layer is not ratings:
+            indicator = layer
+        elif layer is not ratings:
+            raise ValueError("the input layer %s is neither that of the ratings nor named 'indicator'; a Network reads "
+                             "nothing else: for other inputs compile the layers' outputs with theano.function"
+                             % said(layer))
+        if layer.shape != shape:
+            raise ValueError("the input layer %s has the shape %r; expected %r: any number of rows, and a column for "
+                             "each output" % (said(layer), layer.shape, shape))
+    if ratings not in layers.get_all_layers(output_layer.input_layers[0]):
+        raise ValueError("the hidden units don't come from the ratings; expected layers between the ratings' "
+                         "InputLayer and the output layer")
+    return ratings, indicator
+
+
+def _parameters(output_layer, decoding, l2):
+    stack, found, names = layers.get_all_layers(output_layer), [], set()
+    own = {decoding.W: "W", decoding.b: "b"}
+    seen = {}
+    for number, layer in enumerate(stack):
+        for variable in layer.get_params():
+            if variable in seen:
+                continue
+            short = (variable.name or "parameter").rpartition(".")[2]
+            name = own.get(variable, "%s.%s" % (layer.name or number, short))
+            if name in names:
+                name = "%d.%s" % (number, short)
+            while name in names:
+                name += "'"
+            names.add(name)
+            seen[variable] = name
+            regularized = any(variable in each.get_params(regularizable=True) for each in stack)
+            by_columns = variable in own or isinstance(layer, SparseInputDenseLayer) and variable is layer.W
+            found.append(Parameter(variable, name, 0 if by_columns else None, l2 if regularized else 0.0,
+                                   trainable=variable in layer.get_params(trainable=True)))
+    for each in found:
+        each.variable.name = each.name
+    return found
