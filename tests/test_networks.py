@@ -173,8 +173,9 @@ def test_noise_is_for_training_alone():
 
 
 @pytest.mark.parametrize("make", [
-    lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4, hide=0.1, indicator=True), lambda: denoising(N_COLUMNS, 4),
-    lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3), lambda: everything(0.3), stars])
+    lambda: shallow(N_COLUMNS, 3, (1, 5)), lambda: deep(N_COLUMNS, 4, hide=0.1, indicator=True),
+    lambda: denoising(N_COLUMNS, 4), lambda: tied(N_COLUMNS, 3), lambda: multinomial(N_COLUMNS, 3),
+    lambda: everything(0.3), stars])
 def test_each_is_made_again_from_its_description(make):
     model = make()
     description = json.loads(json.dumps(describe_model(model)))
