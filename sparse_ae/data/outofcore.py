@@ -51,6 +51,7 @@ from sparse_ae.data.ratings import (
     index_dtype,
     repeated_pair,
 )
+from sparse_ae.data.side import Side
 from sparse_ae.data.sorting import array_file
 from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
@@ -93,7 +94,7 @@ class StoredRatings(NamedTuple):
     matrix: sp.csr_matrix
     row_ids: np.ndarray
     col_ids: np.ndarray
-    rows: str
+    rows: Side
     folder: Optional[Path] = None
     checksums: Optional[Dict[str, int]] = None
     part: Tuple[int, int] = (0, 1)
@@ -148,7 +149,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     TypeError, ValueError
         For what `files.load_ratings` would refuse: the message names the line, or the ids of the rating.
     """
-    check_choice(rows, "rows", ("items", "users"))
+    rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
     parts = check_count(parts, "parts")
     folder = Path(check_path(folder, "folder", "the path of a folder"))
@@ -271,7 +272,7 @@ def _opened(folder, of_part=None):
         if np.any(indptr[1:] < indptr[:-1]):
             raise ValueError("its rows overlap")
     matrix = canonical_csr(parts["data"], parts["indices"], indptr, shape)
-    stored = StoredRatings(matrix, ids[0], ids[1], rows, folder, checksums)
+    stored = StoredRatings(matrix, ids[0], ids[1], Side(rows), folder, checksums)
     if parts["data"].nbytes + parts["indices"].nbytes <= _SMALL:
         stored.check()
     return stored
@@ -380,7 +381,7 @@ def _written(blocks, work, source, read, rows, duplicates, progress):
         repeated = sorting.sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
-        raise _repeated_error(source, read, pairs if rows == "users" else [pair[::-1] for pair in pairs])
+        raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
     _write_note(done, rows, checksums=_checksums(done))
     return done
 

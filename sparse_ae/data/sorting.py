@@ -24,13 +24,12 @@ RATINGS_PER_DEAL = 2 ** 21
 def number_entries(blocks, path, rows):
     """Write the entries of all blocks to one file; return the ids by row and column, and the ratings in each row."""
     users, items = Numbering(), Numbering()
-    by_row, by_col = (users, items) if rows == "users" else (items, users)
+    by_row, by_col = rows.rows_columns(users, items)
     counts = np.zeros(0, np.int64)
     with open(str(path), "wb") as file:
         for block in blocks:
-            numbers = users.number(*block.users), items.number(*block.items)
             entries = np.empty(len(block.ratings), _ENTRY)
-            entries["row"], entries["col"] = numbers if rows == "users" else numbers[::-1]
+            entries["row"], entries["col"] = rows.rows_columns(users.number(*block.users), items.number(*block.items))
             entries["value"] = block.ratings
             entries.tofile(file)
             new = np.bincount(entries["row"], minlength=len(by_row))

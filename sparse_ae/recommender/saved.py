@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import MOST, check_rating_scale, is_integer, is_number
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
+from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
@@ -276,7 +277,7 @@ def _check_names(what, names, found):
 def _checked_ratings(arrays, rows, sizes, own):
     if rows not in sizes:
         raise ValueError("the rows of its ratings are %r" % (rows,))
-    n_rows, n_columns = (sizes["users"], sizes["items"]) if rows == "users" else (sizes["items"], sizes["users"])
+    n_rows, n_columns = Side(rows).rows_columns(sizes["users"], sizes["items"])
     shape = n_rows, len(range(n_columns)[own])
     parts = [arrays[name] for name in ("data", "indices", "indptr")]
     if any(part.ndim != 1 for part in parts) or len(parts[2]) != shape[0] + 1:
@@ -313,7 +314,7 @@ def _check_part(part, arrays, sizes):
         if not isinstance(part[name], dict) or not part[name]:
             raise ValueError("a model's %s is %r" % (name, part[name]))
     _check_names("array", ["%s/%s" % (side, name) for name in axes], arrays)
-    n, dtype = sizes["items" if side == "users" else "users"], part["model"].get("dtype")
+    n, dtype = Side(side).rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
     for name, axis in axes.items():
         array = arrays["%s/%s" % (side, name)]
         if array.dtype.name not in ("float32", "float64") or array.dtype.name != dtype:

@@ -3,6 +3,7 @@ import numpy as np
 
 from sparse_ae.baselines.biases import Biases, fit_biases
 from sparse_ae.data.ratings import rows_of_entries
+from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer, SharedScorer
 from sparse_ae.training.targets import AsRated, BeyondBiases
@@ -25,7 +26,7 @@ class OrientedRatings:
     """
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
-        self.rows, self.ranks, self.in_parts, self._made, self._own = rows, ranks, in_parts, {rows: matrix}, {}
+        self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
 
     def own(self, rows):
         """As `by`: a rank's own columns."""
@@ -54,9 +55,8 @@ def biases_of(ratings):
         biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
     else:
         biases = fit_biases(ratings.by(ratings.rows))
-    if ratings.rows == "users":
-        return biases
-    return Biases(biases.mean, biases.items, biases.users, biases.shrinkage[::-1])
+    users_items = ratings.rows.users_items
+    return Biases(biases.mean, *users_items(biases.users, biases.items), users_items(*biases.shrinkage))
 
 
 def popularity_of(ratings, missing_rating):
@@ -77,10 +77,10 @@ def popularity_of(ratings, missing_rating):
         sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
     else:
         part = ratings.by(ratings.rows)
-        rows = rows_of_entries(part.indptr) if ratings.rows == "items" else part.indices
-        sums = np.bincount(rows, part.data.astype(np.float64) - missing_rating,
-                           n_items if ratings.rows == "items" else part.shape[1])
-        sums = ratings.ranks.sum(sums) if ratings.rows == "items" else ratings.ranks.columns_of(sums)
+        by_rows = ratings.rows == ITEMS
+        sums = np.bincount(rows_of_entries(part.indptr) if by_rows else part.indices,
+                           part.data.astype(np.float64) - missing_rating, part.shape[0 if by_rows else 1])
+        sums = ratings.ranks.sum(sums) if by_rows else ratings.ranks.columns_of(sums)
     return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
@@ -88,7 +88,7 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE):
     """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None."""
     if biases is None:
         return AsRated(scale, clips=unit is None)
-    rows, columns = swapped(rows == "items", biases.users, biases.items)
+    rows, columns = Side(rows).rows_columns(biases.users, biases.items)
     return BeyondBiases(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
 
 
@@ -117,9 +117,9 @@ def shape_of(ratings):
     n_rows, n_columns = ratings.by(ratings.rows).shape
     if ratings.in_parts:
         n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
-    return swapped(ratings.rows == "items", n_rows, n_columns)
+    return ratings.rows.users_items(n_rows, n_columns)
 
 
 def n_columns_of(ratings, rows):
     """How many columns `OrientedRatings` have with these rows, on all ranks."""
-    return shape_of(ratings)[1 if rows == "users" else 0]
+    return Side(rows).rows_columns(*shape_of(ratings))[1]

@@ -3,6 +3,7 @@
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.data.ratings import canonical_csr
+from sparse_ae.data.side import Side
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
 from sparse_ae.recommender.fitted import Fitted
@@ -80,7 +81,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
                         tuple(meta["biases"]["shrinkage"]))
     in_parts = ranks.size > 1
     if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
-        shape = ratings.shape[0], _n_columns(meta["ratings_rows"], arrays)
+        shape = ratings.shape[0], len(Side(meta["ratings_rows"]).rows_columns(arrays["users"], arrays["items"])[1])
         ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
     unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
     ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
@@ -113,13 +114,8 @@ def _whole(ranks, parameter):
 def _whole_ratings(scorer, ranks):
     """Join the ratings of all columns, on the first rank; None on the others."""
     found = ranks.whole(scorer.ratings, first_only=True)
-    n_columns = len(scorer.by_users(scorer.users_rated, scorer.items_rated)[1])
+    n_columns = len(scorer.rows.rows_columns(scorer.users_rated, scorer.items_rated)[1])
     return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
-
-
-def _n_columns(rows, arrays):
-    """Return how many columns there are with these rows, of all ranks."""
-    return len(arrays["items" if rows == "users" else "users"])
 
 
 def named(settings, **more):

@@ -29,7 +29,7 @@ class _Known(NamedTuple):
 
 def _known_of(given, scorer, side):
     pairs = given.held_out.by(side).tocoo()
-    users, items = scorer.by_users(pairs.row, pairs.col)
+    users, items = scorer.rows.users_items(pairs.row, pairs.col)
     known = scorer.users_rated[users] & scorer.items_rated[items]
     users, items = users[known], items[known]
     return _Known(users, items, pairs.data[known].astype(np.float64), scorer.baseline(users, items))

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.data.side import Side
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import leave_out, top_n
@@ -53,7 +54,7 @@ class Scorer:
     """
 
     def __init__(self, model, ratings, rows="users", targets=None):
-        self.model, self.ratings, self.rows = model, ratings, rows
+        self.model, self.ratings, self.rows = model, ratings, Side(rows)
         self.targets = AsRated.of(model) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
@@ -88,7 +89,7 @@ class Scorer:
 
     @cached_property
     def _rated(self):
-        return self.by_users(self.rows_rated, self.columns_rated)
+        return self.rows.users_items(self.rows_rated, self.columns_rated)
 
     @property
     def rows_rated(self):
@@ -101,10 +102,6 @@ class Scorer:
     def used(self):
         """The scorers with a weight, and their weights: a list of pairs."""
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
-
-    def by_users(self, rows, columns):
-        """What goes with the model's rows and columns, or users and items, as the other two."""
-        return (rows, columns) if self.rows == "users" else (columns, rows)
 
     def predict(self, users, items, unknown, block_size=None):
         """Predicted ratings of pairs, clipped, (n,).
@@ -120,7 +117,7 @@ class Scorer:
 
     def baseline(self, users, items):
         """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
-        return self.targets.baseline(*self.by_users(users, items))
+        return self.targets.baseline(*self.rows.rows_columns(users, items))
 
     def pairs(self, users, items, block_size=None, hidden=None):
         """Outputs of pairs, (n,).
@@ -142,7 +139,7 @@ class Scorer:
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
         """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
-        rows, cols = self.by_users(users, items)
+        rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
@@ -152,14 +149,14 @@ class Scorer:
 
     def grid_outputs(self, users, items):
         """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
-        rows, cols = self.by_users(users, items)
+        rows, cols = self.rows.rows_columns(users, items)
         h = self._sent(rows)
         output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
             pairs = self.outputs.pairs(h, np.tile(tile, len(rows)), np.arange(len(rows) + 1) * len(tile))
             output[:, start:start + _TILE] = pairs.reshape(len(rows), len(tile))
-        return self.targets.unit * (output if self.rows == "users" else output.T)
+        return self.targets.unit * self.rows.turned(output)
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best items for each of some users, block by block of users.
@@ -201,12 +198,12 @@ class Scorer:
 
     def are_rated(self, users, items):
         """Whether each of some pairs is among the ratings, (n,)."""
-        rows, cols = self.by_users(users, items)
+        rows, cols = self.rows.rows_columns(users, items)
         return entries_stored(self.ratings, rows, cols)
 
     def rating_counts(self):
         """How many ratings each user and each item has: two int arrays."""
-        return self.by_users(*rating_counts(self.ratings))
+        return self.rows.users_items(*rating_counts(self.ratings))
 
     def hidden(self, rows):
         """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
@@ -334,31 +331,28 @@ class SharedScorer(Scorer):
     @cached_property
     def _rated(self):
         own = self.own
-        return self.by_users(own.rows_rated, self._ranks.columns_of(own.columns_rated))
+        return self.rows.users_items(own.rows_rated, self._ranks.columns_of(own.columns_rated))
 
     def rating_counts(self):
         rows, columns = rating_counts(self.ratings)
-        return self.by_users(self._ranks.sum(rows), self._ranks.columns_of(columns))
+        return self.rows.users_items(self._ranks.sum(rows), self._ranks.columns_of(columns))
 
     def forget(self):
         self.own.forget()
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
-        rows, columns = self.by_users(users, items)
+        rows, columns = self.rows.rows_columns(users, items)
         mine, own_columns = self._ranks.own_of(columns)
         output = np.zeros(len(rows), self.dtype)
-        output[mine] = self.own.pair_outputs(*self.by_users(rows[mine], own_columns), block_size)
+        output[mine] = self.own.pair_outputs(*self.rows.users_items(rows[mine], own_columns), block_size)
         return self._ranks.sum(output)
 
     def grid_outputs(self, users, items):
-        rows, columns = self.by_users(users, items)
+        rows, columns = self.rows.rows_columns(users, items)
         mine, own_columns = self._ranks.own_of(columns)
         output = np.zeros((len(users), len(items)), self.dtype)
-        part = self.own.grid_outputs(*self.by_users(rows, own_columns))
-        if self.rows == "users":
-            output[:, mine] = part
-        else:
-            output[mine] = part
+        part = self.own.grid_outputs(*self.rows.users_items(rows, own_columns))
+        self.rows.turned(output)[:, mine] = self.rows.turned(part)
         return self._ranks.sum(output)
 
     def best(self, users, n, exclude_seen, candidates):
@@ -398,10 +392,10 @@ class SharedScorer(Scorer):
         return best, np.take_along_axis(scores, best, axis=1)
 
     def are_rated(self, users, items):
-        rows, columns = self.by_users(users, items)
+        rows, columns = self.rows.rows_columns(users, items)
         mine, own_columns = self._ranks.own_of(columns)
         found = np.zeros(len(rows), np.int32)
-        found[mine] = self.own.are_rated(*self.by_users(rows[mine], own_columns))
+        found[mine] = self.own.are_rated(*self.rows.users_items(rows[mine], own_columns))
         return self._ranks.sum(found) > 0
 
 

@@ -50,7 +50,7 @@ class Shortlist:
             shift += part.shift
             self._size += np.abs(part.shift).max()
         targets = scorer.targets
-        self._of_users, of_items = scorer.by_users(targets.row_offset, targets.column_offset)
+        self._of_users, of_items = scorer.rows.users_items(targets.row_offset, targets.column_offset)
         of_items = of_items(candidates)
         shift += of_items
         self._size += np.abs(of_items).max()

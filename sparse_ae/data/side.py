@@ -1,0 +1,27 @@
+"""Which side of the ratings a matrix has as its rows, users or items, and the way between the two."""
+
+__all__ = ["ITEMS", "USERS", "Side"]
+
+
+class Side(str):
+    """The word "users" or "items", as what the rows are; the columns are the others.
+
+    >>> Side("items").users_items("rows", "columns")
+    ('columns', 'rows')
+    """
+
+    __slots__ = ()
+
+    def users_items(self, rows, columns):
+        """Give what goes with the users, and what with the items, of what goes with rows and columns: a pair."""
+        return (rows, columns) if self == "users" else (columns, rows)
+
+    # Its own inverse.
+    rows_columns = users_items
+
+    def turned(self, matrix):
+        """Lay out a matrix or a grid of users by items with these rows, or one of these rows as users by items."""
+        return matrix if self == "users" else matrix.T
+
+
+USERS, ITEMS = Side("users"), Side("items")
