@@ -19,7 +19,8 @@ from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.recommender.weighing import lists_of, stretch_on_validation, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
-from sparse_ae.scoring.scorer import Scorer, blend
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused
 from sparse_ae.training.formulations import get_formulation

@@ -5,7 +5,8 @@ from sparse_ae.baselines.biases import Biases, fit_biases
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.runtime.ranks import ALONE
-from sparse_ae.scoring.scorer import Scorer, SharedScorer
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.scoring.shared import SharedScorer
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
 __all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",

@@ -11,7 +11,7 @@ from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.scorer import blend
+from sparse_ae.scoring.shared import blend
 from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.objectives import objective_of
 from sparse_ae.training.optimisers import UPDATES

@@ -7,7 +7,7 @@ import numpy as np
 from sparse_ae.checks import MOST
 from sparse_ae.recommender.sides import popularity_of
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.scorer import blend
+from sparse_ae.scoring.shared import blend
 
 __all__ = ["lists_of", "standard_score", "stretch_on_validation", "verdict", "weigh", "weigh_by_lists"]
 
