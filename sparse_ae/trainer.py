@@ -387,11 +387,10 @@ class Trainer:
             return None
 
         used, n_all = np.flatnonzero(counts), int(counts.sum())
-        of_any_rank = {} if ranks.size == 1 else {"rows": used}
         if self.batch_size is None:
-            batches = minibatches(train, len(used), **of_any_rank)
+            batches = minibatches(train, len(used), rows=used)
         else:
-            batches = minibatches(train, self.batch_size, self.rng, **of_any_rank)
+            batches = minibatches(train, self.batch_size, self.rng, used)
         with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
             for rows, block in batches:
                 n = int(counts[rows].sum())

@@ -174,9 +174,7 @@ def _read_folder(folder, ranks):
     for name, axis in _own_arrays(meta).items():
         of_ranks = [own[name] for own, _ in found]
         arrays[name] = joined([each.T for each in of_ranks]).T if axis else joined(of_ranks)
-    data, columns, indptr = joined_csr([(part.data, part.indices, part.indptr) for _, part in found])
-    shape = len(indptr) - 1, sum(part.shape[1] for _, part in found)
-    return meta, arrays, canonical_csr(data, columns, indptr, shape)
+    return meta, arrays, joined_csr([part for _, part in found])
 
 
 def _read_part(folder, meta, arrays, rank):

@@ -2,8 +2,6 @@
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
-from sparse_ae.data.ratings import canonical_csr
-from sparse_ae.data.side import Side
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
 from sparse_ae.recommender.fitted import Fitted
@@ -58,10 +56,9 @@ def state_of(fitted):
 
 def whole(fitted, arrays, own):
     """Join the arrays and the ratings of all columns: a pair; None in their place on all ranks but the first."""
-    scorer = fitted.scorer
-    ranks = scorer.model.ranks
-    arrays = dict(arrays, **{name: _whole(ranks, parameter) for name, parameter in own.items()})
-    return arrays, scorer.ratings if ranks.size == 1 else _whole_ratings(scorer, ranks)
+    ranks = fitted.ranks
+    arrays = dict(arrays, **{name: ranks.whole_of(parameter, first_only=True) for name, parameter in own.items()})
+    return arrays, ranks.whole(fitted.ratings, first_only=True)
 
 
 def fitted_of(meta, arrays, ratings, ranks=ALONE):
@@ -79,10 +76,9 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]))
-    in_parts = ranks.size > 1
-    if in_parts and len(meta["parts"]) > 1:  # the columns of one model are the rows of the other
-        shape = ratings.shape[0], len(Side(meta["ratings_rows"]).rows_columns(arrays["users"], arrays["items"])[1])
-        ratings, in_parts = canonical_csr(*ranks.whole(ratings), shape), False
+    in_parts = ranks.size > 1 and len(meta["parts"]) == 1
+    if not in_parts:  # the columns of one model are the rows of the other
+        ratings = ranks.whole(ratings)
     unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
     ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
     objectives = [objective_of(part["objective"]) for part in meta["parts"]]
@@ -100,22 +96,6 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
                        validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
     return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
                   missing_rating=missing_rating, is_counts=meta["counts"])
-
-
-def _whole(ranks, parameter):
-    """Join a parameter's value of all columns; None on all ranks but the first."""
-    value = parameter.variable.get_value(borrow=True)
-    if ranks.size == 1:
-        return value
-    joined = ranks.columns_of(parameter.by_columns(value), first_only=True)
-    return None if joined is None else parameter.by_columns(joined)
-
-
-def _whole_ratings(scorer, ranks):
-    """Join the ratings of all columns, on the first rank; None on the others."""
-    found = ranks.whole(scorer.ratings, first_only=True)
-    n_columns = len(scorer.rows.rows_columns(scorer.users_rated, scorer.items_rated)[1])
-    return None if found is None else canonical_csr(*found, (scorer.ratings.shape[0], n_columns))
 
 
 def named(settings, **more):

@@ -110,10 +110,8 @@ class Ranks:
         return part
 
     def whole(self, part, first_only=False):
-        """Data, columns and indptr of the CSR matrix of which each rank has a `part`; None where it isn't wanted."""
-        part = part.data, part.indices, part.indptr
-        parts = self._comm.gather(part, root=0) if first_only else self.gathered(part)
-        return None if parts is None else joined_csr(parts)
+        """Join the CSR matrix of which each rank has a `part`, itself alone; None where it isn't wanted."""
+        return self._joined(joined_csr, part, first_only)
 
     def own_of(self, columns):
         """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""
@@ -166,12 +164,20 @@ class Ranks:
         return [value] if self.size == 1 else self._comm.allgather(value)
 
     def columns_of(self, values, first_only=False):
-        """An array (n_own, ...) of each rank's columns put together: (n_columns, ...); None where it isn't wanted."""
+        """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...); None where it isn't wanted."""
+        return self._joined(joined, values, first_only)
+
+    def whole_of(self, parameter, first_only=False):
+        """Join a `Parameter`'s value of all columns, whichever axis they are; None where it isn't wanted."""
+        own = parameter.variable.get_value(borrow=True)
+        return self._joined(lambda parts: parameter.by_columns(joined([parameter.by_columns(each) for each in parts])),
+                            own, first_only)
+
+    def _joined(self, join, own, first_only):
         if self.size == 1:
-            return values
-        values = np.ascontiguousarray(values)
-        parts = self._comm.gather(values, root=0) if first_only else self.gathered(values)
-        return None if parts is None else joined(parts)
+            return own
+        parts = self._comm.gather(own, root=0) if first_only else self.gathered(own)
+        return None if parts is None else join(parts)
 
     # Agreement
 
@@ -266,16 +272,19 @@ def joined(parts):
 
 
 def joined_csr(parts):
-    """Data, columns and indptr of a CSR matrix, of those of each rank's part."""
-    n_rows = len(parts[0][2]) - 1
+    """Join CSR matrices of the columns of each rank, in the order of the ranks."""
+    n_rows = parts[0].shape[0]
     data, columns, rows = [], [], []
-    for rank, (values, indices, indptr) in enumerate(parts):
-        data.append(values)
-        columns.append(indices.astype(np.int64) * len(parts) + rank)
-        rows.append(np.repeat(np.arange(n_rows), np.diff(indptr)))
+    for rank, part in enumerate(parts):
+        data.append(part.data)
+        columns.append(part.indices.astype(np.int64) * len(parts) + rank)
+        rows.append(np.repeat(np.arange(n_rows), np.diff(part.indptr)))
     data, columns, rows = map(np.concatenate, (data, columns, rows))
     order = np.lexsort((columns, rows))
-    return data[order], columns[order], np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
+    whole = type(parts[0])((data[order], columns[order], indptr), shape=(n_rows, sum(part.shape[1] for part in parts)))
+    whole.has_sorted_indices = whole.has_canonical_format = True
+    return whole
 
 
 def _text(value):
