@@ -14,9 +14,9 @@ from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
 from sparse_ae.data.ids import distinct
 
-__all__ = ["DUPLICATES", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates", "check_ratings",
-           "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring", "rating_counts",
-           "ratings_from_triples", "repeated_pair", "rows_of_entries"]
+__all__ = ["DUPLICATES", "Checked", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates",
+           "check_ratings", "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring",
+           "rating_counts", "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
 # What may become of pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
@@ -67,6 +67,12 @@ class Ratings(NamedTuple):
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
         return self._replace(matrix=matrix, timestamps=None)
+
+
+class Checked(NamedTuple):
+    """A matrix that `check_ratings` has returned, or some entries, rows or columns of one: it is taken as it is."""
+
+    matrix: sp.csr_matrix
 
 
 def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="error"):
@@ -137,6 +143,7 @@ def check_ratings(ratings, duplicates="error"):
     ----------
     ratings : SciPy sparse matrix or array of real numbers, shape (n_users, n_items), or Ratings
         Stored zeros are ratings, except in the DIA and BSR formats, which pad with zeros: there zeros are dropped.
+        Of `Checked` the matrix is returned, unread.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
         without a word, in most of what turns a COO matrix into another: ``coo.tocsr()``, and even
@@ -157,6 +164,8 @@ def check_ratings(ratings, duplicates="error"):
         indices that don't fit its shape. The message names the row and the column, or the entry whose index is wrong,
         all counted from 0.
     """
+    if isinstance(ratings, Checked):
+        return ratings.matrix
     check_duplicates(duplicates)
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):

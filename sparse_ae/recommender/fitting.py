@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_number, check_run
+from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
@@ -120,7 +121,8 @@ def fit_ratings(settings, given, rng, run):
     lists = given.list_validation()
     measure = lists and _ListMeasure(given.lists, lists, scorer)
     history = _trainer(settings, model, choice, rng, given.unknown, objective).fit(
-        train, choice.n_epochs, validation=held_out, patience=choice.patience, targets=targets, measure=measure, **run)
+        Checked(train), choice.n_epochs, validation=None if held_out is None else Checked(held_out),
+        patience=choice.patience, targets=targets, measure=measure, **run)
     best_epoch = history[-1]["restored"] or len(history)
     _check_learned(settings, model, history[best_epoch - 1]["train_rmse"], best_epoch, given.scale, choice)
     return FitResult(given.scorer(model, given.everything, rows, None), history, best_epoch, {rows: choice},
@@ -248,8 +250,8 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
             on_epoch(record)
 
     try:
-        trainer.fit(train, n_epochs, validation=held_out, patience=patience, targets=targets, measure=measure,
-                    **dict(run, on_epoch=on_record))
+        trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out),
+                    patience=patience, targets=targets, measure=measure, **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
         if epoch:

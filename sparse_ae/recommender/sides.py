@@ -2,7 +2,7 @@
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, fit_biases
-from sparse_ae.data.ratings import rows_of_entries
+from sparse_ae.data.ratings import Checked, rows_of_entries
 from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
@@ -51,11 +51,9 @@ def swapped(swap, first, second):
 
 def biases_of(ratings):
     """The biases of `OrientedRatings`, which are read as they are laid out."""
-    if ratings.in_parts:
-        biases = fit_biases(ratings.by(ratings.rows), ranks=ratings.ranks)
-        biases = biases._replace(items=ratings.ranks.columns_of(biases.items))
-    else:
-        biases = fit_biases(ratings.by(ratings.rows))
+    ranks = ratings.ranks if ratings.in_parts else ALONE
+    biases = fit_biases(Checked(ratings.by(ratings.rows)), ranks=ranks)
+    biases = biases._replace(items=ranks.columns_of(biases.items))
     users_items = ratings.rows.users_items
     return Biases(biases.mean, *users_items(biases.users, biases.items), users_items(*biases.shrinkage))
 
