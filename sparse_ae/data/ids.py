@@ -39,7 +39,11 @@ def distinct(values, name="ids"):
         `unpacking.limit_of` has it.
     """
     refuse_masked(values, name)
-    vector = as_vector_of_ids(values)
+    return _distinct(values, as_vector_of_ids(values), name)
+
+
+def _distinct(values, vector, name):
+    """As `distinct`, of values that aren't masked, and the array of them."""
     kind = vector.dtype.kind
     # asarray turns [1, "1"] into two equal strings: look at what came.
     if kind == "O" or kind == "U" and not isinstance(values, np.ndarray):
@@ -242,7 +246,7 @@ def positions(ids, known, name):
         raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
     if not len(vector):
         return np.zeros(0, np.intp)
-    found, inverse = distinct(ids, name)
+    found, inverse = _distinct(ids, vector, name)
     if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
         raise TypeError("%s are %s such as %r; expected %s such as %r, as the ids in fit: convert them"
                         % ((name,) + _kind(found) + _kind(known)))
@@ -308,6 +312,8 @@ def check_ids(ids, name):
 
 def is_single(ids, name):
     """Whether it is one id, and not several; ValueError or TypeError, with the argument's name, for what is neither."""
+    if isinstance(ids, (str, numbers.Number)):
+        return True
     if ids is None:
         raise TypeError("%s is None; expected an id, or a list of ids" % name)
     refuse_masked(ids, name)
