@@ -68,7 +68,7 @@ def check_rng(rng):
 
 
 def is_number(value):
-    """Whether a value is a real, finite number, and no bool."""
+    """Tell whether a value is a real, finite number, and no bool."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return False
     try:
@@ -78,7 +78,7 @@ def is_number(value):
 
 
 def is_integer(value):
-    """Whether a value from a file is an int, and no bool."""
+    """Tell whether a value from a file is an int, and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a model's parameters and of its last layer, and how parameters are made.
+"""A model's parameters and its last layer: facts about them, and how parameters are made.
 
 Whoever needs to know which axis of an array is columns, whether it decays, or how it lies in memory asks its
 `Parameter`, and never goes by a position, a name or a shape.
@@ -81,7 +81,7 @@ class Decoder(NamedTuple):
 
     @property
     def is_linear(self):
-        """Whether outputs are ``W h + b`` themselves."""
+        """Tell whether outputs are ``W h + b`` themselves."""
         return self.nonlinearity is not None and self.nonlinearity.is_linear
 
     def activation(self, scores):

@@ -321,7 +321,7 @@ class Trainer:
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
     def _open(self, checkpoint, resume, settings):
-        """What the file has to go on from, None where there is none; raises what speaks against writing it."""
+        """Read what the file has to go on from, None where there is none; raise what speaks against writing it."""
         check_unused(checkpoint, resume)
         if resume:
             storage.remove_abandoned(checkpoint, after=0)
@@ -424,7 +424,7 @@ class Trainer:
 
 
 def _divergence(loss, step):
-    """What is no longer finite, in words: an epoch's last update can ruin a parameter that its loss didn't show."""
+    """Name what is no longer finite: an epoch's last update can ruin a parameter that its loss didn't show."""
     if not np.isfinite(loss):
         return "the loss is %g" % loss
     ruined = step.ruined()

@@ -1,4 +1,4 @@
-"""What a model has to beat at lists of recommendations: the most popular, neighbours, EASE, factors of all entries.
+"""Baselines of lists of recommendations: the most popular, neighbours, EASE, factors of all entries.
 
 Each `fit_` takes training ratings X (n_users, n_items), as they are, and returns an object whose `scores` takes the
 ratings of some users, known or strangers, and returns a score for each item, the higher, the better. Scores are no
@@ -63,7 +63,7 @@ _FIRST_SCALE = 0.1
 
 
 class Popularity(NamedTuple):
-    """How many ratings each item has.
+    """The number of ratings of each item.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Popularity(NamedTuple):
 
 
 class ItemWeights(NamedTuple):
-    """What a rating of one item adds to the score of another: EASE and neighbours.
+    """The weight of a rating of one item in the score of another: EASE and neighbours.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ def _run_compare(parsed):
 
 
 def _signs(name, wanted):
-    """What `on_epoch` takes: a line on stderr now and then."""
+    """Make what `on_epoch` takes: it says a line on stderr now and then."""
     from sparse_ae.runtime.progress import errors_of, say
     start = time.perf_counter()
     last = [start]

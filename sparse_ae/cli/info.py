@@ -1,4 +1,4 @@
-"""What runs here, as a bug report needs it: versions, device, compiler, caches, and what is missing."""
+"""Versions, device, compiler, caches, and what is missing: all that a bug report needs."""
 
 import importlib.metadata
 import logging
@@ -19,7 +19,7 @@ _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 
 def info():
-    """What a bug report needs.
+    """Describe what runs here, as a bug report needs it.
 
     Returns
     -------

@@ -72,7 +72,7 @@ def main(arguments=None):
 
 
 def _drop_output():
-    """What isn't written to stdout yet goes nowhere."""
+    """Send what isn't written to stdout yet nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

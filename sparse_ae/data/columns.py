@@ -9,7 +9,7 @@ __all__ = ["as_array", "as_vector_of_ids", "is_masked", "refuse_masked", "unmask
 
 
 def is_masked(values):
-    """Whether some are masked: of an array, or of a list that holds `numpy.ma.masked`."""
+    """Tell whether some are masked: of an array, or of a list that holds `numpy.ma.masked`."""
     if isinstance(values, (list, tuple)):
         return any(value is np.ma.masked for value in values)
     return isinstance(values, np.ma.MaskedArray) and values.dtype.names is None and bool(np.any(values.mask))

@@ -266,7 +266,7 @@ def load_published(path, missing=None, progress=True, **more):
 
 
 def _is_jester_table(path):
-    """Whether a file looks like a table of Jester's data set 1 by its first rows."""
+    """Tell whether a file looks like a table of Jester's data set 1 by its first rows."""
     if _is_matrix(path.name) or count_columns(path) != 1 + _JESTER_JOKES:
         return False
     _, table = next(read_table(path))
@@ -274,7 +274,7 @@ def _is_jester_table(path):
 
 
 def _counts(table):
-    """How many jokes each row of a table has ratings for."""
+    """Count the jokes that each row of a table has ratings for."""
     return np.count_nonzero(table[:, 1:] != _JESTER_MISSING, axis=1)
 
 
@@ -333,7 +333,7 @@ def _matrix_100k(triples):
 
 
 class _Wanted(NamedTuple):
-    """What to look for at a path: by name, else what looks like it."""
+    """A data set to look for at a path: by name, else by its looks."""
 
     label: str
     ratings_file: str

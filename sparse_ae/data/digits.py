@@ -7,7 +7,7 @@ _POWERS = 10.0 ** np.arange(16)
 
 
 def parse_whole(letters, starts, stops):
-    """Whole numbers as int64, or None where a field isn't up to 15 digits without a leading zero."""
+    """Parse whole numbers as int64; None where a field isn't up to 15 digits without a leading zero."""
     widths = stops - starts
     if widths.min() < 1 or widths.max() > 15 or np.any((letters[starts] == ord("0")) & (widths > 1)):
         return None

@@ -48,7 +48,7 @@ def _cache_folder():
 
 
 class Source(NamedTuple):
-    """Where a file may come from, and what pooch needs to fetch it.
+    """An address that a file may come from, and what pooch needs to fetch it.
 
     Attributes
     ----------

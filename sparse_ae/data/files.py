@@ -183,7 +183,7 @@ def _read_npz(path):
 
 
 def _matrix_of(arrays):
-    """What `scipy.sparse.load_npz` makes of a file's arrays, in SciPy's own formats."""
+    """Make of a file's arrays what `scipy.sparse.load_npz` does, in SciPy's own formats."""
     kind, shape = arrays["format"].item(), tuple(map(int, arrays["shape"]))
     kind = kind.decode("ascii") if isinstance(kind, bytes) else kind
     if len(shape) != 2 or min(shape) < 0:
@@ -233,7 +233,7 @@ def _sparse_names(path):
 
 
 def _is_wanted(variable, names):
-    """Whether it is clear which of some variables holds the ratings."""
+    """Tell whether it is clear which of some variables holds the ratings."""
     return variable in names or variable is None and len(names) == 1
 
 

@@ -16,7 +16,7 @@ _SMALL_ID = 2 ** 22
 
 
 def distinct(values, name="ids"):
-    """The distinct ids of a column, and where each of its entries is among them.
+    """Find the distinct ids of a column, and where each of its entries is among them.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _distinct(values, vector, name):
 
 
 def distinct_integers(values):
-    """What `numpy.unique(values, return_inverse=True)` gives, without sorting where the numbers lie close together.
+    """Do as `numpy.unique(values, return_inverse=True)`, without sorting where the numbers lie close together.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class Numbering:
 
 
 def positions(ids, known, name):
-    """Where each id is among the known ones.
+    """Find the place of each id among the known ones.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ class Catalogue:
         return np.where(self.rated[places], places, -1)
 
     def are_listed(self, ids):
-        """Whether each of one id or several is among `ids`, with a rating or without: bool, (n,)."""
+        """Tell whether each of one id or several is among `ids`, with a rating or without: bool, (n,)."""
         return positions(_several(ids, self.name + "s"), self.ids, self.name + "s") >= 0
 
     def check_known(self, ids, places, done="predicted"):
@@ -311,7 +311,7 @@ def check_ids(ids, name):
 
 
 def is_single(ids, name):
-    """Whether it is one id, and not several; ValueError or TypeError, with the argument's name, for what is neither."""
+    """Tell one id from several; ValueError or TypeError, with the argument's name, for what is neither."""
     if isinstance(ids, (str, numbers.Number)):
         return True
     if ids is None:

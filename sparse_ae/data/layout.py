@@ -1,4 +1,4 @@
-"""How ratings are laid out in a file of text: told by its first line, and a few that follow."""
+"""The layout of ratings in a file of text, told by its first line and a few that follow."""
 import csv
 from typing import NamedTuple, Optional, Tuple
 
@@ -22,7 +22,7 @@ _TIMESTAMPS = 1e8
 
 
 class Layout(NamedTuple):
-    """How ratings are laid out in a file of text.
+    """The layout of ratings in a file of text.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(path, pairs=False):
-    """Where the ratings begin in a file of text, how they are separated, and which columns they are.
+    """Find where the ratings begin in a file of text, how they are separated, and which columns they are.
 
     The first line that isn't blank tells. If it is a header, columns go by their names, as in `tables.as_ratings`; if
     it has others, or there is none, by their order. Of pairs, two words are a header if they name columns and don't
@@ -117,7 +117,7 @@ def find_layout(path, pairs=False):
 
 
 def holds_lines(path):
-    """Whether a file of text, of which it is said what stands for no rating, has a rating in each line; else a table.
+    """Tell a rating in each line from a table, of a file of text of which it is said what stands for no rating.
 
     So has one with a header that names any of user, item and rating, and one of three columns, or of four of which the
     last can only be timestamps. There may be tables of so few items, but hardly as files.
@@ -166,7 +166,7 @@ def _following(lines, delimiter):
 
 
 def _is_header(fields):
-    """Whether a first line of three or more names the columns: it holds no number, and its rating isn't just missing.
+    """Tell whether a first line of three or more names the columns: no number, and its rating isn't just missing.
     """
     if any(field.strip() and _is_number_or_blank(field) for field in fields):
         return False
@@ -174,7 +174,7 @@ def _is_header(fields):
 
 
 def _is_header_of_pairs(fields, following):
-    """Whether a first line of two fields, both of which may be ids that are words, names the columns; or may do so."""
+    """Tell whether a first line of two fields, which may both be ids that are words, names the columns; or may."""
     words = [field.strip().lower() for field in fields]
     following = [[field.strip() for field in others] for others in following if len(others) == 2]
     again = any(word == other.lower() for others in following for word, other in zip(words, others))
@@ -188,7 +188,7 @@ def _is_header_of_pairs(fields, following):
 
 
 def _is_number_or_blank(field):
-    """Whether a field can be read as a number, or has nothing in it."""
+    """Tell whether a field can be read as a number, or has nothing in it."""
     try:
         float(field.strip() or 0)
     except ValueError:
@@ -208,12 +208,12 @@ def _named_columns(fields, pairs, table):
 
 
 def _is_ragged(fields, lines, delimiter):
-    """Whether the lines after the first have other numbers of fields."""
+    """Tell whether the lines after the first have other numbers of fields."""
     return any(len(others) != len(fields) for others in _following(lines, delimiter))
 
 
 def _way_out(fields, lines, delimiter):
-    """What a first line of another number of columns may be."""
+    """Say what a first line of another number of columns may be."""
     if len(fields) == 2:
         return ", or if these are pairs of user and item alone, read them with pairs=True (--feedback counts)"
     if not 4 < len(fields) <= _MOST_COLUMNS:

@@ -71,7 +71,7 @@ def opened(path):
 
 
 class _Unpacked(gzip.GzipFile):
-    """What a file of gzip unpacks to, up to the limit."""
+    """The unpacked bytes of a file of gzip, up to the limit."""
 
     def __init__(self, path):
         super().__init__(str(path), "rb")
@@ -90,7 +90,7 @@ class _Unpacked(gzip.GzipFile):
 
 
 def first_lines(path):
-    """What a file of text begins with.
+    """Read what a file of text begins with.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def read_lists(path, progress=False):
 
 
 def _layout(path):
-    """What is between two ids, and the line, from 1, that they begin on."""
+    """Find what is between two ids, and the line, from 1, that they begin on."""
     before, lines = first_lines(path)
     lines = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line.strip()][:100]
     found = [(sum(len(_ids_of(line, delimiter)) for line in lines), delimiter) for delimiter, _ in DELIMITERS]

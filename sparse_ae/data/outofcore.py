@@ -234,7 +234,7 @@ def open_ratings(folder, comm=None):
 
 
 def _of_part(note):
-    """What the note of a part says of its place."""
+    """Read from the note of a part which part it is."""
     return {name: note.get(name) for name in ("part", "parts", "whole")}
 
 
@@ -279,7 +279,7 @@ def _opened(folder, of_part=None):
 
 
 def _read_note(folder):
-    """What the note of a store says, if it is one."""
+    """Read the note of a store, if it is one."""
     try:
         check_regular(folder / _NOTE)
         note = json.loads((folder / _NOTE).read_text())
@@ -337,7 +337,7 @@ def _damage_found(folder):
 
 
 def _unreadable(error):
-    """Whether an error says nothing of what a file holds: no permission, say, but for a file that isn't there."""
+    """Tell whether an error says nothing of what a file holds: no permission, say, but for a file that isn't there."""
     return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 

@@ -230,7 +230,7 @@ def rating_counts(matrix):
 
 
 def occurring(indices, size):
-    """Whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
+    """Tell whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
     found = np.zeros(size, dtype=bool)
     for start in range(0, len(indices), _PART):
         found[indices[start:start + _PART]] = True
@@ -238,7 +238,7 @@ def occurring(indices, size):
 
 
 def entries_stored(matrix, rows, cols):
-    """Whether a CSR matrix stores an entry, be it 0, at each of some places: bool, (n,).
+    """Tell whether a CSR matrix stores an entry, be it 0, at each of some places: bool, (n,).
 
     Parameters
     ----------
@@ -333,12 +333,12 @@ def rows_of_entries(indptr):
 
 
 def _indptr(rows, n_rows):
-    """Where each row starts once the entries are sorted by row."""
+    """Find where each row starts once the entries are sorted by row."""
     return np.concatenate([[0], np.cumsum(np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows))])
 
 
 def _is_sorted(cols, indptr):
-    """Whether the columns rise within each row, which rules out duplicates too."""
+    """Tell whether the columns rise within each row, which rules out duplicates too."""
     for first in range(0, len(cols) - 1, _PART):
         last = min(first + _PART, len(cols) - 1)
         rises = cols[first + 1:last + 1] > cols[first:last]

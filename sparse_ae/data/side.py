@@ -1,4 +1,4 @@
-"""Which side of the ratings a matrix has as its rows, users or items, and the way between the two."""
+"""The side of the ratings that a matrix has as its rows, users or items, and the way between the two."""
 
 __all__ = ["ITEMS", "USERS", "Side"]
 

@@ -184,7 +184,7 @@ def _timestamps(ratings, matrix, who):
 
 
 def _n_test(test_fraction, n):
-    """How many of n entries a fraction is, once it leaves some on either side."""
+    """Count how many of n entries a fraction is, once it leaves some on either side."""
     n_test = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.2") * n))
     if not 0 < n_test < n:
         raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "

@@ -23,7 +23,7 @@ __all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
 
 
 class Taste(NamedTuple):
-    """What everybody thinks of everything: equation (1).
+    """The taste of everybody: equation (1).
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ def _odds(n, power):
 
 
 def _counts(odds, n_ratings, most):
-    """How many ratings each user gives: in proportion to the odds, `most` at most, `n_ratings` in all."""
+    """Draw how many ratings each user gives: in proportion to the odds, `most` at most, `n_ratings` in all."""
     counts = np.minimum((odds * n_ratings).astype(np.int64), most)
     while counts.sum() < n_ratings:  # what was rounded off, and what is above `most`, goes to those who have room
         room = np.flatnonzero(counts < most)

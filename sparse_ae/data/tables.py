@@ -1,5 +1,5 @@
-"""What people have their ratings in - data frames, arrays of pairs, triples of columns, sparse matrices - and the one
-form the library works on, `data.Ratings`.
+"""Ratings as people have them - data frames, arrays of pairs, triples of columns, sparse matrices - and the one form
+the library works on, `data.Ratings`.
 
 Data frames are known by what they can do, not by what they are: a `columns` attribute and ``table[name]`` make a table,
 as in pandas and polars, neither of which is imported here.
@@ -144,7 +144,7 @@ def as_pairs(X):
 
 
 def _has_columns(table):
-    """Whether a table has the columns of ratings, by their names."""
+    """Tell whether a table has the columns of ratings, by their names."""
     names = _column_names(table)
     return names is not None and len(find_columns(names, tuple(COLUMN_WORDS)[:3])) == 3
 
@@ -252,7 +252,7 @@ def _column_names(table):
 
 
 def find_columns(names, wanted):
-    """Which columns are called user, item, ... or a synonym, where none has the name itself.
+    """Find the columns called user, item, ... or a synonym, where none has the name itself.
 
     Parameters
     ----------

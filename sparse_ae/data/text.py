@@ -347,7 +347,7 @@ def _convert(columns, lines, missing=None):
 
 
 def _rated(ratings, missing):
-    """Which of some ratings, numbers or texts, aren't what stands for none; ValueError for what is no number."""
+    """Tell which of some ratings, numbers or texts, aren't what stands for none; ValueError for what is no number."""
     if not isinstance(ratings, np.ndarray):
         blank = "nan" if math.isnan(missing) else ""
         ratings = as_floats([text if text.strip() else blank for text in ratings])

@@ -16,7 +16,7 @@ _TIMES = 100
 
 
 def doubt_about_zeros(ratings):
-    """What speaks against zeros among some ratings being ratings, in words, with the way out; None if nothing does.
+    """Say what speaks against zeros among some ratings being ratings, with the way out; None if nothing does.
 
     They are the lowest, and most of the ratings; or farther from the next than any two of the others are from each
     other; or a hundredth as frequent as the next.

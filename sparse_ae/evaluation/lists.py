@@ -1,4 +1,4 @@
-"""How good lists of recommendations are: held-out ratings judge them, by the formulas of `metrics`.
+"""Lists of recommendations judged by held-out ratings, by the formulas of `metrics`.
 
 Everybody is judged alike. Ranked are all items with a training rating, the *candidates*, without those that the user
 has rated in training, by `ranking.top_n`. Relevant are the user's held-out items with a rating that is high enough;
@@ -162,7 +162,7 @@ class ListValidation:
         return MEASURES[measure](hits, self._n_relevant)
 
     def by_user(self, blocks, measure):
-        """What the measure is a mean of: that of each of `users` alone, float array, (n,)."""
+        """Compute the measure of each of `users` alone, whose mean it is: float array, (n,)."""
         hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
         return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in range(len(hits))])
 
@@ -220,7 +220,7 @@ def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
 
 
 def parse_measure(measure, name, missing_weight=0.0):
-    """What models are chosen by: a measure of lists and their length, or the RMSE.
+    """Parse what models are chosen by: a measure of lists and their length, or the RMSE.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def parse_measure(measure, name, missing_weight=0.0):
 
 
 def no_measures():
-    """What `judge_lists` would return of no lists: NaN, and 0 users."""
+    """Return what `judge_lists` would of no lists: NaN, and 0 users."""
     return dict(dict.fromkeys(list(MEASURES) + ["coverage", "popularity"], np.nan), n_users=0)
 
 
@@ -279,7 +279,7 @@ def stack_lists(blocks, k):
 
 
 def _hits(lists, candidates, whose, items):
-    """Whether what is on the lists is relevant, bool, (n_lists, k)."""
+    """Tell whether what is on the lists is relevant, bool, (n_lists, k)."""
     size = 1 + max(candidates.max(initial=0), items.max(initial=0))
     relevant = np.sort((whose * size + items)[items >= 0])
     if not len(relevant) or not len(candidates):

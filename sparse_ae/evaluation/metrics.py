@@ -1,4 +1,4 @@
-"""How far predictions are from ratings, in the ratings' own scale; how well a list of recommendations is ranked.
+"""Errors of predictions, in the ratings' own scale; measures of how well a list of recommendations is ranked.
 
 Over n predicted ratings, r observed and p predicted:
 

@@ -1,4 +1,4 @@
-"""What the library writes to disk: named arrays and a JSON header in one `.npz`, without pickle, whole or not at all.
+"""Files of the library: named arrays and a JSON header in one `.npz`, without pickle, whole or not at all.
 
 A file is a zip of `.npy` entries, as `numpy.savez` makes it, so `numpy.load` opens it too. The entry `header` is a 0-d
 array of one string, the JSON text of

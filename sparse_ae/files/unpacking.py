@@ -1,4 +1,4 @@
-"""How much a file may unpack to, and whether arrays are as large as their headers say, asked before memory is taken.
+"""Checks made before memory is taken: how much a file may unpack to, whether arrays are as large as headers say.
 
 A megabyte of an archive can hold a gigabyte, and a line of text can announce a matrix with more rows than there is
 memory for. What a file is made into may take a hundred times the file's own size, and 256 MB in any case: many times
@@ -21,7 +21,7 @@ _LONGEST_ITEM = 2 ** 24
 
 
 def unpack_limit(path):
-    """How many bytes a file may unpack to.
+    """Return how many bytes a file may unpack to.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def unpack_limit(path):
 
 
 def limit_of(size):
-    """How many bytes may be made of so many; ValueError as of `unpack_limit`."""
+    """Return how many bytes may be made of so many; ValueError as of `unpack_limit`."""
     given = os.environ.get(_VARIABLE)
     if not given:
         return max(_ALWAYS, _TIMES * size)
@@ -66,7 +66,7 @@ def check_archive(path, archive, names=None):
 
 
 def is_of_the_machine(error):
-    """Whether an error met in reading is of the disk or of memory, and says nothing of what the file holds."""
+    """Tell whether an error met in reading is of the disk or of memory, and says nothing of what the file holds."""
     return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 

@@ -54,12 +54,12 @@ class Nonlinearity(NamedTuple):
 
     @property
     def is_bounded(self):
-        """Whether there are numbers that it can't reach."""
+        """Tell whether there are numbers that it can't reach."""
         return self.range != (-np.inf, np.inf)
 
     @property
     def is_linear(self):
-        """Whether it leaves numbers as they are."""
+        """Tell whether it leaves numbers as they are."""
         return self.ufunc is None
 
 

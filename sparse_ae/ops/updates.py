@@ -172,7 +172,7 @@ class FuseUpdates(gof.Optimizer):
 
     @staticmethod
     def is_step(x):
-        """Whether a loop can compute the variable."""
+        """Tell whether a loop can compute the variable."""
         node = x.owner
         if (node is None or not isinstance(node.op, T.Elemwise) or len(node.outputs) > 1 or node.op.inplace_pattern
                 or isinstance(node.op.scalar_op, theano.scalar.Composite) or not x.ndim or any(x.broadcastable)):

@@ -109,7 +109,7 @@ def to_json(value):
 
 
 def from_json(value):
-    """What `to_json` was given; lists become tuples."""
+    """Return what `to_json` was given; lists become tuples."""
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, dict):

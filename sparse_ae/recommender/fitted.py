@@ -1,4 +1,4 @@
-"""What a fit or a file has brought, in one piece: ids, ratings, models and biases, and all the answers they give.
+"""The result of a fit or a file, in one piece: ids, ratings, models and biases, and all the answers they give.
 
 A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: who is being answered
 meanwhile is answered by the one of before.
@@ -25,7 +25,7 @@ _LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
-    """What `Recommender.fit` leaves behind; its methods are those of `Recommender`, where they are documented.
+    """The result of `Recommender.fit`; its methods are those of `Recommender`, where they are documented.
 
     Parameters
     ----------

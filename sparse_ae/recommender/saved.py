@@ -1,4 +1,4 @@
-"""What the file of a saved recommender holds, checked whole before anything is made of it.
+"""The file of a saved recommender, checked whole before anything is made of it.
 
 The bytes are `storage`'s: a sound zip of named arrays. What they say may still be wrong - ids that don't ascend, a CSR
 matrix that points past its end -, and would give other people's recommendations, or crash SciPy.
@@ -103,7 +103,7 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
 
 
 def _save_of(manifest):
-    """What names the parts of a folder; None where there is none, or it is damaged."""
+    """Read what names the parts of a folder; None where there is none, or it is damaged."""
     try:
         return storage.read(manifest, _MANIFEST)[0]["save"]
     except (OSError, LookupError, TypeError, ValueError):

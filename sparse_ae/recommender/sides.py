@@ -112,7 +112,7 @@ def scorer_of(model, ratings, side, biases, scale, unit=None):
 
 
 def shape_of(ratings):
-    """How many users and how many items `OrientedRatings` have, on all ranks."""
+    """Count the users and the items of `OrientedRatings`, on all ranks."""
     n_rows, n_columns = ratings.by(ratings.rows).shape
     if ratings.in_parts:
         n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
@@ -120,5 +120,5 @@ def shape_of(ratings):
 
 
 def n_columns_of(ratings, rows):
-    """How many columns `OrientedRatings` have with these rows, on all ranks."""
+    """Count the columns of `OrientedRatings` with these rows, on all ranks."""
     return Side(rows).rows_columns(*shape_of(ratings))[1]

@@ -1,4 +1,4 @@
-"""What `fit` leaves behind as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
+"""A `Fitted` as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype

@@ -1,1 +1,1 @@
-"""Where and how a process runs: device, ranks of MPI, progress on stderr."""
+"""The surroundings of a process: device, ranks of MPI, progress on stderr."""

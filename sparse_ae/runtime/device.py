@@ -1,4 +1,4 @@
-"""Where Theano's graphs run: on the CPU, or on a GPU by its gpuarray backend.
+"""The device of Theano's graphs: the CPU, or a GPU by its gpuarray backend.
 
 The flag `device` says where they are wanted. Where the card can't be used Theano logs an error and goes on, on the CPU,
 and the flag stays what it was; with `init_gpu_device` a card is in use, and variables stay on the CPU all the same. So
@@ -17,12 +17,12 @@ __all__ = ["device_name", "is_on_host", "kept_on_host", "on_gpu", "warn_of_unuse
 
 
 def is_on_host(variable):
-    """Whether a Theano variable's values are NumPy arrays, in the memory of the CPU."""
+    """Tell whether a Theano variable's values are NumPy arrays, in the memory of the CPU."""
     return isinstance(variable.type, T.TensorType)
 
 
 def on_gpu():
-    """Whether new shared variables, and the graphs that are built on them, are on a GPU."""
+    """Tell whether new shared variables, and the graphs that are built on them, are on a GPU."""
     return not is_on_host(theano.shared(np.zeros(1, "float32")))
 
 
@@ -36,7 +36,7 @@ def kept_on_host(mode):
 
 
 def device_name():
-    """What the driver calls the GPU in use; None on the CPU."""
+    """Return the driver's name of the GPU in use; None on the CPU."""
     if not on_gpu():
         return None
     from theano.gpuarray.type import get_context

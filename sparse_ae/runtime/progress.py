@@ -1,4 +1,4 @@
-"""Signs of life of what takes long, all on stderr: a bar on a terminal or in a notebook, else a line now and then.
+"""Progress reports on stderr: a bar on a terminal or in a notebook, else a line now and then.
 
 ==================  ================================================================================================
 where stderr is     a training shows
@@ -61,7 +61,7 @@ def announced(message, wanted=True, after=2.0, once=False):
 
 
 def signs_of_life(wanted, n_epochs, n_rows):
-    """What a training shows of itself, as its surroundings allow.
+    """Make the progress reports of a training, as its surroundings allow.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def signs_of_life(wanted, n_epochs, n_rows):
 
 
 def validated(record):
-    """What validation has shown in an epoch's record: the measure's name and its value; None without validation."""
+    """Find validation's measure in an epoch's record: its name and its value; None without validation."""
     for name, value in record.items():
         if name.startswith("validation_") and value is not None:
             return name[len("validation_"):].replace("rmse", "RMSE").replace("ndcg", "NDCG"), value

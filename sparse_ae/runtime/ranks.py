@@ -95,11 +95,11 @@ class Ranks:
         return slice(self.rank, None, self.size)
 
     def n_own(self, n_columns):
-        """How many of `n_columns` columns are this rank's."""
+        """Count how many of `n_columns` columns are this rank's."""
         return len(range(n_columns)[self.own])
 
     def part(self, matrix):
-        """A rank's own columns of a CSR matrix, as CSR; the matrix itself for a process alone."""
+        """Cut a rank's own columns out of a CSR matrix, as CSR; the matrix itself for a process alone."""
         if self.size == 1:
             return matrix
         mine = matrix.indices % self.size == self.rank
@@ -114,14 +114,14 @@ class Ranks:
         return self._joined(joined_csr, part, first_only)
 
     def own_of(self, columns):
-        """Which of some columns are this rank's, places among them (n_own,), and where its own arrays have those."""
+        """Find this rank's own among some columns: their places there, (n_own,), and those in its own arrays."""
         if self.size == 1:
             return np.arange(len(columns)), columns
         mine = np.flatnonzero(columns % self.size == self.rank)
         return mine, columns[mine] // self.size
 
     def by_column(self, columns, values, dtype):
-        """Values of some columns, (n,), each computed by the rank that has it.
+        """Compute values of some columns, (n,), each on the rank that has it.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Ranks:
     # Sums
 
     def sum(self, values):
-        """The sum over ranks of an array or a number, of any shape but the same on all: an array; itself for one alone.
+        """Sum an array or a number over ranks, of any shape but the same on all: an array; itself for one alone.
 
         All ranks get the same bits, as MPI's implementations have it.
         """
@@ -156,11 +156,11 @@ class Ranks:
         return total
 
     def any(self, flag):
-        """Whether any rank says so."""
+        """Tell whether any rank says so."""
         return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
 
     def gathered(self, value):
-        """The values of all ranks, of what pickle takes: a list."""
+        """Gather the values of all ranks, of what pickle takes: a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
     def columns_of(self, values, first_only=False):
@@ -226,7 +226,7 @@ class Ranks:
         raise self.raised_by_all(getattr(builtins, kind)("rank %d: %s" % (rank, text))) from error
 
     def _said(self, what, value):
-        """What all ranks say; ValueError on all where one speaks of something else: it has been called differently."""
+        """Gather what all ranks say; ValueError on all where one speaks of something else: calls differ."""
         said = self.gathered((what, value))
         if any(each[0] != what for each in said):
             raise self.raised_by_all(ValueError(

@@ -43,7 +43,7 @@ _TOGETHER = 512
 
 
 class NewUser:
-    """What `Recommender.fold_in` makes of some ratings.
+    """A person whose ratings came after `fit`, as `Recommender.fold_in` makes one.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class NewUser:
 
 
 class PersonRatings(NamedTuple):
-    """What a person has told.
+    """A new user's ratings.
 
     Attributes
     ----------
@@ -249,6 +249,7 @@ class ColumnSolver:
             return
         self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
         if self._decoder.l2 and not self._decoder.l2_weighted:
+            # The rows of all items and r at once: (k + 1, n_items + 1).
             found = _solved(self._gram + self._decoder.l2 * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
             self._z, self._start = np.ascontiguousarray(found[:, :-1].T), found[:, -1]
 
@@ -264,16 +265,16 @@ class ColumnSolver:
     def _least_squares(self, h, places, ratings):
         """(1) of a linear f, with q for what is to be added to the means."""
         (w, m), l2 = self._missing, self._l2(len(ratings))
-        said = h.dot(self.means)
+        said = h.dot(self.means)  # (n,), of h (n, k + 1)
         v, few = ratings - said - w * (m - said), len(h) < h.shape[1]
         if not w and l2 and few:  # fewer equations, one for each rating
             return self.means + h.T.dot(_solved(h.dot(h.T) + l2 * np.eye(len(h)), v))
         if self._z is not None and few:
-            z = self._z[np.searchsorted(self._rows, places)]
-            inner = h.dot(z.T)
+            z = self._z[np.searchsorted(self._rows, places)]  # (n, k + 1)
+            inner = h.dot(z.T)  # (n, n), as the system below
             t = _solved((1 - w) * inner + np.eye(len(h)), h.dot(self._start) + inner.dot(v))
             return self.means + self._start + z.T.dot(v - (1 - w) * t)
-        matrix, right = h.T.dot(h), h.T.dot(v)
+        matrix, right = h.T.dot(h), h.T.dot(v)  # (k + 1, k + 1), (k + 1,)
         if w:
             matrix, right = (1 - w) * matrix + self._gram, right + self._right
         if l2:
@@ -286,7 +287,7 @@ class ColumnSolver:
         w, m = self._missing
         if w:
             at = np.searchsorted(self._rows, places)
-            weights, targets = np.full(len(self._rows), w), np.full(len(self._rows), m)
+            weights, targets = np.full(len(self._rows), w), np.full(len(self._rows), m)  # (n_rated items,)
             weights[at], targets[at] = 1.0, ratings
             h, ratings = self._h, targets
         if self._cost is None:

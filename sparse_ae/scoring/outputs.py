@@ -21,7 +21,7 @@ __all__ = ["Outputs"]
 
 
 class Outputs:
-    """What a model computes for predictions.
+    """A model's outputs as numbers, for predictions.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Outputs:
         self.model, self.decoder = model, model.decoder()
 
     def _made(self, name, make):
-        """What `make` makes, once for the model."""
+        """Return what `make` makes, once for the model."""
         if name not in self.model.compiled:
             with self.model.building():
                 self.model.compiled[name] = make()

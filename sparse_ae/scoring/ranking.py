@@ -175,7 +175,7 @@ def floors(scores, n):
 
 
 def reaching(scores, lowest):
-    """Where scores, (n_rows, n_candidates), are as high as their row's `lowest`, (n_rows,), and not -inf.
+    """Find scores, (n_rows, n_candidates), as high as their row's `lowest`, (n_rows,), and not -inf.
 
     Returns
     -------

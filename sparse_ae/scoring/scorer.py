@@ -1,4 +1,4 @@
-"""What a trained model says of users and items: its outputs at pairs and on grids, and the n best.
+"""A trained model's outputs for users and items: at pairs, on grids, and the n best.
 
 A model's rows are users or items. Here everything goes by places of users and of items, whichever are the rows; ids are
 for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
@@ -100,11 +100,11 @@ class Scorer:
         return occurring(self.ratings.indices, self.ratings.shape[1])
 
     def used(self):
-        """The scorers with a weight, and their weights: a list of pairs."""
+        """List the scorers with a weight, and their weights: pairs."""
         return [pair for pair in zip(self.scorers, self.weights) if pair[1]]
 
     def predict(self, users, items, unknown, block_size=None):
-        """Predicted ratings of pairs, clipped, (n,).
+        """Predict ratings of pairs, clipped, (n,).
 
         Where the user or the item has no rating it is `unknown`; where the targets have a baseline, it is that where
         one of the two has any.
@@ -116,11 +116,11 @@ class Scorer:
             unknown, self.clip)
 
     def baseline(self, users, items):
-        """What the biases say of pairs, float64, (n,) or what the two broadcast to; not clipped."""
+        """Predict pairs by the biases alone, float64, (n,) or what the two broadcast to; not clipped."""
         return self.targets.baseline(*self.rows.rows_columns(users, items))
 
     def pairs(self, users, items, block_size=None, hidden=None):
-        """Outputs of pairs, (n,).
+        """Compute outputs of pairs, (n,).
 
         Parameters
         ----------
@@ -133,12 +133,12 @@ class Scorer:
         return (self.baseline(users, items) + self.pair_outputs(users, items, block_size, hidden)).astype(self.dtype)
 
     def grid(self, users, items):
-        """Outputs of all pairs of some users and some items, (n_users, n_items)."""
+        """Compute outputs of all pairs of some users and some items, (n_users, n_items)."""
         # Added and rounded as in `pairs`, to the last bit.
         return (self.baseline(users[:, np.newaxis], items) + self.grid_outputs(users, items)).astype(self.dtype)
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
-        """What the model says of pairs beyond the biases, in the ratings' unit; all it says, where there are none."""
+        """Compute what the model says of pairs beyond the biases, if there are any: (n,), in the ratings' unit."""
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
         hidden = self._sent if hidden is None else hidden[self]
@@ -159,7 +159,7 @@ class Scorer:
         return self.targets.unit * self.rows.turned(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        """The n best items for each of some users, block by block of users.
+        """List the n best items for each of some users, block by block of users.
 
         Parameters
         ----------
@@ -197,25 +197,25 @@ class Scorer:
         return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
 
     def are_rated(self, users, items):
-        """Whether each of some pairs is among the ratings, (n,)."""
+        """Tell whether each of some pairs is among the ratings, (n,)."""
         rows, cols = self.rows.rows_columns(users, items)
         return entries_stored(self.ratings, rows, cols)
 
     def rating_counts(self):
-        """How many ratings each user and each item has: two int arrays."""
+        """Count the ratings of each user and of each item: two int arrays."""
         return self.rows.users_items(*rating_counts(self.ratings))
 
     def hidden(self, rows):
-        """Hidden units of some of the model's rows, (n, k). Those of all items are kept, once most were needed."""
+        """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
         self.expect(len(rows))
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
 
     def forget(self):
-        """The model is another by now: hidden units that were kept aren't its any more."""
+        """Drop hidden units that were kept: the parameters have changed."""
         self._item_units = self._sent_units = None
 
     def expect(self, n):
-        """Get ready for `n` rows whose hidden units will be asked for, together or one after another."""
+        """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""
         n_rows = self.ratings.shape[0]
         if self._item_units is None and self.rows == "items" and 2 * n > n_rows:
             self._item_units = self._encode(np.arange(n_rows))
@@ -243,7 +243,7 @@ class Scorer:
         return h
 
     def rated_by(self, users):
-        """What some users have rated: places among `users`, and items."""
+        """Find what some users have rated: places among `users`, and items, (n_seen,) each."""
         if self.rows == "items" and self.ratings.nnz > _MOST_TRANSPOSED:
             block = self.ratings[:, users].tocoo()
             return block.col, block.row
@@ -251,7 +251,7 @@ class Scorer:
         return rows_of_entries(block.indptr), block.indices
 
     def _by_columns(self):
-        """Where there are ratings, by the model's columns: to pick columns from CSR takes a look at every entry."""
+        """Lay out where ratings are by the model's columns: to pick columns from CSR takes a look at every entry."""
         if self._transposed is None:  # a cached_property's lock could be held by another thread when this process forks
             ratings = self.ratings
             ones = np.ones(ratings.nnz, np.int8)
@@ -300,12 +300,12 @@ class Blend(Scorer):
 
 
 def users_together(candidates):
-    """How many users' lists are made at a time."""
+    """Return how many users' lists are made at a time."""
     return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
 
 
 def _by_row(rows, block_size, n_rows, ranks):
-    """Pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
+    """Walk over pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
 
     Yields
     ------

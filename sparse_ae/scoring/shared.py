@@ -1,4 +1,4 @@
-"""What ranks that have shared out a model's columns say together: as `scorer`, by places of all users and items."""
+"""Outputs of a model whose columns ranks have shared out: as `scorer`, by places of all users and items."""
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ __all__ = ["SharedBlend", "SharedScorer", "blend"]
 
 
 class SharedScorer(Scorer):
-    """What the ranks that have shared out a model's columns say together, by places of all users and items.
+    """A `Scorer` of ranks that have shared out a model's columns, by places of all users and items.
 
     Every call is for all ranks together, with the same arguments, and all get the same.
 
@@ -162,7 +162,7 @@ class SharedBlend(SharedScorer):
 
 
 def blend(scorers, weights):
-    """The `Blend` of some scorers, of all ranks together where they are."""
+    """Make the `Blend` of some scorers, of all ranks together where they are."""
     first = scorers[0]
     if not isinstance(first, SharedScorer):
         return Blend(scorers, weights)

@@ -1,4 +1,4 @@
-"""Which items can be among a user's n best: estimates by a product of matrices, and how far off they are at most.
+"""The items that can be among a user's n best: estimates by a product of matrices, and a bound on their error.
 
 An output that is the same to the last bit whatever else is asked for is computed by itself (`AutoEncoder.decode`),
 which takes several times as long as in a product of matrices. A list needs few outputs, but needs to know which. The
@@ -59,7 +59,7 @@ class Shortlist:
 
     @staticmethod
     def pays(scorer, n_users, n_candidates, n):
-        """Whether a product is worth its while, and the bound is known."""
+        """Tell whether a product is worth its while, and the bound is known."""
         used = scorer.used()
         return (bool(used) and all(each.outputs.decoder.nonlinearity for each, _ in used)
                 and n_users >= _USERS and n_candidates >= _CANDIDATES and n <= _SHARE * n_candidates)
@@ -82,19 +82,20 @@ class Shortlist:
             Theirs; -inf where there is no item.
         None in place of both where the estimates say too little.
         """
-        factors = [part.factors(users) for part in self._parts]
-        estimates, bound = self.estimates(users, factors)
+        factors = [part.factors(users) for part in self._parts]  # (n_users, k) of each
+        estimates, bound = self.estimates(users, factors)  # (n_users, n_candidates), (n_users,)
         if bound is None:
             return None, None
         if seen is not None:
             leave_out(estimates, self._candidates, *seen)
         lowest = (floors(estimates, n) - 2 * bound).astype(self._dtype)
+        # Pairs that may be on a list, (n_pairs,): places among users, and among candidates.
         rows, places = reaching(estimates, np.nextafter(lowest, self._dtype.type(-np.inf)))
         if len(rows) > 2 * _SHARE * estimates.size:
             return None, None
         hidden = {part.scorer: part.hidden(users, each) for part, each in zip(self._parts, factors)}
         outputs = self._scorer.pairs(users[rows], self._candidates[places], hidden=hidden)
-        best = ordered(rows, outputs, len(users), n)
+        best = ordered(rows, outputs, len(users), n)  # (n_users, n), of pairs: -1 is what is appended
         return np.append(places, -1)[best], np.append(outputs, self._dtype.type(-np.inf))[best]
 
     def estimates(self, users, factors):
@@ -132,7 +133,7 @@ class Shortlist:
 
 
 class _Part:
-    """What one model says, of candidates: ``scale f(p q + b) + a constant``, with p of a user and q of an item.
+    """One model's share of the outputs: ``scale f(p q + b) + a constant``, with p of a user and q of an item.
 
     Attributes
     ----------
@@ -173,7 +174,7 @@ class _Part:
         return _Lookup(users, p) if self._by_users else _Lookup(self._candidates, self._q)
 
     def bound(self, users, p):
-        """How far off estimates are at most but for the operations around the sum, and the size of what these are of.
+        """Bound the error of estimates but for the operations around the sum, and the size of what these are of.
 
         Returns
         -------
@@ -200,7 +201,7 @@ class _Part:
         if linear and scale != 1:
             p = p * scale
         for tile in self._tiles:
-            part = out[:, tile]
+            part = out[:, tile]  # (n_users, n_tile), a view
             np.matmul(p, self._q_of(tile).T, out=part)
             if not linear:
                 part += self._b_of_items[tile] if self._by_users else self._b[users][:, np.newaxis]

@@ -35,17 +35,17 @@ class Batch(NamedTuple):
 
     @property
     def wanted(self):
-        """What the decoder is to give: the target, or the ratings themselves."""
+        """Return what the decoder is to give: the target, or the ratings themselves."""
         return self.data if self.target is None else self.target
 
     @property
     def is_dense(self):
-        """Whether it is of dense rows."""
+        """Tell whether it is of dense rows."""
         return self.indices is None
 
     @property
     def present(self):
-        """What there is of it, in order: the inputs of a compiled function, or their values."""
+        """List what there is of it, in order: the inputs of a compiled function, or their values."""
         return [each for each in self if each is not None]
 
     def as_csr(self, dtype):

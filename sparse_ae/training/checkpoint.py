@@ -1,4 +1,4 @@
-"""Where a training run stands, in a file: enough to go on from it as if it had never stopped.
+"""Checkpoints: where a training run stands, in a file, enough to go on from it as if it had never stopped.
 
 The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
 and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
@@ -36,7 +36,7 @@ RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, train, validation, measured):
-    """What must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
+    """List what must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class Entries(NamedTuple):
 
     @property
     def difference(self):
-        """How far outputs are above what is wanted; 0 where nothing is observed."""
+        """Subtract what is wanted from outputs; 0 where nothing is observed."""
         # A switch, not a product: 0 times an infinite output is no 0.
         beyond = self.output - self.target
         return beyond if self.observed is None else T.switch(self.observed, beyond, 0)
@@ -194,7 +194,7 @@ DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model, objective=Observed()):
-    """What ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
+    """Choose what ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
 
     Parameters
     ----------

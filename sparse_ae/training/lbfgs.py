@@ -155,5 +155,5 @@ def _inverse_hessian_dot(pairs, gradient):
 
 
 def _same(batch, other):
-    """Whether two Batches hold the same."""
+    """Tell whether two Batches hold the same."""
     return all(a is b or a is not None and np.array_equal(a, b) for a, b in zip(batch, other))

@@ -65,7 +65,7 @@ class Rule(NamedTuple):
 
 
 class Objective:
-    """What an objective says of itself, as the post's has it.
+    """An objective of the post's kind; others override what differs.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Objective:
         return None
 
     def moves_rows_in_use(self, model):
-        """Whether rows in use alone have a gradient, of a model whose products `training.steps` can take apart."""
+        """Tell whether rows in use alone have a gradient, of a model whose products `training.steps` can take apart."""
         return False
 
     def first_output(self, mean):

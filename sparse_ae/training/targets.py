@@ -49,7 +49,7 @@ _LENGTH, _DISTANCE = 4.0, 3.75
 
 
 class Targets:
-    """What all targets have in common; see `AsRated` and `BeyondBiases`.
+    """Common parts of all targets; see `AsRated` and `BeyondBiases`.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Targets:
     rating_scale, clips, unit, output_scale, channels, has_baseline = None, True, 1.0, None, (), True
 
     def row_offset(self, rows):
-        """What is known of rows without a model, float64 (n,): the ratings' level there."""
+        """Return what is known of rows without a model, float64 (n,): the ratings' level there."""
         raise NotImplementedError
 
     def column_offset(self, columns):
@@ -211,7 +211,7 @@ class AsRated(Targets):
 
 
 class BeyondBiases(Targets):
-    """What biases leave over: equations (1) to (3).
+    """Residuals beyond biases: equations (1) to (3).
 
     Parameters
     ----------

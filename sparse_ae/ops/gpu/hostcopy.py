@@ -41,7 +41,7 @@ class HostCopy:
         return kept[1]
 
     def _changed(self, now, then):
-        """Whether a value differs; NaN does from itself, and is read anew each time."""
+        """Tell whether a value differs; NaN does from itself, and is read anew each time."""
         import pygpu.gpuarray as gpu
         if now.shape != then.shape or not now.flags["C_CONTIGUOUS"]:
             return True
