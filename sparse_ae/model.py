@@ -68,8 +68,8 @@ class AutoEncoder:
     U : like V, optional
         The second encoder; by default there is none. Its weight decay is V's.
     l2_weighted : bool
-        Whether the decay counts each rating's pull: ``l2 sum over items j of n_j (|W_j|^2 + |V_j|^2)`` with the item's
-        number n_j of ratings, in a mini-batch those of the batch. As in the weighted-lambda regularisation of Y. Zhou
+        Whether the decay counts each rating's pull: ``l2 sum over columns j of n_j (|W_j|^2 + |V_j|^2)`` of the
+        n_j ratings of a column, in a mini-batch those of the batch. As in the weighted-lambda regularisation of Y. Zhou
         et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
@@ -88,7 +88,7 @@ class AutoEncoder:
         Columns of this process, and of all ranks together; the same without `comm`.
     ranks : Ranks
     W, V, mu, b : Theano shared variables
-        `V.get_value()` is (k, n_items); its memory is item by item, so that an item's column is contiguous.
+        `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous.
     U : Theano shared variable or None
     params : list
         The four, in this order, then U if there is one.
@@ -163,7 +163,7 @@ class AutoEncoder:
     # The graph
 
     def step(self, rat, W, V, mu, b):
-        """The post's `step`: one dense row (n_items,) in, its outputs at the observed items out, 0 elsewhere."""
+        """The post's `step`: one dense row (n_items,) in, its outputs at the observed columns out, 0 elsewhere."""
         res = T.zeros_like(rat)
         rat_nz = T.neq(rat, 0).nonzero()[0]
         hidden_activation = self.g(T.dot(V[:, rat_nz], rat[rat_nz]) + mu)
@@ -251,7 +251,7 @@ class AutoEncoder:
         decay_share : float or Theano scalar
             The part of the weight decay that falls to this mini-batch. With `l2_weighted` it is not used.
         counts : vector, (n_items,), optional
-            With `l2_weighted`, how many ratings of this mini-batch each item has.
+            With `l2_weighted`, how many ratings of this mini-batch each column has.
         """
         return squared_error + self.decay(decay_share, counts)
 
@@ -303,7 +303,7 @@ class AutoEncoder:
     # Predictions
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
-        """Predicted ratings of asked-for (row, column) pairs; nothing else is decoded.
+        """Predict asked-for (row, column) pairs; nothing else is decoded.
 
         Parameters
         ----------
@@ -330,7 +330,7 @@ class AutoEncoder:
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)
 
     def predict_blocks(self, ratings, block_size=256):
-        """Predicted ratings of all items, a block of rows at a time.
+        """Predict the ratings of all columns, a block of rows at a time.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Sparse Ops: products of a CSR matrix of ratings with dense factors, at a cost proportional to the ratings.
 
 A block of ratings R, (n_rows, n_items), comes as SciPy's three CSR arrays: `data` (nnz,), `indices` (nnz,) and `indptr`
-(n_rows + 1,), the last two int32. Dense factors F are (n_items, k), one row per item; hidden units A are (n_rows, k),
+(n_rows + 1,), the last two int32. Dense factors F are (n_items, k), one row per column; hidden units A are (n_rows, k),
 one row per user.
 
 =========================================  ================  ==========================================
@@ -255,7 +255,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
     Returns
     -------
     tensor, (n_items, k)
-        Differentiable for `data` and `A`. Rows of items without a rating are 0.
+        Differentiable for `data` and `A`. Rows of columns without a rating are 0.
 
     Raises
     ------
@@ -307,7 +307,7 @@ def csr_arrays(block, dtype):
 
 
 def item_major(variable):
-    """Lay the memory of V (k, n_items), or of what is shaped like it, out item by item; its value stays what it is.
+    """Lay out the memory of V (k, n_items), or of its shape, column by column; its value stays what it is.
 
     On a GPU too, where the memory is laid out on the card.
 
@@ -326,7 +326,7 @@ def item_major(variable):
 
 
 def made_item_major(new):
-    """Have a new value of V (k, n_items), or of what is shaped like it, come item by item; its value stays what it is.
+    """Have a new value of V (k, n_items), or of its shape, come column by column; its value stays what it is.
 
     A GPU's element-wise operations write in C order, unless in place: there they are to work on V's transpose.
 

@@ -1,7 +1,7 @@
 """The squares of all outputs of a linear decoder in O((n_rows + n_items) k^2): none of them is formed.
 
 With hidden units H (n_rows, k), a decoder W (n_items, k) and an offset c (n_items,) the outputs are H W' + c, one for
-each row and item. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that
+each row and column. With one more column, [H, 1] and [W, c], they are one product, and the sum of their squares is that
 of the products of entries of two small matrices,
 
     |[H, 1] [W, c]'|^2  =  sum of G * M,    G = [W, c]' [W, c],    M = [H, 1]' [H, 1],    both (k + 1, k + 1)
@@ -19,7 +19,7 @@ __all__ = ["SquaredOutputs", "squared_outputs"]
 
 
 class SquaredOutputs(CsrOp):
-    """``sum over rows i and items j of (h_i . W_j + c_j)^2``, with its gradients from the same pass.
+    """``sum over rows i and columns j of (h_i . W_j + c_j)^2``, with its gradients from the same pass.
 
     Notes
     -----

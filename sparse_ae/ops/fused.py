@@ -1,7 +1,7 @@
 """The masked autoencoder in one pass over the ratings: its cost with all gradients.
 
 `SquaredError` is the cost and its gradients, for the nonlinearities of the table; `fused_updates` has steps of
-optimisers on the same pass. Processes that share out the items, see `runtime.ranks`, run these Ops together: the pass
+optimisers on the same pass. Processes that share out the columns, see `runtime.ranks`, run these Ops together: the pass
 is cut in two at the hidden units, where they add up.
 """
 import numpy as np
@@ -109,7 +109,7 @@ class FusedOp(CsrOp):
         return {} if missing else more
 
     def pass_through(self, W, V_t, mu, b, data, indices, indptr, target, U_t=None, indicator=None, c_W=1, c_V=1):
-        """Compute the squared error; the items in use; the gradients of their rows of W, V, U and b, and of mu."""
+        """Compute the squared error; the columns in use; the gradients of their rows of W, V, U and b, and of mu."""
         check_shapes([x.shape for x in (W, V_t, mu, b) + (() if U_t is None else (U_t,))])
         n_items = len(W)
         check_csr(indices, indptr, len(indptr) - 1, n_items, len(data))
@@ -181,7 +181,7 @@ class SquaredError(FusedOp):
     low, span : float
         Map f's value to the ratings' scale.
     ranks : runtime.ranks.Ranks, optional
-        Of processes that share out the items: each has the squared error of its own, and all run the Op together, with
+        Of processes that share out the columns: each has its own squared error, and all run the Op together, with
         as many rows. What goes into the hidden units is summed over them, and so is what comes back.
 
     Notes

@@ -174,8 +174,8 @@ class _StepOfAll(FusedOp, UpdateOp):
 class AdagradStep(_StepOfAll):
     """One step of Adagrad on the masked autoencoder with a decay for each rating, on the rows in use alone.
 
-    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, where item j has n_j ratings in
-    the block: each rating pulls at its item's rows once, as in weighted-lambda regularisation. Over an epoch that is
+    The cost is that of `SquaredError` plus ``sum_j n_j (l2_W |W_j|^2 + l2_V |V_j|^2)``, for n_j ratings of column j in
+    the block: each rating pulls at its column's rows once, as in weighted-lambda regularisation. Over an epoch that is
     the decay of a fixed cost, and in a step the rows without ratings have no gradient, so that Adagrad leaves them and
     their sums of squares as they are: what the step costs follows the ratings, and is `lasagne.updates.adagrad` on that
     cost, exactly.

@@ -1,7 +1,7 @@
 """Plain SGD and Adagrad on the rows in use: rewrites for any graph that multiplies by a CSR block.
 
 The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is
-0 in the rows of items without an entry. As an array it costs as much as F is large, however few entries there are. Two
+0 in the rows of columns without an entry. As an array it costs as much as F, however few entries there are. Two
 of Lasagne's updates leave such rows alone, and need no array:
 
 ==========================================  ====================================================================

@@ -113,7 +113,7 @@ class LBFGS(Step):
         self._pairs = [(state["s_%d" % i], state["y_%d" % i]) for i in range(self.memory) if "s_%d" % i in state]
 
     def parameters(self):
-        """All parameters that are trained as one vector, V item by item."""
+        """All parameters that are trained as one vector, V column by column."""
         values = [(p, p.variable.get_value(borrow=True)) for p in self._trained]
         return np.concatenate([(value.T if p.item_major else value).ravel() for p, value in values])
 

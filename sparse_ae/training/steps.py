@@ -136,7 +136,7 @@ class TrainingStep(Step):
 
     Notes
     -----
-    The sparse formulation under plain SGD works in place on the rows of the items in the batch, and keeps the weight
+    The sparse formulation under plain SGD works in place on the rows of the columns in the batch, and keeps the weight
     decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
     which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end. Under Adagrad
     it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient. Adam is one

@@ -2,8 +2,8 @@
 
 What they read of a CSR block beside its values are vectors of int32 that the host has prepared: see `plans`. Blocks
 of threads are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of
-a row or an item, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the
-same bits, and popular items make nobody wait.
+a row or a column, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the
+same bits, and popular columns make nobody wait.
 """
 from collections import OrderedDict, namedtuple
 
@@ -151,7 +151,7 @@ KERNELS = OrderedDict([
             _sums_of_parts("G(scale * sum + mu[t])"), numbers="scale"),
     _kernel("hidden_slopes", "parts int, h real, F real, out real", "n_rows, n_parts, k", 8,
             _sums_of_parts("scale * sum * G_SLOPE(h[i])"), numbers="scale"),
-    # csr_t_dot: a block of threads for an item that has ratings, of which a mini-batch has one for each row at most.
+    # csr_t_dot: a block of threads for a column that has ratings, of which a mini-batch has one for each row at most.
     _kernel("csr_t_dot", "data real, plan int, F real, out real", "n_used, nnz, k", 8, _BY_ITEM + _segment_sums(
         8, n_segments="n_used", starts="starts", data="data[order[q]]", row="rows[q]", destination="used[s]")),
     # 32 threads for a rating.

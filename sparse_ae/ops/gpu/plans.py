@@ -58,13 +58,13 @@ class ByRow(_Plan):
 
 
 class ByItem(_Plan):
-    """The block's ratings in the order of their items, and within an item in that of their rows.
+    """The block's ratings in the order of their columns, and within a column in that of their rows.
 
-    The items that have ratings; where each one's ratings begin, and where the last one's end; where each rating is
+    The columns that have ratings; where each one's ratings begin, and where the last one's end; where each rating is
     among the block's, and its row.
     """
 
-    # Items for each rating from which these are sorted; below, they are counted item by item.
+    # Columns for each rating from which these are sorted; below, they are counted one by one.
     WIDE = 16
 
     def plan(self, indices, indptr, n_items):

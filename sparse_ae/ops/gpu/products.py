@@ -51,7 +51,7 @@ class GpuSampledDot(GpuCsrOp):
 
 
 class GpuCsrTDot(GpuCsrOp):
-    """`csr_t_dot`. Rows of items without ratings are 0."""
+    """`csr_t_dot`. Rows of columns without ratings are 0."""
 
     kernel, ndims, more = "csr_t_dot", {"F": 2, "out": 2}, ["n_items"]
     prepare = """
