@@ -8,6 +8,7 @@ import sys
 import warnings
 
 from sparse_ae.theano_compat import mends, numpy2, python312
+from sparse_ae.theano_compat.log import LOG_FILTERS
 
 # In this order they are applied to a module.
 _ALL_MENDS = (python312, mends, numpy2)
@@ -86,7 +87,7 @@ def install():
     # The one that Python's start put there has done its work.
     sys.meta_path[:] = [_FinderOfMended] + [finder for finder in sys.meta_path
                                             if getattr(finder, "__module__", None) != "sparse_ae_startup"]
-    for name, log_filter in mends.LOG_FILTERS.items():
+    for name, log_filter in LOG_FILTERS.items():
         logging.getLogger(name).addFilter(log_filter)
     for name in {name for each in _ALL_MENDS for name in each.MEND_ONCE_RUN}:
         if name in sys.modules:
