@@ -29,6 +29,11 @@ class OrientedRatings:
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
 
+    @property
+    def sharing(self):
+        """The ranks that have a part of the matrix each; a process alone where every one has all of it."""
+        return self.ranks if self.in_parts else ALONE
+
     def own(self, rows):
         """As `by`: a rank's own columns."""
         if self.in_parts:
@@ -51,9 +56,8 @@ def swapped(swap, first, second):
 
 def biases_of(ratings):
     """The biases of `OrientedRatings`, which are read as they are laid out."""
-    ranks = ratings.ranks if ratings.in_parts else ALONE
-    biases = fit_biases(Checked(ratings.by(ratings.rows)), ranks=ranks)
-    biases = biases._replace(items=ranks.columns_of(biases.items))
+    biases = fit_biases(Checked(ratings.by(ratings.rows)), ranks=ratings.sharing)
+    biases = biases._replace(items=ratings.sharing.columns_of(biases.items))
     users_items = ratings.rows.users_items
     return Biases(biases.mean, *users_items(biases.users, biases.items), users_items(*biases.shrinkage))
 
@@ -71,15 +75,12 @@ def popularity_of(ratings, missing_rating):
     Biases
     """
     n_users, n_items = shape_of(ratings)
-    if not ratings.in_parts:
-        users = ratings.by("users")
-        sums = np.bincount(users.indices, users.data.astype(np.float64) - missing_rating, n_items)
+    part = ratings.by(ratings.rows)
+    above = part.data.astype(np.float64) - missing_rating
+    if ratings.rows == ITEMS:
+        sums = ratings.sharing.sum(np.bincount(rows_of_entries(part.indptr), above, n_items))
     else:
-        part = ratings.by(ratings.rows)
-        by_rows = ratings.rows == ITEMS
-        sums = np.bincount(rows_of_entries(part.indptr) if by_rows else part.indices,
-                           part.data.astype(np.float64) - missing_rating, part.shape[0 if by_rows else 1])
-        sums = ratings.ranks.sum(sums) if by_rows else ratings.ranks.columns_of(sums)
+        sums = ratings.sharing.columns_of(np.bincount(part.indices, above, part.shape[1]))
     return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
@@ -114,9 +115,7 @@ def scorer_of(model, ratings, side, biases, scale, unit=None):
 def shape_of(ratings):
     """Count the users and the items of `OrientedRatings`, on all ranks."""
     n_rows, n_columns = ratings.by(ratings.rows).shape
-    if ratings.in_parts:
-        n_columns = int(ratings.ranks.sum(np.array([n_columns]))[0])
-    return ratings.rows.users_items(n_rows, n_columns)
+    return ratings.rows.users_items(n_rows, int(ratings.sharing.sum(np.array([n_columns]))[0]))
 
 
 def n_columns_of(ratings, rows):
