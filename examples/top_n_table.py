@@ -35,6 +35,7 @@ import scipy.stats
 
 from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.training.objectives import Missing
 
 K = 10
 MEASURES = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr", "coverage", "popularity")
@@ -133,10 +134,10 @@ def contenders():
         found += [("implicit, ALS", Implicit("als"),
                    {"factors": (64, 128), "regularization": (0.1, 10.0), "alpha": (1.0, 5.0)}, False),
                   ("implicit, BPR", Implicit("bpr"), {"factors": (64,), "iterations": (100, 300)}, False)]
-    found += [("autoencoder, w = 0", Autoencoder(), {"rows": ("both",)}, False)]
+    found += [("autoencoder, w = 0", Autoencoder(), {"rows": ("both",), "objective": ("ratings",)}, False)]
     for rows in ("users", "items", "both"):
         found.append(("autoencoder, " + rows, Autoencoder(),
-                      {"rows": (rows,), "missing_weight": (0.1, 0.2, 0.4)}, True))
+                      {"rows": (rows,), "objective": tuple(map(Missing, (0.1, 0.2, 0.4)))}, True))
     return found
 
 
@@ -246,9 +247,10 @@ def draw(label, matrix, seed, path):
     for m, colour in ((low - (high - low) / 4, "#0072B2"), (low + (high - low) / 4, "#D55E00")):
         found = []
         for w in WEIGHTS:
-            settings = {"missing_weight": w, "missing_rating": m} if w else {}
+            objective = Missing(w, m) if w else "ratings"
             # Without the guard: else it is the most popular items that are judged where these are better.
-            recommender = sparse_ae.Recommender(rows="users", guard=False, progress=False, **settings).fit(train)
+            recommender = sparse_ae.Recommender(rows="users", biases="unguarded", objective=objective,
+                                                progress=False).fit(train)
             found.append(recommender.evaluate(test, k=K))
             print("w=%g, m=%g: NDCG@%d %.4f, RMSE %.4f" % (w, m, K, found[-1]["ndcg"], found[-1]["rmse"]), flush=True)
         for ax, measure in zip(axes, ("ndcg", "rmse")):

@@ -25,6 +25,7 @@ _HOMES = {
     "AutoEncoder": "model",
     "Trainer": "trainer",
     "Recommender": "recommender.recommender",
+    "Shallow": "recommender.settings",
     "Ratings": "data",
     "as_ratings": "data.tables",
     "load_ratings": "data.files",

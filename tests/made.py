@@ -16,6 +16,8 @@ They are CSR matrices; `triples` gives users, items and ratings of one, in ids.
 import numpy as np
 import scipy.sparse as sp
 
+from sparse_ae.recommender.settings import Shallow
+
 N_USERS, N_ITEMS = 30, 14
 # Ids that aren't positions, in an order that isn't theirs.
 USERS = np.array(["user%d" % (7 * u % N_USERS) for u in range(N_USERS)])
@@ -104,5 +106,5 @@ def triples(matrix, users=None, items=None):
 
 # A checkerboard in ids, and settings that learn it in little time.
 TRAIN, TEST = (triples(part.astype(int), USERS, ITEMS) for part in checkerboard())
-SETTINGS = dict(n_hidden=4, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=60,
+SETTINGS = dict(n_hidden=4, l2=0.01, network=Shallow(weight_scale=0.1), learning_rate=0.02, batch_size=8, n_epochs=60,
                 formulation="sparse", progress=False, biases=False, update="adam")

@@ -26,7 +26,7 @@ from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
 from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
-from sparse_ae.recommender.recommender import Recommender  # noqa: E402
+from sparse_ae.recommender.recommender import Recommender, Shallow  # noqa: E402
 from sparse_ae.trainer import Trainer  # noqa: E402
 from sparse_ae.training.objectives import Missing  # noqa: E402
 
@@ -175,8 +175,9 @@ def recommended(comm, stored=None, validation=0.2, n_epochs=3, **settings):
     split = split_ratings(ratings(), 0.15, rng=4)
     train, test = ((np.array(["u%02d" % row for row in part.row]), part.col, part.data)
                    for part in (split.train.tocoo(), split.test.tocoo()))
-    recommender = Recommender(**dict(dict(n_hidden=4, n_epochs=n_epochs, batch_size=4, dtype="float64", progress=False,
-                                          learning_rate=0.05, weight_scale=0.5, guard=False), **settings))
+    recommender = Recommender(**dict(dict(n_hidden=4, n_epochs=n_epochs, batch_size=4, progress=False,
+                                          learning_rate=0.05, biases="unguarded",
+                                          network=Shallow(weight_scale=0.5, dtype="float64")), **settings))
     recommender.fit(train if stored is None else stored, validation=validation, comm=comm)
     users, items = np.unique(train[0]), np.arange(12)  # of which 11 is unknown
     lists = [each for asked in (dict(users=users, n=4), dict(users=users[:3], n=20, exclude_seen=False),
@@ -235,7 +236,7 @@ def recommender_of_both(comm):
 
 
 def recommender_of_both_of_lists(comm):
-    return recommended(comm, rows="both", validation=None, missing_weight=0.2)
+    return recommended(comm, rows="both", validation=None, objective="lists")
 
 
 def recommender_of_what_serves(comm):
@@ -247,7 +248,7 @@ def recommender_of_users(comm):
 
 
 def recommender_of_lists(comm):
-    return recommended(comm, rows="users", missing_weight=0.2, guard=True)
+    return recommended(comm, rows="users", objective="lists", biases=True)
 
 
 def recommender_of_ratings(comm):
@@ -275,7 +276,7 @@ def recommender_from_disk(comm, rows="users", **settings):
 
 
 def recommender_from_disk_of_lists(comm):
-    return recommender_from_disk(comm, "items", missing_weight=0.3)
+    return recommender_from_disk(comm, "items", objective=Missing(0.3))
 
 
 CASES = [recommender_of_items, recommender_of_both, recommender_of_both_of_lists, recommender_of_what_serves,
@@ -415,7 +416,7 @@ def saved_in_parts(comm, folder):
     """Two folders, of ratings and of lists, and a file; what is said where one is taken for the other."""
     train = ratings().tocoo()
     settings = dict(n_hidden=4, n_epochs=1, batch_size=8, rows="users", biases=False, progress=False)
-    for name, more in (("one", {}), ("two", {"missing_weight": 0.2})):
+    for name, more in (("one", {}), ("two", {"objective": "lists"})):
         recommender = Recommender(**settings, **more)
         recommender.fit((train.row, train.col, train.data), validation=None, comm=comm)
         recommender.save(os.path.join(folder, name), parts=True)
@@ -476,8 +477,8 @@ def of_trainer(comm, path, n_epochs):
 
 def of_recommender(comm, path, n_epochs):
     """Both sides, and both again on all ratings: four trainings, each with a checkpoint."""
-    recommender = Recommender(n_hidden=4, rows="both", n_epochs=3, batch_size=8, l2=0.1, guard=False,
-                              learning_rate=0.05, weight_scale=0.3, progress=False, dtype="float64")
+    recommender = Recommender(n_hidden=4, rows="both", n_epochs=3, batch_size=8, l2=0.1, biases="unguarded",
+                              learning_rate=0.05, network=Shallow(weight_scale=0.3, dtype="float64"), progress=False)
     train = made_up_ratings(60, 20, 600, noise=0.1, n_factors=1, rng=2)[0].matrix.tocoo()
     recommender.fit((train.row, train.col, train.data), validation=0.3, checkpoint=path, resume=True, comm=comm)
     return {"predicted": recommender.predict(*np.indices((60, 20)).reshape(2, -1)),

@@ -45,13 +45,13 @@ from sparse_ae.training.targets import AsRated  # noqa: E402
 
 # What settings are called.
 POST = {"biases": False}
-LISTS = {"missing_weight": 0.2}
-CLICKS = {"missing_weight": 0.2, "feedback": "counts"}
+LISTS = {"objective": "lists"}
+CLICKS = {"objective": "clicks"}
 EVERYWHERE = (0.2, 0.5)  # of `Missing`
 
 
-def network(f="identity", g="sigmoid", weight_scale=0.3):
-    return {"f": f, "g": g, "weight_scale": weight_scale}
+def network(f="identity", g="sigmoid", weight_scale=0.3, dtype="float32"):
+    return {"network": sparse_ae.Shallow(f, g, weight_scale, dtype)}
 
 
 def own_f(x):
@@ -97,7 +97,7 @@ def of_noise():
 
 def recommender(**settings):
     return sparse_ae.Recommender(**dict(dict(network(), n_hidden=6, n_epochs=5, batch_size=16, learning_rate=0.05,
-                                             l2=0.5, guard=False, progress=False), **settings))
+                                             l2=0.5, biases="unguarded", progress=False), **settings))
 
 
 FIGURES = ("rating_scale_", "mean_", "missing_rating_", "weights_", "validation_rmse_", "validation_lists_",
@@ -338,7 +338,7 @@ def command_line():
                                                                            "105", "107"]),
                 ("recommend", ["recommend", model, "--user", "u03", "u07", "-n", "5"]),
                 ("evaluate", ["evaluate", model, test, "-k", "5"]),
-                ("fit for lists", ["fit", train, "-o", model, "--missing-weight", "0.2", "--rows", "users"] + quick),
+                ("fit for lists", ["fit", train, "-o", model, "--objective", "lists", "--rows", "users"] + quick),
                 ("recommend, lists", ["recommend", model, "--user", "u03", "--include-seen"])):
             yield name, printed(arguments).replace(folder, "FOLDER")
 
@@ -363,7 +363,8 @@ UPDATES = {"sgd": {}, "momentum": {}, "nesterov_momentum": {}, "adagrad": {}, "r
 
 CASES = {
     "all by itself": lambda: fitted(
-        n_hidden="auto", batch_size="auto", learning_rate="auto", l2="auto", n_epochs=6, guard=True, weight_scale=0.01),
+        n_hidden="auto", batch_size="auto", learning_rate="auto", l2="auto", n_epochs=6, biases=True,
+        **network(weight_scale=0.01)),
     "both sides": lambda: fitted(rows="both"),
     "both sides, ids as numbers": lambda: fitted(
         lambda: columns(split().train, False), test=lambda: columns(split().test, False), rows="both"),
@@ -374,11 +375,11 @@ CASES = {
     "the post's, users": lambda: fitted(rows="users", l2=0.1, **POST),
     "the post's, items, sigmoid": lambda: fitted(rows="items", l2=0.1, **dict(POST, **network("sigmoid", "tanh"))),
     "held-out ratings": lambda: fitted(rows="both", fit={"validation": columns(split().test)}),
-    "float64": lambda: fitted(rows="both", dtype="float64"),
+    "float64": lambda: fitted(rows="both", **network(dtype="float64")),
     "early stopping": lambda: fitted(rows="both", n_epochs=40, learning_rate=0.2, patience=2, l2=0.01),
     "no refit": lambda: fitted(rows="both", fit={"refit": False, "validation": 0.2}),
-    "guard on noise": lambda: fitted(of_noise, test=of_noise, rows="both", guard=True, fit={"validation": 0.3}),
-    "guard": lambda: fitted(rows="both", guard=True),
+    "guard on noise": lambda: fitted(of_noise, test=of_noise, rows="both", biases=True, fit={"validation": 0.3}),
+    "guard": lambda: fitted(rows="both", biases=True),
     "unknown is an error": lambda: fitted(
         rows="items", unknown="error", test=lambda: columns(split().train), fit={"validation": None}),
     "unknown is a number": lambda: fitted(rows="users", unknown=2.5, rating_scale=(0, 6), **POST),
@@ -388,12 +389,12 @@ CASES = {
     "schedule": lambda: fitted(rows="users", update="sgd", learning_rate=lambda epoch: 0.05 / epoch),
     "l2 of W and V": lambda: fitted(rows="items", l2=(0.7, 0.2)),
     "lists, both sides": lambda: fitted(rows="both", **LISTS),
-    "lists, users, guard": lambda: fitted(rows="users", guard=True, **LISTS),
+    "lists, users, guard": lambda: fitted(rows="users", biases=True, **LISTS),
     "lists, items, dense": lambda: fitted(rows="items", formulation="dense", **LISTS),
     "lists, without biases": lambda: fitted(rows="users", **dict(LISTS, **POST)),
-    "lists, by recall": lambda: fitted(rows="users", validation_measure="recall@5", missing_rating=0.5, **LISTS),
-    "lists, float64, tanh": lambda: fitted(rows="users", dtype="float64", **dict(LISTS, **network("tanh", "tanh"))),
-    "ratings by lists": lambda: fitted(rows="both", validation_measure="ndcg@10"),
+    "lists, by recall": lambda: fitted(rows="users", objective=Missing(0.2, 0.5, "recall@5")),
+    "lists, float64, tanh": lambda: fitted(rows="users", **dict(LISTS, **network("tanh", "tanh", dtype="float64"))),
+    "ratings by lists": lambda: fitted(rows="both", objective=Observed("ndcg@10")),
     "counts": lambda: fitted(
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
     "counts, both sides": lambda: fitted(

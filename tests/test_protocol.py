@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from sparse_ae.data import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
@@ -121,8 +121,8 @@ def test_defect_9_what_is_cut_off_is_not_trained_on():
     assert trained_on < UNSEEN / 2 and held_out > UNSEEN
 
     ratings = RATINGS.tocoo()
-    recommender = Recommender(20, rows="users", l2=0, weight_scale=0.3, learning_rate=0.02, batch_size=8, n_epochs=50,
-                              patience=None, progress=False)
+    recommender = Recommender(20, rows="users", l2=0, network=Shallow(weight_scale=0.3), learning_rate=0.02,
+                              batch_size=8, n_epochs=50, patience=None, progress=False)
     history = recommender.fit((ratings.row, ratings.col, ratings.data), validation=0.2).history_
     assert history[-1]["train_rmse"] < UNSEEN / 2 and min(record["validation_rmse"] for record in history) > UNSEEN
 

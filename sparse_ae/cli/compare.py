@@ -19,7 +19,7 @@ def add_compare(commands):
     add_ratings(parser)
     parser.add_argument("--test-fraction", type=float, default=0.2, help="of the ratings (default: %(default)s)")
     parser.add_argument("--factors", type=int, default=100, help="of the factorisation (default: %(default)s)")
-    add_settings(parser, without=("rows", "missing_weight", "missing_rating", "validation_measure", "feedback"))
+    add_settings(parser, without=("rows", "objective"))
     parser.set_defaults(run=_run_compare)
 
 

@@ -100,7 +100,7 @@ def chosen(recommender):
                "autoencoder is worth%s" % ("" if any(recommender.weights_.values()) else
                                            ": predictions are those of biases alone"))
     elif not any(recommender.weights_.values()):
-        if recommender.missing_weight:
+        if recommender.missing_rating_ is not None:
             yield "no autoencoder's lists are clearly better than the most popular items, which are recommended"
         else:
             yield "no autoencoder is clearly better than biases: predictions are those of biases alone"

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from sparse_ae.recommender.settings import RecommenderSettings, Shallow
+
 __all__ = ["SETTINGS", "add_settings", "recommender_of", "add_ratings", "load", "add_validation", "validation_of",
            "size"]
 
@@ -25,6 +27,13 @@ def _or(word, kind, name):
 _count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
 
 
+def _biases(text):
+    values = {"yes": True, "no": False, "unguarded": "unguarded"}
+    if text not in values:
+        raise argparse.ArgumentTypeError("%r; expected yes, no or unguarded" % text)
+    return values[text]
+
+
 def _number_or_nan(text):
     try:
         return float(text)
@@ -39,48 +48,40 @@ def _number_or_word(text):
         return text
 
 
-# Settings of a recommender, in groups: name, its default there, what argparse is told, help. 0 stands for None. What is
-# on by default is switched off by --no-NAME.
+# Settings of a recommender, and of its network, in groups: name, what argparse is told, help. Where a number may be
+# None, 0 stands for it.
 SETTINGS = {
-    "the model": [
-        ("rows", "auto", {"choices": ("auto", "items", "users", "both")},
+    "what is learned": [
+        ("objective", {"choices": ("ratings", "lists", "clicks")},
+         "to predict ratings; or to make lists of what people would pick, from ratings, or from counts and mere pairs"),
+        ("rows", {"choices": ("auto", "items", "users", "both")},
          "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
-        ("n_hidden", "auto", {"type": _count, "metavar": "N"}, "hidden units"),
-        ("f", "identity", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
-        ("g", "sigmoid", {"metavar": "NAME"}, "hidden nonlinearity"),
-        ("l2", "auto", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay; or two numbers, of W and of V"),
-        ("biases", True, {},
-         "ratings in and out, as in the post, instead of ratings in and what biases leave over out"),
-        ("guard", True, {},
-         "use the autoencoder even where validation doesn't show that it is better than biases alone"),
+        ("biases", {"type": _biases, "metavar": "{yes,no,unguarded}"},
+         "yes: what biases leave over, and only where validation shows that it helps; unguarded: even where it "
+         "doesn't; no: ratings in and out, as in the post"),
     ],
-    "lists and counts": [
-        ("feedback", "ratings", {"choices": ("ratings", "counts")},
-         "what the numbers are; counts need a missing weight"),
-        ("missing_weight", 0.0, {"type": float, "metavar": "X"},
-         "0.2, say, for lists of what people would pick: what a missing entry counts, as if it had been rated low"),
-        ("missing_rating", "auto", {"type": _number, "metavar": "RATING"},
-         "what missing entries are taken to be rated"),
-        ("validation_measure", "auto", {"metavar": "MEASURE"},
-         "what is to be good on validation: rmse, or a measure of lists such as ndcg@10"),
+    "the model": [
+        ("n_hidden", {"type": _count, "metavar": "N"}, "hidden units"),
+        ("f", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
+        ("g", {"metavar": "NAME"}, "hidden nonlinearity"),
+        ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
+        ("dtype", {"choices": ("float32", "float64")}, "of parameters and predictions"),
+        ("l2", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay; or two numbers, of W and of V"),
     ],
     "training": [
-        ("update", "auto", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
-        ("learning_rate", "auto", {"type": _number, "metavar": "X"}, "of the optimiser"),
-        ("batch_size", "auto", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
-        ("n_epochs", "auto", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
-        ("patience", "auto", {"type": _count, "metavar": "N"},
+        ("update", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
+        ("learning_rate", {"type": _number, "metavar": "X"}, "of the optimiser"),
+        ("batch_size", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
+        ("n_epochs", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
+        ("patience", {"type": _count, "metavar": "N"},
          "epochs without a better validation before training ends; 0 for no such end"),
-        ("weight_scale", 0.01, {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
-        ("formulation", "auto", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
-        ("dtype", "float32", {"choices": ("float32", "float64")}, "of parameters and predictions"),
-        ("rng", 0, {"type": int, "metavar": "N"}, "of all that is random"),
-        ("progress", True, {}, "no signs of life"),
+        ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
+        ("rng", {"type": int, "metavar": "N"}, "of all that is random"),
+        ("progress", {}, "no signs of life"),
     ],
     "predictions": [
-        ("rating_scale", None, {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),
-        ("unknown", "mean", {"metavar": "RATING"},
-         "what is predicted where nothing is known: a number, mean or error"),
+        ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),
+        ("unknown", {"metavar": "RATING"}, "what is predicted where nothing is known: a number, mean or error"),
     ],
 }
 _AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
@@ -90,23 +91,26 @@ _FLAGS = {"rng": "seed"}
 
 
 def add_settings(parser, without=()):
-    parser.epilog = "Settings are those of sparse_ae.Recommender. %s." % _AUTO
+    parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
+    defaults = dict(RecommenderSettings().get_params(), **Shallow()._asdict())
     for title, settings in SETTINGS.items():
         settings = [each for each in settings if each[0] not in without]
         group = parser.add_argument_group(title) if settings else None
-        for name, default, told, text in settings:
-            flag = _FLAGS.get(name, name).replace("_", "-")
-            if default is True:
+        for name, told, text in settings:
+            flag, default = _FLAGS.get(name, name).replace("_", "-"), defaults[name]
+            if name == "progress":
                 group.add_argument("--no-" + flag, dest=name, action="store_false", help=text)
             else:
-                text = "default: " + text if default is None else "%s (default: %s)" % (text, default)
+                shown = "yes" if default is True else default
+                text = "default: " + text if default is None else "%s (default: %s)" % (text, shown)
                 group.add_argument("--" + flag, dest=name, default=default, help=text, **told)
 
 
 def recommender_of(parsed, **more):
     from sparse_ae.recommender.recommender import Recommender
-    settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _, _ in group
+    settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
+    settings["network"] = Shallow(**{name: settings.pop(name) for name in Shallow._fields if name in settings})
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     for name in ("batch_size", "patience"):
@@ -135,9 +139,10 @@ def add_ratings(parser, text="a file with user, item, rating in each line, or in
     parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
 
 
-def load(parsed, path=None, feedback=None):
+def load(parsed, path=None, counts=None):
     from sparse_ae.data.datasets import load_published
-    counts = (feedback or getattr(parsed, "feedback", None)) == "counts"
+    if counts is None:
+        counts = getattr(parsed, "objective", None) == "clicks"
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
     return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
                           pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,

@@ -136,7 +136,7 @@ def _run_evaluate(parsed):
     from sparse_ae.recommender.recommender import Recommender
     from sparse_ae.runtime.progress import figure
     recommender = Recommender.load(parsed.model)
-    ratings = load(parsed, feedback=recommender.feedback)
+    ratings = load(parsed, counts=recommender.takes_counts)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,

@@ -219,17 +219,15 @@ def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
                 popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
 
 
-def parse_measure(measure, name, missing_weight=0.0):
+def parse_measure(measure, name):
     """Parse what models are chosen by: a measure of lists and their length, or the RMSE.
 
     Parameters
     ----------
     measure : str
-        "rmse"; one of `MEASURES` and a length, such as "ndcg@10"; or "auto", which is "ndcg@10" where missing entries
-        count, else "rmse".
+        "rmse"; or one of `MEASURES` and a length, such as "ndcg@10".
     name : str
         What errors call it.
-    missing_weight : float
 
     Returns
     -------
@@ -242,14 +240,12 @@ def parse_measure(measure, name, missing_weight=0.0):
         For anything else.
     """
     if isinstance(measure, str):
-        if measure == "auto":
-            return ("ndcg", 10) if missing_weight else None
         if measure == "rmse":
             return None
         found, _, k = measure.partition("@")
         if found in MEASURES and k.isdigit() and int(k):
             return found, int(k)
-    raise ValueError("%s is %r; expected 'auto', 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
+    raise ValueError("%s is %r; expected 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
                      % (name, measure, ", ".join(MEASURES)))
 
 

@@ -1,7 +1,7 @@
 """Ratings with ids in, predictions and lists in the same ids out; and all that lies between."""
 import importlib
 
-__all__ = ["NotFittedError", "Recommendations", "Recommender"]
+__all__ = ["NotFittedError", "Recommendations", "Recommender", "Shallow"]
 
 
 def __getattr__(name):

@@ -17,6 +17,7 @@ from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.recommender.weighing import lists_of, stretch_on_validation, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
@@ -25,7 +26,7 @@ from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused
 from sparse_ae.training.formulations import get_formulation
-from sparse_ae.training.objectives import Missing, Objective, Observed
+from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
 __all__ = ["FitResult", "check_settings", "fit_ratings", "fit_residuals", "most_trainings"]
@@ -80,11 +81,10 @@ class _ListMeasure:
 def check_settings(settings, scale, unknown, validated, paths, run):
     """Raise what training would, before anything is fitted, compiled or written."""
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
-    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated,
-                    _objective(settings))
+    objective = check_objective(settings.objective)
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated, objective)
     rng = np.random.RandomState(0)
     model = _model(settings, 1, choice, rng, scale, two_encoders=settings.biases)
-    objective = _objective(settings)
     _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":
         get_formulation(settings.formulation, model, objective)
@@ -111,7 +111,7 @@ def fit_ratings(settings, given, rng, run):
     """
     rows, = given.sides
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
-    objective, targets = _objective(settings, given.missing_rating), given.targets(None, rows)
+    objective, targets = given.objective_at(given.missing_rating), given.targets(None, rows)
     choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, objective, given.ranks)
     model = _model(settings, n_columns_of(given.train, rows), choice, rng, targets.output_scale, ranks=given.ranks)
     scorer = given.scorer(model, given.train, rows, None)
@@ -167,9 +167,9 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     if len(errors) == len(trained):
         raise errors[0]
     if lists is None:
-        weights, found = weigh(settings, given, trained, biases)
+        weights, found = weigh(given, trained, biases)
     else:
-        weights, found = weigh_by_lists(settings, given, trained, biases, lists)
+        weights, found = weigh_by_lists(given, trained, biases, lists)
     if refit and not trained[-1].interrupted:
         biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
@@ -185,7 +185,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         biases = popularity_of(given.everything, given.missing_rating)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
     return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                 _objective(settings), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+                 given.objective_at(0.0), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
 def most_trainings(n_sides):
@@ -234,14 +234,14 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
     else:
         if choice is None:
             choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None,
-                            _objective(settings), given.ranks)
+                            given.objective_at(0.0), given.ranks)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
-    trainer, error = _trainer(settings, model, choice, rng, given.unknown, _objective(settings), label), None
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective_at(0.0), label), None
     measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
     def on_record(record):
@@ -264,11 +264,6 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
     return _Trained(side, model, choice, trainer.history, epoch, error)
 
 
-def _objective(settings, missing_rating=0.0):
-    """What is minimised; `missing_rating` is in the unit of the targets."""
-    return Missing(settings.missing_weight, missing_rating) if settings.missing_weight else Observed()
-
-
 def _trainer(settings, model, choice, rng, unknown, objective, label=True):
     return Trainer(model, choice.update, choice.learning_rate, choice.batch_size, formulation=settings.formulation,
                    l2_per="epoch", objective=objective, rng=rng, progress=settings.progress and label,
@@ -276,24 +271,30 @@ def _trainer(settings, model, choice, rng, unknown, objective, label=True):
 
 
 def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
-    if check_number(settings.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
-        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (settings.weight_scale,))
-    normal = lasagne.init.Normal(settings.weight_scale)
-    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=settings.f, g=settings.g, l2=choice.l2, W=normal,
-                       V=normal, rng=rng, dtype=settings.dtype, U=normal if two_encoders else None,
+    network = settings.network
+    if not isinstance(network, Shallow):
+        if not callable(network):
+            raise TypeError("network is %r; expected Shallow(), or what makes a model when it is called, such as "
+                            "sparse_ae.networks.deep" % (network,))
+        return network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng)
+    if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
+        raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
+    normal = lasagne.init.Normal(network.weight_scale)
+    return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
+                       V=normal, rng=rng, dtype=network.dtype, U=normal if two_encoders else None,
                        l2_weighted=choice.l2_weighted, comm=ranks)
 
 
 def _check_learned(settings, model, error, epoch, scale, choice):
     ruined = [p.name for p in model.params if not (np.abs(p.get_value(borrow=True)) <= MOST).all()]
     if model.ranks.any(ruined):
-        raise TrainingDiverged("%s holds numbers beyond %g in epoch %d; lower learning_rate=%r or weight_scale=%r"
-                               % (" and ".join(ruined) or "a parameter of another rank", MOST, epoch,
-                                  choice.learning_rate, settings.weight_scale))
+        raise TrainingDiverged("%s holds numbers beyond %g in epoch %d; lower learning_rate=%r, or the weight_scale of "
+                               "network=%r" % (" and ".join(ruined) or "a parameter of another rank", MOST, epoch,
+                                               choice.learning_rate, settings.network))
     if error is not None and error > scale[1] - scale[0]:  # any constant on the scale is better
         raise TrainingDiverged("the training RMSE is %g in epoch %d, on a scale from %g to %g; lower "
-                               "learning_rate=%r or weight_scale=%r"
-                               % (error, epoch, *scale, choice.learning_rate, settings.weight_scale))
+                               "learning_rate=%r, or the weight_scale of network=%r"
+                               % (error, epoch, *scale, choice.learning_rate, settings.network))
 
 
 def _say_what_is_chosen(settings, given, side, choice):

@@ -14,7 +14,6 @@ from sparse_ae.checks import (
     check_fraction,
     check_on_scale,
     check_rating_scale,
-    check_share,
     check_size_of_ratings,
     error_at,
 )
@@ -31,6 +30,7 @@ from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, s
 from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
+from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 __all__ = ["FitInputs", "Lists"]
@@ -56,6 +56,8 @@ class FitInputs(NamedTuple):
 
     Attributes
     ----------
+    objective : Objective
+        The setting's, as it is given.
     users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         Ids, ascending.
     sides : tuple of {"items", "users"}
@@ -68,16 +70,17 @@ class FitInputs(NamedTuple):
     scale : (float, float)
     unknown : "mean", "error" or float
     missing_rating, unit : float or None
-        None unless missing entries count; the unit is that of `targets`.
+        None unless outputs are scores; the unit is that of `targets`.
     lists : Lists or None
         The measure that validation goes by; None for the RMSE.
-    is_counts : bool
-        Whether feedback is counts.
+    guarded : bool
+        Whether a model counts only if it is clearly better than none.
     ranks : Ranks
     progress : bool
         Whether `tell` says anything.
     """
 
+    objective: Objective
     users: np.ndarray
     items: np.ndarray
     sides: Tuple[str, ...]
@@ -90,7 +93,7 @@ class FitInputs(NamedTuple):
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
     lists: Optional[Lists] = None
-    is_counts: bool = False
+    guarded: bool = True
     ranks: Ranks = ALONE
     progress: bool = False
 
@@ -116,11 +119,10 @@ class FitInputs(NamedTuple):
         """
         with ranks.agreed():
             unknown = _check_unknown(settings.unknown)
-            for name in ("biases", "guard", "progress"):
-                check_bool(getattr(settings, name), name)
-            missing = check_share(settings.missing_weight, "missing_weight", "; 0 leaves missing entries out") > 0
-            is_counts = _are_counts(settings.feedback, missing)
-            measure = parse_measure(settings.validation_measure, "validation_measure", settings.missing_weight)
+            check_bool(settings.progress, "progress")
+            _check_biases(settings.biases)
+            objective = check_objective(settings.objective)
+            is_counts, measure = objective.counts, parse_measure(objective.measure, "the objective's measure")
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
             matrix, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
         in_parts = ranks.size > 1 and isinstance(ratings, StoredRatings)
@@ -133,19 +135,25 @@ class FitInputs(NamedTuple):
             of_ranks = np.array(ranks.gathered(extremes))
             extremes = np.array([of_ranks[:, 0].min(), of_ranks[:, 1].max()])
         with ranks.agreed():
-            scale, lowest = _check_scale(settings.rating_scale, extremes, missing, is_counts)
-            if isinstance(unknown, float) and not missing:
+            scale, lowest = _check_scale(settings.rating_scale, extremes, objective)
+            if isinstance(unknown, float) and objective.clips:
                 check_on_scale(unknown, scale)
         missing_rating = unit = None
-        if missing:
-            missing_rating = _check_missing_rating(settings.missing_rating, scale, lowest)
+        if not objective.clips:
+            missing_rating = _missing_rating(objective, scale, lowest)
             unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
         everything = OrientedRatings(matrix, sides[0], ranks, in_parts)
         relevant = scale[0] if is_counts else relevant_from(*scale)
-        return cls(users, items, sides, everything, everything, None, validation, scale, unknown, missing_rating, unit,
-                   measure and Lists(*measure, relevant), is_counts, ranks, bool(settings.progress))
+        return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
+                   missing_rating, unit, measure and Lists(*measure, relevant), settings.biases != "unguarded",
+                   ranks, bool(settings.progress))
+
+    @property
+    def is_counts(self):
+        """Whether feedback is counts."""
+        return self.objective.counts
 
     def tell(self, line):
         """Say a line on stderr, once for all ranks, if there is to be progress."""
@@ -198,6 +206,10 @@ class FitInputs(NamedTuple):
                              "or a fraction to cut off" % twice)
         return check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
 
+    def objective_at(self, missing_rating):
+        """Return the objective with a missing entry's rating in the unit of the targets."""
+        return self.objective if missing_rating is None else self.objective.at(missing_rating)
+
     def baseline(self, ratings):
         """Return the prediction without a model, of `OrientedRatings`: biases, or the constant `missing_rating`."""
         if self.unit is None:
@@ -220,8 +232,8 @@ class FitInputs(NamedTuple):
         held_out = self.held_out.by("users")
         if not (held_out.data >= relevant).any():
             raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
-                             "relevant; expected some: hold out others, or pass validation=None or "
-                             "validation_measure='rmse'" % (held_out.nnz, relevant))
+                             "relevant; expected some: hold out others, or pass validation=None or an "
+                             "objective with measure='rmse'" % (held_out.nnz, relevant))
         return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
 
 
@@ -233,8 +245,8 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
                          "open_ratings(store, comm=comm), of a store made with parts=%d"
                          % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
     if is_counts:
-        raise ValueError("feedback is 'counts' and the ratings are on disk, where they stay as they are; pass "
-                         "feedback='ratings', and store what a count is to be worth")
+        raise ValueError("the objective is of counts and the ratings are on disk, where they stay as they are; pass "
+                         "objective='lists', and store what a count is to be worth")
     ratings.check()
     users, items = swapped(ratings.rows == "items", ratings.row_ids, ratings.col_ids)
     if isinstance(validation, numbers.Number):
@@ -272,7 +284,7 @@ def _sides(settings, validation, stored_rows=None):
         return (stored_rows,)
     if rows == "both" or (rows == "auto" and settings.biases and validation is not None):
         return "items", "users"
-    return ("users" if settings.missing_weight else "items",) if rows == "auto" else (rows,)
+    return ("items" if check_objective(settings.objective).clips else "users",) if rows == "auto" else (rows,)
 
 
 def _ids_of_all(stored, ranks):
@@ -309,34 +321,30 @@ def _check_unknown(unknown):
                                             "none")
 
 
-def _are_counts(feedback, missing):
-    """Tell whether feedback is counts."""
-    if check_choice(feedback, "feedback", ("ratings", "counts")) == "counts" and not missing:
-        raise ValueError("feedback is 'counts' and missing_weight 0; expected a weight above 0, such as 0.2: counts "
-                         "say what people chose, and only what they didn't choose stands against it")
-    return feedback == "counts"
+def _check_biases(biases):
+    if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
+        raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
 
 
-def _check_missing_rating(missing_rating, scale, lowest):
+def _missing_rating(objective, scale, lowest):
     """Return the rating that missing entries are taken to have."""
-    if is_auto(missing_rating):
+    if is_auto(objective.rating):
         return 0.0 if lowest is None else missing_rating_of(scale)
-    missing_rating = check_finite(missing_rating, "missing_rating", "a number, or 'auto'")
-    if abs(missing_rating) > MOST_RATING:
-        raise ValueError("missing_rating is %g; expected a number up to %g, somewhat below the ratings"
-                         % (missing_rating, MOST_RATING))
-    return missing_rating
+    if abs(objective.rating) > MOST_RATING:
+        raise ValueError("the objective's rating is %g; expected a number up to %g, somewhat below the ratings"
+                         % (objective.rating, MOST_RATING))
+    return objective.rating
 
 
-def _check_scale(rating_scale, values, missing, is_counts):
+def _check_scale(rating_scale, values, objective):
     """Return the rating scale, and its lowest rating: None for counts, and where all ratings are equal."""
     least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
-    if missing and (is_counts or rating_scale is None and least == most != 0):
+    if not objective.clips and (objective.counts or rating_scale is None and least == most != 0):
         return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
         if least == most:
             raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest), or "
-                             "missing_weight=0.2 if lists are wanted of who chose what" % least)
+                             "objective='lists' if lists are wanted of who chose what" % least)
         return (least, most), least
     low, high = check_rating_scale(rating_scale)
     if least < np.float32(low) or most > np.float32(high):  # ratings are float32: 0.3 is a little more there

@@ -21,11 +21,12 @@ With users as rows it reconstructs users from the ratings of their items: U-Auto
 Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
 the ratings, and often both together do better than either.
 
-Whoever wants lists rather than ratings says ``missing_weight=0.2``: missing entries then count a little, as if they had
-been rated low, and the outputs are scores to rank by; see `objectives`.
+Whoever wants lists rather than ratings says ``objective="lists"``: missing entries then count a little, as if they had
+been rated low, and the outputs are scores to rank by; see `training.objectives`. "clicks" does it of counts, and of
+pairs alone.
 
 >>> clicks = [(7, "tea"), (7, "jam"), (8, "tea"), (8, "ale"), (9, "jam")]
->>> recommender = sparse_ae.Recommender(missing_weight=0.2, feedback="counts", n_epochs=2, progress=False)
+>>> recommender = sparse_ae.Recommender(objective="clicks", n_epochs=2, progress=False)
 >>> recommender.fit(clicks, validation=None).recommend(9).items.tolist()
 ['tea', 'ale']
 """
@@ -37,23 +38,25 @@ import numpy as np
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.recommender import saved
-from sparse_ae.recommender.estimator import NotFittedError, Settings, not_fitted
+from sparse_ae.recommender.estimator import NotFittedError, not_fitted
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
 from sparse_ae.recommender.inputs import FitInputs
+from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 from sparse_ae.recommender.state import fitted_of, named, named_part, state_of, unnamed, whole
 from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
+from sparse_ae.training.objectives import check_objective
 
-__all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommender"]
+__all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommender", "Shallow"]
 
 
 def _of_fitted(name):
     return property(lambda self: getattr(self._answers(), name), doc="`Fitted.%s`." % name)
 
 
-class Recommender(Settings):
+class Recommender(RecommenderSettings):
     """A masked autoencoder over ratings with ids, beside biases.
 
     Parameters
@@ -65,13 +68,24 @@ class Recommender(Settings):
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
         "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
         "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items".
-    f, g : str or callable
-        Output and hidden nonlinearity, as `AutoEncoder` takes them.
+    objective : {"ratings", "lists", "clicks"} or Objective
+        What is learned. "ratings": to predict ratings, from those that were observed. "lists": to make lists of what
+        people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
+        scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
+        people did and how often. See `training.objectives`: ``Missing(0.1, measure="recall@20")`` is a list's with
+        settings of its own.
+    network : Shallow or callable
+        The model, for instance ``Shallow(g="tanh")``: the post's with other nonlinearities, first weights or dtype.
+        Another is made by a call, ``network(n_columns, n_hidden, rating_scale=, l2=, rng=)``, as the functions of
+        `networks` are called.
+    biases : bool or "unguarded"
+        Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
+        a guard: a model counts only if it is clearly better than the biases alone, by two standard errors on the
+        validation ratings, and where none is, predictions are the biases'. With "unguarded" it counts anyway. Without
+        validation there is no telling. Of lists the most popular items take the biases' place.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
         Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
-    weight_scale : float
-        Standard deviation of the normal distribution that W and V are drawn from at first.
     update : str, callable or "auto"
         The optimiser, as `Trainer` takes it.
     learning_rate : float, callable or "auto"
@@ -83,41 +97,18 @@ class Recommender(Settings):
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
         epoch are put back. None for neither.
+    formulation : {"auto", "scan", "dense", "sparse"}
+        As `Trainer` takes it.
     rating_scale : (float, float), optional
         Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
     unknown : "mean", "error" or float
         What is predicted where nothing is known: the mean rating, a number (the paper's is 3), or nothing: it is an
         error. That is where the user and the item had no rating in `fit`; with ``biases=False`` where one of them had
         none.
-    formulation : {"auto", "scan", "dense", "sparse"}
-        As `Trainer` takes it.
     rng : int or numpy.random.RandomState
         Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
     progress : bool
         Whether to show progress on stderr, and to say there what was chosen and what validation has shown.
-    dtype : {"float32", "float64"}
-        Of the parameters and the predictions. float64 takes twice the memory, and about twice the time.
-    biases : bool
-        Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out.
-    guard : bool
-        Whether a model counts only if it is clearly better than the biases alone, by two standard errors on the
-        validation ratings. Where none is, predictions are the biases'. Without validation there is no telling, and with
-        ``biases=False`` no guard. Of lists, see `missing_weight`, the most popular items take the biases' place.
-    missing_weight : float
-        From 0 to 1, what a missing entry counts in the squared error, as if it had been rated `missing_rating`; an
-        observed one counts 1. With 0 the model learns to predict ratings. With more it learns to make lists of what
-        people would pick, and what it predicts are scores to rank by, no estimates of ratings; 0.2 is good on films of
-        several sets, and it matters little from 0.1 to 0.4.
-    missing_rating : float or "auto"
-        "auto" is a quarter of the scale below its lowest rating, such as 0 on 1 to 5; for counts, and ratings that are
-        all equal, 0.
-    validation_measure : str
-        By what early stopping and the weights go: "rmse", or a measure of lists in `metrics` and their length, such as
-        "ndcg@10" or "recall@20", of all items that validation users have no rating for in training. "auto" is "rmse",
-        with a `missing_weight` "ndcg@10".
-    feedback : {"ratings", "counts"}
-        What the numbers are. Counts, and pairs of user and item alone, say what people did and how often; see
-        `data.feedback` for how they become ratings. They need a `missing_weight`: nobody clicks to say no.
 
     Attributes
     ----------
@@ -131,8 +122,8 @@ class Recommender(Settings):
     missing_rating_ : float or None
         What missing entries were taken to be rated; None if they don't count.
     biases_ : baselines.Biases or None
-        By places of `users_` and `items_`; None with ``biases=False``. With a `missing_weight` they are
-        `missing_rating_` for all, or beside it the popularity of items where no model gives better lists than that.
+        By places of `users_` and `items_`; None with ``biases=False``. Of lists they are `missing_rating_` for all, or
+        beside it the popularity of items where no model gives better lists than that.
     models_ : dict of str to AutoEncoder
         By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
     model_ : AutoEncoder
@@ -145,8 +136,8 @@ class Recommender(Settings):
         trained on, so that no model has shown what it is worth; None without validation, and with ``biases=False``,
         where `history_` has it.
     validation_lists_ : dict of str to float, or None
-        The same of the measure of lists, where `validation_measure` is one; beside a `missing_weight` it has what is
-        most "popular" in the place of biases.
+        The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
+        "popular" in the place of biases.
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
         What `model_` was trained with.
     choices_ : dict of str to defaults.Choice
@@ -165,9 +156,9 @@ class Recommender(Settings):
     `defaults`; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
 
     With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
-    5; for ratings on a much wider scale lower `weight_scale` in proportion. What is recommended beyond them, chosen on
-    validation ratings too, is Adam at a constant rate for some epochs, then at a falling one, for a fixed number of
-    epochs on all ratings: ``fit(ratings, validation=None)`` with
+    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. What is recommended beyond
+    them, chosen on validation ratings too, is Adam at a constant rate for some epochs, then at a falling one, for a
+    fixed number of epochs on all ratings: ``fit(ratings, validation=None)`` with
     ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
 
     ===================  =======  ==========  ==========  ====  ========
@@ -181,35 +172,6 @@ class Recommender(Settings):
     ``examples/autorec_table.py`` has more of them, and shows what each reaches.
     """
 
-    def __init__(self, n_hidden="auto", rows="auto", f="identity", g="sigmoid", l2="auto", weight_scale=0.01,
-                 update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
-                 rating_scale=None, unknown="mean", formulation="auto", rng=0, progress=True, dtype="float32",
-                 biases=True, guard=True, missing_weight=0.0, missing_rating="auto", validation_measure="auto",
-                 feedback="ratings"):
-        self.n_hidden = n_hidden
-        self.rows = rows
-        self.f = f
-        self.g = g
-        self.l2 = l2
-        self.weight_scale = weight_scale
-        self.update = update
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.patience = patience
-        self.rating_scale = rating_scale
-        self.unknown = unknown
-        self.formulation = formulation
-        self.rng = rng
-        self.progress = progress
-        self.dtype = dtype
-        self.biases = biases
-        self.guard = guard
-        self.missing_weight = missing_weight
-        self.missing_rating = missing_rating
-        self.validation_measure = validation_measure
-        self.feedback = feedback
-
     # Training
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
@@ -221,7 +183,7 @@ class Recommender(Settings):
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
             Users, items and ratings, in any form that `tables.as_ratings` takes; or ratings on disk, of which a
             mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto". With
-            ``feedback="counts"`` the numbers are counts, and may be left out; see `data.feedback.as_counts`.
+            ``objective="clicks"`` the numbers are counts, and may be left out; see `data.feedback.as_counts`.
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
@@ -306,6 +268,16 @@ class Recommender(Settings):
                               missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self
 
+    @property
+    def measure(self):
+        """By what validation goes, as the objective has it: "rmse", or a measure of lists such as "ndcg@10"."""
+        return check_objective(self.objective).measure
+
+    @property
+    def takes_counts(self):
+        """Whether the numbers that `fit` takes are counts."""
+        return check_objective(self.objective).counts
+
     # What was fitted
 
     users_ = _of_fitted("users")
@@ -350,8 +322,8 @@ class Recommender(Settings):
         -------
         numpy.ndarray, shape (n,); a float for two single ids
             In the ratings' unit, clipped to `rating_scale_`. Pairs that were rated in `fit` are predicted like others.
-            With a `missing_weight` they are scores: the lower, the less likely it is that the user picks the item, and
-            mostly near `missing_rating_`. Don't read them as ratings. In the order asked for, so that they become a
+            Of lists they are scores: the lower, the less likely it is that the user picks the item, and mostly near
+            `missing_rating_`. Don't read them as ratings. In the order asked for, so that they become a
             column of a table: ``table["predicted"] = recommender.predict(table[["user", "item"]])``.
 
         Raises
@@ -402,7 +374,7 @@ class Recommender(Settings):
         -----
         A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
         offsets of `baselines`, which are the smaller the fewer ratings an item has: those rated best by many. With a
-        `missing_weight` it is the most popular items.
+        "lists" or "clicks" as the objective it is the most popular items.
 
         Examples
         --------
@@ -518,7 +490,7 @@ class Recommender(Settings):
         -------
         dict
             "rmse", "mae"
-                Over all ratings; see `metrics`. With a `missing_weight` they say how far scores are from ratings: far.
+                Over all ratings; see `metrics`. Scores of lists are far from ratings.
             "n_ratings", "n_unknown", "n_trained"
                 How many there are; how many are of a user or an item without a rating in `fit`, which are predicted as
                 `predict` says and count like the others; and how many are of pairs that were rated in `fit`: they say
@@ -559,7 +531,8 @@ class Recommender(Settings):
         ------
         NotFittedError
         TypeError
-            If `f` or `g` is a function that isn't one of `lasagne.nonlinearities`: reading it would mean running code.
+            If the network's `f` or `g` is a function that isn't one of `lasagne.nonlinearities`: reading it would mean
+            running code.
         OSError
             What the disk says.
 
@@ -568,8 +541,9 @@ class Recommender(Settings):
         On several ranks the first gathers what all have, and writes it: one process can load the file, if it has room.
         With `parts` nothing is gathered; all ranks need to see the folder.
 
-        The file is a NumPy `.npz` without pickle; see `storage`. Of an `update` or a `learning_rate` that is a function
-        without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses it.
+        The file is a NumPy `.npz` without pickle; see `storage`. Of an `update`, a `learning_rate` or a `network`
+        that is a function without a name in Lasagne it keeps a description only: enough to predict, and `fit` refuses
+        it.
         """
         fitted = self._answers()
         ranks = fitted.ranks

@@ -42,7 +42,7 @@ __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 _MOVES = [
     ("l2", lambda value: value / 2),
     ("l2", lambda value: value * 2),
-    ("g", lambda value: "tanh"),
+    ("network", lambda value: value._replace(g="tanh")),
     ("n_hidden", lambda value: 2 * value),
     ("n_hidden", lambda value: max(1, value // 2)),
     ("learning_rate", lambda value: value / 2),
@@ -163,9 +163,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
     The first candidate is the recommender as it is, so the result is never worse on validation than that. From the
-    best so far one setting is changed at a time: l2 to half and twice, g to tanh, n_hidden to twice and half,
-    learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is up.
-    What isn't at its default stays as it is: somebody wanted it so. So does what "auto" makes different for the two
+    best so far one setting is changed at a time: l2 to half and twice, the network's g to tanh, n_hidden to twice and
+    half, learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is
+    up. What isn't at its default stays as it is: somebody wanted it so. So does what "auto" makes different for the two
     sides of a recommender.
 
     Parameters
@@ -220,7 +220,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
     tell = say if recommender.get_params().get("progress") else lambda text: None
     settings = recommender.get_params()
-    if tell is say and settings.get("rating_scale") is None and settings.get("feedback") != "counts":
+    if tell is say and settings.get("rating_scale") is None and not getattr(recommender, "takes_counts", False):
         tell_of_zeros(ratings.matrix.data)
 
     results, keep, fitted = [], train is ratings, None
@@ -261,10 +261,9 @@ class _Criterion:
     """What is to be best: its name, its key in what `evaluate` returns, and the length of lists, None for the RMSE."""
 
     def __init__(self, recommender, measure):
-        given = recommender.get_params()
         if is_auto(measure):
-            measure = given.get("validation_measure", "rmse")
-        lists = parse_measure(measure, "measure", given.get("missing_weight", 0.0))
+            measure = getattr(recommender, "measure", "rmse")
+        lists = parse_measure(measure, "measure")
         self.name, self.key, self.k = ("rmse", "rmse", None) if lists is None else ("%s@%d" % lists,) + lists
 
     def error(self, candidate):
@@ -274,7 +273,7 @@ class _Criterion:
 
 def _as_fitted(recommender):
     """What makes `Ratings` of what `fit` takes, with the numbers as they are."""
-    return total_counts if recommender.get_params().get("feedback") == "counts" else as_ratings
+    return total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
 
 def _validation_part(ratings, validation, rng, as_fitted):

@@ -6,12 +6,13 @@ from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
 from sparse_ae.recommender.fitted import Fitted
 from sparse_ae.recommender.fitting import FitResult
+from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
 from sparse_ae.training.contract import describe_model, model_of
-from sparse_ae.training.objectives import objective_of
+from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 import lasagne
@@ -100,7 +101,15 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
 
 def named(settings, **more):
     """Return a dict of settings as JSON has them, and of what it has already."""
-    return dict({name: to_json(_name_of(name, value)) for name, value in settings.items()}, **more)
+    return dict({name: _named(name, value) for name, value in settings.items()}, **more)
+
+
+def _named(name, value):
+    if isinstance(value, Shallow):
+        return {"Shallow": named(value._asdict())}
+    if isinstance(value, Objective):
+        return {"Objective": named(value.describe())}
+    return to_json(_name_of(name, value))
 
 
 def named_part(part):
@@ -111,7 +120,15 @@ def named_part(part):
 
 def unnamed(settings):
     """Return the settings that `named` was given, but for functions, which remain names."""
-    return {name: from_json(value) for name, value in settings.items()}
+    return {name: _unnamed(value) for name, value in settings.items()}
+
+
+def _unnamed(value):
+    if isinstance(value, dict) and "Shallow" in value:
+        return Shallow(**unnamed(value["Shallow"]))
+    if isinstance(value, dict) and "Objective" in value:
+        return objective_of(unnamed(value["Objective"]))
+    return from_json(value)
 
 
 def _name_of(setting, value):
@@ -122,7 +139,7 @@ def _name_of(setting, value):
         return value
     if setting == "update":
         return next((name for name, function in UPDATES.items() if function is value), repr(value))
-    if setting == "learning_rate":
+    if setting in ("learning_rate", "network"):
         return repr(value)
     if getattr(lasagne.nonlinearities, getattr(value, "__name__", ""), None) is value:
         return value.__name__

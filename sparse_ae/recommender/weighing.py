@@ -46,7 +46,7 @@ def stretch_on_validation(given, trained, biases):
     return stretch, np.sum((scorer.clip(known.base + outputs) - known.observed) ** 2)
 
 
-def weigh(settings, given, trained, biases):
+def weigh(given, trained, biases):
     """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
 
     A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
@@ -62,8 +62,8 @@ def weigh(settings, given, trained, biases):
     if not len(observed):
         given.tell("validation: none of its %d ratings is of a user and an item that both have others, so "
              "nothing shows what a model is worth; predictions are biases %s"
-             % (given.held_out.by(trained[0].side).nnz, "alone" if settings.guard else "and all models"))
-        return [0.0] * len(trained) if settings.guard else alike, {}
+             % (given.held_out.by(trained[0].side).nnz, "alone" if given.guarded else "and all models"))
+        return [0.0] * len(trained) if given.guarded else alike, {}
     outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
                for scorer, each in zip(scorers, sound)]
 
@@ -81,7 +81,7 @@ def weigh(settings, given, trained, biases):
         of_side = errors([float(k == other) for other in range(len(trained))])
         found[each.side] = float(np.sqrt(of_side.mean()))
         better = each.epoch > 0 and standard_score(alone - of_side) >= _CLEARLY_BETTER
-        weights.append(float(better or not settings.guard))
+        weights.append(float(better or not given.guarded))
     if sum(weights) > 1:
         from scipy import optimize  # takes its time
         # Outputs that are 0 but for rounding would be stretched beyond all numbers.
@@ -93,7 +93,7 @@ def weigh(settings, given, trained, biases):
     return weights, dict(found)
 
 
-def weigh_by_lists(settings, given, trained, biases, lists):
+def weigh_by_lists(given, trained, biases, lists):
     """As `weigh`, by the lists of validation users: of two models the shares whose lists are best."""
     scorers = [each.scorer(given.train, biases, given) for each in trained]
     # What there is without a model, then what it is held against: (name, what gives the lists).
@@ -112,7 +112,7 @@ def weigh_by_lists(settings, given, trained, biases, lists):
         found[shown] = max(found.get(shown, 0.0), float(of_users.mean()))
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
     better = standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
-    weights = contenders[best][1].weights if better or not settings.guard else [0.0] * len(trained)
+    weights = contenders[best][1].weights if better or not given.guarded else [0.0] * len(trained)
     given.tell(verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
     return weights, dict(found)
 

@@ -15,7 +15,7 @@ from sparse_ae.cli.settings import SETTINGS
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender, Shallow
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
          "--l2", "0.01"]
@@ -66,13 +66,13 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     path = tmp_path / "model"
     lines = run(capsys, "fit", files / "text.csv", "-o", path, "--seed", 3, "--rows", "users", "--f", "sigmoid",
                 "--g", "tanh", "--update", "adagrad", "--patience", 2, "--unknown", 2.5, "--rating-scale", 0, 6,
-                "--validation", 0.2, "--no-guard", "--no-refit", "--dtype", "float64", "--formulation", "sparse",
-                "--no-progress", *QUICK)
+                "--validation", 0.2, "--biases", "unguarded", "--no-refit", "--dtype", "float64",
+                "--formulation", "sparse", "--no-progress", *QUICK)
     recommender = Recommender.load(path)
-    expected = dict(n_hidden=3, rows="users", f="sigmoid", g="tanh", l2=0.01, weight_scale=0.1, update="adagrad",
-                    learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6), unknown=2.5, rng=3,
-                    formulation="sparse", dtype="float64", biases=True, guard=False, progress=False,
-                missing_weight=0.0, missing_rating="auto", validation_measure="auto", feedback="ratings")
+    expected = dict(n_hidden=3, rows="users", network=Shallow("sigmoid", "tanh", 0.1, "float64"), l2=0.01,
+                    update="adagrad", learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6),
+                    unknown=2.5, rng=3,
+                    formulation="sparse", biases="unguarded", progress=False, objective="ratings")
     assert recommender.get_params() == expected
     again = Recommender(**expected).fit(load_ratings(files / "text.csv"), validation=0.2, refit=False)
     assert again.predict("u3", ["i100", "i101"]).tolist() == recommender.predict("u3", ["i100", "i101"]).tolist()
@@ -89,12 +89,12 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
 
 
 def test_fit_for_lists(files, tmp_path, capsys):
-    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", "--missing-weight", 0.3,
-                "--missing-rating", 0.5, "--validation-measure", "recall@3", "--no-guard", "--no-progress", *QUICK)
+    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--rows", "users", "--objective", "lists",
+                "--biases", "unguarded", "--no-progress", *QUICK)
     recommender = Recommender.load(tmp_path / "m")
-    assert (recommender.missing_weight, recommender.missing_rating_) == (0.3, 0.5)
+    assert (recommender.objective, recommender.missing_rating_) == ("lists", 0.0)
     assert lines[1] == "validation of lists: popular %(popular).4f, users %(users).4f" % recommender.validation_lists_
-    assert re.match(r"users as rows, weight 1.00: epoch [1-4] of 4, training loss [0-9.]+, validation recall@3 0\.",
+    assert re.match(r"users as rows, weight 1.00: epoch [1-4] of 4, training loss [0-9.]+, validation ndcg@10 0\.",
                     lines[2])
 
 
@@ -130,7 +130,7 @@ def test_fit_validated_on_a_file(files, tmp_path, capsys):
 
 @pytest.mark.parametrize("none", ["0", "none"])
 def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys, none):
-    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--validation", none, "--no-biases"]
+    arguments = ["fit", files / "numbers.csv", "-o", tmp_path / "m", "--validation", none, "--biases", "no"]
     arguments += ["--checkpoint", tmp_path / "c"] + QUICK + ["--batch-size", 0, "--patience", 0]
     first, again = run(capsys, *arguments), run(capsys, *arguments)
     assert first == again and "validation" not in first[1]
@@ -223,7 +223,7 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     clicks, model = tmp_path / "clicks.csv", tmp_path / "m"
     clicks.write_text("".join("u%d,i%d\n" % (user, item) for user in range(6) for item in range(4)
                               if (user + item) % 2) + "u0,i1\n")
-    run(capsys, "fit", clicks, "-o", model, *QUICK, "--feedback", "counts", "--missing-weight", "0.2", "--validation",
+    run(capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--validation",
         "none", "--rows", "users")
     assert "n_trained: 12" in run(capsys, "evaluate", model, clicks)
 
@@ -233,7 +233,7 @@ def test_lists_from_fit_to_evaluate(tmp_path, capsys):
     train.write_text("".join("%d %s\n" % (user, " ".join(str(item) for item in range(9) if (user + item) % 3))
                              for user in range(20)) + "20\n")
     test.write_text("".join("%d %d\n" % (user, 9 - user % 3 if user % 3 else 0) for user in range(20)))
-    lines = run(capsys, "fit", train, "-o", model, *QUICK, "--lists", "--feedback", "counts", "--missing-weight", "0.2",
+    lines = run(capsys, "fit", train, "-o", model, *QUICK, "--lists", "--objective", "clicks",
                 "--validation", "none", "--rows", "users")
     assert lines[0] == "120 ratings from 0 to 1, 20 users, 9 items"
     lines = run(capsys, "evaluate", model, test, "--lists", "-k", 3)
@@ -297,15 +297,16 @@ def test_compare(files, capsys, monkeypatch):
     pairs = split.test.tocoo()
     expected = rmse(pairs.data, np.clip(predict_biases(biases, pairs.row, pairs.col), 1, 5))
     assert table["biases"][0] == pytest.approx(expected, abs=1e-4)
-    recommender = Recommender(n_hidden=3, n_epochs=4, batch_size=8, weight_scale=0.1, learning_rate=0.02, l2=0.01,
-                              rows="users", rng=1, progress=False).fit(ratings.part(split.train))
+    recommender = Recommender(n_hidden=3, n_epochs=4, batch_size=8, network=Shallow(weight_scale=0.1),
+                              learning_rate=0.02, l2=0.01, rows="users", rng=1, progress=False)
+    recommender.fit(ratings.part(split.train))
     measures = recommender.evaluate(ratings.part(split.test), k=None)
     assert table["autoencoder, users as rows"][0] == pytest.approx(measures["rmse"], abs=1e-4)
     assert 0 < table["factorisation"][0] < 4
     alone = "biases alone: no autoencoder was clearly better on validation"
     assert remarks["autoencoder, users as rows"] == ("" if recommender.weights_["users"] else alone)
     assert remarks["autoencoder, both"].startswith("what fit takes") and remarks["biases"] == ""
-    command_line.main(["compare", str(files / "text.csv"), "--no-biases", "--no-progress", "--factors", "3", *QUICK])
+    command_line.main(["compare", str(files / "text.csv"), "--biases", "no", "--no-progress", "--factors", "3", *QUICK])
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert len(lines) == 6 and lines[4].endswith("  what fit takes") and not lines[5].endswith("takes")
@@ -374,7 +375,8 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
      "argument --n-hidden: '2.5'; expected a whole number or auto"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--missing", "none"], "argument --missing: 'none'; expected a numb"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "movies"], "argument --rows: invalid choice: 'movies'"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "both", "--no-biases"], "rows is 'both' and biases False"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "both", "--biases", "no"],
+     "rows is 'both' and biases False"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "-1"], "l2 is -1.0; expected"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--unknown", "zero"], "unknown is 'zero'; expected 'mean', 'error'"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a number betw"),

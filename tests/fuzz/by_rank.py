@@ -18,16 +18,20 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
 
 import ranks as program  # noqa: E402
 
-from sparse_ae import Recommender  # noqa: E402
+from sparse_ae import Recommender, Shallow  # noqa: E402
+from sparse_ae.training.objectives import Missing  # noqa: E402
 
 SECONDS = 60
 
 SETTINGS = {
     "rng": [0, 1, None, "x", np.random.RandomState(1), np.random.RandomState(2)],
     "rows": ["items", "users", "both", "auto", None], "n_hidden": [2, 3, 0], "n_epochs": [1, 2, "x"],
-    "l2": [0.01, 0.02, -1], "batch_size": [4, 5, None], "unknown": ["mean", "error", 3, 99], "dtype": ["float32", "x"],
-    "rating_scale": [None, (1, 5), (1, 6), (2, 3)], "missing_weight": [0, 0.2], "validation_measure": ["auto", "rmse"],
-    "biases": [True, False], "f": ["identity", "sigmoid", "x"], "update": ["adam", "sgd", "x"],
+    "l2": [0.01, 0.02, -1], "batch_size": [4, 5, None], "unknown": ["mean", "error", 3, 99],
+    "rating_scale": [None, (1, 5), (1, 6), (2, 3)],
+    "objective": ["ratings", "lists", Missing(0.3), Missing(measure="rmse"), "x"],
+    "biases": [True, False, "unguarded"],
+    "network": [Shallow(), Shallow("sigmoid"), Shallow("x"), Shallow(dtype="float64"), Shallow(dtype="x")],
+    "update": ["adam", "sgd", "x"],
 }
 IDS = [1, 2, [1], [1, 2], [2, 1], [1, 2, 3], [1, 99], 99, "x", ["x"], None, [], np.array([3, 4]), [[1]], 1.5, object()]
 COUNTS = [1, 2, 3, 10, 0, None, "x", np.int64(2), 10 ** 9]

@@ -218,7 +218,7 @@ def of_parts():
 def fitted(plain):
     from sparse_ae.recommender.recommender import Recommender
     coo = matrix().tocoo()
-    settings = dict(biases=False) if plain else dict(rows="both", guard=False)
+    settings = dict(biases=False) if plain else dict(rows="both", biases="unguarded")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.npz")
         recommender = Recommender(n_hidden=2, n_epochs=2, batch_size=3, progress=False, formulation="sparse",

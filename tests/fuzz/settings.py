@@ -14,7 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sparse_ae import Recommender  # noqa: E402
+from sparse_ae import Recommender, Shallow  # noqa: E402
+from sparse_ae.training.objectives import Missing, Multinomial, Observed  # noqa: E402
 import lasagne  # noqa: E402
 import theano  # noqa: E402
 
@@ -44,14 +45,14 @@ SETTINGS = {
     "unknown": NUMBERS + ["mean", "error", 3, np.float32(3), np.str_("mean"), fractions.Fraction(7, 2)],
     "formulation": ["auto", "sparse", np.str_("sparse"), "nothing"],
     "rng": [0, 1, np.int64(3), np.uint32(2 ** 32 - 1), -1, 2 ** 32, 1.0, np.random.RandomState(5), np.random, True],
-    "dtype": ["float32", "float64", np.float32, np.float64, np.dtype("float32"), float, "f4", "<f8", "float16", int,
-              np.str_("float32"), None],
-    "biases": [True, False, np.bool_(False), 0, None],
-    "guard": [True, False, np.bool_(False), 1],
-    "missing_weight": [0, 0.2, np.float32(0.25), fractions.Fraction(1, 4), 1, True, 2, float("nan")],
-    "missing_rating": NUMBERS,
-    "validation_measure": ["auto", "rmse", "ndcg@3", np.str_("recall@2"), "ndcg", None],
-    "feedback": ["ratings", "counts", np.str_("ratings"), None],
+    "biases": [True, False, np.bool_(False), "unguarded", np.str_("unguarded"), 0, None],
+    "network": [Shallow(dtype=dtype) for dtype in ("float64", np.float32, float, np.dtype("float32"), "f4", "<f8", int,
+                                                   np.str_("float32"), "float16", None)] + [Shallow(g="tanh"), None],
+    "objective": ["ratings", "lists", "clicks", np.str_("lists"), "list", None, Missing, Multinomial()] + [
+        Missing(weight) for weight in (0, np.float32(0.25), fractions.Fraction(1, 4), 1)] + [
+        kind(measure=measure) for measure in ("rmse", "ndcg@3", np.str_("recall@2"), "ndcg", None)
+        for kind in (Observed, Missing)] + [
+        Missing(rating=rating) for rating in NUMBERS if isinstance(rating, (int, float)) and np.isfinite(rating)],
 }
 compiled = []
 
@@ -81,7 +82,7 @@ def drawn(rng):
         values = SETTINGS[name]
         settings[name] = values[rng.randint(len(values))]
     if rng.rand() < 0.2:
-        settings.setdefault("missing_weight", 0.2)
+        settings.setdefault("objective", "lists")
     return dict(settings, progress=False)
 
 

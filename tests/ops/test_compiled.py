@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from devices import needs_fork
 
-from sparse_ae import AutoEncoder, Recommender
+from sparse_ae import AutoEncoder, Recommender, Shallow
 from sparse_ae.ops.compiled import building, compiled
 import theano
 import theano.tensor as T
@@ -75,8 +75,8 @@ def answers(recommender, seed, n=12):
     return np.concatenate(said)
 
 
-@pytest.mark.parametrize("settings", [{}, {"f": "sigmoid", "missing_weight": 0.2, "rows": "items"},
-                                      {"biases": False, "rows": "users", "dtype": "float64"}])
+@pytest.mark.parametrize("settings", [{}, {"network": Shallow("sigmoid"), "objective": "lists", "rows": "items"},
+                                      {"biases": False, "rows": "users", "network": Shallow(dtype="float64")}])
 def test_threads_get_what_one_thread_gets(settings, often_switched):
     recommender = fit(**settings)
     wanted = [answers(recommender, seed) for seed in range(4)]
@@ -102,9 +102,9 @@ def test_a_compiled_function_gives_each_thread_its_own(often_switched):
 
 def test_fits_in_threads_and_predictions_beside_them_are_those_of_one_thread(often_switched):
     beside = fit()
-    wanted = [fit(dtype=dtype).predict(*make_ratings()[:2]) for dtype in ("float32", "float64")]
+    wanted = [fit(network=Shallow(dtype=dtype)).predict(*make_ratings()[:2]) for dtype in ("float32", "float64")]
     said = answers(beside, 0, n=10)
-    found = in_threads([lambda dtype=dtype: fit(dtype=dtype).predict(*make_ratings()[:2])
+    found = in_threads([lambda dtype=dtype: fit(network=Shallow(dtype=dtype)).predict(*make_ratings()[:2])
                         for dtype in ("float32", "float64")] + [lambda: answers(beside, 0, n=10)])
     for each, expected in zip(found, wanted + [said]):
         np.testing.assert_array_equal(each, expected)

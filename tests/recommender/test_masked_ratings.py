@@ -50,7 +50,7 @@ def test_held_out_ratings_too(recommender):
 
 
 def test_counts(recommender):
-    settings = dict(n_hidden=2, n_epochs=1, progress=False, missing_weight=0.2, feedback="counts", rows="users")
+    settings = dict(n_hidden=2, n_epochs=1, progress=False, objective="clicks", rows="users")
     one, other = (Recommender(**settings).fit(each, validation=None)
                   for each in (as_columns(TRAIN, TRAIN_MASK), without(TRAIN, TRAIN_MASK)))
     assert one.rating_scale_ == other.rating_scale_ and same(one, other)

@@ -14,7 +14,7 @@ from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.files import storage
 from sparse_ae.recommender import fitting
-from sparse_ae.recommender.recommender import NotFittedError, Recommender
+from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 import lasagne
 
@@ -81,7 +81,7 @@ def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, 
 
 def test_errors_wider_than_the_scale_are_no_result():
     with pytest.raises(TrainingDiverged, match="the training RMSE is .* in epoch 3, on a scale from 1 to 5; lower "
-                                               "learning_rate=100.0 or weight_scale=0.1"):
+                                               "learning_rate=100.0, or the weight_scale of network=Shallow"):
         Recommender(**dict(SETTINGS, learning_rate=100.0, n_epochs=3, update="adam")).fit(TRAIN, validation=None)
 
 
@@ -128,7 +128,7 @@ def test_same_seed_same_bytes_and_the_input_is_left_alone():
 
 def test_a_bounded_output_starts_at_the_mean_too():
     for f in ("sigmoid", "tanh", "identity"):
-        recommender = Recommender(**dict(SETTINGS, f=f, n_epochs=1, learning_rate=1e-9, weight_scale=1e-6, g="tanh"))
+        recommender = Recommender(**dict(SETTINGS, network=Shallow(f, "tanh", 1e-6), n_epochs=1, learning_rate=1e-9))
         recommender.fit(TRAIN, validation=None)
         assert recommender.predict(*TEST[:2]) == pytest.approx(recommender.mean_, abs=1e-3)
 
@@ -186,7 +186,7 @@ def test_ratings_on_disk_train_as_those_in_memory(rows, tmp_path):
     (dict(rows="both"), {}, ValueError, "rows is 'both' and biases False; expected biases=True"),
     (dict(unknown="zero"), {}, ValueError, "unknown is 'zero'; expected 'mean', 'error', or the rating to predict"),
     (dict(unknown=np.nan), {}, ValueError, "unknown is nan"),
-    (dict(weight_scale=0), {}, ValueError, "weight_scale is 0; expected a positive number"),
+    (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
     (dict(rng="x"), {}, TypeError, "rng is 'x'; expected"),
     (dict(n_hidden=0), {}, ValueError, "n_hidden is 0"),
     (dict(l2=-1), {}, ValueError, "l2 is -1"),
@@ -452,12 +452,13 @@ def test_saved_and_loaded(fitted, tmp_path):
 def test_settings_come_back(tmp_path):
     settings = dict(SETTINGS, n_epochs=1, l2=(0.5, np.float64(0.25)), rating_scale=(0, 10), unknown=3,
                     rng=np.random.RandomState(1),
-                    f=lasagne.nonlinearities.sigmoid, g="tanh", update=lasagne.updates.adagrad, n_hidden=np.int64(4))
+                    network=Shallow(lasagne.nonlinearities.sigmoid, "tanh"), update=lasagne.updates.adagrad,
+                    n_hidden=np.int64(4))
     Recommender(**settings).fit(TRAIN, validation=None).save(tmp_path / "m")
     loaded = Recommender.load(tmp_path / "m")
     rng = loaded.get_params()["rng"]
     assert rng.randn() == settings["rng"].randn()  # as it stood when it was saved
-    expected = dict(settings, f="sigmoid", update="adagrad", rng=rng)
+    expected = dict(settings, network=Shallow("sigmoid", "tanh"), update="adagrad", rng=rng)
     assert {name: getattr(loaded, name) for name in settings} == expected and loaded.rating_scale_ == (0, 10)
     assert loaded.predict("who", 900) == 3
 
@@ -473,7 +474,7 @@ def test_what_training_needs_only_is_described(tmp_path):
 
 
 def test_a_function_of_ones_own_is_not_written(tmp_path):
-    recommender = Recommender(**dict(SETTINGS, n_epochs=1, g=lambda x: x)).fit(TRAIN, validation=None)
+    recommender = Recommender(**dict(SETTINGS, n_epochs=1, network=Shallow(g=lambda x: x))).fit(TRAIN, validation=None)
     with pytest.raises(TypeError, match="g is <function .*which no file can hold without code to run.*or its name"):
         recommender.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())

@@ -14,12 +14,12 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.recommender import fitting, inputs, sides
-from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 
 N_USERS, N_ITEMS = 36, 20
-SETTINGS = dict(n_hidden=6, l2=0.05, weight_scale=0.1, learning_rate=0.02, batch_size=9, n_epochs=25, update="adam",
-                formulation="sparse", progress=False)
+SETTINGS = dict(n_hidden=6, l2=0.05, network=Shallow(weight_scale=0.1), learning_rate=0.02, batch_size=9, n_epochs=25,
+                update="adam", formulation="sparse", progress=False)
 SIDES = {"items": ["items"], "users": ["users"], "both": ["items", "users"]}
 
 
@@ -165,15 +165,16 @@ def test_where_there_is_nothing_to_learn_predictions_are_the_biases():
 def test_epoch_0_is_where_nothing_helped_at_all():
     """A step so long that each epoch is worse than none."""
     ratings = triples(noise(N_USERS, N_ITEMS))
-    for guard, weight in ((True, 0.0), (False, 1.0)):
-        recommender = made(ratings, rows="items", guard=guard, learning_rate=0.5, l2=0, n_epochs=3, weight_scale=1e-6)
+    for biases, weight in ((True, 0.0), ("unguarded", 1.0)):
+        recommender = made(ratings, rows="items", biases=biases, learning_rate=0.5, l2=0, n_epochs=3,
+                           network=Shallow(weight_scale=1e-6))
         assert recommender.best_epoch_ == 0 and recommender.weights_ == {"items": weight}
         assert recommender.predict(*ratings[:2]) == pytest.approx(clipped_biases(recommender, *ratings[:2]), abs=1e-3)
 
 
 def test_without_the_guard_the_model_counts():
     ratings = triples(noise(N_USERS, N_ITEMS))
-    free = made(ratings, rows="items", guard=False, patience=None, n_epochs=5)
+    free = made(ratings, rows="items", biases="unguarded", patience=None, n_epochs=5)
     assert free.weights_ == {"items": 1.0} and free.best_epoch_ == 5
     assert np.abs(free.predict(*ratings[:2]) - clipped_biases(free, *ratings[:2])).max() > 0.05
 
@@ -184,11 +185,11 @@ def test_validation_of_strangers_only_tells_nothing(capsys):
     indptr = matrix.matrix.indptr
     wider = sp.csr_matrix((matrix.matrix.data, matrix.matrix.indices, indptr), shape=(N_USERS, N_ITEMS))
     ratings = Ratings(wider, matrix.users, np.append(matrix.items, 133))
-    for guard, weight in ((True, 0.0), (False, 1.0)):
-        found = made(ratings, rows="items", guard=guard, n_epochs=2, fit=dict(validation=held_out), progress=True)
+    for biases, weight in ((True, 0.0), ("unguarded", 1.0)):
+        found = made(ratings, rows="items", biases=biases, n_epochs=2, fit=dict(validation=held_out), progress=True)
         assert found.weights_ == {"items": weight} and found.validation_rmse_ == {}
         assert re.search("validation: none of its 1 ratings is of a user and an item that both have others, .* are "
-                         "biases " + ("alone" if guard else "and all models"), capsys.readouterr().err)
+                         "biases " + ("alone" if biases is True else "and all models"), capsys.readouterr().err)
 
 
 def test_one_rating_is_no_evidence():
@@ -285,7 +286,7 @@ def with_strangers(request):
     indptr = np.append(known.matrix.indptr, known.matrix.nnz)
     matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS + 1))
     ratings = Ratings(matrix, np.append(known.users, 999), np.append(known.items, 999))
-    return {unknown: made(ratings, rows=request.param, n_epochs=3, unknown=unknown, guard=False)
+    return {unknown: made(ratings, rows=request.param, n_epochs=3, unknown=unknown, biases="unguarded")
             for unknown in ("mean", 2.0, "error")}
 
 
@@ -546,7 +547,7 @@ def test_defaults_are_chosen_said_and_kept(capsys):
 
 
 def test_float64(fitted):
-    found = made(rows=fitted.rows, dtype="float64", n_epochs=5)
+    found = made(rows=fitted.rows, network=Shallow(weight_scale=0.1, dtype="float64"), n_epochs=5)
     assert found.predict(*TEST[:2]).dtype == np.float64 and found.model_.U.dtype == "float64"
     expected = outputs_by_loops(found)
     u, i = map(np.ravel, np.indices((N_USERS, N_ITEMS)))
@@ -593,16 +594,17 @@ def test_a_stored_zero_was_trained_on():
 
 
 @pytest.mark.parametrize("settings, fit, error, message", [
-    (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True or False"),
-    (dict(guard=1), {}, ValueError, "guard is 1; expected True or False"),
+    (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True, False, or 'unguarded'"),
+    (dict(biases=1), {}, ValueError, "biases is 1; expected True, False, or 'unguarded'"),
+    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected Shallow\\(\\), or what makes a model"),
     ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
     (dict(rows="item"), {}, ValueError, "rows is 'item'"),
-    (dict(weight_scale=0), {}, ValueError, "weight_scale is 0; expected a positive number"),
-    (dict(f="sigmoidal"), {}, ValueError, "f is 'sigmoidal'"),
-    (dict(g=3), {}, ValueError, "g is 3"),
+    (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
+    (dict(network=Shallow("sigmoidal")), {}, ValueError, "f is 'sigmoidal'"),
+    (dict(network=Shallow(g=3)), {}, ValueError, "g is 3"),
     (dict(n_hidden=0), {}, ValueError, "n_hidden is 0"),
     (dict(l2=-1), {}, ValueError, "l2 is -1"),
-    (dict(dtype="float16"), {}, ValueError, "dtype is 'float16'"),
+    (dict(network=Shallow(dtype="float16")), {}, ValueError, "dtype is 'float16'"),
     (dict(formulation="spare"), {}, ValueError, "formulation is 'spare'"),
     (dict(update="sdg"), {}, ValueError, "update is 'sdg'"),
     (dict(update="lbfgs"), {}, ValueError, "batch_size is 9 with update='lbfgs'"),

@@ -16,7 +16,7 @@ RATINGS = USERS[KEPT], np.array(["a", "b", "c", "d"])[ITEMS[KEPT]], 1 + (USERS +
 def written(tmp_path_factory):
     """By name: the file's JSON and its arrays, with biases and a model of each side, and of the post's way."""
     found = {}
-    for name, settings in (("both", dict(rows="both", guard=False)), ("plain", dict(biases=False))):
+    for name, settings in (("both", dict(rows="both", biases="unguarded")), ("plain", dict(biases=False))):
         path = tmp_path_factory.mktemp("saved") / name
         recommender = Recommender(n_hidden=2, n_epochs=1, batch_size=3, formulation="sparse", progress=False,
                                   **settings)

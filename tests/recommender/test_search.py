@@ -12,13 +12,13 @@ from sparse_ae.data.synthetic import made_up_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.recommender import search
 from sparse_ae.recommender.defaults import validation_fraction
-from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.search import cross_validate, grid_search, tune
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-SETTINGS = dict(n_hidden=3, l2=0.01, weight_scale=0.1, learning_rate=0.02, batch_size=8, n_epochs=5,
+SETTINGS = dict(n_hidden=3, l2=0.01, network=Shallow(weight_scale=0.1), learning_rate=0.02, batch_size=8, n_epochs=5,
                 formulation="sparse", progress=False, biases=False, update="adam")
 
 
@@ -42,10 +42,11 @@ class Constant:
 
 
 class Tunable:
-    """The best settings are known: l2=2, g="tanh", n_hidden=20; a fit takes a second."""
+    """The best settings are known: l2=2, g="tanh" of the network, n_hidden=20; a fit takes a second."""
 
-    def __init__(self, l2="auto", g="sigmoid", n_hidden=10, learning_rate="auto", progress=False):
-        self.l2, self.g, self.n_hidden, self.learning_rate, self.progress = l2, g, n_hidden, learning_rate, progress
+    def __init__(self, l2="auto", network=Shallow(), n_hidden=10, learning_rate="auto", progress=False):
+        self.l2, self.network, self.n_hidden = l2, network, n_hidden
+        self.learning_rate, self.progress = learning_rate, progress
 
     def get_params(self):
         return {name: value for name, value in vars(self).items() if name in
@@ -59,7 +60,7 @@ class Tunable:
         values = {"l2": 8.0 if self.l2 == "auto" else self.l2}
         self.choices_ = {side: types.SimpleNamespace(learning_rate=rate, **values)
                          for side, rate in (("items", 0.1), ("users", 0.2))}
-        self.values = dict(values, g=self.g, n_hidden=self.n_hidden)
+        self.values = dict(values, network=self.network, n_hidden=self.n_hidden)
         return self
 
     def evaluate(self, ratings, k=None):
@@ -161,7 +162,7 @@ def test_without_joblib(ratings, monkeypatch):
 def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
     given = Tunable(progress=True)
     best, table = tune(given, ratings, seconds=1000)
-    assert best.get_params() == dict(given.get_params(), l2=2.0, g="tanh", n_hidden=20)
+    assert best.get_params() == dict(given.get_params(), l2=2.0, network=Shallow(g="tanh"), n_hidden=20)
     assert given.get_params() == Tunable(progress=True).get_params() and not hasattr(given, "ratings")
     assert best.ratings.matrix.nnz == ratings.matrix.nnz and best.validation == "auto"
     assert table[0] == {"params": {"l2": 2.0, "g": "tanh", "n_hidden": 20}, "rmse": 1.0, "seconds": 1.0}
@@ -175,11 +176,12 @@ def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
         "candidate 2: l2=4: validation RMSE 2.2000, in 1.0 s, the best so far",
         "candidate 3: l2=2: validation RMSE 2.1000, in 1.0 s, the best so far",
         "candidate 4: l2=1: validation RMSE 2.2000, in 1.0 s"]
-    assert len(lines) == len(table) + 1 and lines[-1] == "fitting l2=2, g=tanh, n_hidden=20 on all ratings"
+    assert len(lines) == len(table) + 1
+    assert lines[-1] == "fitting l2=2, network=Shallow(g='tanh'), n_hidden=20 on all ratings"
 
 
 def test_tune_leaves_alone_what_was_set(ratings, capsys):
-    best, table = tune(Tunable(l2=64.0, g="tanh"), ratings)
+    best, table = tune(Tunable(l2=64.0, network=Shallow(g="tanh")), ratings)
     assert best.get_params() == Tunable(64.0, "tanh", 20).get_params() and capsys.readouterr() == ("", "")
     assert {name for row in table for name in row["params"]} == {"n_hidden"}
 
@@ -224,8 +226,8 @@ def test_tune_beside_held_out_ratings_fits_nothing_again(ratings, capsys):
         assert (best.ratings.matrix.nnz, best.validation.matrix.nnz) == (150, held_out.matrix.nnz)
         assert best.get_params() == dict(Watched(progress=True).get_params(), **table[0]["params"])
     assert best.get_params()["l2"] == 2.0
-    assert capsys.readouterr().err.endswith("the best is l2=2, g=tanh, n_hidden=20, as fitted beside the held-out "
-                                            "ratings\n")
+    assert capsys.readouterr().err.endswith("the best is l2=2, network=Shallow(g='tanh'), n_hidden=20, as fitted "
+                                            "beside the held-out ratings\n")
 
 
 def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
@@ -241,13 +243,13 @@ def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
 def test_tune_passes_over_what_diverges(ratings, capsys):
     best, table = tune(Tunable(progress=True), ratings, diverge=[20])
     assert best.n_hidden == 10 and table[-1]["rmse"] == np.inf and table[-1]["params"]["n_hidden"] == 20
-    assert ": l2=2, g=tanh, n_hidden=20: training diverged\n" in capsys.readouterr().err
+    assert ": l2=2, network=Shallow(g='tanh'), n_hidden=20: training diverged\n" in capsys.readouterr().err
     with pytest.raises(ArithmeticError):
         tune(Tunable(), ratings, diverge=[10])
 
 
 def test_tune_with_recommender(ratings):
-    settings = dict(weight_scale=0.1, batch_size=8, n_epochs=3, formulation="sparse", progress=False)
+    settings = dict(batch_size=8, n_epochs=3, formulation="sparse", progress=False)
     best, table = tune(Recommender(**settings), ratings, seconds=0)
     assert [row["params"] for row in table] == [{}] and best.predict("u3", 100) > 0
     fitted = Recommender(**settings).fit(ratings)
@@ -257,13 +259,14 @@ def test_tune_with_recommender(ratings):
     again = Recommender(**settings).fit(train, validation=held_out)
     assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
     start = search._start_values(Recommender(**settings), fitted)
-    assert list(start) == ["l2", "g", "n_hidden", "learning_rate"] and start["g"] == "sigmoid"
+    assert list(start) == ["l2", "network", "n_hidden", "learning_rate"] and start["network"] == Shallow()
 
 
 @pytest.mark.slow
 def test_tune_in_several_processes(ratings):
     pytest.importorskip("joblib")
-    settings = dict(n_hidden=3, weight_scale=0.1, batch_size=8, n_epochs=3, formulation="sparse", progress=False)
+    settings = dict(n_hidden=3, network=Shallow(weight_scale=0.1), batch_size=8, n_epochs=3, formulation="sparse",
+                    progress=False)
     alone, together = (tune(Recommender(learning_rate=0.02, **settings), ratings, seconds=1e9, n_jobs=n_jobs)
                        for n_jobs in (1, 2))
     assert len(together.candidates) > 3 and together.recommender.n_hidden == 3
@@ -330,15 +333,15 @@ def test_refused(ratings, call, message):
 def test_the_best_by_lists(monkeypatch):
     """Of missing entries the measure of lists decides, the higher the better; it is that of `evaluate`."""
     matrix = made_up_ratings(40, 20, 300, rng=0)[0]
-    recommender = Recommender(n_hidden=3, rows="users", missing_weight=0.2, batch_size=10, l2=0.1, n_epochs=2,
-                              learning_rate=0.05, update="adam", weight_scale=0.3, progress=False)
+    recommender = Recommender(n_hidden=3, rows="users", objective="lists", batch_size=10, l2=0.1, n_epochs=2,
+                              learning_rate=0.05, update="adam", network=Shallow(weight_scale=0.3), progress=False)
     found = grid_search(recommender, matrix, {"learning_rate": [1e-6, 0.05], "n_epochs": [3]}, splits=2,
                         validation=None)
     assert [set(each) for each in found] == [{"params", "ndcg@10", "per_split"}] * 2
     assert found[0]["ndcg@10"] > found[1]["ndcg@10"] == found[1]["per_split"]["ndcg"].mean()
     best, candidates = tune(recommender, matrix, seconds=0, measure="recall@5", validation=0.3)
     assert list(candidates[0]) == ["params", "recall@5", "seconds"] and 0 < candidates[0]["recall@5"] < 1
-    with pytest.raises(ValueError, match="measure is 'recall'; expected 'auto', 'rmse', or one of .* such as"):
+    with pytest.raises(ValueError, match="measure is 'recall'; expected 'rmse', or one of .* such as"):
         grid_search(recommender, matrix, {"n_epochs": [1]}, measure="recall")
 
 
@@ -352,8 +355,8 @@ def test_counts_are_counted_once():
             seen.append(ratings.matrix.sum())
             return super().fit(ratings, **more)
 
-    recommender = Noting(n_hidden=2, rows="users", missing_weight=0.5, feedback="counts", n_epochs=1, update="adam",
-                         learning_rate=0.05, weight_scale=0.3, progress=False)
+    recommender = Noting(n_hidden=2, rows="users", objective="clicks", n_epochs=1, update="adam",
+                         learning_rate=0.05, network=Shallow(weight_scale=0.3), progress=False)
     split = as_ratings((pairs[1:, 0], pairs[1:, 1], [2, 1, 1, 1, 1, 1, 1])).matrix
     cross_validate(recommender, pairs, splits=[(split, split)], k=1, validation=None)
     assert seen == [8]

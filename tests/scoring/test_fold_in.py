@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TRAIN
 
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.scoring.fold_in import ColumnSolver
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
@@ -45,13 +45,13 @@ def test_folding_in_a_user_row_is_exact(fitted):
 
 @pytest.mark.parametrize("f", ["identity", "sigmoid"])
 @pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="users", biases=False),
-                                   dict(rows="both", guard=False), dict(rows="users", learning_rate=1e-9),
-                                   dict(rows="both", guard=False, missing_weight=0.2)],
+                                   dict(rows="both", biases="unguarded"), dict(rows="users", learning_rate=1e-9),
+                                   dict(rows="both", biases="unguarded", objective="lists")],
                          ids=["items", "users", "both", "biases", "missing"])
 def test_many_people_are_folded_in_as_one_by_one(given, f, monkeypatch):
     """To the last bit, in their order, in parts or at once, before the items' hidden units are kept and after."""
     monkeypatch.setattr("sparse_ae.scoring.fold_in._TOGETHER", 3)
-    settings = dict(SETTINGS, f=f, n_epochs=3, formulation="dense", biases=True)
+    settings = dict(SETTINGS, network=Shallow(f, weight_scale=0.1), n_epochs=3, formulation="dense", biases=True)
     settings.update(given)
     recommender = Recommender(**settings).fit(TRAIN, validation=0.2)
     rng = np.random.RandomState(0)
@@ -79,7 +79,8 @@ def test_a_new_column_is_the_least_of_its_cost(f):
     indptr = np.append(known.matrix.indptr, known.matrix.nnz)
     matrix = sp.csr_matrix((known.matrix.data, known.matrix.indices, indptr), shape=(N_USERS + 1, N_ITEMS))
     ratings = Ratings(matrix, np.append(known.users, "zoe"), known.items)
-    recommender = Recommender(**dict(SETTINGS, f=f, l2=0.5, n_epochs=10)).fit(ratings, validation=None)
+    settings = dict(SETTINGS, network=Shallow(f, weight_scale=0.1), l2=0.5, n_epochs=10)
+    recommender = Recommender(**settings).fit(ratings, validation=None)
     new = recommender.fold_in({900: 5, 880: 4, 870: 2})
     model = recommender.model_
     W, b = (p.get_value().astype("float64")[:-1] for p in (model.W, model.b))

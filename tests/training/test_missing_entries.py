@@ -7,17 +7,18 @@ import reference
 import scipy.sparse as sp
 from made import likings
 
-from sparse_ae import Recommender
+from sparse_ae import Recommender, Shallow
 from sparse_ae.data import Ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.training.objectives import Missing
+from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 W = 0.2
-SETTINGS = dict(n_hidden=4, missing_weight=W, rows="users", batch_size=20, l2=0.02, update="adam", learning_rate=0.05,
-                n_epochs=16, patience=3, weight_scale=0.3, formulation="sparse", progress=False)
+SETTINGS = dict(n_hidden=4, objective="lists", rows="users", batch_size=20, l2=0.02, update="adam",
+                learning_rate=0.05, n_epochs=16, patience=3, network=Shallow(weight_scale=0.3), formulation="sparse",
+                progress=False)
 
 
 def with_ids(matrix):
@@ -69,8 +70,9 @@ def test_outputs_are_scores_around_the_missing_rating(fitted, split):
 def test_training_is_of_all_entries(split):
     """One epoch of one batch of plain SGD, by the loops of reference.py over all entries."""
     settings = dict(SETTINGS, update="sgd", learning_rate=1e-4, batch_size=None, n_epochs=1, patience=None)
-    recommender = Recommender(**dict(settings, dtype="float64")).fit(split[0], validation=None)
-    start = Recommender(**dict(settings, dtype="float64", learning_rate=1e-300)).fit(split[0], validation=None)
+    settings["network"] = Shallow(weight_scale=0.3, dtype="float64")
+    recommender = Recommender(**settings).fit(split[0], validation=None)
+    start = Recommender(**dict(settings, learning_rate=1e-300)).fit(split[0], validation=None)
     ratings, unit = split[0].matrix, unit_of_scores(split[0].matrix, 0.0)
     factors = [(50 / ratings[u].nnz) ** 0.25 for u in range(ratings.shape[0])]
     targets = [(ratings[u].data.astype(np.float64) / unit).tolist() for u in range(ratings.shape[0])]
@@ -102,7 +104,7 @@ def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
     fitted.save(tmp_path / "m.npz")
     for again in (Recommender.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(fitted))):
         assert again.get_params() == fitted.get_params() and again.validation_lists_ == fitted.validation_lists_
-        assert again.missing_rating_ == 0.0 and again.fitted_.objective == Missing(W)
+        assert again.missing_rating_ == 0.0 and again.fitted_.objective == Missing(W, 0.0)
         for one, other in zip(again.recommend(split[0].users), fitted.recommend(split[0].users)):
             assert one.items.tolist() == other.items.tolist() and one.scores.tobytes() == other.scores.tobytes()
     meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
@@ -117,11 +119,11 @@ def test_checkpoints_know_what_counts(split, tmp_path):
     whole = Recommender(**settings).fit(split[0], validation=split[1])
     path = tmp_path / "c"
     Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
-    for name, value, message in (("missing_weight", 0.3, "objective is .*0.3.* here and was .*0.2"),
-                                 ("validation_measure", "recall@5", "measured is 'validation_recall@5' here and was")):
+    for objective, message in ((Missing(0.3), "objective is .*0.3.* here and was .*0.2"),
+                               (Missing(measure="recall@5"), "measured is 'validation_recall@5' here and was")):
         with pytest.raises(ValueError, match=message):
-            Recommender(**dict(settings, **{name: value})).fit(split[0], validation=split[1], checkpoint=path,
-                                                               resume=True)
+            Recommender(**dict(settings, objective=objective)).fit(split[0], validation=split[1], checkpoint=path,
+                                                                   resume=True)
     resumed = Recommender(**settings).fit(split[0], validation=split[1], checkpoint=path, resume=True)
     for one, other in zip(whole.model_.params, resumed.model_.params):
         assert one.get_value().tobytes() == other.get_value().tobytes()
@@ -151,28 +153,29 @@ def test_where_no_model_helps_the_most_popular_items_are_recommended():
     """Everybody picks at random, some items more often: there is nothing to learn but that."""
     rng = np.random.RandomState(0)
     matrix = sp.csr_matrix((rng.rand(60, 20) < np.linspace(0.1, 0.6, 20)).astype(np.float32))
-    settings = dict(SETTINGS, n_epochs=1, learning_rate=1e-6, feedback="counts")
+    settings = dict(SETTINGS, n_epochs=1, learning_rate=1e-6, objective="clicks")
     recommender = Recommender(**settings).fit(with_ids(matrix), validation=0.25)
     assert recommender.weights_ == {"users": 0.0}
     order = np.argsort(-np.asarray(matrix.sum(axis=0)).ravel(), kind="stable")
     first = recommender.recommend(100, n=20, exclude_seen=False)
     assert first.items.tolist() == ["i%02d" % j for j in order]
     assert first.scores == pytest.approx(np.asarray(matrix.mean(axis=0)).ravel()[order], rel=1e-6)
-    assert Recommender(**dict(settings, guard=False)).fit(with_ids(matrix), validation=0.25).weights_ == {"users": 1.0}
+    unguarded = Recommender(**dict(settings, biases="unguarded")).fit(with_ids(matrix), validation=0.25)
+    assert unguarded.weights_ == {"users": 1.0}
 
 
 def test_pairs_alone_and_counts():
     matrix = likings()
     coo, rng = matrix.tocoo(), np.random.RandomState(0)
     counts = rng.randint(1, 4, coo.nnz)
-    settings = dict(SETTINGS, feedback="counts", n_epochs=2)
+    settings = dict(SETTINGS, objective="clicks", n_epochs=2)
     clicks = np.repeat(np.stack([coo.row, coo.col], axis=1), counts, axis=0)
     rng.shuffle(clicks)
     by_pairs = Recommender(**settings).fit(clicks, validation=None)
     by_counts = Recommender(**settings).fit((coo.row, coo.col, counts), validation=None)
     table = {"user": coo.row, "item": coo.col, "rating": counts, "timestamp": counts}
     by_table = Recommender(**settings).fit(table, validation=None)
-    by_logarithms = Recommender(**dict(settings, feedback="ratings", rating_scale=(0, 2), missing_rating=0)).fit(
+    by_logarithms = Recommender(**dict(settings, objective=Missing(rating=0), rating_scale=(0, 2))).fit(
         (coo.row, coo.col, np.log2(1 + counts)), validation=None)
     lists = [each.recommend(3).items.tolist() for each in (by_pairs, by_counts, by_table, by_logarithms)]
     assert all(each == lists[0] for each in lists)
@@ -188,8 +191,8 @@ def test_equal_ratings_are_no_error(split):
     likes.matrix.eliminate_zeros()
     recommender = Recommender(**dict(SETTINGS, n_epochs=2)).fit(likes, validation=0.2)
     assert recommender.missing_rating_ == 0.0 and recommender.rating_scale_ == (0.0, 1.0)
-    with pytest.raises(ValueError, match="all ratings are 1, which tells no scale; .* missing_weight=0.2 if lists"):
-        Recommender(**dict(SETTINGS, missing_weight=0.0)).fit(likes)
+    with pytest.raises(ValueError, match="all ratings are 1, which tells no scale; .* objective='lists' if lists"):
+        Recommender(**dict(SETTINGS, objective="ratings")).fit(likes)
 
 
 def test_on_disk_as_in_memory(fitted, split, tmp_path):
@@ -199,13 +202,13 @@ def test_on_disk_as_in_memory(fitted, split, tmp_path):
     stored = Recommender(**SETTINGS).fit(open_ratings(path), validation=split[1])
     assert stored.validation_lists_ == fitted.validation_lists_
     assert stored.recommend(110).items.tolist() == fitted.recommend(110).items.tolist()
-    with pytest.raises(ValueError, match="feedback is 'counts' and the ratings are on disk"):
-        Recommender(**dict(SETTINGS, feedback="counts")).fit(open_ratings(path))
+    with pytest.raises(ValueError, match="the objective is of counts and the ratings are on disk"):
+        Recommender(**dict(SETTINGS, objective="clicks")).fit(open_ratings(path))
 
 
 def test_ratings_stop_early_by_lists_too(split):
     """Weights go by lists then, and the biases' lists are what has to be beaten."""
-    settings = dict(SETTINGS, missing_weight=0.0, n_epochs=2, validation_measure="recall@5")
+    settings = dict(SETTINGS, objective=Observed("recall@5"), n_epochs=2)
     recommender = Recommender(**settings).fit(split[0], validation=split[1])
     assert set(recommender.validation_lists_) == {"biases", "users"} and recommender.validation_rmse_ is None
     assert [record["train_rmse"] > 0 for record in recommender.history_] == [True, True]
@@ -214,19 +217,28 @@ def test_ratings_stop_early_by_lists_too(split):
 
 
 @pytest.mark.parametrize("settings, message", [
-    (dict(missing_weight=1.5), "missing_weight is 1.5; expected a number from 0 to 1; 0 leaves missing entries out"),
-    (dict(missing_rating="low"), "missing_rating is 'low'; expected a number, or 'auto'"),
-    (dict(missing_weight=0.0, feedback="counts"), "feedback is 'counts' and missing_weight 0; expected a weight"),
-    (dict(feedback="clicks"), "feedback is 'clicks'; expected 'ratings' or 'counts'"),
-    (dict(validation_measure="ndcg"), "validation_measure is 'ndcg'; expected 'auto', 'rmse', or one of .*'ndcg@10'"),
-    (dict(validation_measure="ndcg@0"), "validation_measure is 'ndcg@0'"),
-    (dict(validation_measure=10), "validation_measure is 10"),
-    (dict(f="sigmoid"), "formulation='sparse' with missing_weight=0.2 and f=sigmoid: .*formulation='dense'"),
+    (dict(objective="list"), "objective is 'list'; expected 'ratings', 'lists', 'clicks', or an Objective"),
+    (dict(objective=Missing), "objective is <class .*; expected 'ratings', 'lists', 'clicks', or an Objective"),
+    (dict(objective=Missing(measure="ndcg")),
+     "the objective's measure is 'ndcg'; expected 'rmse', or one of .*'ndcg@10'"),
+    (dict(objective=Missing(measure="ndcg@0")), "the objective's measure is 'ndcg@0'"),
+    (dict(objective=Missing(measure=10)), "the objective's measure is 10"),
+    (dict(network=Shallow("sigmoid")), "formulation='sparse' with Missing.* and f=sigmoid: .*formulation='dense'"),
 ])
 def test_settings_that_cannot_be(split, monkeypatch, settings, message):
     monkeypatch.setattr("theano.function", lambda *args, **kwargs: pytest.fail("compiled"))
     with pytest.raises(ValueError, match=message):
         Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=0.2)
+
+
+@pytest.mark.parametrize("made, message", [
+    (lambda: Missing(1.5), "weight is 1.5; expected a number from 0 to 1; 0 leaves missing entries out"),
+    (lambda: Missing(rating="low"), "rating is 'low'; expected a number, .* or 'auto'"),
+    (lambda: Missing(counts=1), "counts is 1; expected True or False"),
+])
+def test_objectives_that_cannot_be(made, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        made()
 
 
 def test_validation_that_has_nothing_relevant(split):
@@ -242,4 +254,4 @@ def test_validation_that_has_nothing_relevant(split):
     (float("nan"), "entry 1: the rating is nan"), (float("inf"), "entry 1: the rating is inf")])
 def test_counts_that_are_none(wrong, message):
     with pytest.raises(ValueError, match=message):
-        Recommender(**dict(SETTINGS, feedback="counts")).fit(([1, 2, 3], [1, 2, 3], [1.0, wrong, 1.0]))
+        Recommender(**dict(SETTINGS, objective="clicks")).fit(([1, 2, 3], [1, 2, 3], [1.0, wrong, 1.0]))

@@ -238,7 +238,7 @@ def recommender_and_moved(request, monkeypatch):
     monkeypatch.setattr("numpy.asarray", noting_asarray)
     monkeypatch.setattr(GpuArrayType, "filter_inplace", noting_filter)
     ratings = block(N, N, 0.03)[0].tocoo()
-    recommender = Recommender(n_hidden=K, rows=request.param, n_epochs=1, guard=False, progress=False,
+    recommender = Recommender(n_hidden=K, rows=request.param, n_epochs=1, biases="unguarded", progress=False,
                               rating_scale=(0, 1))
     recommender.fit((ratings.row, ratings.col, ratings.data), validation=None)
     assert max(moved) >= N * K  # the parameters, at first
