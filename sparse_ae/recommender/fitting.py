@@ -17,7 +17,7 @@ from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
-from sparse_ae.recommender.settings import Shallow
+from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.recommender.weighing import lists_of, stretch_on_validation, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
@@ -271,11 +271,8 @@ def _trainer(settings, model, choice, rng, unknown, objective, label=True):
 
 
 def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
-    network = settings.network
+    network = check_network(settings.network)
     if not isinstance(network, Shallow):
-        if not callable(network):
-            raise TypeError("network is %r; expected Shallow(), or what makes a model when it is called, such as "
-                            "sparse_ae.networks.deep" % (network,))
         return network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng)
     if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))

@@ -74,10 +74,10 @@ class Recommender(RecommenderSettings):
         scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
         people did and how often. See `training.objectives`: ``Missing(0.1, measure="recall@20")`` is a list's with
         settings of its own.
-    network : Shallow or callable
-        The model, for instance ``Shallow(g="tanh")``: the post's with other nonlinearities, first weights or dtype.
-        Another is made by a call, ``network(n_columns, n_hidden, rating_scale=, l2=, rng=)``, as the functions of
-        `networks` are called.
+    network : "shallow", Shallow or callable
+        The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
+        nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
+        rating_scale=, l2=, rng=)``, as the functions of `networks` are called.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts only if it is clearly better than the biases alone, by two standard errors on the

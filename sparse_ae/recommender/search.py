@@ -34,6 +34,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import parse_measure
 from sparse_ae.recommender.defaults import is_auto, validation_fraction
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.settings import Shallow
 from sparse_ae.runtime.progress import figure, say
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
@@ -42,7 +43,7 @@ __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 _MOVES = [
     ("l2", lambda value: value / 2),
     ("l2", lambda value: value * 2),
-    ("network", lambda value: value._replace(g="tanh")),
+    ("network", lambda value: Shallow(g="tanh")),
     ("n_hidden", lambda value: 2 * value),
     ("n_hidden", lambda value: max(1, value // 2)),
     ("learning_rate", lambda value: value / 2),

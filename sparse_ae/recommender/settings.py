@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 from sparse_ae.recommender.estimator import Settings
 
-__all__ = ["RecommenderSettings", "Shallow"]
+__all__ = ["RecommenderSettings", "Shallow", "check_network"]
 
 
 class Shallow(NamedTuple):
@@ -30,10 +30,26 @@ class Shallow(NamedTuple):
         return "Shallow(%s)" % ", ".join(changed)
 
 
+def check_network(network):
+    """Return what a recommender's model is made by: `Shallow`, or a callable.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if isinstance(network, str) and network == "shallow":
+        return Shallow()
+    if isinstance(network, Shallow) or callable(network):
+        return network
+    raise TypeError("network is %r; expected 'shallow', Shallow(...), or what makes a model when it is called, such as "
+                    "sparse_ae.networks.deep" % (network,))
+
+
 class RecommenderSettings(Settings):
     """Settings of `Recommender`, which has their documentation."""
 
-    def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network=Shallow(), biases=True, l2="auto",
+    def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
                  update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
                  formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True):
         self.n_hidden = n_hidden

@@ -44,13 +44,13 @@ class Constant:
 class Tunable:
     """The best settings are known: l2=2, g="tanh" of the network, n_hidden=20; a fit takes a second."""
 
-    def __init__(self, l2="auto", network=Shallow(), n_hidden=10, learning_rate="auto", progress=False):
+    def __init__(self, l2="auto", network="shallow", n_hidden=10, learning_rate="auto", progress=False):
         self.l2, self.network, self.n_hidden = l2, network, n_hidden
         self.learning_rate, self.progress = learning_rate, progress
 
     def get_params(self):
         return {name: value for name, value in vars(self).items() if name in
-                ("l2", "g", "n_hidden", "learning_rate", "progress")}
+                ("l2", "network", "n_hidden", "learning_rate", "progress")}
 
     def fit(self, ratings, validation=None, diverge=()):
         search._now.seconds += 1
@@ -66,7 +66,7 @@ class Tunable:
     def evaluate(self, ratings, k=None):
         assert k is None and ratings is self.validation
         wrong = abs(np.log2(self.values["l2"] / 2)) + abs(np.log2(self.values["n_hidden"] / 20))
-        return {"rmse": 1 + wrong / 10 + (self.values["g"] != "tanh")}
+        return {"rmse": 1 + wrong / 10 + (self.values["network"] != Shallow(g="tanh"))}
 
 
 class Clock:
@@ -165,7 +165,8 @@ def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
     assert best.get_params() == dict(given.get_params(), l2=2.0, network=Shallow(g="tanh"), n_hidden=20)
     assert given.get_params() == Tunable(progress=True).get_params() and not hasattr(given, "ratings")
     assert best.ratings.matrix.nnz == ratings.matrix.nnz and best.validation == "auto"
-    assert table[0] == {"params": {"l2": 2.0, "g": "tanh", "n_hidden": 20}, "rmse": 1.0, "seconds": 1.0}
+    assert table[0]["params"] == {"l2": 2.0, "network": Shallow(g="tanh"), "n_hidden": 20}
+    assert (table[0]["rmse"], table[0]["seconds"]) == (1.0, 1.0)
     assert [row["rmse"] for row in table] == sorted(row["rmse"] for row in table)
     assert not any("learning_rate" in row["params"] for row in table)  # which is each side's own
     tried = [sorted(row["params"].items()) for row in table]
@@ -182,7 +183,7 @@ def test_tune_climbs_from_the_settings_as_given(ratings, capsys):
 
 def test_tune_leaves_alone_what_was_set(ratings, capsys):
     best, table = tune(Tunable(l2=64.0, network=Shallow(g="tanh")), ratings)
-    assert best.get_params() == Tunable(64.0, "tanh", 20).get_params() and capsys.readouterr() == ("", "")
+    assert best.get_params() == Tunable(64.0, Shallow(g="tanh"), 20).get_params() and capsys.readouterr() == ("", "")
     assert {name for row in table for name in row["params"]} == {"n_hidden"}
 
 
@@ -237,7 +238,7 @@ def test_tune_leaves_a_decay_for_each_rating_alone(ratings):
             self.choices_["users"].l2_weighted = True
             return self
 
-    assert {name for row in tune(Weighted(), ratings).candidates for name in row["params"]} == {"g", "n_hidden"}
+    assert {name for row in tune(Weighted(), ratings).candidates for name in row["params"]} == {"network", "n_hidden"}
 
 
 def test_tune_passes_over_what_diverges(ratings, capsys):
@@ -259,7 +260,7 @@ def test_tune_with_recommender(ratings):
     again = Recommender(**settings).fit(train, validation=held_out)
     assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
     start = search._start_values(Recommender(**settings), fitted)
-    assert list(start) == ["l2", "network", "n_hidden", "learning_rate"] and start["network"] == Shallow()
+    assert list(start) == ["l2", "network", "n_hidden", "learning_rate"] and start["network"] == "shallow"
 
 
 @pytest.mark.slow
