@@ -29,6 +29,7 @@ Brebisson, X. Bouthillier, Efficient Exact Gradient Update for Training Deep Net
 NIPS 2015, for networks.
 """
 import copy
+import inspect
 from functools import partial
 from typing import NamedTuple
 
@@ -155,7 +156,10 @@ class Objective:
         return dict(vars(self), name=type(self).__name__)
 
     def __repr__(self):
-        return "%s(%s)" % (type(self).__name__, ", ".join("%s=%r" % pair for pair in sorted(vars(self).items())))
+        defaults = inspect.signature(type(self)).parameters
+        changed = ["%s=%r" % (name, value) for name, value in vars(self).items()
+                   if name not in defaults or repr(value) != repr(defaults[name].default)]
+        return "%s(%s)" % (type(self).__name__, ", ".join(changed))
 
     def __eq__(self, other):
         return type(self) is type(other) and vars(self) == vars(other)
