@@ -37,13 +37,17 @@ BRINGS_THEANO = sys.version_info >= (3, 12)
 setup(
     name="sparse_ae",
     version=version(),
-    description="Sparse autoencoders for collaborative filtering, on Theano and Lasagne",
+    description="Sparse-input networks in Theano and Lasagne: autoencoders for ratings and clicks, a recommender, Ops",
     long_description=readme(),
     long_description_content_type="text/markdown",
     author="sparse_ae contributors",
     license="MIT",
     classifiers=[
+        "Development Status :: 5 - Production/Stable",
         "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.8",
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",

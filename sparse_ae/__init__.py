@@ -19,7 +19,7 @@ import pkgutil
 
 from sparse_ae import theano_compat
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "AutoEncoder": "model",
