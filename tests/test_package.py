@@ -347,3 +347,7 @@ def test_the_command_line_refuses_what_it_does_not_know(capsys):
     with pytest.raises(SystemExit):
         command_line.main(["frobnicate"])
     assert "invalid choice: 'frobnicate'" in capsys.readouterr().err
+
+
+def test_the_citation_is_of_this_version():
+    assert "\nversion: %s\n" % sparse_ae.__version__ in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
