@@ -152,7 +152,7 @@ class Trainer:
         self.step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False, targets=None, measure=None):
+            resume=False, targets=None, measure=None, seconds=None):
         """Train for some epochs more.
 
         Parameters
@@ -187,6 +187,8 @@ class Trainer:
         measure : callable, optional
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
             the higher the better. The history has it as ``validation_`` and its attribute `name`.
+        seconds : float, optional
+            The training ends with the epoch that is under way after so many.
 
         Returns
         -------
@@ -225,10 +227,10 @@ class Trainer:
         with self.model.ranks.together():
             return self._fit(train, n_epochs, validation=validation, on_epoch=on_epoch, patience=patience,
                              checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-                             targets=targets, measure=measure)
+                             targets=targets, measure=measure, seconds=seconds)
 
     def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
-             measure):
+             measure, seconds):
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
@@ -280,16 +282,18 @@ class Trainer:
 
         signs = signs_of_life(False if ranks.rank else self.progress, n_epochs - (len(self.history) - first),
                               np.count_nonzero(counts))
-        interrupted = []
-        while not is_over() and not ranks.any(interrupted):
+        interrupted, end = [], np.inf if seconds is None else time.perf_counter() + seconds
+        late = False
+        while not is_over() and not ranks.any(interrupted or late):
             with _sigint_as_flag() as interrupted:
                 record = self._epoch(train, counts, interrupted, targets, signs, state)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
                 state = self.step.get_state()
+                late = seconds is not None and ranks.any(time.perf_counter() >= end)
                 stopping.after_epoch(len(self.history), record.get(measured), state)
-                checkpoints.after_epoch(self.history, stopping.best, self.rng, state, is_over())
+                checkpoints.after_epoch(self.history, stopping.best, self.rng, state, late or is_over())
                 if on_epoch is not None:
                     with ranks.agreed():
                         on_epoch(record)

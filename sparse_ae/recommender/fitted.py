@@ -16,9 +16,10 @@ from sparse_ae.evaluation.metrics import ErrorSums
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
 from sparse_ae.scoring.known import predict_known
+from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, many_recommendations, recommendations, top_n
 
-__all__ = ["Fitted"]
+__all__ = ["Fitted", "fitted_by"]
 
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
 _LONGEST_LISTS = 10 ** 6
@@ -53,15 +54,16 @@ class Fitted:
     """
 
     def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
-        scorer, first = result.scorer, next(iter(result.choices.values()))
+        scorer, first = result.scorer, next(iter(result.choices.values()), None)
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
-        self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.model.ranks
+        self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.ranks
         self.models = {each.rows: each.model for each in scorer.scorers}
-        self.weights = dict(zip(self.models, scorer.weights))
+        self.weights = dict(zip(self.models, scorer.weights)) if result.weights is None else result.weights
         self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
         self.history, self.best_epoch = result.history, result.best_epoch
         self.validation_rmse, self.validation_lists = result.validation_rmse, result.validation_lists
-        self.n_hidden, self.batch_size, self.l2 = first.n_hidden, first.batch_size, first.l2
+        self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
+            first.n_hidden, first.batch_size, first.l2)
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
         with_mean = self.biases is not None and missing_rating is None
         self.mean = self.biases.mean if with_mean else scorer.mean
@@ -301,6 +303,47 @@ class Fitted:
         of_users, of_items = self.scorer.rating_counts()
         return judge_lists(lists, candidates, who, items, n_relevant,
                            of_items[candidates] / np.count_nonzero(of_users))
+
+
+class FittedBlend(Fitted):
+    """As `Fitted`, of a `ListBlend`, whose scores are above 0 where they are above the mean of a user's items."""
+
+    def _for_unknown(self):
+        return self.unknown if isinstance(self.unknown, float) else 0.0
+
+    def _folded(self, people):
+        return [self._new_user(person, None) for person in people]
+
+    def _new_user(self, person, folded):
+        scorer, kept = self.scorer, []
+
+        def outputs(items):
+            if not kept:  # once, and only if it is asked for
+                kept.append(scorer.grid_of_people([person])[0])
+            return kept[0][np.searchsorted(scorer.candidates, items)]
+
+        unknown = None if self.unknown == "error" else self._for_unknown()
+        return NewUser(self._items, person, outputs, scorer.clip, unknown=unknown, ranks=self.ranks)
+
+    def similar_items(self, item, n=10):
+        """List the n best items for somebody who has rated an item as high as can be, and nothing else."""
+        check_count(n, "n")
+        if not is_single(item, "item"):
+            raise TypeError("item is %r; expected a single id" % (item,))
+        place, = self._items.find(item)
+        if place < 0:
+            raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                             % (item,))
+        person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
+        scores = self.scorer.grid_of_people([person])
+        scores[0, np.searchsorted(self.scorer.candidates, place)] = -np.inf
+        best = top_n(scores, min(n, scores.shape[1]))[0]
+        return recommendations(self.items[self.scorer.candidates], best, scores[0][best])
+
+
+def fitted_by(users, items, result, **more):
+    """Make the `Fitted` of a result, or the `FittedBlend`; arguments are those of either."""
+    return (FittedBlend if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)
 
 
 def _joined(arrays):

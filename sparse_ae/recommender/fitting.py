@@ -29,7 +29,8 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
-__all__ = ["FitResult", "check_settings", "fit_ratings", "fit_residuals", "most_trainings"]
+__all__ = ["FitResult", "Trained", "check_settings", "fit_ratings", "fit_residuals", "fit_side",
+           "most_trainings"]
 
 # Outputs that least squares would stretch by more are too small: on real ratings it was 1.08 and less, on made-up ones
 # that were worse for it 1.1 to 1.8. A third of the decay then, and perhaps a ninth.
@@ -46,9 +47,10 @@ class FitResult(NamedTuple):
     biases: Optional[Biases] = None
     validation_rmse: Optional[Dict[str, float]] = None
     validation_lists: Optional[Dict[str, float]] = None
+    weights: Optional[Dict[str, float]] = None
 
 
-class _Trained(NamedTuple):
+class Trained(NamedTuple):
     """A model of one side, beside biases; `error` where it diverged."""
 
     side: str
@@ -175,7 +177,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
                 continue
-            again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
+            again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
             history += again.history
             if again.interrupted:
                 break
@@ -199,7 +201,7 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
     a decay shrink the outputs, and least squares would stretch them again.
     """
-    best = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
+    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
     if not is_auto(settings.l2) or given.held_out is None or given.unit is not None or lists is not None:
         return best
     if best.error or best.interrupted:
@@ -211,7 +213,7 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
         choice = best.choice._replace(l2=_LESS_DECAY * best.choice.l2)
         given.tell("%s as rows: outputs are too small by a factor of %.2f; again with l2=%.4g"
              % (side, stretch, choice.l2))
-        again = _fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
+        again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
         if again.interrupted:
             return best._replace(history=best.history + again.history)
         if again.error:
@@ -223,7 +225,7 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     return best
 
 
-def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None):
+def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None):
     """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
@@ -261,7 +263,7 @@ def _fit_side(settings, given, side, biases, seed, run, lists=None, choice=None,
         given.tell("%s: %s; that model is left out" % (label, found))
     for record in trainer.history:  # those of a checkpoint don't come to `on_record`
         record.update(rows=side, refit=refit)
-    return _Trained(side, model, choice, trainer.history, epoch, error)
+    return Trained(side, model, choice, trainer.history, epoch, error)
 
 
 def _trainer(settings, model, choice, rng, unknown, objective, label=True):

@@ -38,8 +38,9 @@ import numpy as np
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.recommender import saved
+from sparse_ae.recommender.blends import check_blend, fit_blend
 from sparse_ae.recommender.estimator import NotFittedError, not_fitted
-from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fitted import fitted_by
 from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
 from sparse_ae.recommender.inputs import FitInputs
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
@@ -175,7 +176,7 @@ class Recommender(RecommenderSettings):
     # Training
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
-            refit=True, comm=None):
+            refit=True, comm=None, seconds=None):
         """Learn from ratings. What was learned before is forgotten, if this ends well.
 
         Parameters
@@ -209,6 +210,10 @@ class Recommender(RecommenderSettings):
             `runtime.ranks`. Each brings all ratings, or its own part of those on disk, as
             ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
             too.
+        seconds : float, optional
+            With "lists" or "clicks" as the objective, for how long to fit: closed forms come first, autoencoders while
+            there is time, and trainings end with the epoch that is under way. What must be done is done, late or not.
+            Without it all is tried. What is fitted then depends on how quick the machine is.
 
         Returns
         -------
@@ -257,15 +262,20 @@ class Recommender(RecommenderSettings):
             if checkpoint is not None:
                 check_path(checkpoint, "checkpoint", "the path of a file, or None")
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
-            check_settings(self, given.scale, given.unknown, given.validation is not None, paths, run)
+            blended = check_blend(self, given, isinstance(ratings, StoredRatings), seconds)
+            check_settings(self.without_closed_form(), given.scale, given.unknown, given.validation is not None, paths,
+                           run)
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
-            if self.biases:
+            if blended:
+                only = self.network if isinstance(self.network, str) else None
+                result = fit_blend(self, given, rng, paths, run, refit and given.is_cut_off, only, seconds)
+            elif self.biases:
                 result = fit_residuals(self, given, rng, paths=paths, run=run, refit=refit and given.is_cut_off)
             else:
                 result = fit_ratings(self, given, rng, dict(run, checkpoint=checkpoint))
-        self.fitted_ = Fitted(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
-                              missing_rating=given.missing_rating, is_counts=given.is_counts)
+        self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
+                                 missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self
 
     @property

@@ -22,6 +22,7 @@ from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
+from sparse_ae.recommender.closed import CLOSED, check_model, model_from
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
 __all__ = ["check_folder", "read", "write", "write_parts"]
@@ -235,8 +236,10 @@ def _checked(meta, arrays, own=slice(None)):
         if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0 or (
                 abs(numbers[0]) > MOST):
             raise ValueError("its biases are %r" % (meta["biases"],))
+    if "blend" in meta:
+        _check_blend(meta["blend"], arrays, sizes)
     _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
-                 meta["biases"] is not None)
+                 meta["biases"] is not None, "blend" in meta)
     low, high = check_rating_scale(meta["rating_scale"])
     least, most = matrix.data.min(initial=high), matrix.data.max(initial=low)  # of no ratings none is off the scale
     if least < np.float32(low) or most > np.float32(high):
@@ -292,9 +295,36 @@ def _checked_ratings(arrays, rows, sizes, own):
     return matrix
 
 
-def _check_parts(parts, arrays, sizes, with_biases):
-    """The models: one, or beside biases one of each side."""
-    if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + with_biases:
+def _check_blend(blend, arrays, sizes):
+    """The members of a blend of lists."""
+    _check_names("entry of a blend", ("members", "weights", "objective"), blend)
+    members, weights = blend["members"], blend["weights"]
+    if not isinstance(members, list) or not members or not isinstance(weights, dict) or not all(
+            is_number(each) for each in weights.values()):
+        raise ValueError("the members of its blend are %r, with the weights %r" % (members, weights))
+    for each in members:
+        _check_names("entry of a member", ("name", "weight"), each)
+        if not (is_number(each["weight"]) and 0 < each["weight"] <= MOST) or each["name"] not in weights:
+            raise ValueError("a member of its blend is %r" % (each,))
+        if each["name"] in CLOSED:
+            _check_names("entry of a closed form", ("model", "values", "l2"), each)
+            values = each["values"]
+            if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
+                    each["l2"] is None or is_number(each["l2"])):
+                raise ValueError("the settings of a closed form are %r" % (each,))
+            own = {name.partition("/")[2]: array for name, array in arrays.items()
+                   if name.partition("/")[0] == each["name"]}
+            check_model(model_from(each["model"], own), sizes["items"])
+        elif each["name"] not in sizes:
+            raise ValueError("a member of its blend is %r" % (each["name"],))
+    if len({each["name"] for each in members}) < len(members):
+        raise ValueError("two members of its blend have the same name")
+
+
+def _check_parts(parts, arrays, sizes, with_biases, blended):
+    """The models: one, or beside biases one of each side; of a blend any number."""
+    least, most = (0, 2) if blended else (1, 1 + with_biases)
+    if not isinstance(parts, list) or not least <= len(parts) <= most:
         raise ValueError("its models are %r" % (parts,))
     for part in parts:
         _check_part(part, arrays, sizes)

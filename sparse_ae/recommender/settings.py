@@ -68,3 +68,9 @@ class RecommenderSettings(Settings):
         self.unknown = unknown
         self.rng = rng
         self.progress = progress
+
+    def without_closed_form(self):
+        """Themselves, with the post's model where `network` names a closed form."""
+        if not isinstance(self.network, str):
+            return self
+        return RecommenderSettings(**dict(self.get_params(), network=Shallow()))

@@ -1,14 +1,18 @@
 """A `Fitted` as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
+import numpy as np
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
+from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
-from sparse_ae.recommender.fitted import Fitted
+from sparse_ae.recommender.fitted import fitted_by
 from sparse_ae.recommender.fitting import FitResult
+from sparse_ae.recommender.members import AutoencoderMember
 from sparse_ae.recommender.settings import Shallow
-from sparse_ae.recommender.sides import OrientedRatings, scorer_of
+from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
 from sparse_ae.training.contract import describe_model, model_of
@@ -49,10 +53,41 @@ def state_of(fitted):
             "history": fitted.history, "best_epoch": fitted.best_epoch, "ratings_rows": scorer.rows,
             "validation_rmse": fitted.validation_rmse, "validation_lists": fitted.validation_lists,
             "missing_rating": fitted.missing_rating, "counts": fitted.is_counts}
+    if isinstance(scorer, ListBlend):
+        meta["blend"], closed = _blend_of(fitted)
+        arrays.update(closed)
     if fitted.biases is not None:
         meta["biases"] = {"mean": fitted.biases.mean, "shrinkage": fitted.biases.shrinkage}
         arrays.update(user_biases=fitted.biases.users, item_biases=fitted.biases.items)
     return meta, arrays, own
+
+
+def _blend_of(fitted):
+    """Take a `ListBlend` apart: its description, and the arrays of closed forms."""
+    members, arrays = [], {}
+    for each, weight in zip(fitted.scorer.members, fitted.scorer.weights):
+        entry = {"name": each.name, "weight": weight}
+        if each.name in CLOSED:
+            description, of_model = model_arrays(each.model)
+            arrays.update({"%s/%s" % (each.name, name): array for name, array in of_model.items()})
+            entry.update(model=description, values=list(each.values), l2=each.l2)
+        members.append(entry)
+    return {"members": members, "weights": dict(fitted.weights), "objective": fitted.objective.describe()}, arrays
+
+
+def _blend_from(entry, arrays, ratings, scorers, missing_rating):
+    """Put a `ListBlend` together, and its objective."""
+    members, objective = [], objective_of(entry["objective"])
+    for each in entry["members"]:
+        if each["name"] in CLOSED:
+            own = {name.partition("/")[2]: array for name, array in arrays.items()
+                   if name.partition("/")[0] == each["name"]}
+            members.append(ClosedMember(each["name"], model_from(each["model"], own), Values(*each["values"]),
+                                        each["l2"], ratings))
+        else:
+            scorer, = (scorer for scorer in scorers if scorer.rows == each["name"])
+            members.append(AutoencoderMember(scorer, objective, missing_rating))
+    return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
 
 
 def whole(fitted, arrays, own):
@@ -90,13 +125,21 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
         if ranks.size > 1:
             with ranks.rank_0_first():
                 Outputs(model).compile()
-        scorers.append(scorer_of(model, ratings, side, biases, scale, unit))
+        baseline = biases if "blend" not in meta else Biases(missing_rating, *map(np.zeros, shape_of(ratings)))
+        scorers.append(scorer_of(model, ratings, side, baseline, scale, unit))
         choices[side] = Choice(**part["choice"])
-    scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
-    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objectives[0], biases,
-                       validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"])
-    return Fitted(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
-                  missing_rating=missing_rating, is_counts=meta["counts"])
+    weights = None
+    if "blend" in meta:
+        scorer, objective = _blend_from(meta["blend"], arrays, ratings.by("users"), scorers, missing_rating)
+        weights = meta["blend"]["weights"]
+    else:
+        objective = objectives[0]
+        scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
+    result = FitResult(scorer, meta["history"], meta["best_epoch"], choices, objective, biases,
+                       validation_rmse=meta["validation_rmse"], validation_lists=meta["validation_lists"],
+                       weights=weights)
+    return fitted_by(arrays["users"], arrays["items"], result, rating_scale=scale, unknown=meta["unknown"],
+                     missing_rating=missing_rating, is_counts=meta["counts"])
 
 
 def named(settings, **more):

@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 __all__ = ["ListBlend", "in_order_of_users"]
@@ -47,13 +48,23 @@ class ListBlend:
         Items with a rating.
     """
 
-    rows, dtype = "users", np.dtype(np.float32)
+    rows, dtype, ranks = "users", np.dtype(np.float32), ALONE
 
     def __init__(self, members, weights, ratings):
         self.members, self.weights, self.ratings = list(members), list(map(float, weights)), ratings
         self.candidates = np.flatnonzero(occurring(ratings.indices, ratings.shape[1]))
         self._place = np.full(ratings.shape[1], -1)
         self._place[self.candidates] = np.arange(len(self.candidates))
+
+    @property
+    def scorers(self):
+        """The scorers of members that are trained models."""
+        return [each.scorer for each in self.members if hasattr(each, "scorer")]
+
+    @property
+    def model(self):
+        """The first of the trained models; None if there is none."""
+        return next((each.model for each in self.scorers), None)
 
     # Each reads all ratings: once, and only if it is asked for.
 

@@ -71,6 +71,11 @@ class Scorer:
     def weights(self):
         return [1.0]
 
+    @property
+    def ranks(self):
+        """Who share out the columns of the model."""
+        return self.model.ranks
+
     # Each reads all ratings, which may be on disk: once, and only if it is asked for.
 
     @cached_property

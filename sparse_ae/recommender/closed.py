@@ -1,0 +1,211 @@
+"""Closed forms that make lists, as members of a `scoring.list_blend.ListBlend`.
+
+They don't take ratings as they are but
+
+    x = ((r - missing_rating) / unit) ** power                                                                    (1)
+
+with the unit that makes the mean square of (r - missing_rating) / unit 1, so that decays don't follow the rating scale.
+A higher power lets the highest ratings count more, which are what lists are judged by; 0 leaves nothing but who rated
+what. `CLOSED` is the table of closed forms: what makes one, and the decays that are tried.
+"""
+from collections import OrderedDict
+from typing import Callable, NamedTuple, Optional
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
+from sparse_ae.baselines.filters import FilterSystem, LowPass
+from sparse_ae.baselines.lists import ItemWeights, Popularity
+from sparse_ae.baselines.wide import WideSystem, WideUsers
+from sparse_ae.checks import MOST
+
+__all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "check_model", "model_arrays", "model_from"]
+
+# Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust, MovieLens 100K and
+# made-up plays 0.5 of both was as good as any of 0, 0.5 and 1, or better.
+_EASE_POWERS = 0.5, 0.5
+
+# Items that have weights among each other, at most: 8,000^2 numbers are 256 MB, and twice that is needed.
+MOST_COLUMNS = 8000
+
+
+class Values(NamedTuple):
+    """Equation (1).
+
+    Attributes
+    ----------
+    missing_rating, unit : float
+    power : int
+    """
+
+    missing_rating: float
+    unit: float
+    power: int = 1
+
+    @classmethod
+    def of(cls, ratings, missing_rating, power=1):
+        """That of a CSR matrix of ratings; ValueError where all are `missing_rating`."""
+        square = float(np.mean((ratings.data.astype(np.float64) - missing_rating) ** 2))
+        if not square:
+            raise ValueError("all ratings are %g, which missing entries are taken to be rated; expected others too"
+                             % missing_rating)
+        return cls(float(missing_rating), float(np.sqrt(square)), int(power))
+
+    def __call__(self, ratings):
+        """x of a CSR matrix of ratings, float32."""
+        data = ((ratings.data.astype(np.float64) - self.missing_rating) / self.unit) ** self.power
+        return sp.csr_matrix((data.astype(np.float32), ratings.indices, ratings.indptr), shape=ratings.shape)
+
+
+class ClosedForm(NamedTuple):
+    """How a closed form is fitted.
+
+    Attributes
+    ----------
+    system : callable
+        From ratings x (n_users, n_items) to what serves all decays.
+    solve : callable
+        From the system and a decay to a model with `scores`.
+    l2 : float or None
+        The decay that is tried first, and taken without validation; None where there is none. The filter has how many
+        singular vectors pass in its place.
+    factor : float
+        From one decay to the next.
+    """
+
+    system: Callable
+    solve: Callable
+    l2: Optional[float] = None
+    factor: float = 2.0
+
+
+def _popularity(x):
+    return Popularity(np.bincount(x.indices, x.data.astype(np.float64), x.shape[1]))
+
+
+CLOSED = OrderedDict([
+    ("popular", ClosedForm(_popularity, lambda model, l2: model)),
+    ("ease", ClosedForm(lambda x: EaseSystem(x, _EASE_POWERS[0], MOST_COLUMNS),
+                        lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0)),
+    ("wide", ClosedForm(WideSystem, lambda system, l2: system.solve(l2), 8.0)),
+    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0)),
+])
+
+# What each counts at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
+FIRST = {"ease": 0.4, "wide": 0.35, "filter": 0.25}
+
+
+class ClosedMember:
+    """A closed form, as a member of a blend.
+
+    Parameters
+    ----------
+    name : str
+        One of `CLOSED`.
+    model : object
+        Its `scores` takes x, CSR, and returns scores of all items.
+    values : Values
+    l2 : float or None
+        What it was fitted with.
+    ratings : csr_matrix, (n_users, n_items)
+        What known users have rated.
+    """
+
+    def __init__(self, name, model, values, l2, ratings):
+        self.name, self.model, self.values, self.l2, self._ratings = name, model, values, l2, ratings
+
+    def of_users(self, users):
+        """Scores of all items for known users, float array, (n, n_items)."""
+        return self.model.scores(self.values(self._ratings[users]))
+
+    def of_people(self, people):
+        """As `of_users`, for a list of `PersonRatings`."""
+        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])]).astype(np.int64)
+        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
+        return self.model.scores(self.values(sp.csr_matrix((ratings.astype(np.float32), places, indptr),
+                                                           shape=(len(people), self._ratings.shape[1]))))
+
+    @property
+    def chosen(self):
+        """Its settings by name: a dict."""
+        return {"l2": self.l2, "power": self.values.power}
+
+
+# Models as arrays
+
+_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass)}
+
+
+def model_arrays(model):
+    """Take a closed form's model apart, as `model_from` puts it together.
+
+    Returns
+    -------
+    description : dict
+        Its kind, and what of it is no array: in JSON.
+    arrays : dict of str to numpy.ndarray
+    """
+    description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": 0}, {}
+    for name, value in model._asdict().items():
+        parts = [(name, value)]
+        if isinstance(value, tuple):
+            description["maps"] = len(value)
+            parts = [("%s%d" % (name, k), each) for k, each in enumerate(value)]
+        for part, each in parts:
+            if sp.issparse(each):
+                description["shapes"][part] = list(map(int, each.shape))
+                arrays.update({part + ".data": each.data, part + ".indices": each.indices,
+                               part + ".indptr": each.indptr})
+            elif isinstance(each, np.ndarray):
+                arrays[part] = each
+            else:
+                description["numbers"][part] = int(each)
+    return description, arrays
+
+
+def model_from(description, arrays):
+    """Put a model together; KeyError, TypeError or ValueError for what `model_arrays` didn't give."""
+    kind = _KINDS[description["kind"]]
+
+    def found(name):
+        if name in description["numbers"]:
+            return description["numbers"][name]
+        if name in description["shapes"]:
+            parts = [arrays["%s.%s" % (name, part)] for part in ("data", "indices", "indptr")]
+            return sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
+        if name == "maps":
+            return tuple(found("maps%d" % k) for k in range(description["maps"]))
+        return arrays[name]
+
+    return kind(**{name: found(name) for name in kind._fields})
+
+
+def check_model(model, n_items):
+    """Raise ValueError where a model that came from a file can't be one of so many items."""
+    kind, arrays = type(model).__name__, []
+    for value in model:
+        arrays += value if isinstance(value, tuple) else [value]
+    for each in arrays:
+        if sp.issparse(each):
+            each.check_format(full_check=True)
+        numbers = each.data if sp.issparse(each) else np.asarray(each)
+        if numbers.dtype.kind == "f" and not (np.abs(numbers) <= MOST).all():
+            raise ValueError("a closed form holds NaN, infinite or far too large values")
+    shapes = [np.shape(each) for each in arrays]
+    if kind == "SomeItemWeights":
+        n, columns = len(model.columns), model.columns
+        sound = (shapes[0] == (n, n) and columns.ndim == 1 and columns.dtype.kind == "i" and n > 0
+                 and model.n_items == n_items and columns[0] >= 0 and columns[-1] < n_items
+                 and (np.diff(columns) > 0).all())
+    elif kind == "WideUsers":
+        widths = [model.rows.shape[0]] + [shape[-1] for shape in shapes[1:]]
+        sound = (sp.issparse(model.rows) and model.rows.shape[1] == widths[-1] == n_items and len(shapes) > 1
+                 and all(shape == (before, width) for shape, before, width in zip(shapes[1:], widths, widths[1:])))
+    else:
+        expected = {"Popularity": [(n_items,)], "ItemWeights": [(n_items, n_items)],
+                    "LowPass": [(shapes[0][0], n_items) if len(shapes[0]) == 2 else None, (n_items,)]}
+        sound = shapes == expected[kind]
+    if not sound or any(np.asarray(each.data if sp.issparse(each) else each).dtype.kind not in "fi" for each in arrays):
+        raise ValueError("the arrays of a closed form of kind %s are of the shapes %s, with %d items"
+                         % (kind, ", ".join(map(str, shapes)), n_items))
