@@ -1,4 +1,4 @@
-"""Low-pass filters: what a user's ratings have of the directions in which most ratings go.
+"""Filters of graphs: what a user's ratings have of the directions in which most ratings go, and what they share.
 
 With D_u and D_i diagonal, of users' and items' numbers of ratings, N = D_u^-1/2 X D_i^-1/2 and V (n_items, k) its first
 k right singular vectors, the scores of a row x are
@@ -7,7 +7,11 @@ k right singular vectors, the scores of a row x are
 
 which keeps of x what varies slowly over the graph of users and items, and takes the rest for noise: the ideal low-pass
 filter of GF-CF (Y. Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021). It is linear in x,
-and takes k numbers for each item: long catalogues fit.
+and takes k numbers for each item: long catalogues fit. So does GF-CF's linear filter,
+
+    x N' N                                                                                                        (2)
+
+where an item's score are the users who share it with what is rated, the less the more they and it have in all.
 """
 from typing import NamedTuple
 
@@ -19,7 +23,7 @@ from sparse_ae.baselines.lists import csr_rows
 from sparse_ae.checks import check_count
 from sparse_ae.data.ratings import check_ratings, rating_counts
 
-__all__ = ["FilterSystem", "LowPass", "fit_low_pass"]
+__all__ = ["FilterSystem", "LowPass", "Shared", "fit_low_pass", "fit_shared"]
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
 _ACCURACY, _DENSE = 1e-5, 400
@@ -47,6 +51,22 @@ class LowPass(NamedTuple):
         return found
 
 
+class Shared(NamedTuple):
+    """Equation (2).
+
+    Attributes
+    ----------
+    N : csr_matrix of float32, shape (n_users, n_items)
+    """
+
+    N: sp.csr_matrix
+
+    def scores(self, ratings):
+        """As `lists.ItemWeights.scores`, in float32."""
+        of_users = csr_rows(ratings, self.N.shape[1], np.float32).dot(self.N.T).toarray()
+        return np.ascontiguousarray(self.N.T.dot(of_users.T).T)
+
+
 class FilterSystem:
     """N of equation (1), and as many singular vectors as were needed so far.
 
@@ -57,10 +77,8 @@ class FilterSystem:
     """
 
     def __init__(self, train):
-        X = check_ratings(train).astype(np.float64)
-        of_users, self._of_items = (np.sqrt(counts.astype(np.float64)) for counts in rating_counts(X))
-        self._N = sp.diags(_inverted(of_users)).dot(X).dot(sp.diags(_inverted(self._of_items))).tocsr()
-        self._vectors = np.zeros((0, X.shape[1]))
+        self._N, self._of_items = _normalised(train)
+        self._vectors = np.zeros((0, self._N.shape[1]))
 
     @property
     def most(self):
@@ -95,6 +113,24 @@ def fit_low_pass(train, k=64):
         If `check_ratings` refuses the ratings, and for a bad k.
     """
     return FilterSystem(train).solve(k)
+
+
+def fit_shared(train):
+    """Make the filter of equation (2); argument and errors are those of `fit_low_pass`.
+
+    Returns
+    -------
+    Shared
+    """
+    N = _normalised(train)[0].astype(np.float32)
+    return Shared(N[np.diff(N.indptr) > 0])
+
+
+def _normalised(train):
+    """N, float64, and the roots of the items' numbers of ratings."""
+    X = check_ratings(train).astype(np.float64)
+    of_users, of_items = (np.sqrt(counts.astype(np.float64)) for counts in rating_counts(X))
+    return sp.diags(_inverted(of_users)).dot(X).dot(sp.diags(_inverted(of_items))).tocsr(), of_items
 
 
 def _inverted(roots):

@@ -32,7 +32,7 @@ __all__ = ["Pool", "check_blend", "fit_blend", "fit_closed", "greedy_weights", "
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for another
 # decay, for other weights, and for an autoencoder.
 _PARTS = 0.1, 0.2, 0.35, 0.5
-_OTHER_DECAY, _WORTH, _WORTH_MORE = 0.3, 0.5, 1.0
+_OTHER_DECAY, _WORTH, _WORTH_MORE = 0.3, 1.0, 1.0
 
 # Decays tried in each direction, and moves of weights, at most.
 _STEPS, _MOVES = 5, 12
@@ -59,7 +59,8 @@ class Deadline:
 def check_blend(settings, given, on_disk, seconds):
     """Tell whether `fit_blend` is wanted: for "lists" and "clicks", and for a closed form that is a network by name.
 
-    On ranks, of ratings on disk, and with other objectives there are autoencoders only; so there are with biases=False.
+    With rows="auto", that is: "users", "items" and "both" ask for autoencoders, and for nothing else. On ranks, of
+    ratings on disk, with other objectives and without biases there are autoencoders only, too.
 
     Parameters
     ----------
@@ -87,12 +88,12 @@ def check_blend(settings, given, on_disk, seconds):
             raise ValueError("network is %r on %d ranks; expected one process: closed forms aren't shared out"
                              % (network, given.ranks.size))
     blended = by_name or (objective in ("lists", "clicks") if isinstance(objective, str) else False) and (
-        given.ranks.size == 1 and not on_disk and settings.biases is True)
+        settings.rows == "auto" and given.ranks.size == 1 and not on_disk and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for as long as it takes")
         if not blended:
-            raise ValueError("seconds is %r; expected None: it is for objective='lists' or 'clicks', of ratings in the "
-                             "memory of one process" % (seconds,))
+            raise ValueError("seconds is %r; expected None: it is for objective='lists' or 'clicks' with rows='auto', "
+                             "of ratings in the memory of one process" % (seconds,))
     return blended
 
 

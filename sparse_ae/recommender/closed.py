@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
-from sparse_ae.baselines.filters import FilterSystem, LowPass
+from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, fit_shared
 from sparse_ae.baselines.lists import ItemWeights, Popularity
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST
@@ -90,6 +90,7 @@ CLOSED = OrderedDict([
                         lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0)),
     ("wide", ClosedForm(WideSystem, lambda system, l2: system.solve(l2), 8.0)),
     ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0)),
+    ("neighbours", ClosedForm(fit_shared, lambda model, l2: model)),
 ])
 
 # What each counts at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
@@ -134,7 +135,7 @@ class ClosedMember:
 
 # Models as arrays
 
-_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass)}
+_KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeights, WideUsers, LowPass, Shared)}
 
 
 def model_arrays(model):
@@ -202,6 +203,8 @@ def check_model(model, n_items):
         widths = [model.rows.shape[0]] + [shape[-1] for shape in shapes[1:]]
         sound = (sp.issparse(model.rows) and model.rows.shape[1] == widths[-1] == n_items and len(shapes) > 1
                  and all(shape == (before, width) for shape, before, width in zip(shapes[1:], widths, widths[1:])))
+    elif kind == "Shared":
+        sound = sp.issparse(model.N) and model.N.shape[1] == n_items
     else:
         expected = {"Popularity": [(n_items,)], "ItemWeights": [(n_items, n_items)],
                     "LowPass": [(shapes[0][0], n_items) if len(shapes[0]) == 2 else None, (n_items,)]}

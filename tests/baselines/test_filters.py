@@ -5,7 +5,7 @@ from made import stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import filters
-from sparse_ae.baselines.filters import FilterSystem, fit_low_pass
+from sparse_ae.baselines.filters import FilterSystem, fit_low_pass, fit_shared
 
 
 def ratings(seed=0, shape=(14, 9)):
@@ -51,6 +51,18 @@ def test_all_vectors_let_everything_pass():
     model = fit_low_pass(train, 100)
     assert model.vectors.shape == (9, 9)
     assert_allclose(model.scores(train), train.toarray(), atol=1e-5)
+
+
+def test_what_users_share_by_loops():
+    train, strangers = ratings(), ratings(1, (5, 9))
+    X, of_users, of_items = train.toarray().astype(float), np.diff(train.indptr), np.diff(train.tocsc().indptr)
+    expected = np.zeros((5, 9))
+    for s, i, j, u in np.ndindex(5, 9, 9, 14):
+        if X[u, i] and X[u, j]:
+            expected[s, i] += strangers[s, j] * X[u, i] * X[u, j] / of_users[u] / np.sqrt(of_items[i] * of_items[j])
+    scores = fit_shared(train).scores(strangers)
+    assert_allclose(scores, expected, rtol=1e-5)
+    assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
 
 
 @pytest.mark.parametrize("k", [0, 2.5])

@@ -1,0 +1,356 @@
+"""Lists by all that helps: what is fitted, how it is weighed, and that the answers of a blend go together."""
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from made import likings
+
+from sparse_ae import Recommender, Shallow
+from sparse_ae.baselines.ease import EaseSystem
+from sparse_ae.data import Ratings
+from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
+from sparse_ae.files import storage
+from sparse_ae.recommender import blends
+from sparse_ae.recommender.blends import fit_closed, greedy_weights, pooled
+from sparse_ae.recommender.closed import CLOSED, FIRST, Values, model_arrays, model_from
+from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.training.objectives import Missing
+
+QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.05, n_epochs=8,
+             network=Shallow(weight_scale=0.3), formulation="sparse", progress=False)
+
+
+def with_ids(matrix):
+    n_users, n_items = matrix.shape
+    return Ratings(matrix, np.arange(n_users) * 10 + 100, np.array(["i%02d" % j for j in range(n_items)]))
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Ratings to train on, and a fifth of them held out."""
+    coo, rng = likings(n_columns=40).tocoo(), np.random.RandomState(1)
+    held = rng.rand(coo.nnz) < 0.2
+    parts = [sp.csr_matrix((coo.data[k], (coo.row[k], coo.col[k])), shape=coo.shape) for k in (~held, held)]
+    return [with_ids(part) for part in parts]
+
+
+@pytest.fixture(scope="module", params=["blend", "all members", "ease", "wide", "filter", "neighbours", "popular"])
+def fitted(request, split):
+    """By default; with a weight for each member, autoencoders among them; and each closed form alone."""
+    train, held_out = split
+    if request.param in CLOSED:
+        return Recommender(objective="lists", network=request.param, progress=False).fit(train)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "all members":
+            patch.setattr(blends, "greedy_weights", lambda pool, lists, *rest: (
+                [0.1, 0.2, 0.1, 0.2, 0.1, 0.2, 0.1], [0.0] * 7, 0.0))
+        return Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
+
+
+# Closed forms
+
+
+def test_ratings_as_closed_forms_take_them():
+    ratings = sp.csr_matrix(np.array([[1, 5, 0], [0, 3, 4]], np.float32))
+    unit = np.sqrt((1 + 25 + 9 + 16) / 4)
+    for power, expected in ((1, [1, 5, 3, 4]), (2, [1, 25, 9, 16]), (0, [1, 1, 1, 1])):
+        assert Values.of(ratings, 0.0, power)(ratings).data == pytest.approx(np.array(expected) / unit ** power)
+    assert Values.of(ratings, -1.0)(ratings).data[1] == pytest.approx(6 / np.sqrt((4 + 36 + 16 + 25) / 4))
+    with pytest.raises(ValueError, match="all ratings are 2, which missing entries are taken to be rated"):
+        Values.of(sp.csr_matrix(np.full((2, 2), 2.0)), 2.0)
+
+
+def test_a_decay_is_climbed_to():
+    """Whoever judges is the highest at a decay of 800, and finds nothing in another power."""
+    tried = []
+
+    def judge(member):
+        tried.append((member.values.power, member.l2))
+        return -np.abs(np.log2(member.l2 / 800)) + np.arange(5.0)  # another level for each user, the same gain for all
+
+    member = fit_closed("ease", likings(), 0.0, judge)
+    assert (member.l2, member.values.power) == (800.0, 2)
+    assert tried == [(2, 200.0), (2, 400.0), (2, 800.0), (2, 1600.0), (1, 800.0)]
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_without_anybody_who_judges_it_is_the_first_guess(name):
+    member = fit_closed(name, likings(), 0.0)
+    assert (member.l2, member.values.power) == (CLOSED[name].l2, 2)
+    assert fit_closed(name, likings(), 0.0, counts=True).values.power == 1
+
+
+def test_ease_is_its_formula():
+    ratings = likings(n_rows=12, n_columns=7)
+    x = Values.of(ratings, 0.0, 2)(ratings)
+    weights = fit_closed("ease", ratings, 0.0).model.weights
+    X, of_users, of_items = x.toarray().astype(float), np.diff(ratings.indptr), np.diff(ratings.tocsc().indptr)
+    decay = 200 * (of_items / of_items.mean()) ** 0.5
+    for j in range(7):
+        expected = reference.weighted_ease_column(X, j, (of_users / of_users.mean()) ** -0.5, decay)
+        np.testing.assert_allclose(weights[:, j], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_model_is_put_together_from_its_arrays(name, split):
+    train = split[0].matrix
+    model = fit_closed(name, train, 0.0).model
+    description, arrays = model_arrays(model)
+    again = model_from(description, arrays)
+    assert type(again) is type(model) and (again.scores(train) == model.scores(train)).all()
+
+
+def test_some_items_are_put_together_from_their_arrays(split):
+    train = split[0].matrix
+    model = EaseSystem(train, n_columns=9).solve(3.0)
+    again = model_from(*model_arrays(model))
+    assert again.n_items == 40 and (again.scores(train) == model.scores(train)).all()
+
+
+# Weights
+
+
+class Scores:
+    """A member with given scores."""
+
+    def __init__(self, scores):
+        self.name, self._scores = "scores", scores
+
+    def of_users(self, users):
+        return self._scores[users].copy()
+
+
+def test_weights_go_to_what_makes_lists_better(split):
+    """Of three members one knows half of what is held out, one the other half, and one nothing."""
+    train, held_out = (each.matrix for each in split)
+    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
+    relevant = (held_out.toarray() >= 4).astype(np.float32)
+    half = rng.rand(*relevant.shape) < 0.5
+    members = [Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
+    pool = pooled(members, train, lists.users)
+    for measure in ("ndcg", "recall"):
+        weights, values, value = greedy_weights(pool, lists, measure, [1.0, 0.0, 0.0])
+        assert weights[0] == 0 and min(weights[1:]) > 0.2 and sum(weights) == pytest.approx(1)
+        blend = ListBlend(members, weights, train)
+        full = lists(blend.best(lists.users, 5, True, lists.candidates), measure)
+        assert value == pytest.approx(full) and value > 1.2 * max(values)
+        for k, member in enumerate(members):  # the pool has all that is needed
+            alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)
+            assert lists(alone, measure) == pytest.approx(values[k])
+    weights = greedy_weights(pool, lists, "ndcg", [0.0, 0.5, 0.5], dear={0})[0]
+    assert weights == [0.0, 0.5, 0.5]
+
+
+# A recommender
+
+
+def test_the_default_is_a_blend(split):
+    train, held_out = split
+    recommender = Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
+    found = recommender.validation_lists_
+    assert list(found) == ["popular", "ease", "wide", "filter", "neighbours", "items", "users", "blend"]
+    assert found["blend"] >= max(found["popular"], found["ease"]) - 1e-9 > 0.1
+    assert list(recommender.weights_) == list(found)[:-1]
+    assert sum(recommender.weights_.values()) == pytest.approx(1)
+    judged = recommender.evaluate(held_out)["ndcg"]
+    assert judged == pytest.approx(found["blend"], abs=1e-6)
+    assert recommender.biases_ is None and recommender.missing_rating_ == 0.0 and recommender.choices_
+
+
+def test_the_line_that_is_printed(split, capsys):
+    Recommender(objective="lists", network="ease").fit(split[0], validation=split[1])
+    line, = (line for line in capsys.readouterr().err.splitlines() if line.startswith("validation"))
+    assert line.startswith("validation ndcg@10: ease 0.") and "lists are 1.00 of ease (ease: l2=" in line
+
+
+def test_lists_and_predictions_go_together(fitted, split):
+    """The lists are the first of all items by what `predict` gives, without those that were rated."""
+    train = split[0]
+    users = train.users[[0, 3, 41]]
+    for user, recommended in zip(users, fitted.recommend(users, n=6)):
+        scores = fitted.predict(user, train.items)
+        seen = train.matrix[np.flatnonzero(train.users == user)[0]].toarray()[0] > 0
+        order = np.lexsort((np.arange(40), -np.where(seen, -np.inf, scores)))[:6]
+        np.testing.assert_allclose(recommended.scores, scores[order], atol=1e-5)
+        assert not set(recommended.items) & set(train.items[seen])
+        np.testing.assert_allclose(np.sort(scores[order]), np.sort(fitted.predict(user, recommended.items)), atol=1e-5)
+
+
+def test_strangers_have_the_lists_of_known_users(fitted, split):
+    """Exactly folded in are closed forms; autoencoders of users, too."""
+    if fitted.weights_.get("items"):
+        pytest.skip("with items as rows a stranger is solved for")
+    train = split[0]
+    for row in (0, 7):
+        rated = dict(zip(train.items[train.matrix[row].indices], train.matrix[row].data.astype(float)))
+        new = fitted.fold_in(rated)
+        np.testing.assert_allclose(new.predict(train.items), fitted.predict(train.users[row], train.items), atol=1e-4)
+        np.testing.assert_allclose(new.recommend(5).scores, fitted.recommend(train.users[row], 5).scores, atol=1e-4)
+    both = fitted.fold_in([{"i01": 5}, {"i02": 4, "i07": 1}])
+    assert (both[1].predict(train.items) == fitted.fold_in({"i02": 4, "i07": 1}).predict(train.items)).all()
+
+
+def test_what_is_alike_is_what_goes_with_it(fitted):
+    if set(fitted.weights_) == {"popular"}:
+        pytest.skip("popularity is the same for everybody")
+    found = fitted.similar_items("i06", 5)
+    assert "i06" not in found.items and (np.diff(found.scores) <= 0).all()
+    assert sum(int(item[1:]) % 2 == 0 for item in found.items) >= 4  # of the same half
+    with pytest.raises(ValueError, match="the item 'i99' had no rating in fit"):
+        fitted.similar_items("i99")
+
+
+def test_of_whom_nothing_is_known(split):
+    train = split[0]
+    recommender = Recommender(objective="lists", network="ease", progress=False).fit(train)
+    assert recommender.predict(7, "i01") == 0.0 and recommender.predict(100, "none") == 0.0
+    strict = Recommender(objective="lists", network="ease", progress=False, unknown="error").fit(train)
+    with pytest.raises(ValueError, match="7"):
+        strict.predict(7, "i01")
+
+
+def test_what_is_saved_is_loaded(fitted, split, tmp_path):
+    train, held_out = split
+    fitted.save(tmp_path / "first")
+    loaded = Recommender.load(tmp_path / "first")
+    for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        assert other.weights_ == fitted.weights_ and other.validation_lists_ == fitted.validation_lists_
+        users = np.repeat(train.users[:5], 40)
+        items = np.tile(train.items, 5)
+        assert (other.predict(users, items) == fitted.predict(users, items)).all()
+        assert other.evaluate(held_out) == fitted.evaluate(held_out)
+        rated = {"i01": 5, "i03": 4}
+        assert (other.fold_in(rated).predict(train.items) == fitted.fold_in(rated).predict(train.items)).all()
+    loaded.save(tmp_path / "second")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "sound")
+    meta, arrays = storage.read(tmp_path / "sound", "recommender")
+
+    def refused(meta, arrays):
+        storage.write(tmp_path / "model.npz", "recommender", meta, arrays)
+        with pytest.raises(ValueError, match="model.npz is damaged"):
+            Recommender.load(tmp_path / "model.npz")
+
+    for name in arrays:
+        refused(meta, {other: array for other, array in arrays.items() if other != name})
+        if name.partition("/")[0] in CLOSED and arrays[name].ndim and arrays[name].dtype.kind == "f":
+            wrong = arrays[name].copy()
+            wrong.flat[0] = np.nan
+            refused(meta, dict(arrays, **{name: wrong}))
+            refused(meta, dict(arrays, **{name: arrays[name][..., :-1]}))
+    for name in ("members", "weights", "objective"):
+        refused(dict(meta, blend={other: value for other, value in meta["blend"].items() if other != name}), arrays)
+    for change in ({"weight": -1.0}, {"name": "nobody"}, {"name": "users"}, {"model": {"kind": "dict"}}):
+        refused(dict(meta, blend=dict(meta["blend"], members=[dict(meta["blend"]["members"][0], **change)])), arrays)
+
+
+def test_threads_get_what_one_gets(fitted, split):
+    train = split[0]
+    expected, found = fitted.predict(train.users[3], train.items), []
+    threads = [threading.Thread(target=lambda: found.append(fitted.predict(train.users[3], train.items)))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all((each == expected).all() for each in found)
+
+
+def test_the_same_seed_gives_the_same_bytes(split, tmp_path):
+    for name in ("one", "two"):
+        Recommender(objective="lists", network="wide", progress=False).fit(split[0]).save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_without_time_there_are_no_autoencoders(split):
+    recommender = Recommender(objective="lists", progress=False).fit(split[0], seconds=1e-6)
+    assert recommender.models_ == {} and recommender.model_ is None and recommender.n_hidden_ is None
+    assert recommender.history_ == [] and recommender.best_epoch_ == 0
+    assert recommender.recommend(100).items.size == 10
+
+
+def test_without_validation_the_first_guesses_count(split):
+    recommender = Recommender(objective="lists", progress=False).fit(split[0], validation=None)
+    assert recommender.validation_lists_ is None and recommender.models_ == {}
+    assert recommender.weights_ == pytest.approx(dict(FIRST, popular=0.0, neighbours=0.0))
+
+
+def test_refit_is_on_all_ratings(split):
+    """The lists are those of the closed form, fitted on all ratings with what validation has chosen."""
+    train = split[0].matrix
+    recommender = Recommender(objective="lists", network="ease", progress=False).fit(train)
+    values = Values.of(train, 0.0, 1)
+    member = recommender.fitted_.scorer.members[0]
+    expected = CLOSED["ease"].solve(CLOSED["ease"].system(member.values(train)), member.l2).weights
+    assert (member.model.weights == expected).all() and member.values.unit < values.unit * 1.1
+    once = Recommender(objective="lists", network="ease", progress=False).fit(train, refit=False)
+    assert not np.array_equal(once.fitted_.scorer.members[0].model.weights, expected)
+
+
+def test_a_killed_fit_is_resumed(split, tmp_path):
+    whole = Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def kill(record):
+        if record["epoch"] == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", on_epoch=kill)
+    again = Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", resume=True)
+    assert again.weights_ == whole.weights_
+    assert (again.predict(100, split[0].items) == whole.predict(100, split[0].items)).all()
+
+
+def test_lists_are_better_than_the_most_popular(split):
+    train, held_out = split
+    recommender = Recommender(objective="lists", progress=False).fit(train, seconds=1e-6)
+    popular = np.diff(train.matrix.tocsc().indptr)
+    ours = evaluate_lists(lambda rows: recommender.fitted_.scorer.grid(rows), train.matrix, held_out.matrix, 10)
+    theirs = evaluate_lists(lambda rows: np.tile(popular, (len(rows), 1)), train.matrix, held_out.matrix, 10)
+    assert ours["ndcg"] > 1.2 * theirs["ndcg"]
+
+
+def test_clicks():
+    rows, columns = np.nonzero(likings().toarray() >= 4)
+    pairs = list(zip(rows.tolist(), columns.tolist()))
+    recommender = Recommender(objective="clicks", progress=False).fit(pairs + pairs[:50], seconds=1e-6)
+    found = recommender.recommend(3, n=5)
+    assert (found.items % 2 == 1).all() and recommender.fold_in({2: 1}).recommend(5).items.size == 5
+
+
+@pytest.mark.parametrize("settings", [dict(objective=Missing()), dict(objective="lists", rows="users"),
+                                      dict(objective="lists", biases=False)])
+def test_who_asks_for_autoencoders_gets_nothing_else(settings, split):
+    recommender = Recommender(**dict(QUICK, n_epochs=1, **settings)).fit(split[0], validation=split[1])
+    assert set(recommender.weights_) <= {"items", "users"} and recommender.models_
+
+
+@pytest.mark.parametrize("ratings", [
+    [(1, 1, 5)], [(1, 1, 5), (1, 2, 5)], [(1, 1, 5), (2, 1, 5)], [(u, i, 3) for u in range(4) for i in range(3)],
+    [(1, 1, 1), (2, 2, 5)]])
+def test_hardly_any_ratings(ratings):
+    recommender = Recommender(objective="lists", progress=False).fit(ratings, validation=None)
+    assert np.isfinite(recommender.predict(ratings[0][0], ratings[0][1]))
+    assert np.isfinite(recommender.fold_in({ratings[0][1]: ratings[0][2]}).predict([ratings[0][1]])).all()
+
+
+@pytest.mark.parametrize("settings, fit, message", [
+    (dict(network="slim"), {}, "network is 'slim'; expected Shallow.*, or one of 'popular', 'ease', 'wide', 'filter', 'neighbours'"),
+    (dict(network="ease", objective="ratings"), {}, "network is 'ease' and objective 'ratings'; expected objective="),
+    (dict(), dict(seconds=0), "seconds is 0; expected a positive number, or None"),
+    (dict(rows="users"), dict(seconds=5), "seconds is 5; expected None: it is for objective='lists' or 'clicks'"),
+    (dict(objective="ratings"), dict(seconds=5), "seconds is 5; expected None"),
+])
+def test_refused(settings, fit, message, split):
+    with pytest.raises(ValueError, match=message):
+        Recommender(**dict(dict(objective="lists", progress=False), **settings)).fit(split[0], **fit)
