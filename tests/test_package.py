@@ -54,7 +54,7 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     runtime.progress runtime.ranks training training.batch training.checkpoint training.stopping training.targets
     scoring scoring.known scoring.list_blend scoring.ranking scoring.shortlist baselines baselines.biases baselines.ease
     baselines.filters baselines.lists baselines.wide
-    recommender.defaults recommender.estimator recommender.saved recommender.search
+    recommender.closed recommender.defaults recommender.estimator recommender.saved recommender.search
     recommender.settings
 """.split()]
 

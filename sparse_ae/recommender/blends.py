@@ -73,22 +73,19 @@ def check_blend(settings, given, on_disk, seconds):
     Raises
     ------
     TypeError, ValueError
-        For a network that nobody knows by this name, or that can't serve, and for bad seconds.
+        For a closed form that can't serve, and for bad seconds.
     """
-    network, objective = settings.network, settings.objective
-    by_name = isinstance(network, str)
-    if by_name:
-        if network not in CLOSED:
-            raise ValueError("network is %r; expected Shallow(), what makes a model when it is called, or one of %s"
-                             % (network, ", ".join(map(repr, CLOSED))))
+    only, objective = settings.closed_form, settings.objective
+    if only is not None:
         if given.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
-                             "and predicts no ratings" % (network, objective))
+                             "and predicts no ratings" % (only, objective))
         if given.ranks.size > 1:
             raise ValueError("network is %r on %d ranks; expected one process: closed forms aren't shared out"
-                             % (network, given.ranks.size))
-    blended = by_name or (objective in ("lists", "clicks") if isinstance(objective, str) else False) and (
-        settings.rows == "auto" and given.ranks.size == 1 and not on_disk and bool(settings.biases))
+                             % (only, given.ranks.size))
+    by_name = isinstance(objective, str) and objective in ("lists", "clicks")
+    blended = only is not None or (by_name and settings.rows == "auto" and given.ranks.size == 1 and not on_disk
+                                   and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for as long as it takes")
         if not blended:
@@ -97,7 +94,7 @@ def check_blend(settings, given, on_disk, seconds):
     return blended
 
 
-def fit_blend(settings, given, rng, paths, run, refit, only=None, seconds=None):
+def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     """Fit members, weigh them by the lists of validation users, and fit what has a weight on all ratings.
 
     Parameters
@@ -111,8 +108,6 @@ def fit_blend(settings, given, rng, paths, run, refit, only=None, seconds=None):
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
     refit : bool
-    only : str, optional
-        The one of `closed.CLOSED` that is wanted alone.
     seconds : float, optional
         After so many nothing more is begun that can be left out, and trainings end with their epoch.
 
@@ -120,6 +115,7 @@ def fit_blend(settings, given, rng, paths, run, refit, only=None, seconds=None):
     -------
     fitting.FitResult
     """
+    only = settings.closed_form
     deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
     members, power = [], None
     for name in CLOSED if only is None else [only]:

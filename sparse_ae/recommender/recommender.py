@@ -68,17 +68,22 @@ class Recommender(RecommenderSettings):
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
         "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
-        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items".
+        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items". With
+        "lists" or "clicks" as the objective "auto" is a blend of closed forms and autoencoders, and all else
+        autoencoders alone.
     objective : {"ratings", "lists", "clicks"} or Objective
         What is learned. "ratings": to predict ratings, from those that were observed. "lists": to make lists of what
         people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
         scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
-        people did and how often. See `training.objectives`: ``Missing(0.1, measure="recall@20")`` is a list's with
-        settings of its own.
-    network : "shallow", Shallow or callable
+        people did and how often. Either is a blend of all that makes better lists on validation ratings: the most
+        popular items, EASE, the infinitely wide autoencoder, filters, autoencoders of both sides; see `blends`. It
+        wants one process, and ratings in memory; else there are autoencoders only. So there are with an `Objective`:
+        ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see `training.objectives`.
+    network : "shallow", Shallow, callable, or the name of a closed form
         The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
-        rating_scale=, l2=, rng=)``, as the functions of `networks` are called.
+        rating_scale=, l2=, rng=)``, as the functions of `networks` are called. For lists "ease", "wide", "filter",
+        "neighbours" and "popular" are closed forms, which are then there alone; see `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts only if it is clearly better than the biases alone, by two standard errors on the
@@ -123,14 +128,16 @@ class Recommender(RecommenderSettings):
     missing_rating_ : float or None
         What missing entries were taken to be rated; None if they don't count.
     biases_ : baselines.Biases or None
-        By places of `users_` and `items_`; None with ``biases=False``. Of lists they are `missing_rating_` for all, or
+        By places of `users_` and `items_`; None with ``biases=False``, and of a blend. Of other lists they are `missing_rating_` for all, or
         beside it the popularity of items where no model gives better lists than that.
     models_ : dict of str to AutoEncoder
         By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
-    model_ : AutoEncoder
-        The first of them.
+    model_ : AutoEncoder or None
+        The first of them; None where there are closed forms only.
     weights_ : dict of str to float
-        What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged.
+        What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged. Of a
+        blend, what each member counts, whose scores have the mean 0 and the variance 1 for each user: "popular",
+        "ease", "wide", "filter", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
         of "users", and with "both"; empty where no validation rating is of a user and an item that were both
@@ -138,9 +145,9 @@ class Recommender(RecommenderSettings):
         where `history_` has it.
     validation_lists_ : dict of str to float, or None
         The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
-        "popular" in the place of biases.
+        "popular" in the place of biases. Of a blend it has each member alone, and the "blend".
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
-        What `model_` was trained with.
+        What `model_` was trained with; None without.
     choices_ : dict of str to defaults.Choice
         All that was chosen for each model, by rows.
     history_ : list of dict
@@ -268,8 +275,7 @@ class Recommender(RecommenderSettings):
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if blended:
-                only = self.network if isinstance(self.network, str) else None
-                result = fit_blend(self, given, rng, paths, run, refit and given.is_cut_off, only, seconds)
+                result = fit_blend(self, given, rng, paths, run, refit and given.is_cut_off, seconds)
             elif self.biases:
                 result = fit_residuals(self, given, rng, paths=paths, run=run, refit=refit and given.is_cut_off)
             else:
@@ -450,7 +456,8 @@ class Recommender(RecommenderSettings):
         Recommendations
             Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with items as rows
             their hidden units, with users as rows their rows of the decoder, W. Of two models it is the one with the
-            larger weight. Equal ones are ordered by id.
+            larger weight. Of a blend they are the scores of somebody who has rated the item as high as can be, and
+            nothing else. Equal ones are ordered by id.
 
         Raises
         ------

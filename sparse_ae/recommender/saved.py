@@ -237,7 +237,7 @@ def _checked(meta, arrays, own=slice(None)):
                 abs(numbers[0]) > MOST):
             raise ValueError("its biases are %r" % (meta["biases"],))
     if "blend" in meta:
-        _check_blend(meta["blend"], arrays, sizes)
+        _check_blend(meta["blend"], meta["parts"], arrays, sizes)
     _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
                  meta["biases"] is not None, "blend" in meta)
     low, high = check_rating_scale(meta["rating_scale"])
@@ -295,8 +295,9 @@ def _checked_ratings(arrays, rows, sizes, own):
     return matrix
 
 
-def _check_blend(blend, arrays, sizes):
+def _check_blend(blend, parts, arrays, sizes):
     """The members of a blend of lists."""
+    sides = [part.get("rows") for part in parts]
     _check_names("entry of a blend", ("members", "weights", "objective"), blend)
     members, weights = blend["members"], blend["weights"]
     if not isinstance(members, list) or not members or not isinstance(weights, dict) or not all(
@@ -315,7 +316,7 @@ def _check_blend(blend, arrays, sizes):
             own = {name.partition("/")[2]: array for name, array in arrays.items()
                    if name.partition("/")[0] == each["name"]}
             check_model(model_from(each["model"], own), sizes["items"])
-        elif each["name"] not in sizes:
+        elif each["name"] not in sides:
             raise ValueError("a member of its blend is %r" % (each["name"],))
     if len({each["name"] for each in members}) < len(members):
         raise ValueError("two members of its blend have the same name")

@@ -1,6 +1,7 @@
 """The settings of a recommender, and their defaults: what `Recommender`, searches and the command line go by."""
 from typing import NamedTuple
 
+from sparse_ae.recommender.closed import CLOSED
 from sparse_ae.recommender.estimator import Settings
 
 __all__ = ["RecommenderSettings", "Shallow", "check_network"]
@@ -42,8 +43,8 @@ def check_network(network):
         return Shallow()
     if isinstance(network, Shallow) or callable(network):
         return network
-    raise TypeError("network is %r; expected 'shallow', Shallow(...), or what makes a model when it is called, such as "
-                    "sparse_ae.networks.deep" % (network,))
+    raise TypeError("network is %r; expected 'shallow', Shallow(...), what makes a model when it is called, such as "
+                    "sparse_ae.networks.deep, or for lists one of %s" % (network, ", ".join(map(repr, CLOSED))))
 
 
 class RecommenderSettings(Settings):
@@ -69,8 +70,13 @@ class RecommenderSettings(Settings):
         self.rng = rng
         self.progress = progress
 
+    @property
+    def closed_form(self):
+        """The one of `closed.CLOSED` that `network` names; None if it names none."""
+        return self.network if isinstance(self.network, str) and self.network in CLOSED else None
+
     def without_closed_form(self):
         """Themselves, with the post's model where `network` names a closed form."""
-        if not isinstance(self.network, str):
+        if self.closed_form is None:
             return self
-        return RecommenderSettings(**dict(self.get_params(), network=Shallow()))
+        return RecommenderSettings(**dict(self.get_params(), network="shallow"))
