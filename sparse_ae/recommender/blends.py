@@ -7,9 +7,9 @@ time.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
-better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder, which
-costs more, must be worth a whole one. None is worse than the most popular items on validation users, which are a member
-too. What has a weight is fitted again on all ratings.
+better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder,
+which costs more, must be worth a whole one. None is worse than the most popular items on validation users, which are a
+member too. What has a weight is fitted again on all ratings.
 
 These steps and thresholds were compared on three splits each of MovieLens 100K and FilmTrust, by ratings that took no
 part in any choice: without autoencoders the blend's NDCG at 10 was 2.3% above that of EASE with its best decay; without

@@ -128,8 +128,8 @@ class Recommender(RecommenderSettings):
     missing_rating_ : float or None
         What missing entries were taken to be rated; None if they don't count.
     biases_ : baselines.Biases or None
-        By places of `users_` and `items_`; None with ``biases=False``, and of a blend. Of other lists they are `missing_rating_` for all, or
-        beside it the popularity of items where no model gives better lists than that.
+        By places of `users_` and `items_`; None with ``biases=False``, and of a blend. Of other lists they are
+        `missing_rating_` for all, or beside it the popularity of items where no model gives better lists than that.
     models_ : dict of str to AutoEncoder
         By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
     model_ : AutoEncoder or None
