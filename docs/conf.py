@@ -46,7 +46,10 @@ def write_reference(app):
     for room, modules in public_modules().items():
         lines = ["# `%s`" % room, ""]
         for module in modules:
-            lines += ["## `%s`" % module, "", "```{eval-rst}", ".. automodule:: " + module, "```", ""]
+            lines += ["## `%s`" % module, "", "```{eval-rst}", ".. automodule:: " + module]
+            # What a recommender answers stands where people look for it.
+            lines += ["   :inherited-members: object, Exception, tuple", "   :exclude-members: with_traceback, add_note"
+                      ] * (module == "sparse_ae.recommender.recommender") + ["```", ""]
         (folder / (room + ".md")).write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -12,8 +12,9 @@ whose pairs of items are most of X'X, don't drown out the others; with b > 0 pop
 by powers of degrees is what graph models live on (Y. Shen et al., How Powerful is Graph Convolution for
 Recommendation?, CIKM 2021); in a ridge regression they are weights of its two sums.
 
-X'X is made once, in float32, and serves any l2 and b. The condition of the system is at most 1 + |X'X| / l2 (the
-largest sum of a row): up to 10,000 it is solved in float32, which leaves three digits and more, beyond in float64.
+X'X is made once, in float32, and serves any l2 and b. The condition of the system is at most 1 + s / l2, where s is the
+largest sum of a row of X'X. Up to 10,000 it is solved in float32, which leaves three digits and more; beyond, in
+float64.
 
 Where there are more items than fit, the most popular ones have weights among each other and the others none, and the
 score 0.
