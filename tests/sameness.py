@@ -398,7 +398,7 @@ CASES = {
     "counts": lambda: fitted(
         lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
     "counts, both sides": lambda: fitted(
-        lambda: clicks(split().train), test=lambda: clicks(split().test), **CLICKS),
+        lambda: clicks(split().train), test=lambda: clicks(split().test), rows="both", **CLICKS),
     "resumed trainer": resumed_trainer,
     "resumed recommender": resumed_recommender,
     "saved and loaded": saved_and_loaded,

@@ -80,9 +80,9 @@ def test_every_row_once_in_a_new_order_each_epoch(monkeypatch):
     train, _ = checkerboard(10, 12)
     orders = []
 
-    def recording(matrix, batch_size, rng):
+    def recording(*arguments):
         orders.append([])
-        for rows, block in minibatches(matrix, batch_size, rng):
+        for rows, block in minibatches(*arguments):
             orders[-1].append(list(rows))
             yield rows, block
 
@@ -92,6 +92,15 @@ def test_every_row_once_in_a_new_order_each_epoch(monkeypatch):
     assert [len(batch) for batch in orders[0]] == [4, 4, 2]
     assert sorted(sum(orders[0], [])) == sorted(sum(orders[1], [])) == list(range(10))
     assert orders[0] != orders[1]
+
+
+def test_when_time_is_up_the_epoch_is_the_last(tmp_path):
+    train, test = checkerboard(10, 12)
+    t = trainer()
+    assert len(t.fit(train, 9, validation=test, patience=3, seconds=1e-9, checkpoint=tmp_path / "checkpoint",
+                     checkpoint_every=5)) == 1
+    assert (tmp_path / "checkpoint").exists()
+    assert len(t.fit(train, 2, seconds=1e9)) == 3
 
 
 def test_weight_decay_per_epoch_does_not_depend_on_the_batches():

@@ -95,6 +95,9 @@ def chosen(recommender):
         yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records), told)
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
+    for name, weight in recommender.weights_.items():
+        if name not in recommender.choices_:
+            yield "%s, weight %.2f" % (name, weight)
     if errors == {}:
         yield ("no validation rating is of a user and an item that both have others, so nothing shows what an "
                "autoencoder is worth%s" % ("" if any(recommender.weights_.values()) else
