@@ -59,7 +59,8 @@ def test_what_users_share_by_loops():
     expected = np.zeros((5, 9))
     for s, i, j, u in np.ndindex(5, 9, 9, 14):
         if X[u, i] and X[u, j]:
-            expected[s, i] += strangers[s, j] * X[u, i] * X[u, j] / of_users[u] / of_items[j] ** 0.75 / of_items[i] ** 0.25
+            shared = X[u, i] * X[u, j] / of_users[u]
+            expected[s, i] += strangers[s, j] / of_items[j] ** 0.75 * shared / of_items[i] ** 0.25
     scores = fit_shared(train).scores(strangers)
     assert_allclose(scores, expected, rtol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
