@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from devices import environment
+from limits import HANGS
 
 from sparse_ae.theano_compat import torn
 import theano
@@ -42,7 +43,7 @@ def use(tmp_path):
 
 
 def is_right(process):
-    said, errors = process.communicate(timeout=300)
+    said, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 0 and "Traceback" not in errors, errors[-2000:]
     return said == "True\n"
 
@@ -125,7 +126,7 @@ def in_python(compiler, tmp_path, flags=""):
     """What is said on stderr by a process that has computed something, with a compiler that fails."""
     process = subprocess.Popen([sys.executable, "-c", USE], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                universal_newlines=True, env=environment("cxx=%s%s" % (compiler, flags)))
-    said, errors = process.communicate(timeout=300)
+    said, errors = process.communicate(timeout=HANGS)
     assert (process.returncode, said) == (0, "True\n"), errors[-2000:]
     return errors
 

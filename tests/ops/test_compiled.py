@@ -9,6 +9,7 @@ import made
 import numpy as np
 import pytest
 from devices import needs_fork
+from limits import HANGS
 
 from sparse_ae import AutoEncoder, Recommender, Shallow
 from sparse_ae.ops.compiled import building, compiled
@@ -134,6 +135,7 @@ CHILDREN = """
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[1])
 import numpy as np
+from limits import HANGS
 from test_compiled import Recommender, answers, fit
 recommender = Recommender.load(sys.argv[2])
 wanted = answers(recommender, 0)
@@ -146,7 +148,7 @@ def ask():
 def in_child(function):
     child = os.fork()
     if not child:
-        signal.alarm(60)
+        signal.alarm(HANGS // 2)
         try:
             os._exit(not np.array_equal(function(), wanted))
         except BaseException as error:
@@ -175,7 +177,7 @@ def test_forked_children_get_what_the_parent_gets(fitted, times):
     environment = dict(os.environ, OMP_NUM_THREADS="2", PYTHONPATH=os.pathsep.join(filter(None, folders)))
     done = subprocess.run([sys.executable, "-c", CHILDREN, os.path.dirname(os.path.abspath(__file__)), str(fitted),
                            str(times)],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=600,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=HANGS,
                           env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["True"] * 4, done.stderr[-2000:]

@@ -5,25 +5,24 @@ import sys
 
 import pytest
 from devices import needs_fork
+from limits import HANGS
 
 import theano
 
 pytestmark = needs_fork
 
-# Each program is a process of its own, with two OpenMP threads, and killed if it hangs.
-SECONDS = 300
-
-HELPERS = """
+# Each program is a process of its own, with two OpenMP threads, and killed if it hangs; its children before that.
+HELPERS = "SECONDS = %d" % (HANGS // 2) + """
 import os, signal, sys, threading
 import numpy as np
 import sparse_ae
 import theano, theano.tensor as T
 
 def in_child(function):
-    "Whether a forked child returns from `function`, and with something true. It is killed after 20 s."
+    "Whether a forked child returns from `function`, and with something true. It is killed if it hangs."
     child = os.fork()
     if not child:
-        signal.alarm(20)
+        signal.alarm(SECONDS)
         try:
             os._exit(0 if function() else 1)
         except BaseException as error:
@@ -59,7 +58,7 @@ now = lambda: same(first(data, indices, indptr, F, A), wanted)
 def run(program, **environment):
     environment = dict(os.environ, OMP_NUM_THREADS="2", **environment)
     return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, timeout=SECONDS, env=environment)
+                          universal_newlines=True, timeout=HANGS, env=environment)
 
 
 def check(program):

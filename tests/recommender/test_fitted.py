@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import pytest
+from limits import HANGS
 
 import sparse_ae
 
@@ -29,14 +30,14 @@ def test_predicting_while_another_thread_fits():
 
     def on_epoch(record):  # within the fit: answers come from the thread that asks, before the fit goes on
         begun.set()
-        assert asked.wait(60)
+        assert asked.wait(HANGS)
 
     def fit():
         recommender.set_params(n_hidden=5).fit(others, validation=None, on_epoch=on_epoch)
 
     thread = threading.Thread(target=fit)
     thread.start()
-    assert begun.wait(60)
+    assert begun.wait(HANGS)
     seen.append(answers(recommender))
     assert recommender.fitted_ is first and recommender.n_hidden_ == 4
     asked.set()

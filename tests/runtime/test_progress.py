@@ -6,6 +6,7 @@ import threading
 import types
 
 import pytest
+from limits import HANGS
 
 from sparse_ae.runtime import progress
 from sparse_ae.runtime.progress import announced, errors_of, figure, signs_of_life
@@ -193,8 +194,8 @@ def test_what_takes_long_is_announced(monkeypatch, capsys):
     stream.flush = said.set
     monkeypatch.setattr(sys, "stderr", stream)
     with announced("Compiling ...", after=0):
-        assert said.wait(10)
-    with announced("Compiling ...", after=60):
+        assert said.wait(HANGS)
+    with announced("Compiling ...", after=HANGS):
         pass
     with announced("Compiling ...", wanted=False, after=0):
         pass
@@ -202,10 +203,10 @@ def test_what_takes_long_is_announced(monkeypatch, capsys):
     for message, once in (("Compiling ...", False), ("Compiling on ...", True)):
         said.clear()
         with announced(message, after=0, once=once):
-            assert said.wait(10)
+            assert said.wait(HANGS)
     before = threading.enumerate()  # one that has said its line may take a moment to end
     for once in (True, False):  # a loaded machine takes as long again
-        with announced("Compiling on ...", after=60, once=once):
+        with announced("Compiling on ...", after=HANGS, once=once):
             timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
             assert bool(set(timers).difference(before)) == (not once)
     assert stream.getvalue() == "Compiling ...\nCompiling ...\nCompiling on ...\n"

@@ -16,6 +16,7 @@ import numpy as np
 import programs
 import pytest
 import ranks as program
+from limits import HANGS
 from ranks import Fake
 
 from sparse_ae.data import check_ratings
@@ -41,9 +42,9 @@ def environment(in_c=False):
                 OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 
-def run(command, timeout=300, in_c=False):
+def run(command, in_c=False):
     return subprocess.run(command, env=environment(in_c), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=timeout, universal_newlines=True)
+                          timeout=HANGS, universal_newlines=True)
 
 
 def on_forks(n, path, *cases, in_c=False):
