@@ -346,7 +346,7 @@ def _check_part(part, arrays, sizes):
     n, dtype = Side(side).rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
     for name, axis in axes.items():
         array = arrays["%s/%s" % (side, name)]
-        if array.dtype.name not in ("float32", "float64") or array.dtype.name != dtype:
+        if array.dtype.name not in ("float32", "float64") or dtype not in (None, array.dtype.name):
             raise ValueError("%s is of dtype %s where the model is of %r" % (name, array.dtype, dtype))
         if axis is not None and (axis not in (0, 1) or axis >= array.ndim or array.shape[axis] != n):
             raise ValueError("%s is of shape %r; the model has %d columns" % (name, array.shape, n))

@@ -1,0 +1,54 @@
+"""A toy model and a toy objective, as a program would add them: everything takes them."""
+import numpy as np
+
+from sparse_ae.checks import check_rng
+from sparse_ae.ops import csr_dot
+from sparse_ae.ops.nonlinearities import NONLINEARITIES
+from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.training.contract import Model
+from sparse_ae.training.objectives import Objective
+import lasagne
+import theano
+import theano.tensor as T
+
+
+class Toy(Model):
+    """Two hidden layers: h = tanh(P tanh(V r))."""
+
+    def __init__(self, n_columns, n_hidden=3, rating_scale=None, l2=0.01, rng=0):
+        rng, k = check_rng(rng), n_hidden
+        shapes = {"V": (n_columns, k), "P": (k, k), "W": (n_columns, k), "b": (n_columns,)}
+        for name, shape in shapes.items():
+            setattr(self, name, theano.shared(rng.normal(0, 0.5, shape).astype("float32"), name))
+        self.parameters = [Parameter(getattr(self, name), name, axis, decay) for name, axis, decay in
+                           (("V", 0, l2), ("P", None, l2), ("W", 0, l2), ("b", 0, 0.0))]
+        self.l2 = l2
+
+    def encode(self, batch, deterministic=True):
+        first = T.dot(batch.data, self.V) if batch.is_dense else csr_dot(*batch[:3], self.V)
+        return T.tanh(T.dot(T.tanh(first), self.P))
+
+    def decoder(self):
+        return Decoder(self.W, self.b, lasagne.nonlinearities.linear, NONLINEARITIES["linear"], l2=self.l2)
+
+    def describe(self):
+        return {"n_columns": self.n_columns, "n_hidden": self.n_hidden, "l2": self.l2}
+
+    @classmethod
+    def from_description(cls, description, arrays, ranks=None):
+        model = cls(**description)
+        for each in model.parameters:
+            each.variable.set_value(arrays[each.name])
+        return model
+
+
+class Absolute(Objective):
+    """How far outputs are off, smoothed at 0."""
+
+    reports_rmse = False
+
+    def __init__(self, smooth=0.01):
+        self.smooth = smooth
+
+    def cost(self, model, formulation, batch):
+        return formulation.entries(model, batch).total(lambda y, r: T.sqrt((y - r) ** 2 + np.float32(self.smooth)))
