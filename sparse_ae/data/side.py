@@ -12,6 +12,11 @@ class Side(str):
 
     __slots__ = ()
 
+    @property
+    def other(self):
+        """The side that is the columns."""
+        return ITEMS if self == "users" else USERS
+
     def users_items(self, rows, columns):
         """Give what goes with the users, and what with the items, of what goes with rows and columns: a pair."""
         return (rows, columns) if self == "users" else (columns, rows)

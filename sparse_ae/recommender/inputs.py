@@ -3,7 +3,6 @@ import numbers
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
@@ -20,13 +19,14 @@ from sparse_ae.checks import (
 from sparse_ae.data.feedback import as_counts, total_counts
 from sparse_ae.data.ids import positions
 from sparse_ae.data.outofcore import StoredRatings
-from sparse_ae.data.ratings import check_ratings, entries_stored
+from sparse_ae.data.ratings import Checked, canonical_csr, entries_stored
+from sparse_ae.data.side import USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, swapped, targets_of
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, targets_of
 from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
@@ -124,16 +124,13 @@ class FitInputs(NamedTuple):
             objective = check_objective(settings.objective)
             is_counts, measure = objective.counts, parse_measure(objective.measure, "the objective's measure")
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
-            matrix, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
-        in_parts = ranks.size > 1 and isinstance(ratings, StoredRatings)
-        if in_parts:
-            users, items = swapped(sides[0] == "items", *_ids_of_all(ratings, ranks))
-        elif ranks.size > 1:
-            ranks.check_same({"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
-        extremes = np.array([matrix.data.min(), matrix.data.max()])
-        if in_parts:
-            of_ranks = np.array(ranks.gathered(extremes))
-            extremes = np.array([of_ranks[:, 0].min(), of_ranks[:, 1].max()])
+            everything, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
+        matrix, sharing = everything.by(everything.rows), everything.sharing
+        if everything.in_parts:
+            users, items = everything.rows.users_items(*_ids_of_all(ratings, ranks))
+        else:
+            ranks.check_same(lambda: {"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
+        extremes = np.array(sharing.gathered((matrix.data.min(), matrix.data.max())))
         with ranks.agreed():
             scale, lowest = _check_scale(settings.rating_scale, extremes, objective)
             if isinstance(unknown, float) and objective.clips:
@@ -141,10 +138,9 @@ class FitInputs(NamedTuple):
         missing_rating = unit = None
         if not objective.clips:
             missing_rating = _missing_rating(objective, scale, lowest)
-            unit = unit_of_scores(matrix, missing_rating, ranks if in_parts else ALONE)
+            unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
-        everything = OrientedRatings(matrix, sides[0], ranks, in_parts)
         relevant = scale[0] if is_counts else relevant_from(*scale)
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
                    missing_rating, unit, measure and Lists(*measure, relevant), settings.biases != "unguarded",
@@ -157,7 +153,7 @@ class FitInputs(NamedTuple):
 
     def tell(self, line):
         """Say a line on stderr, once for all ranks, if there is to be progress."""
-        if self.progress and not self.ranks.rank:
+        if self.progress and self.ranks.first:
             say(line)
 
     @property
@@ -169,21 +165,18 @@ class FitInputs(NamedTuple):
         """Hold out validation ratings: a `FitInputs` with its own `train` and `held_out`."""
         if self.validation is None:
             return self
-        rows = self.sides[0]
-        everything = self.everything.by(rows)
+        everything, rows = self.everything, self.everything.rows
         with self.ranks.agreed():
             if self.is_cut_off:
-                train, held_out = split_ratings(everything, self.validation, rng)[:2]
+                train, held_out = (OrientedRatings(matrix, rows, self.ranks) for matrix in
+                                   split_ratings(Checked(everything.by(rows)), self.validation, rng)[:2])
             else:
-                train, held_out = everything, self._held_out(everything, rows)
-        if self.ranks.size > 1:
-            self.ranks.check_same({"ratings to train on": fingerprint(train),
-                                   "validation ratings": fingerprint(held_out)})
-        return self._replace(
-            train=self.everything if train is everything else OrientedRatings(train, rows, self.ranks),
-            held_out=OrientedRatings(held_out, rows, self.ranks))
+                train, held_out = everything, self._held_out()
+        self.ranks.check_same(lambda: {"ratings to train on": fingerprint(train.by(rows)),
+                                       "validation ratings": fingerprint(held_out.by(rows))})
+        return self._replace(train=train, held_out=held_out)
 
-    def _held_out(self, everything, rows):
+    def _held_out(self):
         """Lay out held-out ratings that came as all are: those of known users and items."""
         try:
             given = _reader(self.is_counts)(self.validation)
@@ -199,12 +192,16 @@ class FitInputs(NamedTuple):
         if not known.any():
             raise ValueError("none of the %d validation ratings is of a user and an item that the ratings have; "
                              "expected some: check the ids" % len(known))
-        pairs = swapped(rows == "items", u[known], i[known])
-        twice = np.count_nonzero(entries_stored(everything, *pairs))
+        u, i, rows = u[known], i[known], self.everything.rows
+        twice = np.count_nonzero(entries_stored(self.everything.by(rows), *rows.rows_columns(u, i)))
         if twice:
             raise ValueError("%d of the validation ratings are among the ratings to train on; expected held-out ones, "
                              "or a fraction to cut off" % twice)
-        return check_ratings(sp.coo_matrix((coo.data[known], pairs), shape=everything.shape))
+        # Ids ascend there and here: what is known stays in order.
+        shape = len(self.users), len(self.items)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(u, minlength=shape[0]))])
+        matrix = canonical_csr(coo.data[known], i, indptr, shape)
+        return OrientedRatings(matrix, USERS, self.ranks).turned(rows)
 
     def objective_at(self, missing_rating):
         """Return the objective with a missing entry's rating in the unit of the targets."""
@@ -234,11 +231,11 @@ class FitInputs(NamedTuple):
             raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
                              "relevant; expected some: hold out others, or pass validation=None or an "
                              "objective with measure='rmse'" % (held_out.nnz, relevant))
-        return ListValidation(self.train.by("users"), held_out, k, relevant, _LISTS_AT_MOST)
+        return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, _LISTS_AT_MOST)
 
 
 def _stored(settings, ratings, y, validation, is_counts, ranks):
-    """Take ratings on disk: their matrix, users, items, the sides to train, and the validation."""
+    """Take ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
     sides = _sides(settings, validation, ratings.rows)
     if ratings.part != (ranks.rank, ranks.size):
         raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
@@ -248,7 +245,7 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
         raise ValueError("the objective is of counts and the ratings are on disk, where they stay as they are; pass "
                          "objective='lists', and store what a count is to be worth")
     ratings.check()
-    users, items = swapped(ratings.rows == "items", ratings.row_ids, ratings.col_ids)
+    users, items = ratings.rows.users_items(ratings.row_ids, ratings.col_ids)
     if isinstance(validation, numbers.Number):
         raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass held-out "
                          "ratings, or validation=None" % (validation,))
@@ -256,7 +253,8 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
     if validation is not None and ranks.size > 1:
         raise ValueError("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None"
                          % ranks.size)
-    return ratings.matrix, users, items, sides, validation
+    everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=ranks.size > 1)
+    return everything, users, items, sides, validation
 
 
 def _in_memory(settings, ratings, y, validation, is_counts, ranks):
@@ -268,7 +266,7 @@ def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     if settings.rows == "auto" and settings.biases:
         sides = useful_sides(sides, matrix)
     # The post's way cuts off ratings in the order of its rows.
-    return matrix if sides[0] == "users" else matrix.T.tocsr(), users, items, sides, validation
+    return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
 
 
 def _sides(settings, validation, stored_rows=None):

@@ -1,4 +1,6 @@
 """Ratings with users as rows and with items as rows, and what is known of them without a model."""
+import copy
+
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, fit_biases
@@ -10,7 +12,7 @@ from sparse_ae.scoring.shared import SharedScorer
 from sparse_ae.training.targets import AsRated, BeyondBiases
 
 __all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",
-           "shape_of", "swapped"]
+           "shape_of"]
 
 
 class OrientedRatings:
@@ -28,6 +30,17 @@ class OrientedRatings:
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
+
+    def laid_out(self, rows):
+        """As `by`, where it is made already; else None."""
+        return self._made.get(rows)
+
+    def turned(self, rows):
+        """The same ratings, to be read with these rows where either would do: what is laid out is laid out once."""
+        self.by(rows)
+        turned = copy.copy(self)
+        turned.rows = Side(rows)
+        return turned
 
     @property
     def sharing(self):
@@ -47,11 +60,6 @@ class OrientedRatings:
         if rows not in self._made:
             self._made[rows] = self._made[self.rows].T.tocsr()
         return self._made[rows]
-
-
-def swapped(swap, first, second):
-    """A pair, the other way round if that is wanted."""
-    return (second, first) if swap else (first, second)
 
 
 def biases_of(ratings):
@@ -107,9 +115,12 @@ def scorer_of(model, ratings, side, biases, scale, unit=None):
     unit : float, optional
         Of scores; see `targets`.
     """
-    ranks = ratings.ranks
-    own = Scorer(model, ratings.own(side), side, targets_of(biases, side, scale, unit, ranks))
-    return own if ranks.size == 1 else SharedScorer(own, targets_of(biases, side, scale, unit))
+    ranks, side = ratings.ranks, Side(side)
+    targets = targets_of(biases, side, scale, unit, ranks)
+    if ranks.size == 1:
+        return Scorer(model, ratings.by(side), side, targets, ratings.laid_out(side.other))
+    own = Scorer(model, ratings.own(side), side, targets)
+    return SharedScorer(own, targets_of(biases, side, scale, unit))
 
 
 def shape_of(ratings):

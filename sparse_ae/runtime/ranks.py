@@ -87,6 +87,11 @@ class Ranks:
                             "copied; save it instead" % self.size)
         return Ranks, ()
 
+    @property
+    def first(self):
+        """Whether it is the rank that speaks, and writes, for all."""
+        return self.rank == 0
+
     # Columns
 
     @property
@@ -186,11 +191,12 @@ class Ranks:
 
         Parameters
         ----------
-        settings : dict
-            Of what JSON has, and arrays, of which a checksum is compared.
+        settings : dict, or callable
+            Of what JSON has, and arrays, of which a checksum is compared; or what makes it, where that takes its time.
         """
         if self.size == 1:
             return
+        settings = settings() if callable(settings) else settings
         all_texts = self._said("settings", {name: _text(value) for name, value in settings.items()})
         differences = ["%s is %s on rank %d and %s on rank 0" % (name, texts.get(name), rank, all_texts[0][name])
                        for rank, texts in enumerate(all_texts) for name in all_texts[0]

@@ -40,6 +40,8 @@ class Scorer:
     rows : {"users", "items"}
     targets : Targets, optional
         What the model was trained on, and the way back from its outputs; by default the ratings themselves.
+    by_columns : csr_matrix, (n_columns, n_rows), optional
+        The ratings' transpose, where there is one already.
 
     Attributes
     ----------
@@ -53,13 +55,14 @@ class Scorer:
         What the outputs are made of, of Scorer and of float.
     """
 
-    def __init__(self, model, ratings, rows="users", targets=None):
+    def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
         self.model, self.ratings, self.rows = model, ratings, Side(rows)
         self.targets = AsRated.of(model) if targets is None else targets
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = self._sent_units = self._transposed = None
+        self._item_units = self._sent_units = None
+        self._transposed = by_columns if ratings.nnz <= _MOST_TRANSPOSED else None
 
     # What the outputs are made of.
 

@@ -12,6 +12,7 @@ from sparse_ae.data.side import ITEMS, USERS, Side
 def test_users_and_items_are_rows_and_columns_and_back(side, users, items):
     assert side.users_items("r", "c") == (users, items)
     assert side.rows_columns(users, items) == ("r", "c")
+    assert side.other.users_items("c", "r") == (users, items) and side.other.other == side
 
 
 def test_a_grid_is_turned_where_items_are_rows_and_can_be_written_to_so():

@@ -1,15 +1,15 @@
 """What `Recommender.fit` is made of: ratings either way round, what is popular, and what is clearly better, by hand."""
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
-from sparse_ae.data import check_ratings
+from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
 from sparse_ae.recommender.fitting import check_settings
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, swapped, targets_of
+from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
 from sparse_ae.recommender.weighing import standard_score, verdict
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
@@ -28,7 +28,44 @@ def test_ratings_either_way_round(ratings):
         assert ratings.by(rows) is matrix is ratings.own(rows), "made once"
     assert shape_of(ratings) == (2, 3)
     assert n_columns_of(ratings, "users") == 3 and n_columns_of(ratings, "items") == 2
-    assert swapped(True, 1, 2) == (2, 1) and swapped(False, 1, 2) == (1, 2)
+
+
+def test_ratings_that_are_read_the_other_way_round(ratings):
+    """Whoever turns them shares what is laid out."""
+    other = {"users": "items", "items": "users"}[ratings.rows]
+    turned = ratings.turned(other)
+    assert (turned.rows, ratings.rows) == (other, {"users": "items", "items": "users"}[other])
+    assert turned.by(other) is ratings.by(other) and turned.by(ratings.rows) is ratings.by(ratings.rows)
+
+
+@pytest.mark.parametrize("settings", [{}, {"rows": "users"}, {"rows": "items"}, {"objective": "lists"},
+                                      {"biases": False}], ids=str)
+@pytest.mark.parametrize("is_fraction", [True, False])
+def test_each_set_of_ratings_is_checked_once_and_transposed_once(monkeypatch, settings, is_fraction):
+    """By their numbers: what is cut off, and what is left, are parts of what was checked."""
+    rng = np.random.RandomState(0)
+    matrix = sp.random(30, 20, 0.5, format="csr", random_state=rng, dtype=np.float32)
+    matrix.data[:] = rng.randint(1, 6, matrix.nnz)
+    ratings, validation = matrix, 0.2
+    if not is_fraction:
+        ratings, validation = split_ratings(matrix, 0.2, 1)[:2]
+    checked, transposed = Counter(), Counter()
+    check, tocsr = ratings_module._check_compressed, sp.csc_matrix.tocsr
+
+    def counted(matrix, shape):
+        checked[matrix.nnz] += 1
+        return check(matrix, shape)
+
+    def counted_tocsr(matrix, *arguments, **options):
+        transposed[matrix.nnz] += 1
+        return tocsr(matrix, *arguments, **options)
+
+    monkeypatch.setattr(ratings_module, "_check_compressed", counted)
+    monkeypatch.setattr(sp.csc_matrix, "tocsr", counted_tocsr)
+    Recommender(n_hidden=2, n_epochs=2, progress=False, **settings).fit(ratings, validation=validation)
+    sets = {300, 240, 60} if is_fraction else {240, 60}
+    assert checked == Counter([300] if is_fraction else [240, 60])
+    assert set(transposed) <= sets and set(transposed.values()) <= {1}
 
 
 def test_what_is_popular_by_hand(ratings):
