@@ -158,7 +158,7 @@ class AutoEncoder:
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
-        return building(self.dtype, is_first=not self.ranks.rank)
+        return building(self.dtype, is_first=self.ranks.first)
 
     # The graph
 

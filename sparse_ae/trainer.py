@@ -280,7 +280,7 @@ class Trainer:
             n = len(self.history)
             return n - first >= n_epochs or stopping.is_over(n)
 
-        signs = signs_of_life(False if ranks.rank else self.progress, n_epochs - (len(self.history) - first),
+        signs = signs_of_life(ranks.first and self.progress, n_epochs - (len(self.history) - first),
                               np.count_nonzero(counts))
         interrupted, end = [], np.inf if seconds is None else time.perf_counter() + seconds
         late = False
@@ -343,7 +343,7 @@ class Trainer:
             return
         ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
-                       bool(self.progress) and not ranks.rank, once=True), ranks.agreed(), ranks.rank_0_first():
+                       bool(self.progress) and ranks.first, once=True), ranks.agreed(), ranks.rank_0_first():
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 Outputs(self.model).begin_compiling()

@@ -261,7 +261,7 @@ def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     """As `_stored`, of ratings in any other form."""
     sides = _sides(settings, validation)
     matrix, users, items, _ = _reader(is_counts)(ratings, y)
-    if settings.progress and settings.rating_scale is None and not is_counts and not ranks.rank:
+    if settings.progress and settings.rating_scale is None and not is_counts and ranks.first:
         tell_of_zeros(matrix.data)
     if settings.rows == "auto" and settings.biases:
         sides = useful_sides(sides, matrix)

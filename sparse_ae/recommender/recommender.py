@@ -329,7 +329,7 @@ class Recommender(RecommenderSettings, Answers):
             check_bool(parts, "parts")
         ranks.check_call("save", path=path, parts=bool(parts))
         with ranks.agreed():
-            if parts and not ranks.rank:
+            if parts and ranks.first:
                 saved.check_folder(path)
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
@@ -341,7 +341,7 @@ class Recommender(RecommenderSettings, Answers):
             return
         arrays, ratings = whole(fitted, arrays, own)
         with ranks.agreed():
-            if not ranks.rank:
+            if ranks.first:
                 saved.write(path, meta, arrays, ratings)
 
     @classmethod

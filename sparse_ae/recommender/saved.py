@@ -97,7 +97,7 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
             os.remove(part)
         raise
     with ranks.agreed():  # all parts are on disk
-        if not ranks.rank:
+        if ranks.first:
             before = _save_of(manifest)
             storage.write(manifest, _MANIFEST, dict(meta, format=FORMAT, save=save, ranks=ranks.size), arrays)
             _remove_parts(folder, before, save)

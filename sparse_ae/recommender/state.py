@@ -115,8 +115,10 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     in_parts = ranks.size > 1 and len(meta["parts"]) == 1
     if not in_parts:  # the columns of one model are the rows of the other
         ratings = ranks.whole(ratings)
-    unit = None if missing_rating is None else unit_of_scores(ratings, missing_rating, ranks if in_parts else ALONE)
+    unit = None
     ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    if missing_rating is not None:
+        unit = unit_of_scores(ratings.by(ratings.rows), missing_rating, ratings.sharing)
     objectives = [objective_of(part["objective"]) for part in meta["parts"]]
     for part in meta["parts"]:
         side = part["rows"]

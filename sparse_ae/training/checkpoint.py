@@ -100,7 +100,7 @@ def save(path, settings, run, ranks=ALONE):
     with ranks.agreed():
         _save(part, settings, run)
     with ranks.agreed():  # all parts are on disk
-        if not ranks.rank:
+        if ranks.first:
             storage.write(path, _OF_RANKS, {"ranks": ranks.size, "epoch": epoch}, {})
     ours = re.compile(r"%s\.\d+\.%dof%d" % (re.escape(os.fspath(path)), ranks.rank, ranks.size))
     for old in glob.glob("%s.*of%d" % (glob.escape(os.fspath(path)), ranks.size)):
