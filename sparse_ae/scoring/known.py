@@ -31,7 +31,7 @@ def predict_known(user_known, item_known, both, one, neither, clip):
     outputs = clip(both(known))
     predicted = np.full(known.shape, np.nan if neither is None else neither, outputs.dtype)
     predicted[known] = outputs
-    if one is not None:
-        half = user_known ^ item_known
+    half = user_known ^ item_known
+    if one is not None and half.any():
         predicted[half] = clip(one(half))
     return predicted

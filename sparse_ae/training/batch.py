@@ -50,9 +50,8 @@ class Batch(NamedTuple):
 
     def as_csr(self, dtype):
         """Arrays of CSR in the dtypes that the Ops take: `dtype`, and int32."""
-        batch = self.map(lambda values: values.astype(dtype, copy=False))
-        return batch._replace(indices=batch.indices.astype("int32", copy=False),
-                              indptr=batch.indptr.astype("int32", copy=False))
+        dtypes = dtype, "int32", "int32", dtype, dtype
+        return Batch(*[each if each is None else each.astype(to, copy=False) for each, to in zip(self, dtypes)])
 
     def map(self, function):
         """The Batch with `function` of each of `data`, `target` and `indicator` that is there."""
