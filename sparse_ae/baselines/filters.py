@@ -88,7 +88,7 @@ class FilterSystem:
 
     @property
     def most(self):
-        """How many singular vectors there are at most."""
+        """Count the singular vectors there are at most."""
         return min(self._N.shape)
 
     def solve(self, k):

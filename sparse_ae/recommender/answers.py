@@ -209,7 +209,7 @@ class Answers:
         return self.answering().score(X, y)
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
-        """How well held-out ratings are predicted, and how well items are ranked.
+        """Measure how well held-out ratings are predicted, and how well items are ranked.
 
         Parameters
         ----------

@@ -150,12 +150,12 @@ def useful_sides(sides, ratings):
 
 
 def validation_fraction(n_ratings):
-    """What part of n ratings to hold out; None stands for any number of them, without biases."""
+    """Choose what part of n ratings to hold out; None stands for any number of them, without biases."""
     if n_ratings is None:
         return _LEAST_FRACTION
     return float(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION))
 
 
 def is_auto(value):
-    """Whether a setting is left to be chosen."""
+    """Tell whether a setting is left to be chosen."""
     return isinstance(value, str) and value == "auto"

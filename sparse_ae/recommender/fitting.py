@@ -37,7 +37,7 @@ __all__ = ["FitResult", "Trained", "check_settings", "fit_ratings", "fit_residua
 _TOO_SMALL, _LESS_DECAY, _TRIES_WITH_LESS_DECAY = 1.1, 0.3, 2
 
 class FitResult(NamedTuple):
-    """What training, or a file, has brought."""
+    """The outcome of training, or of a file."""
 
     scorer: Scorer
     history: list
@@ -69,7 +69,7 @@ class Trained(NamedTuple):
 
 
 class _ListMeasure:
-    """What `Trainer.fit` takes for a measure: that of the lists which a scorer gives by then."""
+    """A measure for `Trainer.fit`: that of the lists which a scorer gives by then."""
 
     def __init__(self, lists, validation, scorer):
         self.name, self._measure = lists.label, lists.name
@@ -191,7 +191,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
 
 
 def most_trainings(n_sides):
-    """How many trainings `fit_residuals` may take."""
+    """Count the trainings that `fit_residuals` may take."""
     return (2 + _TRIES_WITH_LESS_DECAY) * n_sides
 
 

@@ -52,7 +52,7 @@ class Lists(NamedTuple):
 
 
 class FitInputs(NamedTuple):
-    """What a fit works on.
+    """All that a fit works on.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class FitInputs(NamedTuple):
 
     @property
     def is_counts(self):
-        """Whether feedback is counts."""
+        """Tell whether feedback is counts."""
         return self.objective.counts
 
     def tell(self, line):
@@ -158,7 +158,7 @@ class FitInputs(NamedTuple):
 
     @property
     def is_cut_off(self):
-        """Whether validation ratings are a fraction of those that came."""
+        """Tell whether validation ratings are a fraction of those that came."""
         return isinstance(self.validation, float)
 
     def with_held_out(self, rng):

@@ -288,7 +288,7 @@ class Recommender(RecommenderSettings, Answers):
 
     @property
     def takes_counts(self):
-        """Whether the numbers that `fit` takes are counts."""
+        """Tell whether the numbers that `fit` takes are counts."""
         return check_objective(self.objective).counts
 
     # Files

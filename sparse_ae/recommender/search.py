@@ -144,7 +144,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
 
 
 class Tuned(NamedTuple):
-    """What `tune` found.
+    """The outcome of `tune`.
 
     Attributes
     ----------
@@ -259,7 +259,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
 
 
 class _Criterion:
-    """What is to be best: its name, its key in what `evaluate` returns, and the length of lists, None for the RMSE."""
+    """The measure to be best: its name, its key in what `evaluate` returns, the length of lists (None for the RMSE)."""
 
     def __init__(self, recommender, measure):
         if is_auto(measure):
@@ -273,7 +273,7 @@ class _Criterion:
 
 
 def _as_fitted(recommender):
-    """What makes `Ratings` of what `fit` takes, with the numbers as they are."""
+    """Return what makes `Ratings` of what `fit` takes, with the numbers as they are."""
     return total_counts if getattr(recommender, "takes_counts", False) else as_ratings
 
 

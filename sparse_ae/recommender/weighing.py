@@ -1,4 +1,4 @@
-"""What each model of a fit counts beside the biases, or among lists: as much as validation ratings show."""
+"""Weights of a fit's models, beside the biases or among lists: as much as validation ratings show."""
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -123,7 +123,7 @@ def lists_of(scorer, validation):
 
 
 def standard_score(gains):
-    """How many standard errors a mean gain is above 0."""
+    """Count the standard errors that a mean gain is above 0."""
     if len(gains) < 2:
         return 0.0
     spread = gains.std()
@@ -133,7 +133,7 @@ def standard_score(gains):
 
 
 def verdict(found, weights, measure):
-    """What validation says, in a line."""
+    """Put what validation says into a line."""
     errors = ", ".join("%s %s" % (name + " as rows" if name in ("items", "users") else name, figure(error))
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)

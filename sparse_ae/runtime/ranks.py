@@ -89,7 +89,7 @@ class Ranks:
 
     @property
     def first(self):
-        """Whether it is the rank that speaks, and writes, for all."""
+        """Tell whether it is the rank that speaks, and writes, for all."""
         return self.rank == 0
 
     # Columns

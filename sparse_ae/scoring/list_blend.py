@@ -81,15 +81,15 @@ class ListBlend:
         return self._place >= 0
 
     def rating_counts(self):
-        """How many ratings each user and each item has: two int arrays."""
+        """Count the ratings of each user and of each item: two int arrays."""
         return rating_counts(self.ratings)
 
     def are_rated(self, users, items):
-        """Whether each of some pairs is among the ratings, (n,)."""
+        """Tell whether each of some pairs is among the ratings, (n,)."""
         return entries_stored(self.ratings, users, items)
 
     def rated_by(self, users):
-        """What some users have rated: places among `users`, and items."""
+        """Find what some users have rated: places among `users`, and items."""
         block = self.ratings[users]
         return rows_of_entries(block.indptr), block.indices
 
@@ -135,7 +135,7 @@ class ListBlend:
             yield best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
 
     def users_together(self):
-        """How many users' scores are made at a time."""
+        """Return how many users' scores are made at a time."""
         return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
 
     def standardised(self, scores, seen):

@@ -96,7 +96,7 @@ class Objective:
 
     @property
     def missing(self):
-        """What a missing entry counts, and as what rating: two floats."""
+        """Return what a missing entry counts, and as what rating: two floats."""
         return self.weight, 0.0 if self.rating == "auto" else self.rating
 
     def at(self, rating):
@@ -120,7 +120,7 @@ class Objective:
         raise NotImplementedError
 
     def entry_cost(self, decoder, scores, target):
-        """What each entry costs, as a graph of scores, ``W h + b``, and of what is wanted of their outputs."""
+        """Build the graph of what each entry costs, of scores, ``W h + b``, and of what is wanted of their outputs."""
         return (decoder.activation(scores) - target) ** 2
 
     def refusal(self, model, formulation):
