@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import sameness
+import sameness_cases
 
 
 def test_two_runs_agree_and_a_change_is_named(tmp_path, monkeypatch, capsys):
@@ -11,7 +12,7 @@ def test_two_runs_agree_and_a_change_is_named(tmp_path, monkeypatch, capsys):
     assert sameness.main(["write", path] + only) == 0
     assert sameness.main(["compare", path] + only) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "the same"
-    monkeypatch.setitem(sameness.CASES, "sparse, sgd", lambda: sameness.trained(learning_rate=0.01 * (1 + 1e-6)))
+    monkeypatch.setitem(sameness.CASES, "sparse, sgd", lambda: sameness_cases.trained(learning_rate=0.01 * (1 + 1e-6)))
     assert sameness.main(["compare", path] + only) == 1
     named = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
     assert ["sparse, sgd", "W"] in named and ["sparse, sgd", "predictions"] in named

@@ -1,0 +1,407 @@
+"""The cases of `sameness`: calls of the public API on small made-up ratings, and what comes out of each, by name."""
+import contextlib
+import copy
+import functools
+import io
+import os
+import pickle
+import runpy
+import shutil
+import sys
+import tempfile
+
+import numpy as np
+
+import sparse_ae
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.objectives import Missing, Observed
+from sparse_ae.training.targets import AsRated
+
+# What settings are called.
+POST = {"biases": False}
+LISTS = {"objective": "lists"}
+CLICKS = {"objective": "clicks"}
+EVERYWHERE = (0.2, 0.5)  # of `Missing`
+
+
+def network(f="identity", g="sigmoid", weight_scale=0.3, dtype="float32"):
+    return {"network": sparse_ae.Shallow(f, g, weight_scale, dtype)}
+
+
+def own_f(x):
+    return x / (1 + abs(x))
+
+
+def own_g(x):
+    import theano.tensor as T
+    return T.log(1 + T.exp(x))
+
+
+# Ratings
+
+
+@functools.lru_cache(maxsize=None)
+def split(noise=0.2, test_fraction=0.15):
+    """Training and test ratings; some users and items have none to train on."""
+    ratings, _ = sparse_ae.made_up_ratings(90, 50, 1300, n_factors=2, noise=noise, step=1, rng=5)
+    return sparse_ae.split_ratings(ratings, test_fraction, rng=6)
+
+
+def columns(matrix, text=True):
+    """Users, items, ratings: ids of users as strings, if wanted."""
+    coo = matrix.tocoo()
+    return (np.array(["u%02d" % row for row in coo.row]) if text else coo.row, coo.col + 100, coo.data)
+
+
+def clicks(matrix):
+    """Pairs, of which those of high ratings come twice."""
+    users, items, ratings = columns(matrix)
+    chosen = np.repeat(np.flatnonzero(ratings >= 3), 1 + (ratings[ratings >= 3] == 5))
+    return list(zip(users[chosen].tolist(), items[chosen].tolist()))
+
+
+def of_noise():
+    rng = np.random.RandomState(8)
+    cells = rng.permutation(60 * 30)[:500]
+    return cells // 30, cells % 30, rng.randint(1, 6, 500)
+
+
+# What is asked of a recommender and a model
+
+
+def recommender(**settings):
+    return sparse_ae.Recommender(**dict(dict(network(), n_hidden=6, n_epochs=5, batch_size=16, learning_rate=0.05,
+                                             l2=0.5, biases="unguarded", progress=False), **settings))
+
+
+FIGURES = ("rating_scale_", "mean_", "missing_rating_", "weights_", "validation_rmse_", "validation_lists_",
+           "n_hidden_", "batch_size_", "l2_", "best_epoch_")
+
+
+def said(fitted, test=None):
+    """All that a fitted recommender says."""
+    test = columns(split().test) if test is None else test
+    users, items = fitted.users_, fitted.items_
+    found = {"ids": [users, items, fitted.users_rated_, fitted.items_rated_],
+             "figures": {name: getattr(fitted, name) for name in FIGURES},
+             "choices": {rows: dict(choice._asdict()) for rows, choice in fitted.choices_.items()},
+             "history": without_seconds(fitted.history_)}
+    for rows, model in fitted.models_.items():
+        for name, value in parameters(model).items():
+            found["%s of %s" % (name, rows)] = value
+    if fitted.biases_ is not None:
+        found["biases"] = [fitted.biases_.mean, fitted.biases_.users, fitted.biases_.items]
+    if fitted.unknown != "error":
+        stranger = "nobody" if users.dtype.kind == "U" else -1
+        everybody = np.concatenate([users, [stranger]])
+        everything = np.concatenate([items, [-1]])
+        found["predictions"] = fitted.predict(np.repeat(everybody, len(everything)),
+                                              np.tile(everything, len(everybody)))
+    found["one prediction"] = fitted.predict(users[3], items[5])
+    listed = users[fitted.users_rated_]
+    found["lists"] = listed_as(fitted.recommend(users, n=5))
+    found["long lists"] = listed_as(fitted.recommend(listed[:9], n=1000, exclude_seen=False))
+    found["lists of some items"] = listed_as(fitted.recommend(listed, n=3, items=items[fitted.items_rated_][::4]))
+    found["one list"] = listed_as([fitted.recommend(listed[2])])
+    rated = items[fitted.items_rated_]
+    low, high = fitted.rating_scale_
+    middle = (low + high) / 2  # of counts the lowest is 0, which nobody can say
+    people = fitted.fold_in([{rated[0]: high, rated[4]: middle, rated[9]: high}, {rated[2]: middle}])
+    found["folded in"] = [each.predict(items) for each in people]
+    found["lists of the folded in"] = listed_as([each.recommend(6) for each in people])
+    found["similar items"] = listed_as([fitted.similar_items(item, 4) for item in rated[:6]])
+    found["measures"] = fitted.evaluate(test, k=5)
+    return found
+
+
+def listed_as(lists):
+    return [[each.items, each.scores] for each in lists]
+
+
+def parameters(model):
+    """Those of all ranks, by name."""
+    return {variable.name: model.ranks.gathered(variable.get_value()) if model.ranks.size > 1 else variable.get_value()
+            for variable in model.params}
+
+
+def without_seconds(history):
+    return [{name: value for name, value in record.items() if "seconds" not in name} for record in history]
+
+
+def fitted(ratings=None, fit=None, test=None, **settings):
+    """What a recommender with these settings says."""
+    ratings = columns(split().train) if ratings is None else ratings()
+    return said(recommender(**settings).fit(ratings, **fit or {}), None if test is None else test())
+
+
+def trained(formulation="sparse", update="sgd", n_epochs=3, fit=None, comm=None, model=None, blocks=False, missing=None,
+            **settings):
+    """What a model says that is trained by a Trainer, on some ranks or none."""
+    train, test = split().train, split().test
+    model = sparse_ae.AutoEncoder(train.shape[1], 5, comm=comm, **dict(dict(rating_scale=(1, 5), rng=3), **model or {}))
+    settings = dict(dict(learning_rate=0.01, batch_size=16, rng=1, progress=False), **settings)
+    if comm is not None:
+        train, test = model.ranks.part(train), model.ranks.part(test)
+    objective, targets = Observed() if missing is None else Missing(*missing), AsRated((1, 5), missing is None)
+    trainer = sparse_ae.Trainer(model, update, formulation=formulation, objective=objective, **settings)
+    found = {"history": without_seconds(trainer.fit(train, n_epochs, validation=test, **fit or {}))}
+    found.update(parameters(model))
+    if comm is None:
+        scorer = Scorer(model, train, targets=targets if missing else None)  # scores aren't clipped
+        found["predictions"] = scorer.predict(*np.indices(train.shape).reshape(2, -1), scorer.mean)
+    if blocks:
+        found["blocks"] = [predicted for _, predicted in model.predict_blocks(train, block_size=32)]
+    return found
+
+
+ALL_ROWS = {"batch_size": None, "learning_rate": 0.05}
+DECAY_BY_RATINGS = {"l2_weighted": True, "l2": (0.02, 0.01)}
+LINEAR = {"f": "linear", "g": "sigmoid", "l2": 0.05}
+
+
+# Cases that are more than settings
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_in(epoch):
+    def on_epoch(record, seen=[]):  # noqa: B006 (counts over all trainings)
+        seen.append(record)
+        if len(seen) == epoch:
+            raise Killed
+
+    return on_epoch
+
+
+def resumed_trainer():
+    with tempfile.TemporaryDirectory() as folder:
+        run = {"checkpoint": os.path.join(folder, "run")}
+        for update in ("adam", "momentum"):
+            with contextlib.suppress(Killed):
+                trained(update=update, n_epochs=5, fit=dict(run, on_epoch=kill_in(3)))
+            found = trained(update=update, n_epochs=5, fit=dict(run, resume=True))
+            os.remove(run["checkpoint"])
+            yield from ((update + ", " + name, value) for name, value in found.items())
+
+
+def resumed_recommender():
+    train = columns(split().train)
+    with tempfile.TemporaryDirectory() as folder:
+        run = {"checkpoint": os.path.join(folder, "run"), "validation": 0.2}
+        with contextlib.suppress(Killed):
+            recommender(rows="both").fit(train, on_epoch=kill_in(8), **run)
+        return said(recommender(rows="both").fit(train, resume=True, **run))
+
+
+def saved_and_loaded():
+    """Of ratings and of lists: what is said after loading, and the arrays of the file."""
+    for name, settings in (("ratings", {"rows": "both"}), ("lists", dict(LISTS, rows="users"))):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "model.npz")
+            recommender(**settings).fit(columns(split().train), validation=0.2).save(path)
+            for thing, value in said(sparse_ae.Recommender.load(path)).items():
+                yield "%s, %s" % (name, thing), value
+            with np.load(path) as file:
+                for array in file.files:
+                    if file[array].dtype.kind != "U" and file[array].ndim:
+                        yield "%s, array %s of the file" % (name, array), file[array]
+
+
+def copied():
+    original = recommender(rows="items").fit(columns(split().train), validation=None)
+    yield "of a copy", said(copy.deepcopy(original))["predictions"]
+    yield "unpickled", said(pickle.loads(pickle.dumps(original)))["predictions"]
+
+
+def stored(rows, **settings):
+    with tempfile.TemporaryDirectory() as folder:
+        sparse_ae.store_ratings([columns(split().train)], os.path.join(folder, "store"), rows, progress=False)
+        ratings = sparse_ae.open_ratings(os.path.join(folder, "store"))
+        return dict(fitted(lambda: ratings, rows=rows, **settings),
+                    store=[ratings.matrix, ratings.row_ids, ratings.col_ids])
+
+
+def on_two_ranks(case):
+    """What a case gives that takes a communicator, on two forks: what the first of them says."""
+    from ranks import forked  # which needs tests/ on the path
+
+    def run(comm, path):
+        found = dict(case(comm))
+        if not comm.Get_rank():
+            with open(path, "wb") as file:
+                pickle.dump(found, file)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "found")
+        if not forked(2, run, path):
+            raise RuntimeError("a rank has failed")
+        with open(path, "rb") as file:
+            return pickle.load(file)
+
+
+def trainers_of_ranks(comm):
+    for name, settings in (("sgd", {}), ("adam, dense", dict(update="adam", formulation="dense")),
+                           ("adagrad by ratings", dict(update="adagrad", model=DECAY_BY_RATINGS)),
+                           ("missing entries", dict(update="adam", model=LINEAR, missing=EVERYWHERE))):
+        for thing, value in trained(comm=comm, **settings).items():
+            yield "%s, %s" % (name, thing), value
+
+
+def recommenders_of_ranks(comm):
+    train = columns(split().train)
+    for name, settings in (("items", {"rows": "items"}), ("users", {"rows": "users"}), ("both", {"rows": "both"}),
+                           ("lists", dict(LISTS, rows="users")), ("the post's", dict(POST, rows="users"))):
+        for thing, value in said(recommender(**settings).fit(train, validation=0.2, comm=comm)).items():
+            yield "%s, %s" % (name, thing), value
+
+
+def stored_for_ranks(comm):
+    folder = comm.allgather(None if comm.Get_rank() else tempfile.mkdtemp())[0]
+    path = os.path.join(folder, "store")
+    if not comm.Get_rank():
+        sparse_ae.store_ratings([columns(split().train)], path, "users", progress=False, parts=2)
+    comm.Barrier()
+    of_disk = recommender(rows="users").fit(sparse_ae.open_ratings(path, comm), validation=None, comm=comm)
+    of_disk.save(os.path.join(folder, "parts"), parts=True)
+    loaded = sparse_ae.Recommender.load(os.path.join(folder, "parts"), comm)
+    found = dict(said(of_disk), **{"predictions, loaded": said(loaded)["predictions"]})
+    comm.Barrier()
+    if not comm.Get_rank():
+        shutil.rmtree(folder)
+    return found
+
+
+def searches():
+    ratings, settings = columns(split().train), {"rows": "items", "n_epochs": 3}
+    measures = sparse_ae.cross_validate(recommender(**settings), ratings, splits=2, k=5, validation=None)
+    yield "cross_validate", without_seconds([measures])
+    for row in sparse_ae.grid_search(recommender(**settings), ratings, {"l2": [0.1, 3.0]}, splits=2, validation=None):
+        yield "grid_search, %s" % row["params"], [row["rmse"], without_seconds([row["per_split"]])]
+    best, candidates = sparse_ae.tune(recommender(**settings), ratings, seconds=0)
+    yield "tune", [without_seconds(candidates), best.predict(best.users_, best.items_[0])]
+
+
+def splits():
+    """What is drawn, and in which order."""
+    ratings = sparse_ae.made_up_ratings(90, 50, 1300, n_factors=2, noise=0.2, rng=5)[0]
+    yield "made_up_ratings", ratings.matrix
+    yield "split_ratings", list(sparse_ae.split_ratings(ratings, 0.3, rng=2))
+    yield "k_folds", [list(each) for each in sparse_ae.k_folds(ratings, 3, rng=2)]
+    yield "leave_k_out", list(sparse_ae.leave_k_out(ratings, 2, rng=2))
+    timed = columns(ratings.matrix) + (np.random.RandomState(0).permutation(ratings.matrix.nnz),)
+    timed = sparse_ae.as_ratings(timed)
+    yield "as_ratings", [timed.matrix, timed.users, timed.items, timed.timestamps]
+    yield "split_by_time", list(sparse_ae.split_by_time(timed, 0.2))
+    yield "minibatches", list(sparse_ae.minibatches(ratings.matrix, 32, rng=np.random.RandomState(4)))
+
+
+def command_line():
+    """What the commands print."""
+    quick = ["--n-hidden", "4", "--n-epochs", "4", "--batch-size", "16", "--learning-rate", "0.05", "--l2", "0.5",
+             "--no-progress"]
+    with tempfile.TemporaryDirectory() as folder:
+        train, test, model = (os.path.join(folder, name) for name in ("train.csv", "test.csv", "model.npz"))
+        for path, part in ((train, split().train), (test, split().test)):
+            with open(path, "w") as file:
+                file.write("user,item,rating\n" + "".join("%s,%d,%g\n" % row for row in zip(*columns(part))))
+        for name, arguments in (
+                ("fit", ["fit", train, "-o", model, "--weight-scale", "0.3"] + quick),
+                ("predict", ["predict", model, test]), ("predict a pair", ["predict", model, "--user", "u03", "--item",
+                                                                           "105", "107"]),
+                ("recommend", ["recommend", model, "--user", "u03", "u07", "-n", "5"]),
+                ("evaluate", ["evaluate", model, test, "-k", "5"]),
+                ("fit for lists", ["fit", train, "-o", model, "--objective", "lists", "--rows", "users"] + quick),
+                ("recommend, lists", ["recommend", model, "--user", "u03", "--include-seen"])):
+            yield name, printed(arguments).replace(folder, "FOLDER")
+
+
+def printed(arguments):
+    """What ``python -m sparse_ae`` prints."""
+    argv, sys.argv = sys.argv, ["sparse_ae"] + arguments
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            try:
+                runpy.run_module("sparse_ae", run_name="__main__")
+            except SystemExit as exit:
+                if exit.code:
+                    raise RuntimeError("%s: %s" % (" ".join(arguments), err.getvalue())) from None
+    finally:
+        sys.argv = argv
+    return out.getvalue()
+
+
+UPDATES = {"sgd": {}, "momentum": {}, "nesterov_momentum": {}, "adagrad": {}, "rmsprop": {}, "adadelta": {},
+           "adam": {}, "rprop": ALL_ROWS, "lbfgs": {"batch_size": None}}
+
+CASES = {
+    "all by itself": lambda: fitted(
+        n_hidden="auto", batch_size="auto", learning_rate="auto", l2="auto", n_epochs=6, biases=True,
+        **network(weight_scale=0.01)),
+    "both sides": lambda: fitted(rows="both"),
+    "both sides, ids as numbers": lambda: fitted(
+        lambda: columns(split().train, False), test=lambda: columns(split().test, False), rows="both"),
+    "both sides without validation": lambda: fitted(rows="both", fit={"validation": None}),
+    "items": lambda: fitted(rows="items"),
+    "users": lambda: fitted(rows="users"),
+    "users, a matrix": lambda: fitted(lambda: split().train, test=lambda: split().test, rows="users"),
+    "the post's, users": lambda: fitted(rows="users", l2=0.1, **POST),
+    "the post's, items, sigmoid": lambda: fitted(rows="items", l2=0.1, **dict(POST, **network("sigmoid", "tanh"))),
+    "held-out ratings": lambda: fitted(rows="both", fit={"validation": columns(split().test)}),
+    "float64": lambda: fitted(rows="both", **network(dtype="float64")),
+    "early stopping": lambda: fitted(rows="both", n_epochs=40, learning_rate=0.2, patience=2, l2=0.01),
+    "no refit": lambda: fitted(rows="both", fit={"refit": False, "validation": 0.2}),
+    "guard on noise": lambda: fitted(of_noise, test=of_noise, rows="both", biases=True, fit={"validation": 0.3}),
+    "guard": lambda: fitted(rows="both", biases=True),
+    "unknown is an error": lambda: fitted(
+        rows="items", unknown="error", test=lambda: columns(split().train), fit={"validation": None}),
+    "unknown is a number": lambda: fitted(rows="users", unknown=2.5, rating_scale=(0, 6), **POST),
+    "own f and g": lambda: fitted(rows="both", **network(own_f, own_g)),
+    "tanh, rectify": lambda: fitted(rows="both", **network("tanh", "rectify")),
+    "dense": lambda: fitted(rows="both", formulation="dense"),
+    "schedule": lambda: fitted(rows="users", update="sgd", learning_rate=lambda epoch: 0.05 / epoch),
+    "l2 of W and V": lambda: fitted(rows="items", l2=(0.7, 0.2)),
+    "lists, both sides": lambda: fitted(rows="both", **LISTS),
+    "lists, users, guard": lambda: fitted(rows="users", biases=True, **LISTS),
+    "lists, items, dense": lambda: fitted(rows="items", formulation="dense", **LISTS),
+    "lists, without biases": lambda: fitted(rows="users", **dict(LISTS, **POST)),
+    "lists, by recall": lambda: fitted(rows="users", objective=Missing(0.2, 0.5, "recall@5")),
+    "lists, float64, tanh": lambda: fitted(rows="users", **dict(LISTS, **network("tanh", "tanh", dtype="float64"))),
+    "ratings by lists": lambda: fitted(rows="both", objective=Observed("ndcg@10")),
+    "counts": lambda: fitted(
+        lambda: clicks(split().train), test=lambda: clicks(split().test), rows="users", **CLICKS),
+    "counts, both sides": lambda: fitted(
+        lambda: clicks(split().train), test=lambda: clicks(split().test), rows="both", **CLICKS),
+    "resumed trainer": resumed_trainer,
+    "resumed recommender": resumed_recommender,
+    "saved and loaded": saved_and_loaded,
+    "copied": copied,
+    "stored ratings, users": lambda: stored("users"),
+    "stored ratings, items, lists": lambda: stored("items", **LISTS),
+    "two ranks, trainers": lambda: on_two_ranks(trainers_of_ranks),
+    "two ranks, recommenders": lambda: on_two_ranks(recommenders_of_ranks),
+    "two ranks, from disk": lambda: on_two_ranks(stored_for_ranks),
+    "searches": searches,
+    "splits": splits,
+    "command line": command_line,
+    "scan": lambda: trained("scan", blocks=True),
+    "scan, adam": lambda: trained("scan", "adam", l2_per="epoch"),
+    "sparse, blocks": lambda: trained(blocks=True, l2_per="epoch"),
+    "sparse, float64": lambda: trained(model={"dtype": "float64"}),
+    "sparse, no decay, no scale": lambda: trained(model={"rating_scale": None, "f": "linear", "l2": 0}),
+    "sparse, own f and g": lambda: trained(model={"f": own_f, "g": own_g}),
+    "sparse, rectify": lambda: trained(model={"f": "rectify", "g": "rectify"}),
+    "patience": lambda: trained(update="adam", learning_rate=0.2, n_epochs=20, fit={"patience": 2}),
+}
+for each, more in UPDATES.items():
+    CASES["sparse, " + each] = functools.partial(trained, "sparse", each, **more)
+    CASES["biases, " + each] = functools.partial(fitted, rows="items", update=each, fit={"validation": None}, **more)
+for each in ("sgd", "adagrad", "adam"):
+    CASES["dense, " + each] = functools.partial(trained, "dense", each)
+    CASES["decay by ratings, " + each] = functools.partial(trained, "sparse", each, model=DECAY_BY_RATINGS)
+    CASES["decay by ratings, dense, " + each] = functools.partial(trained, "dense", each, model=DECAY_BY_RATINGS)
+for each in ("sgd", "momentum", "adagrad", "adam"):
+    CASES["missing entries, " + each] = functools.partial(
+        trained, "sparse", each, learning_rate=0.002, model=LINEAR, missing=EVERYWHERE)
+CASES["missing entries, dense"] = functools.partial(trained, "dense", "adam", model=LINEAR, missing=EVERYWHERE)
