@@ -164,7 +164,7 @@ class Trainer:
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
         on_epoch : callable, optional
-            Called with each epoch's dict. What it raises ends the training then and there.
+            Called with each epoch's dict. An exception raised by it ends the training immediately.
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the

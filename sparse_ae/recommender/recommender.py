@@ -21,7 +21,7 @@ With users as rows it reconstructs users from the ratings of their items: U-Auto
 Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
 the ratings, and often both together do better than either.
 
-Whoever wants lists rather than ratings says ``objective="lists"``: missing entries then count a little, as if they had
+For lists rather than ratings set ``objective="lists"``: missing entries then count a little, as if they had
 been rated low, and the outputs are scores to rank by; see `training.objectives`. "clicks" does it of counts, and of
 pairs alone.
 

@@ -1,1 +1,1 @@
-"""From a trained model to answers: outputs of pairs, exact lists, people who came later."""
+"""From a trained model to answers: outputs of pairs, exact lists, fold-in of new users."""

@@ -82,7 +82,7 @@ class Step:
         raise NotImplementedError
 
     def check_state(self, state):
-        """Raise ValueError for arrays by name, of a file, that `get_state` can't have given."""
+        """Validate a loaded state: ValueError unless names, shapes and dtypes are those of `get_state`."""
         raise NotImplementedError
 
     def set_state(self, state):

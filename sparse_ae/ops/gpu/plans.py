@@ -12,7 +12,7 @@ from theano import gof
 
 __all__ = ["ByItem", "ByRow", "Parts"]
 
-# How many items there must be for a negative index to be one: more than any index array can speak of.
+# Sentinel: a number of columns larger than any int32 index, so that a negative index always fails the bound check.
 _NONE = np.iinfo(np.int64).max
 
 
