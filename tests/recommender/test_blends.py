@@ -14,7 +14,7 @@ from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.recommender import blends
+from sparse_ae.recommender import blends, closed
 from sparse_ae.recommender.blends import fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.closed import CLOSED, FIRST, Values, model_arrays, model_from
 from sparse_ae.scoring.list_blend import ListBlend
@@ -320,6 +320,24 @@ def test_lists_are_better_than_the_most_popular(split):
     ours = evaluate_lists(lambda rows: recommender.fitted_.scorer.grid(rows), train.matrix, held_out.matrix, 10)
     theirs = evaluate_lists(lambda rows: np.tile(popular, (len(rows), 1)), train.matrix, held_out.matrix, 10)
     assert ours["ndcg"] > 1.2 * theirs["ndcg"]
+
+
+def test_what_does_not_fit_is_said(split, monkeypatch, capsys, tmp_path):
+    """EASE takes the most popular items, the infinitely wide autoencoder landmarks."""
+    monkeypatch.setattr(closed, "_MOST", 12)
+    monkeypatch.setattr(closed, "_N_LANDMARKS", 30)
+    said = {}
+    for name in ("ease", "wide"):
+        recommender = Recommender(objective="lists", network=name).fit(split[0], validation=split[1])
+        said[name] = capsys.readouterr().err
+        recommender.save(tmp_path / name)
+        users = np.repeat(split[0].users[:3], 40)
+        items = np.tile(split[0].items, 3)
+        scores = recommender.predict(users, items)
+        assert (Recommender.load(tmp_path / name).predict(users, items) == scores).all() and np.ptp(scores) > 1
+        assert recommender.evaluate(split[1])["ndcg"] > 0.05
+    assert "ease: among the 12 items with most ratings, of 40\n" in said["ease"]
+    assert "wide: by the 30 users with most ratings, of 80\n" in said["wide"]
 
 
 def test_clicks():
