@@ -5,8 +5,10 @@ compiler for all of a graph's Ops that it will be asked for. When Theano comes t
 made, and files it in its cache as if it had been compiled just then. What wasn't made, for whatever reason, Theano
 compiles as ever.
 
-Ours are the Ops that take longest, and the only ones for which this can be done by means that Theano offers: an Op may
-have a compiler of its own.
+An Op may have a compiler of its own: by this means, which Theano offers, ours are taken from what was begun. They are
+those that take longest, and are known before Theano has rewritten the graph. Once it has, in functions of
+`mode.fast_mode`, all other pieces of C are begun too, one after another on as many processors as there are, in the
+order in which Theano will ask for them; their Ops are told of the compiler.
 """
 import atexit
 import contextlib
@@ -15,6 +17,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import OrderedDict
 
 from sparse_ae.runtime.device import on_gpu
 import theano
@@ -22,9 +25,10 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-__all__ = ["AheadCompiler", "compile_ahead", "for_first_process", "linkers", "source_of"]
+__all__ = ["AheadCompiler", "CompileAhead", "compile_ahead", "for_first_process", "linkers", "source_of"]
 
 _BEGUN = {}  # source code -> the compiler's process, the folder that it works in
+_WAITING = OrderedDict()  # source code -> Theano's linker: what is begun as soon as a processor is free
 _is_first = [True]  # as the innermost `for_first_process` says
 
 
@@ -33,6 +37,9 @@ class AheadCompiler(cmodule.GCC_compiler):
 
     @staticmethod
     def compile_str(module_name, src_code, location=None, **keywords):
+        if src_code in _WAITING:  # sooner than its turn has come
+            _begin(src_code, _WAITING.pop(src_code))
+        _begin_what_waits()
         if src_code in _BEGUN:
             process, folder = _BEGUN[src_code]
             made = process.wait() == 0
@@ -87,6 +94,41 @@ def compile_ahead(*variables):
     _let_the_longest_go_first()
 
 
+class CompileAhead(gof.Optimizer):
+    """Begins with all pieces of C that a graph is compiled to. It comes after all rewrites, and changes nothing."""
+
+    def apply(self, fgraph):
+        if not _worthwhile():
+            return
+        # Ours first: they take longest.
+        cache, order = get_module_cache(), sorted(fgraph.toposort(), key=lambda node: not _is_ours(node.op))
+        for node in order:
+            if hasattr(type(node.op), "c_compiler") and not _is_ours(node.op):
+                continue
+            try:
+                node.op.prepare_node(node, storage_map=None, compute_map=None, impl="c")
+                linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
+                key = linker.cmodule_key()
+                if not key or not key[0] or key in cache.entry_from_key:
+                    continue
+                source = source_of(linker)
+            except Exception:  # it has no C: Theano will find that out, too, and run it in Python
+                continue
+            if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
+                if not _is_ours(node.op):
+                    node.op.c_compiler = _ahead_compiler
+                _WAITING[source] = linker
+        _begin_what_waits()
+
+
+def _is_ours(op):
+    return hasattr(type(op), "c_compiler") and op.c_compiler() is AheadCompiler
+
+
+def _ahead_compiler():
+    return AheadCompiler
+
+
 def _worthwhile():
     linker = theano.compile.mode.get_default_mode().linker
     in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
@@ -106,7 +148,7 @@ def linkers(graph):
     theano.gof.cc.CLinker
     """
     for node in graph.apply_nodes:
-        if hasattr(node.op, "c_compiler") and node.op.c_compiler() is AheadCompiler:
+        if _is_ours(node.op):
             if getattr(node.op, "updated", None) and not node.op.inplace:  # it will be its twin that works in place
                 node = node.op.in_place().make_node(*node.inputs)
             yield CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
@@ -115,6 +157,15 @@ def linkers(graph):
 def source_of(linker):
     """Give the source code that Theano has the compiler make a module of."""
     return linker.get_dynamic_module().code()
+
+
+def _begin_what_waits():
+    """Keep as many compilers running as there are processors for."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    running = sum(process.poll() is None for process, _ in _BEGUN.values())
+    while _WAITING and running <= processors:
+        _begin(*_WAITING.popitem(last=False))
+        running += 1
 
 
 def _begin(source, linker):
@@ -160,6 +211,7 @@ def _library(module_name):
 @atexit.register
 def _end():
     """Ends what nobody has asked for."""
+    _WAITING.clear()
     while _BEGUN:
         process, folder = _BEGUN.popitem()[1]
         process.kill()
@@ -170,3 +222,4 @@ def _end():
 if hasattr(os, "register_at_fork"):
     # The processes are the parent's.
     os.register_at_fork(after_in_child=_BEGUN.clear)
+    os.register_at_fork(after_in_child=_WAITING.clear)

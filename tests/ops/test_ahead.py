@@ -1,6 +1,7 @@
 """What is compiled ahead: once, by nobody who waits for it, and never at the price of an answer."""
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -11,7 +12,7 @@ from devices import ON_GPU
 from ranks import Fake
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import ahead, csr_dot
+from sparse_ae.ops import ahead, csr_dot, fast_mode
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import make_step
@@ -28,8 +29,8 @@ needs_compiler = pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason=(
 AS_IT_IS = theano.Mode("cvm", None)  # no rewrite, so none that begins with anything
 
 
-class Times(gof.Op):
-    """A number times another; in C of which no cache has heard before."""
+class OfTheanos(gof.Op):
+    """A number times another; in C of which no cache has heard before, by Theano's own compiler."""
 
     __props__ = ("factor", "version")
 
@@ -46,11 +47,15 @@ class Times(gof.Op):
         return """
         Py_XDECREF(%(out)s);
         %(out)s = (PyArrayObject *)PyArray_SimpleNew(0, NULL, NPY_FLOAT64);
-        *(double *)PyArray_DATA(%(out)s) = %(factor)s * *(double *)PyArray_DATA(%(x)s);  // %(version)s
+        *(double *)PyArray_DATA(%(out)s) = %(factor)s * *(double *)PyArray_DATA(%(x)s);  // Times %(version)s
         """ % dict(out=outputs[0], x=inputs[0], factor=self.factor, version=self.version)
 
     def c_code_cache_version(self):
         return self.version
+
+
+class Times(OfTheanos):
+    """The same by ours."""
 
     @staticmethod
     def c_compiler():
@@ -91,6 +96,28 @@ def test_what_was_begun_is_not_compiled_again(theanos):
     assert not theanos and not ahead._BEGUN
     ahead.compile_ahead(y, z)  # which are in the cache now
     assert not ahead._BEGUN
+
+
+@needs_compiler
+def test_all_of_a_graph_is_begun_once_it_is_rewritten(theanos):
+    x = T.dscalar("x")
+    y = [make(factor)(x) for make in (OfTheanos, Times) for factor in (3, 5)]
+    function = theano.function([x], y, mode=fast_mode())
+    assert function(2.0) == [6.0, 10.0, 6.0, 10.0]
+    assert not theanos and not ahead._BEGUN and not ahead._WAITING
+    again = pickle.loads(pickle.dumps(OfTheanos(3)))
+    ahead.CompileAhead().apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
+    assert not ahead._BEGUN and theano.function([x], again(x), mode=AS_IT_IS)(2.0) == 6.0
+
+
+@needs_compiler
+def test_no_more_compilers_run_than_there_are_processors_for(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    monkeypatch.setattr(subprocess.Popen, "poll", lambda self: None)  # none ends
+    x = T.dscalar("x")
+    sums = [OfTheanos(factor)(x) for factor in range(6)]
+    ahead.CompileAhead().apply(gof.FunctionGraph([x], sums))
+    assert (len(ahead._BEGUN), len(ahead._WAITING)) == (3, 3)  # Theano waits for one of them
 
 
 @needs_compiler
@@ -238,6 +265,7 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
+    monkeypatch.setattr(ahead.CompileAhead, "apply", lambda self, graph: None)  # which needn't guess
     objective = settings.pop("objective", Observed())
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
     step = make_step(model, formulation, update, 0.01, ("target",) * target + model.channels, objective)
