@@ -186,6 +186,17 @@ def test_each_is_made_again_from_its_description(make):
         np.testing.assert_array_equal(value, values(model)[name])
 
 
+def test_hidden_units_are_the_same_bits_whatever_other_rows_are_asked_for():
+    model, rng = deep(60, 50, dropout=0, rng=1), np.random.RandomState(0)
+    matrix = sp.random(200, 60, 0.2, "csr", "float32", rng)
+    matrix.data[matrix.indptr[7]:matrix.indptr[8]] = 0
+    matrix.eliminate_zeros()
+    scorer = Scorer(model, matrix)
+    together = scorer.hidden(np.arange(200))
+    for rows in (np.array([5]), np.array([199, 7, 0]), np.arange(3, 150, 2), np.arange(64)):
+        assert scorer.hidden(rows).tobytes() == together[rows].tobytes()
+
+
 def test_the_same_seed_makes_the_same_network():
     before = lasagne.random.get_rng()
     for make in (shallow, deep, denoising, tied, multinomial):
@@ -225,7 +236,7 @@ def test_the_multinomial_cost_by_loops():
     total = 0.0
     for row in ratings().toarray().astype("float64"):
         if row.any():
-            h = np.tanh((row / np.sqrt(sum(row ** 2))).dot(start["3.W"]) + start["3.b"])
+            h = np.tanh((row / np.sqrt(sum(row ** 2))).dot(start["2.W"]) + start["2.b"])
             scores = start["W"].dot(h) + start["b"]
             total -= sum(r * (s - np.log(sum(np.exp(scores)))) for r, s in zip(row, scores))
     assert trainer.formulation == "dense" and record["data_loss"] == pytest.approx(total, rel=1e-5)

@@ -11,7 +11,6 @@ from sparse_ae.layers import (
     SparseInputDropoutLayer,
     SparseInputNormLayer,
 )
-import theano
 from lasagne import layers, nonlinearities
 
 __all__ = ["described", "made_layer", "nonlinearity_of", "said"]
@@ -85,16 +84,25 @@ def made_layer(description, made, arrays, variables, dtype):
     settings = dict(description["settings"])
     if "nonlinearity" in settings:
         settings["nonlinearity"] = nonlinearity_of(settings["nonlinearity"])
-    for name, of in description["parameters"].items():
-        if of is not None and of not in variables:
-            variables[of] = theano.shared(np.asarray(arrays[of], dtype), name=of)
-        settings[name] = None if of is None else variables[of]
+    parameters, before = description["parameters"], [_earlier(made, number) for number in description["inputs"]]
+    for name, of in parameters.items():
+        settings[name] = None if of is None else np.asarray(arrays[of], dtype)
     if set(settings) != set(_SETTINGS[kind]) | set(_PARAMETERS.get(kind, ())):
         raise ValueError("the settings of a %s are %s; expected others" % (kind.__name__, ", ".join(sorted(settings))))
-    before = [_earlier(made, number) for number in description["inputs"]]
-    if kind in _LISTS:
-        return kind(before, name=description["name"], **settings)
-    return kind(*before, name=description["name"], **settings)
+
+    def make():
+        return kind(*([before] if kind in _LISTS else before), name=description["name"], **settings)
+
+    try:
+        layer = make()  # of arrays, whose shapes Lasagne checks
+    except RuntimeError as error:
+        raise ValueError("the parameters of a %s don't fit: %s" % (kind.__name__, error)) from error
+    tied = {name: variables[of] for name, of in parameters.items() if of in variables}
+    if tied:
+        settings.update(tied)
+        layer = make()
+    variables.update((of, getattr(layer, name)) for name, of in parameters.items() if of is not None)
+    return layer
 
 
 def _earlier(made, number):

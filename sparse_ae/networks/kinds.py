@@ -1,7 +1,5 @@
 """Networks to begin with, each a few lines of layers."""
-import contextlib
-
-from sparse_ae.checks import check_count, check_dtype, check_rng
+from sparse_ae.checks import check_count
 from sparse_ae.layers import (
     ObservedLayer,
     OrdinalLayer,
@@ -10,24 +8,12 @@ from sparse_ae.layers import (
     SparseInputNormLayer,
 )
 from sparse_ae.networks.descriptions import nonlinearity_of
+from sparse_ae.networks.drawing import drawing
 from sparse_ae.networks.network import Network
 from sparse_ae.ops.compiled import building
-import lasagne
 from lasagne import layers
 
 __all__ = ["deep", "denoising", "multinomial", "ordinal", "shallow", "tied"]
-
-
-@contextlib.contextmanager
-def _drawing(rng, dtype):
-    """Lasagne's initialisers and noise are seeded by `rng` within, and make parameters of `dtype`."""
-    before, rng = lasagne.random.get_rng(), check_rng(rng)
-    with building(check_dtype(dtype)):
-        lasagne.random.set_rng(rng)
-        try:
-            yield
-        finally:
-            lasagne.random.set_rng(before)
 
 
 def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
@@ -36,7 +22,7 @@ def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
     if not indicator:
         return SparseInputDenseLayer(shown, n_hidden, nonlinearity=g)
     values = SparseInputDenseLayer(shown, n_hidden, nonlinearity=None)
-    there = layers.InputLayer(ratings.shape, name="indicator")
+    there = layers.InputLayer(ratings.output_shape, name="indicator")
     there = SparseInputDenseLayer(there, n_hidden, b=None, nonlinearity=None)
     return layers.NonlinearityLayer(layers.ElemwiseSumLayer([values, there]), g)
 
@@ -63,7 +49,7 @@ def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.
     Network
         With the loss, the gradients and the updates of an `AutoEncoder` that has its W, V', mu and b.
     """
-    with _drawing(rng, dtype):
+    with drawing(rng, dtype):
         ratings = layers.InputLayer((None, n_columns))
         hidden = _encoder(ratings, n_hidden, g, indicator)
         return Network(ObservedLayer(hidden, ratings, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
@@ -90,7 +76,7 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
     Network
     """
     check_count(depth, "depth")
-    with _drawing(rng, dtype):
+    with drawing(rng, dtype):
         ratings = layers.InputLayer((None, n_columns))
         hidden = _encoder(ratings, n_hidden, g, indicator, hide)
         for _ in range(depth - 1):
@@ -139,7 +125,7 @@ def tied(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, 
     -------
     Network
     """
-    with _drawing(rng, dtype):
+    with drawing(rng, dtype):
         ratings = layers.InputLayer((None, n_columns))
         hidden = _encoder(ratings, n_hidden, g, indicator)
         encoder = next(each for each in layers.get_all_layers(hidden) if isinstance(each, SparseInputDenseLayer))
@@ -147,7 +133,8 @@ def tied(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, 
         return Network(output, rating_scale, l2)
 
 
-def multinomial(n_columns, n_hidden=200, hide=0.5, g="tanh", l2=0.01, rng=0, dtype="float32"):
+def multinomial(n_columns, n_hidden=200, hide=0.5, rating_scale=None, g="tanh", l2=0.01, rng=0, dtype="float32",
+                indicator=False):
     """Make Mult-DAE: rows of length 1, of which a part is hidden, to scores of all columns.
 
     It is for lists, and trained with ``objective=training.objectives.Multinomial()``.
@@ -157,7 +144,7 @@ def multinomial(n_columns, n_hidden=200, hide=0.5, g="tanh", l2=0.01, rng=0, dty
     n_columns, n_hidden : int
     hide : float
         The share of entries that is hidden from the encoder in training.
-    g, l2, rng, dtype
+    rating_scale, g, l2, rng, dtype, indicator
         As in `shallow`.
 
     Returns
@@ -169,11 +156,10 @@ def multinomial(n_columns, n_hidden=200, hide=0.5, g="tanh", l2=0.01, rng=0, dty
     Liang, D., Krishnan, R. G., Hoffman, M. D., Jebara, T. (2018): Variational Autoencoders for Collaborative Filtering.
     WWW.
     """
-    with _drawing(rng, dtype):
+    with drawing(rng, dtype):
         entries = layers.InputLayer((None, n_columns))
-        shown = SparseInputDropoutLayer(SparseInputNormLayer(entries), hide)
-        hidden = SparseInputDenseLayer(shown, n_hidden, nonlinearity=nonlinearity_of(g))
-        return Network(ObservedLayer(hidden, entries), l2=l2)
+        hidden = _encoder(SparseInputNormLayer(entries), n_hidden, g, indicator, hide)
+        return Network(ObservedLayer(hidden, entries), rating_scale, l2)
 
 
 def ordinal(network, levels, link="logistic"):
@@ -208,4 +194,4 @@ def ordinal(network, levels, link="logistic"):
     """
     with building(network.dtype):
         output = OrdinalLayer(network.output_layer, levels, link=link)
-    return Network(output, network.rating_scale, network.l2)
+    return Network(output, l2=network.l2)  # whose scale is that of the levels

@@ -4,7 +4,7 @@ import numpy as np
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import described, made_layer, said
-from sparse_ae.ops.compiled import building
+from sparse_ae.networks.drawing import drawing
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.parameters import Decoder, Parameter
 from sparse_ae.runtime.device import on_gpu
@@ -143,7 +143,7 @@ class Network(Model):
             raise ValueError("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder" % ranks.size)
         dtype = check_dtype(description["dtype"])
         variables, made = {}, []
-        with building(dtype):
+        with drawing(0, dtype):  # noise is seeded, whatever the seed
             for each in description["layers"]:
                 made.append(made_layer(each, made, arrays, variables, dtype))
         return cls(made[-1], description["rating_scale"], description["l2"])

@@ -109,8 +109,9 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
-    # A decay that is given means what it says: all of W and V.
+    # A decay that is given means what it says: all of W and V; a network's is always of all.
     weighted = known is not None and not known.all_columns and is_auto(settings["l2"]) and adagrad
+    weighted = weighted and not callable(settings.get("network"))
     if weighted:
         chosen["l2"] /= n / n_columns
     size = n_rows if chosen["batch_size"] is None else chosen["batch_size"]

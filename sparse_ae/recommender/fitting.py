@@ -6,6 +6,7 @@ entries count, the place of the biases is taken by what a missing entry is taken
 
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
+import inspect
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -24,7 +25,8 @@ from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
-from sparse_ae.training.checkpoint import check_unused
+from sparse_ae.training.checkpoint import check_unused, describe
+from sparse_ae.training.contract import Model
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
@@ -80,12 +82,15 @@ class _ListMeasure:
         return self._validation(lists_of(self._scorer, self._validation), self._measure)
 
 
-def check_settings(settings, scale, unknown, validated, paths, run):
+def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE):
     """Raise what training would, before anything is fitted, compiled or written."""
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
     objective = check_objective(settings.objective)
     choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated, objective)
     rng = np.random.RandomState(0)
+    if ranks.size > 1 and not isinstance(check_network(settings.network), Shallow):
+        raise ValueError("network=%s on %d ranks: its columns can't be shared out; expected network='shallow', or one "
+                         "process" % (describe(settings.network), ranks.size))
     model = _model(settings, 1, choice, rng, scale, two_encoders=settings.biases)
     _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":
@@ -118,8 +123,7 @@ def fit_ratings(settings, given, rng, run):
     model = _model(settings, n_columns_of(given.train, rows), choice, rng, targets.output_scale, ranks=given.ranks)
     scorer = given.scorer(model, given.train, rows, None)
     # Outputs start at the mean rating, or at that of the many that are missing: what is learned is how each differs.
-    typical = objective.first_output(scorer.mean)
-    model.b.set_value(np.full(model.n_columns, model.decoder().score_of(typical), model.dtype))
+    objective.begin(model, train, scorer.mean)
     lists = given.list_validation()
     measure = lists and _ListMeasure(given.lists, lists, scorer)
     history = _trainer(settings, model, choice, rng, given.unknown, objective).fit(
@@ -275,13 +279,41 @@ def _trainer(settings, model, choice, rng, unknown, objective, label=True):
 def _model(settings, n_columns, choice, rng, rating_scale, ranks=ALONE, two_encoders=False):
     network = check_network(settings.network)
     if not isinstance(network, Shallow):
-        return network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng)
+        return _made_by(network, n_columns, choice, rng, rating_scale, two_encoders)
     if check_number(network.weight_scale, "weight_scale", alternative=", such as 0.01") > MOST:
         raise ValueError("weight_scale is %r; expected far less, such as 0.01" % (network.weight_scale,))
     normal = lasagne.init.Normal(network.weight_scale)
     return AutoEncoder(n_columns, choice.n_hidden, rating_scale, f=network.f, g=network.g, l2=choice.l2, W=normal,
                        V=normal, rng=rng, dtype=network.dtype, U=normal if two_encoders else None,
                        l2_weighted=choice.l2_weighted, comm=ranks)
+
+
+def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
+    """The model that a callable makes, which has to keep the contract, and to read what its targets bring."""
+    name = describe(network)
+    if isinstance(choice.l2, (tuple, list)):
+        raise ValueError("l2 is %r with network=%s; expected one number for all of its layers" % (choice.l2, name))
+    more = {"indicator": True} if two_encoders else {}
+    try:
+        inspect.signature(network).bind(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng,
+                                        **more)
+    except TypeError as error:
+        further = ", and, beside biases, indicator=True: whether it is to read who has rated" if more else ""
+        raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
+                        "rating_scale=, l2=, rng=)%s" % (name, error, further)) from error
+    except ValueError:  # of a builtin there is no signature
+        pass
+    model = network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng, **more)
+    if not isinstance(model, Model):
+        raise TypeError("network=%s has made %r; expected a model that keeps training.contract, such as a "
+                        "networks.Network" % (name, model))
+    if model.n_columns != n_columns:
+        raise ValueError("network=%s has made a model of %d columns; expected %d" % (name, model.n_columns, n_columns))
+    if tuple(model.channels) != tuple(more):
+        raise ValueError("network=%s has made a model that reads %s beside the ratings; expected one that reads %s%s"
+                         % (name, " and ".join(model.channels) or "nothing", " and ".join(more) or "nothing",
+                            ": an InputLayer named 'indicator', of who has rated" if more else ""))
+    return model
 
 
 def _check_learned(settings, model, error, epoch, scale, choice):

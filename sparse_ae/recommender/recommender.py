@@ -79,8 +79,10 @@ class Recommender(RecommenderSettings, Answers):
     network : "shallow", Shallow, callable, or the name of a closed form
         The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
-        rating_scale=, l2=, rng=)``, as the functions of `networks` are called. For lists "ease", "wide", "filter",
-        "neighbours" and "popular" are closed forms, which are then there alone; see `closed`.
+        rating_scale=, l2=, rng=)``, as the functions of `networks` are called; beside biases with ``indicator=True``
+        too: it is then to read who has rated, through an InputLayer of this name. It runs in one process, on the CPU.
+        For lists "ease", "wide", "filter", "neighbours" and "popular" are closed forms, which are then there alone; see
+        `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts only if it is clearly better than the biases alone, by two standard errors on the
@@ -268,7 +270,7 @@ class Recommender(RecommenderSettings, Answers):
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
             blended = check_blend(self, given, isinstance(ratings, StoredRatings), seconds)
             check_settings(self.without_closed_form(), given.scale, given.unknown, given.validation is not None, paths,
-                           run)
+                           run, ranks)
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if blended:

@@ -1,6 +1,7 @@
 """A `Fitted` as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
 import numpy as np
 
+from sparse_ae import networks  # noqa: F401  (whose models a file may hold)
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, model_arrays, model_from
@@ -15,6 +16,7 @@ from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
+from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
@@ -184,8 +186,10 @@ def _name_of(setting, value):
         return value
     if setting == "update":
         return next((name for name, function in UPDATES.items() if function is value), repr(value))
-    if setting in ("learning_rate", "network"):
+    if setting == "learning_rate":
         return repr(value)
+    if setting == "network":  # no address of memory: the same seed gives the same file
+        return describe(value)
     if getattr(lasagne.nonlinearities, getattr(value, "__name__", ""), None) is value:
         return value.__name__
     raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "

@@ -19,6 +19,10 @@ import theano.tensor as T
 
 __all__ = ["Outputs"]
 
+# Rows that a stack of layers encodes at a time, always as many: how a product of matrices rounds depends on their
+# number, and a row's units are to be the same to the last bit whatever other rows are asked for.
+_TOGETHER = 64
+
 
 class Outputs:
     """A model's outputs as numbers, for predictions.
@@ -52,7 +56,9 @@ class Outputs:
 
     def _make_hidden(self):
         model, batch = self.model, self._batch()
-        g = find(model.g) if hasattr(model, "products") else None  # NumPy needs no compiler, and is as fast
+        if not hasattr(model, "products"):
+            return _by_as_many_rows(compiled(batch.present, model.encode(batch), name="hidden"), model)
+        g = find(model.g)  # NumPy needs no compiler, and is as fast
         if g is None or on_gpu():
             return compiled(batch.present, model.encode(batch), name="hidden")
         products = compiled(batch.present, model.products(batch), name="hidden")
@@ -178,6 +184,22 @@ class Outputs:
         if not self.decoder.is_linear:
             self._made("f", self._make_activation)
         self._made("given_pairs", self._make_given_pairs)
+
+
+def _by_as_many_rows(function, model):
+    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time."""
+    def hidden(data, indices, indptr, *more):
+        n_rows = len(indptr) - 1
+        h = np.empty((n_rows, model.n_hidden), model.dtype)
+        for start in range(0, n_rows, _TOGETHER):
+            ends = indptr[start:start + _TOGETHER + 1]
+            part = slice(ends[0], ends[-1])
+            ends = np.append(ends, np.full(_TOGETHER + 1 - len(ends), ends[-1], ends.dtype))  # rows without entries
+            units = function(data[part], indices[part], ends - ends[0], *[each[part] for each in more])
+            h[start:start + _TOGETHER] = units[:n_rows - start]
+        return h
+
+    return hidden
 
 
 def _int32(positions):

@@ -1,0 +1,220 @@
+"""Networks of layers in a `Recommender`: all that the post's model has there, and what is refused."""
+import functools
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import reference
+from devices import ON_GPU
+
+import sparse_ae
+from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
+from sparse_ae.networks import Network, deep, multinomial, ordinal
+from sparse_ae.recommender.fitting import check_settings
+from sparse_ae.training.objectives import Missing, Multinomial, Ordinal
+from lasagne.layers import DenseLayer, InputLayer
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
+
+N_USERS, N_ITEMS = 50, 40
+
+
+@pytest.fixture(scope="module")
+def triples():
+    """1000 ratings with string ids, of which models learn more than biases tell."""
+    pairs = sparse_ae.made_up_ratings(N_USERS, N_ITEMS, 1000, n_factors=2, noise=0.2, step=1, rng=3)[0].matrix.tocoo()
+    return [("u%02d" % u, "i%02d" % i, float(r)) for u, i, r in zip(pairs.row, pairs.col, pairs.data)]
+
+
+def recommender(network=deep, **settings):
+    return sparse_ae.Recommender(network=network, **dict(dict(n_hidden=8, n_epochs=15, l2=2.0, learning_rate=0.01,
+                                                              batch_size=8, progress=False), **settings))
+
+
+@pytest.fixture(scope="module")
+def fitted(triples):
+    """A deep network of both sides beside biases, stopped early, and trained again on all ratings."""
+    return recommender(biases="unguarded").fit(triples, validation=0.1)
+
+
+def test_it_learns_what_biases_leave_over(fitted, triples):
+    assert set(fitted.models_) == {"items", "users"}
+    for model in fitted.models_.values():
+        assert isinstance(model, Network) and model.channels == ("indicator",)
+    errors = fitted.validation_rmse_
+    assert min(errors["items"], errors["users"]) < errors["biases"] and sum(fitted.weights_.values()) > 0
+    assert {record["refit"] for record in fitted.history_} == {False, True}
+    users, items, ratings = zip(*triples)
+    alone = fitted.biases_
+    said = alone.mean + alone.users[np.searchsorted(fitted.users_, users)] + alone.items[
+        np.searchsorted(fitted.items_, items)]
+    assert sparse_ae.rmse(ratings, fitted.predict(users, items)) < 0.9 * sparse_ae.rmse(ratings, said)
+
+
+def test_its_predictions_by_loops(triples):
+    """Of one side, from the parameters: no noise, no dropout, residuals in, residuals out."""
+    one = recommender(rows="items", biases="unguarded").fit(triples, validation=None)
+    p = {each.name: each.variable.get_value().astype("float64") for each in one.model_.parameters}
+    ratings = np.zeros((N_ITEMS, N_USERS))
+    for user, item, rating in triples:
+        ratings[one.items_.tolist().index(item), one.users_.tolist().index(user)] = rating
+    biases = one.biases_
+    offsets = biases.mean + biases.items[:, np.newaxis] + biases.users
+    values, there = reference.residual_inputs(ratings, offsets, 1.0)
+    names = sorted(p)
+    encoders = [name for name in names if p[name].shape == (N_USERS, 8) and name != "W"]
+    assert len(encoders) == 2 and sorted(p[name].shape for name in names) == sorted(
+        [(N_USERS, 8)] * 3 + [(8, 8)] + [(8,)] * 2 + [(N_USERS,)])
+    of_values, of_there = (name for name in names if name in encoders)
+    first = np.tanh(values @ p[of_values] + p[of_values.replace("W", "b")] + there @ p[of_there])
+    second, = (name for name in names if p[name].shape == (8, 8))
+    h = first + np.tanh(first @ p[second] + p[second.replace("W", "b")])
+    expected = np.clip(offsets + h @ p["W"].T + p["b"], 1, 5)
+    users, items = np.repeat(one.users_, N_ITEMS), np.tile(one.items_, N_USERS)
+    np.testing.assert_allclose(one.predict(users, items), expected.T.ravel(), rtol=1e-4)
+
+
+def test_lists_are_in_the_order_of_its_outputs(fitted):
+    lists = fitted.recommend(fitted.users_[:20], n=5)
+    for user, found in zip(fitted.users_[:20], lists):
+        predicted = fitted.predict(user, found.items)
+        assert (np.diff(predicted) <= 0).all() and len(set(found.items)) == 5
+        np.testing.assert_array_equal(predicted, found.scores)
+
+
+def test_a_person_is_folded_in(fitted):
+    liked = {item: rating for item, rating in zip(fitted.items_[:8], [5, 1, 4, 2, 5, 1, 3, 3])}
+    person = fitted.fold_in(liked)
+    assert np.isfinite(person.predict(fitted.items_)).all()
+    other = fitted.fold_in({item: 6 - rating for item, rating in liked.items()})
+    assert not np.array_equal(person.predict(fitted.items_), other.predict(fitted.items_))
+    assert len(person.recommend(3).items) == 3 and not set(person.recommend(3).items) & set(liked)
+
+
+def test_the_guard_falls_back_on_biases():
+    rng = np.random.RandomState(0)
+    noise = [(u, i, float(rng.randint(1, 6))) for u in range(20) for i in range(15) if rng.rand() < 0.5]
+    found = recommender(n_epochs=2).fit(noise, validation=0.2)
+    assert not any(found.weights_.values())
+
+
+def test_saved_it_says_the_same_bits_in_another_process(fitted, tmp_path):
+    path = tmp_path / "deep.npz"
+    fitted.save(path)
+    users, items = np.repeat(fitted.users_[:9], 7), np.tile(fitted.items_[:7], 9)
+    code = ("import sys, numpy as np, sparse_ae\n"
+            "r = sparse_ae.Recommender.load(sys.argv[1])\n"
+            "print(r.predict(np.repeat(r.users_[:9], 7), np.tile(r.items_[:7], 9)).tobytes().hex())\n"
+            "print(r.recommend(r.users_[0], 4).items.tolist(), r.network)")
+    said = subprocess.check_output([sys.executable, "-W", "error", "-c", code, str(path)], universal_newlines=True,
+                                   env=dict(os.environ, OMP_NUM_THREADS="1")).split("\n")
+    assert said[0] == fitted.predict(users, items).tobytes().hex()
+    assert said[1] == "%s sparse_ae.networks.kinds.deep" % fitted.recommend(fitted.users_[0], 4).items.tolist()
+    again = sparse_ae.Recommender.load(path)
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+    with pytest.raises(TypeError, match="network is 'sparse_ae.networks.kinds.deep'; expected 'shallow'"):
+        again.fit([("a", "b", 1.0), ("a", "c", 2.0)], validation=None)
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bytes(triples, tmp_path):
+    def predictions(**run):
+        found = recommender(rows="items", n_epochs=4).fit(triples, validation=0.1, **run)
+        return found.predict(found.users_[:N_ITEMS], found.items_).tobytes()
+
+    whole = predictions()
+    calls = []
+
+    def stop(record):
+        calls.append(record)
+        if len(calls) == 3:
+            raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        predictions(checkpoint=tmp_path / "c", on_epoch=stop)
+    assert predictions(checkpoint=tmp_path / "c", resume=True) == whole
+
+
+def test_missing_entries_of_a_network(triples):
+    found = recommender(functools.partial(deep, depth=1, dropout=0.1), objective=Missing(0.2)).fit(
+        triples, validation=0.2)
+    assert found.validation_lists_["popular"] > 0 and found.missing_rating_ == 0.0
+    assert len(found.recommend(found.users_[0], 3).items) == 3
+
+
+def test_a_multinomial_network_makes_lists(triples):
+    found = recommender(multinomial, objective=Multinomial(), rows="users", l2=0.01).fit(triples, validation=0.2)
+    assert "popular" in found.validation_lists_ and found.choices_["users"].l2 == 0.01
+    assert len(found.recommend(found.users_[0], 3).items) == 3
+
+
+def stars(n_columns, n_hidden, **settings):
+    return ordinal(deep(n_columns, n_hidden, depth=1, dropout=0, **settings), [1, 2, 3, 4, 5])
+
+
+def test_ordered_levels_without_biases(triples, tmp_path):
+    found = recommender(stars, objective=Ordinal(), biases=False, l2=0.1, n_epochs=40).fit(triples, validation=0.1)
+    users, items, ratings = zip(*triples)
+    predicted = found.predict(users, items)
+    assert 1 <= predicted.min() and predicted.max() <= 5
+    assert sparse_ae.rmse(ratings, predicted) < 0.8 * np.std(ratings)
+    person = found.fold_in(dict(zip(found.items_[:10], [5, 1] * 5)))
+    said = person.predict(found.items_)
+    assert 1 <= said.min() < said.max() <= 5 and said[:10:2].mean() > said[1:10:2].mean()
+    lists = found.recommend(found.users_, 4)
+    assert all((np.diff(found.predict(user, each.items)) <= 0).all() for user, each in zip(found.users_, lists))
+    found.save(tmp_path / "stars.npz")
+    again = sparse_ae.Recommender.load(tmp_path / "stars.npz")
+    assert again.predict(users, items).tobytes() == predicted.tobytes()
+    with pytest.raises(ValueError, match=r"Ordinal\(\) and targets that are no ratings, .* without biases"):
+        recommender(stars, objective=Ordinal()).fit(triples, validation=None)
+
+
+# What is refused
+
+
+def mine(n_columns, n_hidden, rating_scale, l2, rng):
+    ratings = InputLayer((None, n_columns))
+    return Network(ObservedLayer(SparseInputDenseLayer(ratings, n_hidden), ratings), rating_scale, l2)
+
+
+class Odd(DenseLayer):
+    pass
+
+
+def odd(n_columns, n_hidden, rating_scale, l2, rng):
+    ratings = InputLayer((None, n_columns))
+    hidden = Odd(SparseInputDenseLayer(ratings, n_hidden), n_hidden, name="x")
+    return Network(ObservedLayer(hidden, ratings), rating_scale, l2)
+
+
+@pytest.mark.parametrize("network, settings, error, message", [
+    (mine, {}, TypeError, r"network=.*mine can't be called \(.*indicator.*\); expected a function that takes \(n_col"),
+    (lambda *args, **kwargs: 3, {}, TypeError, "has made 3; expected a model that keeps training.contract"),
+    (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError, "made a model of 2 columns; expected 1"),
+    (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
+     "has made a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),
+    (deep, dict(l2=(1, 2)), ValueError, r"l2 is \(1, 2\) with network=sparse_ae.networks.kinds.deep; expected one num"),
+    (deep, dict(formulation="scan"), ValueError, "formulation='scan' is the post's graph, of an AutoEncoder"),
+    ("deeper", {}, TypeError, "network is 'deeper'; expected 'shallow'")])
+def test_networks_that_cannot_be_used(network, settings, error, message, triples, monkeypatch):
+    monkeypatch.setattr("theano.function", None)  # before anything is compiled
+    with pytest.raises(error, match=message):
+        recommender(network, **settings).fit(triples)
+
+
+def test_ranks_are_refused_in_words():
+    two = types.SimpleNamespace(size=2)
+    with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
+        check_settings(recommender(), (1, 5), 3.0, False, [None], {}, two)
+
+
+def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
+    found = recommender(odd, biases=False, rows="items", n_epochs=2).fit(triples)
+    assert np.isfinite(found.predict(found.users_[0], found.items_)).all()
+    with pytest.raises(TypeError, match="the layer Odd 'x' can't be written down; expected one of"):
+        found.save(tmp_path / "odd.npz")
+    assert not (tmp_path / "odd.npz").exists()
