@@ -1,0 +1,227 @@
+"""Does depth help? Networks of one to three hidden layers, with noise, dropout and other outputs, beside shallow ones.
+
+    python examples/deep_table.py --ml-100k u.data                    # the folds u1 to u5
+    python examples/deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
+    python examples/deep_table.py --data ratings.csv --quick          # one split, one weight decay, 100 hidden units
+    python examples/deep_table.py --ml-100k u.data --plot depth.png
+    python examples/deep_table.py --help
+
+Rows are items. Most networks learn what biases leave over, with a second encoder that reads who has rated; two learn
+the ratings themselves, one of them as ordered levels. All are trained by Adam at 0.001 with 12 mini-batches an epoch.
+
+For each network the width, the weight decay and the number of epochs are chosen on a tenth of the *training* ratings of
+the first split. With these it is trained on all training ratings of each split, and the test ratings are looked at
+once. The last line is of the network that validation prefers. The folds of MovieLens 100K overlap: u1's training
+ratings, on which is chosen, hold the test ratings of u2 to u5. Weight decays are multiples of the rule in
+`recommender.defaults`.
+"""
+import argparse
+import functools
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Tuple
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+import scipy.stats
+
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.data.datasets import movielens_100k_folds
+from sparse_ae.networks import deep, ordinal, shallow, tied
+from sparse_ae.scoring.scorer import Scorer
+from sparse_ae.training.objectives import Observed, Ordinal
+from sparse_ae.training.targets import AsRated, BeyondBiases
+
+UPDATES_PER_EPOCH, PATIENCE, MOST_EPOCHS = 12, 10, 100
+
+
+class Variant(NamedTuple):
+    """A network: what makes it, what it is trained to, and which multiples of the rule's weight decay are tried."""
+
+    make: Any
+    objective: Any = Observed()
+    beyond_biases: bool = True
+    decays: Tuple[float, ...] = (0.5, 1.0, 2.0)
+
+
+def plain(n_columns, k, levels, **settings):
+    return shallow(n_columns, k, f="linear", g="sigmoid", **settings)
+
+
+def layered(n_columns, k, levels, **settings):
+    return deep(n_columns, k, **settings)
+
+
+def with_tied_weights(n_columns, k, levels, **settings):
+    return tied(n_columns, k, f="linear", **settings)
+
+
+def with_levels(n_columns, k, levels, **settings):
+    return ordinal(deep(n_columns, k, depth=1, g="sigmoid", **settings), levels)
+
+
+VARIANTS = {
+    "ratings themselves": Variant(plain, beyond_biases=False),
+    "ratings as levels, 30% dropped": Variant(with_levels, Ordinal(), False, (0.05, 0.1, 0.2)),
+    "one layer": Variant(plain),
+    "one layer, 30% dropped": Variant(functools.partial(layered, depth=1, dropout=0.3)),
+    "one layer, 20% of ratings hidden, 20% dropped": Variant(
+        functools.partial(layered, depth=1, hide=0.2, dropout=0.2)),
+    "tied": Variant(with_tied_weights),
+    "two layers, 30% dropped": Variant(functools.partial(layered, depth=2, dropout=0.3)),
+    "two layers, 40% of ratings hidden, 20% dropped": Variant(
+        functools.partial(layered, depth=2, hide=0.4, dropout=0.2)),
+    "three layers, 30% dropped": Variant(functools.partial(layered, depth=3, dropout=0.3)),
+}
+
+
+class Run:
+    """A training of a variant on ratings, (n_items, n_users), and what it predicts."""
+
+    def __init__(self, variant, train, k, factor, seed):
+        scale, self._mean = (float(train.data.min()), float(train.data.max())), float(train.data.mean())
+        biases = fit_biases(train)
+        if variant.beyond_biases:
+            self.targets = BeyondBiases(biases.mean + biases.users, biases.items, scale)
+            variance = self.targets.variance(train)
+        else:
+            self.targets = AsRated(scale)
+            beyond = train.data - predict_biases(biases, *train.nonzero())
+            variance = float(np.mean(beyond ** 2)) * 16 / (scale[1] - scale[0]) ** 2
+        l2 = factor * Observed().rule(train.nnz, variance).l2
+        self.model = variant.make(train.shape[1], k, np.unique(train.data), rating_scale=self.targets.output_scale,
+                                  l2=l2, rng=seed, indicator=variant.beyond_biases)
+        if not variant.beyond_biases:
+            variant.objective.begin(self.model, train, self._mean)
+        n_rows = int(np.count_nonzero(np.diff(train.indptr)))
+        self.trainer = sparse_ae.Trainer(self.model, "adam", 0.001, -(-n_rows // UPDATES_PER_EPOCH), l2_per="epoch",
+                                         objective=variant.objective, rng=seed, progress=False)
+        self._train = train
+
+    def fit(self, n_epochs, validation=None):
+        """Train; with validation ratings, the least RMSE on them and its epoch."""
+        history = self.trainer.fit(self._train, n_epochs, validation=validation, targets=self.targets,
+                                   patience=None if validation is None else PATIENCE)
+        if validation is None:
+            return None, n_epochs
+        best = history[-1]["restored"] or len(history)
+        return history[best - 1]["validation_rmse"], best
+
+    def error(self, test):
+        pairs = test.tocoo()
+        scorer = Scorer(self.model, self._train, targets=self.targets)
+        return sparse_ae.rmse(pairs.data, scorer.predict(pairs.row, pairs.col, self._mean))
+
+
+def choose(variant, train, widths, decays, seed):
+    """The validation RMSE, width, multiple of the decay and epochs that are best on a tenth of the training ratings."""
+    inner = sparse_ae.split_ratings(train, 0.1, rng=1000 + seed)
+    return min((*Run(variant, inner.train, k, factor, seed).fit(MOST_EPOCHS, inner.test), k, factor)
+               for k in widths for factor in decays)
+
+
+def table(label, splits, names, args):
+    """Print what each variant reaches: a dict of its test errors by name."""
+    first, found, validation = splits[0][0], {}, {}
+    print("\n%s: %d ratings to train on, %d items, %d users; %d split%s"
+          % (label, first.nnz, *first.shape, len(splits), "s" * (len(splits) > 1)))
+    biases = [sparse_ae.rmse(test.data, np.clip(predict_biases(fit_biases(train), *test.nonzero()), train.data.min(),
+                                                train.data.max())) for train, test in splits]
+    print("%-48s %s" % ("biases", interval(biases)), flush=True)
+    for name in names:
+        variant, start = VARIANTS[name], time.perf_counter()
+        decays = variant.decays if args.decays is None else [x * variant.decays[1] for x in args.decays]
+        validation[name], epochs, k, factor = choose(variant, first, args.hidden, decays, args.seeds[0])
+        errors, seconds = [], []
+        for (train, test), seed in zip(splits, args.seeds * len(splits)):
+            run = Run(variant, train, k, factor, seed)
+            run.fit(epochs)
+            errors.append(run.error(test))
+            seconds += [record["seconds"] for record in run.trainer.history]
+        found[name] = errors
+        print("%-48s %s   validation %.4f: k=%d, decay x %g, %d epochs of %.2f s; %.0f s"
+              % (name, interval(errors), validation[name], k, factor, epochs, np.median(seconds),
+                 time.perf_counter() - start), flush=True)
+    best = min(validation, key=validation.get)
+    print("Best on validation: %s, test RMSE %s" % (best, interval(found[best])))
+    return found
+
+
+def interval(errors):
+    """The mean, with its 95% interval (Student's t) where there are several."""
+    if len(errors) == 1:
+        return "%.4f" % errors[0]
+    half = scipy.stats.t.ppf(0.975, len(errors) - 1) * np.std(errors, ddof=1) / np.sqrt(len(errors))
+    return "%.4f +- %.4f" % (np.mean(errors), half)
+
+
+def draw(found, label, path):
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(8, 0.5 + 0.4 * len(found)), constrained_layout=True)
+    ax = figure.subplots()
+    for place, errors in enumerate(found.values()):
+        ax.plot(errors, [place] * len(errors), ".", color="0.6")
+        ax.plot(np.mean(errors), place, "o", color="C0")
+    ax.set(xlabel="test RMSE (a dot for each split; their mean)", title=label)
+    ax.set_yticks(range(len(found)))
+    ax.set_yticklabels(found)
+    ax.invert_yaxis()
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def sets(args):
+    """A label, and splits of ratings with items as rows."""
+    def by_items(pairs):
+        return [(train.T.tocsr(), test.T.tocsr()) for train, test in pairs]
+
+    def nine_tenths(matrix):
+        return by_items(sparse_ae.split_ratings(matrix, 0.1, rng=seed)[:2] for seed in args.seeds)
+
+    if args.ml_100k:
+        folds = movielens_100k_folds(args.ml_100k)
+        yield "MovieLens 100K, u1 ... u5", by_items(folds[:1] if args.quick else folds)
+    if args.ml_1m:
+        yield "MovieLens 1M, 90/10", nine_tenths(sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix)
+    if args.data:
+        yield Path(args.data).name, nine_tenths(sparse_ae.load_ratings(args.data).matrix)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("ml-100k", "ml-1m", "data"):
+        parser.add_argument("--" + name, metavar="FILE",
+                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the splits")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[200, 500], metavar="K",
+                        help="widths to choose from (default 200 500)")
+    parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
+                        help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
+    parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
+    parser.add_argument("--quick", action="store_true", help="one split, --hidden 100, --decays 1")
+    parser.add_argument("--plot", metavar="FILE", help="where a picture of the first set goes; none by default")
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.seeds, args.hidden, args.decays = args.seeds[:1], [100], [1.0]
+    if not (args.ml_100k or args.ml_1m or args.data):
+        parser.error("nothing to do: expected --ml-100k, --ml-1m or --data")
+    names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
+    print("Python %s, NumPy %s, %s" % (platform.python_version(), np.__version__, time.strftime("%Y-%m-%d")))
+    for label, splits in sets(args):
+        found = table(label, splits, names, args)
+        if args.plot:
+            draw(found, label, args.plot)
+            print("The picture is in %s." % args.plot)
+            args.plot = None
+
+
+if __name__ == "__main__":
+    main()
