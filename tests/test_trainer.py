@@ -368,8 +368,8 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
     t = trainer(batch_size=8)
     handler = signal.getsignal(signal.SIGINT)
 
-    def interrupted(matrix, batch_size, rng):
-        for i, batch in enumerate(minibatches(matrix, batch_size, rng)):
+    def interrupted(*arguments):
+        for i, batch in enumerate(minibatches(*arguments)):
             if len(t.history) == 1 and i == 2:
                 os.kill(os.getpid(), signal.SIGINT)
                 while signal.getsignal(signal.SIGINT) is not handler:

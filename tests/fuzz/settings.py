@@ -29,11 +29,8 @@ NUMBERS = [0, 1, 2, 0.5, 1e-3, 1e-30, 1e-45, 1e17, 1e18, 1e30, 1e38, 1e300, -1, 
 SETTINGS = {
     "n_hidden": [2, np.int64(2), 3, 0, -1, 2.0, "auto", None, np.uint8(2), True],
     "rows": ["auto", "items", "users", "both", np.str_("users"), None, 1],
-    "f": ["identity", "linear", lasagne.nonlinearities.identity, lasagne.nonlinearities.linear, "nothing", None],
-    "g": ["sigmoid", lasagne.nonlinearities.sigmoid, "tanh", 3],
     "l2": NUMBERS + [(0.5, 0.25), [0.5, np.float32(0.25)], (fractions.Fraction(1, 2), 1), (1e18, 1e30), (1, 2, 3),
                      np.array([0.5, 0.25])],
-    "weight_scale": NUMBERS,
     "update": ["adam", "adagrad", "sgd", np.str_("adam"), lasagne.updates.adam, "nothing", None],
     "learning_rate": NUMBERS + [lambda epoch: 0.01, np.float32(0.01)],
     "batch_size": [4, None, np.int32(4), 0, 1e3, "auto", 10 ** 18, fractions.Fraction(4)],
@@ -46,13 +43,18 @@ SETTINGS = {
     "formulation": ["auto", "sparse", np.str_("sparse"), "nothing"],
     "rng": [0, 1, np.int64(3), np.uint32(2 ** 32 - 1), -1, 2 ** 32, 1.0, np.random.RandomState(5), np.random, True],
     "biases": [True, False, np.bool_(False), "unguarded", np.str_("unguarded"), 0, None],
-    "network": [Shallow(dtype=dtype) for dtype in ("float64", np.float32, float, np.dtype("float32"), "f4", "<f8", int,
-                                                   np.str_("float32"), "float16", None)] + [Shallow(g="tanh"), None],
+    "network": ["shallow", "deep", Shallow(g="tanh"), None] + [
+        Shallow(f) for f in ("linear", lasagne.nonlinearities.identity, lasagne.nonlinearities.linear, "nothing", None)
+        ] + [Shallow(g=g) for g in (lasagne.nonlinearities.sigmoid, "tanh", 3)] + [
+        Shallow(weight_scale=scale) for scale in NUMBERS] + [
+        Shallow(dtype=dtype) for dtype in ("float64", np.float32, float, np.dtype("float32"), "f4", "<f8", int,
+                                           np.str_("float32"), "float16", None)],
     "objective": ["ratings", "lists", "clicks", np.str_("lists"), "list", None, Missing, Multinomial()] + [
         Missing(weight) for weight in (0, np.float32(0.25), fractions.Fraction(1, 4), 1)] + [
         kind(measure=measure) for measure in ("rmse", "ndcg@3", np.str_("recall@2"), "ndcg", None)
         for kind in (Observed, Missing)] + [
-        Missing(rating=rating) for rating in NUMBERS if isinstance(rating, (int, float)) and np.isfinite(rating)],
+        Missing(rating=rating) for rating in NUMBERS
+        if type(rating) in (int, float) and abs(rating) < np.inf],
 }
 compiled = []
 
