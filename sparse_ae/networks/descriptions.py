@@ -106,7 +106,7 @@ def made_layer(description, made, arrays, variables, dtype):
 
 
 def _earlier(made, number):
-    if not isinstance(number, int) or not 0 <= number < len(made):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(made):
         raise ValueError("a layer stands on layer %r; expected one of the %d before it" % (number, len(made)))
     return made[number]
 

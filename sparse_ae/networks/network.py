@@ -145,7 +145,15 @@ class Network(Model):
         variables, made = {}, []
         with drawing(0, dtype):  # noise is seeded, whatever the seed
             for each in description["layers"]:
-                made.append(made_layer(each, made, arrays, variables, dtype))
+                try:
+                    made.append(made_layer(each, made, arrays, variables, dtype))
+                except (KeyError, TypeError, ValueError):
+                    raise
+                except Exception as error:  # Lasagne's, of settings that no layer has
+                    raise ValueError("layer %d can't be made (%s: %s)"
+                                     % (len(made), type(error).__name__, error)) from error
+        if not made:
+            raise ValueError("there are no layers")
         return cls(made[-1], description["rating_scale"], description["l2"])
 
 
