@@ -199,7 +199,7 @@ class Trainer:
         ------
         TrainingDiverged
             When the loss or a parameter is NaN or infinite. Parameters and optimiser are put back to the end of the
-            last whole epoch.
+            last whole epoch, with `patience` to that of the best one.
         ValueError, TypeError
             For arguments that can't be used, and for a file that isn't the checkpoint of this run.
         OSError
@@ -270,7 +270,8 @@ class Trainer:
             self.rng.set_state(saved.rng)
             self.step.set_state(saved.state)
             first = saved.first
-        # One copy of all that a step changes serves as the way back, for early stopping and for the file.
+        # One copy of all that a step changes serves as the way back, for early stopping and for the file: the best
+        # epoch's alone, where there is one to go back to in any case.
         state = self.step.get_state()
         stopping.begin(len(self.history), validate if self.history or targets.has_baseline else None, state,
                        None if saved is None else saved.best)
@@ -286,17 +287,21 @@ class Trainer:
         late = False
         while not is_over() and not ranks.any(interrupted or late):
             with _sigint_as_flag() as interrupted:
-                record = self._epoch(train, counts, interrupted, targets, signs, state)
+                way_back = (len(self.history), state) if stopping.best is None else stopping.best[::2]
+                state = None
+                record = self._epoch(train, counts, interrupted, targets, signs, way_back)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
-                state = self.step.get_state()
+                way_back = None
                 late = seconds is not None and ranks.any(time.perf_counter() >= end)
-                stopping.after_epoch(len(self.history), record.get(measured), state)
-                checkpoints.after_epoch(self.history, stopping.best, self.rng, state, late or is_over())
+                stopping.after_epoch(len(self.history), record.get(measured), self.step.get_state)
+                checkpoints.after_epoch(self.history, stopping.best, self.rng, self.step.get_state,
+                                        late or is_over())
                 if on_epoch is not None:
                     with ranks.agreed():
                         on_epoch(record)
+                if stopping.best is None:
                     state = self.step.get_state()  # somebody may have set parameters
         stopping.end(self.history, self.step)
         signs.end(self.history)
@@ -374,7 +379,7 @@ class Trainer:
         return of_all_ranks
 
     def _epoch(self, train, counts, interrupted, targets, signs, good):
-        """Train for an epoch: its record. `good` is the state to go back to where it diverges."""
+        """Train for an epoch: its record. `good` is where to go back to if it diverges, an epoch and its state."""
         start = time.perf_counter()
         epoch, ranks = len(self.history) + 1, self.model.ranks
         waited, summed = ranks.seconds, ranks.bytes
@@ -414,11 +419,11 @@ class Trainer:
                     break
         diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
         if diverged:
-            self.step.set_state(good)
+            self.step.set_state(good[1])
             raise ranks.raised_by_all(TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
-                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, epoch - 1)))
+                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good[0])))
         in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
                                               "bytes_summed": ranks.bytes - summed}
         return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,

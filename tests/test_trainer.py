@@ -340,6 +340,29 @@ def test_divergence_leaves_the_last_good_parameters(update, batch_size, where):
     assert len(t.history) == 2
 
 
+def test_divergence_with_patience_leaves_the_best_parameters():
+    """The copy of the best epoch's is the only one."""
+    train, test = checkerboard(40, 12)
+    t, states = trainer(update="adam", learning_rate=0.02), []
+    errors = iter([0.5, 0.4, 0.6, 0.7])
+
+    def measure():
+        states.append(t.step.get_state())
+        return -next(errors)
+
+    measure.name = "made_up"
+
+    def on_epoch(record):
+        if record["epoch"] == 3:
+            t.step = Exploding(t.step, 1)
+
+    with pytest.raises(TrainingDiverged, match="in epoch 4, batch 1, .* the parameters are those of .* epoch 2"):
+        t.fit(train, 9, validation=test, patience=3, measure=measure, on_epoch=on_epoch)
+    for name, value in t.step.get_state().items():
+        np.testing.assert_array_equal(value, states[1][name])
+    assert len(t.history) == 3
+
+
 def test_a_real_divergence():
     train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)

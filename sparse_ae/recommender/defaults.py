@@ -12,16 +12,17 @@ have ratings:
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it. Where
                                                         much of s^2 is taste, no noise, outputs are too small: by more
-                                                        than a tenth, on validation ratings, they are learned again with
-                                                        a third of it, and perhaps a ninth
+                                                        than a tenth, on validation ratings, or none at all, they are
+                                                        learned again with a third of it, and perhaps a ninth; if too
+                                                        large, with three times as much
 `update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
 `learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
                  average                                if the decay is for each rating: so it is then with l2="auto"
 `patience`       200 updates, at least 5 epochs         the error often rises at first, and stands still, before it
                                                         falls; from 100 to 400 it makes no difference
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
-`validation`     5,000 ratings, from 10% to 25%         fewer can't tell a gain from luck; the ratings aren't lost,
-                                                        for all are trained on in the end
+`validation`     5,000 ratings, from 10% to 25%, but    fewer can't tell a gain from luck; the ratings aren't lost,
+                 200,000 at most                        for all are trained on in the end, where they are 2% or more
 ===============  =====================================  ==============================================================
 
 They were chosen on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M, Jester, long-tailed samples of
@@ -47,13 +48,16 @@ import numpy as np
 from sparse_ae.data.ratings import occurring
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["Choice", "choose", "is_auto", "useful_sides", "validation_fraction"]
+__all__ = ["Choice", "choose", "is_auto", "is_worth_a_refit", "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _UPDATES_AT_MOST = 12, 3000
 _PATIENCE, _LEAST_PATIENCE = 200, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_PER_ROW = 96, 512, 10000
-_VALIDATION, _LEAST_FRACTION, _MOST_FRACTION = 5000, 0.1, 0.25
+_VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
+
+# Held-out ratings that are a smaller part than this aren't worth another training on all.
+_WORTH_A_REFIT = 0.02
 
 # Without biases: MovieLens's.
 _PLAIN = dict(n_hidden=500, batch_size=256, l2=50.0, update="adam", learning_rate=0.001, n_epochs=300)
@@ -154,7 +158,12 @@ def validation_fraction(n_ratings):
     """Choose what part of n ratings to hold out; None stands for any number of them, without biases."""
     if n_ratings is None:
         return _LEAST_FRACTION
-    return float(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION))
+    return float(min(np.clip(_VALIDATION / n_ratings, _LEAST_FRACTION, _MOST_FRACTION), _MOST_VALIDATION / n_ratings))
+
+
+def is_worth_a_refit(fraction):
+    """Whether to train again on all ratings, where a fraction of them was held out."""
+    return fraction >= _WORTH_A_REFIT
 
 
 def is_auto(value):

@@ -18,9 +18,10 @@ from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.probe import is_large, look_at, memory_needed, memory_there
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of, popularity_of
-from sparse_ae.recommender.weighing import lists_of, stretch_on_validation, weigh, weigh_by_lists
+from sparse_ae.recommender.weighing import lists_of, promises, stretch_on_validation, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
@@ -34,9 +35,10 @@ import lasagne
 __all__ = ["FitResult", "Trained", "check_settings", "fit_ratings", "fit_residuals", "fit_side",
            "most_trainings"]
 
-# Outputs that least squares would stretch by more are too small: on real ratings it was 1.08 and less, on made-up ones
-# that were worse for it 1.1 to 1.8. A third of the decay then, and perhaps a ninth.
-_TOO_SMALL, _LESS_DECAY, _TRIES_WITH_LESS_DECAY = 1.1, 0.3, 2
+# Outputs that least squares would stretch by more are too small, for so strong a decay shrinks them, and those that it
+# would shrink are too large: a third of the decay then, or three times as much, and once more if that was better.
+_TOO_SMALL, _TOO_LARGE, _LESS_DECAY, _MORE_TRIES = 1.1, 0.7, 0.3, 2
+
 
 class FitResult(NamedTuple):
     """The outcome of training, or of a file."""
@@ -144,7 +146,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     given : FitInputs
     rng : numpy.random.RandomState
     paths : list of str or None, (most_trainings(len(given.sides)),)
-        Checkpoints of the trainings with validation, then of those on all ratings, then of those with less decay.
+        Checkpoints of the trainings with validation, then of those on all ratings, then of those with another decay.
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
     refit : bool
@@ -196,27 +198,34 @@ def fit_residuals(settings, given, rng, paths, run, refit):
 
 def most_trainings(n_sides):
     """Count the trainings that `fit_residuals` may take."""
-    return (2 + _TRIES_WITH_LESS_DECAY) * n_sides
+    return (2 + _MORE_TRIES) * n_sides
 
 
 def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists):
-    """Train a model of one side; again with less decay, as long as its outputs are too small for validation ratings.
+    """Train a model of one side; again with another decay, as long as validation ratings say so and it helps.
 
     The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
-    a decay shrink the outputs, and least squares would stretch them again.
+    a decay shrink the outputs, and least squares would stretch them again. Where no epoch was better than biases alone
+    it may be so strong that nothing is left.
     """
+    by_ratings = given.held_out is not None and given.unit is None and lists is None
+    network = check_network(settings.network)
+    if by_ratings and given.guarded and isinstance(network, Shallow):
+        looked_at = _look(settings, given, side, biases, seed, np.dtype(network.dtype).itemsize)
+        if looked_at is not None:
+            return looked_at
     best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
-    if not is_auto(settings.l2) or given.held_out is None or given.unit is not None or lists is not None:
-        return best
-    if best.error or best.interrupted:
+    if not is_auto(settings.l2) or not by_ratings or best.error or best.interrupted:
         return best
     stretch, error = stretch_on_validation(given, best, biases)
+    factor = _LESS_DECAY if stretch > 1 else 1 / _LESS_DECAY
     for path in paths[2:]:
-        if not best.epoch or stretch <= _TOO_SMALL:
+        if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != (factor < 1):
             break
-        choice = best.choice._replace(l2=_LESS_DECAY * best.choice.l2)
-        given.tell("%s as rows: outputs are too small by a factor of %.2f; again with l2=%.4g"
-             % (side, stretch, choice.l2))
+        choice = best.choice._replace(l2=factor * best.choice.l2)
+        given.tell("%s as rows: %s; again with l2=%.4g"
+                   % (side, "no epoch was better than biases" if not best.epoch else "outputs are too %s by a factor "
+                      "of %.2f" % (("small", stretch) if factor < 1 else ("large", 1 / max(stretch, 1e-9))), choice.l2))
         again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
         if again.interrupted:
             return best._replace(history=best.history + again.history)
@@ -229,24 +238,47 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     return best
 
 
-def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None):
+def _look(settings, given, side, biases, seed, itemsize):
+    """Train a small model of one side, if a whole one is large: it, where nothing is to be gained; None elsewhere."""
+    choice, n_columns = _choice(settings, given, side, biases), n_columns_of(given.train, side)
+    needed, there = memory_needed(n_columns, choice, itemsize), memory_there()
+    found = None
+    if is_large(n_columns, choice):
+        small = look_at(choice, np.count_nonzero(np.diff(given.train.by(side).indptr)))
+        found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
+                          run={"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False})
+        if found.interrupted:
+            return found._replace(epoch=0)
+        if promises(given, found, biases):
+            found = None
+    if found is not None:
+        given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
+                   "chosen, and %.1f GB for them, are left out"
+                   % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
+        return found._replace(epoch=0)
+    if there is not None and needed > there:
+        given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
+                   "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
+    return None
+
+
+def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None, label=None):
     """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
-    targets = given.targets(biases, side)
+    targets = given.targets(biases, side, ratings)
     if refit:
         choice, n_epochs, patience = before.choice, before.epoch, None
     else:
         if choice is None:
-            choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None,
-                            given.objective_at(0.0), given.ranks)
+            choice = _choice(settings, given, side, biases)
             _say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
-    label = "%s as rows%s" % (side, ", on all ratings" if refit else "")
+    label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective_at(0.0), label), None
     measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
 
@@ -268,6 +300,13 @@ def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, 
     for record in trainer.history:  # those of a checkpoint don't come to `on_record`
         record.update(rows=side, refit=refit)
     return Trained(side, model, choice, trainer.history, epoch, error)
+
+
+def _choice(settings, given, side, biases):
+    """Choose settings of one side beside biases, for the ratings to train on."""
+    train = given.train.own(side)
+    return choose(settings.get_params(), train, given.targets(biases, side).variance(train),
+                  given.held_out is not None, given.objective_at(0.0), given.ranks)
 
 
 def _trainer(settings, model, choice, rng, unknown, objective, label=True):

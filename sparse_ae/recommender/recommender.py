@@ -40,6 +40,7 @@ from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.recommender import saved
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.blends import check_blend, fit_blend
+from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.estimator import NotFittedError
 from sparse_ae.recommender.fitted import fitted_by
 from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
@@ -85,9 +86,9 @@ class Recommender(RecommenderSettings, Answers):
         `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
-        a guard: a model counts only if it is clearly better than the biases alone, by two standard errors on the
-        validation ratings, and where none is, predictions are the biases'. With "unguarded" it counts anyway. Without
-        validation there is no telling. Of lists the most popular items take the biases' place.
+        a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none
+        to be better than the biases by more than two standard errors, predictions are the biases'. With "unguarded" it
+        counts anyway. Without validation there is no telling. Of lists the most popular items take the biases' place.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
         Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
@@ -152,7 +153,7 @@ class Recommender(RecommenderSettings, Answers):
     history_ : list of dict
         One for each epoch, as `Trainer.history`. Beside biases those of one model come after another's, and the epochs
         on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``. A training that another
-        one with less decay has taken the place of isn't there.
+        one with another decay has taken the place of isn't there.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
@@ -202,15 +203,15 @@ class Recommender(RecommenderSettings, Answers):
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows, of the trainings on all ratings, and of those with less decay.
+            the other rows, of the trainings on all ratings, and of those with another decay.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
             Whether to go on from `checkpoint`, if there is such a file. A program that was killed is run again as it
             is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
         refit : bool
-            Beside biases, and if a fraction was cut off for validation: whether to train again on all ratings, for as
-            many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+            Beside biases, and if a fraction of 2% or more was cut off for validation: whether to train again on all
+            ratings, for as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
             `runtime.ranks`. Each brings all ratings, or its own part of those on disk, as
@@ -276,7 +277,8 @@ class Recommender(RecommenderSettings, Answers):
             if blended:
                 result = fit_blend(self, given, rng, paths, run, refit and given.is_cut_off, seconds)
             elif self.biases:
-                result = fit_residuals(self, given, rng, paths=paths, run=run, refit=refit and given.is_cut_off)
+                refit = refit and given.is_cut_off and is_worth_a_refit(given.validation)
+                result = fit_residuals(self, given, rng, paths=paths, run=run, refit=refit)
             else:
                 result = fit_ratings(self, given, rng, dict(run, checkpoint=checkpoint))
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,

@@ -26,10 +26,16 @@ class OrientedRatings:
         Who needs the ratings' columns, each its own.
     in_parts : bool
         Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
+
+    Attributes
+    ----------
+    biases : dict
+        What `biases_of` has made of them, by the rows they are read by, and the shrinkage.
     """
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
+        self.biases = {}
 
     def laid_out(self, rows):
         """As `by`, where it is made already; else None."""
@@ -62,12 +68,16 @@ class OrientedRatings:
         return self._made[rows]
 
 
-def biases_of(ratings):
-    """The biases of `OrientedRatings`, which are read as they are laid out."""
-    biases = fit_biases(Checked(ratings.by(ratings.rows)), ranks=ratings.sharing)
-    biases = biases._replace(items=ratings.sharing.columns_of(biases.items))
-    users_items = ratings.rows.users_items
-    return Biases(biases.mean, *users_items(biases.users, biases.items), users_items(*biases.shrinkage))
+def biases_of(ratings, shrinkage="auto"):
+    """The biases of `OrientedRatings`, which are read as they are laid out: once for each shrinkage."""
+    key = str(ratings.rows), shrinkage
+    if key not in ratings.biases:
+        biases = fit_biases(Checked(ratings.by(ratings.rows)), shrinkage, ranks=ratings.sharing)
+        biases = biases._replace(items=ratings.sharing.columns_of(biases.items))
+        users_items = ratings.rows.users_items
+        ratings.biases[key] = Biases(biases.mean, *users_items(biases.users, biases.items),
+                                     users_items(*biases.shrinkage))
+    return ratings.biases[key]
 
 
 def popularity_of(ratings, missing_rating):
@@ -92,12 +102,19 @@ def popularity_of(ratings, missing_rating):
     return Biases(missing_rating, np.zeros(n_users), sums / n_users)
 
 
-def targets_of(biases, rows, scale, unit=None, ranks=ALONE):
-    """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None."""
+def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
+    """Make the `Targets` of a rank's own columns: beyond biases, or the ratings themselves where these are None.
+
+    `levels` are biases too: those that a decoder isn't to learn again, see `training.targets`.
+    """
     if biases is None:
         return AsRated(scale, clips=unit is None)
-    rows, columns = Side(rows).rows_columns(biases.users, biases.items)
-    return BeyondBiases(biases.mean + rows, columns[ranks.own], scale, unit, ranks)
+
+    def offsets_of(biases):
+        offsets, columns = Side(rows).rows_columns(biases.users, biases.items)
+        return biases.mean + offsets, columns[ranks.own]
+
+    return BeyondBiases(*offsets_of(biases), scale, unit, ranks, None if levels is None else offsets_of(levels))
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):

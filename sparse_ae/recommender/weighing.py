@@ -5,13 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import MOST
+from sparse_ae.recommender.shrinkage import shrunk_weights
 from sparse_ae.recommender.sides import popularity_of
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
-__all__ = ["lists_of", "standard_score", "stretch_on_validation", "verdict", "weigh", "weigh_by_lists"]
+__all__ = ["lists_of", "promises", "standard_score", "stretch_on_validation", "verdict", "weigh", "weigh_by_lists"]
 
-# Standard errors by which a model must be better than the biases on validation ratings to be used beside them.
+# Standard errors by which a model's lists must be better than the most popular items, or those of biases.
 _CLEARLY_BETTER = 2.0
 
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
@@ -36,21 +37,34 @@ def _known_of(given, scorer, side):
 
 
 def stretch_on_validation(given, trained, biases):
-    """By how much least squares would stretch a model's outputs on validation ratings, and the squared error there."""
+    """By how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
     scorer = trained.scorer(given.train, biases, given)
     known = _known_of(given, scorer, trained.side)
     outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)
-    if not outputs.any():
-        return 1.0, np.inf
-    stretch = np.dot(known.observed - known.base, outputs) / np.dot(outputs, outputs)
-    return stretch, np.sum((scorer.clip(known.base + outputs) - known.observed) ** 2)
+    beyond = known.observed - known.base
+    if not trained.epoch or not outputs.any():
+        return np.inf, np.dot(beyond, beyond)
+    stretch = max(0.0, np.dot(beyond, outputs) / np.dot(outputs, outputs))
+    return stretch, np.sum((beyond - stretch * outputs) ** 2)
+
+
+def promises(given, trained, biases):
+    """Whether validation ratings show that a model's outputs help at all."""
+    if trained.error or not trained.epoch:
+        return False
+    scorer = trained.scorer(given.train, biases, given)
+    known = _known_of(given, scorer, trained.side)
+    outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)
+    beyond = known.observed - known.base
+    return bool(shrunk_weights(outputs[:, np.newaxis], beyond, (known.users, known.items)).any())
 
 
 def weigh(given, trained, biases):
-    """Weights of the sides' outputs, by least squares on the validation ratings; and the RMSEs on them by name.
+    """Weights of the sides' outputs, from the validation ratings; and the RMSEs on them by name.
 
-    A side that isn't better than the biases by more than luck explains gets 0, and the others what is left; so
-    does one that diverged, and without validation all others share alike.
+    A side counts as much as they are sure of it, see `shrinkage`: one that they don't show to be better than the biases
+    gets 0, and so does one that diverged. Without the guard all count: one side 1, two what least squares gives them.
+    Without validation all that are sound share alike.
     """
     sound = [each.error is None for each in trained]
     alike = [float(each) / sum(sound) for each in sound]
@@ -64,33 +78,32 @@ def weigh(given, trained, biases):
              "nothing shows what a model is worth; predictions are biases %s"
              % (given.held_out.by(trained[0].side).nnz, "alone" if given.guarded else "and all models"))
         return [0.0] * len(trained) if given.guarded else alike, {}
-    outputs = [scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
-               for scorer, each in zip(scorers, sound)]
+    outputs = np.stack([scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
+                        for scorer, each in zip(scorers, sound)], axis=1)
 
-    def errors(weights):
-        predicted = base + sum(weight * output for weight, output in zip(weights, outputs))
-        return (first.clip(predicted) - observed) ** 2
+    def error(weights):
+        return float(np.sqrt(np.mean((first.clip(base + outputs.dot(weights)) - observed) ** 2)))
 
-    alone = errors([0.0] * len(trained))
-    found = OrderedDict([("biases" if given.unit is None else "constant", float(np.sqrt(alone.mean())))])
-    weights = []
-    for k, each in enumerate(trained):
-        if each.error:
-            weights.append(0.0)
-            continue
-        of_side = errors([float(k == other) for other in range(len(trained))])
-        found[each.side] = float(np.sqrt(of_side.mean()))
-        better = each.epoch > 0 and standard_score(alone - of_side) >= _CLEARLY_BETTER
-        weights.append(float(better or not given.guarded))
-    if sum(weights) > 1:
-        from scipy import optimize  # takes its time
-        # Outputs that are 0 but for rounding would be stretched beyond all numbers.
-        weights = [weight if weight <= MOST else 0.0
-                   for weight in optimize.nnls(np.stack(outputs, axis=1), observed - base)[0].tolist()]
-        found["both"] = float(np.sqrt(errors(weights).mean()))
+    found = OrderedDict([("biases" if given.unit is None else "constant", error(np.zeros(len(trained))))])
+    found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
+    if given.guarded:
+        learned = [each.epoch > 0 and each.error is None for each in trained]
+        weights = shrunk_weights(outputs * learned, observed - base, (users, items)).tolist()
+    elif sum(sound) == 1:
+        weights = alike
+    else:
+        weights = _least_squares(outputs, observed - base)
+    if np.count_nonzero(weights) > 1:
+        found["both"] = error(weights)
     given.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
                                    "RMSE, of known users and items"))
     return weights, dict(found)
+
+
+def _least_squares(outputs, residuals):
+    from scipy import optimize  # takes its time
+    # Outputs that are 0 but for rounding would be stretched beyond all numbers.
+    return [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, residuals)[0].tolist()]
 
 
 def weigh_by_lists(given, trained, biases, lists):

@@ -33,10 +33,11 @@ class EarlyStopping:
         if saved is None and validate is not None:
             self.best = Best(epoch, self.sign * validate(), state)
 
-    def after_epoch(self, epoch, value, state):
-        """Note what validation has shown of a state of the step."""
+    def after_epoch(self, epoch, value, get_state):
+        """Note what validation has shown of the step, whose state `get_state` copies where it is the best so far."""
         if self.patience is not None and (self.best is None or self.sign * value < self.best.error):
-            self.best = Best(epoch, self.sign * value, state)
+            self.best = None  # its memory is free for the other
+            self.best = Best(epoch, self.sign * value, get_state())
 
     def is_over(self, epoch):
         """Tell whether there is nothing more to hope for."""
@@ -69,9 +70,10 @@ class Checkpoints:
         self._path, self._every, self._settings = path, every, settings
         self._first, self._ranks = first, ranks
 
-    def after_epoch(self, history, best, rng, state, is_last):
+    def after_epoch(self, history, best, rng, get_state, is_last):
         """Write the file where it is due, but not after an epoch that Ctrl-C cut short."""
         due = (len(history) - self._first) % self._every == 0 or is_last
         if self._path is not None and due and not history[-1]["interrupted"]:
+            state = best.state if best is not None and best.epoch == len(history) else get_state()
             run = RunState(history, self._first, best, rng.get_state(legacy=False), state)
             save(self._path, self._settings, run, self._ranks)

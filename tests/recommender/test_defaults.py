@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.recommender.defaults import choose, is_auto, useful_sides, validation_fraction
+from sparse_ae.recommender.defaults import choose, is_auto, is_worth_a_refit, useful_sides, validation_fraction
 from sparse_ae.training.objectives import Missing, Observed
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
@@ -106,9 +106,10 @@ def test_without_biases_they_are_movielens():
 
 
 def test_validation_fraction():
-    fractions = [validation_fraction(n) for n in (10, 20000, 30000, 50000, 10 ** 8)]
-    assert fractions == [0.25, 0.25, pytest.approx(1 / 6), 0.1, 0.1] and isinstance(fractions[0], float)
+    fractions = [validation_fraction(n) for n in (10, 20000, 30000, 50000, 2 * 10 ** 6, 10 ** 8)]
+    assert fractions == [0.25, 0.25, pytest.approx(1 / 6), 0.1, 0.1, 0.002] and isinstance(fractions[0], float)
     assert validation_fraction(None) == 0.1
+    assert is_worth_a_refit(0.02) and not is_worth_a_refit(0.0199)
 
 
 def test_auto():

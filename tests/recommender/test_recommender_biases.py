@@ -84,7 +84,7 @@ def test_learns_what_biases_leave_over_and_has_them(fitted):
     assert all(found[name] < 0.4 for name in found if name != "biases")
     assert fitted.model_ is fitted.models_[sides[0]] and all(weight > 0 for weight in fitted.weights_.values())
     if len(sides) == 1:
-        assert fitted.weights_[sides[0]] == 1
+        assert fitted.weights_[sides[0]] == pytest.approx(1, abs=0.1)
     else:
         assert found["both"] <= min(found["items"], found["users"]) + 1e-3
     given = fit_biases(ratings_from_triples(*TRAIN).matrix)
@@ -250,7 +250,7 @@ def test_a_refit_that_diverges_leaves_the_model_of_before(monkeypatch):
     found = made(rows="items", n_epochs=12)
     monkeypatch.undo()
     before = made(rows="items", n_epochs=12, fit=dict(refit=False))
-    assert found.weights_ == {"items": 1.0} and parameters(found) == parameters(before)
+    assert found.weights_ == before.weights_ and parameters(found) == parameters(before)
 
 
 @pytest.mark.parametrize("phase, sides, refitted", [(0, ["items"], 0), (1, ["items", "users"], 0),
@@ -368,8 +368,9 @@ def test_a_new_column_by_the_normal_equations(weighted):
     h = np.column_stack([found.fitted_.scorer.hidden(np.arange(N_ITEMS)).astype("float64"), np.ones(N_ITEMS)])
     mean = np.append(model.W.get_value().mean(axis=0), model.b.get_value().mean()).astype("float64")
     X, l2 = h[places], 0.3 * 3 if weighted else 0.3
-    p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot((values - say[places]) / found_unit(found)
-                                                                       - X.dot(mean)))
+    beyond = (values - say[places]) / found_unit(found)
+    beyond -= beyond.sum() / (3 + 1)  # the level, shrunk by one rating
+    p = mean + np.linalg.solve(X.T.dot(X) + l2 * np.eye(7), X.T.dot(beyond - X.dot(mean)))
     assert new == pytest.approx(np.clip(say + found_unit(found) * h.dot(p), *found.rating_scale_), abs=1e-4)
 
 
@@ -541,8 +542,10 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
     assert found.l2_ == found.choices_["items"].l2 > 0 and found.choices_["items"].update == "adam"
     lines = capsys.readouterr().err.splitlines()
-    expected = "items as rows: n_hidden=96, batch_size=2, l2=%.4g, update=adam, learning_rate=0.001, patience=20"
-    assert expected % found.l2_ in lines
+    expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=20"
+    assert any(re.match(expected, line) for line in lines)
+    assert "items as rows: outputs are too small by a factor of" in "".join(lines)
+    assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)
     assert any(line.startswith("validation RMSE, of known users and items: biases 0.9") for line in lines)
 
 
@@ -570,7 +573,10 @@ def test_held_out_ratings_are_never_input(fitted):
     assert found.fitted_.scorer.ratings.nnz == len(TRAIN[0]) and not any(record["refit"] for record in found.history_)
     sides = SIDES[fitted.rows]
     together = found.validation_rmse_["both" if len(sides) == 2 else sides[0]]
-    assert together == pytest.approx(-found.score(TEST), rel=1e-4)
+    if len(sides) == 2:
+        assert together == pytest.approx(-found.score(TEST), rel=1e-4)
+    else:  # with a weight of 1, and these ratings say a better one
+        assert 0.9 * together < -found.score(TEST) < together
     best = min(r["validation_rmse"] for r in found.history_ if r["rows"] == sides[0])
     assert found.validation_rmse_[sides[0]] == pytest.approx(best, rel=1e-5)
 

@@ -80,3 +80,25 @@ def test_variance(monkeypatch):
     assert targets.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)
     monkeypatch.setattr("sparse_ae.training.targets._CHUNK", 10)
     assert targets.variance(matrix) == pytest.approx(np.mean(target ** 2), rel=1e-12)
+
+
+def test_levels_are_no_part_of_what_is_taught_by_loops():
+    """Equation (5): the decoder is to give what the levels leave over; what the encoder sees is as before."""
+    matrix, rng = many_stars(), np.random.RandomState(1)
+    rows, columns = 3 + rng.randn(matrix.shape[0]), rng.randn(matrix.shape[1])
+    plain = targets_of(matrix)
+    taught = BeyondBiases(plain.row_offset(np.arange(len(rows))), plain.column_offset(np.arange(len(columns))), (0, 5),
+                          levels=(rows, columns))
+    chosen = np.array([12, 0, 3])
+    batch, before = (each.batch(chosen, matrix[chosen]) for each in (taught, plain))
+    k = 0
+    for row in chosen:
+        for p in range(matrix.indptr[row], matrix.indptr[row + 1]):
+            expected = (matrix.data[p] - rows[row] - columns[matrix.indices[p]]) / 1.25
+            assert batch.target[k] == pytest.approx(expected, rel=1e-5, abs=1e-5)
+            k += 1
+    assert k == len(batch.target) > 0 and batch.target.dtype == np.float32
+    for name in ("data", "indicator", "indices", "indptr"):
+        assert getattr(batch, name).tolist() == getattr(before, name).tolist()
+    pairs = chosen, np.array([0, 1, 2])
+    assert taught.baseline(*pairs).tolist() == plain.baseline(*pairs).tolist()

@@ -1,0 +1,154 @@
+"""Does `Recommender()` serve large data? Seconds and peak memory of each stage, on made-up ratings with known noise.
+
+    python examples/large.py                        # 20 million ratings in MovieLens 20M's shape
+    python examples/large.py --ratings 2000000      # as many; people and items in proportion
+    python examples/large.py --quick                # 100,000
+
+Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
+the tastes themselves, whose RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'.
+
+Training in full is what epochs take without what is around them: "validating" is the time from one epoch's end to the
+next less the epoch, and "choosing and the rest" what is left of `fit`: compiling, biases, a first look, weighing. A
+stage's peak is of the whole process, as /proc knows it; where it doesn't, it is the peak so far.
+"""
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+try:
+    import sparse_ae
+except ModuleNotFoundError:  # not installed: take the checkout that this file is in
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    import sparse_ae
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.data.synthetic import rating_chunks, tastes
+
+# MovieLens 20M's.
+N_RATINGS, N_USERS, N_ITEMS = 20000263, 138493, 26744
+NOISE, N_FACTORS = 0.75, 10
+
+
+class Stages:
+    """Seconds and peak memory of one stage after another, printed as a table."""
+
+    def __init__(self):
+        print("| stage | seconds | peak memory, MB |\n|---|---|---|")
+        self.start = time.perf_counter()
+        forget_peak()
+
+    def end(self, name, seconds=None):
+        """Print a line; of `seconds` if these aren't all since the last one."""
+        now = time.perf_counter()
+        print("| %s | %.1f | %.0f |" % (name, now - self.start if seconds is None else seconds, peak()), flush=True)
+        if seconds is None:
+            self.start = now
+            forget_peak()
+
+
+def forget_peak():
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass  # the peak is then that since the process began
+
+
+def peak():
+    """The most memory that the process had, in MB; NaN where nobody tells."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        try:
+            import resource
+        except ImportError:  # Windows
+            return float("nan")
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2 ** 20)
+
+
+def make(n_ratings, rng):
+    """Ratings to train and to test on, CSR of users and items, and the tastes that they came from."""
+    share = n_ratings / N_RATINGS
+    # Fewer people and items in proportion, so that each has as many ratings, but not more than half of all pairs.
+    n_users, n_items = (max(100, int(n * max(share, 0.002 if n == N_USERS else 0.03))) for n in (N_USERS, N_ITEMS))
+    taste = tastes(n_users, n_items, N_FACTORS, (0.5, 5), rng)
+    parts = ([], [])
+    for users, items, ratings in rating_chunks(taste, n_ratings, NOISE, 0.5, rng):
+        is_test = rng.rand(len(users)) < 0.05
+        for part, chosen in zip(parts, (~is_test, is_test)):
+            part.append((users[chosen].astype(np.int32), items[chosen].astype(np.int32), ratings[chosen]))
+    return tuple(sp.coo_matrix((r, (u, i)), shape=(n_users, n_items)).tocsr()
+                 for u, i, r in (map(np.concatenate, zip(*part)) for part in parts)) + (taste,)
+
+
+def main(argv=None):
+    """Print the table; return the test RMSEs of the recommender, the biases and the tastes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
+    parser.add_argument("--quick", action="store_true", help="100,000 ratings")
+    parser.add_argument("--rows", default="auto", choices=("auto", "items", "users", "both"))
+    parser.add_argument("--progress", action="store_true", help="let the recommender say how far it is")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    n_ratings = 100000 if args.quick else int(args.ratings)
+    if n_ratings < 1000:
+        parser.error("--ratings is %g; expected 1000 or more" % args.ratings)
+    stages = Stages()
+    train, test, taste = make(n_ratings, np.random.RandomState(args.seed))
+    stages.end("making %d x %d, %d to train on" % (train.shape + (train.nnz,)))
+
+    epochs, validating, before = {}, 0.0, [None, time.perf_counter()]
+
+    def on_epoch(record):
+        nonlocal validating
+        which = record["rows"], record["refit"]
+        now = time.perf_counter()
+        if before[0] == which and record["validation_rmse"] is not None:
+            validating += now - before[1] - record["seconds"]
+        n, seconds = epochs.get(which, (0, 0.0))
+        epochs[which] = n + 1, seconds + record["seconds"]
+        before[:] = which, now
+
+    recommender, start = sparse_ae.Recommender(rows=args.rows, progress=args.progress, rng=args.seed), stages.start
+    recommender.fit(train, on_epoch=on_epoch)
+    total = time.perf_counter() - start
+    for (rows, refit), (n, seconds) in epochs.items():
+        stages.end("%s as rows%s, %d epochs" % (rows, ", on all ratings" if refit else "", n), seconds)
+    stages.end("validating", validating)
+    stages.end("choosing and the rest", total - validating - sum(seconds for _, seconds in epochs.values()))
+    stages.end("fit, all of it")
+    pairs = test.tocoo()
+    found = {"recommender": recommender.predict(pairs.row, pairs.col)}
+    stages.end("predicting %d" % test.nnz)
+    users = np.arange(train.shape[0])
+    for first in range(0, len(users), 10000):
+        recommender.recommend(users[first:first + 10000], n=10)
+    stages.end("a list for everybody, %d" % len(users))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.npz")
+        recommender.save(path)
+        stages.end("saving %.0f MB" % (os.path.getsize(path) / 2 ** 20))
+        sparse_ae.Recommender.load(path)
+        stages.end("loading")
+    found["biases"] = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), 0.5, 5)
+    found["tastes, the best that can be"] = taste(pairs.row, pairs.col)
+    rmses = {name: sparse_ae.rmse(pairs.data, predicted) for name, predicted in found.items()}
+    print("\ntest RMSE: " + ", ".join("%s %.4f" % each for each in rmses.items()))
+    print("weights %s; n_hidden %s" % (
+        ", ".join("%.2f of %s as rows" % each[::-1] for each in recommender.weights_.items()),
+        ", ".join("%d" % each.n_hidden for each in recommender.choices_.values())))
+    print("%s, %d CPUs; Python %s, NumPy %s; %s" % (platform.machine(), os.cpu_count(), platform.python_version(),
+                                                    np.__version__, time.strftime("%Y-%m-%d")))
+    return rmses
+
+
+if __name__ == "__main__":
+    main()

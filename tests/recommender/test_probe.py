@@ -1,0 +1,68 @@
+"""A first look at a side: little is trained where there is nothing to be gained, nothing is changed elsewhere."""
+import numpy as np
+import pytest
+from made import levels, noise, triples
+
+from sparse_ae.recommender import fitting, probe
+from sparse_ae.recommender.defaults import Choice
+from sparse_ae.recommender.recommender import Recommender
+
+SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
+                formulation="sparse", rows="items")
+CHOICE = Choice(n_hidden=100, batch_size=10, l2=1.0, update="adam", learning_rate=0.001, n_epochs=300, patience=17,
+                l2_weighted=False)
+
+
+def fitted(ratings, **settings):
+    return Recommender(**dict(SETTINGS, **settings)).fit(triples(ratings))
+
+
+def test_what_is_looked_at():
+    assert not probe.is_large(10000, CHOICE) and probe.is_large(100000, CHOICE)
+    assert not probe.is_large(10 ** 7, CHOICE._replace(n_hidden=32)), "half of it is no saving"
+    small = probe.look_at(CHOICE, 95)
+    assert small == CHOICE._replace(n_hidden=16, n_epochs=40)
+    assert probe.look_at(CHOICE._replace(batch_size=None), 95).n_epochs == 300
+    assert probe.look_at(CHOICE._replace(n_epochs=7), 95).n_epochs == 7
+
+
+def test_memory_by_hand():
+    """W, V and U, with two sums of Adam's each; all of it twice, the best epoch's beside the running one."""
+    numbers = 1000 * 100
+    assert probe.memory_needed(1000, CHOICE) == 2 * (3 * numbers + 2 * 3 * numbers) * 4
+    assert probe.memory_needed(1000, CHOICE._replace(update="adagrad"), 8) == 2 * (3 * numbers + 3 * numbers) * 8
+    there = probe.memory_there()
+    assert there is None or 2 ** 20 < there < 2 ** 50
+
+
+def test_a_side_that_shows_no_gain_is_left(monkeypatch, capsys):
+    monkeypatch.setattr(probe, "_LARGE", 1)
+    found = fitted(noise(36, 20))
+    assert found.weights_ == {"items": 0.0} and found.best_epoch_ == 0
+    assert found.models_["items"].n_hidden == 16 == found.choices_["items"].n_hidden
+    assert "items as rows: with 16 hidden units validation ratings show no gain over biases; the 40 that were " \
+           "chosen, and 0.0 GB for them, are left out" in capsys.readouterr().err
+    # Whoever wants the model all the same gets it.
+    assert fitted(noise(36, 20), biases="unguarded").models_["items"].n_hidden == 40
+
+
+def test_a_look_at_what_can_be_learned_changes_nothing(monkeypatch):
+    ratings = levels(36, 20)[0]
+    without = fitted(ratings)
+    looked, train = [], fitting.fit_side
+    monkeypatch.setattr(probe, "_LARGE", 1)
+    monkeypatch.setattr(fitting, "fit_side", lambda *args, **more: looked.append(more.get("label")) or train(
+        *args, **more))
+    found = fitted(ratings)
+    assert looked == ["items as rows, a first look", None, None]
+    assert found.weights_ == without.weights_ and found.weights_["items"] > 0.8
+    for one, other in zip(found.model_.params, without.model_.params):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
+
+
+@pytest.mark.parametrize("there, said", [(1e3, True), (1e15, False), (None, False)])
+def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
+    monkeypatch.setattr(fitting, "memory_there", lambda: there)
+    fitted(levels(36, 20)[0], n_epochs=1)
+    assert ("items as rows: training takes about 0.0 GB, of 0.0 GB of memory that are free; a smaller n_hidden than 40"
+            in capsys.readouterr().err) == said

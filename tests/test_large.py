@@ -1,0 +1,36 @@
+"""The example of large data: what it makes, that the best RMSE is the noise's, and that its stages add up."""
+import re
+
+import numpy as np
+import programs
+import pytest
+
+
+@pytest.fixture
+def example():
+    return programs.load("large")
+
+
+def test_ratings_are_tastes_and_noise(example):
+    train, test, taste = example.make(30000, np.random.RandomState(0))
+    assert train.nnz + test.nnz == 30000 and 0.03 < test.nnz / 30000 < 0.07
+    assert train.shape == test.shape == (len(taste.users), len(taste.items)) and not train.multiply(test).nnz
+    pairs = test.tocoo()
+    best = np.sqrt(np.mean((taste(pairs.row, pairs.col) - pairs.data) ** 2))
+    # The noise and that of rounding to half stars, less what clipping takes away.
+    assert 0.9 * example.NOISE < best < np.hypot(example.NOISE, 0.5 / 12 ** 0.5)
+    again = example.make(30000, np.random.RandomState(0))[0]
+    assert (again != train).nnz == 0
+
+
+@pytest.mark.slow
+def test_stages_add_up(example, capsys):
+    found = example.main(["--ratings", "4000"])
+    out = capsys.readouterr().out
+    seconds = {name: float(number) for name, number in re.findall(r"^\| (.*?) \| ([\d.]+) \| [\d.na]+ \|$", out, re.M)}
+    whole = seconds["fit, all of it"]
+    parts = [number for name, number in seconds.items() if "epochs" in name or name in ("validating",
+                                                                                        "choosing and the rest")]
+    assert abs(sum(parts) - whole) < 0.5
+    assert {"saving", "loading", "predicting"} <= {name.split()[0] for name in seconds}
+    assert found["tastes, the best that can be"] < found["recommender"] < found["biases"] + 0.01
