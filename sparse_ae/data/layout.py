@@ -215,7 +215,7 @@ def _is_ragged(fields, lines, delimiter):
 def _way_out(fields, lines, delimiter):
     """Say what a first line of another number of columns may be."""
     if len(fields) == 2:
-        return ", or if these are pairs of user and item alone, read them with pairs=True (--feedback counts)"
+        return ", or if these are pairs of user and item alone, read them with pairs=True (--objective clicks)"
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     ragged = _is_ragged(fields, lines, delimiter)

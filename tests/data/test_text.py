@@ -341,7 +341,7 @@ def test_pairs_that_are_none(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_ratings(tmp_path / "clicks", pairs=True)
     (tmp_path / "clicks").write_text("7,9\n8,9\n")
-    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .--feedback counts."):
+    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .--objective clicks."):
         load_ratings(tmp_path / "clicks")
 
 
