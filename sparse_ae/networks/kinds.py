@@ -11,9 +11,20 @@ from sparse_ae.networks.descriptions import nonlinearity_of
 from sparse_ae.networks.drawing import drawing
 from sparse_ae.networks.network import Network
 from sparse_ae.ops.compiled import building
+import lasagne
 from lasagne import layers
 
 __all__ = ["deep", "denoising", "multinomial", "ordinal", "shallow", "tied"]
+
+
+# First weights of the encoders and the decoder beyond biases, as the post's model has them there. With Glorot's RMSE on
+# validation ratings of FilmTrust was 0.003 to 0.012 higher.
+_SMALL = lasagne.init.Normal(0.01)
+
+
+def _decoder(hidden, ratings, f, indicator):
+    W = _SMALL if indicator else lasagne.init.GlorotUniform()
+    return ObservedLayer(hidden, ratings, W=W, nonlinearity=nonlinearity_of(f))
 
 
 def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
@@ -21,9 +32,9 @@ def _encoder(ratings, n_hidden, g, indicator, hide=0.0):
     g, shown = nonlinearity_of(g), SparseInputDropoutLayer(ratings, hide) if hide else ratings
     if not indicator:
         return SparseInputDenseLayer(shown, n_hidden, nonlinearity=g)
-    values = SparseInputDenseLayer(shown, n_hidden, nonlinearity=None)
+    values = SparseInputDenseLayer(shown, n_hidden, W=_SMALL, nonlinearity=None)
     there = layers.InputLayer(ratings.output_shape, name="indicator")
-    there = SparseInputDenseLayer(there, n_hidden, b=None, nonlinearity=None)
+    there = SparseInputDenseLayer(there, n_hidden, W=_SMALL, b=None, nonlinearity=None)
     return layers.NonlinearityLayer(layers.ElemwiseSumLayer([values, there]), g)
 
 
@@ -52,7 +63,7 @@ def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.
     with drawing(rng, dtype):
         ratings = layers.InputLayer((None, n_columns))
         hidden = _encoder(ratings, n_hidden, g, indicator)
-        return Network(ObservedLayer(hidden, ratings, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
+        return Network(_decoder(hidden, ratings, f, indicator), rating_scale, l2)
 
 
 def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=None, f="linear", g="tanh", l2=0.1,
@@ -84,7 +95,7 @@ def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=N
             hidden = layers.ElemwiseSumLayer([hidden, more])
         if dropout:
             hidden = layers.DropoutLayer(hidden, dropout)
-        return Network(ObservedLayer(hidden, ratings, nonlinearity=nonlinearity_of(f)), rating_scale, l2)
+        return Network(_decoder(hidden, ratings, f, indicator), rating_scale, l2)
 
 
 def denoising(n_columns, n_hidden=500, hide=0.4, dropout=0.2, **settings):
