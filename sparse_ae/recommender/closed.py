@@ -22,8 +22,8 @@ from sparse_ae.checks import MOST
 
 __all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "check_model", "model_arrays", "model_from"]
 
-# Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5 of
-# both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
+# Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5
+# of both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
 _EASE_POWERS = 0.5, 0.5
 
 # Items that have weights among each other, and rows of the infinitely wide autoencoder, at most; and landmarks beyond.
