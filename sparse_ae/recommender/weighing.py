@@ -75,8 +75,8 @@ def weigh(given, trained, biases):
     users, items, observed, base = _known_of(given, first, trained[0].side)
     if not len(observed):
         given.tell("validation: none of its %d ratings is of a user and an item that both have others, so "
-             "nothing shows what a model is worth; predictions are biases %s"
-             % (given.held_out.by(trained[0].side).nnz, "alone" if given.guarded else "and all models"))
+                   "nothing shows what a model is worth; predictions are biases %s"
+                   % (given.held_out.by(trained[0].side).nnz, "alone" if given.guarded else "and all models"))
         return [0.0] * len(trained) if given.guarded else alike, {}
     outputs = np.stack([scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
                         for scorer, each in zip(scorers, sound)], axis=1)
@@ -96,7 +96,7 @@ def weigh(given, trained, biases):
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
     given.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                                   "RMSE, of known users and items"))
+                       "RMSE, of known users and items"))
     return weights, dict(found)
 
 

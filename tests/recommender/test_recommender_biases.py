@@ -602,7 +602,7 @@ def test_a_stored_zero_was_trained_on():
 @pytest.mark.parametrize("settings, fit, error, message", [
     (dict(biases="no"), {}, ValueError, "biases is 'no'; expected True, False, or 'unguarded'"),
     (dict(biases=1), {}, ValueError, "biases is 1; expected True, False, or 'unguarded'"),
-    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, or what makes"),
+    (dict(network="deep"), {}, TypeError, "network is 'deep'; expected 'shallow', Shallow.*, what makes a model"),
     ({}, dict(refit=None), ValueError, "refit is None; expected True or False"),
     (dict(rows="item"), {}, ValueError, "rows is 'item'"),
     (dict(network=Shallow(weight_scale=0)), {}, ValueError, "weight_scale is 0; expected a positive number"),
