@@ -89,7 +89,7 @@ def not_fitted(message):
 
 
 def to_json(value):
-    """A setting as JSON has it: numbers, strings, None, tuples and dicts of them, a RandomState (as a dict).
+    """A setting as JSON has it: numbers, strings, None, tuples of them, a RandomState (as a dict).
 
     TypeError for anything else.
     """
@@ -98,8 +98,6 @@ def to_json(value):
         return {"RandomState": [kind, keys.tolist(), position, has_gauss, gauss]}
     if isinstance(value, (tuple, list, np.ndarray)):
         return [to_json(each) for each in value]
-    if isinstance(value, dict):
-        return {name: to_json(each) for name, each in value.items()}
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (bool, str)):
         return value

@@ -161,8 +161,17 @@ def _named(name, value):
 
 def named_part(part):
     """Return what is known of a model as JSON has it; TypeError for a function of one's own."""
-    nested = ("model", "objective", "choice")
-    return dict(part, **{name: named(part[name]) for name in nested})
+    return dict(part, model=_described("model", part["model"]), objective=named(part["objective"]),
+                choice=named(part["choice"]))
+
+
+def _described(name, value):
+    """As `_named`, of a description: there are dicts and lists in it."""
+    if isinstance(value, dict):
+        return {inner: _described(inner, each) for inner, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_described(name, each) for each in value]
+    return _named(name, value)
 
 
 def unnamed(settings):

@@ -187,7 +187,10 @@ class Outputs:
 
 
 def _by_as_many_rows(function, model):
-    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time."""
+    """Hidden units of any number of rows by a function of CSR arrays that is called with `_TOGETHER` rows each time.
+
+    Products of matrices of one shape differ least between rows that come in other company.
+    """
     def hidden(data, indices, indptr, *more):
         n_rows = len(indptr) - 1
         h = np.empty((n_rows, model.n_hidden), model.dtype)

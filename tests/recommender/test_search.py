@@ -259,7 +259,8 @@ def test_tune_with_recommender(ratings):
     best, _ = tune(Recommender(**settings), train, seconds=0, validation=held_out)
     again = Recommender(**settings).fit(train, validation=held_out)
     assert best.predict("u3", ratings.items).tolist() == again.predict("u3", ratings.items).tolist()
-    start = search._start_values(Recommender(**settings), fitted)
+    alike = Recommender(l2=0.1, **settings).fit(ratings)  # "auto" may have become another decay for each side
+    start = search._start_values(Recommender(**settings), alike)
     assert list(start) == ["l2", "network", "n_hidden", "learning_rate"] and start["network"] == "shallow"
 
 
