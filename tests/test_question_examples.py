@@ -212,8 +212,9 @@ def fold_in(recommender, shown, matrix):
         hidden = np.column_stack([encode(recommender, model, full, baseline(recommender).T), np.ones(len(shown))])
         known = np.diff(matrix.indptr) > 0
         start, H = np.append(W[known].mean(axis=0), b[known].mean()), hidden[shown > 0]
-        p = np.linalg.solve(H.T @ H + recommender.l2_ * np.eye(len(start)),
-                            H.T @ residuals[shown > 0] + recommender.l2_ * start)
+        wanted = residuals[shown > 0]
+        wanted -= wanted.sum() / (len(wanted) + 1)  # the level of one's own, which a decoder isn't taught
+        p = np.linalg.solve(H.T @ H + recommender.l2_ * np.eye(len(start)), H.T @ wanted + recommender.l2_ * start)
         said = hidden @ p
     return np.clip(predicted + rated * recommender.weights_[rows] * unit * said, low, high)
 
