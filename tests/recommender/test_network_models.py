@@ -101,6 +101,7 @@ def test_the_guard_falls_back_on_biases():
     assert not any(found.weights_.values())
 
 
+@pytest.mark.slow
 def test_saved_it_says_the_same_bits_in_another_process(fitted, tmp_path):
     path = tmp_path / "deep.npz"
     fitted.save(path)
@@ -120,6 +121,7 @@ def test_saved_it_says_the_same_bits_in_another_process(fitted, tmp_path):
         again.fit([("a", "b", 1.0), ("a", "c", 2.0)], validation=None)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bytes(triples, tmp_path):
     def predictions(**run):
         found = recommender(rows="items", n_epochs=4).fit(triples, validation=0.1, **run)
@@ -138,6 +140,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(triples, tmp_path):
     assert predictions(checkpoint=tmp_path / "c", resume=True) == whole
 
 
+@pytest.mark.slow
 def test_missing_entries_of_a_network(triples):
     found = recommender(functools.partial(deep, depth=1, dropout=0.1), objective=Missing(0.2)).fit(
         triples, validation=0.2)
@@ -145,6 +148,7 @@ def test_missing_entries_of_a_network(triples):
     assert len(found.recommend(found.users_[0], 3).items) == 3
 
 
+@pytest.mark.slow
 def test_a_multinomial_network_makes_lists(triples):
     found = recommender(multinomial, objective=Multinomial(), rows="users", l2=0.01).fit(triples, validation=0.2)
     assert "popular" in found.validation_lists_ and found.choices_["users"].l2 == 0.01
