@@ -20,9 +20,11 @@ where w^2 less its variance stands for the square of the right weight: J. R. Tho
 estimating the mean, JASA 63, 1968; the positive part is L. Breiman's nonnegative garrote, Technometrics 37, 1995.
 
 But w isn't all that was fitted to these ratings: at which epoch training stopped, and by which decay, was chosen on
-them too, which makes z too large. In (3) stands z - 1, by the rule of L. Breiman et al., Classification and Regression
-Trees, 1984, that what is within a standard error of the best is as good. Outputs that are better by two of them,
-or fewer, count nothing; by three 0.75 of w, by five 0.94.
+them too, which makes z too large. In (3) stands z - 1.5, after the rule of L. Breiman et al., Classification and
+Regression Trees, 1984, that what is within a standard error of the best is as good. With one standard error made-up
+ratings without taste were predicted worse than by biases, by up to 0.0014 of RMSE; with one and a half, on none of 24
+splits. Outputs that are better by two and a half of them, or fewer, count nothing; by three and a half 0.75 of w, by
+five 0.92.
 
 All models are taken together if that leaves a weight to each; if not, the one with the largest ``gain - 2 luck``, which
 is what C. L. Mallows, Some comments on C_p, Technometrics 15, 1973, expects to be gained on other ratings.
@@ -34,7 +36,7 @@ import numpy as np
 __all__ = ["shrunk_weights"]
 
 # Standard errors by which what was chosen on the ratings may look better than it is.
-_CHOSEN = 1.0
+_CHOSEN = 1.5
 
 
 def shrunk_weights(outputs, residuals, groups):

@@ -111,7 +111,12 @@ def test_random_graphs(recorded, linker, n, floatX):
 @pytest.mark.parametrize("one_of", [60, pytest.param(1, marks=pytest.mark.slow)])
 def test_scalar_ops_in_c(recorded, one_of):
     asked = a_part(tables.ops_in_c(), one_of)
-    assert asked and unexplained(asked, recorded["float64"]) == []
+    assert asked
+    for key, then, now in unexplained(asked, recorded["float64"]):
+        # C leaves open what becomes of a power beyond an unsigned integer: with AVX-512 it is the largest, else 0.
+        then, now = ({op: value for op, value in each.items() if not ("uint" in key and op.startswith("pow "))}
+                     for each in (then, now))
+        assert same(then, now), key
 
 
 def test_most_of_what_is_recorded_is_no_error(recorded):

@@ -12,7 +12,7 @@ def test_one_model_by_hand():
     luck = (1 + 1 + 1 + 1) * 4 / 3 / 4
     each = np.arange(4)
     z = np.sqrt(gain / luck)
-    assert shrunk_weights(outputs, residuals, [each, each]) == pytest.approx([3 * (1 - 1 / (z - 1) ** 2)])
+    assert shrunk_weights(outputs, residuals, [each, each]) == pytest.approx([3 * (1 - 1 / (z - 1.5) ** 2)])
 
 
 def test_the_larger_of_two_errors_counts_by_hand():
@@ -22,7 +22,7 @@ def test_the_larger_of_two_errors_counts_by_hand():
     luck = ((1 + 1) ** 2 + (-1 - 1) ** 2) * 2 / 1 / 4
     assert 36 / luck == 9
     for groups in ([users, items], [items, users]):
-        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([3 * 0.75])
+        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([3 * (1 - 1 / 1.5 ** 2)])
         assert shrunk_weights(outputs, residuals - 1, groups).tolist() == [0], "two standard errors are none too many"
 
 
@@ -41,7 +41,7 @@ def by_loops(outputs, residuals, users, items):
             M += np.outer(s, s)
         luck = max(luck, np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1))
     gain = sum(outputs[i].dot(w) ** 2 for i in range(n))
-    return w * (1 - 1 / (np.sqrt(gain / luck) - 1) ** 2)
+    return w * (1 - 1 / (np.sqrt(gain / luck) - 1.5) ** 2)
 
 
 def test_two_models_by_loops():
