@@ -389,7 +389,7 @@ def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, cap
 
     said, n_hidden, l2, beside = find(out, r"put away: (\d\.\d{4}) with n_hidden=(\d+), l2=(\S+); (\d\.\d{4}) by ")[0]
     best = fits[-1][0]
-    assert best.weights_ == {"items": 1}
+    assert best.weights_["items"] > 0.5
     assert (float(n_hidden), float(l2)) == tuple(table[0, :2]) == (best.n_hidden, best.l2)
     assert float(said) == pytest.approx(errors(predictions(best, train), put_away)[0], abs=6e-5)
     assert float(beside) == pytest.approx(errors(np.clip(biases(train), 1, 5), put_away)[0], abs=6e-5)
