@@ -235,12 +235,7 @@ class Fitted:
         """List the n items whose factors are most like an item's."""
         with self.ranks.agreed():
             check_count(n, "n")
-            if not is_single(item, "item"):
-                raise TypeError("item is %r; expected a single id" % (item,))
-            place, = self._items.find(item)
-            if place < 0:
-                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                                 % (item,))
+            place = _place_to_compare(self._items, item)
             candidates = self._items.candidates()
             n = min(n, len(candidates))
         self.ranks.check_call("similar_items", item=int(place), n=int(n))
@@ -328,17 +323,23 @@ class FittedBlend(Fitted):
     def similar_items(self, item, n=10):
         """List the n best items for somebody who has rated an item as high as can be, and nothing else."""
         check_count(n, "n")
-        if not is_single(item, "item"):
-            raise TypeError("item is %r; expected a single id" % (item,))
-        place, = self._items.find(item)
-        if place < 0:
-            raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                             % (item,))
+        place = _place_to_compare(self._items, item)
         person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
         scores = self.scorer.grid_of_people([person])
         scores[0, np.searchsorted(self.scorer.candidates, place)] = -np.inf
         best = top_n(scores, min(n, scores.shape[1]))[0]
         return recommendations(self.items[self.scorer.candidates], best, scores[0][best])
+
+
+def _place_to_compare(catalogue, item):
+    """Return the place of an item that others are compared with: one that had a rating."""
+    if not is_single(item, "item"):
+        raise TypeError("item is %r; expected a single id" % (item,))
+    place, = catalogue.find(item)
+    if place < 0:
+        raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                         % (item,))
+    return place
 
 
 def fitted_by(users, items, result, **more):
