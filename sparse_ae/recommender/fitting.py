@@ -209,12 +209,13 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     it may be so strong that nothing is left.
     """
     by_ratings = given.held_out is not None and given.unit is None and lists is None
-    network = check_network(settings.network)
+    network, choice = check_network(settings.network), _choice(settings, given, side, biases)
     if by_ratings and given.guarded and isinstance(network, Shallow):
-        looked_at = _look(settings, given, side, biases, seed, np.dtype(network.dtype).itemsize)
+        looked_at = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
         if looked_at is not None:
             return looked_at
-    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists)
+    _say_what_is_chosen(settings, given, side, choice)
+    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists, choice=choice)
     if not is_auto(settings.l2) or not by_ratings or best.error or best.interrupted:
         return best
     stretch, error = stretch_on_validation(given, best, biases)
@@ -238,9 +239,9 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     return best
 
 
-def _look(settings, given, side, biases, seed, itemsize):
+def _look(settings, given, side, biases, seed, choice, itemsize):
     """Train a small model of one side, if a whole one is large: it, where nothing is to be gained; None elsewhere."""
-    choice, n_columns = _choice(settings, given, side, biases), n_columns_of(given.train, side)
+    n_columns = n_columns_of(given.train, side)
     needed, there = memory_needed(n_columns, choice, itemsize), memory_there()
     found = None
     if is_large(n_columns, choice):
