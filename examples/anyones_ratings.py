@@ -4,12 +4,13 @@
         --ml-100k u.data --ml-1m ml-1m.zip
     python examples/anyones_ratings.py                # made-up ratings of four kinds only
     python examples/anyones_ratings.py --data mine.csv
+    python examples/anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
 
 Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, a mean over seeds
 0, 1 and 2 of a random 80/20 split (MovieLens 1M: 90/10; MovieLens 100K: the folds u1 to u5; Douban: its own split,
-once), in the ratings' own unit. "less" is by how much the recommender's RMSE is below the biases', with the worst of
-the splits; seconds are of `fit`, compiling included, the mean over splits. Surprise and cmfrec are run where they are
-installed, with their defaults (Surprise: SVD and KNNBaseline).
+once), in the ratings' own unit. "less" is by how much the recommender's RMSE is below the biases', "worst" is that on
+the worst of the splits; seconds are of `fit`, compiling included, the mean over splits. Surprise and cmfrec are run
+where they are installed, with their defaults (Surprise: SVD and KNNBaseline).
 
 The made-up ratings (`sparse_ae.made_up_ratings`) are of four kinds: few users and items rated densely and with little
 noise; as many as rate ten times each, in stars; a few people with a long catalogue, from 0 to 100; noisy stars.
@@ -27,6 +28,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -41,7 +43,8 @@ KINDS = {  # what made_up_ratings takes for n ratings
     "0 to 100": lambda n: dict(n_users=max(20, n // 100), n_items=n // 15, noise=8.0, rating_scale=(0, 100)),
     "noisy": lambda n: dict(n_users=n // 20, n_items=n // 15, noise=1.0, step=1),
 }
-ROW = "%-20s %-8s" + " %-9s" * 5 + " %-16s %s"
+COLUMNS = {"biases": "biases", "factors": "factorisation", "SVD": "SVD", "KNN": "KNNBaseline", "cmfrec": "cmfrec",
+           "ours": "`Recommender()`"}
 
 
 def main(argv=None):
@@ -53,16 +56,17 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
                         help="of the made-up sets; none for no such sets (default: %(default)s)")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    print((ROW % ("", "biases", "factors", "SVD", "KNN", "cmfrec", "ours", "less (worst)", "seconds")).rstrip())
+    written = pages.Pages(__file__, args.write)
+    table = written.table("test RMSE", "", *list(COLUMNS.values()) + ["less", "worst", "seconds"])
     for label, splits in sets(args):
         scores = [judge(train, test) for train, test in splits]
         columns = {name: np.array([score[name] for score in scores]) for name in scores[0]}
         less = columns["biases"] - columns["ours"]
-        cells = ["%.4f" % columns[name].mean() if name in columns else ""
-                 for name in ("biases", "factors", "SVD", "KNN", "cmfrec", "ours")]
-        print((ROW % tuple([label] + cells + ["%+.4f (%+.4f)" % (less.mean(), less.min()),
-                                              "%.0f" % columns["seconds"].mean()])).rstrip(), flush=True)
+        table.row(label, *["%.4f" % columns[name].mean() if name in columns else "" for name in COLUMNS],
+                  "%.4f" % less.mean(), "%.4f" % less.min(), "%.0f" % columns["seconds"].mean())
+    written.close()
 
 
 def sets(args):
@@ -71,15 +75,15 @@ def sets(args):
         ratings = sparse_ae.load_ratings(args.filmtrust, duplicates="last")
         yield "FilmTrust 80/20", random_splits(ratings, 0.2, args.seeds)
     if args.douban:
-        yield "Douban, own split", [douban(args.douban)]
+        yield "Douban", [douban(args.douban)]
     if args.jester:
         yield "Jester 80/20", random_splits(sparse_ae.jester(args.jester).ratings, 0.2, args.seeds[:1])
     if args.ml_100k:
-        yield "ML-100K u1 ... u5", movielens_100k_folds(args.ml_100k)
+        yield "MovieLens 100K, u1 ... u5", movielens_100k_folds(args.ml_100k)
     if args.ml_1m:
-        yield "ML-1M 90/10", random_splits(sparse_ae.movielens("1m", path=args.ml_1m).ratings, 0.1, args.seeds)
+        yield "MovieLens 1M 90/10", random_splits(sparse_ae.movielens("1m", path=args.ml_1m).ratings, 0.1, args.seeds)
     if args.data:
-        yield Path(args.data).name[:19], random_splits(sparse_ae.load_ratings(args.data), 0.2, args.seeds)
+        yield Path(args.data).name, random_splits(sparse_ae.load_ratings(args.data), 0.2, args.seeds)
     for n in args.sizes:
         for kind, settings in KINDS.items():
             yield "%d, %s" % (n, kind), (split for seed in args.seeds for split in random_splits(

@@ -3,6 +3,7 @@
     python examples/autorec_table.py --quick     # one split instead of five; four minutes
     python examples/autorec_table.py             # twenty minutes on two cores
     python examples/autorec_table.py --to-goals  # only how soon I-AutoRec gets to two RMSEs; half a minute
+    python examples/autorec_table.py --write docs/results/ratings.md
     python examples/autorec_table.py --help
 
 S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
@@ -35,6 +36,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import pages
 import scipy.stats
 
 from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse, split_ratings
@@ -107,10 +109,10 @@ SIZES = OrderedDict([
 # 0.8283; from epoch 22 or 15 on it is 0.8290 and 0.8314.
 FALLING = dict(learning_rate=lambda epoch: 0.001 * 0.8 ** max(0, epoch - 30), n_epochs=45)
 BESIDE_BIASES = [  # rows, settings, and those in words
-    ("items", {}, "defaults"),
-    ("items", FALLING, "Adam at 0.001, from epoch 31 on at 0.8 times the last, 45 epochs at most"),
-    ("users", {}, "defaults"),
-    ("both", {}, "defaults"),
+    ("items", {}, ""),
+    ("items", FALLING, ", Adam at 0.001, from epoch 31 on at 0.8 times the last, 45 epochs at most"),
+    ("users", {}, ""),
+    ("both", {}, ""),
 ]
 SURPRISE = dict(n_factors=200, n_epochs=60, reg_all=0.06)
 CMFREC = dict(k=200, lambda_=0.08, scale_lam=True, niter=20)
@@ -141,6 +143,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0, help="of the first split; the others count on from there")
     parser.add_argument("--plot", type=Path, default=Path("autorec_table.png"), metavar="FILE",
                         help="where to draw; %(default)s")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     if not (args.to_goals or args.plot.resolve().parent.is_dir()):
         parser.error("there is no folder %s for the picture %s" % (args.plot.resolve().parent, args.plot))
@@ -176,56 +179,59 @@ def main(argv=None):
         return [factorization(train, test, settings, seed, curve=seed == args.seed)
                 for seed, (train, test) in splits.items()]
 
-    heading("MovieLens 1M, random 90/10", "", "published", "RMSE", "seconds",
-            *["to %g" % goal for goal in GOALS] + ["settings"])
-    curves = OrderedDict()
+    written, curves = pages.Pages(__file__, args.write), OrderedDict()
+    table = written.table("MovieLens 1M", "", "published", "here", "seconds",
+                          *["to RMSE %g" % goal for goal in GOALS] + ["settings"])
     for name, published, settings in (("I-AutoRec", "0.831", ITEMS), ("U-AutoRec", "0.874", USERS)):
         curves[name] = scores(settings)
-        row(name, published, interval(curves[name]), seconds(curves[name]), *seconds_to_goals(curves[name][0].curve),
-            settings)
+        table.row(name, published, interval(curves[name]), seconds(curves[name]),
+                  *seconds_to_goals(curves[name][0].curve), settings)
         if args.to_goals:
+            written.close()
             return
-    row("global mean", "", interval([mean(*split) for split in splits.values()]), "", "", "", "")
+    table.row("global mean", "", interval([mean(*split) for split in splits.values()]), "", "", "", "")
     curves["biases"] = [biases(*split) for split in splits.values()]
-    row("biases", "", interval(curves["biases"]), seconds(curves["biases"]), "", "", "shrinkage 5")
+    table.row("biases", "", interval(curves["biases"]), seconds(curves["biases"]), "", "", "shrinkage 5")
     factorized = curves["matrix factorisation"] = factors(FACTORS)
-    row("matrix factorisation, ours", "0.845", interval(factorized), seconds(factorized),
-        *seconds_to_goals(factorized[0].curve), named(FACTORS))
+    table.row("matrix factorisation", "0.845", interval(factorized), seconds(factorized),
+              *seconds_to_goals(factorized[0].curve), named(FACTORS))
     for name, peer, settings in (("Surprise SVD", surprise_svd, SURPRISE), ("cmfrec", cmfrec_als, CMFREC)):
         try:
             curves[name] = [peer(*splits[args.seed], seed=args.seed)]
         except ImportError as error:
-            row(name, "", "not installed: %s" % error, "", "", "", "")
+            print("%s is left out: not installed: %s" % (name, error), file=sys.stderr)
         else:
-            row(name + ", first split only", "", interval(curves[name]), seconds(curves[name]), "", "", named(settings))
+            table.row(name + ", first split only", "", interval(curves[name]), seconds(curves[name]), "", "",
+                      named(settings))
 
-    heading("MovieLens 1M, random 90/10, beside biases", "`Recommender`", "RMSE", "seconds", "settings")
+    table = written.table("MovieLens 1M, Recommender", "`Recommender`", "here", "seconds")
     for rows, settings, shown in BESIDE_BIASES:
         found = [recommended(train, test, dict(settings, rows=rows), seed) for seed, (train, test) in splits.items()]
-        row('rows="%s"' % rows, interval(found), seconds(found), shown)
+        table.row('`rows="%s"`%s' % (rows, shown), interval(found), seconds(found))
 
-    heading("MovieLens 1M, I-AutoRec by output and hidden nonlinearity",
-            "f", "g", "published", "RMSE", "seconds", "settings")
+    table = written.table("MovieLens 1M, I-AutoRec by output and hidden nonlinearity",
+                          "f, g", "published", "here", "seconds", "settings")
     for (f, g), (settings, published) in PAIRS.items():
-        row(f, g, "%.3f" % published, interval(scores(settings)), seconds(scores(settings)), settings)
+        table.row("%s, %s" % (f, g), "%.3f" % published, interval(scores(settings)), seconds(scores(settings)),
+                  settings)
 
-    heading("MovieLens 1M, by the number of hidden units or factors",
-            "k", "I-AutoRec", "seconds", "matrix factorisation", "seconds", "settings of I-AutoRec")
+    table = written.table("MovieLens 1M, by the number of hidden units or factors",
+                          "k", "I-AutoRec", "its seconds", "matrix factorisation", "seconds", "settings of I-AutoRec")
     by_k = OrderedDict()
     for k in list(SIZES)[::2] if args.quick else SIZES:
         settings, other = SIZES[k][0]._replace(n_hidden=k), dict(SIZES[k][1], n_factors=k)
         ours, theirs = by_k[k] = scores(settings), factorized if other == FACTORS else factors(other)
-        row(k, interval(ours), seconds(ours), interval(theirs), seconds(theirs), settings)
+        table.row(k, interval(ours), seconds(ours), interval(theirs), seconds(theirs), settings)
 
-    heading("MovieLens 100K, the folds u1 to u5: ports of AutoRec report about 0.905",
-            "", "mean", "u1", "u2", "u3", "u4", "u5", "settings")
+    table = written.table("MovieLens 100K, the folds u1 to u5", "", "mean", "u1", "u2", "u3", "u4", "u5", "settings")
     for name, settings, score in (
             ("I-AutoRec", ITEMS_100K, lambda *fold: autorec(*fold, settings=ITEMS_100K, seed=args.seed)),
             ("matrix factorisation", named(FACTORS_100K),
              lambda *fold: factorization(*fold, settings=FACTORS_100K, seed=args.seed)),
             ("biases", "shrinkage 5", biases)):
         of_folds = [score(*fold).rmse for fold in folds]
-        row(name, "%.4f" % np.mean(of_folds), *["%.4f" % x for x in of_folds] + [settings])
+        table.row(name, "%.4f" % np.mean(of_folds), *["%.4f" % x for x in of_folds] + [settings])
+    written.close()
 
     say("")
     try:
@@ -366,16 +372,6 @@ def named(settings):
 def say(text):
     """Prints at once: a table is read while the next is in the making."""
     print(text, flush=True)
-
-
-def heading(title, *columns):
-    """The head of a Markdown table."""
-    say("\n### %s\n\n| %s |\n|%s" % (title, " | ".join(columns), "---|" * len(columns)))
-
-
-def row(*cells):
-    """A row of a Markdown table."""
-    say("| %s |" % " | ".join(map(str, cells)))
 
 
 def draw(curves, by_k, path):

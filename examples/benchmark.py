@@ -7,6 +7,7 @@
     python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
     python examples/benchmark.py --lists                        # the ten best items for every user, beside implicit
     python examples/benchmark.py --updates --floor              # and what share of the machine's speed that is
+    python examples/benchmark.py --data ml-1m.zip --write docs/results/speed.md README.md
 
 All contenders start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32.
 First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
@@ -30,7 +31,6 @@ them and of its own, as if all else stayed in the caches. Where W and V stay the
 """
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -44,6 +44,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import pages
 import scipy
 import scipy.sparse as sp
 
@@ -62,6 +63,7 @@ import lasagne
 import theano
 
 L2 = 1e-3
+PRINTED = pages.Pages(__file__).table  # where nobody asks for tables on pages
 MOVIELENS_1M = (6040, 3706, 1000209)
 
 
@@ -265,17 +267,10 @@ def gpu():
 
 
 def machine():
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
-    versions = ["Python " + platform.python_version(), "Theano " + theano.__version__, "NumPy " + np.__version__,
-                "SciPy " + scipy.__version__]
+    found = [pages.machine(), "Theano " + theano.__version__, "SciPy " + scipy.__version__]
     if "torch" in sys.modules:
-        versions.append("PyTorch " + sys.modules["torch"].__version__)
-    card = gpu()
-    return "%s, %d CPUs; %s%s; %s" % (name, os.cpu_count(), "" if card is None else card + "; ", ", ".join(versions),
-                                      time.strftime("%Y-%m-%d"))
+        found.append("PyTorch " + sys.modules["torch"].__version__)
+    return "; ".join(found + [card for card in [gpu()] if card])
 
 
 class Floor(NamedTuple):
@@ -319,23 +314,23 @@ def least_work(formulation, update, matrix, k, batch_size):
     return 10 * k * entries, 2 * k * 4 * (read + 2 * (1 + KEPT[update]) * moved)
 
 
-def print_shares(floor, seconds, work):
+def print_shares(title, floor, seconds, work, table=PRINTED):
     """The share of the machine's speed that each of {name: seconds} reaches, where its {name: work} is known."""
-    print("\n| share of | %.0f GFLOP/s, as matrices are multiplied | %.0f GB/s, as memory is read and written |"
-          % (floor.operations / 1e9, floor.bytes / 1e9))
-    print("|---|---|---|")
+    shares = table(title + ", share of the machine's speed", "share of",
+                   "%.0f GFLOP/s, as matrices are multiplied" % (floor.operations / 1e9),
+                   "%.0f GB/s, as memory is read and written" % (floor.bytes / 1e9))
     for name, (operations, n_bytes) in work.items():
-        print("| %s | %.1f%% | %.1f%% |" % (name, 100 * operations / seconds[name] / floor.operations,
-                                            100 * n_bytes / seconds[name] / floor.bytes))
+        shares.row(name, "%.1f%%" % (100 * operations / seconds[name] / floor.operations),
+                   "%.1f%%" % (100 * n_bytes / seconds[name] / floor.bytes))
 
 
-def print_times(title, times, first, scaled=()):
+def print_times(title, times, first, scaled=(), table=PRINTED):
     """The table of {name: seconds of each round}; returns the medians."""
     medians = {name: float(np.median(x)) for name, x in times.items()}
-    print("\n| %s (min ... max) | against %s |\n|---|---|---|" % (title, first))
+    shown = table(title, "", "seconds", "min ... max", "against " + first)
     for name, x in times.items():
-        print("| %s | %s%.3f (%.3f ... %.3f) | %.2f |" % (name, "~" if name in scaled else "", medians[name], min(x),
-                                                          max(x), medians[name] / medians[first]))
+        shown.row(name, "%s%.3f" % ("~" if name in scaled else "", medians[name]), "%.3f ... %.3f" % (min(x), max(x)),
+                  "%.2f" % (medians[name] / medians[first]))
     return medians
 
 
@@ -344,7 +339,7 @@ def start_values(n_items, k, rng):
     return [rng.uniform(-0.05, 0.05, shape).astype("float32") for shape in ((n_items, k), (k, n_items))]
 
 
-def race(matrix, k, batch_size, names, rounds, budget, seed=0, floor=None):
+def race(matrix, k, batch_size, names, rounds, budget, seed=0, floor=None, table=PRINTED):
     """Prints the table; returns {name: median seconds per epoch}."""
     rng = np.random.RandomState(seed)
     field = list(contenders(names, start_values(matrix.shape[1], k, rng)))
@@ -357,14 +352,16 @@ def race(matrix, k, batch_size, names, rounds, budget, seed=0, floor=None):
             times[contender.name].append(seconds)
             if not whole:
                 scaled.add(contender.name)
-    medians = print_times("k=%d, batch %d | seconds per epoch" % (k, batch_size), times, field[0].name, scaled)
+    title = "k=%d, batch %d" % (k, batch_size)
+    medians = print_times(title, times, field[0].name, scaled, table)
     for name in times if device_name() else []:
         moved = bytes_to_move(name, matrix, k, batch_size)
         if moved:
             print("%s: %.1f GB to move at least, at %.0f GB/s" % (name, moved / 1e9, moved / 1e9 / medians[name]))
     if floor:
-        print_shares(floor, medians, {each.name: least_work(each.formulation, each.recipe.update, matrix, k, batch_size)
-                                      for each in field if each.formulation != "scan"})
+        print_shares(title, floor, medians, {
+            each.name: least_work(each.formulation, each.recipe.update, matrix, k, batch_size) for each in field
+            if each.formulation != "scan"}, table)
     return medians
 
 
@@ -382,7 +379,7 @@ def adams_pass(start):
         return theano.function([], updates=changes, mode=fast_mode())
 
 
-def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):
+def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None, table=PRINTED):
     """Prints the table for ratings of users by items; returns {name: median seconds per epoch}."""
     rng = np.random.RandomState(seed)
     matrix = ratings.T.tocsr()
@@ -410,7 +407,8 @@ def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):
     for contender, _ in field:
         if not all(np.isfinite(x).all() for x in contender.parameters()):
             raise AssertionError("%s has diverged: its epochs say nothing" % contender.name)
-    medians = print_times("items as rows, k=%d, batch %d | seconds per epoch" % (k, batch_size), times, "SGD", scaled)
+    title = "items as rows, k=%d, batch %d" % (k, batch_size)
+    medians = print_times(title, times, "SGD", scaled, table)
     hope = medians["SGD"] + medians["Adam's pass alone"]
     print("\nAdam takes %.2f of SGD's epoch and the pass." % (medians["Adam"] / hope))
     print("Adagrad takes %.2f of SGD's epoch, and %.2f of its own with ten times the columns." % (
@@ -422,13 +420,13 @@ def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None):
                 for each, its_matrix in field}
         gradient = 8 * k * matrix.shape[1]
         work["Adam's pass alone"] = 0, n_passes * gradient * (1 + 2 * (1 + KEPT["adam"]))
-        print_shares(floor, medians, work)
+        print_shares(title, floor, medians, work, table)
     return medians
 
 
-def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
+def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5, table=PRINTED):
     """Sparse against dense as the ratings get denser; the density from which dense is the faster one, or None."""
-    print("| density | sparse, s | dense, s | sparse / dense |\n|---|---|---|---|")
+    shown = table("by the density of ratings", "density", "sparse, s", "dense, s", "sparse / dense")
     rng = np.random.RandomState(0)
     field = list(contenders(["sparse", "dense"], start_values(n_items, k, rng)))
     turn = None
@@ -436,7 +434,7 @@ def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5):
         matrix = sp.random(n_rows, n_items, density, "csr", dtype="float32", random_state=rng)
         sparse, dense = np.median([[seconds_per_epoch(contender, matrix, batch_size, 60, rng)[0] for contender in field]
                                    for _ in range(rounds)], axis=0)
-        print("| %.2f | %.4f | %.4f | %.2f |" % (density, sparse, dense, sparse / dense))
+        shown.row("%.2f" % density, "%.4f" % sparse, "%.4f" % dense, "%.2f" % (sparse / dense))
         if turn is None and sparse > dense:
             turn = density
     print("The dense graph is the faster one %s." % ("from a density of %g" % turn if turn else "at none of these"))
@@ -480,7 +478,7 @@ def list_makers(recommender, matrix, n):
     return makers
 
 
-def lists(matrix, k, n, rounds, floor=None):
+def lists(matrix, k, n, rounds, floor=None, table=PRINTED):
     """Prints the tables; returns {rows: {name: median seconds}}."""
     matrix = matrix[np.diff(matrix.indptr) > 0]
     matrix = matrix[:, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0]
@@ -501,11 +499,11 @@ def lists(matrix, k, n, rounds, floor=None):
                 start = time.perf_counter()
                 make()
                 times[name].append(time.perf_counter() - start)
-        medians[rows] = print_times("%s as rows, k=%d, n=%d | seconds for all users" % (rows, k, n), times,
-                                    "implicit" if "implicit" in makers else "NumPy")
+        title = "lists for all users, %s as rows, k=%d, n=%d" % (rows, k, n)
+        medians[rows] = print_times(title, times, "implicit" if "implicit" in makers else "NumPy", table=table)
         if floor:
             one_product = 2 * k * matrix.shape[0] * matrix.shape[1], 4 * k * sum(matrix.shape)
-            print_shares(floor, medians[rows], dict.fromkeys(makers, one_product))
+            print_shares(title, floor, medians[rows], dict.fromkeys(makers, one_product), table)
     return medians
 
 
@@ -527,25 +525,33 @@ def main(argv=None):
                         help="compare sparse and dense over the density of ratings instead")
     parser.add_argument("--lists", action="store_true", help="time lists for all users instead of epochs")
     parser.add_argument("--floor", action="store_true", help="print the share of the machine's speed that each reaches")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
+    written = pages.Pages(__file__, args.write)
     if args.floor and (args.density or device_name()):
         parser.error("--floor is about a CPU's epochs and lists: it goes with neither --density nor device=cuda")
     if args.density:
-        density_rule()
+        density_rule(table=written.table)
         print(machine())
+        written.close()
         return
     name, matrix = load(args.data, args.shape)
     print(name)
+
+    def table(title, *columns):
+        return written.table("%s, %s" % (name.partition(":")[0], title), *columns)
+
     floor = measured_floor() if args.floor else None
     if args.lists:
-        lists(matrix, args.k, 10, args.rounds, floor)
+        lists(matrix, args.k, 10, args.rounds, floor, table)
     elif args.updates:
         for batch_size in args.batch or [256]:
-            updates(matrix, args.k, batch_size, args.rounds, args.budget, floor=floor)
+            updates(matrix, args.k, batch_size, args.rounds, args.budget, floor=floor, table=table)
     else:
         for batch_size in args.batch or [64, 512]:
-            race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget, floor=floor)
+            race(matrix, args.k, batch_size, args.contenders, args.rounds, args.budget, floor=floor, table=table)
     print("\n" + machine())
+    written.close()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ ratings, on which is chosen, hold the test ratings of u2 to u5. Weight decays ar
 """
 import argparse
 import functools
-import platform
 import sys
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+import pages
 import scipy.stats
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -127,14 +127,16 @@ def choose(variant, train, widths, decays, seed):
                for k in widths for factor in decays)
 
 
-def table(label, splits, names, args):
+def table(written, label, splits, names, args):
     """Print what each variant reaches: a dict of its test errors by name."""
     first, found, validation = splits[0][0], {}, {}
     print("\n%s: %d ratings to train on, %d items, %d users; %d split%s"
           % (label, first.nnz, *first.shape, len(splits), "s" * (len(splits) > 1)))
+    shown = written.table(label, "", "test RMSE", "validation", "k", "decay, times the rule's", "epochs", "s an epoch",
+                          "seconds")
     biases = [sparse_ae.rmse(test.data, np.clip(predict_biases(fit_biases(train), *test.nonzero()), train.data.min(),
                                                 train.data.max())) for train, test in splits]
-    print("%-48s %s" % ("biases", interval(biases)), flush=True)
+    shown.row("biases", interval(biases), *[""] * 6)
     for name in names:
         variant, start = VARIANTS[name], time.perf_counter()
         decays = variant.decays if args.decays is None else [x * variant.decays[1] for x in args.decays]
@@ -146,9 +148,8 @@ def table(label, splits, names, args):
             errors.append(run.error(test))
             seconds += [record["seconds"] for record in run.trainer.history]
         found[name] = errors
-        print("%-48s %s   validation %.4f: k=%d, decay x %g, %d epochs of %.2f s; %.0f s"
-              % (name, interval(errors), validation[name], k, factor, epochs, np.median(seconds),
-                 time.perf_counter() - start), flush=True)
+        shown.row(name, interval(errors), "%.4f" % validation[name], k, "%g" % factor, epochs,
+                  "%.2f" % np.median(seconds), "%.0f" % (time.perf_counter() - start))
     best = min(validation, key=validation.get)
     print("Best on validation: %s, test RMSE %s" % (best, interval(found[best])))
     return found
@@ -159,7 +160,7 @@ def interval(errors):
     if len(errors) == 1:
         return "%.4f" % errors[0]
     half = scipy.stats.t.ppf(0.975, len(errors) - 1) * np.std(errors, ddof=1) / np.sqrt(len(errors))
-    return "%.4f +- %.4f" % (np.mean(errors), half)
+    return "%.4f ± %.4f" % (np.mean(errors), half)
 
 
 def draw(found, label, path):
@@ -208,19 +209,22 @@ def main(argv=None):
     parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
     parser.add_argument("--quick", action="store_true", help="one split, --hidden 100, --decays 1")
     parser.add_argument("--plot", metavar="FILE", help="where a picture of the first set goes; none by default")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     if args.quick:
         args.seeds, args.hidden, args.decays = args.seeds[:1], [100], [1.0]
     if not (args.ml_100k or args.ml_1m or args.data):
         parser.error("nothing to do: expected --ml-100k, --ml-1m or --data")
     names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
-    print("Python %s, NumPy %s, %s" % (platform.python_version(), np.__version__, time.strftime("%Y-%m-%d")))
+    print(pages.machine())
+    written = pages.Pages(__file__, args.write)
     for label, splits in sets(args):
-        found = table(label, splits, names, args)
+        found = table(written, label, splits, names, args)
         if args.plot:
             draw(found, label, args.plot)
             print("The picture is in %s." % args.plot)
             args.plot = None
+    written.close()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
     python examples/how_soon.py --reading           # only that of the file: 5 million made-up lines
     python examples/how_soon.py --reading --lines 20000000 --rounds 1
     python examples/how_soon.py --first-run         # only that of the first result
+    python examples/how_soon.py --write docs/results/speed.md
 
 Reading: `load_ratings` beside pandas.read_csv, where it is installed, of a CSV of user, item, rating and time. Each
 reads in a process of its own, whose peak of memory is told where /proc knows it, libraries included. The work isn't the
@@ -15,7 +16,6 @@ one epoch for each training. Its seconds are from the start of Python on. The fi
 """
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,10 +29,12 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 
 from sparse_ae.data.synthetic import rating_chunks, tastes
 
+PRINTED = pages.Pages(__file__).table  # where nobody asks for tables on pages
 READERS = {
     "load_ratings": """
 from sparse_ae import load_ratings
@@ -96,7 +98,7 @@ def write_csv(path, n_lines, seed=0):
             file.writelines(map("%d,%d,%g,%d\n".__mod__, zip(*columns)))
 
 
-def reading(path, rounds):
+def reading(path, rounds, table=PRINTED):
     """Prints the table; returns {reader: (median seconds, peak in MB)}."""
     found = {name: [] for name in READERS if "pandas" not in name or installed("pandas")}
     for _ in range(rounds):
@@ -108,13 +110,12 @@ def reading(path, rounds):
     results = {name: tuple(np.median(numbers, axis=0)[2:] * [1, 1 / 1024]) for name, numbers in found.items()}
     with open(path) as file:
         n_lines = sum(1 for _ in file)
-    print("\n| %d lines, %.0f MB | seconds (min ... max) | peak memory | against %s |\n|---|---|---|---|"
-          % (n_lines, os.path.getsize(path) / 2 ** 20, list(found)[-1]))
+    print("\n%d lines, %.0f MB" % (n_lines, os.path.getsize(path) / 2 ** 20))
+    shown = table("a CSV", "", "seconds", "min ... max", "peak memory", "against " + list(found)[-1])
     for name, (seconds, peak) in results.items():
         times = [number[2] for number in found[name]]
-        print("| %s | %.2f (%.2f ... %.2f) | %s | %.2f |"
-              % (name, seconds, min(times), max(times), "not known" if np.isnan(peak) else "%.0f MB" % peak,
-                 seconds / results[list(found)[-1]][0]))
+        shown.row(name, "%.2f" % seconds, "%.2f ... %.2f" % (min(times), max(times)),
+                  "not known" if np.isnan(peak) else "%.0f MB" % peak, "%.2f" % (seconds / results[list(found)[-1]][0]))
     return results
 
 
@@ -127,19 +128,19 @@ def installed(name):
     return True
 
 
-def first_run(folder):
+def first_run(folder, table=PRINTED):
     """Prints the table; returns {what is compiled: (seconds to the first epoch, to the first prediction)}."""
     ratings, _ = sparse_ae.made_up_ratings(943, 1682, 100000, step=1)
     sp.save_npz(os.path.join(folder, "ratings.npz"), ratings.matrix)
     flags = ",".join([each for each in [os.environ.get("THEANO_FLAGS")] if each]
                      + ["base_compiledir=" + os.path.join(folder, "compiled")])
     results = {}
-    print("\n| compiled before | seconds to the first epoch | to the first prediction |\n|---|---|---|")
+    shown = table("a first run", "compiled before", "seconds to the first epoch", "to the first prediction")
     for name in ("nothing", "everything"):
         start = time.time()
         results[name] = tuple(x - start for x in run(FIRST_RUN, os.path.join(folder, "ratings.npz"),
                                                      THEANO_FLAGS=flags))
-        print("| %s | %.1f | %.1f |" % ((name,) + results[name]), flush=True)
+        shown.row(name, *["%.1f" % seconds for seconds in results[name]])
     return results
 
 
@@ -149,19 +150,21 @@ def main(argv=None):
     parser.add_argument("--first-run", action="store_true", help="only how long the first epoch and prediction take")
     parser.add_argument("--lines", type=int, default=5000000, help="of the file (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="times that it is read (default %(default)s)")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     if args.lines < 1 or args.rounds < 1:
         parser.error("--lines is %d and --rounds %d; expected 1 or more" % (args.lines, args.rounds))
+    written = pages.Pages(__file__, args.write)
     both = args.reading == args.first_run
     with tempfile.TemporaryDirectory() as folder:
         if args.reading or both:
             path = os.path.join(folder, "ratings.csv")
             write_csv(path, args.lines)
-            reading(path, args.rounds)
+            reading(path, args.rounds, written.table)
         if args.first_run or both:
-            first_run(folder)
-    print("\n%s, %d CPUs; Python %s, NumPy %s; %s" % (platform.machine(), os.cpu_count(), platform.python_version(),
-                                                    np.__version__, time.strftime("%Y-%m-%d")))
+            first_run(folder, written.table)
+    print("\n" + pages.machine())
+    written.close()
 
 
 if __name__ == "__main__":

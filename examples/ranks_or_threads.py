@@ -22,6 +22,8 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     import sparse_ae
 
+import pages
+
 from sparse_ae.data.datasets import movielens
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer
@@ -75,6 +77,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=2, help="programs of each kind (default: %(default)s)")
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)  # one of these programs
     parser.add_argument("--ranks", type=int, default=1, help=argparse.SUPPRESS)
+    pages.add_argument(parser, __file__)
     parsed = parser.parse_args(arguments)
     if parsed.timed:
         comm = None
@@ -85,14 +88,15 @@ def main(arguments=None):
         if comm is None or not comm.Get_rank():
             print(json.dumps(found))
         return
+    written = pages.Pages(__file__, parsed.write)
+    table = written.table("k=%d" % parsed.hidden, "rows, update, batch", "one rank, %d threads" % parsed.n,
+                          "%d ranks" % parsed.n, "ratio", "in sums")
     rounds = [(started(parsed, 1, parsed.n), started(parsed, parsed.n, 1)) for _ in range(parsed.rounds)]
-    print("seconds of an epoch, k=%d: one rank with %d threads, %d ranks with one thread each"
-          % (parsed.hidden, parsed.n, parsed.n))
-    print("rows   update  batch   threads     ranks   ratio   in sums")
     for k, (rows, update, batch) in enumerate(cases(parsed)):
         threads, ranks = (min(found[k] for found in each) for each in zip(*rounds))
-        print("%-6s %-6s %6d %9.2f %9.2f %7.2f %8.0f%%"
-              % (rows, update, batch, threads[0], ranks[0], ranks[0] / threads[0], 100 * ranks[1]), flush=True)
+        table.row("%s, %s, %d" % (rows, update, batch), "%.2f" % threads[0], "%.2f" % ranks[0],
+                  "%.2f" % (ranks[0] / threads[0]), "%.0f%%" % (100 * ranks[1]))
+    written.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """No ratings, no recommender: any network on sparse input. Here a classifier of texts.
 
-    python examples/sparse_input.py [--plot sparse_input.png]
+    python examples/sparse_input.py [--plot sparse_input.png] [--write docs/tutorial/sparse_input.md]
 
 A text comes as a bag of words: 20,000 columns, of which a row has about 200. The same network is trained twice, with
 `SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on rows that are written out, from the
@@ -25,6 +25,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae  # noqa: F401
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 
 from sparse_ae.layers import SparseInputDenseLayer
@@ -136,12 +137,11 @@ def seconds_of_updates(networks, batches, rounds):
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def updates_alone(n_words, n_hidden, rounds, rng):
+def updates_alone(written, n_words, n_hidden, rounds, rng):
     """One update on rows with 1% of the columns: milliseconds, sparse and dense."""
     print("\nOne update of the network, %d inputs of which each row has 1%%, %d units; milliseconds, medians of %d:"
           % (n_words, n_hidden, rounds))
-    print("\n| update | rows | sparse | dense | times as fast |")
-    print("|---|---|---|---|---|")
+    table = written.table("one update", "update, rows", "sparse, ms", "dense, ms", "times as fast")
     per_row = max(1, n_words // 100)
     for update in (lasagne.updates.sgd, lasagne.updates.adagrad):
         networks = {name: Network(n_words, n_hidden, name == "sparse", update) for name in ("sparse", "dense")}
@@ -153,8 +153,8 @@ def updates_alone(n_words, n_hidden, rounds, rng):
                                   (n_rows, n_words))
                 batches.append((X, rng.randint(N_THEMES, size=n_rows).astype("int32")))
             found = seconds_of_updates(networks, batches, rounds)
-            print("| %s | %d | %.2f | %.2f | %.0f |" % (update.__name__, n_rows, 1e3 * found["sparse"],
-                                                      1e3 * found["dense"], found["dense"] / found["sparse"]))
+            table.row("%s, %d" % (update.__name__, n_rows), "%.2f" % (1e3 * found["sparse"]),
+                      "%.2f" % (1e3 * found["dense"]), "%.0f" % (found["dense"] / found["sparse"]))
 
 
 def draw(curves, path):
@@ -181,9 +181,10 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=5, help="default %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="updates to time (default %(default)s)")
     parser.add_argument("--plot", metavar="FILE", help="where a picture goes; none by default")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
 
-    rng = np.random.RandomState(0)
+    written, rng = pages.Pages(__file__, args.write), np.random.RandomState(0)
     themes_words = np.array([rng.choice(args.words, max(2, args.words // 100), replace=False)
                              for _ in range(N_THEMES)])
     train, test = (texts(n, args.words, rng, themes_words) for n in (args.texts, max(1, args.texts // 4)))
@@ -196,16 +197,16 @@ def main(argv=None):
         sparse, dense = models.values()
         models.update(peers(args.hidden))
         curves = {}
-        print("| | right, of held-out texts | seconds an epoch | MB at most |")
-        print("|---|---|---|---|")
+        table = written.table("texts", "", "right, of held-out texts", "seconds an epoch", "MB at most")
         for name, model in models.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of scikit-learn's, on numbers of epochs
                 curves[name], most = trained(model, train, test, args.epochs)
-            print("| %s | %.3f | %.2f | %.1f |" % (name, curves[name][-1][1], curves[name][-1][0] / args.epochs, most))
+            table.row(name, "%.3f" % curves[name][-1][1], "%.2f" % (curves[name][-1][0] / args.epochs), "%.1f" % most)
         print("\nThe network is the same: its probabilities for held-out texts differ by %.1e at most."
               % np.abs(sparse.probabilities(test[0]) - dense.probabilities(test[0])).max())
-        updates_alone(args.words, args.hidden, args.rounds, rng)
+        updates_alone(written, args.words, args.hidden, args.rounds, rng)
+    written.close()
     if args.plot:
         draw(curves, args.plot)
         print("\nThe picture is in %s." % args.plot)

@@ -3,6 +3,7 @@
     python examples/top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
     python examples/top_n_table.py --data mine.csv --quick
     python examples/top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
+    python examples/top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
 the user's held-out ratings from three quarters up the scale (4 of 5 stars). Five such splits: means, with 95% intervals
@@ -31,6 +32,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 import scipy.stats
 
@@ -41,7 +43,6 @@ from sparse_ae.training.objectives import Missing
 
 K = 10
 MEASURES = ("ndcg", "recall", "precision", "hit_rate", "map", "mrr", "coverage", "popularity")
-ROW = "%-24s" + " %-15s" * 2 + " %-9s" * 6 + " %s"
 WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -161,7 +162,9 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true",
                         help="the most popular, EASE, closed forms and the blend, on two splits of the known users")
     parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
+    written = pages.Pages(__file__, args.write)
     if args.quick:
         args.models, args.seeds, args.only = args.models or ["popular", "EASE", "closed", "blend"], (0, 1), ("splits",)
     for label, matrix in sets(args):
@@ -172,13 +175,14 @@ def main(argv=None):
                   % ((label, matrix.nnz) + matrix.shape + (args.seeds[0],)), flush=True)
             chosen = choose(matrix, models, args.seeds[0])
         if "splits" in args.only:
-            table(label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
+            table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
         if "strangers" in args.only:
-            table(label + ", strangers", [each for each in models if each[3]], chosen,
+            table(written, label + ", strangers", [each for each in models if each[3]], chosen,
                   [strangers_of(matrix, seed) for seed in args.seeds])
         if args.picture and "picture" in args.only:
             draw(label, matrix, args.seeds[0], args.picture)
             args.picture = None
+    written.close()
 
 
 def sets(args):
@@ -228,15 +232,15 @@ def judge(model, split, settings):
     return model.measures(split), seconds
 
 
-def table(label, models, chosen, splits):
+def table(written, label, models, chosen, splits):
     """Prints means over the splits."""
-    print(ROW % ((label, "NDCG@%d" % K, "recall@%d" % K) + MEASURES[2:] + ("seconds",)))
+    shown = written.table(label, "", "NDCG@%d" % K, "recall@%d" % K,
+                          *[measure.replace("_", " ") for measure in MEASURES[2:]] + ["seconds"])
     for name, model, _, _ in models:
         results = [judge(model, split, chosen[name]) for split in splits]
         columns = [np.array([result[0][measure] for result in results]) for measure in MEASURES]
         cells = [interval(column) for column in columns[:2]] + ["%.4f" % column.mean() for column in columns[2:]]
-        print(ROW % tuple([name] + cells + ["%.1f" % np.mean([result[1] for result in results[1:] or results])]),
-              flush=True)
+        shown.row(name, *cells + ["%.1f" % np.mean([result[1] for result in results[1:] or results])])
 
 
 def interval(values):
@@ -244,7 +248,7 @@ def interval(values):
     if len(values) < 2:
         return "%.4f" % values.mean()
     half = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return "%.4f +- %.4f" % (values.mean(), half)
+    return "%.4f ± %.4f" % (values.mean(), half)
 
 
 def draw(label, matrix, seed, path):

@@ -1,6 +1,6 @@
 """Does Theano update only the rows of W and V in use? The post hoped so; here is what each formulation does.
 
-    python examples/which_rows.py [--plot which_rows.png]
+    python examples/which_rows.py [--plot which_rows.png] [--write docs/results/speed.md docs/tutorial/post.md]
     python examples/which_rows.py --idea rows_in_use.png     # only the picture of one small update
 
 First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 
 from sparse_ae.model import AutoEncoder
@@ -140,30 +141,30 @@ def main(argv=None):
     parser.add_argument("--limit", type=int, default=10 ** 8,
                         help="largest number of items times hidden units (default %(default)s)")
     parser.add_argument("--idea", metavar="PATH", help="draw only one small update, and which numbers of W it writes")
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     if args.idea:
         draw_idea(args.idea)
         print("The picture is in %s." % args.idea)
         return
 
-    n_items, k = 10000, 100
+    written, n_items, k = pages.Pages(__file__, args.write), 10000, 100
     block = batch(n_items, 100, np.random.RandomState(0))
-    print("One update: %d rows, %d ratings of %d items; %d items in all, k=%d, L2 on all of W and V.\n"
+    print("One update: %d rows, %d ratings of %d items; %d items in all, k=%d, L2 on all of W and V."
           % (N_ROWS, block.nnz, N_RATED, n_items, k))
-    print("| formulation | rows of W changed | columns of V changed | bytes of W and V written |")
-    print("|---|---|---|---|")
+    table = written.table("one update", "formulation", "rows of W changed", "columns of V changed",
+                          "bytes of W and V written")
     for name in FORMULATIONS:
         W, V = rows_changed(name, block, k)
-        print("| %s | %d | %d | %.1f MB |" % (name, W, V, (W + V) * k * 4 / 1e6))
+        table.row(name, W, V, "%.1f MB" % ((W + V) * k * 4 / 1e6))
 
     panels = measure(args.limit)
     for panel, lines in panels.items():
-        print("\n| %s | %s |" % (panel, " | ".join(name + ", ms" for name in lines)))
-        print("|" + "---|" * (len(lines) + 1))
+        table = written.table("by " + panel, panel, *[name + ", ms" for name in lines])
         for i, x in enumerate(lines["sparse"][0]):
-            cells = ["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else ""
-                     for values in lines.values()]
-            print("| %d | %s |" % (x, " | ".join(cells)))
+            table.row(x, *["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else ""
+                           for values in lines.values()])
+    written.close()
     draw(panels, args.plot)
     print("\nThe picture is in %s." % args.plot)
 

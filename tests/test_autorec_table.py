@@ -1,5 +1,7 @@
 """The example that reproduces the published tables, on ratings small enough to watch it."""
 
+import re
+
 import numpy as np
 import programs
 import pytest
@@ -41,7 +43,7 @@ def run(example, tmp_path, capsys, *arguments):
     path = tmp_path / "ratings.npz"
     sp.save_npz(str(path), ratings())
     example.main(["--data", str(path), "--plot", str(tmp_path / "table.png")] + list(arguments))
-    return capsys.readouterr().out
+    return re.sub(r" +\|", " |", capsys.readouterr().out)
 
 
 @pytest.fixture
@@ -63,10 +65,10 @@ def test_all_tables_and_the_picture(example, tmp_path, capsys):
     out = run(example, tmp_path, capsys, "--quick")
     assert out.count("\n### ") == 5 and "Judged by **test** ratings" in out
     tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
-    assert [len(table) - 2 for table in tables] == [7, 4, 4, 2, 3]
+    assert [len(table) - 2 for table in tables] == [5, 4, 4, 2, 3]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
-    assert "| I-AutoRec | 0.831 | " in out and "| Surprise SVD |  | not installed: No module named 'peer' |" in out
+    assert "| I-AutoRec | 0.831 | " in out and "Surprise" not in out
     assert (tmp_path / "table.png").stat().st_size > 10000
 
 

@@ -26,7 +26,7 @@ def test_its_errors_are_those_of_its_parameters(tmp_path, capsys, monkeypatch):
                 "--plot", str(tmp_path / "depth.png")])
     out = capsys.readouterr().out
     found = {name: list(map(float, errors)) for name, *errors in re.findall(
-        r"^(ratings as levels, 30% dropped|tied) +(\d\.\d{4})   validation (\d\.\d{4})", out, re.M)}
+        r"^\| (ratings as levels, 30% dropped|tied) +\| (\d\.\d{4}) +\| (\d\.\d{4}) ", out, re.M)}
     assert len(found) == 2 and len(runs) == 4 and (tmp_path / "depth.png").stat().st_size > 5000
     best = min(found, key=lambda name: found[name][1])
     assert "Best on validation: %s, test RMSE %.4f" % (best, found[best][0]) in out

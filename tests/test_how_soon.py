@@ -31,10 +31,10 @@ def test_a_file_has_so_many_ratings(example, tmp_path, n_lines):
 def test_readers_are_compared(example, tmp_path, capsys):
     pytest.importorskip("pandas")
     example.main(["--reading", "--lines", "500", "--rounds", "2"])
-    out = capsys.readouterr().out
-    assert re.search(r"^\| load_ratings \| [\d.]+ \([\d.]+ ... [\d.]+\) \| (\d+ MB|not known) \| [\d.]+ \|$", out, re.M)
+    out = re.sub(r" +\|", " |", capsys.readouterr().out)
+    assert re.search(r"^\| load_ratings \| [\d.]+ \| [\d.]+ ... [\d.]+ \| (\d+ MB|not known) \| [\d.]+ \|$", out, re.M)
     assert re.search(r"^\| pandas.read_csv \| .* \| 1.00 \|$", out, re.M)
-    assert "| 501 lines" in out and "first epoch" not in out
+    assert "501 lines" in out and "first epoch" not in out
 
 
 def test_the_peak_is_of_the_reader_alone(example, tmp_path):
@@ -84,7 +84,7 @@ print(now + 1000 * len(files), now + 1000 * len(files) + 100)
     (epoch, prediction), (next_epoch, next_prediction) = results["nothing"], results["everything"]
     assert 0 < epoch < 1000 < next_epoch
     assert prediction - epoch == pytest.approx(100) and next_prediction - next_epoch == pytest.approx(100)
-    assert "| nothing | %.1f | %.1f |" % (epoch, prediction) in capsys.readouterr().out
+    assert re.search(r"\| nothing +\| %.1f +\| %.1f +\|" % (epoch, prediction), capsys.readouterr().out)
 
 
 def test_a_program_that_fails_is_no_figure(example, tmp_path):

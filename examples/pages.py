@@ -1,0 +1,167 @@
+"""Tables of the examples: printed, and written to the pages that show them.
+
+    python examples/which_rows.py --write docs/results/speed.md docs/tutorial/post.md
+
+A page says which figures it shows. Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` stands a table with
+the rows and columns that it wants, and a run of that example with ``--write PAGE`` puts its figures there, each row as
+soon as it is printed. Rows and columns are found by their labels; bold type, ``(*)`` and what a label says after a
+colon are the page's own. What a run has no figures for stays as it was, so that one row can be run by itself. Where
+nothing stands between the two lines, the whole table goes there.
+
+Machine and date stand in the page's text, which is for its author to write: `Pages.close` says what they are.
+"""
+import argparse
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Pages", "Table", "add_argument", "filled", "machine"]
+
+END = "<!-- end -->"
+SECTION = re.compile(r"^<!-- table: (.*?) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
+
+
+def add_argument(parser, file):
+    """Add ``--write`` to the arguments of the example whose ``__file__`` that is: pages that show a table of it."""
+    def page(text):
+        path, example = Path(text), Path(file).stem
+        try:
+            found = _names(path, example)
+        except (OSError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        if not found:
+            raise argparse.ArgumentTypeError(
+                "%s shows no table of this example; expected a line <!-- table: %s, NAME -->, and after the table a "
+                "line %s" % (path, example, END))
+        return path
+
+    parser.add_argument("--write", metavar="PAGE", nargs="+", default=(), type=page,
+                        help="pages to write the figures to, where they show a table of this example")
+
+
+def machine():
+    """The processor, Python, NumPy and the date, in words."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
+    return "%s, %d CPUs; Python %s, NumPy %s; %s" % (name, os.cpu_count(), platform.python_version(), np.__version__,
+                                                     time.strftime("%Y-%m-%d"))
+
+
+class Pages:
+    """The pages that a run of an example is to write to.
+
+    Parameters
+    ----------
+    file : str
+        The example's ``__file__``.
+    paths : sequence of pathlib.Path
+        The pages; with none, tables are only printed.
+    """
+
+    def __init__(self, file, paths=()):
+        self.example, self.paths, self._written = Path(file).stem, paths, []
+
+    def table(self, name, *columns):
+        """Begin a table: print its head. The first of the columns is the labels'."""
+        self._written.append("%s, %s" % (self.example, name))
+        return Table(self._written[-1], columns, self.paths)
+
+    def close(self):
+        """Tell which tables of the pages had no figures in this run, and what their text should say."""
+        for path in self.paths:
+            left = [name for name in _names(path, self.example) if name not in self._written]
+            print("%s: written%s. What its text should say: %s"
+                  % (path, " but for %s" % "; ".join(left) if left else "", machine()), file=sys.stderr)
+
+
+class Table:
+    """A table that is printed row by row, and written to each page that shows one of its name.
+
+    Parameters
+    ----------
+    name : str
+        As in the pages: the example, a comma, and what else tells it from the others.
+    columns : sequence of str
+    paths : sequence of pathlib.Path
+    """
+
+    def __init__(self, name, columns, paths=()):
+        self.name, self.columns, self.rows = name, columns, []
+        self._forms = {path: form for path in paths for found, form in SECTION.findall(_read(path)) if found == name}
+        print("\n### %s\n" % name.partition(", ")[2])
+        self._print(columns)
+        print("|%s" % ("---|" * len(columns)), flush=True)
+
+    def row(self, label, *cells):
+        """Print a row, and write it."""
+        if len(cells) + 1 != len(self.columns):
+            raise ValueError("%d cells beside a label; expected %d, one for each column"
+                             % (len(cells), len(self.columns) - 1))
+        self.rows.append([str(cell) for cell in (label,) + cells])
+        self._print(self.rows[-1])
+        for path, form in self._forms.items():
+            section = "<!-- table: %s -->\n%%s%s" % (self.name.replace("%", "%%"), END)
+            text = _read(path)
+            now = next(found for name, found in SECTION.findall(text) if name == self.name)
+            path.write_text(text.replace(section % now, section % filled(form, self.columns, self.rows)),
+                            encoding="utf-8")
+
+    def _print(self, cells):
+        padded = [cell.ljust(min(len(column), 24)) for cell, column in zip(cells, self.columns)]
+        print("| %s |" % " | ".join([cells[0].ljust(24)] + padded[1:]), flush=True)
+
+
+def filled(form, columns, rows):
+    """Return a page's table, with the figures of `rows` where it shows them.
+
+    Parameters
+    ----------
+    form : str
+        The table as it stands; what is empty becomes all of the rows.
+    columns : sequence of str
+    rows : sequence of sequence of str
+        Each begins with its label.
+    """
+    lines = form.splitlines()
+    if not lines:
+        lines = [_line(columns), "|" + "---|" * len(columns)] + [_line(row) for row in rows]
+    known = {_plain(row[0]): dict(zip(map(_plain, columns), row)) for row in rows}
+    header = [_plain(cell) for cell in _cells(lines[0])]
+    for number, line in enumerate(lines[2:], 2):
+        label, *cells = _cells(line)
+        figures = known.get(_plain(label), {})
+        cells = [_as_bold_as(cell, figures[column]) if column in figures else cell
+                 for column, cell in zip(header[1:], cells)]
+        lines[number] = _line([label] + cells)
+    return "\n".join(lines) + "\n"
+
+
+def _read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def _names(path, example):
+    return [name for name, _ in SECTION.findall(_read(path)) if name.partition(", ")[0] == example]
+
+
+def _cells(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def _line(cells):
+    return re.sub(" +", " ", "| %s |" % " | ".join(cells))
+
+
+def _plain(label):
+    return re.sub(r"\(\*\)|[*`]", "", label.partition(":")[0]).strip()
+
+
+def _as_bold_as(before, cell):
+    return "**%s**" % cell if before.startswith("**") and cell else cell
