@@ -58,7 +58,8 @@ def test_each_table_of_figures_is_one_of_an_example_that_writes(page):
         header, rule, *rows = form.splitlines()
         assert re.fullmatch(r"\|(-+\|)+", rule) and rows
         assert {line.count("|") for line in rows} == {header.count("|")} == {rule.count("|")}, found
-    assert text.count("<!-- table: ") == text.count(pages.END) == len(pages.SECTION.findall(text))
+    for mark in ("<!-- table: ", pages.END):
+        assert ("\n" + text).count("\n" + mark) == len(pages.SECTION.findall(text))
     elsewhere = [line for line in pages.SECTION.sub("", text).splitlines() if FIGURE.search(line.replace("|", "| |"))]
     assert not elsewhere or name(page) in NO_FIGURES_OF_EXAMPLES
 
