@@ -467,6 +467,7 @@ def deep(x, side, mask=None):
     return l_in, ObservedLayer(second, l_in)
 
 
+@pytest.mark.slow
 def test_lasagnes_layers_in_between(dtype):
     x, side = variable(), T.matrix("side")
     l_in, output = deep(x, side)

@@ -97,7 +97,7 @@ def values(model):
 
 
 @pytest.mark.parametrize("update", ["sgd", "adagrad", "adam"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def test_twenty_updates_are_those_of_the_posts_model(update, dtype):
     network = shallow(N_COLUMNS, 3, (1, 5), l2=0.1, rng=1, dtype=dtype)
     start = values(network)
@@ -113,6 +113,7 @@ def test_twenty_updates_are_those_of_the_posts_model(update, dtype):
         np.testing.assert_allclose(x, y.get_value(), **tolerance)
 
 
+@pytest.mark.slow
 def test_lbfgs_leaves_alone_what_is_not_trained():
     with change_flags(floatX="float32"):
         lasagne.random.set_rng(np.random.RandomState(2))
@@ -135,6 +136,7 @@ def trained(model, n_epochs=3, matrix=None, objective=None, **run):
     return trainer
 
 
+@pytest.mark.slow
 def test_dense_is_sparse_with_noise_and_stored_zeros_too():
     """The same entries are hidden, the same units dropped: all comes from the entries, in their order."""
     matrix = ratings()
@@ -260,7 +262,7 @@ def ordinal_cost(rows, W, b, V, mu, steps):
     return total
 
 
-@pytest.mark.parametrize("name", ["dense", "sparse"])
+@pytest.mark.parametrize("name", [pytest.param("dense", marks=pytest.mark.slow), "sparse"])
 def test_the_ordinal_cost_by_loops_and_its_gradients_by_differences(name):
     model, matrix = stars(2, "float64"), ratings()
     rng = np.random.RandomState(0)

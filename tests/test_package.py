@@ -49,6 +49,8 @@ def room(module):
     return module.split(".")[1] if "." in module else module
 
 
+# Their examples compile whole networks, some seconds each.
+COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "networks.kinds", "recommender.answers")]
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
     runtime.progress runtime.ranks training training.batch training.checkpoint training.stopping training.targets
@@ -194,7 +196,8 @@ def test_these_work_where_there_is_no_theano():
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", code], cwd=str(ROOT)).split() == [b"2"]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [pytest.param(module, marks=pytest.mark.slow) if module in COMPILING else module
+                                    for module in MODULES])
 def test_examples_in_docstrings_run(module, monkeypatch, tmp_path):
     """Those that need a file or the net are marked to be skipped."""
     monkeypatch.chdir(tmp_path)

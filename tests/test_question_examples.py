@@ -168,6 +168,7 @@ def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
         np.testing.assert_array_equal(np.load(saved)[rows + "/W"], model.W.get_value())
 
 
+@pytest.mark.slow
 def test_own_data_says_so_if_what_was_loaded_differs(csv, tmp_path, capsys, monkeypatch):
     read = recommender_module.Recommender.load
 
@@ -182,6 +183,7 @@ def test_own_data_says_so_if_what_was_loaded_differs(csv, tmp_path, capsys, monk
     assert find(capsys.readouterr().out, r"predictions: (\S+)$") == ["NO"]
 
 
+@pytest.mark.slow
 def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
     load("own_data").main(["--folder", str(tmp_path)])
     out = capsys.readouterr().out
@@ -219,6 +221,7 @@ def fold_in(recommender, shown, matrix):
     return np.clip(predicted + rated * recommender.weights_[rows] * unit * said, low, high)
 
 
+@pytest.mark.slow
 def test_folded_in_and_trained_with(csv, fits, capsys):
     load("fold_in").main(["--data", str(csv)])
     out = capsys.readouterr().out

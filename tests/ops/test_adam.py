@@ -80,7 +80,7 @@ def lasagnes(f, g, two, weighted):
     ("linear", "sigmoid", False, False, False), ("sigmoid", "tanh", True, False, True),
     ("linear", "sigmoid", True, True, False), ("linear", "tanh", False, True, True)])
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
-@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("linker", [None, pytest.param("py", marks=pytest.mark.slow)])
 def test_adam_is_lasagnes_on_a_dense_graph(f, g, target, two, weighted, dtype, linker):
     step = steps(f, g, dtype, linker, target, two, weighted)
     assert {x.op.inplace for x in step.function.maker.fgraph.apply_nodes if isinstance(x.op, AdamStep)} == {True}

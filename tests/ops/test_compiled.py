@@ -76,8 +76,9 @@ def answers(recommender, seed, n=12):
     return np.concatenate(said)
 
 
-@pytest.mark.parametrize("settings", [{}, {"network": Shallow("sigmoid"), "objective": "lists", "rows": "items"},
-                                      {"biases": False, "rows": "users", "network": Shallow(dtype="float64")}])
+@pytest.mark.parametrize("settings", [
+    {}, pytest.param({"network": Shallow("sigmoid"), "objective": "lists", "rows": "items"}, marks=pytest.mark.slow),
+    {"biases": False, "rows": "users", "network": Shallow(dtype="float64")}])
 def test_threads_get_what_one_thread_gets(settings, often_switched):
     recommender = fit(**settings)
     wanted = [answers(recommender, seed) for seed in range(4)]

@@ -363,7 +363,7 @@ adagrad = functools.lru_cache(maxsize=None)(Adagrad)
 @pytest.mark.parametrize("f, g, target, two", [("linear", "sigmoid", False, False), ("sigmoid", "tanh", True, False),
                                                ("linear", "sigmoid", True, True), ("sigmoid", "tanh", False, True)])
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
-@pytest.mark.parametrize("linker", [None, "py"])
+@pytest.mark.parametrize("linker", [None, pytest.param("py", marks=pytest.mark.slow)])
 def test_adagrad_is_lasagnes_on_a_dense_graph(f, g, target, two, dtype, linker):
     step = adagrad(f, g, dtype, linker, target, two)
     assert all(node.op.inplace for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, AdagradStep))

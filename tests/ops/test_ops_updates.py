@@ -140,7 +140,7 @@ def test_sizes(shape, order):
 
 
 @pytest.mark.parametrize("name, update", [("dense", lasagne.updates.adam), ("sparse", lasagne.updates.rmsprop)])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_steps_of_a_trainer_have_them(name, update, weighted):
     rng = np.random.RandomState(0)
     block = sp.csr_matrix(rng.randint(1, 6, (5, 6)) * (rng.rand(5, 6) < 0.5), dtype="float32")

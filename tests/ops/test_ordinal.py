@@ -19,7 +19,7 @@ def function_of(link, dtype):
     return _compiled[link, dtype]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("link", sorted(LINKS))
 def test_by_loops(link, dtype):
     scores = np.repeat([-3.0, -0.4, 0.0, 1.1, 2.5], 5).astype(dtype)

@@ -85,7 +85,7 @@ def adagrad(grads, params):
 ALONG_ARRAYS = theano.compile.mode.get_default_mode().excluding("sparse_ae_update_rows")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("update, op, n", [(sgd, SGDRows, 2), (adagrad, AdagradRows, 2)])
 def test_equals_the_update_along_arrays(update, op, n, tied, dtype):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params
+from devices import DTYPE, ON_GPU, ON_OPENCL, is_item_major, memory_of, params, scan_needs_cuda
 from made import stars
 
 from sparse_ae.model import AutoEncoder
@@ -29,6 +29,10 @@ TOLERANCE = {"float64": dict(rtol=1e-10, atol=1e-10), "float32": dict(rtol=1e-4,
 N_ITEMS, K, L2 = 7, 4, (0.05, 0.1)
 # Fused in the sparse step, and not: rectify has no fused form. (f, g)
 NONLINEARITIES = [("sigmoid", "tanh"), ("linear", "rectify")]
+# Each in each type; what the C of float32 takes long to compile for is slow.
+CASES = [pytest.param(name, f, g, dtype, marks=[scan_needs_cuda] * (name == "scan") + [pytest.mark.slow] * (
+    dtype == "float32" and not ON_GPU and (name == "scan" or f == "linear")))
+    for name in FORMULATIONS for f, g in NONLINEARITIES for dtype in ["float32"] + ["float64"] * (not ON_GPU)]
 SETTINGS = dict(low=1.0, span=4.0, l2_W=L2[0], l2_V=L2[1])
 
 
@@ -85,8 +89,7 @@ def fresh_step(name, f="sigmoid", g="tanh", update="sgd", learning_rate=0.01, dt
     return step
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("f, g", NONLINEARITIES)
+@pytest.mark.parametrize("name, f, g, dtype", CASES)
 def test_loss_and_gradients(name, f, g, dtype):
     m = model(f, g, dtype=dtype)
     batch = FORMULATIONS[name].inputs((), dtype)
@@ -103,8 +106,7 @@ def test_loss_and_gradients(name, f, g, dtype):
 
 
 @pytest.mark.parametrize("deferred", [False, True])
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("f, g", NONLINEARITIES)
+@pytest.mark.parametrize("name, f, g, dtype", CASES)
 def test_twenty_one_updates(name, f, g, deferred, dtype):
     step = fresh_step(name, f, g, dtype=dtype)
     expected, losses, expected_losses = values(step.model), [], []
@@ -144,7 +146,7 @@ def test_share_of_the_weight_decay(name, f, g):
         np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
-@pytest.mark.parametrize("update", ["nesterov_momentum", "adagrad", "adam"])
+@pytest.mark.parametrize("update", [pytest.param("nesterov_momentum", marks=pytest.mark.slow), "adagrad", "adam"])
 def test_lasagne_updates_agree(update):
     results = []
     for name in FORMULATIONS:
@@ -213,8 +215,9 @@ def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
             np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
-@pytest.mark.parametrize("two", [False, True])
-@pytest.mark.parametrize("target", [False, True])
+@pytest.mark.parametrize("two, target", [
+    (True, True), (False, False), pytest.param(False, True, marks=pytest.mark.slow),
+    pytest.param(True, False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("l2, weighted", [(L2, True), (0, False)])
 def test_sparse_adagrad_works_in_place_on_the_rows_in_use(two, target, l2, weighted):
     # Squares of gradients, and steps that hang on the roundings of small ones.
