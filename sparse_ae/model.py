@@ -33,7 +33,7 @@ import numpy as np
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
 from sparse_ae.ops import SumOverRanks, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
-from sparse_ae.ops.nonlinearities import find
+from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name, range_of
 from sparse_ae.parameters import Decoder, Parameter, create_parameter, portable_state
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.ranks import ALONE, Ranks
@@ -220,18 +220,12 @@ class AutoEncoder:
 
     def decoder(self):
         """Return the `Decoder`: a bounded f is stretched over the rating scale, if there is one."""
-        nonlinearity, low, span = find(self.f), 0.0, 1.0
-        if self.rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
-            f_low, f_high = nonlinearity.range
-            span = (self.rating_scale[1] - self.rating_scale[0]) / (f_high - f_low)
-            low = self.rating_scale[0] - span * f_low
-        return Decoder(self.W, self.b, self.f, nonlinearity, low, span, self.l2_W, self.l2_weighted)
+        return Decoder.over(self.rating_scale, self.W, self.b, self.f, self.l2_W, self.l2_weighted)
 
     @property
     def reach(self):
         """The lowest and the highest output that f comes near."""
-        nonlinearity = find(self.f)
-        return self.rating_scale or (nonlinearity.range if nonlinearity else (-np.inf, np.inf))
+        return self.rating_scale or range_of(self.f)
 
     def fused(self):
         """Return the first arguments of the fused Ops; None where they can't serve it."""
@@ -358,8 +352,9 @@ class AutoEncoder:
         """Return its settings, as `from_description` takes them: JSON, but for a function of one's own."""
         return {"n_columns": self.n_all_columns, "n_hidden": self.n_hidden,
                 "rating_scale": None if self.rating_scale is None else list(self.rating_scale),
-                "f": _name_of(self.f), "g": _name_of(self.g), "l2": [self.l2_W, self.l2_V],
-                "l2_weighted": self.l2_weighted, "encoders": len(self.encoders), "dtype": self.dtype}
+                "f": lasagnes_name(self.f) or self.f, "g": lasagnes_name(self.g) or self.g,
+                "l2": [self.l2_W, self.l2_V], "l2_weighted": self.l2_weighted, "encoders": len(self.encoders),
+                "dtype": self.dtype}
 
     @classmethod
     def from_description(cls, description, arrays, ranks=ALONE):
@@ -387,18 +382,12 @@ class AutoEncoder:
         return cls(settings.pop("n_columns"), comm=ranks, **settings, **parameters)
 
 
-def _name_of(function):
-    """The name of a function of `lasagne.nonlinearities`; one of one's own as it is."""
-    name = getattr(function, "__name__", "")
-    return name if getattr(nonlinearities, name, None) is function else function
-
-
 def _nonlinearity(spec, name, dtype):
-    function = getattr(nonlinearities, spec, None) if isinstance(spec, str) and spec.islower() else spec
+    function = lasagnes(spec) if isinstance(spec, str) else spec
     if not callable(function):
         raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
                          "or 'rectify', or a function of a Theano tensor" % (name, spec))
-    if getattr(nonlinearities, getattr(function, "__name__", ""), None) is not function:
+    if lasagnes_name(function) is None:
         _check_own(function, name, dtype)
     return function
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from sparse_ae.ops import item_major
-from sparse_ae.ops.nonlinearities import Nonlinearity
+from sparse_ae.ops.nonlinearities import Nonlinearity, find
 from sparse_ae.runtime.device import is_on_host
 from sparse_ae.runtime.ranks import OwnDraws
 import lasagne
@@ -78,6 +78,16 @@ class Decoder(NamedTuple):
     l2: float = 0.0
     l2_weighted: bool = False
     ordinal: Any = None
+
+    @classmethod
+    def over(cls, rating_scale, W, b, f, l2=0.0, l2_weighted=False):
+        """Make one of whose f, if it is bounded, the range is stretched over the rating scale, if there is one."""
+        nonlinearity, low, span = find(f), 0.0, 1.0
+        if rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
+            f_low, f_high = nonlinearity.range
+            span = (rating_scale[1] - rating_scale[0]) / (f_high - f_low)
+            low = rating_scale[0] - span * f_low
+        return cls(W, b, f, nonlinearity, low, span, l2, l2_weighted)
 
     @property
     def is_linear(self):

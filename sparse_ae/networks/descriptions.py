@@ -11,7 +11,8 @@ from sparse_ae.layers import (
     SparseInputDropoutLayer,
     SparseInputNormLayer,
 )
-from lasagne import layers, nonlinearities
+from sparse_ae.ops.nonlinearities import lasagnes, lasagnes_name
+from lasagne import layers
 
 __all__ = ["described", "made_layer", "nonlinearity_of", "said"]
 
@@ -55,8 +56,8 @@ def described(layer, stack, names):
 def _plain(value, name, layer):
     """A setting as JSON."""
     if name == "nonlinearity":
-        known = getattr(value, "__name__", "")
-        if getattr(nonlinearities, known, None) is not value:
+        known = lasagnes_name(value)
+        if known is None:
             raise TypeError("the nonlinearity %r of the layer %s can't be written down; expected a function of "
                             "lasagne.nonlinearities" % (value, said(layer)))
         return known
@@ -112,7 +113,7 @@ def _earlier(made, number):
 
 
 def nonlinearity_of(name):
-    function = getattr(nonlinearities, name, None) if isinstance(name, str) and name.islower() else None
+    function = lasagnes(name) if isinstance(name, str) else None
     if not callable(function):
         raise ValueError("nonlinearity is %r; expected the name of a function of lasagne.nonlinearities" % (name,))
     return function

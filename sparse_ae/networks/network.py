@@ -5,7 +5,7 @@ from sparse_ae.checks import check_dtype, check_number, check_rating_scale
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import described, made_layer, said
 from sparse_ae.networks.drawing import drawing
-from sparse_ae.ops.nonlinearities import find
+from sparse_ae.ops.nonlinearities import find, range_of
 from sparse_ae.parameters import Decoder, Parameter
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.ranks import ALONE
@@ -104,18 +104,12 @@ class Network(Model):
         layer = self._decoding
         if self._ordinal is not None:
             return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=self.l2, ordinal=self._ordinal)
-        nonlinearity, low, span = find(layer.nonlinearity), 0.0, 1.0
-        if self.rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
-            f_low, f_high = nonlinearity.range
-            span = (self.rating_scale[1] - self.rating_scale[0]) / (f_high - f_low)
-            low = self.rating_scale[0] - span * f_low
-        return Decoder(layer.W, layer.b, layer.nonlinearity, nonlinearity, low, span, self.l2)
+        return Decoder.over(self.rating_scale, layer.W, layer.b, layer.nonlinearity, self.l2)
 
     @property
     def reach(self):
         """The lowest and the highest output that the decoder comes near."""
-        nonlinearity = find(self._decoding.nonlinearity)
-        return self.rating_scale or (nonlinearity.range if nonlinearity else (-np.inf, np.inf))
+        return self.rating_scale or range_of(self._decoding.nonlinearity)
 
     def describe(self):
         """Return its layers by name and settings, JSON, as `from_description` takes them.

@@ -10,7 +10,8 @@ from scipy.special import expit
 
 import lasagne
 
-__all__ = ["C_ENUM", "NONLINEARITIES", "Nonlinearity", "find"]
+__all__ = ["C_ENUM", "NONLINEARITIES", "Nonlinearity", "find", "lasagnes", "lasagnes_name",
+           "range_of"]
 
 
 class Nonlinearity(NamedTuple):
@@ -86,3 +87,20 @@ C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
 def find(function):
     """The record of a function of `lasagne.nonlinearities`; None where the table has none."""
     return next((each for each in NONLINEARITIES.values() if each.graph is function), None)
+
+
+def range_of(function):
+    """The lowest and the highest value that a nonlinearity comes near; infinite where the table doesn't know it."""
+    known = find(function)
+    return known.range if known else (-np.inf, np.inf)
+
+
+def lasagnes(name):
+    """The function of `lasagne.nonlinearities` that has this name; None where there is none."""
+    return getattr(lasagne.nonlinearities, name, None) if name.islower() else None  # the others are classes
+
+
+def lasagnes_name(function):
+    """The name of a function of `lasagne.nonlinearities`; None for any other."""
+    name = getattr(function, "__name__", "")
+    return name if name and getattr(lasagne.nonlinearities, name, None) is function else None

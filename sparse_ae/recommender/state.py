@@ -4,6 +4,7 @@ import numpy as np
 from sparse_ae import networks  # noqa: F401  (whose models a file may hold)
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
+from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
@@ -21,7 +22,6 @@ from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
-import lasagne
 
 __all__ = ["fitted_of", "named", "named_part", "state_of", "unnamed", "whole"]
 
@@ -199,7 +199,7 @@ def _name_of(setting, value):
         return repr(value)
     if setting == "network":  # no address of memory: the same seed gives the same file
         return describe(value)
-    if getattr(lasagne.nonlinearities, getattr(value, "__name__", ""), None) is value:
-        return value.__name__
+    if lasagnes_name(value) is not None:
+        return lasagnes_name(value)
     raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
                     "lasagne.nonlinearities, or its name" % (setting, value))
