@@ -1,7 +1,9 @@
 """A `Fitted` as names, numbers and arrays, for files and copies; and a `Fitted` made of them again."""
+import functools
+
 import numpy as np
 
-from sparse_ae import networks  # noqa: F401  (whose models a file may hold)
+from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.ops.nonlinearities import lasagnes_name
@@ -24,6 +26,9 @@ from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 
 __all__ = ["fitted_of", "named", "named_part", "state_of", "unnamed", "whole"]
+
+# The functions that a file may name.
+_NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
@@ -156,7 +161,20 @@ def _named(name, value):
         return {"Shallow": named(value._asdict())}
     if isinstance(value, Objective):
         return {"Objective": named(value.describe())}
+    if name == "network" and callable(value):
+        return _named_network(value)
     return to_json(_name_of(name, value))
+
+
+def _named_network(function):
+    """A function of `sparse_ae.networks`, alone or with settings that JSON has, as a dict; another one as a name."""
+    made_by, settings = function, {}
+    if isinstance(function, functools.partial) and not function.args:
+        made_by, settings = function.func, function.keywords
+    name = getattr(made_by, "__name__", "")
+    if name in _NETWORKS and getattr(networks, name) is made_by:
+        return {"Network": name, "settings": named(settings)}
+    return describe(function)  # no address of memory: the same seed gives the same file
 
 
 def named_part(part):
@@ -175,7 +193,7 @@ def _described(name, value):
 
 
 def unnamed(settings):
-    """Return the settings that `named` was given, but for functions, which remain names."""
+    """Return the settings that `named` was given, but for functions of one's own, which remain names."""
     return {name: _unnamed(value) for name, value in settings.items()}
 
 
@@ -184,6 +202,11 @@ def _unnamed(value):
         return Shallow(**unnamed(value["Shallow"]))
     if isinstance(value, dict) and "Objective" in value:
         return objective_of(unnamed(value["Objective"]))
+    if isinstance(value, dict) and "Network" in value:
+        if value["Network"] not in _NETWORKS:
+            raise ValueError("network is %r; expected one of %s" % (value["Network"], ", ".join(_NETWORKS)))
+        made_by, settings = getattr(networks, value["Network"]), unnamed(value["settings"])
+        return functools.partial(made_by, **settings) if settings else made_by
     return from_json(value)
 
 
@@ -197,8 +220,6 @@ def _name_of(setting, value):
         return next((name for name, function in UPDATES.items() if function is value), repr(value))
     if setting == "learning_rate":
         return repr(value)
-    if setting == "network":  # no address of memory: the same seed gives the same file
-        return describe(value)
     if lasagnes_name(value) is not None:
         return lasagnes_name(value)
     raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
