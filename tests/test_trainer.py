@@ -119,8 +119,9 @@ def test_weight_decay_per_epoch_does_not_depend_on_the_batches():
     assert shrunk["batch", 2] == pytest.approx(5 * shrunk["batch", 10], rel=0.02)
 
 
-@pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("adam", 16), (lasagne.updates.rmsprop, 16),
-                                                ("rprop", None), ("lbfgs", None)])
+@pytest.mark.parametrize("update, batch_size", [("sgd", 16), ("adam", 16), ("lbfgs", None),
+                                                pytest.param(lasagne.updates.rmsprop, 16, marks=pytest.mark.slow),
+                                                pytest.param("rprop", None, marks=pytest.mark.slow)])
 def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
     train, test = checkerboard(40, 12)
     results = []

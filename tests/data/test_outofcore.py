@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zlib
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -303,8 +304,8 @@ def test_no_permission_for_a_file_is_no_damage(store, name, monkeypatch):
         return really(path, *arguments, **keywords)
 
     really = io.open
-    for module in (io, builtins):  # pathlib has the one, the library the other
-        monkeypatch.setattr(module, "open", denied)
+    for owner in (io, builtins, Path):  # each Python's pathlib has another, the library the second
+        monkeypatch.setattr(owner, "open", denied)
     with pytest.raises(PermissionError, match="Permission denied: .*%s" % name):
         open_ratings(store[0])
     monkeypatch.undo()

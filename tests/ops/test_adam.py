@@ -217,7 +217,8 @@ def uses_adam_step(step):
 @pytest.mark.parametrize("update, settings", [
     (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
     (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f="rectify")),
-    (lasagne.updates.adam, dict(objective=Missing(0.1))), (lasagne.updates.rmsprop, {})])
+    pytest.param(lasagne.updates.adam, dict(objective=Missing(0.1)), marks=pytest.mark.slow),
+    (lasagne.updates.rmsprop, {})])
 def test_other_steps_are_lasagnes_own(update, settings):
     objective = settings.pop("objective", Observed())
     model = AutoEncoder(N_ITEMS, K, **dict(dict(f="linear", g="sigmoid", l2=0.1), **settings))

@@ -106,7 +106,9 @@ class Problem:
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
-@pytest.mark.parametrize("update", UPDATES, ids=lambda update: update.__name__)
+@pytest.mark.parametrize("update", [
+    pytest.param(each, marks=pytest.mark.slow) if each in (lasagne.updates.adadelta, lasagne.updates.nesterov_momentum)
+    else each for each in UPDATES], ids=lambda update: update.__name__)
 def test_every_update_in_one_pass_a_parameter(update, dtype):
     expected = Problem(update, dtype, PLAIN).start().run()
     for linker, mode in zip("cp", modes()):

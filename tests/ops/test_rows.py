@@ -154,7 +154,7 @@ def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products
 @pytest.mark.parametrize("arguments", [
     dict(update=adagrad, decay=0.1),  # every row has a gradient
     dict(update=lambda grads, params: lasagne.updates.momentum(grads, params, 0.1)),
-    dict(update=lambda grads, params: lasagne.updates.adam(grads, params, 0.1)),
+    pytest.param(dict(update=lambda grads, params: lasagne.updates.adam(grads, params, 0.1)), marks=pytest.mark.slow),
     dict(update=lambda grads, params: lasagne.updates.adagrad(grads, params, 0.1, epsilon=0)),  # rows of 0 / 0
     dict(update=sgd, change=lambda grads: lasagne.updates.total_norm_constraint(grads, 1.0)),
 ], ids=["decay", "momentum", "adam", "epsilon", "norm"])

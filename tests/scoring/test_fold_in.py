@@ -43,7 +43,7 @@ def test_folding_in_a_user_row_is_exact(fitted):
             assert new == pytest.approx(old, abs=0.5)
 
 
-@pytest.mark.parametrize("f", ["identity", "sigmoid"])
+@pytest.mark.parametrize("f", [pytest.param("identity", marks=pytest.mark.slow), "sigmoid"])
 @pytest.mark.parametrize("given", [dict(rows="items", biases=False), dict(rows="users", biases=False),
                                    dict(rows="both", biases="unguarded"), dict(rows="users", learning_rate=1e-9),
                                    dict(rows="both", biases="unguarded", objective="lists")],

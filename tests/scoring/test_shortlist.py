@@ -94,7 +94,7 @@ SCORERS = {
     "one of two": lambda **kwargs: Blend([large_scorer("items", **kwargs), large_scorer("users", **kwargs)], [0, 0.9])}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("f", ["identity", "sigmoid", "tanh"])
 @pytest.mark.parametrize("which", sorted(SCORERS))
 def test_a_shortlist_changes_no_bit(which, f, dtype, from_one_user_on, monkeypatch):

@@ -87,7 +87,8 @@ def scripted(monkeypatch, *errors):
     monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow), 3,
+                                  pytest.param(4, marks=pytest.mark.slow), 5])
 def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
     """The best epoch is the second, and patience ends with the fifth, whenever the run was stopped."""
     errors = [3.0, 1.0, 2.0, 1.5, 1.25]
