@@ -20,7 +20,7 @@ myst_heading_anchors = 3  # so that pages can link to each other's sections, her
 html_theme = "alabaster"
 html_theme_options = {"description": sparse_ae.__doc__.partition("\n")[0], "page_width": "1100px"}
 
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_default_options = {"members": True, "member-order": "bysource", "no-value": True}
 autodoc_inherit_docstrings = False  # Theano's, of an Op's methods, are no reStructuredText
 autodoc_mock_imports = ["pygpu"]  # which few machines have
 numpydoc_show_class_members = False  # they are documented where they stand
@@ -29,12 +29,21 @@ default_role = "code"
 
 
 def public_modules():
-    """Return the modules that say what is public of them, by their room or, where they are in none, by themselves."""
+    """Return the modules that say what is public of them, by their room or, where they are in none, by themselves.
+
+    Of a room itself comes what it defines; what it takes from its modules has a place there.
+    """
     found = {}
     for path in sorted((ROOT / "sparse_ae").rglob("*.py")):
-        module = path.relative_to(ROOT).with_suffix("").parts
-        if path.stem != "__init__" and re.search(r"^__all__ =", path.read_text(encoding="utf-8"), re.MULTILINE):
-            found.setdefault(module[1], []).append(".".join(module))
+        module, source = path.relative_to(ROOT).with_suffix("").parts, path.read_text(encoding="utf-8")
+        if not re.search(r"^__all__ =", source, re.MULTILINE):
+            continue
+        if path.stem != "__init__":
+            found.setdefault(module[1], []).append((".".join(module), []))
+        elif len(module) > 2:
+            own = re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)
+            found.setdefault(module[1], []).insert(0, (
+                ".".join(module[:-1]), ["   :members: " + ", ".join(own) if own else "   :no-members:"]))
     return found
 
 
@@ -45,8 +54,8 @@ def write_reference(app):
     folder.mkdir()
     for room, modules in public_modules().items():
         lines = ["# `%s`" % room, ""]
-        for module in modules:
-            lines += ["## `%s`" % module, "", "```{eval-rst}", ".. automodule:: " + module]
+        for module, options in modules:
+            lines += ["## `%s`" % module, "", "```{eval-rst}", ".. automodule:: " + module] + options
             # What a recommender answers stands where people look for it.
             lines += ["   :inherited-members: object, Exception, tuple", "   :exclude-members: with_traceback, add_note"
                       ] * (module == "sparse_ae.recommender.recommender") + ["```", ""]

@@ -11,8 +11,8 @@ __all__ = ["MOST", "MOST_RATING", "check_bool", "check_choice", "check_count", "
            "check_run", "check_share", "check_size_of_ratings", "error_at", "generator_from", "is_integer",
            "is_number", "state_of"]
 
-# The square of a larger number is beyond float32. Ratings are kept further below: what is computed from them, such as a
-# rating for missing entries below the lowest one, is larger than they are.
+#: The square of a larger number is beyond float32. Ratings are kept further below: what is computed from them, such as
+#: a rating for missing entries below the lowest one, is larger than they are.
 MOST, MOST_RATING = 1e18, 1e17
 
 

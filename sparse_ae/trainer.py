@@ -123,7 +123,7 @@ class Trainer:
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
-            raise ValueError("update is %r; expected a function of lasagne.updates or one of %s"
+            raise ValueError("update is %r; expected a function, as those of lasagne.updates are, or one of %s"
                              % (update, ", ".join(UPDATES)))
         check_update(self.update, update)
         if not callable(learning_rate):

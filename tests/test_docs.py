@@ -1,10 +1,13 @@
 """The guide: its code runs and prints what it says, and its links lead somewhere."""
+import ast
 import contextlib
 import io
 import re
 from pathlib import Path
 
 import pytest
+
+import sparse_ae
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -36,6 +39,50 @@ def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
                 exec(compile(code, str(page), "exec"), names)
             if follows == "":
                 assert printed.getvalue() == said
+
+
+def without_a_page():
+    """Public names that the reference passes over: functions and classes without a docstring, data without ``#:``."""
+    told, left = set(), []
+    for path in sorted((ROOT / "sparse_ae").glob("*/**/*.py")) + sorted((ROOT / "sparse_ae").glob("[a-z]*.py")):
+        source, defined, documented = path.read_text(encoding="utf-8"), set(), set()
+        found = re.search(r"^__all__ = (\[.*?\])", source, re.DOTALL | re.MULTILINE)
+        public = set(ast.literal_eval(found.group(1))) if found else set()
+        for node in ast.parse(source).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                names, good = {node.name}, ast.get_docstring(node)
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = getattr(node, "targets", [getattr(node, "target", None)])
+                names = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                good = source.splitlines()[node.lineno - 2].startswith("#: ")
+            else:
+                continue
+            defined |= names
+            documented |= names if good else set()
+        told |= public & documented
+        left += [(path, name, name in defined) for name in public - documented]
+    # What a module takes from another has its place there.
+    return ["%s: %s" % (path.relative_to(ROOT).as_posix(), name) for path, name, here in left
+            if here or name not in told]
+
+
+def test_every_public_name_has_a_place_in_the_reference():
+    assert without_a_page() == []
+
+
+def test_the_names_of_the_package_lead_to_theirs():
+    index = (ROOT / "docs/reference/index.md").read_text(encoding="utf-8")
+    assert [name for name in sparse_ae.__all__ if "`%s`" % name not in index] == []
+
+
+def test_modules_with_public_names_say_so():
+    """By ``__all__``; docs/conf.py makes a page of each of these."""
+    silent = {"sparse_ae/__main__.py"} | {"sparse_ae/theano_compat/%s.py" % name for name in
+                                          ("log", "mends", "numpy2", "python312", "stand_ins")}
+    for path in (ROOT / "sparse_ae").rglob("*.py"):
+        name, source = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        assert (re.search(r"^__all__ = ", source, re.MULTILINE) is not None or name in silent
+                or not re.search(r"^(def|class) [A-Za-z]", source, re.MULTILINE)), name
 
 
 def anchors(page):

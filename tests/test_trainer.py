@@ -478,7 +478,7 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(update="sdg"), "update is 'sdg'; expected a function of lasagne.updates or one of sgd, .*rprop, lbfgs"),
+    (dict(update="sdg"), "update is 'sdg'; expected a function, as those of lasagne.updates are, or one of sgd, "),
     (dict(update="norm_constraint"), "update is 'norm_constraint'"),
     (dict(learning_rate=0), "learning_rate is 0; expected a positive number"),
     (dict(learning_rate=float("nan")), "learning_rate is nan"),
@@ -497,6 +497,11 @@ def test_signs_of_life(batch_size, counts, monkeypatch):
 def test_bad_settings(arguments, message):
     with pytest.raises(ValueError, match=message):
         trainer(**arguments)
+
+
+def test_an_update_that_gives_nothing():
+    with pytest.raises(TypeError, match="update gave None; expected a dict of new values by shared variable"):
+        trainer(update=lambda loss, params, learning_rate: None).fit(checkerboard(40, 12)[0], 1)
 
 
 @pytest.mark.parametrize("settings, arguments, error, message", [

@@ -11,6 +11,7 @@ _BETWEEN_SIGNS = 20.0
 
 
 def add_compare(commands):
+    """Add the command ``compare``."""
     parser = commands.add_parser("compare", usage="%(prog)s [options] ratings",
                                  help="biases, factorisation and autoencoders on a file of ratings",
                                  description="Cut off some ratings for testing, and print how well biases, matrix "

@@ -6,6 +6,7 @@ __all__ = ["add_fit", "add_tune", "chosen"]
 
 
 def add_fit(commands):
+    """Add the command ``fit``."""
     parser = commands.add_parser("fit", usage="%(prog)s [options] ratings -o MODEL",
                                  help="learn from a file of ratings, and save what was learned",
                                  description="Learn from a file of ratings, save what was learned, and print what was "
@@ -17,6 +18,9 @@ def add_fit(commands):
                         help="don't train again on all ratings after validation: half the time, a little worse")
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="keep a checkpoint in this file, and go on from it if it is there")
+    parser.add_argument("--seconds", type=float,
+                        help="with --objective lists or clicks: train autoencoders only while there is time; all by "
+                             "default")
     add_settings(parser)
     parser.set_defaults(run=_run_fit)
 
@@ -26,11 +30,12 @@ def _run_fit(parsed):
     _check_output(parsed.output)
     ratings = load(parsed)
     recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
-                    resume=parsed.checkpoint is not None, refit=parsed.refit)
+                    resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds)
     _save_and_say(recommender, ratings, parsed.output)
 
 
 def add_tune(commands):
+    """Add the command ``tune``."""
     parser = commands.add_parser("tune", usage="%(prog)s [options] ratings -o MODEL",
                                  help="as fit, after a search for better settings",
                                  description="Try settings around the given ones for a while, each on the same "
@@ -71,7 +76,8 @@ def _check_output(path):
 
 def _save_and_say(recommender, ratings, path):
     recommender.save(path)
-    print(size(ratings, recommender.rating_scale_))
+    print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
+          if recommender.takes_counts else size(ratings, recommender.rating_scale_))
     for line in chosen(recommender):
         print(line)
     print("saved to %s" % path)

@@ -48,8 +48,8 @@ def _number_or_word(text):
         return text
 
 
-# Settings of a recommender, and of its network, in groups: name, what argparse is told, help. Where a number may be
-# None, 0 stands for it.
+#: Settings of a recommender, and of its network, in groups: name, what argparse is told, help. Where a number may be
+#: None, 0 stands for it.
 SETTINGS = {
     "what is learned": [
         ("objective", {"choices": ("ratings", "lists", "clicks")},
@@ -91,6 +91,7 @@ _FLAGS = {"rng": "seed"}
 
 
 def add_settings(parser, without=()):
+    """Add the options that are settings of a recommender, but for those `without`."""
     parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
     defaults = dict(RecommenderSettings().get_params(), **Shallow()._asdict())
     for title, settings in SETTINGS.items():
@@ -107,6 +108,7 @@ def add_settings(parser, without=()):
 
 
 def recommender_of(parsed, **more):
+    """Make the recommender that the options ask for, with `more` settings."""
     from sparse_ae.recommender.recommender import Recommender
     settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
@@ -126,6 +128,7 @@ def recommender_of(parsed, **more):
 
 def add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
                               "reads; or an archive of MovieLens or Jester"):
+    """Add the file of ratings, and how it is read."""
     parser.add_argument("ratings", help=text)
     parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
                         help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
@@ -140,6 +143,7 @@ def add_ratings(parser, text="a file with user, item, rating in each line, or in
 
 
 def load(parsed, path=None, counts=None):
+    """Load the ratings of a command, or of another `path`, read as these are."""
     from sparse_ae.data.datasets import load_published
     if counts is None:
         counts = getattr(parsed, "objective", None) == "clicks"
@@ -150,6 +154,7 @@ def load(parsed, path=None, counts=None):
 
 
 def add_validation(parser):
+    """Add what training stops early on."""
     parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
                         help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
                              "(default: %(default)s)")
@@ -169,5 +174,6 @@ def validation_of(parsed):
 
 
 def size(ratings, scale):
+    """Say how many ratings, users and items there are, and the scale."""
     return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
                                                              + ratings.matrix.shape)

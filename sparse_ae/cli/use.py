@@ -1,7 +1,9 @@
 """Commands that use a saved model: ``recommend``, ``predict`` and ``evaluate``."""
 
+import csv
 import itertools
 import math
+import sys
 from pathlib import Path
 
 from sparse_ae.cli.settings import add_ratings, load
@@ -10,36 +12,48 @@ __all__ = ["add_recommend", "add_predict", "add_evaluate"]
 
 
 def add_recommend(commands):
-    parser = commands.add_parser("recommend", usage="%(prog)s [options] model --user ID ...",
+    """Add the command ``recommend``."""
+    parser = commands.add_parser("recommend", usage="%(prog)s [options] model (--user ID ... | --all)",
                                  help="the best items for some users, by a saved model",
-                                 description="Print the best items for some users: item and predicted rating, the user "
-                                             "before them if there are several, separated by tabs.")
+                                 description="Print the best items for some users: item and predicted rating or score, "
+                                             "the user before them if there are several, separated by tabs.")
     parser.add_argument("model", help="what fit has written")
-    parser.add_argument("--user", required=True, nargs="+", metavar="ID")
+    users = parser.add_mutually_exclusive_group(required=True)
+    users.add_argument("--user", nargs="+", metavar="ID")
+    users.add_argument("--all", action="store_true", help="all users who were in the file for fit")
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--items", nargs="+", metavar="ID", help="recommend from these only")
     parser.add_argument("--include-seen", action="store_true", help="recommend what a user has rated, too")
-    _add_header(parser)
+    _add_form(parser)
     parser.set_defaults(run=_run_recommend)
 
 
 def _run_recommend(parsed):
     from sparse_ae.recommender.recommender import Recommender
     recommender = Recommender.load(parsed.model)
-    users = _ids(parsed.user, recommender.users_, "user")
+    users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
-    decimals, several = _decimals(recommender), len(parsed.user) > 1
-    if parsed.header:
-        print("\t".join(["user"] * several + ["item", "score"]))
-    for user, (items, scores) in zip(parsed.user, found):
-        for item, score in zip(items.tolist(), scores.tolist()):
-            print("\t".join([user] * several + [str(item), "%.*f" % (decimals, score)]))
+    decimals, several = _decimals(recommender), parsed.all or len(parsed.user) > 1
+    _print_table(parsed, ["user"] * several + ["item", "score"], (
+        [user] * several + [item, "%.*f" % (decimals, score)]
+        for user, (items, scores) in zip(parsed.user or users.tolist(), found)
+        for item, score in zip(items.tolist(), scores.tolist())))
 
 
-def _add_header(parser):
+def _add_form(parser):
     parser.add_argument("--header", action="store_true", help="print the names of the columns first, as a table has "
                                                               "them")
+    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header")
+
+
+def _print_table(parsed, names, rows):
+    rows = itertools.chain([names] * (parsed.header or parsed.csv), rows)
+    if parsed.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    else:
+        for row in rows:
+            print("\t".join(map(str, row)))
 
 
 def _decimals(recommender):
@@ -60,6 +74,7 @@ def _ids(words, known, name):
 
 
 def add_predict(commands):
+    """Add the command ``predict``."""
     parser = commands.add_parser("predict", usage="%(prog)s [options] model [pairs]",
                                  help="ratings of pairs of user and item, by a saved model",
                                  description="Print user, item and predicted rating of each of some pairs, separated "
@@ -70,7 +85,7 @@ def add_predict(commands):
                                                  "after these count for nothing")
     parser.add_argument("--user", metavar="ID", help="instead of a file: this user,")
     parser.add_argument("--item", nargs="+", metavar="ID", help="and these items")
-    _add_header(parser)
+    _add_form(parser)
     parser.set_defaults(run=_run_predict)
 
 
@@ -86,10 +101,9 @@ def _run_predict(parsed):
     else:
         users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
     decimals = _decimals(recommender)
-    if parsed.header:
-        print("user\titem\tpredicted")
-    for user, item, rating in zip(users, items, recommender.predict(u, i).tolist()):
-        print("%s\t%s\t%.*f" % (user, item, decimals, rating))
+    _print_table(parsed, ["user", "item", "predicted"], (
+        [user, item, "%.*f" % (decimals, rating)]
+        for user, item, rating in zip(users, items, recommender.predict(u, i).tolist())))
 
 
 def _read_pairs(path, *known):
@@ -119,6 +133,7 @@ def _is_header(pair, known):
 
 
 def add_evaluate(commands):
+    """Add the command ``evaluate``."""
     parser = commands.add_parser("evaluate", usage="%(prog)s [options] model ratings",
                                  help="how well a saved model predicts held-out ratings",
                                  description="Print the errors and the measures of ranking on a file of held-out "

@@ -20,7 +20,7 @@ from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machi
 
 __all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
 
-# The names of files that hold a matrix end so; all others are read as text.
+#: The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
 
 # Lines of comments at the top of a MatrixMarket file.

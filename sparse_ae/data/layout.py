@@ -2,13 +2,15 @@
 import csv
 from typing import NamedTuple, Optional, Tuple
 
-from sparse_ae.data.lines import AS_LISTS, DELIMITERS, first_lines
+from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
 
 __all__ = ["EXPECTED", "NAMES", "Layout", "csv_reader", "find_layout", "first_record", "holds_lines"]
 
+#: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and, if you like, a timestamp"
 
+#: The columns of ratings, in the order in which they come without a header.
 NAMES = tuple(COLUMN_WORDS)
 
 # What names a column, of whichever.
@@ -105,6 +107,8 @@ def find_layout(path, pairs=False):
             columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
         except ValueError as error:
             way_out = "; " + AS_LISTS if _is_ragged(fields, lines, delimiter) else ""
+            if not pairs and not way_out and "rating" not in find_columns(fields, NAMES):
+                way_out = "; " + AS_PAIRS
             raise ValueError("%s%s" % (error, way_out)) from None
         unread = tuple(field.strip() for place, field in enumerate(fields) if place not in columns)
         called_so = len(find_columns(fields, NAMES[:len(columns)])) == len(columns)
@@ -215,7 +219,7 @@ def _is_ragged(fields, lines, delimiter):
 def _way_out(fields, lines, delimiter):
     """Say what a first line of another number of columns may be."""
     if len(fields) == 2:
-        return ", or if these are pairs of user and item alone, read them with pairs=True (--objective clicks)"
+        return ", or " + AS_PAIRS
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     ragged = _is_ragged(fields, lines, delimiter)

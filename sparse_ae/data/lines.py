@@ -10,19 +10,22 @@ from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["AS_LISTS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines", "lines_of",
-           "opened"]
+__all__ = ["AS_LISTS", "AS_PAIRS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines",
+           "lines_of", "opened"]
 
-# In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
+#: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 
-# The way out of lines of different lengths.
+#: The way out of lines of different lengths.
 AS_LISTS = "if each line is a user and the items that the user chose, read them with lists=True (--lists)"
+
+#: The way out of lines without a rating.
+AS_PAIRS = "if these are pairs of user and item alone, as of clicks, read them with pairs=True (--objective clicks)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
 
-# A line that is longer is none of ratings, and would have to be held as a whole.
+#: A line that is longer is none of ratings, and would have to be held as a whole.
 LONGEST_LINE = 2 ** 24
 
 # What is looked at to find the layout, if the first line isn't longer.

@@ -18,7 +18,7 @@ __all__ = ["DUPLICATES", "Checked", "Ratings", "as_float32", "build_ratings", "c
            "check_ratings", "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring",
            "rating_counts", "ratings_from_triples", "repeated_pair", "rows_of_entries"]
 
-# What may become of pairs that come more than once.
+#: Ways with pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"
 
 _INT32_MAX = np.iinfo(np.int32).max

@@ -29,4 +29,5 @@ class Side(str):
         return matrix if self == "users" else matrix.T
 
 
+#: Users as the rows, and items as the rows.
 USERS, ITEMS = Side("users"), Side("items")

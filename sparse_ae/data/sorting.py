@@ -15,6 +15,7 @@ _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
 # Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
 _RATINGS_PER_BUCKET = 2 ** 22
+#: Ratings that are sorted at a time.
 RATINGS_PER_DEAL = 2 ** 21
 
 

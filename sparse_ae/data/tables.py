@@ -19,9 +19,9 @@ from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, rat
 
 __all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "choose_columns", "columns_of", "find_columns"]
 
-# What the columns of ratings are called, in tables as in the headers of files: the name of each first, then synonyms.
-COLUMN_WORDS = {"user": ("user",), "item": ("item", "movie", "book", "product"), "rating": ("rating", "score", "stars"),
-                "timestamp": ("timestamp", "time")}
+#: Names of the columns of ratings, in tables as in the headers of files: the own one first, then synonyms.
+COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", "product"),
+                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time")}
 
 # What else a column that is read by its place may be called, the likeliest first: a user_rating is a rating, and a
 # playtime no timestamp.
@@ -312,10 +312,15 @@ def choose_columns(names, fewest, wanted, table):
     hints = [next((place for word, place in _HINTS if word in str(name).lower()), None) for name in names]
     contradicted = any(hint not in (None, place) for place, hint in enumerate(hints))
     if contradicted or not fewest <= len(names) <= len(wanted):
-        missing = " and the ".join(word for word in wanted[:fewest] if word not in found)
-        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s"
-                         % (table, _some(names), missing and ", none named for the " + missing,
-                            ", ".join(wanted), fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)),
+        missing = [word for word in wanted[:fewest] if word not in found]
+        unnamed, known = "", ""
+        if missing:
+            unnamed = ", none named for the " + " and the ".join(missing)
+            known = " (%s)" % "; ".join(
+                "the %s may be called %s" % (word, ", ".join(COLUMN_WORDS[word])) for word in missing)
+        raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s%s"
+                         % (table, _some(names), unnamed, ", ".join(wanted),
+                            fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)), known,
                             "" if len(names) <= _MOST_NAMES else ", or an array with a column for each item, read by "
                             "as_ratings(array, missing=...)"))
     return list(range(len(names)))

@@ -69,7 +69,7 @@ def read_text(path, progress=False, pairs=False, missing=None):
     """
     n_read, layout = 0, find_layout(path, pairs)._replace(missing=missing)
     if progress and layout.unread:
-        say("%s: what is read are columns for %s; these are not: %s"
+        say("%s: columns for %s are read; others are left out: %s"
             % (path, ", ".join(NAMES[:len(layout.columns)]), ", ".join(layout.unread)))
     if progress and layout.maybe_named:
         say("%s: %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that line"

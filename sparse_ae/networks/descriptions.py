@@ -39,6 +39,7 @@ _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
 
 
 def described(layer, stack, names):
+    """Describe a layer by numbers, texts and lists; TypeError for one that can't be written down."""
     kind = type(layer)
     if kind is layers.InputLayer:
         return {"kind": "InputLayer", "columns": layer.shape[1], "name": layer.name}
@@ -113,6 +114,7 @@ def _earlier(made, number):
 
 
 def nonlinearity_of(name):
+    """Give the function of `lasagne.nonlinearities` that has a name; ValueError without one."""
     function = lasagnes(name) if isinstance(name, str) else None
     if not callable(function):
         raise ValueError("nonlinearity is %r; expected the name of a function of lasagne.nonlinearities" % (name,))

@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -98,9 +99,17 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     Returns
     -------
     theano.function
+
+    Raises
+    ------
+    TypeError
+        If the update gives no dict.
     """
     params = [each.variable for each in model.parameters if each.trainable]
     updates = update(loss, params, learning_rate)
+    if not isinstance(updates, Mapping):
+        raise TypeError("update gave %r; expected a dict of new values by shared variable, as lasagne.updates.sgd gives"
+                        % (updates,))
     turned = {np.shape(each.variable.get_value(borrow=True, return_internal_type=True))
               for each in model.parameters if each.item_major}
     shapes = {x: np.shape(x.get_value(borrow=True, return_internal_type=True)) for x in updates}

@@ -22,7 +22,7 @@ from theano.gradient import DisconnectedType
 
 __all__ = ["NAMES", "FusedOp", "SquaredError", "check_shapes"]
 
-# Of the parameters, in the order in which the Ops take them.
+#: Names of the parameters, in the order in which the Ops take them.
 NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]
 
 

@@ -5,6 +5,7 @@ import theano
 
 __all__ = ["TAG", "fast_mode"]
 
+#: The tag of the rewrites that `mode` adds to Theano's.
 TAG = "sparse_ae"
 
 # After all of Theano's, the last of which is at 100 or so.

@@ -68,6 +68,7 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
 
 
+#: The nonlinearities that C code, NumPy and kernels know alike, by name.
 NONLINEARITIES = {each.name: each for each in [
     Nonlinearity("linear", 0, lasagne.nonlinearities.linear, None, lambda x: x, np.ones_like, lambda y: y,
                  range=(-np.inf, np.inf), steepest=1.0, error=0.0, kernel=("(x)", "(real)1")),
@@ -79,7 +80,7 @@ NONLINEARITIES = {each.name: each for each in [
                  range=(-1.0, 1.0), steepest=1.0, error=0.0, kernel=("tanh(x)", "((real)1 - (y) * (y))")),
 ]}
 
-# What nonlinearities.h takes them by.
+#: The C enum by which nonlinearities.h knows them.
 C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
     "%s = %d" % (each.name.upper(), each.code) for each in NONLINEARITIES.values())
 

@@ -19,9 +19,10 @@ __all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_cs
 # What is made from a table, and comes before a header.
 _BEFORE = {"nonlinearities.h": C_ENUM}
 
+#: The types of NumPy's C interface, by dtype.
 C_TYPES = {"float32": "npy_float32", "float64": "npy_float64"}
 
-# Hooks that run before each node on a CSR block is made: the rewrites for a GPU, which import the Ops, register here.
+#: Hooks that run before each node on a CSR block is made: the rewrites for a GPU, which import the Ops, register here.
 before_nodes = []
 
 

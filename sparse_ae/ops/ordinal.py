@@ -16,8 +16,8 @@ import theano.tensor as T
 
 __all__ = ["LINKS", "Link", "ordinal_loss", "thresholds_from_counts"]
 
-# distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
-# F(upper) - F(lower) as a graph, where gap is upper - lower.
+#: distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
+#: F(upper) - F(lower) as a graph, where gap is upper - lower.
 Link = namedtuple("Link", "distribution quantile log_interval")
 
 # Stands for infinity: F is 0 or 1 there, its slope 0, and its square is finite in float32.
@@ -41,6 +41,7 @@ def _normal_interval(lower, upper, gap):
     return T.log(_normal(right) - _normal(left) + np.finfo(lower.dtype).tiny)
 
 
+#: The links of ordered levels, by name.
 LINKS = {"logistic": Link(T.nnet.sigmoid, scipy.special.logit, _logistic_interval),
          "probit": Link(_normal, scipy.special.ndtri, _normal_interval)}
 

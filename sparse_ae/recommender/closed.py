@@ -122,6 +122,7 @@ def _wide_note(x):
     return "by the %d users with most ratings, of %d" % (_N_LANDMARKS, n[0]) if min(n) > _MOST else None
 
 
+#: The closed forms, by name: what fits each, and its settings to choose from.
 CLOSED = OrderedDict([
     ("popular", ClosedForm(_popularity, lambda model, l2: model)),
     ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note)),
@@ -130,7 +131,7 @@ CLOSED = OrderedDict([
     ("neighbours", ClosedForm(fit_shared, lambda model, l2: model)),
 ])
 
-# What each counts at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
+#: The share of each at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
 FIRST = {"ease": 0.4, "wide": 0.35, "filter": 0.25}
 
 

@@ -338,7 +338,8 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
         inspect.signature(network).bind(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng,
                                         **more)
     except TypeError as error:
-        further = ", and, beside biases, indicator=True: whether it is to read who has rated" if more else ""
+        further = (", and, beside biases, indicator=True: whether it is to read who has rated; or biases=False" if more
+                   else "")
         raise TypeError("network=%s can't be called (%s); expected a function that takes (n_columns, n_hidden, "
                         "rating_scale=, l2=, rng=)%s" % (name, error, further)) from error
     except ValueError:  # of a builtin there is no signature
@@ -352,7 +353,7 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
     if tuple(model.channels) != tuple(more):
         raise ValueError("network=%s has made a model that reads %s beside the ratings; expected one that reads %s%s"
                          % (name, " and ".join(model.channels) or "nothing", " and ".join(more) or "nothing",
-                            ": an InputLayer named 'indicator', of who has rated" if more else ""))
+                            ": an InputLayer named 'indicator', of who has rated; or biases=False" if more else ""))
     return model
 
 

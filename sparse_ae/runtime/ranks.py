@@ -353,4 +353,5 @@ class OwnDraws:
         return np.concatenate(kept).reshape(own)
 
 
+#: The ranks of a process by itself: one.
 ALONE = Ranks()

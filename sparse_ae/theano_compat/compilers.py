@@ -4,16 +4,19 @@ import os
 import shutil
 import sysconfig
 
+__all__ = ["NO_COMPILER", "NO_HEADERS", "NO_USE", "any_compiler", "include_folder", "python_headers"]
+
+#: Said where there is no compiler.
 NO_COMPILER = (
     "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: "
     "apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), "
     "xcode-select --install (macOS)")
+#: Said where Python's headers are missing, with their `folder`.
 NO_HEADERS = (
     "Python.h was not found in {folder}: there is a C++ compiler, but everything runs in Python, tens to hundreds of "
     "times slower. To install it: apt install python3-dev (Debian, Ubuntu), dnf install python3-devel (Fedora), or "
     "whatever brings the headers of this Python")
-
-
+#: Said where a compiler, `cxx`, compiles no module, with what it `said`.
 NO_USE = (
     "{cxx} can't compile a module for Python ({said}): everything runs in Python, tens to hundreds of times slower. To "
     "mend it: apt install g++ python3-dev (Debian, Ubuntu), dnf install gcc-c++ python3-devel (Fedora), or name a "

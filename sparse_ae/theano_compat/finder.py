@@ -10,6 +10,8 @@ import warnings
 from sparse_ae.theano_compat import mends, numpy2, python312
 from sparse_ae.theano_compat.log import LOG_FILTERS
 
+__all__ = ["install"]
+
 # In this order they are applied to a module.
 _ALL_MENDS = (python312, mends, numpy2)
 

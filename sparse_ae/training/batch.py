@@ -3,7 +3,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["CHANNELS", "Batch"]
 
-# What a batch may bring beside the ratings, each at the same entries as they.
+#: Arrays that a batch may bring beside the ratings, at the same entries.
 CHANNELS = "target", "indicator"
 
 

@@ -23,15 +23,15 @@ from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
 
-# The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
-# the training step's state then.
+#: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
+#: the training step's state then.
 Best = namedtuple("Best", "epoch error state")
 
 # The kind of the file that says where the parts are.
 _OF_RANKS = "checkpoint of several ranks"
 
-# What changes during a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
-# `state`: as the generator's and the training step's get_state() give them.
+#: The state of a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
+#: `state`: as the generator's and the training step's get_state() give them.
 RunState = namedtuple("RunState", "history first best rng state")
 
 

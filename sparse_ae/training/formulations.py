@@ -176,6 +176,7 @@ def _sparse_fused(model, batch):
     return squared_error
 
 
+#: The formulations, by name, in the order of their age: scan, dense, sparse.
 FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
     Formulation("scan", _scan_inputs, _scan_entries, _scan_item_counts, _scan_pack, _scan_check),
     Formulation("dense", _csr_inputs, _dense_entries, _csr_item_counts, _csr_pack, _csr_check),

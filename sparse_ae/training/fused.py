@@ -94,7 +94,9 @@ def _adams_rate(learning_rate, settings):
     return (learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)), [(t_before, t)]
 
 
+#: Plain SGD, whose weight decay waits for rows without a rating.
 SGD = FusedUpdate(lasagne.updates.sgd, {}, _has_one_decay, SGDStep, kept=0)
+#: The updates that one Op does; the first that fits is taken.
 FUSED = [
     SGD,
     FusedUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)}, _has_no_decay_but_ratings, AdagradStep,

@@ -43,7 +43,7 @@ import theano.tensor as T
 __all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Ordinal", "Rule", "check_objective",
            "objective_of"]
 
-# The largest w for equation (3), whose target runs away as w comes near 1.
+#: The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
 
 # Ratings for which the rules were made; see `recommender.defaults`.

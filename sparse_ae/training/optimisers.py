@@ -90,12 +90,12 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
 rprop.needs_all_rows = True  # as a `steps.Step` says it
 
 
-# By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
+#: By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
 UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
     "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
 UPDATES.update(rprop=rprop, lbfgs=LBFGS)
 
-# Of these a new entry follows from the old one, its gradients, and numbers that are the same for all.
+#: Updates in which a new entry follows from the old one, its gradients, and numbers that are the same for all.
 ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]
 
 
@@ -137,7 +137,7 @@ def check_update(update, given):
         signature.bind(None, [], *([0.1] if has_learning_rate(update) else [False]))
     except TypeError as error:
         raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
-                        "expected a function of lasagne.updates or one of %s"
+                        "expected a function, as those of lasagne.updates are, or one of %s"
                         % (given, error, ", ".join(UPDATES))) from None
 
 

@@ -199,6 +199,8 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
     expected = ["%s\t%s\t%.4f" % each for each in zip(users, items, recommender.predict(users, items))]
     assert run(capsys, "predict", files / (name + ".npz"), pairs) == expected
     assert run(capsys, "predict", files / (name + ".npz"), pairs, "--header") == ["user\titem\tpredicted"] + expected
+    assert run(capsys, "predict", files / (name + ".npz"), pairs, "--csv") == [
+        line.replace("\t", ",") for line in ["user\titem\tpredicted"] + expected]
     assert run(capsys, "predict", files / (name + ".npz"), "--user", users[0], "--item", items[0], items[2]) == [
         expected[0], expected[2]]
 
@@ -227,6 +229,8 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     run(capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--validation",
         "none", "--rows", "users")
     assert "n_trained: 12" in run(capsys, "evaluate", model, clicks)
+    assert "seconds is 5.0; expected None: it is for objective='lists' or 'clicks'" in fails(
+        capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--rows", "users", "--seconds", 5)
 
 
 def test_lists_from_fit_to_evaluate(tmp_path, capsys):
@@ -236,7 +240,7 @@ def test_lists_from_fit_to_evaluate(tmp_path, capsys):
     test.write_text("".join("%d %d\n" % (user, 9 - user % 3 if user % 3 else 0) for user in range(20)))
     lines = run(capsys, "fit", train, "-o", model, *QUICK, "--lists", "--objective", "clicks",
                 "--validation", "none", "--rows", "users")
-    assert lines[0] == "120 ratings from 0 to 1, 20 users, 9 items"
+    assert lines[0] == "120 pairs of 20 users and 9 items"
     lines = run(capsys, "evaluate", model, test, "--lists", "-k", 3)
     assert "n_ratings: 20" in lines and any(line.startswith("ndcg: ") for line in lines)
     assert fails(capsys, "fit", train, "-o", model, "--lists", "--missing", 0).endswith(
@@ -343,6 +347,11 @@ def test_recommend_is_the_librarys(files, capsys, name, users, item):
     asked = [files / (name + ".npz"), "-n", 3, "--header", "--user"]
     assert run(capsys, "recommend", *asked, *users) == ["user\titem\tscore"] + both
     assert run(capsys, "recommend", *asked, users[0]) == ["item\tscore"] + expected
+    everybody = run(capsys, "recommend", files / (name + ".npz"), "--all", "-n", 3)
+    assert set(both) < set(everybody) and [line.split("\t")[0] for line in everybody[::3]] == [
+        str(user) for user in recommender.users_]
+    assert run(capsys, "recommend", files / (name + ".npz"), "--all", "-n", 3, "--csv") == [
+        line.replace("\t", ",") for line in ["user\titem\tscore"] + everybody]
     some = [item % k for k in range(100, 105)]
     found = run(capsys, "recommend", files / (name + ".npz"), "--user", users[0], "--include-seen", "--items", *some)
     assert sorted(line.split("\t")[0] for line in found) == some

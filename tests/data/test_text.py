@@ -122,6 +122,11 @@ TABLE = [
     ("header with a word in it out of order",
      "itemName,userName,rating\n1,2,3\n", "none named for the user and the item"),
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
+    ("header of clicks", "time,customer_id,product\n1,2,3\n",
+     r"none named for the rating; .* in that order \(the rating may be called rating, score, stars\); if these are "
+     r"pairs of user and item alone, as of clicks, read them with pairs=True \(--objective clicks\)"),
+    ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
+     r"none named for the user; .* \(the user may be called user, customer\)$"),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
@@ -359,7 +364,7 @@ def test_columns_that_count_for_nothing_are_named(tmp_path, capsys):
     load_ratings(path, progress=False)
     assert capsys.readouterr().err == ""
     assert load_ratings(path).users.tolist() == [1]
-    assert "columns for user, item, rating; these are not: part, weight" in capsys.readouterr().err
+    assert "columns for user, item, rating are read; others are left out: part, weight" in capsys.readouterr().err
 
 
 def test_douban_is_read_as_it_is(shared_data):

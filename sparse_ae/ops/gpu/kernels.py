@@ -11,7 +11,7 @@ from sparse_ae.ops.nonlinearities import NONLINEARITIES
 
 __all__ = ["KERNELS", "WIDTH", "source"]
 
-# Threads side by side in a block.
+#: Threads side by side in a block.
 WIDTH = 32
 # Columns of a factor that each thread sums at a time: that many loads are under way at once.
 _COLUMNS = 4
@@ -140,6 +140,7 @@ def _updating_kernel(name, arrays, n_out, numbers, update):
 """ % totals, n_out, numbers)
 
 
+#: The kernels' source, by name.
 KERNELS = OrderedDict([
     # csr_dot in two steps. A block of threads for a part of a row of R and 128 columns of F; then each row's parts.
     _kernel("part_sums", "data real, plan int, parts int, F real, out real", "n_rows, nnz, n_parts, k", 16,
