@@ -36,9 +36,11 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from sparse_ae.baselines.ease import symmetric_inverse
 from sparse_ae.baselines.lists import ItemWeights, csr_rows
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.side import ITEMS, USERS, Side
 
 __all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
 
@@ -111,8 +113,9 @@ class WideSystem:
         X = check_ratings(train).astype(np.float32)
         if check_choice(rows, "rows", ("auto", "users", "items")) == "auto":
             rated = np.count_nonzero(np.diff(X.indptr)), len(np.unique(X.indices))
-            rows = "users" if rated[0] <= rated[1] else "items"
-        by_rows = X if rows == "users" else X.T.tocsr()
+            rows = USERS if rated[0] <= rated[1] else ITEMS
+        rows = Side(rows)
+        by_rows = rows.turned(X).tocsr()
         if not X.data.any():
             raise ValueError("all ratings are 0, and rows of zeros have no angle between them; expected others too: "
                              "add a number to all ratings, or give chosen pairs a rating of 1")
@@ -126,11 +129,11 @@ class WideSystem:
         self.rows, self.n_landmarks = rows, n_landmarks
         self._n, self._n_columns = len(with_ratings), X.shape[1]
         if n_landmarks is None:
-            kind = _AllUsers if rows == "users" else _AllItems
+            kind = rows.users_items(_AllUsers, _AllItems)[0]
             self._system = self._within_memory(kind, by_rows, with_ratings)
         else:
             chosen = _landmarks(by_rows, with_ratings, n_landmarks, rng)
-            kind = _UsersByLandmarks if rows == "users" else _ItemsByLandmarks
+            kind = rows.users_items(_UsersByLandmarks, _ItemsByLandmarks)[0]
             self._system = self._within_memory(kind, by_rows, chosen)
 
     def solve(self, l2):
@@ -179,11 +182,6 @@ def _unit_rows(x):
     return sp.diags(1 / np.where(lengths > 0, lengths, 1)).dot(x).tocsr()
 
 
-def _inverse(matrix):
-    """The inverse of a symmetric positive definite matrix, by Cholesky's factors."""
-    return scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, lower=True), np.eye(len(matrix), dtype=matrix.dtype))
-
-
 class _AllUsers:
     """(2) with users as rows."""
 
@@ -194,7 +192,7 @@ class _AllUsers:
     def solve(self, l2):
         K = self._K.copy()
         K[np.diag_indices_from(K)] += l2 * K.diagonal().mean()
-        return WideUsers(self._X, (_inverse(K), self._X))
+        return WideUsers(self._X, (symmetric_inverse(K), self._X))
 
 
 class _AllItems:
@@ -235,7 +233,7 @@ class _ByLandmarks:
         # A little more on the diagonal: rows that are alike make K_LL, and with it (3), singular.
         system = l2 * self._K_LL.diagonal().mean() * (self._K_LL + 1e-6 * np.eye(len(self._K_LL)))
         system += self._sums
-        return _inverse(system)
+        return symmetric_inverse(system)
 
 
 class _UsersByLandmarks(_ByLandmarks):

@@ -14,7 +14,7 @@ from sparse_ae.data.tables import as_columns, as_pairs
 from sparse_ae.evaluation.lists import check_relevant, judge_lists, no_measures, relevant_from, stack_lists
 from sparse_ae.evaluation.metrics import ErrorSums
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
-from sparse_ae.scoring.fold_in import ColumnSolver, NewUser, PersonRatings, column_outputs, row_outputs
+from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, many_recommendations, recommendations, top_n
@@ -72,7 +72,7 @@ class Fitted:
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
         # Made when first asked for, and then kept: the same whoever makes them.
-        self._column_solver = self._popular = None
+        self._fold_ins = self._popular = None
 
     def predict(self, users, items=None):
         """Predict pairs of users and items: an array (n,), or a float for two single ids."""
@@ -205,15 +205,10 @@ class Fitted:
 
     def _folded(self, people):
         """Make a `NewUser` of each `PersonRatings`: a list."""
-        biases, outputs = self.biases, []
-        for each, weight in self.scorer.used():
-            if each.rows == "users":
-                of_people = row_outputs(each, people, 0.0 if biases is None else biases.mean)
-            else:
-                if self._column_solver is None:
-                    self._column_solver = ColumnSolver(each, self.objective)
-                of_people = column_outputs(each, self._column_solver, people)
-            outputs.append([(weight, of_person) for of_person in of_people])
+        if self._fold_ins is None:
+            mean = 0.0 if self.biases is None else self.biases.mean
+            self._fold_ins = [(weight, FoldIn(each, self.objective, mean)) for each, weight in self.scorer.used()]
+        outputs = [[(weight, of_person) for of_person in fold_in(people)] for weight, fold_in in self._fold_ins]
         of_people = zip(*outputs) if outputs else [()] * len(people)
         return [self._new_user(person, list(folded)) for person, folded in zip(people, of_people)]
 

@@ -1,7 +1,7 @@
 """A trained autoencoder as a member of a `scoring.list_blend.ListBlend`."""
 import numpy as np
 
-from sparse_ae.scoring.fold_in import ColumnSolver, column_outputs, row_outputs
+from sparse_ae.scoring.fold_in import FoldIn
 
 __all__ = ["AutoencoderMember"]
 
@@ -20,31 +20,21 @@ class AutoencoderMember:
 
     def __init__(self, scorer, objective, missing_rating):
         self.name, self.scorer = scorer.rows, scorer
-        self._objective, self._missing_rating, self._solver = objective, missing_rating, None
+        self.label = "%s as rows" % self.name
+        self._fold_in = FoldIn(scorer, objective, missing_rating)
 
     def of_users(self, users):
         """As `closed.ClosedMember.of_users`: by a product of matrices, to rounding the model's outputs."""
-        scorer = self.scorer
+        scorer, items = self.scorer, np.arange(len(self.scorer.items_rated))
         decoder = scorer.outputs.decoder
         if decoder.nonlinearity is None:  # one that NumPy doesn't know
-            return scorer.grid_outputs(users, np.arange(len(scorer.items_rated)))
-        W, b = scorer.outputs.W_on_host(), decoder.b.get_value(borrow=True)
-        if scorer.rows == "users":
-            found = scorer.hidden(users).dot(W.T)
-            found += b
-        else:
-            found = W[users].dot(scorer.hidden(np.arange(len(scorer.items_rated))).T)
-            found += b[users][:, np.newaxis]
-        return found if decoder.is_linear else decoder.nonlinearity.ufunc(found)
+            return scorer.grid_outputs(users, items)
+        rows, columns = scorer.rows.rows_columns(users, items)
+        found = scorer.hidden(rows).dot(scorer.outputs.W_on_host()[columns].T)
+        found += decoder.b.get_value(borrow=True)[columns]
+        return scorer.rows.turned(found if decoder.is_linear else decoder.nonlinearity.ufunc(found))
 
     def of_people(self, people):
         """As `closed.ClosedMember.of_people`, by `scoring.fold_in`."""
-        scorer = self.scorer
-        if scorer.rows == "users":
-            outputs = row_outputs(scorer, people, self._missing_rating)
-        else:
-            if self._solver is None:
-                self._solver = ColumnSolver(scorer, self._objective)
-            outputs = column_outputs(scorer, self._solver, people)
-        items = np.arange(len(scorer.items_rated))
-        return np.stack([of_person(items) for of_person in outputs])
+        items = np.arange(len(self.scorer.items_rated))
+        return np.stack([of_person(items) for of_person in self._fold_in(people)])

@@ -37,7 +37,7 @@ from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
 import theano
 import theano.tensor as T
 
-__all__ = ["ColumnSolver", "NewUser", "PersonRatings", "column_outputs", "row_outputs"]
+__all__ = ["ColumnSolver", "FoldIn", "NewUser", "PersonRatings"]
 
 # People encoded together.
 _TOGETHER = 512
@@ -155,21 +155,36 @@ class PersonRatings(NamedTuple):
     offset: float = 0.0
 
 
-def row_outputs(scorer, people, mean=0.0):
-    """New rows of a model, each as a function from places of columns, (n,), to its outputs.
+class FoldIn:
+    """Folds people into a trained model, whichever side its rows are.
 
     Parameters
     ----------
     scorer : Scorer
         Outputs are to be added to the baseline of its targets.
-    people : list of PersonRatings
+    objective : Objective
+        That the model was trained with.
     mean : float
         The biases' mean.
-
-    Yields
-    ------
-    callable
     """
+
+    def __init__(self, scorer, objective, mean=0.0):
+        self._scorer, self._objective, self._mean, self._solver = scorer, objective, mean, None
+
+    def __call__(self, people):
+        """Iterate over functions, one for each `PersonRatings`, from places of items, (n,), to the model's outputs.
+
+        ValueError for an objective of which nobody knows how to solve for a column.
+        """
+        if self._scorer.rows == "users":
+            return _row_outputs(self._scorer, people, self._mean)
+        if self._solver is None:  # the same whoever makes it
+            self._solver = ColumnSolver(self._scorer, self._objective)
+        return _column_outputs(self._scorer, self._solver, people)
+
+
+def _row_outputs(scorer, people, mean):
+    """New rows of a model, each as a function from places of columns, (n,), to its outputs."""
     model, targets = scorer.model, scorer.targets
     for start in range(0, len(people), _TOGETHER):
         part = people[start:start + _TOGETHER]
@@ -188,8 +203,8 @@ def _row_output(scorer, h, unit):
     return lambda columns: scorer.model.ranks.by_column(columns, outputs, scorer.dtype)
 
 
-def column_outputs(scorer, solver, people):
-    """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `row_outputs`."""
+def _column_outputs(scorer, solver, people):
+    """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `_row_outputs`."""
     scorer.expect(sum(len(each.places) for each in people))
     targets = scorer.targets
     for places, ratings, offset in people:
