@@ -164,7 +164,10 @@ class ListValidation:
     def by_user(self, blocks, measure):
         """Compute the measure of each of `users` alone, whose mean it is: float array, (n,)."""
         hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
-        return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in range(len(hits))])
+        # Many users have the same hits of as many relevant items: each such case is computed once.
+        _, first, which = np.unique(np.column_stack([hits, self._n_relevant]), axis=0, return_index=True,
+                                    return_inverse=True)
+        return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in first])[which.ravel()]
 
     def measures(self, blocks):
         """All that `evaluate_lists` returns, of such lists as a call takes."""

@@ -87,6 +87,20 @@ def test_validation_is_what_evaluation_finds():
         assert validation.measures(iter(lists)) == expected
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_the_measure_of_each_user(measure):
+    train, held_out = halves(1)
+    scores = np.random.RandomState(0).rand(*train.shape)
+    validation = ListValidation(train, held_out, k=3)
+    lists = np.concatenate([best for best, _ in validation.best_by(lambda users: scores[users])])
+    of_users = validation.by_user([(lists, None)], measure)
+    for u, user in enumerate(validation.users):
+        only = sp.diags((np.arange(held_out.shape[0]) == user).astype(np.float32)).dot(held_out)
+        alone = ListValidation(train, only, k=3, relevant=4)
+        assert alone([(lists[u:u + 1], None)], measure) == of_users[u]
+    assert len(set(of_users)) > 1 and of_users.mean() == pytest.approx(validation([(lists, None)], measure))
+
+
 def test_some_users_only():
     train, held_out = halves(2)
     scores = np.random.RandomState(0).rand(*train.shape)
