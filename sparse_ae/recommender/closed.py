@@ -30,6 +30,9 @@ _EASE_POWERS = 0.5, 0.5
 # 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
 _MOST, _N_LANDMARKS = 8000, 1000
 
+# Singular vectors of the filter, at most; bytes of a block of kernels, and of what a rating is copied to.
+_MOST_VECTORS, _KERNELS, _A_RATING = 256, 2 ** 27, 40
+
 
 class Values(NamedTuple):
     """Equation (1).
@@ -77,6 +80,8 @@ class ClosedForm(NamedTuple):
         The largest that is tried.
     note : callable
         From x to words about what is left out, where not all fits; None where all does.
+    matrices : callable
+        From x to how many bytes its matrices take at most, while decays are tried.
     """
 
     system: Callable
@@ -85,6 +90,11 @@ class ClosedForm(NamedTuple):
     factor: float = 2.0
     most: float = np.inf
     note: Callable = lambda x: None
+    matrices: Callable = lambda x: 0
+
+    def memory(self, x):
+        """Bytes that it takes at most, about: its matrices, and some for each rating."""
+        return self.matrices(x) + _A_RATING * x.nnz
 
 
 def _popularity(x):
@@ -105,6 +115,11 @@ def _ease_note(x):
     return "among the %d items with most ratings, of %d" % (_MOST, n) if n > _MOST else None
 
 
+def _ease_matrices(x):
+    """X'X, a system of float64 in its place, and the weights of two decays."""
+    return (4 + 8 + 4 + 4) * min(_MOST, x.shape[1]) ** 2
+
+
 def _wide(x):
     """With users as rows, unless there are too many: it errs in other places than EASE, which items as rows don't.
 
@@ -122,12 +137,28 @@ def _wide_note(x):
     return "by the %d users with most ratings, of %d" % (_N_LANDMARKS, n[0]) if min(n) > _MOST else None
 
 
+def _wide_matrices(x):
+    """The kernels, a system, and what comes of two decays; blocks of kernels are made in float64."""
+    users, items = _n_rated(x)
+    if min(users, items) <= _MOST:
+        return 16 * (users if users <= _MOST else items) ** 2 + _KERNELS
+    return 32 * _N_LANDMARKS ** 2 + 24 * _N_LANDMARKS * x.shape[1] + _KERNELS
+
+
+def _filter_matrices(x):
+    """ARPACK's two vectors for each singular one on the shorter side, and the singular ones on both, in float64."""
+    k = min(_MOST_VECTORS, *x.shape)
+    return 8 * k * (3 * min(x.shape) + 2 * max(x.shape))
+
+
 #: The closed forms, by name: what fits each, and its settings to choose from.
 CLOSED = OrderedDict([
     ("popular", ClosedForm(_popularity, lambda model, l2: model)),
-    ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note)),
-    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0, note=_wide_note)),
-    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0, most=256)),
+    ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note,
+                        matrices=_ease_matrices)),
+    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0, note=_wide_note, matrices=_wide_matrices)),
+    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0, most=_MOST_VECTORS,
+                          matrices=_filter_matrices)),
     ("neighbours", ClosedForm(fit_shared, lambda model, l2: model)),
 ])
 
@@ -153,6 +184,7 @@ class ClosedMember:
 
     def __init__(self, name, model, values, l2, ratings):
         self.name, self.model, self.values, self.l2, self._ratings = name, model, values, l2, ratings
+        self.label = name
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""

@@ -7,6 +7,7 @@ entries count, the place of the biases is taken by what a missing entry is taken
 `settings` is a `Recommender`, or whatever else has its settings as attributes and lists them by `get_params`.
 """
 import inspect
+from functools import partial
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -32,8 +33,8 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
-__all__ = ["FitResult", "Trained", "check_settings", "fit_ratings", "fit_residuals", "fit_side",
-           "most_trainings"]
+__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals", "fit_side",
+           "most_trainings", "say_what_is_chosen"]
 
 # Outputs that least squares would stretch by more are too small, for so strong a decay shrinks them, and those that it
 # would shrink are too large: a third of the decay then, or three times as much, and once more if that was better.
@@ -75,7 +76,7 @@ class Trained(NamedTuple):
 class _ListMeasure:
     """A measure for `Trainer.fit`: that of the lists which a scorer gives by then."""
 
-    def __init__(self, lists, validation, scorer):
+    def __init__(self, lists, validation, scorer, history=()):
         self.name, self._measure = lists.label, lists.name
         self._validation, self._scorer = validation, scorer
 
@@ -209,13 +210,15 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     it may be so strong that nothing is left.
     """
     by_ratings = given.held_out is not None and given.unit is None and lists is None
-    network, choice = check_network(settings.network), _choice(settings, given, side, biases)
+    network, choice = check_network(settings.network), choice_of(settings, given, side, biases)
     if by_ratings and given.guarded and isinstance(network, Shallow):
         looked_at = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
         if looked_at is not None:
             return looked_at
-    _say_what_is_chosen(settings, given, side, choice)
-    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), lists=lists, choice=choice)
+    say_what_is_chosen(settings, given, side, choice)
+    measure_of = lists and partial(_ListMeasure, given.lists, lists)
+    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), measure_of=measure_of,
+                    choice=choice)
     if not is_auto(settings.l2) or not by_ratings or best.error or best.interrupted:
         return best
     stretch, error = stretch_on_validation(given, best, biases)
@@ -263,25 +266,51 @@ def _look(settings, given, side, biases, seed, choice, itemsize):
     return None
 
 
-def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, before=None, label=None):
-    """Train a model of one side beside biases; on all ratings, where `before` tells for how long."""
+def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, share=None,
+             label=None):
+    """Train a model of one side beside biases.
+
+    Parameters
+    ----------
+    settings, given, biases, run
+        As `fit_residuals` has them.
+    side : {"items", "users"}
+    seed : int
+    measure_of : callable, optional
+        From a `Scorer` of the model, and the history that grows, to what `Trainer.fit` takes as a measure.
+    choice : Choice, optional
+        Chosen here when not given.
+    before : Trained, optional
+        Training is on all ratings, by its choice, for as long as was best then.
+    share : float, optional
+        It goes on from the parameters of `before`, for this share of its epochs.
+    label : str, optional
+
+    Returns
+    -------
+    Trained
+    """
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
     targets = given.targets(biases, side, ratings)
     if refit:
-        choice, n_epochs, patience = before.choice, before.epoch, None
+        choice, patience = before.choice, None
+        n_epochs = before.epoch if share is None else int(np.ceil(share * before.epoch))
     else:
         if choice is None:
-            choice = _choice(settings, given, side, biases)
-            _say_what_is_chosen(settings, given, side, choice)
+            choice = choice_of(settings, given, side, biases)
+            say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
     rng = np.random.RandomState(seed)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective_at(0.0), label), None
-    measure = lists and _ListMeasure(given.lists, lists, given.scorer(model, ratings, side, biases))
+    if share is not None:
+        for ours, theirs in zip(model.params, before.model.params):
+            ours.set_value(theirs.get_value())
+    measure = measure_of and measure_of(given.scorer(model, ratings, side, biases), trainer.history)
 
     def on_record(record):
         record.update(rows=side, refit=refit)
@@ -303,7 +332,7 @@ def fit_side(settings, given, side, biases, seed, run, lists=None, choice=None, 
     return Trained(side, model, choice, trainer.history, epoch, error)
 
 
-def _choice(settings, given, side, biases):
+def choice_of(settings, given, side, biases):
     """Choose settings of one side beside biases, for the ratings to train on."""
     train = given.train.own(side)
     return choose(settings.get_params(), train, given.targets(biases, side).variance(train),
@@ -369,7 +398,7 @@ def _check_learned(settings, model, error, epoch, scale, choice):
                                % (error, epoch, *scale, choice.learning_rate, settings.network))
 
 
-def _say_what_is_chosen(settings, given, side, choice):
+def say_what_is_chosen(settings, given, side, choice):
     chosen = {name: value for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))}
     if chosen:
         given.tell("%s as rows: %s" % (side, in_words(chosen)))

@@ -2,6 +2,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ import scipy.sparse as sp
 from made import likings
 
 from sparse_ae import Recommender, Shallow
+from sparse_ae.baselines import wide
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.recommender import blends, closed
-from sparse_ae.recommender.blends import fit_closed, greedy_weights, pooled
+from sparse_ae.recommender import blends, closed, pool
+from sparse_ae.recommender.blends import fit_closed
 from sparse_ae.recommender.closed import CLOSED, FIRST, Values, model_arrays, model_from
+from sparse_ae.recommender.inputs import Lists
+from sparse_ae.recommender.pool import greedy_weights, pooled
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 
@@ -49,6 +53,20 @@ def fitted(request, split):
             patch.setattr(blends, "greedy_weights", lambda pool, lists, *rest: (
                 [0.1, 0.2, 0.1, 0.2, 0.1, 0.2, 0.1], [0.0] * 7, 0.0))
         return Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
+
+
+def alike(pool, lists, *rest):
+    """In the place of `greedy_weights`."""
+    n = len(pool.scores)
+    return [1 / n] * n, [0.0] * n, 0.0
+
+
+@pytest.fixture(scope="module")
+def resumable(split):
+    """A blend in which each autoencoder has a weight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blends, "greedy_weights", alike)
+        return Recommender(objective="lists", **QUICK).fit(split[0])
 
 
 # Closed forms
@@ -131,9 +149,9 @@ def test_weights_go_to_what_makes_lists_better(split):
     relevant = (held_out.toarray() >= 4).astype(np.float32)
     half = rng.rand(*relevant.shape) < 0.5
     members = [Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)]
-    pool = pooled(members, train, lists.users)
+    said = pooled(members, train, lists.users)
     for measure in ("ndcg", "recall"):
-        weights, values, value = greedy_weights(pool, lists, measure, [1.0, 0.0, 0.0])
+        weights, values, value = greedy_weights(said, lists, measure, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.05 and sum(weights) == pytest.approx(1)
         blend = ListBlend(members, weights, train)
         full = lists(blend.best(lists.users, 5, True, lists.candidates), measure)
@@ -141,8 +159,44 @@ def test_weights_go_to_what_makes_lists_better(split):
         for k, member in enumerate(members):  # the pool has all that is needed
             alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)
             assert lists(alone, measure) == pytest.approx(values[k])
-    weights = greedy_weights(pool, lists, "ndcg", [0.0, 0.5, 0.5], dear={0})[0]
+    weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], dear={0})[0]
     assert weights == [0.0, 0.5, 0.5]
+
+
+class Trained:
+    """An autoencoder's place in a measure: what is learned after some epochs is another member."""
+
+    def __init__(self, by_epoch, history):
+        self._by_epoch, self._history, self.scorer = by_epoch, history, self
+
+    def forget(self):
+        pass
+
+    def of_users(self, users):
+        return self._by_epoch[len(self._history)].of_users(users)
+
+
+def test_a_model_in_training_is_worth_what_it_adds(split):
+    """Nothing at first, and then the half of what is held out that the other doesn't know; every other epoch."""
+    train, held_out = (each.matrix for each in split)
+    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
+    relevant = (held_out.toarray() >= 4).astype(np.float32)
+    half = rng.rand(*relevant.shape) < 0.5
+    there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
+    said, history = pooled([there], train, lists.users), []
+    measure = pool.BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
+                                Trained([Scores(-relevant), more, more, Scores(-relevant)], history), train, history)
+    without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), []
+    assert measure() == without
+    for _ in range(4):
+        found.append(measure())
+        history.append({"validation_ndcg@5": found[-1]})
+    assert found[0] == without < found[1] == found[2] and found[3] == without
+    values = []
+    for part in (0.1, 0.2, 0.35, 0.5):
+        blend = ListBlend([there, more], [1 - part, part], train)
+        values.append(lists(blend.best(lists.users, 5, True, lists.candidates), "ndcg"))
+    assert found[1] == pytest.approx(max(values)) and max(values) > 1.2 * without
 
 
 # A recommender
@@ -296,21 +350,32 @@ def test_refit_is_on_all_ratings(split):
     assert not np.array_equal(once.fitted_.scorer.members[0].model.weights, expected)
 
 
-def test_a_killed_fit_is_resumed(split, tmp_path):
-    whole = Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "whole")
+@pytest.mark.parametrize("rows, refit, epoch", [("users", False, 3), ("users", True, 1)])
+def test_a_killed_fit_is_resumed(rows, refit, epoch, split, resumable, tmp_path, monkeypatch):
+    """In the training of the second side, and in one that goes on on all ratings."""
+    monkeypatch.setattr(blends, "greedy_weights", alike)
 
     class Killed(Exception):
         pass
 
     def kill(record):
-        if record["epoch"] == 2:
+        if (record["rows"], record["refit"], record["epoch"]) == (rows, refit, epoch):
             raise Killed
 
     with pytest.raises(Killed):
         Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", on_epoch=kill)
     again = Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", resume=True)
-    assert again.weights_ == whole.weights_
-    assert (again.predict(100, split[0].items) == whole.predict(100, split[0].items)).all()
+    assert again.weights_ == resumable.weights_ and again.validation_lists_ == resumable.validation_lists_
+    assert (again.predict(100, split[0].items) == resumable.predict(100, split[0].items)).all()
+
+
+def test_training_goes_on_on_all_ratings(resumable):
+    """For a quarter of the epochs that were best, from what was learned: the first loss is below what the first was."""
+    assert "users" in resumable.weights_
+    first, again = ([each for each in resumable.history_ if (each["rows"], each["refit"]) == ("users", refit)]
+                    for refit in (False, True))
+    best = first[-1]["restored"] or len(first)
+    assert len(again) == -(-best // 4) and again[0]["loss"] < first[0]["loss"]
 
 
 def test_lists_are_better_than_the_most_popular(split):
@@ -374,3 +439,30 @@ def test_hardly_any_ratings(ratings):
 def test_refused(settings, fit, message, split):
     with pytest.raises((TypeError, ValueError), match=message):
         Recommender(**dict(dict(objective="lists", progress=False), **settings)).fit(split[0], **fit)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("landmarks", [False, True])
+def test_the_memory_that_is_said(name, landmarks, monkeypatch):
+    """It is no less than what a decay takes beside another, and no more than five times as much."""
+    monkeypatch.setattr(closed, "_KERNELS", 0)
+    monkeypatch.setattr(wide, "_BLOCK", 2 ** 12)
+    if landmarks:
+        monkeypatch.setattr(closed, "_MOST", 200)
+        monkeypatch.setattr(closed, "_N_LANDMARKS", 150)
+    ratings = likings(n_rows=400, n_columns=300)
+    x, form = Values.of(ratings, 0.0)(ratings), CLOSED[name]
+    tracemalloc.start()
+    system = form.system(x)
+    models = [form.solve(system, form.l2), form.solve(system, form.l2 and 2 * form.l2)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(models) == 2 and peak <= form.memory(x) <= 5 * peak
+
+
+def test_much_memory_is_said_before(split, monkeypatch, capsys):
+    monkeypatch.setattr(blends, "_MUCH", 1)
+    monkeypatch.setattr(blends, "memory_there", lambda: 1000)
+    Recommender(objective="lists", network="ease").fit(split[0])
+    said = capsys.readouterr().err
+    assert "closed forms take up to about 0.0 GB of memory" in said and "of memory 0.0 GB are free; network=" in said

@@ -1,0 +1,186 @@
+"""What members of a blend say of the items that can be on validation users' lists, and the weights found on it.
+
+A list of ten needs few items: those that one of the members has among its hundred best. Of these the members' scores
+are kept, and any weights are judged by a sum of a few small arrays.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from sparse_ae.recommender.weighing import standard_score
+from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.ranking import leave_out, top_n
+
+__all__ = ["BlendMeasure", "Pool", "greedy_weights", "pooled"]
+
+# Parts of the weight that move to a member at once; standard errors by which lists must become better for other
+# weights, and for a member that costs more; and moves at most.
+_PARTS = 0.1, 0.2, 0.35, 0.5
+_WORTH, _WORTH_MORE, _MOVES = 0.2, 1.0, 12
+
+# A user's items that weights are found on: so many of each member's best.
+_POOL = 100
+
+# Epochs from one look at lists to the next.
+_LOOKS = 2
+
+
+class Pool(NamedTuple):
+    """What members say of the items that are among the best of one of them.
+
+    Attributes
+    ----------
+    places : int array, (n_users, n)
+        Among the candidates, ascending.
+    scores : list of float32 array, (n_users, n)
+        Of each member, as `ListBlend.standardised` gives them; -inf for what can't be on a list.
+    """
+
+    places: np.ndarray
+    scores: list
+
+    def lists(self, weights, n):
+        """The n best of each user by the weighted sum: int array, (n_users, n), places, -1 where there are no more."""
+        total = sum(np.float32(weight) * scores for weight, scores in zip(weights, self.scores) if weight)
+        best = top_n(total, n)
+        return np.where(best >= 0, np.take_along_axis(self.places, np.maximum(best, 0), axis=1), -1)
+
+
+def pooled(members, ratings, users):
+    """Make the `Pool` of some users.
+
+    Parameters
+    ----------
+    members : list
+        As `scoring.list_blend` says.
+    ratings : csr_matrix, (n_users, n_items)
+        What has been seen.
+    users : int array
+    """
+    blend, places, scores = ListBlend(members, [1.0] * len(members), ratings), [], [[] for _ in members]
+    for block in _blocks(blend, users):
+        seen = blend.rated_by(block)
+        terms = [blend.standardised(member.of_users(block), seen) for member in members]
+        best = []
+        for term in terms:
+            leave_out(term, blend.candidates, *seen)
+            best.append(top_n(term, _POOL))
+        best = np.sort(np.concatenate(best, axis=1), axis=1)
+        never = (best < 0) | np.column_stack([np.zeros(len(best), bool), best[:, 1:] == best[:, :-1]])
+        places.append(best)
+        for of_member, term in zip(scores, terms):
+            found = np.take_along_axis(term, np.maximum(best, 0), axis=1)
+            found[never] = -np.inf
+            of_member.append(found)
+    return Pool(np.concatenate(places), [np.concatenate(each) for each in scores])
+
+
+def _blocks(blend, users):
+    step = blend.users_together()
+    return [users[start:start + step] for start in range(0, len(users), step)]
+
+
+class BlendMeasure:
+    """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
+
+    The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
+    nothing for `patience` epochs training ends. It is looked at every other epoch.
+
+    Parameters
+    ----------
+    pool : Pool
+        Of the members that there are, and of ``lists.users``.
+    weights : list of float
+        Theirs.
+    lists : evaluation.lists.ListValidation
+    measure : inputs.Lists
+    member : members.AutoencoderMember
+        The model, as one more.
+    ratings : csr_matrix, (n_users, n_items)
+    history : list of dict
+        Of the epochs before, as the trainer has it: the looks are the same in a training that is resumed.
+    """
+
+    def __init__(self, pool, weights, lists, measure, member, ratings, history):
+        self.name, self._measure, self._lists = measure.label, measure.name, lists
+        self._places, self._before = pool.places, sum(np.float32(weight) * scores for weight, scores
+                                                      in zip(weights, pool.scores) if weight)
+        self._member, self._blend, self._history = member, ListBlend([member], [1.0], ratings), history
+        self._without = self._value(self._before)
+
+    def __call__(self):
+        n = len(self._history)
+        if n and (n + 1) % _LOOKS:
+            return self._history[-1]["validation_" + self.name]
+        self._member.scorer.forget()  # the model has been trained on
+        its = self._scores()
+        return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])
+
+    def _scores(self):
+        found, start = np.empty(self._places.shape, np.float32), 0
+        for block in _blocks(self._blend, self._lists.users):
+            term = self._blend.standardised(self._member.of_users(block), self._blend.rated_by(block))
+            places = np.maximum(self._places[start:start + len(block)], 0)
+            found[start:start + len(block)] = np.take_along_axis(term, places, axis=1)
+            start += len(block)
+        return found
+
+    def _value(self, scores):
+        lists = Pool(self._places, [scores]).lists([1.0], self._lists.k)
+        return self._lists([(lists, None)], self._measure)
+
+
+def greedy_weights(pool, lists, measure, first, dear=()):
+    """Weights of a pool's members, by the lists of validation users.
+
+    Parameters
+    ----------
+    pool : Pool
+        Of ``lists.users``.
+    lists : evaluation.lists.ListValidation
+    measure : str
+        One of `evaluation.lists.MEASURES`.
+    first : list of float
+        Weights to begin with.
+    dear : set of int
+        Members that must be worth more.
+
+    Returns
+    -------
+    weights : list of float
+        Their sum is 1.
+    values : list of float
+        The measure of each member alone.
+    value : float
+        That of all together.
+    """
+    def lists_by(weights):
+        return [(pool.lists(weights, lists.k), None)]
+
+    def value_of(weights):
+        return lists(lists_by(weights), measure)
+
+    alone = np.eye(len(pool.scores))
+    values = [value_of(each) for each in alone]
+    weights, left = np.array(first, np.float64), set(range(len(alone)))
+    cheap = [k for k in range(len(alone)) if k not in dear]
+    best = cheap[int(np.argmax([values[k] for k in cheap]))]
+    if values[best] > value_of(weights):
+        weights = alone[best]
+    of_users = lists.by_user(lists_by(weights), measure)
+    for _ in range(_MOVES):
+        moves = [(k, (1 - part) * weights + part * alone[k]) for k in sorted(left) for part in _PARTS]
+        for k in np.flatnonzero(weights):
+            if weights[k] < 1:
+                rest = np.where(np.arange(len(alone)) == k, 0, weights)
+                moves.append((k, rest / rest.sum()))
+        best, move = moves[int(np.argmax([value_of(each) for _, each in moves]))]
+        its_users = lists.by_user(lists_by(move), measure)
+        worth = _WORTH_MORE if best in dear and not weights[best] else _WORTH
+        if standard_score(its_users - of_users) >= worth:
+            weights, of_users = move, its_users
+        elif best in dear and not weights[best]:
+            left.remove(best)
+        else:
+            break
+    return weights.tolist(), values, float(of_users.mean())
