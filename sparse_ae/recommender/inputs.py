@@ -35,9 +35,9 @@ from sparse_ae.training.targets import missing_rating_of, unit_of_scores
 
 __all__ = ["FitInputs", "Lists"]
 
-# Users whose lists are looked at after each epoch, at most: a sample of this size resolves 0.002 of NDCG; and the
-# scores that this may take, 256 MB.
-_LISTS_AT_MOST, _SCORES_AT_MOST = 2000, 2 ** 26
+# Users whose lists are looked at after each epoch, at most: a sample of this size resolves 0.002 of NDCG. Fewer where
+# their scores of all items are more numbers than this, 256 MB, but so many at least.
+_LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
 
 # Ratings by which the levels are shrunk that a decoder isn't to learn: with 0 to 3 it is better than without on real
 # sets; made-up ones with little noise like the more, and FilmTrust the less.
@@ -240,7 +240,7 @@ class FitInputs(NamedTuple):
             raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
                              "relevant; expected some: hold out others, or pass validation=None or an "
                              "objective with measure='rmse'" % (held_out.nnz, relevant))
-        most_users = min(_LISTS_AT_MOST, max(1, _SCORES_AT_MOST // held_out.shape[1]))
+        most_users = min(_LISTS_AT_MOST, max(_LISTS_AT_LEAST, _SCORES_AT_MOST // held_out.shape[1]))
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
 
 
