@@ -1,4 +1,4 @@
-"""Where layers get their first values and their noise from."""
+"""The source of layers' first values and of their noise."""
 import contextlib
 
 from sparse_ae.checks import check_dtype, check_rng

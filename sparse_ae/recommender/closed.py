@@ -63,7 +63,7 @@ class Values(NamedTuple):
 
 
 class ClosedForm(NamedTuple):
-    """How a closed form is fitted.
+    """A closed form, and the way to fit it.
 
     Attributes
     ----------

@@ -162,7 +162,7 @@ def validation_fraction(n_ratings):
 
 
 def is_worth_a_refit(fraction):
-    """Whether to train again on all ratings, where a fraction of them was held out."""
+    """Tell whether to train again on all ratings, where a fraction of them was held out."""
     return fraction >= _WORTH_A_REFIT
 
 

@@ -26,7 +26,7 @@ _LOOKS = 2
 
 
 class Pool(NamedTuple):
-    """What members say of the items that are among the best of one of them.
+    """The members' scores of the items that are among the best of one of them.
 
     Attributes
     ----------

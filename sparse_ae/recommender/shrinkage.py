@@ -1,4 +1,4 @@
-"""How much models count beside the biases, by validation ratings: least squares, less what is luck.
+"""Weights of models beside the biases, by validation ratings: least squares, less what is luck.
 
 With the outputs X (n, m) of m models for n validation ratings, of which biases leave over y (n,), least squares says
 

@@ -49,7 +49,7 @@ def stretch_on_validation(given, trained, biases):
 
 
 def promises(given, trained, biases):
-    """Whether validation ratings show that a model's outputs help at all."""
+    """Tell whether validation ratings show that a model's outputs help at all."""
     if trained.error or not trained.epoch:
         return False
     scorer = trained.scorer(given.train, biases, given)

@@ -76,7 +76,7 @@ class Scorer:
 
     @property
     def ranks(self):
-        """Who share out the columns of the model."""
+        """The ranks that share out the columns of the model."""
         return self.model.ranks
 
     # Each reads all ratings, which may be on disk: once, and only if it is asked for.

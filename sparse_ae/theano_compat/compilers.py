@@ -1,4 +1,4 @@
-"""Whether Theano finds a C++ compiler and Python's headers here, and what to say where it doesn't."""
+"""A look for the C++ compiler and Python's headers that Theano needs, and words for where they are missing."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ NO_USE = (
 
 
 def any_compiler():
-    """Whether there is a C++ compiler of those that Theano looks for."""
+    """Tell whether there is a C++ compiler of those that Theano looks for."""
     return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
@@ -37,7 +37,7 @@ def include_folder(plat_specific=False):
 
 
 def python_headers():
-    """Where Theano has its compiler look for Python.h.
+    """Find the folder in which Theano has its compiler look for Python.h.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Whether more than one distribution has put its files into the package `theano`, and what to say then.
+"""A look for more than one distribution that has put its files into the package `theano`, and words for it.
 
 From Python 3.12 on Theano is part of sparse_ae's wheel, where no installer looks for it: uv, and pip given a wheel that
 is built already, install over another one's files without a word. Before 3.12 pip does so where a fork is
@@ -18,7 +18,7 @@ _NAMES = ("theano", "theano-pymc")
 
 
 def installed_over_each_other():
-    """What to tell the user, or None where all is well: of the `theano` that is found, which need not be imported."""
+    """Say it to the user, or None where all is well: of the `theano` that is found, which need not be imported."""
     spec = importlib.util.find_spec("theano")
     if spec is None or not spec.submodule_search_locations:
         return None

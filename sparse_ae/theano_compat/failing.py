@@ -26,12 +26,12 @@ _reasons = []
 
 
 def why_unusable():
-    """What is wrong with the compiler that was found unusable, with what to do; None where nothing is."""
+    """Say why the compiler was found unusable, and the way out; None where it wasn't."""
     return _reasons[0] if _reasons else None
 
 
 def find_usable():
-    """Whether Theano's compiler can make a module for Python; if not, a line says so, and there is none from now on."""
+    """Tell whether Theano's compiler can make modules for Python; if not, say so, and have none from now on."""
     import theano
     if not theano.config.cxx:
         return False

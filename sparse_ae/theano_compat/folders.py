@@ -1,4 +1,4 @@
-"""Where to write when the user's own folders can't be written to: a service's home, a container's, a cluster's."""
+"""Folders to write to when the user's own can't be written to: a service's home, a container's, a cluster's."""
 
 import atexit
 import os
@@ -10,7 +10,7 @@ __all__ = ["can_be_made", "temporary"]
 
 
 def can_be_made(folder):
-    """Whether there is such a folder that can be written to, or may be; nothing is made to see.
+    """Tell whether there is such a folder that can be written to, or may be; nothing is made to see.
 
     Parameters
     ----------

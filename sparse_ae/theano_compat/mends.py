@@ -94,7 +94,7 @@ def _with_defaults_that_work():
 
 
 def flag_is_set(configparser, flag):
-    """Whether the user has set a flag, in THEANO_FLAGS or in .theanorc."""
+    """Tell whether the user has set a flag, in THEANO_FLAGS or in .theanorc."""
     try:
         configparser.fetch_val_for_key(flag)
     except KeyError:

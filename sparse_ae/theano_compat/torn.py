@@ -19,7 +19,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 
 
 def is_whole(path):
-    """Whether a shared object is as long as its header says; True of what isn't ELF of 64 bits, nor empty."""
+    """Tell whether a shared object is as long as its header says; True of what isn't ELF of 64 bits, nor empty."""
     length = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(64)
