@@ -399,6 +399,7 @@ def _check_learned(settings, model, error, epoch, scale, choice):
 
 
 def say_what_is_chosen(settings, given, side, choice):
+    """Say a line on the settings that were chosen for a side."""
     chosen = {name: value for name, value in choice._asdict().items() if is_auto(getattr(settings, name, None))}
     if chosen:
         given.tell("%s as rows: %s" % (side, in_words(chosen)))
