@@ -3,6 +3,7 @@
     python examples/top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
     python examples/top_n_table.py --data mine.csv --quick
     python examples/top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
+    python examples/top_n_table.py --ml-100k u.data --only splits --against-seconds lists-against-seconds.png
     python examples/top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
@@ -14,8 +15,9 @@ trained on all; of them only the weight of missing entries is chosen. "blend" is
 comes, which chooses all it needs on a part of its training ratings, and "closed form" its members alone. `implicit`'s
 models are run where it is installed. Seconds are of training, compiling not counted after the first split.
 
-The picture shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
-ratings lose, if what is missing counts as a rating of 0, and as one of 2.
+`--picture` shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
+ratings lose, if what is missing counts as a rating of 0, and as one of 2. `--against-seconds` shows NDCG at 10 against
+the seconds of training, a point for each model of the table.
 """
 import argparse
 import importlib.util
@@ -162,6 +164,8 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true",
                         help="the most popular, EASE, closed forms and the blend, on two splits of the known users")
     parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
+    parser.add_argument("--against-seconds", metavar="FILE",
+                        help="where to draw lists against seconds, of the known users of the first set of ratings")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     written = pages.Pages(__file__, args.write)
@@ -175,7 +179,10 @@ def main(argv=None):
                   % ((label, matrix.nnz) + matrix.shape + (args.seeds[0],)), flush=True)
             chosen = choose(matrix, models, args.seeds[0])
         if "splits" in args.only:
-            table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
+            points = table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
+            if args.against_seconds:
+                draw_against_seconds(label, points, args.against_seconds)
+                args.against_seconds = None
         if "strangers" in args.only:
             table(written, label + ", strangers", [each for each in models if each[3]], chosen,
                   [strangers_of(matrix, seed) for seed in args.seeds])
@@ -233,14 +240,18 @@ def judge(model, split, settings):
 
 
 def table(written, label, models, chosen, splits):
-    """Prints means over the splits."""
+    """Prints means over the splits; (name, NDCG, seconds) of each model."""
     shown = written.table(label, "", "NDCG@%d" % K, "recall@%d" % K,
                           *[measure.replace("_", " ") for measure in MEASURES[2:]] + ["seconds"])
+    points = []
     for name, model, _, _ in models:
         results = [judge(model, split, chosen[name]) for split in splits]
         columns = [np.array([result[0][measure] for result in results]) for measure in MEASURES]
         cells = [interval(column) for column in columns[:2]] + ["%.4f" % column.mean() for column in columns[2:]]
-        shown.row(name, *cells + ["%.1f" % np.mean([result[1] for result in results[1:] or results])])
+        seconds = np.mean([result[1] for result in results[1:] or results])
+        shown.row(name, *cells + ["%.1f" % seconds])
+        points.append((name, columns[0].mean(), seconds))
+    return points
 
 
 def interval(values):
@@ -279,6 +290,25 @@ def draw(label, matrix, seed, path):
         ax.spines[["top", "right"]].set_visible(False)
     axes[1].legend(frameon=False)
     figure.suptitle("%s, users as rows, one split" % label)
+    figure.savefig(path, dpi=120)
+    print("drawn: %s" % path)
+
+
+def draw_against_seconds(label, points, path):
+    """NDCG at K against the seconds of training, of (name, NDCG, seconds); one that takes none stands at the left."""
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, ndcg, seconds in points:
+        own = "autoencoder" in name or "blend" in name or "closed form" in name
+        axes.plot(max(seconds, 0.01), ndcg, "o", color="#0072B2" if own else "#666666")
+        axes.annotate(name, (max(seconds, 0.01), ndcg), xytext=(6, 4), textcoords="offset points", fontsize="small")
+    axes.set_xscale("log")
+    axes.set_xlim(5e-3, 20 * max(seconds for _, _, seconds in points) + 0.1)
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel("NDCG@%d" % K)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("%s, %d models: the higher and the further left, the better" % (label, len(points)))
     figure.savefig(path, dpi=120)
     print("drawn: %s" % path)
 
