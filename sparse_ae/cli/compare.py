@@ -6,7 +6,7 @@ from sparse_ae.cli.settings import add_ratings, add_settings, load, recommender_
 
 __all__ = ["add_compare"]
 
-# Seconds between two signs of life.
+# Seconds between two reports of progress.
 _BETWEEN_SIGNS = 20.0
 
 

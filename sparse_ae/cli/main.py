@@ -8,7 +8,7 @@
     python -m sparse_ae evaluate model.npz held_out.csv
 
 A command is a parser and a function of its parsed arguments, and does no more than call the library. What was asked for
-comes on stdout, signs of life on stderr, and an error is one line there, with status 2.
+comes on stdout, progress on stderr, and an error is one line there, with status 2.
 """
 
 import argparse

@@ -77,7 +77,7 @@ SETTINGS = {
          "epochs without a better validation before training ends; 0 for no such end"),
         ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
         ("rng", {"type": int, "metavar": "N"}, "of all that is random"),
-        ("progress", {}, "no signs of life"),
+        ("progress", {}, "no progress reports"),
     ],
     "predictions": [
         ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),

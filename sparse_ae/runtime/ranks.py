@@ -12,7 +12,7 @@ a rank takes part in two sums of k numbers, however many columns there are (in f
 sparse graph makes two passes); the usual way, to share out the rows and sum all gradients, would send all of W and V
 for each mini-batch.
 
-The package doesn't import mpi4py. Whoever trains on several machines does, and passes a communicator:
+The package doesn't import mpi4py. A program for several machines does, and passes a communicator:
 
     from mpi4py import MPI
     sparse_ae.Recommender(rows="users").fit(ratings, comm=MPI.COMM_WORLD)
