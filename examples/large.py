@@ -9,7 +9,9 @@ the tastes themselves, whose RMSE on the test ratings, a twentieth, is told besi
 
 Training in full is what epochs take without what is around them: "validating" is the time from one epoch's end to the
 next less the epoch, and "choosing and the rest" what is left of `fit`: compiling, biases, a first look, weighing. A
-stage's peak is of the whole process, as /proc knows it; where it doesn't, it is the peak so far.
+stage's peak is of the whole process, as /proc knows it, a training's with what came before it, such as a first look;
+where /proc doesn't, it is the peak so far. CPU seconds, of all threads, are of whole stages, and tell more than seconds
+where others use the machine.
 """
 import argparse
 import os
@@ -40,16 +42,20 @@ class Stages:
     """Seconds and peak memory of one stage after another, printed as a table."""
 
     def __init__(self):
-        print("| stage | seconds | peak memory, MB |\n|---|---|---|")
-        self.start = time.perf_counter()
+        print("| stage | seconds | CPU seconds | peak memory, MB |\n|---|---|---|---|")
+        self.start, self.cpu = time.perf_counter(), time.process_time()
         forget_peak()
 
-    def end(self, name, seconds=None):
-        """Print a line; of `seconds` if these aren't all since the last one."""
-        now = time.perf_counter()
-        print("| %s | %.1f | %.0f |" % (name, now - self.start if seconds is None else seconds, peak()), flush=True)
+    def end(self, name, seconds=None, most=None):
+        """Print a line; of `seconds` if these aren't all since the last one, and of `most` MB if these are known."""
+        now, cpu = time.perf_counter(), time.process_time()
         if seconds is None:
-            self.start = now
+            seconds, of_cpu = now - self.start, "%.1f" % (cpu - self.cpu)
+            self.start, self.cpu = now, cpu
+        else:
+            of_cpu = ""
+        print("| %s | %.1f | %s | %.0f |" % (name, seconds, of_cpu, most or peak()), flush=True)
+        if of_cpu:
             forget_peak()
 
 
@@ -113,18 +119,20 @@ def main(argv=None):
         now = time.perf_counter()
         if before[0] == which and record["validation_rmse"] is not None:
             validating += now - before[1] - record["seconds"]
-        n, seconds = epochs.get(which, (0, 0.0))
-        epochs[which] = n + 1, seconds + record["seconds"]
+        n, seconds, most = epochs.get(which, (0, 0.0, 0.0))
+        epochs[which] = n + 1, seconds + record["seconds"], max(most, peak())
+        forget_peak()
         before[:] = which, now
 
     recommender, start = sparse_ae.Recommender(rows=args.rows, progress=args.progress, rng=args.seed), stages.start
     recommender.fit(train, on_epoch=on_epoch)
     total = time.perf_counter() - start
-    for (rows, refit), (n, seconds) in epochs.items():
-        stages.end("%s as rows%s, %d epochs" % (rows, ", on all ratings" if refit else "", n), seconds)
-    stages.end("validating", validating)
-    stages.end("choosing and the rest", total - validating - sum(seconds for _, seconds in epochs.values()))
-    stages.end("fit, all of it")
+    most = max([peak()] + [each[2] for each in epochs.values()])
+    for (rows, refit), (n, *of_epochs) in epochs.items():
+        stages.end("%s as rows%s, %d epochs" % (rows, ", on all ratings" if refit else "", n), *of_epochs)
+    stages.end("validating", validating, most)
+    stages.end("choosing and the rest", total - validating - sum(each[1] for each in epochs.values()), most)
+    stages.end("fit, all of it", most=most)
     pairs = test.tocoo()
     found = {"recommender": recommender.predict(pairs.row, pairs.col)}
     stages.end("predicting %d" % test.nnz)

@@ -16,6 +16,7 @@ from sparse_ae.checks import (
     check_choice,
     check_count,
     check_finite,
+    check_fraction,
     check_number,
     check_rng,
     check_run,
@@ -102,8 +103,9 @@ class Trainer:
         ``learning_rate``      in this epoch; None with "lbfgs"
         ``seconds``            of the epoch, compilation and validation not counted
         ``interrupted``        True in an epoch that Ctrl-C cut short, else False
-        ``restored``           in the last epoch of a call of `fit` with `patience`: the epoch to whose end everything
-                               was put back, None where this one was the best; None in all others
+        ``restored``           in the last epoch of a call of `fit` with `patience`, and before the rate is `cut`: the
+                               epoch to whose end everything was put back, None where this one was the best; None in
+                               all others
         =====================  ======================================================================================
 
         On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``, what this rank has put
@@ -152,7 +154,7 @@ class Trainer:
         self.step = None
 
     def fit(self, train, n_epochs, validation=None, on_epoch=None, patience=None, checkpoint=None, checkpoint_every=1,
-            resume=False, targets=None, measure=None, seconds=None):
+            resume=False, targets=None, measure=None, seconds=None, keep_optimiser=True, cut=None):
         """Train for some epochs more.
 
         Parameters
@@ -189,6 +191,12 @@ class Trainer:
             the higher the better. The history has it as ``validation_`` and its attribute `name`.
         seconds : float, optional
             The training ends with the epoch that is under way after so many.
+        keep_optimiser : bool
+            Whether an epoch is put back with what the optimiser remembered then, which is up to two numbers more for
+            each parameter to keep. Without it that stays as the last epoch left it.
+        cut : float, optional
+            With `patience`, by what the learning rate is multiplied when it runs out for the first time: everything is
+            put back to the best epoch, and training goes on from there, with half the patience.
 
         Returns
         -------
@@ -227,15 +235,18 @@ class Trainer:
         with self.model.ranks.together():
             return self._fit(train, n_epochs, validation=validation, on_epoch=on_epoch, patience=patience,
                              checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-                             targets=targets, measure=measure, seconds=seconds)
+                             targets=targets, measure=measure, seconds=seconds, keep_optimiser=keep_optimiser, cut=cut)
 
     def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
-             measure, seconds):
+             measure, seconds, keep_optimiser, cut):
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
             check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
                       resume=resume, on_epoch=on_epoch)
+            check_bool(keep_optimiser, "keep_optimiser")
+            if cut is not None:
+                check_fraction(cut, "cut", ", or None to stop at once")
             train, validation = self._checked(train, validation, patience, targets)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
@@ -252,17 +263,19 @@ class Trainer:
             self.objective.check(self.model, train, targets)
         if ranks.size > 1:
             self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
-                                  checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every)
+                                  checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every, cut=cut,
+                                  keep_optimiser=keep_optimiser)
         validate = None
         if validation is not None:
             validate = measure or self._validator(train, validation, targets)
         sign = 1 if measure is None else -1  # of an error, which is the better the lower
         with ranks.agreed():
             if checkpoint is not None:
-                saved = self._open(checkpoint, resume, settings)
+                saved = self._open(checkpoint, resume, settings, cut)
         self._compile(targets.channels, validate is not None)
 
-        first, stopping = len(self.history), EarlyStopping(patience, sign)  # `first`: epochs of earlier calls
+        way_back = self.step.get_state if keep_optimiser else self.step.get_parameters
+        first, stopping = len(self.history), EarlyStopping(patience, sign, way_back, cut)  # `first`: earlier epochs
         if saved is not None:
             with ranks.agreed():
                 check_states(checkpoint, saved, self.step)
@@ -270,12 +283,20 @@ class Trainer:
             self.rng.set_state(saved.rng)
             self.step.set_state(saved.state)
             first = saved.first
-        # One copy of all that a step changes serves as the way back, for early stopping and for the file: the best
+            if saved.best is not None and not keep_optimiser:  # of the last epoch the file has all
+                state = {p.name: saved.best.state[p.name] for p in self.model.params}
+                saved = saved._replace(best=saved.best._replace(state=state))
+        # One copy of what a step changes serves as the way back, for early stopping and for the file: the best
         # epoch's alone, where there is one to go back to in any case.
-        state = self.step.get_state()
+        state = way_back()
         stopping.begin(len(self.history), validate if self.history or targets.has_baseline else None, state,
-                       None if saved is None else saved.best)
-        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, first, ranks)
+                       None if saved is None else saved.best, self.history[first:])
+
+        def state_now():
+            is_best = stopping.best is not None and stopping.best.epoch == len(self.history)
+            return stopping.best.state if is_best and keep_optimiser else self.step.get_state()
+
+        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, first, ranks, state_now)
 
         def is_over():
             n = len(self.history)
@@ -285,24 +306,26 @@ class Trainer:
                               np.count_nonzero(counts))
         interrupted, end = [], np.inf if seconds is None else time.perf_counter() + seconds
         late = False
-        while not is_over() and not ranks.any(interrupted or late):
+        while not ranks.any(interrupted or late):
+            stopping.go_on(self.history, self.step)
+            if is_over():
+                break
             with _sigint_as_flag() as interrupted:
-                way_back = (len(self.history), state) if stopping.best is None else stopping.best[::2]
+                good = (len(self.history), state) if stopping.best is None else stopping.best[::2]
                 state = None
-                record = self._epoch(train, counts, interrupted, targets, signs, way_back)
+                record = self._epoch(train, counts, interrupted, targets, signs, good, stopping.factor)
                 if validate is not None:
                     record[measured] = validate()
                 self.history.append(record)
-                way_back = None
+                good = None
                 late = seconds is not None and ranks.any(time.perf_counter() >= end)
-                stopping.after_epoch(len(self.history), record.get(measured), self.step.get_state)
-                checkpoints.after_epoch(self.history, stopping.best, self.rng, self.step.get_state,
-                                        late or is_over())
+                stopping.after_epoch(len(self.history), record.get(measured))
+                checkpoints.after_epoch(self.history, stopping.best, self.rng, late or is_over())
                 if on_epoch is not None:
                     with ranks.agreed():
                         on_epoch(record)
                 if stopping.best is None:
-                    state = self.step.get_state()  # somebody may have set parameters
+                    state = way_back()  # somebody may have set parameters
         stopping.end(self.history, self.step)
         signs.end(self.history)
         return self.history
@@ -329,14 +352,14 @@ class Trainer:
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
-    def _open(self, checkpoint, resume, settings):
+    def _open(self, checkpoint, resume, settings, cut):
         """Read what the file has to go on from, None where there is none; raise what speaks against writing it."""
         check_unused(checkpoint, resume)
         if resume:
             storage.remove_abandoned(checkpoint, after=0)
         if not os.path.exists(checkpoint):
             return None
-        saved = load(checkpoint, settings, self._rate, self.model.ranks)
+        saved = load(checkpoint, settings, self._rate, self.model.ranks, cut)
         if self.history and self.history != saved.history[:saved.first]:
             raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
                              "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
@@ -378,14 +401,18 @@ class Trainer:
 
         return of_all_ranks
 
-    def _epoch(self, train, counts, interrupted, targets, signs, good):
-        """Train for an epoch: its record. `good` is where to go back to if it diverges, an epoch and its state."""
+    def _epoch(self, train, counts, interrupted, targets, signs, good, factor):
+        """Train for an epoch, at a factor times its rate: its record.
+
+        `good` is where to go back to if it diverges, an epoch and its state.
+        """
         start = time.perf_counter()
         epoch, ranks = len(self.history) + 1, self.model.ranks
         waited, summed = ranks.seconds, ranks.bytes
         with ranks.agreed():
             rate = self._rate(epoch)
             if rate is not None:
+                rate *= factor
                 self.step.set_learning_rate(rate)
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
         n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0

@@ -271,6 +271,47 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
+    """As a second call at that rate, and with half the patience, would."""
+    train, test = checkerboard(40, 12)
+    t, other = trainer(update="adam"), trainer(update="adam")
+    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85, 0.9]
+    scripted(monkeypatch, *first + second)
+    history = t.fit(train, 50, validation=test, patience=3, cut=0.25)
+    assert [record["validation_rmse"] for record in history] == first + second
+    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 4
+    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 3 + [8]
+    scripted(monkeypatch, *first + [1.0] + second)
+    other.fit(train, 50, validation=test, patience=3)
+    other.learning_rate = 0.005
+    other.fit(train, 50, validation=test, patience=2)
+    for name, value in other.step.get_state().items():
+        np.testing.assert_array_equal(t.step.get_state()[name], value)
+
+
+def test_from_where_it_began_training_does_not_go_on_at_a_smaller_rate(monkeypatch):
+    train, test = checkerboard(40, 12)
+    t = trainer()
+    scripted(monkeypatch, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0)
+    t.fit(train, 1, validation=test)
+    t.fit(train, 9, validation=test, patience=2, cut=0.5)
+    assert len(t.history) == 3 and t.history[-1]["restored"] == 1
+    with pytest.raises(ValueError, match="cut is 1.5; expected a number between 0 and 1, or None to stop at once"):
+        t.fit(train, 9, validation=test, patience=2, cut=1.5)
+
+
+def test_an_epoch_is_put_back_without_what_the_optimiser_kept(monkeypatch):
+    train, test = checkerboard(40, 12)
+    t = trainer(update="adam")
+    states = []
+    scripted(monkeypatch, 3.0, 2.0, 2.5, 2.25)
+    t.fit(train, 50, validation=test, patience=2, keep_optimiser=False,
+          on_epoch=lambda record: states.append(t.step.get_state()))
+    names = {p.name for p in t.model.params}
+    for name, value in t.step.get_state().items():
+        np.testing.assert_array_equal(value, states[1 if name in names else 3][name])
+
+
 def test_without_patience_the_last_epoch_stays(monkeypatch):
     train, test = checkerboard(40, 12)
     t = trainer()

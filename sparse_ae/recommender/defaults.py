@@ -6,9 +6,11 @@ have ratings:
 ===============  =====================================  ==============================================================
 `n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
                  16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
-                 the rows and columns with ratings      films
-`batch_size`     an epoch is 12 mini-batches            6 to 24 are alike; so the cost of an adaptive update, which
-                                                        moves all columns, stays in proportion to the ratings
+                 the rows and columns with ratings,     films. What is kept of a parameter and of its update is five
+                 and 2^25 numbers in W                  numbers, of three matrices: 2 GB
+`batch_size`     an epoch is 12 mini-batches, and       6 to 24 are alike; so the cost of an adaptive update, which
+                 12 (n / 10^6)^(1/2) of more than a     moves all columns, stays in proportion to the ratings. Where
+                 million ratings                        they are many, it is small beside that of all of them
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it. Where
                                                         much of s^2 is taste, no noise, outputs are too small: by more
@@ -18,8 +20,9 @@ have ratings:
 `update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
 `learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
                  average                                if the decay is for each rating: so it is then with l2="auto"
-`patience`       200 updates, at least 5 epochs         the error often rises at first, and stands still, before it
-                                                        falls; from 100 to 400 it makes no difference
+`patience`       200 updates, at least 5 epochs, then   the error often rises at first, and stands still, before it
+                 half as many at a fifth of the rate,   falls; from 100 to 400 it makes no difference. The smaller
+                 unless a rate is given                 rate, from the best epoch on, brings up to 0.001
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
 `validation`     5,000 ratings, from 10% to 25%, but    fewer can't tell a gain from luck; the ratings aren't lost,
                  200,000 at most                        for all are trained on in the end, where they are 2% or more
@@ -48,13 +51,17 @@ import numpy as np
 from sparse_ae.data.ratings import occurring
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["Choice", "choose", "is_auto", "is_worth_a_refit", "useful_sides", "validation_fraction"]
+__all__ = ["LATE_RATE", "Choice", "choose", "falls", "is_auto", "is_worth_a_refit", "useful_sides",
+           "validation_fraction"]
 
 _TYPICAL = 50000.0
-_UPDATES_PER_EPOCH, _UPDATES_AT_MOST = 12, 3000
+_UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _LEAST_PATIENCE = 200, 5
-_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_PER_ROW = 96, 512, 10000
+_LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
+
+# Of the learning rate, once validation stands still.
+LATE_RATE = 0.2
 
 # Held-out ratings that are a smaller part than this aren't worth another training on all.
 _WORTH_A_REFIT = 0.02
@@ -106,9 +113,9 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     else:
         sparse_columns = n < 3 * n_columns
         rank = min(n_rows, n_occurring)
-        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16))
+        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
-                    batch_size=-(-n_rows // _UPDATES_PER_EPOCH), l2=known.l2, learning_rate=known.learning_rate,
+                    batch_size=-(-n_rows // _updates_per_epoch(n)), l2=known.l2, learning_rate=known.learning_rate,
                     update="adagrad" if sparse_columns and not known.all_columns else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
@@ -131,6 +138,18 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     elif is_auto(patience):
         patience = max(_PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE, -(-_PATIENCE // per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+
+
+def falls(learning_rate, objective):
+    """Tell whether the rate of a model beside biases is cut once validation stands still.
+
+    It is where the setting is "auto" and RMSEs of ratings count; by lists it hasn't been judged.
+    """
+    return is_auto(learning_rate) and objective.clips and objective.measure == "rmse"
+
+
+def _updates_per_epoch(n):
+    return int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))
 
 
 def useful_sides(sides, ratings):

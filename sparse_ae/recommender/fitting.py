@@ -17,9 +17,9 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_number, check_run
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
-from sparse_ae.recommender.defaults import Choice, choose, is_auto
+from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_auto
 from sparse_ae.recommender.estimator import in_words
-from sparse_ae.recommender.probe import is_large, look_at, memory_needed, memory_there
+from sparse_ae.recommender.probe import is_large, looks, make_room, memory_needed, memory_there
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of, popularity_of
 from sparse_ae.recommender.weighing import lists_of, promises, stretch_on_validation, weigh, weigh_by_lists
@@ -56,13 +56,28 @@ class FitResult(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A model of one side, beside biases; `error` where it diverged."""
+    """A model of one side, beside biases.
+
+    Attributes
+    ----------
+    side : {"items", "users"}
+    model : Model
+    choice : defaults.Choice
+    history : list of dict
+    epoch : int
+        That the parameters are of, by the history's count; 0 where none was better than biases.
+    rates : list of float or None
+        The learning rate of each epoch on the way there: those that were put back aren't on it.
+    error : TrainingDiverged or None
+        Where it diverged.
+    """
 
     side: str
     model: AutoEncoder
     choice: Choice
     history: list
     epoch: int
+    rates: list
     error: Optional[TrainingDiverged]
 
     @property
@@ -246,20 +261,19 @@ def _look(settings, given, side, biases, seed, choice, itemsize):
     """Train a small model of one side, if a whole one is large: it, where nothing is to be gained; None elsewhere."""
     n_columns = n_columns_of(given.train, side)
     needed, there = memory_needed(n_columns, choice, itemsize), memory_there()
-    found = None
     if is_large(n_columns, choice):
-        small = look_at(choice, np.count_nonzero(np.diff(given.train.by(side).indptr)))
-        found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
-                          run={"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False})
-        if found.interrupted:
+        for small in looks(choice, np.count_nonzero(np.diff(given.train.by(side).indptr))):
+            found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
+                             run={"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False})
+            if found.interrupted:
+                return found._replace(epoch=0)
+            if promises(given, found, biases):
+                break
+        else:
+            given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
+                       "chosen, and %.1f GB for them, are left out"
+                       % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
             return found._replace(epoch=0)
-        if promises(given, found, biases):
-            found = None
-    if found is not None:
-        given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
-                   "chosen, and %.1f GB for them, are left out"
-                   % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
-        return found._replace(epoch=0)
     if there is not None and needed > there:
         given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
                    "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
@@ -292,21 +306,25 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     """
     refit, on_epoch = before is not None, run["on_epoch"]
     ratings = given.everything if refit else given.train
-    train, held_out = ratings.own(side), None if refit or given.held_out is None else given.held_out.own(side)
+    train, held_out = ratings.own(side), None if refit or given.held_out is None else given.watched(side)
     targets = given.targets(biases, side, ratings)
     if refit:
         choice, patience = before.choice, None
-        n_epochs = before.epoch if share is None else int(np.ceil(share * before.epoch))
+        n_epochs = len(before.rates) if share is None else int(np.ceil(share * len(before.rates)))
     else:
         if choice is None:
             choice = choice_of(settings, given, side, biases)
             say_what_is_chosen(settings, given, side, choice)
         n_epochs, patience = choice.n_epochs, choice.patience
+    goes_on = patience is not None and falls(settings.learning_rate, given.objective)
     rng = np.random.RandomState(seed)
+    make_room(n_columns_of(ratings, side), choice)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective_at(0.0), label), None
+    if refit:
+        trainer.learning_rate = lambda epoch: before.rates[epoch - 1]
     if share is not None:
         for ours, theirs in zip(model.params, before.model.params):
             ours.set_value(theirs.get_value())
@@ -319,7 +337,8 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
 
     try:
         trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out),
-                    patience=patience, targets=targets, measure=measure, **dict(run, on_epoch=on_record))
+                    patience=patience, targets=targets, measure=measure, keep_optimiser=False,
+                    cut=LATE_RATE if goes_on else None, **dict(run, on_epoch=on_record))
         restored = trainer.history[-1]["restored"]
         epoch = len(trainer.history) if restored is None else restored
         if epoch:
@@ -329,7 +348,17 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
         given.tell("%s: %s; that model is left out" % (label, found))
     for record in trainer.history:  # those of a checkpoint don't come to `on_record`
         record.update(rows=side, refit=refit)
-    return Trained(side, model, choice, trainer.history, epoch, error)
+    return Trained(side, model, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error)
+
+
+def _rates_to(epoch, history):
+    """List the learning rates on the way to an epoch, without those of epochs that were put back."""
+    rates = []
+    for record in history[:epoch]:
+        rates.append(record["learning_rate"])
+        if record["restored"] is not None:
+            del rates[record["restored"]:]
+    return rates
 
 
 def choice_of(settings, given, side, biases):

@@ -4,18 +4,23 @@ A model of many columns takes minutes, and gigabytes, to show that biases are as
 ratings show it in seconds. So where all the hidden units are many numbers, a few are trained first, for as long as it
 takes to see a gain, and `weighing.promises` says whether validation ratings show one.
 """
+import gc
 import os
 
-__all__ = ["is_large", "look_at", "memory_needed", "memory_there"]
+__all__ = ["is_large", "looks", "make_room", "memory_needed", "memory_there"]
 
 # Numbers in W from which a look is worth its time: below, training in full takes seconds.
 _LARGE = 2 ** 23
 
-# Hidden units that are looked at, and updates: on real ratings the best epoch came after 190 to 650.
-_FEW_HIDDEN, _UPDATES = 16, 400
+# Bytes of a training for which it is worth a tenth of a second to look for what nobody needs any more.
+_MUCH = 2 ** 28
 
-# What an update keeps for each parameter.
-_KEPT = {"adam": 2, "adamax": 2, "adagrad": 1, "adadelta": 2, "rmsprop": 1, "momentum": 1, "nesterov_momentum": 1}
+# Hidden units that are looked at, and updates: on real ratings the best epoch came after 190 to 650. What can be
+# learned mostly shows long before, and isn't looked at any longer.
+_FEW_HIDDEN, _UPDATES = 16, (100, 400)
+
+# What an update keeps for each parameter, its gradient included, which Adagrad alone doesn't lay down.
+_KEPT = {"adam": 3, "adamax": 3, "adagrad": 1, "adadelta": 3, "rmsprop": 2, "momentum": 2, "nesterov_momentum": 2}
 
 
 def is_large(n_columns, choice):
@@ -23,17 +28,27 @@ def is_large(n_columns, choice):
     return n_columns * choice.n_hidden >= _LARGE and choice.n_hidden > 2 * _FEW_HIDDEN
 
 
-def look_at(choice, n_rows):
-    """Return the `defaults.Choice` to look at a side with."""
+def looks(choice, n_rows):
+    """Return the `defaults.Choice` of each look at a side, until one shows a gain."""
     per_epoch = 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)
-    n_epochs = min(choice.n_epochs, max(2, -(-_UPDATES // per_epoch)))
-    return choice._replace(n_hidden=_FEW_HIDDEN, n_epochs=n_epochs)
+    epochs = {min(choice.n_epochs, max(2, -(-updates // per_epoch))) for updates in _UPDATES}
+    return [choice._replace(n_hidden=_FEW_HIDDEN, n_epochs=n_epochs) for n_epochs in sorted(epochs)]
 
 
 def memory_needed(n_columns, choice, itemsize=4):
-    """Bytes that training takes beside the ratings: two encoders and W, what the update keeps, and the best epoch's."""
+    """Bytes that training takes beside the ratings: two encoders and W, the best epoch's, and what the update keeps."""
     name = choice.update if isinstance(choice.update, str) else getattr(choice.update, "__name__", "")
-    return 2 * 3 * (1 + _KEPT.get(name, 1)) * n_columns * choice.n_hidden * itemsize
+    return 3 * (2 + _KEPT.get(name, 2)) * n_columns * choice.n_hidden * itemsize
+
+
+def make_room(n_columns, choice, itemsize=4):
+    """Give back what the training before has left, if a training takes much memory.
+
+    Theano's functions are cycles of references, with all that an update keeps: Python finds them when it has made many
+    more objects, and until then two trainings' are there.
+    """
+    if memory_needed(n_columns, choice, itemsize) > _MUCH:
+        gc.collect()
 
 
 def memory_there():

@@ -102,7 +102,8 @@ class Recommender(RecommenderSettings, Answers):
         At most so many; exactly so many without validation.
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither.
+        epoch are put back. None for neither. Where ratings are predicted beside biases and `learning_rate` is "auto",
+        training goes on from there at a fifth of the rate first, and ends when patience runs out again.
     formulation : {"auto", "scan", "dense", "sparse"}
         As `Trainer` takes it.
     rating_scale : (float, float), optional
@@ -151,7 +152,8 @@ class Recommender(RecommenderSettings, Answers):
     choices_ : dict of str to defaults.Choice
         All that was chosen for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`. Beside biases those of one model come after another's, and the epochs
+        One for each epoch, as `Trainer.history`; of more than 50,000 validation ratings RMSEs after epochs are of some
+        rows. Beside biases those of one model come after another's, and the epochs
         on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``. A training that another
         one with another decay has taken the place of isn't there.
     best_epoch_ : int

@@ -123,7 +123,7 @@ def _save(path, settings, run):
     storage.write(path, "checkpoint", meta, arrays)
 
 
-def load(path, settings, learning_rate, ranks=ALONE):
+def load(path, settings, learning_rate, ranks=ALONE, cut=None):
     """Read a checkpoint of a run with these settings, checked whole but for the arrays; see `check_states` for those.
 
     Parameters
@@ -135,6 +135,8 @@ def load(path, settings, learning_rate, ranks=ALONE):
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
     ranks : runtime.ranks.Ranks
         Of several each reads its own part.
+    cut : float, optional
+        By what the rate is multiplied once an epoch has been put back.
 
     Returns
     -------
@@ -152,8 +154,12 @@ def load(path, settings, learning_rate, ranks=ALONE):
         run = _checked(meta, arrays)
     differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
                    for name, value in settings.items() if value != meta["settings"].get(name)]
+    factor = 1.0
     for record in run.history[run.first:]:
         rate = learning_rate(record["epoch"])
+        rate = rate and rate * factor
+        if record["restored"] is not None and cut is not None:
+            factor = cut
         if rate != record["learning_rate"]:
             differences.append("learning_rate is %r here in epoch %d and was %r"
                                % (rate, record["epoch"], record["learning_rate"]))
@@ -195,7 +201,10 @@ def check_states(path, run, step):
     with _damage_named(path):
         step.check_state(run.state)
         if run.best is not None:
-            step.check_state(run.best.state)
+            best = run.best.state
+            if set(best) == {p.name for p in step.model.params}:  # put back without what the optimiser remembers
+                best = dict(run.state, **best)
+            step.check_state(best)
 
 
 @contextlib.contextmanager

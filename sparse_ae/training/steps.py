@@ -81,12 +81,16 @@ class Step:
         """
         raise NotImplementedError
 
+    def get_parameters(self):
+        """As `get_state`, of the parameters alone."""
+        return OrderedDict((p.name, copy_of(p)) for p in self.model.params)
+
     def check_state(self, state):
         """Validate a loaded state: ValueError unless names, shapes and dtypes are those of `get_state`."""
         raise NotImplementedError
 
     def set_state(self, state):
-        """Takes what `get_state` gave."""
+        """Takes what `get_state` gave, or `get_parameters`: what the optimiser keeps stays as it is then."""
         raise NotImplementedError
 
     def ruined(self):
@@ -211,7 +215,8 @@ class TrainingStep(Step):
 
     def set_state(self, state):
         for name, variable in self._named_state():
-            variable.set_value(state[name], borrow=False)
+            if name in state:
+                variable.set_value(state[name], borrow=False)
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]

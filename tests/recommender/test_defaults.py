@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.recommender.defaults import choose, is_auto, is_worth_a_refit, useful_sides, validation_fraction
-from sparse_ae.training.objectives import Missing, Observed
+from sparse_ae.recommender.defaults import choose, falls, is_auto, is_worth_a_refit, useful_sides, validation_fraction
+from sparse_ae.training.objectives import Missing, Observed, Ordinal
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
 AUTO = dict.fromkeys(NAMES, "auto")
@@ -34,6 +34,12 @@ def test_hidden_units():
     assert chosen(2000000, 50, 4000).n_hidden == 96
 
 
+def test_hidden_units_of_many_columns():
+    # W has 2^25 numbers at most: 33.5 million.
+    assert chosen(2000000, 6000, 100000).n_hidden == 320 and chosen(2000000, 6000, 65536).n_hidden == 512
+    assert chosen(2000000, 6000, 10 ** 6).n_hidden == 96
+
+
 def test_a_side_with_crowded_rows_is_left_out():
     jokes = matrix(1500000, 25000, 100)  # users by items: 15,000 ratings for each item
     assert useful_sides(("items", "users"), jokes) == ("users",)
@@ -48,6 +54,7 @@ def test_mini_batches():
         assert isinstance(choice.batch_size, int) and -(-n_rows // choice.batch_size) <= 12
         assert choice.batch_size == -(-n_rows // 12)
     assert chosen(7000, 700, empty=100).batch_size == 50  # rows without ratings don't count
+    assert chosen(10 ** 6, 6000).batch_size == 500 and chosen(4 * 10 ** 6, 6000).batch_size == 250
 
 
 def test_decay():
@@ -110,6 +117,12 @@ def test_validation_fraction():
     assert fractions == [0.25, 0.25, pytest.approx(1 / 6), 0.1, 0.1, 0.002] and isinstance(fractions[0], float)
     assert validation_fraction(None) == 0.1
     assert is_worth_a_refit(0.02) and not is_worth_a_refit(0.0199)
+
+
+def test_whose_rate_falls():
+    assert falls("auto", Observed()) and falls("auto", Ordinal())
+    assert not falls(0.001, Observed()) and not falls(lambda epoch: 0.001, Observed())
+    assert not falls("auto", Observed("ndcg@10")) and not falls("auto", Missing(0.2))
 
 
 def test_auto():

@@ -7,7 +7,9 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
+from sparse_ae.recommender import inputs
 from sparse_ae.recommender.fitting import check_settings
+from sparse_ae.recommender.inputs import FitInputs
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
 from sparse_ae.recommender.weighing import standard_score, verdict
@@ -70,6 +72,23 @@ def test_each_set_of_ratings_is_checked_once_and_transposed_once(monkeypatch, se
     sets = {300, 240, 60} if is_fraction else {240, 60}
     assert checked == Counter([300] if is_fraction else [240, 60])
     assert set(transposed) <= sets and set(transposed.values()) <= {1}
+
+
+@pytest.mark.parametrize("side", ["users", "items"])
+def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypatch):
+    matrix = check_ratings(sp.random(30, 20, 0.5, format="csr", random_state=0, dtype=np.float32))
+    given = FitInputs.of(Recommender(progress=False), matrix, validation=0.3).with_held_out(np.random.RandomState(0))
+    whole = given.held_out.by(side)
+    assert given.watched(side) is whole
+    monkeypatch.setattr(inputs, "_WATCHED", 20)
+    some = given.watched(side)
+    counts, of_all = np.diff(some.indptr), np.diff(whole.indptr)
+    chosen = counts > 0
+    assert some.shape == whole.shape and 20 <= some.nnz < 20 + of_all.max()
+    assert (some[chosen] != whole[chosen]).nnz == 0 and counts[chosen].tolist() == of_all[chosen].tolist()
+    assert (given.watched(side) != some).nnz == 0
+    monkeypatch.setattr(inputs, "_WATCHED", 1)
+    assert np.count_nonzero(np.diff(given.watched(side).indptr)) == 1, "one row at least"
 
 
 def test_what_is_popular_by_hand(ratings):

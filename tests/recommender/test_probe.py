@@ -20,17 +20,16 @@ def fitted(ratings, **settings):
 def test_what_is_looked_at():
     assert not probe.is_large(10000, CHOICE) and probe.is_large(100000, CHOICE)
     assert not probe.is_large(10 ** 7, CHOICE._replace(n_hidden=32)), "half of it is no saving"
-    small = probe.look_at(CHOICE, 95)
-    assert small == CHOICE._replace(n_hidden=16, n_epochs=40)
-    assert probe.look_at(CHOICE._replace(batch_size=None), 95).n_epochs == 300
-    assert probe.look_at(CHOICE._replace(n_epochs=7), 95).n_epochs == 7
+    assert probe.looks(CHOICE, 95) == [CHOICE._replace(n_hidden=16, n_epochs=n) for n in (10, 40)]
+    assert [each.n_epochs for each in probe.looks(CHOICE._replace(batch_size=None), 95)] == [100, 300]
+    assert [each.n_epochs for each in probe.looks(CHOICE._replace(n_epochs=7), 95)] == [7]
 
 
 def test_memory_by_hand():
-    """W, V and U, with two sums of Adam's each; all of it twice, the best epoch's beside the running one."""
+    """W, V and U, now and of the best epoch, with their gradients and two sums of Adam's; Adagrad's one sum."""
     numbers = 1000 * 100
-    assert probe.memory_needed(1000, CHOICE) == 2 * (3 * numbers + 2 * 3 * numbers) * 4
-    assert probe.memory_needed(1000, CHOICE._replace(update="adagrad"), 8) == 2 * (3 * numbers + 3 * numbers) * 8
+    assert probe.memory_needed(1000, CHOICE) == 3 * numbers * 5 * 4
+    assert probe.memory_needed(1000, CHOICE._replace(update="adagrad"), 8) == 3 * numbers * 3 * 8
     there = probe.memory_there()
     assert there is None or 2 ** 20 < there < 2 ** 50
 

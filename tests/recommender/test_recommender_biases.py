@@ -107,6 +107,19 @@ def test_history_tells_the_trainings_apart(fitted):
     assert fitted.best_epoch_ == best == len(runs[len(sides)][1])
 
 
+def test_a_rate_that_is_chosen_falls_once():
+    """And on all ratings at the same epochs, less those that were put back."""
+    found = made(rows="items", learning_rate="auto", update="adagrad", l2=0.0, patience=2, n_epochs=200)
+    first, again = ([r for r in found.history_ if r["refit"] == refit] for refit in (False, True))
+    turn = next(k for k, record in enumerate(first) if record["restored"] is not None)
+    rates = [record["learning_rate"] for record in first]
+    assert rates == pytest.approx([0.03] * (turn + 1) + [0.006] * (len(first) - turn - 1)) and turn + 1 < len(first)
+    best = int(np.argmin([record["validation_rmse"] for record in first]))
+    expected = [0.03] * first[turn]["restored"] + [0.006] * max(0, best - turn)
+    assert [record["learning_rate"] for record in again] == pytest.approx(expected)
+    assert found.best_epoch_ == len(again)
+
+
 def outputs_by_loops(recommender):
     """Biases, and the weighted outputs of each model by loops over its parameters: users by items, clipped."""
     matrix, biases = recommender.fitted_.scorer.ratings, recommender.biases_

@@ -106,6 +106,28 @@ def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
     assert outcome(resumed) == outcome(whole)
 
 
+@pytest.mark.parametrize("stop", [2, 5, 6, 7])
+@pytest.mark.parametrize("keep_optimiser", [True, False])
+def test_a_cut_is_remembered(stop, keep_optimiser, tmp_path, monkeypatch):
+    """The rate is cut after the fifth epoch, from the second on, and half the patience ends with the eighth."""
+    errors = [3.0, 1.0, 2.0, 1.5, 1.25, 0.75, 2.0, 2.0]
+    arguments = dict(validation=TEST, patience=3, cut=0.5, keep_optimiser=keep_optimiser)
+    whole = trainer(update="adam")
+    scripted(monkeypatch, *errors)
+    whole.fit(TRAIN, 50, **arguments)
+    assert [record["restored"] for record in whole.history] == [None] * 4 + [2] + [None] * 2 + [6]
+    scripted(monkeypatch, *errors)
+    with pytest.raises(Killed):
+        trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(stop), **arguments)
+    resumed = trainer(update="adam")
+    resumed.fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True, **arguments)
+    assert outcome(resumed) == outcome(whole)
+    if stop > 5:
+        with pytest.raises(ValueError, match="learning_rate is 0.02 here in epoch 6 and was 0.01"):
+            trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True,
+                                       **dict(arguments, cut=None))
+
+
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr("sparse_ae.training.stopping.save", lambda path, settings, run, _:
