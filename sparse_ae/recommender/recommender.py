@@ -87,8 +87,9 @@ class Recommender(RecommenderSettings, Answers):
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none
-        to be better than the biases by more than two standard errors, predictions are the biases'. With "unguarded" it
-        counts anyway. Without validation there is no telling. Of lists the most popular items take the biases' place.
+        to be better than the biases by more than two and a half standard errors, predictions are the biases'. With
+        "unguarded" it counts anyway. Without validation there is no telling. Of lists the most popular items take the
+        biases' place.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
         Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
@@ -153,9 +154,9 @@ class Recommender(RecommenderSettings, Answers):
         All that was chosen for each model, by rows.
     history_ : list of dict
         One for each epoch, as `Trainer.history`; of more than 50,000 validation ratings RMSEs after epochs are of some
-        rows. Beside biases those of one model come after another's, and the epochs
-        on all ratings last; each has its model's ``rows`` too, and whether it is a ``refit``. A training that another
-        one with another decay has taken the place of isn't there.
+        rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
+        model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay has taken
+        the place of isn't there.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
