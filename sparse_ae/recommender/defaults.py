@@ -60,7 +60,7 @@ _PATIENCE, _LEAST_PATIENCE = 200, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
-# Of the learning rate, once validation stands still.
+#: The share of the learning rate that is left, once validation stands still.
 LATE_RATE = 0.2
 
 # Held-out ratings that are a smaller part than this aren't worth another training on all.
