@@ -137,8 +137,10 @@ def _theano():
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "theano.txt").write_text(THEANO)
         Path(scratch, "sitecustomize.py").write_text(SITECUSTOMIZE)
-        # What the outer pip tells this backend is not for the inner one.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("_PYPROJECT_HOOKS_")}
+        # What the outer pip tells this backend is not for the inner one. Nor is what turns warnings into errors:
+        # Theano's setup.py warns.
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith("_PYPROJECT_HOOKS_") and name != "PYTHONWARNINGS"}
         environment["PYTHONPATH"] = os.pathsep.join([scratch] + [folder for folder in sys.path if folder])
         command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--use-pep517",
                    "--no-binary", "theano", "--require-hashes", "-r", str(Path(scratch, "theano.txt")),

@@ -108,7 +108,7 @@ def test_theano_is_asked_for_by_its_hash_and_built_by_this_python(backend, monke
         folder = Path(command[command.index("--wheel-dir") + 1])
         asked = Path(command[command.index("-r") + 1]).read_text()
         assert asked.startswith("theano==1.0.5 --hash=sha256:") and len(asked.strip().rpartition(":")[2]) == 64
-        assert not any(name.startswith("_PYPROJECT_HOOKS_") for name in env)
+        assert "PYTHONWARNINGS" not in env and not any(name.startswith("_PYPROJECT_HOOKS_") for name in env)
         done = subprocess.run([sys.executable, "-W", "ignore", "-c",
                                "import configparser as c, io; p = c.SafeConfigParser()\n"
                                "p.readfp(io.StringIO('[a]\\nb=c')); print(p.get('a', 'b'))"], env=env,
@@ -120,6 +120,7 @@ def test_theano_is_asked_for_by_its_hash_and_built_by_this_python(backend, monke
         return types.SimpleNamespace(returncode=0)
 
     monkeypatch.setenv("_PYPROJECT_HOOKS_BUILD_BACKEND", "build_backend")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.setattr(backend, "subprocess", types.SimpleNamespace(run=run))
     assert backend._theano() == THEANO
 
