@@ -146,6 +146,8 @@ def _inverted(roots):
 def _right_vectors(N, k):
     """The first k right singular vectors, (k, n_columns), those of the largest singular values first."""
     if min(N.shape) <= max(_DENSE, 2 * k):
+        if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
+            return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
         return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
     start = np.random.RandomState(0).uniform(-1, 1, min(N.shape))
     _, values, vectors = scipy.sparse.linalg.svds(N, k, tol=_ACCURACY, v0=start, return_singular_vectors=True)

@@ -146,9 +146,13 @@ def _wide_matrices(x):
 
 
 def _filter_matrices(x):
-    """ARPACK's two vectors for each singular one on the shorter side, and the singular ones on both, in float64."""
-    k = min(_MOST_VECTORS, *x.shape)
-    return 8 * k * (3 * min(x.shape) + 2 * max(x.shape))
+    """ARPACK's two vectors for each singular one on the shorter side, and the singular ones on both, in float64.
+
+    Of few users or items all singular vectors are made at once, with what LAPACK needs.
+    """
+    shorter = min(x.shape)
+    dense = 40 * shorter * (shorter + x.shape[1]) if shorter <= 2 * _MOST_VECTORS else 0
+    return max(dense, 8 * min(_MOST_VECTORS, shorter) * (3 * shorter + 2 * max(x.shape)))
 
 
 #: The closed forms, by name: what fits each, and its settings to choose from.
