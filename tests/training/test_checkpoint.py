@@ -87,41 +87,38 @@ def scripted(monkeypatch, *errors):
     monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
 
 
+def assert_stopped_and_resumed_alike(stop, errors, path, monkeypatch, **arguments):
+    """A training that is stopped after an epoch and resumed ends as one that was left alone, which is returned."""
+    whole = trainer(update="adam")
+    scripted(monkeypatch, *errors)
+    whole.fit(TRAIN, 50, **arguments)
+
+    scripted(monkeypatch, *errors)
+    with pytest.raises(Killed):
+        trainer(update="adam").fit(TRAIN, 50, checkpoint=path, on_epoch=kill_after(stop), **arguments)
+    resumed = trainer(update="adam")
+    resumed.fit(TRAIN, 50, checkpoint=path, resume=True, **arguments)
+    assert outcome(resumed) == outcome(whole)
+    return whole
+
+
 @pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow), 3,
                                   pytest.param(4, marks=pytest.mark.slow), 5])
 def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
     """The best epoch is the second, and patience ends with the fifth, whenever the run was stopped."""
-    errors = [3.0, 1.0, 2.0, 1.5, 1.25]
-    arguments = dict(validation=TEST, patience=3)
-    whole = trainer(update="adam")
-    scripted(monkeypatch, *errors)
-    whole.fit(TRAIN, 50, **arguments)
+    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25], tmp_path / "run.npz", monkeypatch,
+                                             validation=TEST, patience=3)
     assert whole.history[-1]["restored"] == 2 and len(whole.history) == 5
-
-    scripted(monkeypatch, *errors)
-    with pytest.raises(Killed):
-        trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(stop), **arguments)
-    resumed = trainer(update="adam")
-    resumed.fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True, **arguments)
-    assert outcome(resumed) == outcome(whole)
 
 
 @pytest.mark.parametrize("stop", [2, 5, 6, 7])
 @pytest.mark.parametrize("keep_optimiser", [True, False])
 def test_a_cut_is_remembered(stop, keep_optimiser, tmp_path, monkeypatch):
     """The rate is cut after the fifth epoch, from the second on, and half the patience ends with the eighth."""
-    errors = [3.0, 1.0, 2.0, 1.5, 1.25, 0.75, 2.0, 2.0]
     arguments = dict(validation=TEST, patience=3, cut=0.5, keep_optimiser=keep_optimiser)
-    whole = trainer(update="adam")
-    scripted(monkeypatch, *errors)
-    whole.fit(TRAIN, 50, **arguments)
+    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25, 0.75, 2.0, 2.0], tmp_path / "run.npz",
+                                             monkeypatch, **arguments)
     assert [record["restored"] for record in whole.history] == [None] * 4 + [2] + [None] * 2 + [6]
-    scripted(monkeypatch, *errors)
-    with pytest.raises(Killed):
-        trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", on_epoch=kill_after(stop), **arguments)
-    resumed = trainer(update="adam")
-    resumed.fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True, **arguments)
-    assert outcome(resumed) == outcome(whole)
     if stop > 5:
         with pytest.raises(ValueError, match="learning_rate is 0.02 here in epoch 6 and was 0.01"):
             trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True,
