@@ -190,8 +190,7 @@ def _judge(lists, given, train, beside=()):
     if lists is None:
         return None
     others = ListBlend(beside, [FIRST[each.name] for each in beside], train)
-    step = others.users_together()
-    blocks = [lists.users[start:start + step] for start in range(0, len(lists.users), step)]
+    blocks = others.blocks(lists.users)
     before = [others.grid(block) for block in blocks] if beside else [np.float32(0)] * len(blocks)
 
     def judge(member):

@@ -83,6 +83,10 @@ class Choice(NamedTuple):
     patience: Optional[int]
     l2_weighted: bool
 
+    def updates_per_epoch(self, n_rows):
+        """Count the mini-batches of an epoch of so many rows with ratings."""
+        return 1 if self.batch_size is None else -(-n_rows // self.batch_size)
+
 
 def choose(settings, train, variance, validated, objective, ranks=ALONE):
     """Put numbers for "auto" in settings.

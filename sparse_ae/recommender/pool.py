@@ -58,7 +58,7 @@ def pooled(members, ratings, users):
     users : int array
     """
     blend, places, scores = ListBlend(members, [1.0] * len(members), ratings), [], [[] for _ in members]
-    for block in _blocks(blend, users):
+    for block in blend.blocks(users):
         seen = blend.rated_by(block)
         terms = [blend.standardised(member.of_users(block), seen) for member in members]
         best = []
@@ -73,11 +73,6 @@ def pooled(members, ratings, users):
             found[never] = -np.inf
             of_member.append(found)
     return Pool(np.concatenate(places), [np.concatenate(each) for each in scores])
-
-
-def _blocks(blend, users):
-    step = blend.users_together()
-    return [users[start:start + step] for start in range(0, len(users), step)]
 
 
 class BlendMeasure:
@@ -118,7 +113,7 @@ class BlendMeasure:
 
     def _scores(self):
         found, start = np.empty(self._places.shape, np.float32), 0
-        for block in _blocks(self._blend, self._lists.users):
+        for block in self._blend.blocks(self._lists.users):
             term = self._blend.standardised(self._member.of_users(block), self._blend.rated_by(block))
             places = np.maximum(self._places[start:start + len(block)], 0)
             found[start:start + len(block)] = np.take_along_axis(term, places, axis=1)

@@ -30,7 +30,7 @@ def is_large(n_columns, choice):
 
 def looks(choice, n_rows):
     """Return the `defaults.Choice` of each look at a side, until one shows a gain."""
-    per_epoch = 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)
+    per_epoch = choice.updates_per_epoch(n_rows)
     epochs = {min(choice.n_epochs, max(2, -(-updates // per_epoch))) for updates in _UPDATES}
     return [choice._replace(n_hidden=_FEW_HIDDEN, n_epochs=n_epochs) for n_epochs in sorted(epochs)]
 

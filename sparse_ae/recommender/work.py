@@ -23,7 +23,7 @@ _WORK, _UPDATES, _LEAST_HIDDEN = 2 ** 40, 600, 64
 def multiplications(choice, n_rows, n_columns, nnz):
     """Count (1) for one epoch, from a `defaults.Choice` and the sizes of what it is trained on; a float."""
     k = float(choice.n_hidden)
-    return 3 * (n_columns * _per_epoch(choice, n_rows) + n_rows) * k ** 2 + 8 * nnz * k
+    return 3 * (n_columns * choice.updates_per_epoch(n_rows) + n_rows) * k ** 2 + 8 * nnz * k
 
 
 def bounded(settings, choice, train):
@@ -44,7 +44,7 @@ def bounded(settings, choice, train):
     if callable(settings.network):  # nobody knows what it takes
         return choice
     n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
-    per_epoch = _per_epoch(choice, n_rows)
+    per_epoch = choice.updates_per_epoch(n_rows)
 
     def epochs_of(choice):
         return int(_WORK // multiplications(choice, n_rows, n_columns, train.nnz))
@@ -59,7 +59,3 @@ def bounded(settings, choice, train):
     if is_auto(settings.n_epochs):
         choice = choice._replace(n_epochs=max(1, min(choice.n_epochs, epochs_of(choice))))
     return choice
-
-
-def _per_epoch(choice, n_rows):
-    return 1 if choice.batch_size is None else -(-n_rows // choice.batch_size)

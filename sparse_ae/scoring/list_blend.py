@@ -125,14 +125,17 @@ class ListBlend:
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
-        step = self.users_together()
-        for start in range(0, len(users), step):
-            block = users[start:start + step]
+        for block in self.blocks(users):
             scores = self.grid(block, candidates)
             if exclude_seen:
                 leave_out(scores, candidates, *self.rated_by(block))
             best = top_n(scores, n)
             yield best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+
+    def blocks(self, users):
+        """List the parts of `users`, an int array, whose scores are made together."""
+        step = self.users_together()
+        return [users[start:start + step] for start in range(0, len(users), step)]
 
     def users_together(self):
         """Return how many users' scores are made at a time."""
