@@ -3,9 +3,9 @@
     python examples/compare.py                       # MovieLens 100K
     python examples/compare.py --data ratings.csv    # ratings of your own
 
-Five-fold cross-validation: each rating is held out once, and all models see the very same folds. What is printed are
-means over the folds with 95% intervals (Student's t). The last lines compare fold by fold, which takes out what makes a
-fold easy or hard for all. The folds share training ratings, so that all intervals are somewhat too narrow.
+Five-fold cross-validation: each rating is held out once, and all models see the very same folds. It prints means over
+the folds with 95% intervals (Student's t). The last lines compare fold by fold, which takes out what makes a fold easy
+or hard for all. The folds share training ratings, so that all intervals are somewhat too narrow.
 
 Lists of ten are judged too: the best, to the model, of all that a user has not rated in training. An item on it is a
 hit if the user's held-out rating is three quarters up the scale or more (4 of 5 stars); what the user never rated is a

@@ -3,6 +3,7 @@
     python examples/large.py                        # 20 million ratings in MovieLens 20M's shape
     python examples/large.py --ratings 2000000      # as many; people and items in proportion
     python examples/large.py --quick                # 100,000
+    python examples/large.py --ratings 2000000 --write docs/guide/large.md
 
 Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
 the tastes themselves, whose RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'.
@@ -15,7 +16,6 @@ where others use the machine.
 """
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -28,6 +28,7 @@ except ModuleNotFoundError:  # not installed: take the checkout that this file i
     import sparse_ae
 
 import numpy as np
+import pages
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -39,22 +40,21 @@ NOISE, N_FACTORS = 0.75, 10
 
 
 class Stages:
-    """Seconds and peak memory of one stage after another, printed as a table."""
+    """Seconds and peak memory of one stage after another, each a row of a table."""
 
-    def __init__(self):
-        print("| stage | seconds | CPU seconds | peak memory, MB |\n|---|---|---|---|")
-        self.start, self.cpu = time.perf_counter(), time.process_time()
+    def __init__(self, table):
+        self.table, self.start, self.cpu = table, time.perf_counter(), time.process_time()
         forget_peak()
 
-    def end(self, name, seconds=None, most=None):
-        """Print a line; of `seconds` if these aren't all since the last one, and of `most` MB if these are known."""
+    def end(self, name, of, seconds=None, most=None):
+        """Add a row; of `seconds` if these aren't all since the last one, and of `most` MB if these are known."""
         now, cpu = time.perf_counter(), time.process_time()
         if seconds is None:
             seconds, of_cpu = now - self.start, "%.1f" % (cpu - self.cpu)
             self.start, self.cpu = now, cpu
         else:
             of_cpu = ""
-        print("| %s | %.1f | %s | %.0f |" % (name, seconds, of_cpu, most or peak()), flush=True)
+        self.table.row(name, of, "%.1f" % seconds, of_cpu, "%.0f" % (most or peak()))
         if of_cpu:
             forget_peak()
 
@@ -96,20 +96,22 @@ def make(n_ratings, rng):
 
 
 def main(argv=None):
-    """Print the table; return the test RMSEs of the recommender, the biases and the tastes."""
+    """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--quick", action="store_true", help="100,000 ratings")
     parser.add_argument("--rows", default="auto", choices=("auto", "items", "users", "both"))
     parser.add_argument("--progress", action="store_true", help="let the recommender say how far it is")
     parser.add_argument("--seed", type=int, default=0)
+    pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     n_ratings = 100000 if args.quick else int(args.ratings)
     if n_ratings < 1000:
         parser.error("--ratings is %g; expected 1000 or more" % args.ratings)
-    stages = Stages()
+    written = pages.Pages(__file__, args.write)
+    stages = Stages(written.table("%d ratings" % n_ratings, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
     train, test, taste = make(n_ratings, np.random.RandomState(args.seed))
-    stages.end("making %d x %d, %d to train on" % (train.shape + (train.nnz,)))
+    stages.end("making ratings", "%d x %d, %d to train on" % (train.shape + (train.nnz,)))
 
     epochs, validating, before = {}, 0.0, [None, time.perf_counter()]
 
@@ -129,32 +131,34 @@ def main(argv=None):
     total = time.perf_counter() - start
     most = max([peak()] + [each[2] for each in epochs.values()])
     for (rows, refit), (n, *of_epochs) in epochs.items():
-        stages.end("%s as rows%s, %d epochs" % (rows, ", on all ratings" if refit else "", n), *of_epochs)
-    stages.end("validating", validating, most)
-    stages.end("choosing and the rest", total - validating - sum(each[1] for each in epochs.values()), most)
-    stages.end("fit, all of it", most=most)
+        stages.end("training, %s as rows%s" % (rows, ", on all ratings" if refit else ""), "%d epochs" % n, *of_epochs)
+    stages.end("validating", "", validating, most)
+    stages.end("choosing and the rest", "", total - validating - sum(each[1] for each in epochs.values()), most)
+    stages.end("fit, all of it", "", most=most)
     pairs = test.tocoo()
     found = {"recommender": recommender.predict(pairs.row, pairs.col)}
-    stages.end("predicting %d" % test.nnz)
+    stages.end("predicting", "%d pairs" % test.nnz)
     users = np.arange(train.shape[0])
     for first in range(0, len(users), 10000):
         recommender.recommend(users[first:first + 10000], n=10)
-    stages.end("a list for everybody, %d" % len(users))
+    stages.end("a list for everybody", "%d lists" % len(users))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.npz")
         recommender.save(path)
-        stages.end("saving %.0f MB" % (os.path.getsize(path) / 2 ** 20))
+        stages.end("saving", "%.0f MB" % (os.path.getsize(path) / 2 ** 20))
         sparse_ae.Recommender.load(path)
-        stages.end("loading")
+        stages.end("loading", "")
     found["biases"] = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), 0.5, 5)
-    found["tastes, the best that can be"] = taste(pairs.row, pairs.col)
+    found["tastes"] = taste(pairs.row, pairs.col)
+    table = written.table("%d ratings, errors" % n_ratings, "", "test RMSE")
     rmses = {name: sparse_ae.rmse(pairs.data, predicted) for name, predicted in found.items()}
-    print("\ntest RMSE: " + ", ".join("%s %.4f" % each for each in rmses.items()))
-    print("weights %s; n_hidden %s" % (
+    for name, rmse in rmses.items():
+        table.row(name, "%.4f" % rmse)
+    print("\nweights %s; n_hidden %s" % (
         ", ".join("%.2f of %s as rows" % each[::-1] for each in recommender.weights_.items()),
         ", ".join("%d" % each.n_hidden for each in recommender.choices_.values())))
-    print("%s, %d CPUs; Python %s, NumPy %s; %s" % (platform.machine(), os.cpu_count(), platform.python_version(),
-                                                    np.__version__, time.strftime("%Y-%m-%d")))
+    print(pages.machine())
+    written.close()
     return rmses
 
 

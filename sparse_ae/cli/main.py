@@ -7,8 +7,8 @@
     python -m sparse_ae predict model.npz pairs.csv
     python -m sparse_ae evaluate model.npz held_out.csv
 
-A command is a parser and a function of its parsed arguments, and does no more than call the library. What was asked for
-comes on stdout, progress on stderr, and an error is one line there, with status 2.
+A command is a parser and a function of its parsed arguments, and does no more than call the library. Its answer comes
+on stdout, progress on stderr, and an error is one line there, with status 2.
 """
 
 import argparse

@@ -6,7 +6,7 @@ whose count is c, is taken for a rating of
     log2(1 + c)        (1)
 
 once is 1, three times 2, seven times 3; as the confidence in Y. Hu, Y. Koren, C. Volinsky, Collaborative Filtering for
-Implicit Feedback Datasets, ICDM 2008, grows with a logarithm of the count. What wasn't done at all is missing.
+Implicit Feedback Datasets, ICDM 2008, grows with a logarithm of the count. A pair that never came is missing.
 """
 import numpy as np
 import scipy.sparse as sp
@@ -23,9 +23,9 @@ def total_counts(feedback, y=None):
     Parameters
     ----------
     feedback : Ratings, sparse matrix, table, array of rows, or tuple of columns
-        Of users, items and counts; or of users and items, each pair as often as it came. What comes more than once is
-        added up. Of a table with columns called user and item, and none called rating, score or stars, the pairs alone
-        count, whatever else it has.
+        Of users, items and counts; or of users and items, each pair as often as it came. Pairs that come more than
+        once are added up. Of a table with columns called user and item, and none called rating, score or stars, the
+        pairs alone count, whatever else it has.
     y : array_like of float, (n,), optional
         The counts, where `feedback` has only users and items.
 

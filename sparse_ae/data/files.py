@@ -70,7 +70,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         The number that stands for "not rated", in a dense table or array, or in lines with a rating each, such as 0 in
         Book-Crossing's; NaN if that, or nothing, does. All others are ratings, 0 included.
     progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds.
+        Whether to show a bar on stderr, if that is a terminal and reading text takes longer than some seconds; and to
+        say there which columns are read, where the header leaves that open.
     pairs : bool
         Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
         with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header;
@@ -81,7 +82,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     Returns
     -------
     Ratings
-        `timestamps` are int64 if they all are whole numbers, else float64, in the file's unit.
+        `timestamps` are int64 if they all are whole numbers, else float64, in the file's unit; dates of ISO 8601, such
+        as 2001-01-01 or 2001-01-01 08:30, as seconds since 1970 (UTC, unless they say another offset).
 
     Raises
     ------

@@ -40,6 +40,8 @@ class Layout(NamedTuple):
         Whether the header calls them so, or the format does.
     unread : tuple of str
         The names of the others.
+    by_place : tuple of str
+        The names of the columns that are read, if a header names them otherwise.
     maybe_named : tuple of str
         Two words on the first line that are read as a pair, and may be a header as well.
     missing : float or None
@@ -52,6 +54,7 @@ class Layout(NamedTuple):
     columns: Tuple[int, ...]
     named: bool = True
     unread: Tuple[str, ...] = ()
+    by_place: Tuple[str, ...] = ()
     maybe_named: Tuple[str, ...] = ()
     missing: Optional[float] = None
 
@@ -112,7 +115,8 @@ def find_layout(path, pairs=False):
             raise ValueError("%s%s" % (error, way_out)) from None
         unread = tuple(field.strip() for place, field in enumerate(fields) if place not in columns)
         called_so = len(find_columns(fields, NAMES[:len(columns)])) == len(columns)
-        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread)
+        by_place = () if called_so else tuple(fields[place].strip() for place in columns)
+        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread, by_place)
     if len(fields) not in widths:
         raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
                          % (path, before + 1, len(fields), name, EXPECTED, _way_out(fields, lines, delimiter)))

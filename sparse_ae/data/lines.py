@@ -1,6 +1,7 @@
 """Lines of text files, packed or not, in UTF-8 or Latin-1: read a block at a time, and counted."""
 import codecs
 import contextlib
+import datetime
 import gzip
 import zlib
 from pathlib import Path
@@ -10,8 +11,8 @@ from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["AS_LISTS", "AS_PAIRS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "check_file", "first_lines",
-           "lines_of", "opened"]
+__all__ = ["AS_LISTS", "AS_PAIRS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "as_times", "check_file",
+           "first_lines", "lines_of", "opened"]
 
 #: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
@@ -228,6 +229,25 @@ def as_floats(fields):
     if "_" in "".join(fields):  # float() allows it between digits; no file means that
         raise ValueError
     return np.array(list(map(float, fields)))
+
+
+def as_times(fields):
+    """Fields of text as times, float64, (n,): numbers as they are, dates of ISO 8601 as seconds since 1970.
+
+    A date without an offset is taken for UTC. ValueError if one is neither.
+    """
+    try:
+        return as_floats(fields)
+    except ValueError:
+        return np.array([_time(field.strip()) for field in fields])
+
+
+def _time(field):
+    try:
+        return as_floats([field])[0]
+    except ValueError:
+        date = datetime.datetime.fromisoformat(field[:-1] + "+00:00" if field.endswith("Z") else field)
+        return (date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def _encoding(path):

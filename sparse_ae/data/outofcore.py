@@ -2,8 +2,8 @@
 
 The file is converted once, in chunks. A store is a folder of five `.npy` files and a note of what they are, with their
 checksums. `data`, `indices` and `indptr` are the matrix and are mapped into memory when it is opened: the system reads
-what is looked at, and may forget it again. `rows` and `cols` are the ids. What is a row is decided when the store is
-made, since one row has to lie together: users, or items.
+what is looked at, and may forget it again. `rows` and `cols` are the ids. Whether users or items are the rows is
+decided when the store is made, since one row has to lie together.
 
 A store in parts is a folder of such folders. The note of each says which part it is, and of which store, by the
 checksums that all of it had in one part: exchanged, or of another store, they would be other columns' ratings.
@@ -13,7 +13,8 @@ Damage is found before anything is made of it: in the ids and `indptr`, and all 
 
 The files have to stay as they are while they are in use. Each epoch begins by a look at their sizes: one that was cut
 short is an error then, but if that happens amid an epoch, the system ends the process (SIGBUS), since what it looks at
-is gone. What was overwritten is trained on; where training fails by it, the error says that the files have changed.
+is gone. A training goes on with what was written over it; where it fails by that, the error says that the files have
+changed.
 
 Converting takes three passes, none of which holds more than a chunk: read the source and number the ids as they come;
 deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and for the time

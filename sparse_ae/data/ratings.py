@@ -147,7 +147,7 @@ def check_ratings(ratings, duplicates="error"):
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
         without a word, in most of what turns a COO matrix into another: ``coo.tocsr()``, and even
-        ``csr_matrix((values, (rows, columns)))``. What it has added up can't be told from a rating here.
+        ``csr_matrix((values, (rows, columns)))``. Such a sum can't be told from a rating here.
 
     Returns
     -------

@@ -15,7 +15,7 @@ import numpy as np
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.layout import EXPECTED, NAMES, csv_reader, find_layout, first_record
-from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, first_lines, lines_of
+from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
@@ -71,6 +71,9 @@ def read_text(path, progress=False, pairs=False, missing=None):
     if progress and layout.unread:
         say("%s: columns for %s are read; others are left out: %s"
             % (path, ", ".join(NAMES[:len(layout.columns)]), ", ".join(layout.unread)))
+    if progress and layout.by_place:
+        say("%s: the columns %s are read as %s, in this order"
+            % (path, ", ".join(layout.by_place), ", ".join(NAMES[:len(layout.columns)])))
     if progress and layout.maybe_named:
         say("%s: %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that line"
             % ((path,) + layout.maybe_named))
@@ -128,7 +131,7 @@ def read_blocks(path, layout, progress=False):
     if progress and layout.missing is not None:
         say("%s: read as %s in each line; those whose rating is %g, which stands for none, are left out"
             % (path, ", ".join(NAMES[:len(layout.columns)]), layout.missing))
-    elif progress and not layout.named and -np.inf < latest <= 1e8:
+    elif progress and not layout.named and not layout.by_place and -np.inf < latest <= 1e8:
         say("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
             "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
             % path)
@@ -330,7 +333,8 @@ def _convert(columns, lines, missing=None):
                 return None
             ids.append(distinct_texts(column))
     try:
-        values = [column if isinstance(column, np.ndarray) else as_floats(column) for column in columns[2:]]
+        values = [column if isinstance(column, np.ndarray) else as_numbers(column)
+                  for as_numbers, column in zip((as_floats, as_times), columns[2:])]
     except ValueError:
         return None
     values = values or [np.ones(len(columns[0]))]
@@ -369,17 +373,28 @@ def _check_record(where, fields, columns, missing=None):
     try:
         rating = as_floats(fields[2:3])
     except ValueError:
-        raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: mend or drop the line"
-                         % (where, fields[2].strip())) from None
+        raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: %s"
+                         % (where, fields[2].strip(), _way_out(fields[2]))) from None
     bad = as_float32(rating)[1]
     if bad is not None:
         raise ValueError("%s: %s" % (where, bad[1]))
     if len(columns) == 4:
         try:
-            time = as_floats(fields[3:4])[0]
+            time = as_times(fields[3:4])[0]
         except ValueError:
-            raise ValueError("%s: the timestamp %r isn't a number; expected one such as 978300760: mend it, or leave "
-                             "the column out" % (where, fields[3].strip())) from None
+            raise ValueError("%s: the timestamp %r is neither a number nor a date; expected one such as 978300760 or "
+                             "2001-01-01 08:30: mend it, or leave the column out"
+                             % (where, fields[3].strip())) from None
         if not np.isfinite(time):
             raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
                              "out" % (where, time))
+
+
+def _way_out(rating):
+    """Say what to do about a rating that is no number."""
+    try:
+        as_floats([rating.replace(",", ".")])
+    except ValueError:
+        return "mend or drop the line"
+    return ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
+            "the file")

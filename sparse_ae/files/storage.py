@@ -166,7 +166,7 @@ def remove_abandoned(path, after=3600.0):
     """Remove the temporary files that processes killed amid `write` have left beside a file.
 
     They are known by their names, which begin with that file's and have the library's and 32 hexadecimal digits in
-    them. What else there is, whatever its name, stays.
+    them. All else stays, whatever its name.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Checks made before memory is taken: how much a file may unpack to, whether arrays are as large as headers say.
 
 A megabyte of an archive can hold a gigabyte, and a line of text can announce a matrix with more rows than there is
-memory for. What a file is made into may take a hundred times the file's own size, and 256 MB in any case: many times
-what files of ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
+memory for. A file may unpack to a hundred times its own size, and to 256 MB in any case: many times what files of
+ratings take. The environment variable `SPARSE_AE_UNPACK_LIMIT`, in bytes, takes the place of both.
 """
 import errno
 import os

@@ -18,8 +18,8 @@ regularisers and updates work as they do on dense rows.
 
 Objectives for them are in `sparse_ae.training.losses`.
 
-What an update costs
---------------------
+The cost of an update
+---------------------
 The gradient for the W of a `SparseInputDenseLayer`, (num_inputs, num_units), and of an `ObservedLayer`, (num_units, k),
 is made by C code from the entries. Where it goes follows from the update:
 

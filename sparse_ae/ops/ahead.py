@@ -2,8 +2,8 @@
 
 Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead` starts the
 compiler for all of a graph's Ops that it will be asked for. When Theano comes to one of them it takes what has been
-made, and files it in its cache as if it had been compiled just then. What wasn't made, for whatever reason, Theano
-compiles as ever.
+made, and files it in its cache as if it had been compiled just then. Theano compiles as ever what
+wasn't made, for whatever reason.
 
 An Op may have a compiler of its own: by this means, which Theano offers, ours are taken from what was begun. They are
 those that take longest, and are known before Theano has rewritten the graph. Once it has, in functions of

@@ -55,7 +55,7 @@ class FusedOp(CsrOp):
     """The masked autoencoder in one pass: output = low + span f(W g(V r + mu) + b), held against a target.
 
     The target of a node is the very variable of the ratings where no other is given. The C code then finds one array
-    and sorts only that. What a second encoder takes are the last inputs of a node, and there only where one is given.
+    and sorts only that. The last inputs of a node are a second encoder's, and there only where one is given.
     """
 
     headers = ("nonlinearities.h", "blocks.h", "pass.h", "fused.h")
@@ -182,7 +182,7 @@ class SquaredError(FusedOp):
         Map f's value to the ratings' scale.
     ranks : runtime.ranks.Ranks, optional
         Of processes that share out the columns: each has its own squared error, and all run the Op together, with
-        as many rows. What goes into the hidden units is summed over them, and so is what comes back.
+        as many rows. The sums into the hidden units are added up over them, and so are those that come back.
 
     Notes
     -----

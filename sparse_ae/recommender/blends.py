@@ -1,8 +1,8 @@
 """Lists by all that helps: closed forms first, then autoencoders, each weighed by the lists of validation users.
 
-What is cheap comes first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter
+Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter
 (`closed.CLOSED`). The decay of each is climbed to from a first guess, by doubling and halving, by the measure of lists
-on validation users that it makes together with those before it: what is best alone adds less. So is the power of
+on validation users that it makes together with those before it: the best one alone adds less. So is the power of
 ratings, by EASE, for all. Then come autoencoders of each side, while there is time: with no more work than `work` says,
 and only as long as they add something. After every other epoch validation users' lists are made by all that there is
 with the autoencoder (`pool.BlendMeasure`); where these are no better for 400 updates, its training ends, and an
@@ -12,7 +12,7 @@ All are members of a `scoring.list_blend.ListBlend`, whose weights are found gre
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
 better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder,
 which costs more, must be worth a whole one. None is worse than the most popular items on validation users, which are a
-member too. What has a weight is fitted again on all ratings; an autoencoder goes on from what it has learned, for a
+member too. Those with a weight are fitted again on all ratings; an autoencoder goes on from what it has learned, for a
 quarter of the epochs that it took. On one split of MovieLens 100K's training ratings NDCG at 10 was 0.2662 so, in 16
 seconds of one thread, and 0.2638 in 23 where autoencoders were trained to their own best lists, and again from the
 start on all ratings.
@@ -186,7 +186,7 @@ def _say_memory(given, train, names, lists):
 
 
 def _judge(lists, given, train, beside=()):
-    """What a member's lists are worth to each validation user, with those of other members; None without any."""
+    """The worth of a member's lists, with those of other members, to each validation user; None without any."""
     if lists is None:
         return None
     others = ListBlend(beside, [FIRST[each.name] for each in beside], train)
@@ -310,7 +310,7 @@ def _of_all(member, given, trained=None):
 
 
 def _verdict(given, members, weights, found):
-    """What validation says, in a line."""
+    """The verdict of validation, in a line."""
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, in_words(each.chosen)) for each in members

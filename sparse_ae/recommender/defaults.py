@@ -6,7 +6,7 @@ have ratings:
 ===============  =====================================  ==============================================================
 `n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
                  16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
-                 the rows and columns with ratings,     films. What is kept of a parameter and of its update is five
+                 the rows and columns with ratings,     films. A parameter and its update are kept as five
                  and 2^25 numbers in W                  numbers, of three matrices: 2 GB
 `batch_size`     an epoch is 12 mini-batches, and       6 to 24 are alike; so the cost of an adaptive update, which
                  12 (n / 10^6)^(1/2) of more than a     moves all columns, stays in proportion to the ratings. Where

@@ -1,4 +1,4 @@
-"""What members of a blend say of the items that can be on validation users' lists, and the weights found on it.
+"""The scores that members of a blend give the items that can be on validation users' lists, and weights for them.
 
 A list of ten needs few items: those that one of the members has among its hundred best. Of these the members' scores
 are kept, and any weights are judged by a sum of a few small arrays.

@@ -163,12 +163,12 @@ class Recommender(RecommenderSettings, Answers):
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. What "auto" stands for, and why, is a table in
-    `defaults`; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
+    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands
+    for, and why; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
 
     With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
-    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. What is recommended beyond
-    them, chosen on validation ratings too, is Adam at a constant rate for some epochs, then at a falling one, for a
+    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. Beyond them we
+    recommend, chosen on validation ratings too, Adam at a constant rate for some epochs, then at a falling one, for a
     fixed number of epochs on all ratings: ``fit(ratings, validation=None)`` with
     ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
 
@@ -187,7 +187,7 @@ class Recommender(RecommenderSettings, Answers):
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
             refit=True, comm=None, seconds=None):
-        """Learn from ratings. What was learned before is forgotten, if this ends well.
+        """Learn from ratings, and forget what was learned before, if this ends well.
 
         Parameters
         ----------
@@ -222,8 +222,8 @@ class Recommender(RecommenderSettings, Answers):
             too.
         seconds : float, optional
             With "lists" or "clicks" as the objective, for how long to fit: closed forms come first, autoencoders while
-            there is time, and trainings end with the epoch that is under way. What must be done is done, late or not.
-            Without it all is tried. What is fitted then depends on how quick the machine is.
+            there is time, and trainings end with the epoch that is under way. The fit depends on
+            how quick the machine is then, and does what must be done, late or not. Without `seconds` all is tried.
 
         Returns
         -------
@@ -309,7 +309,7 @@ class Recommender(RecommenderSettings, Answers):
             A file of sparse_ae that is there is replaced in one step, once the new one is whole; any other is an error.
         parts : bool
             Whether `path` is to be a folder, in which each rank writes its own columns: for models on several ranks
-            that outgrow one machine. What was saved there before is replaced in one step, too.
+            that outgrow one machine. A recommender that was saved there before is replaced in one step, too.
 
         Raises
         ------

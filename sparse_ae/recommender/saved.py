@@ -1,6 +1,6 @@
 """The file of a saved recommender, checked whole before anything is made of it.
 
-The bytes are `storage`'s: a sound zip of named arrays. What they say may still be wrong - ids that don't ascend, a CSR
+The bytes are `storage`'s: a sound zip of named arrays. Their contents may still be wrong - ids that don't ascend, a CSR
 matrix that points past its end -, and would give other people's recommendations, or crash SciPy.
 
 A recommender whose columns are shared out among ranks can be a folder instead: a file for the columns of each rank, and

@@ -166,8 +166,8 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     The first candidate is the recommender as it is, so the result is never worse on validation than that. From the
     best so far one setting is changed at a time: l2 to half and twice, the network's g to tanh, n_hidden to twice and
     half, learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is
-    up. What isn't at its default stays as it is: somebody wanted it so. So does what "auto" makes different for the two
-    sides of a recommender.
+    up. A setting that isn't at its default stays as it is: somebody wanted it so. So does one that "auto" makes
+    different for the two sides of a recommender.
 
     Parameters
     ----------

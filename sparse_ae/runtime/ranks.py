@@ -19,9 +19,9 @@ The package doesn't import mpi4py. A program for several machines does, and pass
 
     mpiexec -n 4 python -m mpi4py program.py
 
-All ranks run the same program, and come to each call together. What one of them has to refuse all refuse, with the same
-message; an error that comes to one alone, such as a lack of memory, ends the job, since the others would wait for ever.
-With `python -m mpi4py` that holds for the rest of the program, too.
+All ranks run the same program, and come to each call together. All refuse, with the same message, what one of them
+has to refuse; an error that comes to one alone, such as a lack of memory, ends the job, since the others would wait for
+ever. With `python -m mpi4py` that holds for the rest of the program, too.
 """
 import builtins
 import contextlib

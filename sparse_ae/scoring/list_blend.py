@@ -1,8 +1,8 @@
 """Lists by several models at once: each one's scores brought to one scale for each user, and added with weights.
 
-Models that make lists give scores of all sizes: counts, squared errors' least, cosines. What they say of a user's
-candidates, the items that have ratings and that the user hasn't rated, is comparable once its mean is 0 and its
-variance 1 there,
+Models that make lists give scores of all sizes: counts, squared errors' least, cosines. Their scores of a user's
+candidates, the items that have ratings and that the user hasn't rated, are comparable once their mean is 0 and
+their variance 1 there,
 
     score_ui  =  sum over members m of w_m (s_mui - mean_mu) / std_mu                                             (1)
 

@@ -1,7 +1,7 @@
 """Outputs of a trained model as numbers: hidden units of rows, outputs of pairs, outputs of all columns.
 
-Everything behind the last hidden layer needs the model's `Decoder` alone; so does this. What is compiled is kept with
-the model, and is for any thread to call.
+Everything behind the last hidden layer needs the model's `Decoder` alone; so does this. Compiled functions are kept
+with the model, and are for any thread to call.
 """
 import functools
 

@@ -2,8 +2,8 @@
 
 An output that is the same to the last bit whatever else is asked for is computed by itself (`AutoEncoder.decode`),
 which takes several times as long as in a product of matrices. A list needs few outputs, but needs to know which. The
-product gives an estimate of all of them, off by rounding only. What is further below the n-th best estimate than twice
-the bound on that is none of the n best; the others, hardly more than n, are computed as ever, and ordered by what they
+product gives an estimate of all of them, off by rounding only. Items further below the n-th best estimate than twice
+the bound on that are none of the n best; the others, hardly more than n, are computed as ever, and ordered by what they
 then are.
 
 The bound: a sum of k products p_t q_t in floating point, added up in any order, is off by at most

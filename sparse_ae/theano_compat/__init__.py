@@ -1,7 +1,7 @@
 """Lets the unmodified Theano 1.0.5 and Lasagne 0.1 run on Python 3.8 to 3.14 with NumPy 1.17 to 2.x.
 
-Both are from before 2021 and stay as their authors released them. What breaks them today is mended here, and nowhere
-else. ``import sparse_ae.theano_compat`` is all that other people's Theano code needs.
+Both are from before 2021 and stay as their authors released them. All that breaks them today is mended here, and
+nowhere else. ``import sparse_ae.theano_compat`` is all that other people's Theano code needs.
 
 Importing this package, as ``import sparse_ae`` does, puts a finder in front of ``sys.meta_path``. That loads nothing.
 Whoever imports a module of theano or lasagne later, this package or the user, gets it through the finder: found and

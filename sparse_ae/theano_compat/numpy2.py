@@ -46,7 +46,7 @@ _UFUNCS_TAKE_A_LETTER = _works(lambda: np.exp(np.int8(1), sig="f"))
 
 
 def _dtype_of(kind):
-    """What NumPy 1 took for a dtype: one, its name, or anything that has one, such as Theano's Types and variables."""
+    """Return what NumPy 1 took for a dtype: one, its name, or what has one, such as Theano's Types and variables."""
     return kind if isinstance(kind, (str, type, np.dtype)) else np.dtype(getattr(kind, "dtype", kind))
 
 
@@ -64,7 +64,7 @@ def _angle(z):
 
 
 def _dropped_names():
-    """What Theano looks up in NumPy, beyond what NumPy 1.24 had dropped."""
+    """Return what Theano looks up in NumPy, beyond what NumPy 1.24 had dropped."""
     names = {}
     if not hasattr(np, "cast") or not _TYPES_ARE_DTYPES:
         names["cast"] = _Cast()
@@ -384,7 +384,7 @@ def _invert_in_double_precision(module):
 
 
 def _name_the_compiledir(configparser):
-    """What was compiled for NumPy 1 does not load in NumPy 2, nor the other way round: a folder for each.
+    """Keep a folder for each: modules compiled for NumPy 1 do not load in NumPy 2, nor the other way round.
 
     configdefaults.py:1815 names it by Python's version alone. A name that the user has set stays.
     """

@@ -21,7 +21,7 @@ def _python_lacks(name):
 
 
 def _make_distutils():
-    """What Theano asks of distutils, by module."""
+    """Make what Theano asks of distutils, by module."""
 
     def get_python_lib(plat_specific=False, standard_lib=False):
         return sysconfig.get_path("stdlib" if standard_lib else "platlib" if plat_specific else "purelib")
@@ -37,7 +37,7 @@ def _make_distutils():
 
 
 def _make_numpy_distutils():
-    """What Theano asks of numpy.distutils, by module."""
+    """Make what Theano asks of numpy.distutils, by module."""
     config = module_of("numpy.distutils.__config__", blas_opt_info={})
     misc_util = module_of("numpy.distutils.misc_util", get_numpy_include_dirs=lambda: [np.get_include()])
     distutils = module_of("numpy.distutils", __path__=[], __config__=config, misc_util=misc_util)
@@ -54,7 +54,7 @@ def _with_distutils():
     """gof/cmodule.py:20 and configdefaults.py:531 import distutils, gone in Python 3.12.
 
     gof/cmodule.py:23, tensor/blas.py:134 and configdefaults.py:1280 import numpy.distutils, or look it up, which NumPy
-    has only where Python has distutils. What the first of each keeps, it uses later.
+    has only where Python has distutils. Theano uses later what the first of each keeps.
     """
     more = {"distutils": _NUMPY_DISTUTILS["numpy.distutils"]} if _NUMPY_DISTUTILS else {}
     with modules_added(dict(_DISTUTILS, **_NUMPY_DISTUTILS)), names_added(np, **more):

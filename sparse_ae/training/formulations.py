@@ -16,7 +16,7 @@ these channels. `dense` and `sparse` ask the model to encode and decode, and ser
 the post's, of one encoder and observed entries. A stored 0 is an observed rating for `dense` and `sparse`; `scan`
 refuses it.
 
-What the decoder is to give may differ from what the encoder sees: a *target* beside the ratings, at the same entries.
+The decoder may be to give something else than the encoder sees: a *target* beside the ratings, at the same entries.
 And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
 """
 from collections import OrderedDict

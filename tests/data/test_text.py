@@ -1,6 +1,7 @@
 """The one reader of text: good and bad files, and the same answer from all that stands on it, wherever a block ends."""
 import gzip
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -64,6 +65,9 @@ TABLE = [
     ("timestamps", "1,5,3,100\n2,6,4.5,99\n3,5,0,101\n", THREE),
     ("timestamps that are floats", "1,5,3,1.5\n2,6,4.5,2\n3,5,0,2.5\n", THREE),
     ("timestamps, whole, as floats", "1,5,3,1e9\n2,6,4.5,2.0\n3,5,0,-1\n", THREE),
+    ("timestamps that are dates",
+     "1;5;3;2024-05-01\n2;6;4.5;2024-05-01 08:30\n3;5;0;2024-05-01T08:30:00.500Z\n", THREE),
+    ("timestamps, some dates", MANY.replace("\n", ",7\n") + "99,5,3,2001-01-01\n", {**MANY_RATED, (99, 5): 3}),
     ("timestamps, floats late", MANY.replace("\n", ",7\n") + "99,5,3,0.25\n", {**MANY_RATED, (99, 5): 3}),
     # Ids
     ("strings", "a,x y,3\nb,z,4\n", {("a", "x y"): 3, ("b", "z"): 4}),
@@ -139,7 +143,8 @@ TABLE = [
     ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating '' isn't a number"),
     ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
     ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*mend or drop the line"),
-    ("a comma for a point", "1;2;3\n1;3;4,5\n", "line 2: the rating '4,5' isn't a number"),
+    ("a comma for a point", "1;2;3\n1;3;4,5\n",
+     r"line 2: the rating '4,5' isn't a number; .*write a point .*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
     ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
     ("NaN", "1,2,3\n1,3,nan\n", "line 2: the rating is nan"),
     ("NaN among strings", "a,2,3\nb,3,NaN\n", "line 2: the rating is nan"),
@@ -148,8 +153,9 @@ TABLE = [
     ("no user", "1,2,3\n,3,4\n", "line 2: the user is empty"),
     ("no item", "1,2,3\n1, ,4\n", "line 2: the item is empty"),
     ("no quoted item", '1,2,3\n1,"",4\n', "line 2: the item is empty"),
-    ("a bad timestamp", "1,2,3,4\n1,3,3,now\n", "line 2: the timestamp 'now' isn't a number"),
-    ("no timestamp", "1,2,3,4\n1,3,3,\n", "line 2: the timestamp '' isn't a number"),
+    ("a bad timestamp", "1,2,3,4\n1,3,3,now\n", "line 2: the timestamp 'now' is neither a number nor a date"),
+    ("a date of another form", "1,2,3,2024-05-01\n1,3,3,01.05.2024\n", "line 2: the timestamp '01.05.2024' is neither"),
+    ("no timestamp", "1,2,3,4\n1,3,3,\n", "line 2: the timestamp '' is neither a number nor a date"),
     ("a timestamp of NaN", "1,2,3,4\n1,3,3,nan\n", "line 2: the timestamp is nan"),
     ("the first error counts", MANY + "1,9,x\n" + MANY + "1\n" + MANY + ",1,1\n", "line 31: the rating 'x'"),
     ("an open quote", 'a,2,3\n"b,2,3\nc,2,4\n', "line 2: .*every quote closed, and quotes inside"),
@@ -350,13 +356,19 @@ def test_pairs_that_are_none(tmp_path, text, message):
         load_ratings(tmp_path / "clicks")
 
 
-def test_four_columns_without_names_are_said_to_be_read_as_what(tmp_path, capsys):
-    said = "ratings has four columns that no header calls user, item, rating and timestamp, as which they are read"
-    for content, is_said in [("1 5 2 1\n4 1 99 3\n", True), ("1 5 2 881250949\n", False), ("u i r t\n1 5 2 1\n", True),
-                             ("user item rating time\n1 5 2 1\n", False), ("1 5 2\n", False)]:
-        for progress in (True, False):
-            load_ratings(written(tmp_path, "ratings", content), progress=progress)
-            assert (said in capsys.readouterr().err) == (is_said and progress)
+FOUR = ("ratings has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
+        "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating\n")
+BY_PLACE = "ratings: the columns %s are read as user, item, rating%s, in this order\n"
+
+
+@pytest.mark.parametrize("content, said", [
+    ("1 5 2 1\n4 1 99 3\n", FOUR), ("1 5 2 881250949\n", ""), ("1 5 2\n", ""),
+    ("u i r t\n1 5 2 1\n", BY_PLACE % ("u, i, r, t", ", timestamp")), ("u,i,r\n1,5,2\n", BY_PLACE % ("u, i, r", "")),
+    ("user item rating time\n1 5 2 1\n", ""), ("user,item,rating\n1,5,2\n", "")])
+def test_columns_without_their_names_are_said_to_be_read_as_what(tmp_path, capsys, content, said):
+    for progress in (True, False):
+        load_ratings(written(tmp_path, "ratings", content), progress=progress)
+        assert capsys.readouterr().err == ("%s%s%s" % (tmp_path, os.sep, said) if said and progress else "")
 
 
 def test_columns_that_count_for_nothing_are_named(tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The kernels of `gpu`, in the dialect of C that libgpuarray compiles for CUDA and for OpenCL.
 
-What they read of a CSR block beside its values are vectors of int32 that the host has prepared: see `plans`. Blocks
+Beside the values of a CSR block they read vectors of int32 that the host has prepared: see `plans`. Blocks
 of threads are 32 wide, so that neighbours read neighbouring columns of a factor; their height shares out the ratings of
 a row or a column, and the parts are added in a fixed order. Nothing is added up by atomic operations: two runs give the
 same bits, and popular columns make nobody wait.

@@ -5,8 +5,8 @@ optimiser finds here what takes their place. Needs pygpu: imported only where Th
 
 A kernel can't raise an exception, nor find out at a fair price which ratings are a column's. So the host looks at the
 index arrays of each mini-batch first, as it has them anyway: the Ops of `plans` check them and put them in order, once
-for all nodes of a compiled function that stand on the same arrays. What they give the kernels is all that tells these
-where to read: none can start before the check is done.
+for all nodes of a compiled function that stand on the same arrays. The kernels have nothing but their answers to tell
+them where to read: none can start before the check is done.
 """
 import functools
 
