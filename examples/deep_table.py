@@ -189,7 +189,7 @@ def sets(args):
 
     if args.ml_100k:
         folds = movielens_100k_folds(args.ml_100k)
-        yield "MovieLens 100K, u1 ... u5", by_items(folds[:1] if args.quick else folds)
+        yield "MovieLens 100K, u1" + " ... u5" * (not args.quick), by_items(folds[:1] if args.quick else folds)
     if args.ml_1m:
         yield "MovieLens 1M, 90/10", nine_tenths(sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix)
     if args.data:

@@ -25,9 +25,15 @@ def blocks(page):
         yield language, "\n" * text.count("\n", 0, block.start(2)) * (language == "python") + code
 
 
+def as_case(page):
+    """A page with code, in its group: those that fit a recommender share most of what is compiled, and so do others."""
+    recommends = any(language == "python" and "Recommender(" in text for language, text in blocks(page))
+    return pytest.param(page, marks=pytest.mark.xdist_group("recommenders" if recommends else "graphs"), id=name(page))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if any(language == "python" for language, _ in blocks(page))],
-                         ids=name)
+@pytest.mark.parametrize("page", [as_case(page) for page in PAGES
+                                  if any(language == "python" for language, _ in blocks(page))])
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
     """All blocks of a page are one program. A block without a language, after one of Python, is what that prints."""
     monkeypatch.chdir(tmp_path)
