@@ -36,7 +36,7 @@ _TILE, _FLOAT32 = 256, 1e4
 
 
 class SomeItemWeights(NamedTuple):
-    """As `lists.ItemWeights`, of some items.
+    """The `lists.ItemWeights` of some items.
 
     Attributes
     ----------

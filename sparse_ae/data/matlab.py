@@ -184,7 +184,7 @@ def _check_sizes_4(path):
 
 
 def _variables(path, file, order):
-    """For each variable whether it is packed, its size, its name, and its shape or, of a sparse one, None.
+    """Tell of each variable whether it is packed, its size, its name, and its shape or, of a sparse one, None.
 
     The file is at its contents then.
     """
@@ -253,7 +253,7 @@ def _numbers(element, order):
 
 
 def _name_and_shape(contents, order):
-    """Of the variable that some contents begin: its name, and its shape or, if it is sparse, None.
+    """The name of the variable that some contents begin, and its shape or, if it is sparse, None.
 
     None for what is neither sparse nor a two-dimensional array of numbers.
     """

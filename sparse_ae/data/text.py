@@ -276,7 +276,7 @@ def _parse_records(lines, text, layout):
 
 
 def _records(lines, block, delimiter):
-    """Of a block, the line that each record begins on, the fields of each, and the error that ended them, or None.
+    """Find the line that each record of a block begins on, its fields, and the error that ended them, or None.
 
     A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
     """

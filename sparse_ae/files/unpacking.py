@@ -57,7 +57,7 @@ def check_size(path, size, what="it"):
 
 
 def check_archive(path, archive, names=None):
-    """As `check_size`, of some members of a `zipfile.ZipFile`, or of all of them.
+    """Check some members of a `zipfile.ZipFile`, or all of them, as `check_size` does a file.
 
     zipfile reads no more of a member than its header says.
     """

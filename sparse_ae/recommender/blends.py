@@ -61,7 +61,7 @@ _SHARE = 0.5
 
 
 class Deadline:
-    """When time is up; None is never."""
+    """The time at which time is up; None is never."""
 
     def __init__(self, seconds=None):
         self._end = None if seconds is None else time.monotonic() + seconds

@@ -157,7 +157,7 @@ def _updates_per_epoch(n):
 
 
 def useful_sides(sides, ratings):
-    """Of the models that ``rows="auto"`` would train, those that promise something.
+    """Choose of the models that ``rows="auto"`` would train those that promise something.
 
     Parameters
     ----------

@@ -290,7 +290,7 @@ class Recommender(RecommenderSettings, Answers):
 
     @property
     def measure(self):
-        """By what validation goes, as the objective has it: "rmse", or a measure of lists such as "ndcg@10"."""
+        """The measure of validation, as the objective has it: "rmse", or one of lists such as "ndcg@10"."""
         return check_objective(self.objective).measure
 
     @property

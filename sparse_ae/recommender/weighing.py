@@ -37,7 +37,7 @@ def _known_of(given, scorer, side):
 
 
 def stretch_on_validation(given, trained, biases):
-    """By how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
+    """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
     scorer = trained.scorer(given.train, biases, given)
     known = _known_of(given, scorer, trained.side)
     outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)

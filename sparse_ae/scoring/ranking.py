@@ -146,7 +146,7 @@ def top_n(scores, n):
 
 
 def floors(scores, n):
-    """For each row a score that n of its entries reach or more, hardly ever many more; -inf where fewer are above it.
+    """Find for each row a score that n of its entries reach, hardly ever many more; -inf where fewer are above it.
 
     It is the n-th of the highest scores of groups of entries, of which there are twice as many as n or more. The n best
     are rarely in the same group.

@@ -111,7 +111,7 @@ class SharedScorer(Scorer):
 
 
 class SharedBlend(SharedScorer):
-    """As `Blend`, of two scorers that ranks share: each rank has users of the one and items of the other.
+    """A `Blend` of two scorers that ranks share: each rank has users of the one and items of the other.
 
     The outputs meet on all ranks, those of all candidates for some users at a time.
 

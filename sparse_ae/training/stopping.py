@@ -63,7 +63,7 @@ class EarlyStopping:
         return self.best is not None and epoch - max(self.best.epoch, self._since) >= patience
 
     def go_on(self, history, step):
-        """Where it is over, and may go on at a smaller rate, put the best epoch back for that; the history says so.
+        """Put the best epoch back, where it is over and may go on at a smaller rate; the history says so.
 
         Where no epoch was better than the start there is nothing to go on from.
         """
