@@ -50,7 +50,7 @@ def test_its_errors_are_those_of_its_parameters(tmp_path, capsys, monkeypatch):
         found["ratings as levels, 30% dropped"][0], abs=6e-5)
 
     targets = runs[3].targets
-    offsets = targets.baseline(np.arange(30)[:, np.newaxis], np.arange(40))
+    offsets = targets.row_offsets[np.arange(30)[:, np.newaxis]] + targets.column_offsets[np.arange(40)]
     values, there = reference.residual_inputs(train, offsets, 1.0)
     names = sorted(name for name in tied if tied[name].shape == (40, 100) and name != "W")
     bias, = (tied[name] for name in tied if tied[name].shape == (100,))

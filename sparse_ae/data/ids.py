@@ -219,11 +219,11 @@ class Numbering:
 
 
 def positions(ids, known, name):
-    """Find the place of each id among the known ones.
+    """Find the place of an id, or of each of several, among the known ones.
 
     Parameters
     ----------
-    ids : array_like of int or str, shape (n,)
+    ids : an id, or array_like of int or str, shape (n,)
     known : numpy.ndarray of int64 or str
         Distinct, ascending.
     name : str
@@ -231,7 +231,7 @@ def positions(ids, known, name):
 
     Returns
     -------
-    numpy.ndarray of int, (n,)
+    numpy.ndarray of int, () or (n,)
         -1 for an id that isn't known.
 
     Raises
@@ -240,7 +240,9 @@ def positions(ids, known, name):
         For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
         could be known.
     """
-    refuse_masked(ids, name)
+    single = is_single(ids, name)
+    if single:
+        ids = [ids] if isinstance(ids, str) else np.asarray(ids).reshape(1)
     vector = as_vector_of_ids(ids)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension" % (name, vector.shape))
@@ -251,7 +253,8 @@ def positions(ids, known, name):
         raise TypeError("%s are %s such as %r; expected %s such as %r, as the ids in fit: convert them"
                         % ((name,) + _kind(found) + _kind(known)))
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
-    return np.where(known[places] == found, places, -1)[inverse]
+    places = np.where(known[places] == found, places, -1)[inverse]
+    return places.reshape(()) if single else places
 
 
 def _kind(ids):
@@ -276,13 +279,13 @@ class Catalogue:
         self.name, self.ids, self.rated, self.strict = name, ids, rated, strict
 
     def find(self, ids):
-        """Places of one id or several, (n,); -1 for those without a rating in `fit`. Errors as of `positions`."""
-        places = positions(_several(ids, self.name + "s"), self.ids, self.name + "s")
+        """Places of one id, (), or several, (n,); -1 where there is no rating in `fit`. Errors as of `positions`."""
+        places = positions(ids, self.ids, self.name + "s")
         return np.where(self.rated[places], places, -1)
 
     def are_listed(self, ids):
-        """Tell whether each of one id or several is among `ids`, with a rating or without: bool, (n,)."""
-        return positions(_several(ids, self.name + "s"), self.ids, self.name + "s") >= 0
+        """Tell whether one id, or each of several, is among `ids`, with a rating or without: bool, () or (n,)."""
+        return positions(ids, self.ids, self.name + "s") >= 0
 
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
@@ -323,10 +326,6 @@ def is_single(ids, name):
         return np.ndim(ids) == 0
     except ValueError:  # lists of different lengths
         raise ValueError("%s is %.60r; expected an id, or a list of ids" % (name, ids)) from None
-
-
-def _several(ids, name):
-    return [ids] if is_single(ids, name) else ids
 
 
 def one_of(ids, position):

@@ -71,36 +71,37 @@ class Fitted:
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
+        self._for_unknown = unknown if isinstance(unknown, float) else self._without_knowing()
         # Made when first asked for, and then kept: the same whoever makes them.
         self._fold_ins = self._popular = None
 
     def predict(self, users, items=None):
         """Predict pairs of users and items: an array (n,), or a float for two single ids."""
         with self.ranks.agreed():
-            single, u, i = self._pairs(users, items)
+            u, i = self._pairs(users, items)
         self.ranks.check_call("predict", users=u, items=i)
         predicted = predict_known(u >= 0, i >= 0, lambda known: self.scorer.pairs(u[known], i[known]),
                                   None if self.biases is None else lambda half: self._half_known(u[half], i[half]),
-                                  self._for_unknown(), self.scorer.clip)
-        return float(predicted[0]) if single else predicted
+                                  self._for_unknown, self.scorer.clip)
+        return predicted if predicted.ndim else float(predicted)
 
     def _pairs(self, users, items):
-        """Tell whether `predict` is asked for one pair, and the places of all, -1 where nothing is known."""
+        """Find the places of pairs, (n,) each or () for a single one; -1 where nothing is known."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
                                 "pairs" % (users,))
             users, items = as_pairs(users)
-        single = is_single(users, "users"), is_single(items, "items")
         u, i = self._users.find(users), self._items.find(items)
-        if not any(single) and len(u) != len(i):
+        if u.ndim and i.ndim and len(u) != len(i):
             raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
                              "one of either" % (len(u), len(i)))
         u, i = np.broadcast_arrays(u, i)
         nothing = (u < 0) & (i < 0) if self.biases is not None else (u < 0) | (i < 0)
-        self._users.check_known(users, np.where(nothing, u, 0))
-        self._items.check_known(items, np.where(nothing, i, 0))
-        return all(single), u, i
+        if nothing.any():
+            self._users.check_known(users, np.where(nothing, u, 0))
+            self._items.check_known(items, np.where(nothing, i, 0))
+        return u, i
 
     def _half_known(self, users, items):
         """The biases' predictions for pairs of places, one of which is -1, (n,)."""
@@ -108,10 +109,8 @@ class Fitted:
         return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
                 + np.where(items >= 0, biases.items[items], 0.0))
 
-    def _for_unknown(self):
-        """The prediction where nothing is known."""
-        if isinstance(self.unknown, float):
-            return self.unknown
+    def _without_knowing(self):
+        """The prediction where nothing is known, if `unknown` is no number."""
         return self.mean if self.missing_rating is None else self.missing_rating
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
@@ -119,21 +118,22 @@ class Fitted:
         with self.ranks.agreed():
             check_count(n, "n")
             check_bool(exclude_seen, "exclude_seen")
-            places, candidates = self._users.find(users), self._items.candidates(items)
+            found, candidates = self._users.find(users), self._items.candidates(items)
             n = min(n, max(1, len(candidates)))  # no list is longer, nor is room made for one
             listed = self._users.are_listed(users)
             if not listed.all():
                 raise ValueError("the user %r had no rating in fit, so nothing can be recommended from it; pass the "
                                  "ratings that there are to fold_in, or leave the user out"
                                  % (one_of(users, int(np.argmin(listed))),))
-        self.ranks.check_call("recommend", users=places, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
+        self.ranks.check_call("recommend", users=found, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
+        places = np.atleast_1d(found)
         ids, known, lists = self.items[candidates], places >= 0, []
         for best, scores in self.scorer.best(places[known], n, exclude_seen, candidates):
             lists += many_recommendations(ids, best, scores)
         lists = iter(lists)
         for_others = None if known.all() else self._recommend_without_ratings(n, candidates)
         lists = [next(lists) if each else for_others for each in known]
-        if is_single(users, "users"):
+        if not found.ndim:
             return lists[0]
         ids, of_users = distinct(users, "users")
         return RecommendationLists(ids[of_users], lists)
@@ -216,7 +216,7 @@ class Fitted:
         """Make a `NewUser` of a person's ratings and the outputs of each model with a weight: (weight, callable)."""
         scorer, biases = self.scorer, self.biases
         if biases is None:
-            unknown = None if self.unknown == "error" else self._for_unknown()
+            unknown = None if self.unknown == "error" else self._for_unknown
             return NewUser(self._items, person, folded[0][1], scorer.clip, unknown=unknown, ranks=self.ranks)
         level = biases.mean + person.offset
 
@@ -233,7 +233,7 @@ class Fitted:
             place = _place_to_compare(self._items, item)
             candidates = self._items.candidates()
             n = min(n, len(candidates))
-        self.ranks.check_call("similar_items", item=int(place), n=int(n))
+        self.ranks.check_call("similar_items", item=place, n=int(n))
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         if scorer.rows == "items":
             factors = scorer.hidden(candidates)
@@ -298,8 +298,8 @@ class Fitted:
 class FittedBlend(Fitted):
     """As `Fitted`, of a `ListBlend`, whose scores are above 0 where they are above the mean of a user's items."""
 
-    def _for_unknown(self):
-        return self.unknown if isinstance(self.unknown, float) else 0.0
+    def _without_knowing(self):
+        return 0.0
 
     def _folded(self, people):
         return [self._new_user(person, None) for person in people]
@@ -312,7 +312,7 @@ class FittedBlend(Fitted):
                 kept.append(scorer.grid_of_people([person])[0])
             return kept[0][np.searchsorted(scorer.candidates, items)]
 
-        unknown = None if self.unknown == "error" else self._for_unknown()
+        unknown = None if self.unknown == "error" else self._for_unknown
         return NewUser(self._items, person, outputs, scorer.clip, unknown=unknown, ranks=self.ranks)
 
     def similar_items(self, item, n=10):
@@ -330,7 +330,7 @@ def _place_to_compare(catalogue, item):
     """Return the place of an item that others are compared with: one that had a rating."""
     if not is_single(item, "item"):
         raise TypeError("item is %r; expected a single id" % (item,))
-    place, = catalogue.find(item)
+    place = int(catalogue.find(item))
     if place < 0:
         raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
                          % (item,))

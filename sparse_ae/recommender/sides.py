@@ -9,7 +9,7 @@ from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import SharedScorer
-from sparse_ae.training.targets import AsRated, BeyondBiases
+from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels
 
 __all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",
            "shape_of"]
@@ -114,7 +114,9 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
         offsets, columns = Side(rows).rows_columns(biases.users, biases.items)
         return biases.mean + offsets, columns[ranks.own]
 
-    return BeyondBiases(*offsets_of(biases), scale, unit, ranks, None if levels is None else offsets_of(levels))
+    if levels is None:
+        return BeyondBiases(*offsets_of(biases), scale, unit, ranks)
+    return BeyondLevels(offsets_of(levels), *offsets_of(biases), scale, unit, ranks)
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):

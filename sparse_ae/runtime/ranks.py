@@ -208,20 +208,20 @@ class Ranks:
 
     def check_call(self, method, **arguments):
         """As `check_same`, of a method's arguments, once each rank has found its own to be sound; see `agreed`."""
-        self.check_same(dict({"the method that is called": method}, **arguments))
+        if self.size > 1:
+            self.check_same(dict({"the method that is called": method}, **arguments))
 
-    @contextlib.contextmanager
     def agreed(self):
         """A context for what each rank does by itself: an error that one of them has within is raised on all."""
+        return contextlib.nullcontext() if self.size == 1 else self._agreeing()
+
+    @contextlib.contextmanager
+    def _agreeing(self):
         error = None
         try:
             yield
         except Exception as found:
-            if self.size == 1:
-                raise
             error = found
-        if self.size == 1:
-            return
         said = self._said("errors", None if error is None else (_builtin(error), str(error)))
         rank = next((rank for rank, each in enumerate(said) if each is not None), None)
         if rank is None:

@@ -28,7 +28,6 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
-from sparse_ae.data.ids import is_single
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.runtime.ranks import ALONE
@@ -100,7 +99,7 @@ class NewUser:
         predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
                                   None if level is None else lambda half: np.full(np.count_nonzero(half), level),
                                   self._unknown, self._clip)
-        return float(predicted[0]) if is_single(items, "items") else predicted
+        return predicted if predicted.ndim else float(predicted)
 
     def recommend(self, n=10, exclude_seen=True, items=None):
         """The items with the highest predicted ratings.
@@ -208,7 +207,7 @@ def _column_outputs(scorer, solver, people):
     scorer.expect(sum(len(each.places) for each in people))
     targets = scorer.targets
     for places, ratings, offset in people:
-        wanted = (ratings - targets.row_offset(places) - offset) / targets.unit
+        wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
         yield _column_output(scorer, *solver(places, targets.without_level(wanted)), targets.unit)
 
 

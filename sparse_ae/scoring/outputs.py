@@ -39,6 +39,7 @@ class Outputs:
 
     def __init__(self, model):
         self.model, self.decoder = model, model.decoder()
+        self._on_host = is_on_host(self.decoder.W)
 
     def _made(self, name, make):
         """Return what `make` makes, once for the model."""
@@ -52,7 +53,7 @@ class Outputs:
     def hidden(self, batch):
         """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k). It isn't checked, but for its indices."""
         read = batch._replace(target=None, indicator=batch.indicator if self.model.channels else None)
-        return self._made("hidden", self._make_hidden)(*read.as_csr(self.model.dtype).present)
+        return self._made("hidden", self._make_hidden)(*read.csr_arrays(self.model.dtype))
 
     def _make_hidden(self):
         model, batch = self.model, self._batch()
@@ -62,6 +63,7 @@ class Outputs:
         if g is None or on_gpu():
             return compiled(batch.present, model.encode(batch), name="hidden")
         products = compiled(batch.present, model.products(batch), name="hidden")
+        g = g.ufunc
 
         def function(*arrays):
             weighted, *more = products(*arrays)
@@ -69,7 +71,7 @@ class Outputs:
                 weighted += each
             weighted = model.ranks.sum(weighted)
             weighted += model.mu.get_value(borrow=True)
-            return weighted if g.is_linear else g.ufunc(weighted)
+            return weighted if g is None else g(weighted)
 
         return function
 
@@ -96,19 +98,14 @@ class Outputs:
         -------
         array of the model's dtype, (n_pairs,)
         """
-        scores = self._made("pairs", self._make_pairs)(h, _int32(cols), _int32(indptr))
-        if is_on_host(self.decoder.b):
-            scores += self.decoder.b.get_value(borrow=True)[cols]
-        return self._activation(scores)
+        return self._made("pairs", self._make_pairs)(h, cols, indptr)
 
     def given_pairs(self, W, b, h, cols, indptr):
         """As `pairs`, with W (n_columns, k) and b (n_columns,) of columns that the model doesn't know.
 
         It is computed on the host, where they are, as `h` must be then.
         """
-        scores = self._made("given_pairs", self._make_given_pairs)(W, h, _int32(cols), _int32(indptr))
-        scores += b[cols]
-        return self._activation(scores)
+        return self._made("given_pairs", self._make_given_pairs)(W, b, h, cols, indptr)
 
     def everywhere(self, h):
         """Outputs of all columns by a product of matrices, not clipped, (n_rows, n_columns)."""
@@ -117,24 +114,40 @@ class Outputs:
     # Only what NumPy can't do is compiled: each piece of C takes half a second, the first time.
 
     def _make_pairs(self):
-        """The scores of pairs; on the CPU but for b."""
-        h, (cols, indptr) = self._h(), T.ivectors("cols", "indptr")
+        b, h, (cols, indptr) = self.decoder.b, self._h(), T.ivectors("cols", "indptr")
         scores = sampled_dot(cols, indptr, h, self.decoder.W)
-        if not is_on_host(self.decoder.b):  # looked up by the same Op, for its check of the indices
-            scores += sampled_dot(cols, indptr, T.ones_like(h[:, :1]), self.decoder.b.dimshuffle(0, "x"))
-        return compiled([h, cols, indptr], scores, name="pairs")
+        if not self._on_host:  # b is looked up by the same Op, for its check of the indices
+            scores += sampled_dot(cols, indptr, T.ones_like(h[:, :1]), b.dimshuffle(0, "x"))
+        function, f = compiled([h, cols, indptr], scores, name="pairs"), self._activation()
+
+        def pairs(h, cols, indptr):
+            scores = function(h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+            if self._on_host:
+                scores += b.get_value(borrow=True)[cols]
+            return scores if f is None else f(scores)
+
+        return pairs
 
     def _make_given_pairs(self):
         (W, h), (cols, indptr) = T.matrices("W", "h"), T.ivectors("cols", "indptr")
         mode = kept_on_host(theano.compile.get_default_mode())
-        return compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W), mode=mode, name="given_pairs")
+        function = compiled([W, h, cols, indptr], sampled_dot(cols, indptr, h, W), mode=mode, name="given_pairs")
+        f = self._activation()
+
+        def given_pairs(W, b, h, cols, indptr):
+            scores = function(W, h, cols.astype("int32", copy=False), indptr.astype("int32", copy=False))
+            scores += b[cols]
+            return scores if f is None else f(scores)
+
+        return given_pairs
 
     def _make_everywhere(self):
         h = T.matrix("h")
         return compiled([h], self.model.decode(h), name="everywhere")
 
-    def _activation(self, scores):
-        return scores if self.decoder.is_linear else self._made("f", self._make_activation)(scores)
+    def _activation(self):
+        """What is compiled of f; None where it leaves scores as they are."""
+        return None if self.decoder.is_linear else self._made("f", self._make_activation)
 
     def _make_activation(self):
         scores = T.vector("scores")
@@ -144,14 +157,15 @@ class Outputs:
 
     def sent(self, h):
         """Hidden units, (n_rows, k), where `pairs` takes them from: on a GPU it needn't be sent them at each call."""
-        return h if is_on_host(self.decoder.W) else self._h().type.filter(h)
+        return h if self._on_host else self._h().type.filter(h)
 
     def sent_rows(self, h, rows):
         """Some rows of what `sent` gave, where they are."""
-        if is_on_host(self.decoder.W):
+        if self._on_host:
             return h[rows]
         return self._made("sent_rows", self._make_sent_rows)(
-            np.ones(len(rows), self.model.dtype), _int32(rows), np.arange(len(rows) + 1, dtype="int32"), h)
+            np.ones(len(rows), self.model.dtype), rows.astype("int32", copy=False),
+            np.arange(len(rows) + 1, dtype="int32"), h)
 
     def _make_sent_rows(self):
         data, (indices, indptr), sent = T.vector("data"), T.ivectors("indices", "indptr"), self._h()
@@ -181,8 +195,6 @@ class Outputs:
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""
         self._made("hidden", self._make_hidden)
         self._made("pairs", self._make_pairs)
-        if not self.decoder.is_linear:
-            self._made("f", self._make_activation)
         self._made("given_pairs", self._make_given_pairs)
 
 
@@ -203,7 +215,3 @@ def _by_as_many_rows(function, model):
         return h
 
     return hidden
-
-
-def _int32(positions):
-    return positions.astype("int32", copy=False)

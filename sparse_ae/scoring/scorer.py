@@ -124,8 +124,9 @@ class Scorer:
             unknown, self.clip)
 
     def baseline(self, users, items):
-        """Predict pairs by the biases alone, float64, (n,) or what the two broadcast to; not clipped."""
-        return self.targets.baseline(*self.rows.rows_columns(users, items))
+        """Predict pairs without the model, float64, (n,) or what the two broadcast to; not clipped."""
+        rows, columns = self.rows.rows_columns(users, items)
+        return self.targets.row_offsets[rows] + self.targets.column_offsets[columns]
 
     def pairs(self, users, items, block_size=None, hidden=None):
         """Compute outputs of pairs, (n,).
@@ -151,7 +152,7 @@ class Scorer:
         output = np.empty(len(rows), self.dtype)
         hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
-        for used, part, indptr in _by_row(rows, block_size, self.ratings.shape[0], self.model.ranks):
+        for used, part, indptr in _blocks_of_rows(rows, block_size, self.ratings.shape[0], self.model.ranks):
             output[part] = self.outputs.pairs(hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
@@ -282,6 +283,10 @@ class Blend(Scorer):
         first = scorers[0]
         super().__init__(first.model, first.ratings, first.rows, first.targets)
         self._scorers, self._weights = list(scorers), list(map(float, weights))
+        self._used = [pair for pair in zip(self._scorers, self._weights) if pair[1]]
+
+    def used(self):
+        return self._used
 
     @property
     def scorers(self):
@@ -312,11 +317,12 @@ def users_together(candidates):
     return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
 
 
-def _by_row(rows, block_size, n_rows, ranks):
-    """Walk over pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
+def _blocks_of_rows(rows, block_size, n_rows, ranks):
+    """List pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
 
-    Yields
-    ------
+    Returns
+    -------
+    list of tuples
     used : int array
         Rows of the block that have pairs, on this rank or another, ascending.
     part : int array
@@ -330,7 +336,8 @@ def _by_row(rows, block_size, n_rows, ranks):
         counts = np.bincount(rows, minlength=n_rows)
         used = np.flatnonzero(ranks.sum(counts))
         counts = counts[used]
-    stops = np.concatenate([[0], np.cumsum(counts)])
+    stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
     for start in range(0, len(used), block_size):
         bounds = stops[start:start + block_size + 1]
-        yield used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]
+        blocks.append((used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]))
+    return blocks

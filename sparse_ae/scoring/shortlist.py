@@ -50,8 +50,8 @@ class Shortlist:
             shift += part.shift
             self._size += np.abs(part.shift).max()
         targets = scorer.targets
-        self._of_users, of_items = scorer.rows.users_items(targets.row_offset, targets.column_offset)
-        of_items = of_items(candidates)
+        self._of_users, of_items = scorer.rows.users_items(targets.row_offsets, targets.column_offsets)
+        of_items = of_items[candidates]
         shift += of_items
         self._size += np.abs(of_items).max()
         with np.errstate(over="ignore"):
@@ -114,7 +114,7 @@ class Shortlist:
             How far off they are at most; None where there are no such numbers or none so large.
         """
         size = np.full(len(users), self._size)
-        size += np.abs(self._of_users(users))
+        size += np.abs(self._of_users[users])
         bound, limit = np.zeros(len(users)), np.finfo(self._dtype).max / 16
         found = np.empty((len(users), len(self._candidates)), self._dtype)
         for k, (part, p) in enumerate(zip(self._parts, factors)):

@@ -48,10 +48,10 @@ class Batch(NamedTuple):
         """List what there is of it, in order: the inputs of a compiled function, or their values."""
         return [each for each in self if each is not None]
 
-    def as_csr(self, dtype):
-        """Arrays of CSR in the dtypes that the Ops take: `dtype`, and int32."""
+    def csr_arrays(self, dtype):
+        """List the arrays of CSR, as `present`, in the dtypes that the Ops take: `dtype`, and int32."""
         dtypes = dtype, "int32", "int32", dtype, dtype
-        return Batch(*[each if each is None else each.astype(to, copy=False) for each, to in zip(self, dtypes)])
+        return [each.astype(to, copy=False) for each, to in zip(self, dtypes) if each is not None]
 
     def map(self, function):
         """The Batch with `function` of each of `data`, `target` and `indicator` that is there."""

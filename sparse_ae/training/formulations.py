@@ -142,7 +142,7 @@ def _csr_item_counts(model, batch):
 
 
 def _csr_pack(batch, model):
-    return batch.as_csr(model.dtype).present
+    return batch.csr_arrays(model.dtype)
 
 
 def _csr_check(ratings, channels):

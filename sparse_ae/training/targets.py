@@ -47,7 +47,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.batch import Batch
 
-__all__ = ["AsRated", "BeyondBiases", "Targets", "check_own", "missing_rating_of", "unit_of_scores"]
+__all__ = ["AsRated", "BeyondBiases", "BeyondLevels", "Targets", "check_own", "missing_rating_of", "unit_of_scores"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
@@ -76,17 +76,12 @@ class Targets:
         What batches bring beside the ratings, as `Batch` names it.
     has_baseline : bool
         Whether a row or a column alone says something of a pair.
+    row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,), or what is looked up as they are
+        What is known of rows and of columns without a model, to be added up: the ratings' level there.
     """
 
     rating_scale, clips, unit, output_scale, channels, has_baseline = None, True, 1.0, None, (), True
-
-    def row_offset(self, rows):
-        """Return what is known of rows without a model, float64 (n,): the ratings' level there."""
-        raise NotImplementedError
-
-    def column_offset(self, columns):
-        """As `row_offset`, of columns: to be added to it."""
-        raise NotImplementedError
+    row_offsets = column_offsets = None
 
     def block(self, block, offsets):
         """As `batch`, for rows with these offsets, (n,), which needn't be known ones."""
@@ -105,11 +100,7 @@ class Targets:
         -------
         Batch
         """
-        return self.block(block, self.row_offset(rows))
-
-    def baseline(self, rows, columns):
-        """Prediction of pairs without a model, float64, (n,) or the shape that the two broadcast to; not clipped."""
-        return self.row_offset(rows) + self.column_offset(columns)
+        return self.block(block, self.row_offsets[rows])
 
     def without_level(self, targets):
         """Targets of a column that the decoder isn't trained on, (n,), less their level, which it isn't to give."""
@@ -179,6 +170,13 @@ class Targets:
             check_on_scale(unknown, self.rating_scale)
 
 
+class _Zeros:
+    """Offsets of 0, of any number of rows or columns."""
+
+    def __getitem__(self, places):
+        return np.zeros(np.shape(places))
+
+
 class AsRated(Targets):
     """Ratings in, ratings out.
 
@@ -190,6 +188,7 @@ class AsRated(Targets):
     """
 
     has_baseline = False
+    row_offsets = column_offsets = _Zeros()
 
     def __init__(self, rating_scale=None, clips=True):
         self.rating_scale = self.output_scale = rating_scale
@@ -199,11 +198,6 @@ class AsRated(Targets):
     def of(cls, model):
         """The targets of a model that was made for ratings themselves."""
         return cls(model.rating_scale)
-
-    def row_offset(self, rows):
-        return np.zeros(np.shape(rows))
-
-    column_offset = row_offset
 
     def block(self, block, offsets):
         return Batch.of(block)
@@ -240,45 +234,25 @@ class BeyondBiases(Targets):
     ranks : Ranks
         Among which the columns are shared out: a row's number of ratings is then of all of them, and what makes blocks
         is for all ranks to call together.
-    levels : pair of float arrays, (n_rows,) and (n_columns,), optional
-        Equation (5)'s, to be summed as the offsets are. None for targets that are as the inputs.
     """
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"
 
-    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, levels=None):
-        self._row_offsets = np.asarray(row_offsets, np.float64)
-        self._column_offsets = np.asarray(column_offsets, np.float64)
+    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE):
+        self.row_offsets = np.asarray(row_offsets, np.float64)
+        self.column_offsets = np.asarray(column_offsets, np.float64)
         self.rating_scale = tuple(map(float, rating_scale))
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
         self.clips, self._ranks = unit is None, ranks
-        self._levels = None
-        if levels is not None:
-            rows, columns = levels
-            self._levels = rows - self._row_offsets, columns - self._column_offsets
-
-    def batch(self, rows, block):
-        made = super().batch(rows, block)
-        if self._levels is None:
-            return made
-        of_rows, of_columns = self._levels
-        level = np.repeat(of_rows[rows], np.diff(block.indptr)) + of_columns[block.indices]
-        return made._replace(target=made.target - (level / self.unit).astype(np.float32))
 
     def without_level(self, targets):
         # Of scores a missing entry is the level.
         return targets - np.sum(targets) / (len(targets) + 1) if self.clips else targets
 
-    def row_offset(self, rows):
-        return self._row_offsets[rows]
-
-    def column_offset(self, columns):
-        return self._column_offsets[columns]
-
     def block(self, block, offsets):
         counts = np.diff(block.indptr)
-        target = (block.data - np.repeat(offsets, counts) - self.column_offset(block.indices)) / self.unit
+        target = (block.data - np.repeat(offsets, counts) - self.column_offsets[block.indices]) / self.unit
         of_all = np.maximum(self._ranks.sum(counts), 1)
         factor = np.repeat((_TYPICAL_COUNT / of_all) ** _POWER, counts).astype(np.float32)
         target = target.astype(np.float32)
@@ -291,6 +265,28 @@ class BeyondBiases(Targets):
             rows = np.arange(start, min(start + step, ratings.shape[0]))
             squares += float(np.sum(self.batch(rows, ratings[rows]).target.astype(np.float64) ** 2))
         return float(self._ranks.sum(np.array([squares]))[0]) / n
+
+
+class BeyondLevels(BeyondBiases):
+    """As `BeyondBiases`, for training: the decoder is to give what the ratings' own levels leave over, equation (5).
+
+    Parameters
+    ----------
+    levels : pair of float arrays, (n_rows,) and (n_columns,)
+        To be summed as the offsets are.
+    *offsets, **more
+        As `BeyondBiases` takes them.
+    """
+
+    def __init__(self, levels, *offsets, **more):
+        super().__init__(*offsets, **more)
+        rows, columns = levels
+        self._above = rows - self.row_offsets, columns - self.column_offsets
+
+    def batch(self, rows, block):
+        made, (of_rows, of_columns) = super().batch(rows, block), self._above
+        level = np.repeat(of_rows[rows], np.diff(block.indptr)) + of_columns[block.indices]
+        return made._replace(target=made.target - (level / self.unit).astype(np.float32))
 
 
 def check_own(ratings, ranks=ALONE):

@@ -56,7 +56,7 @@ def beyond_biases(scorer):
             a = mu[t]
             for p in entries:
                 col, factor = matrix.indices[p], (50 / len(entries)) ** 0.25
-                residual = (matrix.data[p] - targets.row_offset(row) - targets.column_offset(col)) / targets.unit
+                residual = (matrix.data[p] - targets.row_offsets[row] - targets.column_offsets[col]) / targets.unit
                 a += V[t, col] * residual * factor + U[t, col] * 3 * factor
             h[t] = 1 / (1 + np.exp(-a))
         for col in range(matrix.shape[1]):
