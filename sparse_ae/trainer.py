@@ -3,10 +3,6 @@
 The post's loop, with users shuffled anew each epoch, the last partial batch included, and the error in the ratings'
 unit beside the loss; and what a long run needs: early stopping on held-out ratings, and checkpoints to resume from.
 """
-import contextlib
-import os
-import signal
-import threading
 import time
 
 import numpy as np
@@ -25,11 +21,11 @@ from sparse_ae.checks import (
 )
 from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.files import storage
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import check_states, check_unused, load, settings_of
+from sparse_ae.training.checkpoint import check_states, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import (
@@ -40,6 +36,7 @@ from sparse_ae.training.optimisers import (
     make_step,
     needs_all_rows,
 )
+from sparse_ae.training.run import EpochSums, Run
 from sparse_ae.training.stopping import Checkpoints, EarlyStopping
 from sparse_ae.training.targets import AsRated, check_own
 
@@ -249,84 +246,39 @@ class Trainer:
                 check_fraction(cut, "cut", ", or None to stop at once")
             train, validation = self._checked(train, validation, patience, targets)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
-        counts = ranks.sum(np.diff(train.indptr))  # the ratings of each row, on all ranks
-        if self.formulation == "auto":
-            self.formulation = choose_formulation(counts.sum() / (train.shape[0] * self.model.n_all_columns),
-                                                  self.model, self.objective)
+        data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
+        self._choose_formulation(data)
         measured = "validation_rmse" if measure is None else "validation_" + measure.name
-        settings = saved = None
+        settings = None
         if checkpoint is not None or ranks.size > 1:
             settings = settings_of(self, train, validation, measured)
-        with ranks.agreed():
-            get_formulation(self.formulation, self.model, self.objective)
-            FORMULATIONS[self.formulation].check(train, targets.channels)
-            self.objective.check(self.model, train, targets)
         if ranks.size > 1:
-            self._check_agreement(counts, settings, n_epochs, patience=patience, validation=validation is not None,
+            self._check_agreement(data.counts, settings, n_epochs, patience=patience, validation=validation is not None,
                                   checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every, cut=cut,
                                   keep_optimiser=keep_optimiser)
         validate = None
         if validation is not None:
             validate = measure or self._validator(train, validation, targets)
-        sign = 1 if measure is None else -1  # of an error, which is the better the lower
+        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
         with ranks.agreed():
-            if checkpoint is not None:
-                saved = self._open(checkpoint, resume, settings, cut)
+            saved = checkpoints.read(resume, self.history, self._rate, cut)
         self._compile(targets.channels, validate is not None)
-
-        way_back = self.step.get_state if keep_optimiser else self.step.get_parameters
-        first, stopping = len(self.history), EarlyStopping(patience, sign, way_back, cut)  # `first`: earlier epochs
+        first = len(self.history)
         if saved is not None:
-            with ranks.agreed():
-                check_states(checkpoint, saved, self.step)
-            self.history[:] = saved.history
-            self.rng.set_state(saved.rng)
-            self.step.set_state(saved.state)
-            first = saved.first
-            if saved.best is not None and not keep_optimiser:  # of the last epoch the file has all
-                state = {p.name: saved.best.state[p.name] for p in self.model.params}
-                saved = saved._replace(best=saved.best._replace(state=state))
-        # One copy of what a step changes serves as the way back, for early stopping and for the file: the best
-        # epoch's alone, where there is one to go back to in any case.
-        state = way_back()
-        stopping.begin(len(self.history), validate if self.history or targets.has_baseline else None, state,
-                       None if saved is None else saved.best, self.history[first:])
+            first = self._go_on_from(saved, checkpoint)
+        # A measure is the better the higher; an error, the lower.
+        stopping = EarlyStopping(self.step, patience, 1 if measure is None else -1, cut, keep_optimiser)
+        stopping.begin(self.history, first, validate if self.history or targets.has_baseline else None, saved)
+        run = Run(self, first, n_epochs, stopping, checkpoints, on_epoch, seconds)
+        signs = signs_of_life(ranks.first and self.progress, run.n_to_come, len(data.rows))
 
-        def state_now():
-            is_best = stopping.best is not None and stopping.best.epoch == len(self.history)
-            return stopping.best.state if is_best and keep_optimiser else self.step.get_state()
-
-        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, first, ranks, state_now)
-
-        def is_over():
-            n = len(self.history)
-            return n - first >= n_epochs or stopping.is_over(n)
-
-        signs = signs_of_life(ranks.first and self.progress, n_epochs - (len(self.history) - first),
-                              np.count_nonzero(counts))
-        interrupted, end = [], np.inf if seconds is None else time.perf_counter() + seconds
-        late = False
-        while not ranks.any(interrupted or late):
-            stopping.go_on(self.history, self.step)
-            if is_over():
-                break
-            with _sigint_as_flag() as interrupted:
-                good = (len(self.history), state) if stopping.best is None else stopping.best[::2]
-                state = None
-                record = self._epoch(train, counts, interrupted, targets, signs, good, stopping.factor)
+        while run.goes_on():
+            with sigint_as_flag() as run.interrupted:
+                record = self._epoch(data, run, signs)
                 if validate is not None:
                     record[measured] = validate()
-                self.history.append(record)
-                good = None
-                late = seconds is not None and ranks.any(time.perf_counter() >= end)
-                stopping.after_epoch(len(self.history), record.get(measured))
-                checkpoints.after_epoch(self.history, stopping.best, self.rng, late or is_over())
-                if on_epoch is not None:
-                    with ranks.agreed():
-                        on_epoch(record)
-                if stopping.best is None:
-                    state = way_back()  # somebody may have set parameters
-        stopping.end(self.history, self.step)
+                run.after_epoch(record, record.get(measured))
+        stopping.end(self.history)
         signs.end(self.history)
         return self.history
 
@@ -352,19 +304,24 @@ class Trainer:
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
 
-    def _open(self, checkpoint, resume, settings, cut):
-        """Read what the file has to go on from, None where there is none; raise what speaks against writing it."""
-        check_unused(checkpoint, resume)
-        if resume:
-            storage.remove_abandoned(checkpoint, after=0)
-        if not os.path.exists(checkpoint):
-            return None
-        saved = load(checkpoint, settings, self._rate, self.model.ranks, cut)
-        if self.history and self.history != saved.history[:saved.first]:
-            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
-                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
-                             % (checkpoint, saved.first, len(self.history)))
-        return saved
+    def _choose_formulation(self, data):
+        """Choose the formulation where that is "auto"; raise what speaks against the one that is to serve."""
+        train, ranks = data.train, self.model.ranks
+        if self.formulation == "auto":
+            self.formulation = choose_formulation(data.n_ratings / (train.shape[0] * self.model.n_all_columns),
+                                                  self.model, self.objective)
+        with ranks.agreed():
+            get_formulation(self.formulation, self.model, self.objective).check(train, data.targets.channels)
+            self.objective.check(self.model, train, data.targets)
+
+    def _go_on_from(self, saved, path):
+        """Take over what a file holds: how many epochs there were before the call of `fit` that wrote it."""
+        with self.model.ranks.agreed():
+            check_states(path, saved, self.step)
+        self.history[:] = saved.history
+        self.rng.set_state(saved.rng)
+        self.step.set_state(saved.state)
+        return saved.first
 
     def _compile(self, channels, predictions):
         if self.step is not None:
@@ -401,62 +358,71 @@ class Trainer:
 
         return of_all_ranks
 
-    def _epoch(self, train, counts, interrupted, targets, signs, good, factor):
-        """Train for an epoch, at a factor times its rate: its record.
-
-        `good` is where to go back to if it diverges, an epoch and its state.
-        """
-        start = time.perf_counter()
-        epoch, ranks = len(self.history) + 1, self.model.ranks
+    def _epoch(self, data, run, signs):
+        """Train for an epoch: its record."""
+        start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
         waited, summed = ranks.seconds, ranks.bytes
+        rate = self._set_rate(epoch, run.stopping.factor)
+        sums = EpochSums(data.targets.unit if self.objective.reports_rmse else None)
+        if self.batch_size is None:
+            batches = minibatches(data.train, len(data.rows), rows=data.rows)
+        else:
+            batches = minibatches(data.train, self.batch_size, self.rng, data.rows)
+        with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
+            for rows, block in batches:
+                n = int(data.counts[rows].sum())
+                if self.l2_per == "epoch":
+                    self.step.decay_share.set_value(np.asarray(n / data.n_ratings, self.model.dtype))
+                batch = data.targets.batch(rows, block)
+                # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
+                said = ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
+                loss, squared_error, stop = map(float, said)
+                sums.add(loss, squared_error, n)
+                if not np.isfinite(loss):
+                    break
+                signs.batch(len(rows), sums.loss, sums.rmse)
+                if stop:
+                    break
+        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
+        if diverged:
+            good, state = run.stopping.good
+            self.step.set_state(state)
+            raise ranks.raised_by_all(TrainingDiverged(
+                "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
+                "or start from smaller weights"
+                % (diverged, epoch, sums.n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good)))
+        in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
+                                              "bytes_summed": ranks.bytes - summed}
+        return {"epoch": epoch, "loss": sums.loss, "data_loss": sums.data_loss, "train_rmse": sums.rmse,
+                "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
+                "interrupted": bool(stop), "restored": None, **in_sums}
+
+    def _set_rate(self, epoch, factor):
+        """Set an epoch's learning rate, times a factor: the rate, or None where there is none."""
+        ranks = self.model.ranks
         with ranks.agreed():
             rate = self._rate(epoch)
             if rate is not None:
                 rate *= factor
                 self.step.set_learning_rate(rate)
         ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
-        n_batches, losses, squared_errors, n_ratings = 0, 0.0, 0.0, 0
+        return rate
 
-        def error():
-            if self.objective.reports_rmse:
-                return float(targets.unit * np.sqrt(squared_errors / n_ratings))
-            return None
 
-        used, n_all = np.flatnonzero(counts), int(counts.sum())
-        if self.batch_size is None:
-            batches = minibatches(train, len(used), rows=used)
-        else:
-            batches = minibatches(train, self.batch_size, self.rng, used)
-        with signs.epoch(epoch, self.history[-1] if self.history else None), self.step.deferred():
-            for rows, block in batches:
-                n = int(counts[rows].sum())
-                if self.l2_per == "epoch":
-                    self.step.decay_share.set_value(np.asarray(n / n_all, self.model.dtype))
-                batch = targets.batch(rows, block)
-                # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
-                loss, squared_error, stop = map(float, ranks.sum(np.array([*self.step(batch), bool(interrupted)])))
-                n_batches += 1
-                if not np.isfinite(loss):
-                    break
-                losses += loss
-                squared_errors += squared_error
-                n_ratings += n
-                signs.batch(len(rows), losses / n_batches, error())
-                if stop:
-                    break
-        diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
-        if diverged:
-            self.step.set_state(good[1])
-            raise ranks.raised_by_all(TrainingDiverged(
-                "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
-                "or start from smaller weights"
-                % (diverged, epoch, n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good[0])))
-        in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
-                                              "bytes_summed": ranks.bytes - summed}
-        return {"epoch": epoch, "loss": losses / n_batches, "data_loss": squared_errors / n_batches,
-                "train_rmse": error(), "validation_rmse": None, "learning_rate": rate,
-                "seconds": time.perf_counter() - start, "interrupted": bool(stop),
-                "restored": None, **in_sums}
+class _Data:
+    """The ratings that a call of `fit` trains on, what is made of them, and how many there are in each row.
+
+    Parameters
+    ----------
+    train : csr_matrix
+    targets : Targets
+    counts : int array, (n_rows,)
+        On all ranks.
+    """
+
+    def __init__(self, train, targets, counts):
+        self.train, self.targets, self.counts = train, targets, counts
+        self.rows, self.n_ratings = np.flatnonzero(counts), int(counts.sum())
 
 
 def _divergence(loss, step):
@@ -476,23 +442,3 @@ def _checked_validation(validation, train, model):
         raise ValueError("validation ratings are %d x %d, training ratings %d x %d; both must have the same rows and "
                          "columns, as split_ratings returns them" % (validation.shape + train.shape))
     return validation
-
-
-@contextlib.contextmanager
-def _sigint_as_flag():
-    """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
-    flag = []
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # only the main thread gets signals, and only it may handle them
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(number, frame):
-        flag.append(number)
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -53,7 +53,8 @@ def room(module):
 COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "networks.kinds", "recommender.answers")]
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
-    runtime.progress runtime.ranks training training.batch training.checkpoint training.stopping training.targets
+    runtime.interrupts runtime.progress runtime.ranks
+    training training.batch training.checkpoint training.run training.stopping training.targets
     scoring scoring.known scoring.list_blend scoring.ranking scoring.shortlist baselines baselines.biases baselines.ease
     baselines.filters baselines.lists baselines.wide
     recommender.closed recommender.defaults recommender.estimator recommender.saved recommender.search

@@ -476,7 +476,7 @@ def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
 
     def interrupt(record):
         states.append(t.step.get_state())
-        monkeypatch.setattr(trainer_module, "_sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
+        monkeypatch.setattr(trainer_module, "sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
 
     t.fit(train, 9, validation=test, patience=5, on_epoch=interrupt)
     assert [record["interrupted"] for record in t.history] == [False, True] and t.history[-1]["restored"] == 1

@@ -3,27 +3,29 @@
 Before it stops, a training may go on once from its best epoch with smaller steps: a rate serves until the error stands
 still, and a part of it then; see L. Bottou, F. E. Curtis, J. Nocedal, Optimization Methods for Large-Scale Machine
 Learning, SIAM Review 60, 2018.
-
-Each has a `begin`, an `after_epoch` and, where there is something to do, an `end`; the trainer's loop calls them.
 """
-from sparse_ae.training.checkpoint import Best, RunState, save
+import os
+
+from sparse_ae.files import storage
+from sparse_ae.training.checkpoint import Best, RunState, check_unused, load, save
 
 __all__ = ["Checkpoints", "EarlyStopping"]
 
 
 class EarlyStopping:
-    """Tells when validation stands still, and puts the best epoch back.
+    """Tells when validation stands still, and keeps what there is to go back to: one copy of what a step changes.
 
     Parameters
     ----------
+    step : training.steps.Step
     patience : int or None
         Epochs in a row without a better one that end the training; None for neither.
     sign : {1, -1}
         Of an error, the better the lower, and of a measure, the better the higher.
-    get_state : callable
-        Copies what an epoch is to be put back by, of the step.
     cut : float, optional
         By what the rate is multiplied once validation stands still, to go on from the best epoch until it does again.
+    keep_optimiser : bool
+        Whether what the optimiser remembers is put back, too.
 
     Attributes
     ----------
@@ -32,29 +34,52 @@ class EarlyStopping:
         Of the learning rate: 1, or `cut`.
     """
 
-    def __init__(self, patience, sign, get_state, cut=None):
-        self.patience, self.sign, self.get_state, self.best = patience, sign, get_state, None
-        self._cut, self.factor, self._first, self._since = cut, 1.0, 0, 0
+    def __init__(self, step, patience, sign, cut=None, keep_optimiser=True):
+        self.patience, self.sign, self.best, self.factor = patience, sign, None, 1.0
+        self._step, self._cut, self._keep_optimiser = step, cut, keep_optimiser
+        self._last, self._first, self._since = None, 0, 0
 
-    def begin(self, epoch, validate, state, saved=None, history=()):
-        """Begin after an epoch, with a file's `Best` and its history since the start of this call of `fit`.
+    def begin(self, history, first, validate, saved=None):
+        """Begin after the epochs of a history, of which the `first` are of earlier calls of `fit`.
 
-        `validate` is None where the start is none to choose.
+        `validate` is None where the start is none to choose; `saved` is the `RunState` of a file to go on from.
         """
-        if self.patience is None:
-            return
-        self.best, self._first = saved, epoch - len(history)
-        for record in history:
-            if record["restored"] is not None:
-                self.factor, self._since = self._cut, record["epoch"]
-        if saved is None and validate is not None:
-            self.best = Best(epoch, self.sign * validate(), state)
+        epoch, self._first = len(history), first
+        if self.patience is not None:
+            for record in history[first:]:
+                if record["restored"] is not None:
+                    self.factor, self._since = self._cut, record["epoch"]
+            if saved is not None and saved.best is not None:
+                self.best = saved.best if self._keep_optimiser else saved.best._replace(
+                    state={p.name: saved.best.state[p.name] for p in self._step.model.params})  # the file may have more
+            elif validate is not None:
+                self.best = Best(epoch, self.sign * validate(), self._copy())
+        self.keep(epoch)
+
+    def _copy(self):
+        return self._step.get_state() if self._keep_optimiser else self._step.get_parameters()
+
+    @property
+    def good(self):
+        """The epoch to go back to, and what was copied then: the best one's, or else the last one's."""
+        return self._last if self.best is None else (self.best.epoch, self.best.state)
 
     def after_epoch(self, epoch, value):
         """Note what validation has shown of the step, whose state is copied where it is the best so far."""
+        self._last = None  # its memory is free for another copy
         if self.patience is not None and (self.best is None or self.sign * value < self.best.error):
-            self.best = None  # its memory is free for the other
-            self.best = Best(epoch, self.sign * value, self.get_state())
+            self.best = None
+            self.best = Best(epoch, self.sign * value, self._copy())
+
+    def keep(self, epoch):
+        """Copy the step as it is, where there is no best epoch to go back to."""
+        if self.best is None:
+            self._last = epoch, self._copy()
+
+    def state_after(self, epoch):
+        """The step's whole state after the last epoch, this one: no other copy of it where it was the best."""
+        is_best = self.best is not None and self.best.epoch == epoch
+        return self.best.state if is_best and self._keep_optimiser else self._step.get_state()
 
     def is_over(self, epoch):
         """Tell whether there is nothing more to hope for."""
@@ -62,22 +87,25 @@ class EarlyStopping:
         patience = self.patience if self.factor == 1 else (self.patience + 1) // 2
         return self.best is not None and epoch - max(self.best.epoch, self._since) >= patience
 
-    def go_on(self, history, step):
+    def go_on(self, history):
         """Put the best epoch back, where it is over and may go on at a smaller rate; the history says so.
 
         Where no epoch was better than the start there is nothing to go on from.
         """
-        if self._cut is None or self.factor != 1 or not self.is_over(len(history)) or self.best.epoch == self._first:
+        epoch = len(history)
+        if self._cut is None or self.factor != 1 or not self.is_over(epoch) or self.best.epoch == self._first:
             return
-        step.set_state(self.best.state)
-        history[-1]["restored"] = self.best.epoch
-        self.factor, self._since = self._cut, len(history)
+        self._put_back(history)
+        self.factor, self._since = self._cut, epoch
 
-    def end(self, history, step):
+    def end(self, history):
         """Put the best epoch back, if it isn't the last; the history says so."""
         if self.best is not None and self.best.epoch < len(history):
-            step.set_state(self.best.state)
-            history[-1]["restored"] = self.best.epoch
+            self._put_back(history)
+
+    def _put_back(self, history):
+        self._step.set_state(self.best.state)
+        history[-1]["restored"] = self.best.epoch
 
 
 class Checkpoints:
@@ -91,21 +119,35 @@ class Checkpoints:
         Epochs from one to the next.
     settings : dict
         Of `checkpoint.settings_of`.
-    first : int
-        Epochs before this call of `fit`.
     ranks : Ranks
-    get_state : callable
-        Copies the step's state.
     """
 
-    def __init__(self, path, every, settings, first, ranks, get_state):
-        self._path, self._every, self._settings = path, every, settings
-        self._first, self._ranks, self._get_state = first, ranks, get_state
+    def __init__(self, path, every, settings, ranks):
+        self._path, self._every, self._settings, self._ranks = path, every, settings, ranks
 
-    def after_epoch(self, history, best, rng, is_last):
+    def read(self, resume, history, learning_rate, cut):
+        """Read the `RunState` to go on from, None where there is none; raise what speaks against writing the file.
+
+        `learning_rate` is a function of the number of an epoch, as of `checkpoint.load`.
+        """
+        if self._path is None:
+            return None
+        check_unused(self._path, resume)
+        if resume:
+            storage.remove_abandoned(self._path, after=0)
+        if not os.path.exists(self._path):
+            return None
+        saved = load(self._path, self._settings, learning_rate, self._ranks, cut)
+        if history and history != saved.history[:saved.first]:
+            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
+                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
+                             % (self._path, saved.first, len(history)))
+        return saved
+
+    def after_epoch(self, history, first, stopping, rng, is_last):
         """Write the file where it is due, but not after an epoch that Ctrl-C cut short."""
-        due = (len(history) - self._first) % self._every == 0 or is_last
+        due = (len(history) - first) % self._every == 0 or is_last
         if self._path is not None and due and not history[-1]["interrupted"]:
-            state = self._get_state()
-            run = RunState(history, self._first, best, rng.get_state(legacy=False), state)
+            run = RunState(history, first, stopping.best, rng.get_state(legacy=False),
+                           stopping.state_after(len(history)))
             save(self._path, self._settings, run, self._ranks)

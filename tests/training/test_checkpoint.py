@@ -153,7 +153,7 @@ def test_an_epoch_that_ctrl_c_cut_short_is_done_again(tmp_path, monkeypatch):
     interrupted = trainer()
 
     def interrupt(record):
-        patch.setattr(trainer_module, "_sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
+        patch.setattr(trainer_module, "sigint_as_flag", lambda: contextlib.nullcontext([signal.SIGINT]))
 
     with monkeypatch.context() as patch:
         interrupted.fit(TRAIN, 4, checkpoint=tmp_path / "run.npz", on_epoch=interrupt)

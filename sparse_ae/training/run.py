@@ -1,0 +1,101 @@
+"""A call of `Trainer.fit` between its epochs, and the sums of an epoch: what the training loop needn't show."""
+import time
+
+import numpy as np
+
+__all__ = ["EpochSums", "Run"]
+
+
+class Run:
+    """Tells whether there is another epoch to come, and does what is done after each.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Whose history grows.
+    first : int
+        Epochs there before this call.
+    n_epochs : int
+        In this call, at most.
+    stopping : stopping.EarlyStopping
+    checkpoints : stopping.Checkpoints
+    on_epoch : callable or None
+    seconds : float or None
+        After so many it ends with the epoch that is under way.
+
+    Attributes
+    ----------
+    interrupted : list
+        Not empty once somebody wants to stop; for each epoch it is another one.
+    """
+
+    def __init__(self, trainer, first, n_epochs, stopping, checkpoints, on_epoch, seconds):
+        self._trainer, self._first, self._n_epochs = trainer, first, n_epochs
+        self.stopping, self._checkpoints, self._on_epoch = stopping, checkpoints, on_epoch
+        self._end, self._late, self.interrupted = None if seconds is None else time.perf_counter() + seconds, False, []
+
+    @property
+    def n_to_come(self):
+        """How many epochs there are still to come, at most."""
+        return self._n_epochs - (len(self._trainer.history) - self._first)
+
+    def goes_on(self):
+        """Tell whether there is another epoch to come; for that the best one may be put back, see `EarlyStopping`."""
+        if self._trainer.model.ranks.any(self.interrupted or self._late):
+            return False
+        self.stopping.go_on(self._trainer.history)
+        return not self._is_over()
+
+    def _is_over(self):
+        return self.n_to_come <= 0 or self.stopping.is_over(len(self._trainer.history))
+
+    def after_epoch(self, record, value):
+        """Add an epoch to the history, with what validation says of it, None without."""
+        history, ranks = self._trainer.history, self._trainer.model.ranks
+        history.append(record)
+        self._late = self._end is not None and ranks.any(time.perf_counter() >= self._end)
+        self.stopping.after_epoch(len(history), value)
+        self._checkpoints.after_epoch(history, self._first, self.stopping, self._trainer.rng,
+                                      self._late or self._is_over())
+        if self._on_epoch is not None:
+            with ranks.agreed():
+                self._on_epoch(record)
+        self.stopping.keep(len(history))  # somebody may have set parameters
+
+
+class EpochSums:
+    """Sums over the mini-batches of an epoch, and the means that are made of them.
+
+    Parameters
+    ----------
+    unit : float or None
+        Of errors, in the ratings' unit; None where there is no RMSE.
+    """
+
+    def __init__(self, unit):
+        self._unit = unit
+        self.n_batches, self._losses, self._squared_errors, self._n_ratings = 0, 0.0, 0.0, 0
+
+    def add(self, loss, squared_error, n_ratings):
+        """Add a mini-batch."""
+        self.n_batches += 1
+        self._losses += loss
+        self._squared_errors += squared_error
+        self._n_ratings += n_ratings
+
+    @property
+    def loss(self):
+        """Mean of the costs over mini-batches."""
+        return self._losses / self.n_batches
+
+    @property
+    def data_loss(self):
+        """Mean of the squared errors over mini-batches."""
+        return self._squared_errors / self.n_batches
+
+    @property
+    def rmse(self):
+        """Error over ratings; None where there is none to report."""
+        if self._unit is None:
+            return None
+        return float(self._unit * np.sqrt(self._squared_errors / self._n_ratings))
