@@ -36,7 +36,7 @@ from sparse_ae.training.optimisers import (
     make_step,
     needs_all_rows,
 )
-from sparse_ae.training.run import EpochSums, Run
+from sparse_ae.training.run import EpochSums, Run, Validation
 from sparse_ae.training.stopping import Checkpoints, EarlyStopping
 from sparse_ae.training.targets import AsRated, check_own
 
@@ -185,7 +185,8 @@ class Trainer:
             unit of the targets, RMSEs in the ratings'.
         measure : callable, optional
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
-            the higher the better. The history has it as ``validation_`` and its attribute `name`.
+            the higher the better. The history has it as ``validation_`` and its attribute `name`. One with an attribute
+            `every` is asked after the first epoch, and after those whose number `every` divides; others repeat it.
         seconds : float, optional
             The training ends with the epoch that is under way after so many.
         keep_optimiser : bool
@@ -244,40 +245,34 @@ class Trainer:
             check_bool(keep_optimiser, "keep_optimiser")
             if cut is not None:
                 check_fraction(cut, "cut", ", or None to stop at once")
-            train, validation = self._checked(train, validation, patience, targets)
+            train, held_out = self._checked(train, validation, patience, targets)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
-        measured = "validation_rmse" if measure is None else "validation_" + measure.name
-        settings = None
+        validation, settings = Validation(measure), None
         if checkpoint is not None or ranks.size > 1:
-            settings = settings_of(self, train, validation, measured)
+            settings = settings_of(self, train, held_out, validation.name)
         if ranks.size > 1:
-            self._check_agreement(data.counts, settings, n_epochs, patience=patience, validation=validation is not None,
+            self._check_agreement(data.counts, settings, n_epochs, patience=patience, validation=held_out is not None,
                                   checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every, cut=cut,
                                   keep_optimiser=keep_optimiser)
-        validate = None
-        if validation is not None:
-            validate = measure or self._validator(train, validation, targets)
+        if held_out is not None:
+            validation.value = measure or self._validator(train, held_out, targets)
         checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
         with ranks.agreed():
             saved = checkpoints.read(resume, self.history, self._rate, cut)
-        self._compile(targets.channels, validate is not None)
+        self._compile(targets.channels, validation.value is not None)
         first = len(self.history)
         if saved is not None:
             first = self._go_on_from(saved, checkpoint)
-        # A measure is the better the higher; an error, the lower.
-        stopping = EarlyStopping(self.step, patience, 1 if measure is None else -1, cut, keep_optimiser)
-        stopping.begin(self.history, first, validate if self.history or targets.has_baseline else None, saved)
-        run = Run(self, first, n_epochs, stopping, checkpoints, on_epoch, seconds)
+        stopping = EarlyStopping(self.step, patience, validation.sign, cut, keep_optimiser)
+        stopping.begin(self.history, first, validation.value if self.history or targets.has_baseline else None, saved)
+        run = Run(self, first, n_epochs, validation, stopping, checkpoints, on_epoch, seconds)
         signs = signs_of_life(ranks.first and self.progress, run.n_to_come, len(data.rows))
 
         while run.goes_on():
             with sigint_as_flag() as run.interrupted:
-                record = self._epoch(data, run, signs)
-                if validate is not None:
-                    record[measured] = validate()
-                run.after_epoch(record, record.get(measured))
+                run.after_epoch(self._epoch(data, run, signs))
         stopping.end(self.history)
         signs.end(self.history)
         return self.history

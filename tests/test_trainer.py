@@ -405,6 +405,18 @@ def test_divergence_with_patience_leaves_the_best_parameters():
     assert len(t.history) == 3
 
 
+def test_a_measure_is_asked_every_other_epoch():
+    train, test = checkerboard(40, 12)
+    t, values = trainer(update="adam", learning_rate=0.02), iter([0.1, 0.2, 0.3, 0.25])
+
+    def measure():
+        return next(values)
+
+    measure.name, measure.every = "made_up", 2
+    t.fit(train, 7, validation=test, measure=measure)
+    assert [record["validation_made_up"] for record in t.history] == [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25]
+
+
 def test_a_real_divergence():
     train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)

@@ -240,9 +240,8 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     def member_of(scorer):
         return AutoencoderMember(scorer, given.objective_at(0.0), given.missing_rating)
 
-    def measure_of(scorer, history):
-        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train,
-                            history)
+    def measure_of(scorer):
+        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train)
 
     for k, (side, seed) in enumerate(zip(sides, seeds)):
         if deadline.left <= 0:

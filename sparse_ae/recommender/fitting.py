@@ -91,7 +91,7 @@ class Trained(NamedTuple):
 class _ListMeasure:
     """A measure for `Trainer.fit`: that of the lists which a scorer gives by then."""
 
-    def __init__(self, lists, validation, scorer, history=()):
+    def __init__(self, lists, validation, scorer):
         self.name, self._measure = lists.label, lists.name
         self._validation, self._scorer = validation, scorer
 
@@ -291,7 +291,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     side : {"items", "users"}
     seed : int
     measure_of : callable, optional
-        From a `Scorer` of the model, and the history that grows, to what `Trainer.fit` takes as a measure.
+        From a `Scorer` of the model to what `Trainer.fit` takes as a measure.
     choice : Choice, optional
         Chosen here when not given.
     before : Trained, optional
@@ -328,7 +328,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     if share is not None:
         for ours, theirs in zip(model.params, before.model.params):
             ours.set_value(theirs.get_value())
-    measure = measure_of and measure_of(given.scorer(model, ratings, side, biases), trainer.history)
+    measure = measure_of and measure_of(given.scorer(model, ratings, side, biases))
 
     def on_record(record):
         record.update(rows=side, refit=refit)

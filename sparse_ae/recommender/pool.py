@@ -21,9 +21,6 @@ _WORTH, _WORTH_MORE, _MOVES = 0.2, 1.0, 12
 # A user's items that weights are found on: so many of each member's best.
 _POOL = 100
 
-# Epochs from one look at lists to the next.
-_LOOKS = 2
-
 
 class Pool(NamedTuple):
     """The members' scores of the items that are among the best of one of them.
@@ -79,7 +76,7 @@ class BlendMeasure:
     """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
 
     The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
-    nothing for `patience` epochs training ends. It is looked at every other epoch.
+    nothing for `patience` epochs training ends.
 
     Parameters
     ----------
@@ -92,21 +89,24 @@ class BlendMeasure:
     member : members.AutoencoderMember
         The model, as one more.
     ratings : csr_matrix, (n_users, n_items)
-    history : list of dict
-        Of the epochs before, as the trainer has it: the looks are the same in a training that is resumed.
+
+    Attributes
+    ----------
+    name : str
+    every : int
+        Epochs from one look at lists to the next.
     """
 
-    def __init__(self, pool, weights, lists, measure, member, ratings, history):
+    every = 2
+
+    def __init__(self, pool, weights, lists, measure, member, ratings):
         self.name, self._measure, self._lists = measure.label, measure.name, lists
         self._places, self._before = pool.places, sum(np.float32(weight) * scores for weight, scores
                                                       in zip(weights, pool.scores) if weight)
-        self._member, self._blend, self._history = member, ListBlend([member], [1.0], ratings), history
+        self._member, self._blend = member, ListBlend([member], [1.0], ratings)
         self._without = self._value(self._before)
 
     def __call__(self):
-        n = len(self._history)
-        if n and (n + 1) % _LOOKS:
-            return self._history[-1]["validation_" + self.name]
         self._member.scorer.forget()  # the model has been trained on
         its = self._scores()
         return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])

@@ -1,9 +1,9 @@
-"""A call of `Trainer.fit` between its epochs, and the sums of an epoch: what the training loop needn't show."""
+"""A call of `Trainer.fit` between its epochs, its validation, and an epoch's sums: what the loop needn't show."""
 import time
 
 import numpy as np
 
-__all__ = ["EpochSums", "Run"]
+__all__ = ["EpochSums", "Run", "Validation"]
 
 
 class Run:
@@ -17,6 +17,7 @@ class Run:
         Epochs there before this call.
     n_epochs : int
         In this call, at most.
+    validation : Validation
     stopping : stopping.EarlyStopping
     checkpoints : stopping.Checkpoints
     on_epoch : callable or None
@@ -29,8 +30,8 @@ class Run:
         Not empty once somebody wants to stop; for each epoch it is another one.
     """
 
-    def __init__(self, trainer, first, n_epochs, stopping, checkpoints, on_epoch, seconds):
-        self._trainer, self._first, self._n_epochs = trainer, first, n_epochs
+    def __init__(self, trainer, first, n_epochs, validation, stopping, checkpoints, on_epoch, seconds):
+        self._trainer, self._first, self._n_epochs, self._validation = trainer, first, n_epochs, validation
         self.stopping, self._checkpoints, self._on_epoch = stopping, checkpoints, on_epoch
         self._end, self._late, self.interrupted = None if seconds is None else time.perf_counter() + seconds, False, []
 
@@ -49,9 +50,10 @@ class Run:
     def _is_over(self):
         return self.n_to_come <= 0 or self.stopping.is_over(len(self._trainer.history))
 
-    def after_epoch(self, record, value):
-        """Add an epoch to the history, with what validation says of it, None without."""
+    def after_epoch(self, record):
+        """Add an epoch to the history, with what validation says of it."""
         history, ranks = self._trainer.history, self._trainer.model.ranks
+        value = self._validation.complete(record, history)
         history.append(record)
         self._late = self._end is not None and ranks.any(time.perf_counter() >= self._end)
         self.stopping.after_epoch(len(history), value)
@@ -61,6 +63,38 @@ class Run:
             with ranks.agreed():
                 self._on_epoch(record)
         self.stopping.keep(len(history))  # somebody may have set parameters
+
+
+class Validation:
+    """What says after an epoch how good the model is by then, if anything does.
+
+    Parameters
+    ----------
+    measure : callable, optional
+        As `Trainer.fit` takes it; by default it is an RMSE.
+
+    Attributes
+    ----------
+    name : str
+        In the history.
+    sign : {1, -1}
+        Of an error, the better the lower, and of a measure, the better the higher.
+    value : callable or None
+        Without arguments, what it is of the model as it is; None without validation ratings.
+    """
+
+    def __init__(self, measure=None):
+        self.name, self.sign, self._every, self.value = "validation_rmse", 1, 1, None
+        if measure is not None:
+            self.name, self.sign, self._every = "validation_" + measure.name, -1, getattr(measure, "every", 1)
+
+    def complete(self, record, history):
+        """Add the value to the record of an epoch, the last one's where it isn't to be asked for: it, None without."""
+        if self.value is None:
+            return None
+        kept = history and (len(history) + 1) % self._every
+        record[self.name] = history[-1][self.name] if kept else self.value()
+        return record[self.name]
 
 
 class EpochSums:

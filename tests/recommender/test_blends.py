@@ -164,34 +164,30 @@ def test_weights_go_to_what_makes_lists_better(split):
 
 
 class Trained:
-    """An autoencoder's place in a measure: what is learned after some epochs is another member."""
+    """An autoencoder's place in a measure: each time that it is trained further it is another member."""
 
-    def __init__(self, by_epoch, history):
-        self._by_epoch, self._history, self.scorer = by_epoch, history, self
+    def __init__(self, further):
+        self._further, self.scorer = iter(further), self
 
     def forget(self):
-        pass
+        self._now = next(self._further)
 
     def of_users(self, users):
-        return self._by_epoch[len(self._history)].of_users(users)
+        return self._now.of_users(users)
 
 
 def test_a_model_in_training_is_worth_what_it_adds(split):
-    """Nothing at first, and then the half of what is held out that the other doesn't know; every other epoch."""
+    """Nothing at first, and then the half of what is held out that the other doesn't know."""
     train, held_out = (each.matrix for each in split)
     lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
     relevant = (held_out.toarray() >= 4).astype(np.float32)
     half = rng.rand(*relevant.shape) < 0.5
     there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
-    said, history = pooled([there], train, lists.users), []
+    said = pooled([there], train, lists.users)
     measure = pool.BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
-                                Trained([Scores(-relevant), more, more, Scores(-relevant)], history), train, history)
-    without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), []
-    assert measure() == without
-    for _ in range(4):
-        found.append(measure())
-        history.append({"validation_ndcg@5": found[-1]})
-    assert found[0] == without < found[1] == found[2] and found[3] == without
+                                Trained([Scores(-relevant), more, Scores(-relevant)]), train)
+    without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
+    assert found[0] == without < found[1] and found[2] == without and measure.name == "ndcg@5"
     values = []
     for part in (0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
