@@ -356,7 +356,7 @@ class Trainer:
     def _epoch(self, data, run, signs):
         """Train for an epoch: its record."""
         start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
-        waited, summed = ranks.seconds, ranks.bytes
+        spent_in_sums = ranks.spending()
         rate = self._set_rate(epoch, run.stopping.factor)
         sums = EpochSums(data.targets.unit if self.objective.reports_rmse else None)
         if self.batch_size is None:
@@ -386,11 +386,9 @@ class Trainer:
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
                 % (diverged, epoch, sums.n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good)))
-        in_sums = {} if ranks.size == 1 else {"seconds_in_sums": ranks.seconds - waited,
-                                              "bytes_summed": ranks.bytes - summed}
         return {"epoch": epoch, "loss": sums.loss, "data_loss": sums.data_loss, "train_rmse": sums.rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
-                "interrupted": bool(stop), "restored": None, **in_sums}
+                "interrupted": bool(stop), "restored": None, **spent_in_sums()}
 
     def _set_rate(self, epoch, factor):
         """Set an epoch's learning rate, times a factor: the rate, or None where there is none."""

@@ -133,8 +133,7 @@ class Network(Model):
         LookupError, TypeError, ValueError
             For what `describe` can't have given, and arrays that don't go with it.
         """
-        if ranks.size > 1:
-            raise ValueError("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder" % ranks.size)
+        ranks.check_alone("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder")
         dtype = check_dtype(description["dtype"])
         variables, made = {}, []
         with drawing(0, dtype):  # noise is seeded, whatever the seed

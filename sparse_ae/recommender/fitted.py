@@ -28,6 +28,8 @@ _LONGEST_LISTS = 10 ** 6
 class Fitted:
     """The result of `Recommender.fit`; its methods are those of `Recommender`, where they are documented.
 
+    This one is of the post's model, ratings in, ratings out, which says nothing where a user or an item is unknown.
+
     Parameters
     ----------
     users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
@@ -53,6 +55,9 @@ class Fitted:
         All that `fit` was given, by rows of the first model: its input, and what counts as seen.
     """
 
+    # What people whom nobody knows begin with, less their own offset.
+    _level = 0.0
+
     def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
         scorer, first = result.scorer, next(iter(result.choices.values()), None)
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
@@ -65,8 +70,7 @@ class Fitted:
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        with_mean = self.biases is not None and missing_rating is None
-        self.mean = self.biases.mean if with_mean else scorer.mean
+        self.mean = self._mean()
         self.users_rated, self.items_rated = scorer.users_rated, scorer.items_rated
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
@@ -81,8 +85,7 @@ class Fitted:
             u, i = self._pairs(users, items)
         self.ranks.check_call("predict", users=u, items=i)
         predicted = predict_known(u >= 0, i >= 0, lambda known: self.scorer.pairs(u[known], i[known]),
-                                  None if self.biases is None else lambda half: self._half_known(u[half], i[half]),
-                                  self._for_unknown, self.scorer.clip)
+                                  self._by_one(u, i), self._for_unknown, self.scorer.clip)
         return predicted if predicted.ndim else float(predicted)
 
     def _pairs(self, users, items):
@@ -97,17 +100,22 @@ class Fitted:
             raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
                              "one of either" % (len(u), len(i)))
         u, i = np.broadcast_arrays(u, i)
-        nothing = (u < 0) & (i < 0) if self.biases is not None else (u < 0) | (i < 0)
+        nothing = self._says_nothing(u < 0, i < 0)
         if nothing.any():
             self._users.check_known(users, np.where(nothing, u, 0))
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
 
-    def _half_known(self, users, items):
-        """The biases' predictions for pairs of places, one of which is -1, (n,)."""
-        biases = self.biases
-        return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
-                + np.where(items >= 0, biases.items[items], 0.0))
+    def _mean(self):
+        return self.scorer.mean
+
+    # Whether there is nothing to say of a pair whose user, or whose item, is unknown.
+    _says_nothing = staticmethod(np.logical_or)
+
+    def _by_one(self, users, items):
+        """Make what predicts pairs of places of which one is -1, from a mask, as `predict_known` asks; None if nothing.
+        """
+        return None
 
     def _without_knowing(self):
         """The prediction where nothing is known, if `unknown` is no number."""
@@ -145,14 +153,16 @@ class Fitted:
         """
         if self._popular is None:
             ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, self.ranks.size > 1)
-            if self.missing_rating is None:
-                self._popular = self.biases or biases_of(ratings)
-            else:
-                self._popular = popularity_of(ratings, self.missing_rating)
+            self._popular = (self._liking(ratings) if self.missing_rating is None
+                             else popularity_of(ratings, self.missing_rating))
         biases = self._popular
         scores = biases.mean + biases.items[candidates]
         best = top_n(scores[np.newaxis], n)[0]
         return recommendations(self.items[candidates], best, self.scorer.clip(scores[best[best >= 0]]))
+
+    def _liking(self, ratings):
+        """Return `Biases` of all ratings, `OrientedRatings`."""
+        return biases_of(ratings)
 
     def fold_in(self, ratings):
         """Make a `NewUser` of a dict of ratings, or one of each dict of a list."""
@@ -197,34 +207,28 @@ class Fitted:
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         places, values = places[order], values[order]
-        if self.biases is None or self.missing_rating is not None:
-            return PersonRatings(places, values)
-        # Equation (3) of `baselines`, for this person alone.
-        beyond = values - self.biases.mean - self.biases.items[places]
-        return PersonRatings(places, values, np.sum(beyond) / (len(values) + self.biases.shrinkage[0]))
+        return PersonRatings(places, values, self._offset(places, values))
+
+    def _offset(self, places, values):
+        """A person's own offset, of ratings of items at these places."""
+        return 0.0
 
     def _folded(self, people):
         """Make a `NewUser` of each `PersonRatings`: a list."""
         if self._fold_ins is None:
-            mean = 0.0 if self.biases is None else self.biases.mean
-            self._fold_ins = [(weight, FoldIn(each, self.objective, mean)) for each, weight in self.scorer.used()]
+            self._fold_ins = [(weight, FoldIn(each, self.objective, self._level))
+                              for each, weight in self.scorer.used()]
         outputs = [[(weight, of_person) for of_person in fold_in(people)] for weight, fold_in in self._fold_ins]
         of_people = zip(*outputs) if outputs else [()] * len(people)
         return [self._new_user(person, list(folded)) for person, folded in zip(people, of_people)]
 
     def _new_user(self, person, folded):
         """Make a `NewUser` of a person's ratings and the outputs of each model with a weight: (weight, callable)."""
-        scorer, biases = self.scorer, self.biases
-        if biases is None:
-            unknown = None if self.unknown == "error" else self._for_unknown
-            return NewUser(self._items, person, folded[0][1], scorer.clip, unknown=unknown, ranks=self.ranks)
-        level = biases.mean + person.offset
+        return self._new_user_by(person, folded[0][1])
 
-        def outputs(items):
-            beyond = sum(weight * each(items) for weight, each in folded)
-            return (level + biases.items[items] + beyond).astype(scorer.dtype)
-
-        return NewUser(self._items, person, outputs, scorer.clip, level=level, ranks=self.ranks)
+    def _new_user_by(self, person, outputs):
+        unknown = None if self.unknown == "error" else self._for_unknown
+        return NewUser(self._items, person, outputs, self.scorer.clip, unknown=unknown, ranks=self.ranks)
 
     def similar_items(self, item, n=10):
         """List the n items whose factors are most like an item's."""
@@ -295,6 +299,47 @@ class Fitted:
                            of_items[candidates] / np.count_nonzero(of_users))
 
 
+class FittedBesideBiases(Fitted):
+    """As `Fitted`, of models beside biases, which say something where the user or the item is known."""
+
+    @property
+    def _level(self):
+        return self.biases.mean
+
+    def _mean(self):
+        return self.biases.mean if self.missing_rating is None else super()._mean()
+
+    _says_nothing = staticmethod(np.logical_and)
+
+    def _by_one(self, users, items):
+        biases = self.biases
+
+        def predicted(half):
+            u, i = users[half], items[half]
+            return biases.mean + np.where(u >= 0, biases.users[u], 0.0) + np.where(i >= 0, biases.items[i], 0.0)
+
+        return predicted
+
+    def _liking(self, ratings):
+        return self.biases
+
+    def _offset(self, places, values):
+        if self.missing_rating is not None:
+            return super()._offset(places, values)
+        # Equation (3) of `baselines`, for this person alone.
+        beyond = values - self.biases.mean - self.biases.items[places]
+        return np.sum(beyond) / (len(values) + self.biases.shrinkage[0])
+
+    def _new_user(self, person, folded):
+        scorer, of_items, level = self.scorer, self.biases.items, self.biases.mean + person.offset
+
+        def outputs(items):
+            beyond = sum(weight * each(items) for weight, each in folded)
+            return (level + of_items[items] + beyond).astype(scorer.dtype)
+
+        return NewUser(self._items, person, outputs, scorer.clip, level=level, ranks=self.ranks)
+
+
 class FittedBlend(Fitted):
     """As `Fitted`, of a `ListBlend`, whose scores are above 0 where they are above the mean of a user's items."""
 
@@ -312,8 +357,7 @@ class FittedBlend(Fitted):
                 kept.append(scorer.grid_of_people([person])[0])
             return kept[0][np.searchsorted(scorer.candidates, items)]
 
-        unknown = None if self.unknown == "error" else self._for_unknown
-        return NewUser(self._items, person, outputs, scorer.clip, unknown=unknown, ranks=self.ranks)
+        return self._new_user_by(person, outputs)
 
     def similar_items(self, item, n=10):
         """List the n best items for somebody who has rated an item as high as can be, and nothing else."""
@@ -338,8 +382,10 @@ def _place_to_compare(catalogue, item):
 
 
 def fitted_by(users, items, result, **more):
-    """Make the `Fitted` of a result, or the `FittedBlend`; arguments are those of either."""
-    return (FittedBlend if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)
+    """Make the `Fitted` that goes with a result; the arguments are those of each kind."""
+    if isinstance(result.scorer, ListBlend):
+        return FittedBlend(users, items, result, **more)
+    return (Fitted if result.biases is None else FittedBesideBiases)(users, items, result, **more)
 
 
 def _joined(arrays):

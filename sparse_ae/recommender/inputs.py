@@ -278,9 +278,8 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
         raise ValueError("validation is %r and the ratings are on disk, where none can be cut off; pass held-out "
                          "ratings, or validation=None" % (validation,))
     validation = None if is_auto(validation) else validation
-    if validation is not None and ranks.size > 1:
-        raise ValueError("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None"
-                         % ranks.size)
+    if validation is not None:
+        ranks.check_alone("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None")
     everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=ranks.size > 1)
     return everything, users, items, sides, validation
 

@@ -406,9 +406,8 @@ class Recommender(RecommenderSettings, Answers):
         fitted = vars(self).get("fitted_")
         if fitted is None:
             return self.get_params(), None
-        if fitted.ranks.size > 1:
-            raise TypeError("the columns of this recommender's model are shared out among %d processes, and can't be "
-                            "pickled or copied; save it, and load the file" % fitted.ranks.size)
+        fitted.ranks.check_alone("the columns of this recommender's model are shared out among %d processes, and "
+                                 "can't be pickled or copied; save it, and load the file", TypeError)
         meta, arrays, own = state_of(fitted)
         return self.get_params(), (meta,) + whole(fitted, arrays, own)
 

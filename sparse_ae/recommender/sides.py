@@ -29,12 +29,15 @@ class OrientedRatings:
 
     Attributes
     ----------
+    sharing : Ranks
+        Who have a part of the matrix each: a process alone where every one has all of it.
     biases : dict
         What `biases_of` has made of them, by the rows they are read by, and the shrinkage.
     """
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
+        self.sharing, self._to_share = (ranks, ALONE) if in_parts else (ALONE, ranks)
         self.biases = {}
 
     def laid_out(self, rows):
@@ -48,17 +51,10 @@ class OrientedRatings:
         turned.rows = Side(rows)
         return turned
 
-    @property
-    def sharing(self):
-        """The ranks that have a part of the matrix each; a process alone where every one has all of it."""
-        return self.ranks if self.in_parts else ALONE
-
     def own(self, rows):
         """As `by`: a rank's own columns."""
-        if self.in_parts:
-            return self.by(rows)
         if rows not in self._own:
-            self._own[rows] = self.ranks.part(self.by(rows))
+            self._own[rows] = self._to_share.part(self.by(rows))
         return self._own[rows]
 
     def by(self, rows):

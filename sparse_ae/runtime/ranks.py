@@ -82,9 +82,8 @@ class Ranks:
         return self  # a communicator has no copy
 
     def __reduce__(self):
-        if self.size > 1:
-            raise TypeError("the columns of this model are shared out among %d processes, and can't be pickled or "
-                            "copied; save it instead" % self.size)
+        self.check_alone("the columns of this model are shared out among %d processes, and can't be pickled or copied; "
+                         "save it instead", TypeError)
         return Ranks, ()
 
     @property
@@ -160,6 +159,12 @@ class Ranks:
         self.bytes += values.nbytes
         return total
 
+    def spending(self):
+        """Make a function that tells what sums take from now on, in a dict: nothing for a process alone."""
+        seconds, n_bytes = self.seconds, self.bytes
+        return lambda: {} if self.size == 1 else {"seconds_in_sums": self.seconds - seconds,
+                                                  "bytes_summed": self.bytes - n_bytes}
+
     def any(self, flag):
         """Tell whether any rank says so."""
         return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
@@ -185,6 +190,11 @@ class Ranks:
         return None if parts is None else join(parts)
 
     # Agreement
+
+    def check_alone(self, refusal, kind=ValueError):
+        """Raise an error of a kind where there are several processes; their number goes into its words, `refusal`."""
+        if self.size > 1:
+            raise kind(refusal % self.size)
 
     def check_same(self, settings):
         """Raise the same ValueError on all ranks where settings aren't the same on all.
