@@ -168,7 +168,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     choices = {each.side: each.choice for each in trained}
     kept = [(each, weight) for each, weight in zip(members, weights) if weight]
     scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], given.everything.by("users"))
-    return FitResult(scorer, history, trained[0].epoch if trained else 0, choices, given.objective_at(0.0),
+    return FitResult(scorer, history, trained[0].epoch if trained else 0, choices, given.objective.at(0.0),
                      validation_lists=found, weights=dict(zip([each.name for each in members], weights)))
 
 
@@ -237,7 +237,7 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     biases, train = given.baseline(given.train), given.train.by("users")
 
     def member_of(scorer):
-        return AutoencoderMember(scorer, given.objective_at(0.0), given.missing_rating)
+        return AutoencoderMember(scorer, given.objective.at(0.0), given.missing_rating)
 
     def measure_of(scorer):
         return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train)
@@ -304,7 +304,7 @@ def _of_all(member, given, trained=None):
     scorer = member.scorer
     scorer = given.scorer(scorer.model if trained is None else trained.model, given.everything, member.name,
                           given.baseline(given.everything))
-    return AutoencoderMember(scorer, given.objective_at(0.0), given.missing_rating)
+    return AutoencoderMember(scorer, given.objective.at(0.0), given.missing_rating)
 
 
 def _verdict(given, members, weights, found):

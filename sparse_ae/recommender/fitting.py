@@ -21,7 +21,7 @@ from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_
 from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.probe import is_large, looks, make_room, memory_needed, memory_there
 from sparse_ae.recommender.settings import Shallow, check_network
-from sparse_ae.recommender.sides import n_columns_of, popularity_of
+from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import lists_of, promises, stretch_on_validation, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
@@ -136,7 +136,7 @@ def fit_ratings(settings, given, rng, run):
     """
     rows, = given.sides
     train, held_out = given.train.own(rows), given.held_out and given.held_out.own(rows)
-    objective, targets = given.objective_at(given.missing_rating), given.targets(None, rows)
+    objective, targets = given.objective.at(given.missing_rating), given.targets(None, rows)
     choice = choose(settings.get_params(), train, targets.variance(train), held_out is not None, objective, given.ranks)
     model = _model(settings, n_columns_of(given.train, rows), choice, rng, targets.output_scale, ranks=given.ranks)
     scorer = given.scorer(model, given.train, rows, None)
@@ -205,11 +205,11 @@ def fit_residuals(settings, given, rng, paths, run, refit):
                 break
             if not again.error:
                 trained[k] = again
-    if given.unit is not None and not any(weights):
-        biases = popularity_of(given.everything, given.missing_rating)
+    if not any(weights):
+        _, biases = given.simplest(given.everything, biases)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
     return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                 given.objective_at(0.0), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+                 given.objective.at(0.0), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
 
 
 def most_trainings(n_sides):
@@ -322,7 +322,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")
-    trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective_at(0.0), label), None
+    trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective.at(0.0), label), None
     if refit:
         trainer.learning_rate = lambda epoch: before.rates[epoch - 1]
     if share is not None:
@@ -365,7 +365,7 @@ def choice_of(settings, given, side, biases):
     """Choose settings of one side beside biases, for the ratings to train on."""
     train = given.train.own(side)
     return choose(settings.get_params(), train, given.targets(biases, side).variance(train),
-                  given.held_out is not None, given.objective_at(0.0), given.ranks)
+                  given.held_out is not None, given.objective.at(0.0), given.ranks)
 
 
 def _trainer(settings, model, choice, rng, unknown, objective, label=True):

@@ -26,7 +26,7 @@ from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.sides import OrientedRatings, biases_of, scorer_of, shape_of, targets_of
+from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
 from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
@@ -146,7 +146,7 @@ class FitInputs(NamedTuple):
                 check_on_scale(unknown, scale)
         missing_rating = unit = None
         if not objective.clips:
-            missing_rating = _missing_rating(objective, scale, lowest)
+            cls, missing_rating = ScoreInputs, _missing_rating(objective, scale, lowest)
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
@@ -226,22 +226,23 @@ class FitInputs(NamedTuple):
         indptr = np.concatenate([[0], np.cumsum(np.where(chosen, np.diff(held_out.indptr), 0))])
         return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
-    def objective_at(self, missing_rating):
-        """Return the objective with a missing entry's rating in the unit of the targets."""
-        return self.objective if missing_rating is None else self.objective.at(missing_rating)
+    # What `baseline` is called beside models.
+    baseline_name = "biases"
 
     def baseline(self, ratings):
-        """Return the prediction without a model, of `OrientedRatings`: biases, or the constant `missing_rating`."""
-        if self.unit is None:
-            return biases_of(ratings)
-        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
+        """Return the `Biases` that a model of `OrientedRatings` is trained beside."""
+        return biases_of(ratings)
+
+    def simplest(self, ratings, biases):
+        """Return what models are held against, of `OrientedRatings` with their `baseline`: its name, and `Biases`."""
+        return self.baseline_name, biases
 
     def targets(self, biases, side, trained_on=None):
         """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out.
 
         Beyond biases, a decoder that is trained on some `OrientedRatings` isn't taught the levels of these.
         """
-        levels = None if trained_on is None or self.unit is not None else biases_of(trained_on, _LEVELS_SHRUNK_BY)
+        levels = None if trained_on is None else biases_of(trained_on, _LEVELS_SHRUNK_BY)
         return targets_of(biases, side, self.scale, self.unit, self.ranks, levels)
 
     def scorer(self, model, ratings, side, biases):
@@ -260,6 +261,21 @@ class FitInputs(NamedTuple):
                              "objective with measure='rmse'" % (held_out.nnz, relevant))
         most_users = min(_LISTS_AT_MOST, max(_LISTS_AT_LEAST, _SCORES_AT_MOST // held_out.shape[1]))
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
+
+
+class ScoreInputs(FitInputs):
+    """As `FitInputs`, where missing entries count, as if they had been rated `missing_rating`: outputs are scores."""
+
+    baseline_name = "constant"
+
+    def baseline(self, ratings):
+        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
+
+    def simplest(self, ratings, biases):
+        return "popular", popularity_of(ratings, self.missing_rating)
+
+    def targets(self, biases, side, trained_on=None):
+        return super().targets(biases, side)  # a constant has no levels
 
 
 def _stored(settings, ratings, y, validation, is_counts, ranks):

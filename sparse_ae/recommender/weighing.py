@@ -6,7 +6,6 @@ import numpy as np
 
 from sparse_ae.checks import MOST
 from sparse_ae.recommender.shrinkage import shrunk_weights
-from sparse_ae.recommender.sides import popularity_of
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
@@ -84,7 +83,7 @@ def weigh(given, trained, biases):
     def error(weights):
         return float(np.sqrt(np.mean((first.clip(base + outputs.dot(weights)) - observed) ** 2)))
 
-    found = OrderedDict([("biases" if given.unit is None else "constant", error(np.zeros(len(trained))))])
+    found = OrderedDict([(given.baseline_name, error(np.zeros(len(trained))))])
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
     if given.guarded:
         learned = [each.epoch > 0 and each.error is None for each in trained]
@@ -110,9 +109,7 @@ def weigh_by_lists(given, trained, biases, lists):
     """As `weigh`, by the lists of validation users: of two models the shares whose lists are best."""
     scorers = [each.scorer(given.train, biases, given) for each in trained]
     # What there is without a model, then what it is held against: (name, what gives the lists).
-    name, alone = "biases", biases
-    if given.unit is not None:
-        name, alone = "popular", popularity_of(given.train, given.missing_rating)
+    name, alone = given.simplest(given.train, biases)
     contenders = [(name, blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
     sound = [each.error is None for each in trained]
     for k in np.flatnonzero(sound):

@@ -100,8 +100,8 @@ class Objective:
         return self.weight, 0.0 if self.rating == "auto" else self.rating
 
     def at(self, rating):
-        """Itself, with a number for `rating` if it has one of its own."""
-        if "rating" not in vars(self):
+        """Itself, with a number for `rating` if it has one of its own; None for no number."""
+        if rating is None or "rating" not in vars(self):
             return self
         found = copy.copy(self)
         found.rating = float(rating)
