@@ -54,7 +54,6 @@ def sparse_names(path):
     """
     order = _byte_order(path)
     if order is None:
-        _check_sizes_4(path)
         return [name for name, _, kind in scipy.io.whosmat(str(path)) if kind == "sparse"]
     with open(str(path), "rb") as file:
         return [name for _, _, name, shape in _variables(path, file, order) if shape is None]
@@ -78,7 +77,6 @@ def dense_shapes(path):
     """
     order = _byte_order(path)
     if order is None:
-        _check_sizes_4(path)
         return {name: shape for name, shape, kind in scipy.io.whosmat(str(path))
                 if kind not in ("sparse", "char") and len(shape) == 2}
     with open(str(path), "rb") as file:
@@ -100,7 +98,6 @@ def read_sparse(path, name):
     """
     order = _byte_order(path)
     if order is None:
-        _check_sizes_4(path)
         return _of_version_4(path, name)
     return _sparse_matrix(_contents(path, name, order), order)
 
@@ -119,7 +116,6 @@ def read_dense(path, name):
     """
     order = _byte_order(path)
     if order is None:
-        _check_sizes_4(path)
         return _of_version_4(path, name)
     elements = list(_elements(_contents(path, name, order), order))
     if len(elements) < 4:
@@ -142,10 +138,11 @@ def _contents(path, name, order):
 
 
 def _byte_order(path):
-    """"<" or ">" of a file of MATLAB 5, None of version 4; NotImplementedError for version 7.3."""
+    """"<" or ">" of a file of MATLAB 5, None of one of version 4 whose sizes are sound; NotImplementedError for 7.3."""
     with open(str(path), "rb") as file:
         head = file.read(_HEADER)
     if len(head) >= 4 and 0 in head[:4]:
+        _check_sizes_4(path)
         return None
     order = {b"IM": "<", b"MI": ">"}.get(head[126:])
     version = head[125 if order == "<" else 124:][:1]

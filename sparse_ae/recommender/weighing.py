@@ -35,12 +35,16 @@ def _known_of(given, scorer, side):
     return _Known(users, items, pairs.data[known].astype(np.float64), scorer.baseline(users, items))
 
 
-def stretch_on_validation(given, trained, biases):
-    """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
+def _shown(given, trained, biases):
+    """Find validation ratings, `_Known`, a model's outputs there, and what biases leave over: float64, (n,) each."""
     scorer = trained.scorer(given.train, biases, given)
     known = _known_of(given, scorer, trained.side)
-    outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)
-    beyond = known.observed - known.base
+    return known, scorer.pair_outputs(known.users, known.items).astype(np.float64), known.observed - known.base
+
+
+def stretch_on_validation(given, trained, biases):
+    """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
+    _, outputs, beyond = _shown(given, trained, biases)
     if not trained.epoch or not outputs.any():
         return np.inf, np.dot(beyond, beyond)
     stretch = max(0.0, np.dot(beyond, outputs) / np.dot(outputs, outputs))
@@ -51,10 +55,7 @@ def promises(given, trained, biases):
     """Tell whether validation ratings show that a model's outputs help at all."""
     if trained.error or not trained.epoch:
         return False
-    scorer = trained.scorer(given.train, biases, given)
-    known = _known_of(given, scorer, trained.side)
-    outputs = scorer.pair_outputs(known.users, known.items).astype(np.float64)
-    beyond = known.observed - known.base
+    known, outputs, beyond = _shown(given, trained, biases)
     return bool(shrunk_weights(outputs[:, np.newaxis], beyond, (known.users, known.items)).any())
 
 

@@ -14,22 +14,22 @@ have told:
 
     of_users(users) -> float array, (n, n_items)        of_people(people) -> the same, of a list of `PersonRatings`
 """
-from functools import cached_property
-
 import numpy as np
 
-from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.data.ratings import rows_of_entries
+from sparse_ae.data.side import USERS
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.rated import Rated, blocks_of_rows
 
-__all__ = ["ListBlend", "in_order_of_users"]
+__all__ = ["ListBlend"]
 
 # Numbers of a block of scores, and users whose lists are made together, at most.
 _BLOCK = 2 ** 22
 _TOGETHER = 512
 
 
-class ListBlend:
+class ListBlend(Rated):
     """Scores (1) of known users and of strangers.
 
     Parameters
@@ -43,16 +43,18 @@ class ListBlend:
 
     Attributes
     ----------
+    mean, users_rated, items_rated
+        As of `Rated`.
     dtype : numpy.dtype
     candidates : int array, ascending
         Items with a rating.
     """
 
-    rows, dtype, ranks = "users", np.dtype(np.float32), ALONE
+    rows, dtype, ranks = USERS, np.dtype(np.float32), ALONE
 
     def __init__(self, members, weights, ratings):
         self.members, self.weights, self.ratings = list(members), list(map(float, weights)), ratings
-        self.candidates = np.flatnonzero(occurring(ratings.indices, ratings.shape[1]))
+        self.candidates = np.flatnonzero(self.items_rated)
         self._place = np.full(ratings.shape[1], -1)
         self._place[self.candidates] = np.arange(len(self.candidates))
 
@@ -65,28 +67,6 @@ class ListBlend:
     def model(self):
         """The first of the trained models; None if there is none."""
         return next((each.model for each in self.scorers), None)
-
-    # Each reads all ratings: once, and only if it is asked for.
-
-    @cached_property
-    def mean(self):
-        return float(self.ratings.data.mean(dtype="float64"))
-
-    @cached_property
-    def users_rated(self):
-        return np.diff(self.ratings.indptr) > 0
-
-    @cached_property
-    def items_rated(self):
-        return self._place >= 0
-
-    def rating_counts(self):
-        """Count the ratings of each user and of each item: two int arrays."""
-        return rating_counts(self.ratings)
-
-    def are_rated(self, users, items):
-        """Tell whether each of some pairs is among the ratings, (n,)."""
-        return entries_stored(self.ratings, users, items)
 
     def rated_by(self, users):
         """Find what some users have rated: places among `users`, and items."""
@@ -119,8 +99,8 @@ class ListBlend:
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""
         found = np.empty(len(users), self.dtype)
-        for block, part, rows in in_order_of_users(users, self.users_together()):
-            found[part] = self.grid(block)[rows, self._place[items[part]]]
+        for block, part, indptr in blocks_of_rows(users, self.users_together()):
+            found[part] = self.grid(block)[rows_of_entries(indptr), self._place[items[part]]]
         return found
 
     def best(self, users, n, exclude_seen, candidates):
@@ -176,29 +156,3 @@ class ListBlend:
 
     def _chosen(self, scores, candidates):
         return scores if candidates is None else scores[:, self._place[candidates]]
-
-
-def in_order_of_users(users, n):
-    """Pairs in the order of their users, n users at a time.
-
-    Parameters
-    ----------
-    users : int array, (n_pairs,)
-    n : int
-
-    Yields
-    ------
-    block : int array
-        Distinct users, ascending.
-    part : int array
-        Positions of their pairs.
-    rows : int array
-        Where the user of each is in `block`.
-    """
-    order = np.argsort(users, kind="stable")
-    used, counts = np.unique(users, return_counts=True)
-    stops = np.concatenate([[0], np.cumsum(counts)])
-    for start in range(0, len(used), n):
-        block = used[start:start + n]
-        yield block, order[stops[start]:stops[start + len(block)]], np.repeat(np.arange(len(block)),
-                                                                             counts[start:start + n])

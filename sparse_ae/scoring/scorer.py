@@ -4,16 +4,15 @@ A model's rows are users or items. Here everything goes by places of users and o
 for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
 all favourites tie at the top of the scale.
 """
-from functools import cached_property
-
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.ratings import entries_stored, occurring, rating_counts, rows_of_entries
+from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import Side
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.rated import Rated, blocks_of_rows
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import AsRated
 
@@ -29,7 +28,7 @@ _TILE = 512
 _MOST_TRANSPOSED = 2 ** 25
 
 
-class Scorer:
+class Scorer(Rated):
     """A model with the ratings that it encodes.
 
     Parameters
@@ -45,10 +44,8 @@ class Scorer:
 
     Attributes
     ----------
-    mean : float
-        Of the ratings.
-    users_rated, items_rated : bool arrays, (n_users,) and (n_items,)
-        Who and what has a rating.
+    mean, users_rated, items_rated
+        As of `Rated`.
     clip : callable
         Brings outputs into the rating scale, in place.
     scorers, weights : lists
@@ -78,34 +75,6 @@ class Scorer:
     def ranks(self):
         """The ranks that share out the columns of the model."""
         return self.model.ranks
-
-    # Each reads all ratings, which may be on disk: once, and only if it is asked for.
-
-    @cached_property
-    def mean(self):
-        data = self.ratings.data
-        total, n = self.model.ranks.sum(np.array([data.sum(dtype="float64"), data.size]))
-        return float(total / n)
-
-    @cached_property
-    def users_rated(self):
-        return self._rated[0]
-
-    @cached_property
-    def items_rated(self):
-        return self._rated[1]
-
-    @cached_property
-    def _rated(self):
-        return self.rows.users_items(self.rows_rated, self.columns_rated)
-
-    @property
-    def rows_rated(self):
-        return self.model.ranks.sum(np.diff(self.ratings.indptr)) > 0
-
-    @property
-    def columns_rated(self):
-        return occurring(self.ratings.indices, self.ratings.shape[1])
 
     def used(self):
         """List the scorers with a weight, and their weights: pairs."""
@@ -152,7 +121,7 @@ class Scorer:
         output = np.empty(len(rows), self.dtype)
         hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
-        for used, part, indptr in _blocks_of_rows(rows, block_size, self.ratings.shape[0], self.model.ranks):
+        for used, part, indptr in blocks_of_rows(rows, block_size, self.ratings.shape[0], self.model.ranks):
             output[part] = self.outputs.pairs(hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
@@ -204,15 +173,6 @@ class Scorer:
             leave_out(scores, candidates, *seen)
         best = top_n(scores, n)
         return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
-
-    def are_rated(self, users, items):
-        """Tell whether each of some pairs is among the ratings, (n,)."""
-        rows, cols = self.rows.rows_columns(users, items)
-        return entries_stored(self.ratings, rows, cols)
-
-    def rating_counts(self):
-        """Count the ratings of each user and of each item: two int arrays."""
-        return self.rows.users_items(*rating_counts(self.ratings))
 
     def hidden(self, rows):
         """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
@@ -315,29 +275,3 @@ class Blend(Scorer):
 def users_together(candidates):
     """Return how many users' lists are made at a time."""
     return min(_TOGETHER, max(1, _BLOCK // max(1, len(candidates))))
-
-
-def _blocks_of_rows(rows, block_size, n_rows, ranks):
-    """List pairs in the order of their rows, a block of rows at a time: on all ranks the same rows.
-
-    Returns
-    -------
-    list of tuples
-    used : int array
-        Rows of the block that have pairs, on this rank or another, ascending.
-    part : int array
-        Positions of their pairs in `rows`.
-    indptr : int array, (len(used) + 1,)
-        Where those of each row begin within `part`, as in CSR.
-    """
-    order = np.argsort(rows, kind="stable")
-    used, counts = np.unique(rows, return_counts=True)
-    if ranks.size > 1:
-        counts = np.bincount(rows, minlength=n_rows)
-        used = np.flatnonzero(ranks.sum(counts))
-        counts = counts[used]
-    stops, blocks = np.concatenate([[0], np.cumsum(counts)]), []
-    for start in range(0, len(used), block_size):
-        bounds = stops[start:start + block_size + 1]
-        blocks.append((used[start:start + block_size], order[bounds[0]:bounds[-1]], bounds - bounds[0]))
-    return blocks

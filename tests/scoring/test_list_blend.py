@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import list_blend
 from sparse_ae.scoring.fold_in import PersonRatings
-from sparse_ae.scoring.list_blend import ListBlend, in_order_of_users
+from sparse_ae.scoring.list_blend import ListBlend
+from sparse_ae.scoring.rated import blocks_of_rows
 
 # User 3 and item 5 have none.
 N_USERS, N_ITEMS = 14, 9
@@ -120,5 +121,5 @@ def test_what_is_known_of_the_ratings(blend):
 
 def test_pairs_in_the_order_of_their_users():
     users = np.array([4, 1, 4, 9, 1])
-    blocks = [(block.tolist(), part.tolist(), rows.tolist()) for block, part, rows in in_order_of_users(users, 2)]
-    assert blocks == [([1, 4], [1, 4, 0, 2], [0, 0, 1, 1]), ([9], [3], [0])]
+    blocks = [tuple(each.tolist() for each in block) for block in blocks_of_rows(users, 2)]
+    assert blocks == [([1, 4], [1, 4, 0, 2], [0, 2, 4]), ([9], [3], [0, 1])]
