@@ -15,6 +15,7 @@ from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.recommender import fitting, inputs, sides
 from sparse_ae.recommender.recommender import Recommender, Shallow
+from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
 
 N_USERS, N_ITEMS = 36, 20
@@ -416,7 +417,8 @@ def test_similar_items_of_the_larger_weight(both):
     one = {side: made_of(both, side) for side in ("items", "users")}
     larger = max(both.weights_, key=both.weights_.get)
     assert both.similar_items(7, n=5).scores.tobytes() == one[larger].tobytes()
-    other.fitted_.scorer._weights[:] = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
+    weights = [1.0, 0.5] if larger == "users" else [0.5, 1.0]
+    other.fitted_.scorer = Blend(other.fitted_.scorer.scorers, weights)
     smaller = {"items": "users", "users": "items"}[larger]
     assert other.similar_items(7, n=5).scores.tobytes() == one[smaller].tobytes()
 
