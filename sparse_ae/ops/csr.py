@@ -161,12 +161,6 @@ class AddCsrTDot(UpdateOp):
     headers = ("products.h",)
     updated = {0: 0}
 
-    def __init__(self, inplace=False):
-        self.set_inplace(inplace)
-
-    def in_place(self):
-        return type(self)(inplace=True)
-
     def make_node(self, F, alpha, data, indices, indptr, A):
         F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
         inputs = [F, alpha, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]

@@ -80,6 +80,13 @@ class Updating(gof.Op):
 
     updated = {}  # output -> input
 
+    def __init__(self, inplace=False):
+        self.set_inplace(inplace)
+
+    def in_place(self):
+        """The twin."""
+        return type(self)(inplace=True)
+
     def set_inplace(self, inplace):
         self.inplace = bool(inplace)
         if self.inplace:

@@ -35,12 +35,6 @@ class _RowsOp(UpdateOp):
     __props__ = ("inplace",)
     headers = ("nonlinearities.h", "blocks.h", "rows.h")
 
-    def __init__(self, inplace=False):
-        self.set_inplace(inplace)
-
-    def in_place(self):
-        return type(self)(inplace=True)
-
     @staticmethod
     def gradient(F, data, indices, indptr, A):
         """The rows of F that have one, and their gradients."""

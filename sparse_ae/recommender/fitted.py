@@ -107,14 +107,14 @@ class Fitted:
         return u, i
 
     def _mean(self):
+        """The mean rating."""
         return self.scorer.mean
 
     # Whether there is nothing to say of a pair whose user, or whose item, is unknown.
     _says_nothing = staticmethod(np.logical_or)
 
     def _by_one(self, users, items):
-        """Make what predicts pairs of places of which one is -1, from a mask, as `predict_known` asks; None if nothing.
-        """
+        """Make what predicts pairs of places, one of which is -1, from a mask: as `predict_known` has it, or None."""
         return None
 
     def _without_knowing(self):
