@@ -17,9 +17,9 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_number, check_run
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
+from sparse_ae.recommender import probe
 from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_auto
 from sparse_ae.recommender.estimator import in_words
-from sparse_ae.recommender.probe import is_large, looks, make_room, memory_needed, memory_there
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import lists_of, promises, stretch_on_validation, weigh, weigh_by_lists
@@ -39,6 +39,10 @@ __all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings",
 # Outputs that least squares would stretch by more are too small, for so strong a decay shrinks them, and those that it
 # would shrink are too large: a third of the decay then, or three times as much, and once more if that was better.
 _TOO_SMALL, _TOO_LARGE, _LESS_DECAY, _MORE_TRIES = 1.1, 0.7, 0.3, 2
+
+
+# A training that is no part of a fit's history, and quickly repeated.
+_IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
 
 class FitResult(NamedTuple):
@@ -218,11 +222,9 @@ def most_trainings(n_sides):
 
 
 def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists):
-    """Train a model of one side; again with another decay, as long as validation ratings say so and it helps.
+    """Train a model of one side, and again with another decay where validation ratings say so.
 
-    The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
-    a decay shrink the outputs, and least squares would stretch them again. Where no epoch was better than biases alone
-    it may be so strong that nothing is left.
+    Where training takes long, decays are tried with few hidden units first.
     """
     by_ratings = given.held_out is not None and given.unit is None and lists is None
     network, choice = check_network(settings.network), choice_of(settings, given, side, biases)
@@ -230,22 +232,56 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
         looked_at = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
         if looked_at is not None:
             return looked_at
+    seeks = by_ratings and is_auto(settings.l2)
+    if seeks and isinstance(network, Shallow) and probe.takes_long(given.train.by(side).nnz, choice):
+        few = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY,
+                      label="%s as rows, decays by few hidden units" % side)
+        small = probe.with_few_hidden(choice, _n_rows(given, side))
+        found = _better_decay(given, few(choice=small), biases, [few] * _MORE_TRIES)
+        if found.interrupted:
+            return found._replace(epoch=0)
+        choice = choice._replace(l2=found.choice.l2)
     say_what_is_chosen(settings, given, side, choice)
-    measure_of = lists and partial(_ListMeasure, given.lists, lists)
-    best = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=paths[0]), measure_of=measure_of,
-                    choice=choice)
-    if not is_auto(settings.l2) or not by_ratings or best.error or best.interrupted:
+    first, *more = [partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=path),
+                            measure_of=lists and partial(_ListMeasure, given.lists, lists))
+                    for path in paths[:1] + paths[2:]]
+    best = first(choice=choice)
+    return _better_decay(given, best, biases, more) if seeks else best
+
+
+def _better_decay(given, best, biases, tries):
+    """Train with another decay, as long as validation ratings say so and it helps.
+
+    The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
+    a decay shrink the outputs, and least squares would stretch them again. Where no epoch was better than biases alone
+    it may be so strong that nothing is left.
+
+    Parameters
+    ----------
+    given : FitInputs
+    best : Trained
+        By the rule.
+    biases : Biases
+    tries : list of callable
+        Each trains a model by a `choice`, as `fit_side`.
+
+    Returns
+    -------
+    Trained
+    """
+    if best.error or best.interrupted:
         return best
     stretch, error = stretch_on_validation(given, best, biases)
     factor = _LESS_DECAY if stretch > 1 else 1 / _LESS_DECAY
-    for path in paths[2:]:
+    for train in tries:
         if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != (factor < 1):
             break
         choice = best.choice._replace(l2=factor * best.choice.l2)
         given.tell("%s as rows: %s; again with l2=%.4g"
-                   % (side, "no epoch was better than biases" if not best.epoch else "outputs are too %s by a factor "
-                      "of %.2f" % (("small", stretch) if factor < 1 else ("large", 1 / max(stretch, 1e-9))), choice.l2))
-        again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), choice=choice)
+                   % (best.side, "no epoch was better than biases" if not best.epoch else
+                      "outputs are too %s by a factor of %.2f" % (("small", stretch) if factor < 1 else
+                                                                  ("large", 1 / max(stretch, 1e-9))), choice.l2))
+        again = train(choice=choice)
         if again.interrupted:
             return best._replace(history=best.history + again.history)
         if again.error:
@@ -260,11 +296,11 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
 def _look(settings, given, side, biases, seed, choice, itemsize):
     """Train a small model of one side, if a whole one is large: it, where nothing is to be gained; None elsewhere."""
     n_columns = n_columns_of(given.train, side)
-    needed, there = memory_needed(n_columns, choice, itemsize), memory_there()
-    if is_large(n_columns, choice):
-        for small in looks(choice, np.count_nonzero(np.diff(given.train.by(side).indptr))):
+    needed, there = probe.memory_needed(n_columns, choice, itemsize), probe.memory_there()
+    if probe.is_large(n_columns, choice):
+        for small in probe.looks(choice, _n_rows(given, side)):
             found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
-                             run={"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False})
+                             run=_IN_MEMORY)
             if found.interrupted:
                 return found._replace(epoch=0)
             if promises(given, found, biases):
@@ -278,6 +314,10 @@ def _look(settings, given, side, biases, seed, choice, itemsize):
         given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
                    "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
     return None
+
+
+def _n_rows(given, side):
+    return np.count_nonzero(np.diff(given.train.by(side).indptr))
 
 
 def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, share=None,
@@ -318,7 +358,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
         n_epochs, patience = choice.n_epochs, choice.patience
     goes_on = patience is not None and falls(settings.learning_rate, given.objective)
     rng = np.random.RandomState(seed)
-    make_room(n_columns_of(ratings, side), choice)
+    probe.make_room(n_columns_of(ratings, side), choice)
     model = _model(settings, n_columns_of(ratings, side), choice, rng, targets.output_scale, ranks=given.ranks,
                    two_encoders=True)
     label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")

@@ -65,3 +65,32 @@ def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
     fitted(levels(36, 20)[0], n_epochs=1)
     assert ("items as rows: training takes about 0.0 GB, of 0.0 GB of memory that are free; a smaller n_hidden than 40"
             in capsys.readouterr().err) == said
+
+
+def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypatch, capsys):
+    assert not probe.takes_long(10 ** 6 - 1, CHOICE._replace(n_hidden=512))
+    assert not probe.takes_long(10 ** 7, CHOICE) and probe.takes_long(10 ** 6, CHOICE._replace(n_hidden=128))
+    few = probe.with_few_hidden(CHOICE._replace(n_hidden=512), 95)
+    assert few == CHOICE._replace(n_hidden=64, n_epochs=65), "650 updates, of ten an epoch"
+    assert probe.with_few_hidden(CHOICE._replace(n_epochs=7), 95).n_epochs == 7
+
+    monkeypatch.setattr(probe, "_MANY_RATINGS", 1)
+    monkeypatch.setattr(probe, "_TO_SEEK_BY", 8)
+    trained, train = [], fitting.fit_side
+
+    def watched(*args, **more):
+        found = train(*args, **more)
+        trained.append((more.get("label"), found.choice))
+        return found
+
+    monkeypatch.setattr(fitting, "fit_side", watched)
+    found = fitted(levels(36, 20)[0], l2="auto")
+    (label, first), (_, second), *rest = trained
+    assert label == "items as rows, decays by few hidden units" and first.n_hidden == second.n_hidden == 8
+    assert second.l2 == pytest.approx(0.3 * first.l2), "what was learned is all taste, and no noise"
+    sought = [choice for label, choice in trained if label]
+    inwhole = [choice for label, choice in trained if not label]
+    assert inwhole[0].n_hidden == 40 and inwhole[0].l2 in [choice.l2 for choice in sought[1:]]
+    assert found.choices_["items"].l2 <= 0.3 * first.l2 * 1.001
+    assert not {record["rows"] for record in found.history_} - {"items"}
+    assert "again with l2=%.4g" % second.l2 in capsys.readouterr().err
