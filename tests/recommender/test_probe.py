@@ -61,7 +61,7 @@ def test_a_look_at_what_can_be_learned_changes_nothing(monkeypatch):
 
 @pytest.mark.parametrize("there, said", [(1e3, True), (1e15, False), (None, False)])
 def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
-    monkeypatch.setattr(fitting, "memory_there", lambda: there)
+    monkeypatch.setattr(probe, "memory_there", lambda: there)
     fitted(levels(36, 20)[0], n_epochs=1)
     assert ("items as rows: training takes about 0.0 GB, of 0.0 GB of memory that are free; a smaller n_hidden than 40"
             in capsys.readouterr().err) == said
