@@ -84,8 +84,8 @@ class Fitted:
         with self.ranks.agreed():
             u, i = self._pairs(users, items)
         self.ranks.check_call("predict", users=u, items=i)
-        predicted = predict_known(u >= 0, i >= 0, lambda known: self.scorer.pairs(u[known], i[known]),
-                                  self._by_one(u, i), self._for_unknown, self.scorer.clip)
+        predicted = predict_known(u, i, u >= 0, i >= 0, self.scorer.pairs, self._half_known, self._for_unknown,
+                                  self.scorer.clip)
         return predicted if predicted.ndim else float(predicted)
 
     def _pairs(self, users, items):
@@ -110,12 +110,8 @@ class Fitted:
         """The mean rating."""
         return self.scorer.mean
 
-    # Whether there is nothing to say of a pair whose user, or whose item, is unknown.
-    _says_nothing = staticmethod(np.logical_or)
-
-    def _by_one(self, users, items):
-        """Make what predicts pairs of places, one of which is -1, from a mask: as `predict_known` has it, or None."""
-        return None
+    # Of which pairs there is nothing to say, by who and what are unknown; and what predicts those of which one is.
+    _says_nothing, _half_known = staticmethod(np.logical_or), None
 
     def _without_knowing(self):
         """The prediction where nothing is known, if `unknown` is no number."""
@@ -311,14 +307,11 @@ class FittedBesideBiases(Fitted):
 
     _says_nothing = staticmethod(np.logical_and)
 
-    def _by_one(self, users, items):
+    def _half_known(self, users, items):
+        """Predict pairs of places, one of which is -1, (n,)."""
         biases = self.biases
-
-        def predicted(half):
-            u, i = users[half], items[half]
-            return biases.mean + np.where(u >= 0, biases.users[u], 0.0) + np.where(i >= 0, biases.items[i], 0.0)
-
-        return predicted
+        return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
+                + np.where(items >= 0, biases.items[items], 0.0))
 
     def _liking(self, ratings):
         return self.biases

@@ -96,8 +96,8 @@ class NewUser:
             if level is None and self._unknown is None:
                 self._catalogue.check_known(items, places)
         self._ranks.check_call("NewUser.predict", items=places)
-        predicted = predict_known(True, places >= 0, lambda known: self._outputs(places[known]),
-                                  None if level is None else lambda half: np.full(np.count_nonzero(half), level),
+        predicted = predict_known(places, places, True, places >= 0, lambda _, items: self._outputs(items),
+                                  None if level is None else lambda _, items: np.full(len(items), level),
                                   self._unknown, self._clip)
         return predicted if predicted.ndim else float(predicted)
 

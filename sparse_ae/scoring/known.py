@@ -4,15 +4,17 @@ import numpy as np
 __all__ = ["predict_known"]
 
 
-def predict_known(user_known, item_known, both, one, neither, clip):
+def predict_known(users, items, user_known, item_known, both, one, neither, clip):
     """Predict pairs, each by the most that is known of it.
 
     Parameters
     ----------
-    user_known, item_known : bool arrays, (n,), or bool
+    users, items : int arrays, (n,) or ()
+        Places, as `both` and `one` take them.
+    user_known, item_known : bool arrays, (n,) or (), or bool
         Who and what had a rating to learn from.
     both : callable
-        From a mask of pairs, (n,), to the model's outputs for those, where both are known.
+        From places of users and of items to the model's outputs for these pairs, where both are known.
     one : callable or None
         The same where one of the two is known: the biases' predictions. None without biases: such pairs are then
         predicted as if nothing were known. The model's output for an empty row is no better than none: on the pairs
@@ -25,13 +27,13 @@ def predict_known(user_known, item_known, both, one, neither, clip):
 
     Returns
     -------
-    numpy.ndarray, (n,)
+    numpy.ndarray, (n,) or ()
     """
     known = user_known & item_known
-    outputs = clip(both(known))
+    outputs = clip(both(users[known], items[known]))
     predicted = np.full(known.shape, np.nan if neither is None else neither, outputs.dtype)
     predicted[known] = outputs
     half = user_known ^ item_known
     if one is not None and half.any():
-        predicted[half] = clip(one(half))
+        predicted[half] = clip(one(users[half], items[half]))
     return predicted

@@ -86,11 +86,9 @@ class Scorer(Rated):
         Where the user or the item has no rating it is `unknown`; where the targets have a baseline, it is that where
         one of the two has any.
         """
-        return predict_known(
-            self.users_rated[users], self.items_rated[items],
-            lambda known: self.pairs(users[known], items[known], block_size),
-            (lambda half: self.baseline(users[half], items[half])) if self.targets.has_baseline else None,
-            unknown, self.clip)
+        return predict_known(users, items, self.users_rated[users], self.items_rated[items],
+                             lambda users, items: self.pairs(users, items, block_size),
+                             self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
     def baseline(self, users, items):
         """Predict pairs without the model, float64, (n,) or what the two broadcast to; not clipped."""
@@ -261,13 +259,13 @@ class Blend(Scorer):
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
         output = np.zeros(len(users), self.dtype)
-        for scorer, weight in self.used():
+        for scorer, weight in self._used:
             output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size, hidden)
         return output
 
     def grid_outputs(self, users, items):
         output = np.zeros((len(users), len(items)), self.dtype)
-        for scorer, weight in self.used():
+        for scorer, weight in self._used:
             output += np.asarray(weight, self.dtype) * scorer.grid_outputs(users, items)
         return output
 
