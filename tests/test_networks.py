@@ -20,6 +20,7 @@ from sparse_ae.layers import (
 )
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
+from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.contract import describe_model, model_of
@@ -362,7 +363,8 @@ def test_stacks_that_are_no_network(make, error, message):
 
 def test_a_gpu_and_ranks_are_refused(monkeypatch):
     model = shallow(N_COLUMNS, 3)
-    ranks = type("Two", (), {"size": 2})
+    ranks = Ranks()
+    ranks.size = 2
     with pytest.raises(ValueError, match="a Network on 2 ranks: its columns can't be shared out; use an AutoEncoder"):
         Network.from_description(model.describe(), values(model), ranks)
     monkeypatch.setattr("sparse_ae.networks.network.on_gpu", lambda: True)
