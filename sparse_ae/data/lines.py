@@ -37,6 +37,8 @@ _SECONDS_WITHOUT_PROGRESS = 3
 
 _BYTE_ORDER_MARK = codecs.BOM_UTF8
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
 
 def check_file(path):
     """Refuse a path that leads to no file, or to one without a byte.
@@ -243,11 +245,11 @@ def as_times(fields):
 
 
 def _time(field):
-    try:
-        return as_floats([field])[0]
-    except ValueError:
-        date = datetime.datetime.fromisoformat(field[:-1] + "+00:00" if field.endswith("Z") else field)
-        return (date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    if field[4:5] == "-":
+        with contextlib.suppress(ValueError):  # of 1.5e-3, too
+            date = datetime.datetime.fromisoformat(field[:-1] + "+00:00" if field.endswith("Z") else field)
+            return ((date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)) - _EPOCH).total_seconds()
+    return as_floats([field])[0]
 
 
 def _encoding(path):

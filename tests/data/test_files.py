@@ -81,9 +81,9 @@ def test_timestamps(tmp_path, times, dtype):
 
 
 def test_dates_are_seconds_since_1970_in_utc(tmp_path):
-    times = ["1970-01-02", "1970-01-01 01:00", "1970-01-01T01:00:00Z", "1970-01-01T01:00:07+01:00", "5"]
+    times = ["1970-01-02", "1970-01-01 01:00", "1970-01-01T01:00:00Z", "1970-01-01T01:00:07+01:00", "5", "25.e-1"]
     got = load_ratings(written(tmp_path, "".join("%d,1,3,%s\n" % each for each in enumerate(times))))
-    assert got.timestamps.dtype == np.int64 and got.timestamps.tolist() == [86400, 3600, 3600, 7, 5]
+    assert got.timestamps.tolist() == [86400, 3600, 3600, 7, 5, 2.5]
 
 
 def test_compressed_text(tmp_path):
