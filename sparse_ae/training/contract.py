@@ -13,6 +13,7 @@ from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
 from sparse_ae.parameters import portable_state
 from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.training.objectives import kinds_of
 import theano.tensor as T
 
 __all__ = ["Model", "describe_model", "model_of"]
@@ -148,14 +149,8 @@ def model_of(description, arrays, ranks=ALONE):
         For a description or arrays that no model has given, and for a kind of model that isn't imported.
     """
     settings = dict(description)
-    kind, kinds = settings.pop("kind", None), {each.__name__: each for each in [AutoEncoder, *_kinds(Model)]}
+    kind, kinds = settings.pop("kind", None), {each.__name__: each for each in [AutoEncoder, *kinds_of(Model)]}
     if kind not in kinds:
         raise ValueError("the model is a %r; expected one of %s: import the module first that has one of your own"
                          % (kind, ", ".join(sorted(kinds))))
     return kinds[kind].from_description(settings, arrays, ranks)
-
-
-def _kinds(of):
-    for kind in of.__subclasses__():
-        yield kind
-        yield from _kinds(kind)

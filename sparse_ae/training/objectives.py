@@ -41,7 +41,7 @@ from sparse_ae.ops.ordinal import ordinal_loss
 import theano.tensor as T
 
 __all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Ordinal", "Rule", "check_objective",
-           "objective_of"]
+           "kinds_of", "objective_of"]
 
 #: The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9
@@ -374,14 +374,15 @@ def objective_of(description):
         For what describes none of this module, nor one that a program has added.
     """
     settings = dict(description)
-    name, kinds = settings.pop("name", None), {kind.__name__: kind for kind in _kinds(Objective)}
+    name, kinds = settings.pop("name", None), {kind.__name__: kind for kind in kinds_of(Objective)}
     if name not in kinds:
         raise ValueError("the objective is %r; expected one of %s: import the module first that has one of your own"
                          % (name, ", ".join(sorted(kinds))))
     return kinds[name](**settings)
 
 
-def _kinds(of):
-    for kind in of.__subclasses__():
+def kinds_of(base):
+    """Iterate over all classes that are made of one, those of programs included."""
+    for kind in base.__subclasses__():
         yield kind
-        yield from _kinds(kind)
+        yield from kinds_of(kind)
