@@ -57,7 +57,7 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     training training.batch training.checkpoint training.run training.stopping training.targets
     scoring scoring.known scoring.list_blend scoring.ranking scoring.rated scoring.shortlist
     baselines baselines.biases baselines.ease
-    baselines.filters baselines.lists baselines.wide
+    baselines.factors baselines.filters baselines.lists baselines.wide
     recommender.closed recommender.defaults recommender.estimator recommender.saved recommender.search
     recommender.settings recommender.work
 """.split()]

@@ -25,7 +25,7 @@ import numpy as np
 import scipy.linalg.lapack
 import scipy.sparse as sp
 
-from sparse_ae.baselines.lists import ItemWeights, csr_rows
+from sparse_ae.baselines.lists import ItemWeights, csr_rows, times
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 
@@ -55,7 +55,7 @@ class SomeItemWeights(NamedTuple):
         """As `lists.ItemWeights.scores`; 0 for items without weights."""
         ratings = csr_rows(ratings, self.n_items, np.float32)
         found = np.zeros((ratings.shape[0], self.n_items), np.float32)
-        found[:, self.columns] = ratings[:, self.columns].dot(self.weights)
+        found[:, self.columns] = times(ratings[:, self.columns], self.weights)
         return found
 
 

@@ -25,7 +25,7 @@ from sparse_ae.baselines.lists import csr_rows
 from sparse_ae.checks import check_count
 from sparse_ae.data.ratings import check_ratings, rating_counts
 
-__all__ = ["FilterSystem", "LowPass", "Shared", "fit_low_pass", "fit_shared"]
+__all__ = ["FilterSystem", "LowPass", "Shared", "fit_low_pass", "fit_shared", "right_vectors"]
 
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
 _ACCURACY, _DENSE = 1e-5, 400
@@ -95,7 +95,7 @@ class FilterSystem:
         """The filter of k singular vectors, or of all if there are fewer."""
         k = min(check_count(k, "k"), self.most)
         if k > len(self._vectors):
-            self._vectors = _right_vectors(self._N, k)
+            self._vectors = right_vectors(self._N, k)
         return LowPass(self._vectors[:k].astype(np.float32), self._of_items.astype(np.float32))
 
 
@@ -143,12 +143,26 @@ def _inverted(roots):
     return np.where(roots > 0, 1 / np.where(roots > 0, roots, 1), 0).astype(roots.dtype)
 
 
-def _right_vectors(N, k):
-    """The first k right singular vectors, (k, n_columns), those of the largest singular values first."""
+def right_vectors(N, k, accuracy=_ACCURACY):
+    """Compute the first k right singular vectors.
+
+    Parameters
+    ----------
+    N : csr_matrix of float64, (n_rows, n_columns)
+    k : int
+        No more than there are rows or columns.
+    accuracy : float
+        Relative, of singular values, where not all of them are computed.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (k, n_columns)
+        Those of the largest singular values first.
+    """
     if min(N.shape) <= max(_DENSE, 2 * k):
         if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
             return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
         return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
     start = np.random.RandomState(0).uniform(-1, 1, min(N.shape))
-    _, values, vectors = scipy.sparse.linalg.svds(N, k, tol=_ACCURACY, v0=start, return_singular_vectors=True)
+    _, values, vectors = scipy.sparse.linalg.svds(N, k, tol=accuracy, v0=start, return_singular_vectors=True)
     return vectors[np.argsort(-values, kind="stable")]

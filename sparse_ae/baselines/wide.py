@@ -18,6 +18,8 @@ Rows are the fewer of users and items. With users as rows a stranger's ratings x
 as rows the scores of all items are linear in a user's ratings, x (K + lambda I)^-1 K, so that a stranger is folded in
 exactly, too: it is a linear model, as EASE is, whose weights come from the kernel.
 
+The training rows' own outputs need no kernel: with users as rows they are X - lambda (K + lambda I)^-1 X.
+
 (2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications. Where rows are too many for that,
 *landmarks* L stand for them: some rows, by which the function of x is restricted to sums of k(x, L) (the subset of
 regressors; J. Quinonero-Candela, C. E. Rasmussen, A Unifying View of Sparse Approximate Gaussian Process Regression,
@@ -39,7 +41,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.ease import symmetric_inverse
 from sparse_ae.baselines.lists import ItemWeights, csr_rows
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS, Side
 
 __all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
@@ -47,8 +49,9 @@ __all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
 # Rows of users beyond which landmarks stand for them, and how many: 3 * 4 * 12,000^2 bytes are 1.7 GB.
 _MOST_ROWS, _N_LANDMARKS = 12000, 4000
 
-# Numbers of a block of a kernel held at a time.
-_BLOCK = 2 ** 22
+# Numbers of a block of a kernel held at a time; rows of (K + lambda I)^-1 that X is multiplied by at a time; columns
+# for each row, up to which their product is kept rather than the inverse.
+_BLOCK, _TILE, _WIDEST = 2 ** 22, 128, 2
 
 
 class WideUsers(NamedTuple):
@@ -60,15 +63,42 @@ class WideUsers(NamedTuple):
         The training rows or landmarks that a user is compared with.
     maps : tuple of array or csr_matrix of float32
         What their kernels are multiplied by, one after the other: (n, n) and (n, n_items), or (n, n_items) alone.
+    ridge : float
+        lambda, where all training rows are there, each with itself in the kernel; 0 else.
     """
 
     rows: sp.csr_matrix
     maps: Tuple
+    ridge: float = 0.0
 
     def scores(self, ratings):
         """As `lists.ItemWeights.scores`, in float32."""
         found = kernel(csr_rows(ratings, self.rows.shape[1], np.float32), self.rows)
-        for each in self.maps:
+        return self._through(found, self.maps)
+
+    def scores_of_rows(self, ratings, places):
+        """As `scores`, to rounding, of users who may be training rows; if they are, it takes hardly any time.
+
+        Parameters
+        ----------
+        ratings : csr_matrix, (n, n_items)
+        places : int array, (n,)
+            Which of `rows` each may be.
+        """
+        there = np.flatnonzero(np.diff(ratings.indptr))
+        if (not self.ridge or places.max(initial=0) >= self.rows.shape[0]
+                or not _same(ratings[there], self.rows[places[there]])):
+            return self.scores(ratings)
+        found = np.zeros(ratings.shape, np.float32)
+        found[there] = self._through(self.maps[0][places[there]], self.maps[1:])
+        found *= -self.ridge
+        at = rows_of_entries(ratings.indptr), ratings.indices
+        found[at] += ratings.data
+        return found
+
+    @staticmethod
+    def _through(found, maps):
+        for each in maps:
             found = each.T.dot(found.T).T if sp.issparse(each) else found.dot(each)
         return np.ascontiguousarray(found)
 
@@ -174,6 +204,11 @@ def kernel(x, y):
     return found
 
 
+def _same(x, y):
+    """Tell whether two CSR matrices of as many columns have the same entries."""
+    return all(np.array_equal(a, b) for a, b in ((x.indptr, y.indptr), (x.indices, y.indices), (x.data, y.data)))
+
+
 def _unit_rows(x):
     """Each row divided by its length, in float64; of a row of zeros nothing is stored."""
     x = x.astype(np.float64)
@@ -191,8 +226,16 @@ class _AllUsers:
 
     def solve(self, l2):
         K = self._K.copy()
-        K[np.diag_indices_from(K)] += l2 * K.diagonal().mean()
-        return WideUsers(self._X, (symmetric_inverse(K), self._X))
+        ridge = np.float32(l2 * K.diagonal().mean())
+        K[np.diag_indices_from(K)] += ridge
+        inverse, X = symmetric_inverse(K), self._X
+        if X.shape[1] > _WIDEST * X.shape[0]:
+            return WideUsers(X, (inverse, X), float(ridge))
+        weights, columns = np.empty(X.shape, np.float32), X.T.tocsr()
+        for start in range(0, len(weights), _TILE):
+            tile = np.ascontiguousarray(inverse[:, start:start + _TILE])  # its rows, too: the inverse is symmetric
+            weights[start:start + _TILE] = columns.dot(tile).T
+        return WideUsers(X, (weights,), float(ridge))
 
 
 class _AllItems:

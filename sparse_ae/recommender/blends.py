@@ -1,7 +1,7 @@
 """Lists by all that helps: closed forms first, then autoencoders, each weighed by the lists of validation users.
 
-Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter
-(`closed.CLOSED`). The decay of each is climbed to from a first guess, by doubling and halving, by the measure of lists
+Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter, factors of
+all entries (`closed.CLOSED`). The decay of each is climbed to from a first guess, step by step, by the measure of lists
 on validation users that it makes together with those before it: the best one alone adds less. So is the power of
 ratings, by EASE, for all. Then come autoencoders of each side, while there is time: with no more work than `work` says,
 and only as long as they add something. After every other epoch validation users' lists are made by all that there is
@@ -11,11 +11,14 @@ autoencoder that never made them better is left out.
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
 better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder,
-which costs more, must be worth a whole one. None is worse than the most popular items on validation users, which are a
-member too. Those with a weight are fitted again on all ratings; an autoencoder goes on from what it has learned, for a
-quarter of the epochs that it took. On one split of MovieLens 100K's training ratings NDCG at 10 was 0.2662 so, in 16
-seconds of one thread, and 0.2638 in 23 where autoencoders were trained to their own best lists, and again from the
-start on all ratings.
+which costs more, must be worth a whole one. Closed forms then have weights halfway between those found and
+`closed.FIRST`, unless validation users are clearly against it. None is worse than the most popular items on validation
+users, which are a member too.
+
+Those with a weight are fitted again on all ratings; an autoencoder goes on from what it has learned, for a quarter of
+the epochs that it took. On one split of MovieLens 100K's training ratings NDCG at 10 was 0.2662 so, in 16 seconds of
+one thread, and 0.2638 in 23 where autoencoders were trained to their own best lists, and again from the start on all
+ratings.
 
 These steps and thresholds were compared on three splits each of MovieLens 100K and FilmTrust, by ratings that took no
 part in fitting: without autoencoders the blend's NDCG at 10 was 2.3% above that of EASE with its best decay, which is a
@@ -43,8 +46,8 @@ from sparse_ae.scoring.ranking import leave_out, top_n
 
 __all__ = ["check_blend", "fit_blend", "fit_closed"]
 
-# Standard errors by which lists must become better for another decay, and decays tried in each direction at most.
-_OTHER_DECAY, _STEPS = 0.0, 5
+# Standard errors by which lists must become better for another power, and decays tried in each direction at most.
+_OTHER_POWER, _STEPS = 0.0, 5
 
 # What is trained goes on, on all ratings, for so much of the epochs that it took.
 _GOING_ON = 0.25
@@ -358,30 +361,30 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
     best = made(form.l2)
     if judge is None or form.l2 is None:
         return best
-    best, of_users = _climb(best, made, judge, form.factor, form.most, deadline)
+    best, of_users = _climb(best, made, judge, form, deadline)
     for power in powers[1:]:
         if deadline.left <= 0:
             break
         other = system_of(power)(best.l2)
         its_users = judge(other)
-        if standard_score(its_users - of_users) > _OTHER_DECAY:
+        if standard_score(its_users - of_users) > _OTHER_POWER:
             best, of_users = other, its_users
     return best
 
 
-def _climb(best, made, judge, factor, most, deadline):
+def _climb(best, made, judge, form, deadline):
     """The member whose l2, up or down from the first one's by a factor, is better than its neighbours."""
     of_users = judge(best)
-    for step in (factor, 1 / factor):
+    for step in (form.factor, 1 / form.factor):
         moved = False
         for _ in range(_STEPS):
             if deadline.left <= 0:
                 return best, of_users
-            if best.l2 * step > most:
+            if best.l2 * step > form.most:
                 break
             other = made(best.l2 * step)
             its_users = judge(other)
-            if standard_score(its_users - of_users) <= _OTHER_DECAY:
+            if standard_score(its_users - of_users) <= form.worth:
                 break
             best, of_users, moved = other, its_users, True
         if moved:

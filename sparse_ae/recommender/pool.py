@@ -14,9 +14,9 @@ from sparse_ae.scoring.ranking import leave_out, top_n
 __all__ = ["BlendMeasure", "Pool", "greedy_weights", "pooled"]
 
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for other
-# weights, and for a member that costs more; and moves at most.
+# weights, for a member that costs more, and not to go halfway back; and moves at most.
 _PARTS = 0.1, 0.2, 0.35, 0.5
-_WORTH, _WORTH_MORE, _MOVES = 0.2, 1.0, 12
+_WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 1.0, 2.0, 12
 
 # A user's items that weights are found on: so many of each member's best.
 _POOL = 100
@@ -76,7 +76,8 @@ class BlendMeasure:
     """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
 
     The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
-    nothing for `patience` epochs training ends.
+    nothing for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says
+    nothing of the model's own lists.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ class BlendMeasure:
     every = 2
 
     def __init__(self, pool, weights, lists, measure, member, ratings):
-        self.name, self._measure, self._lists = measure.label, measure.name, lists
+        self.name, self._measure, self._lists = "blend_" + measure.label, measure.name, lists
         self._places, self._before = pool.places, sum(np.float32(weight) * scores for weight, scores
                                                       in zip(weights, pool.scores) if weight)
         self._member, self._blend = member, ListBlend([member], [1.0], ratings)
@@ -136,7 +137,7 @@ def greedy_weights(pool, lists, measure, first, dear=()):
     measure : str
         One of `evaluation.lists.MEASURES`.
     first : list of float
-        Weights to begin with.
+        Weights to begin with, and to stay near where nothing speaks for others.
     dear : set of int
         Members that must be worth more.
 
@@ -178,4 +179,23 @@ def greedy_weights(pool, lists, measure, first, dear=()):
             left.remove(best)
         else:
             break
+    weights, of_users = _halfway(weights, of_users, np.where(np.isin(np.arange(len(alone)), cheap), first, 0.0), dear,
+                                 max([values[k] for k in cheap if not first[k]], default=-np.inf),
+                                 lambda weights: lists.by_user(lists_by(weights), measure))
     return weights.tolist(), values, float(of_users.mean())
+
+
+def _halfway(weights, of_users, first, dear, least, by_user):
+    """Weights between those that were found and the first ones, which stay the same for `dear` members.
+
+    Those found on some users are partly theirs alone: halfway they do better by others. They stay as they are where
+    these users are clearly for them, or where the lists between would be worse than `least`.
+    """
+    if not first.any():
+        return weights, of_users
+    of_dear = np.where(np.isin(np.arange(len(weights)), list(dear)), weights, 0.0)
+    between = (weights + of_dear + (1 - of_dear.sum()) * first / first.sum()) / 2
+    its_users = by_user(between)
+    if its_users.mean() < least or standard_score(of_users - its_users) >= _CLEARLY:
+        return weights, of_users
+    return between, its_users

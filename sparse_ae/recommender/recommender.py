@@ -74,16 +74,17 @@ class Recommender(RecommenderSettings, Answers):
         people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
         scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
         people did and how often. Either is a blend of all that makes better lists on validation ratings: the most
-        popular items, EASE, the infinitely wide autoencoder, filters, autoencoders of both sides; see `blends`. It
-        wants one process, and ratings in memory; else there are autoencoders only. So there are with an `Objective`:
+        popular items, EASE, the infinitely wide autoencoder, filters, factors, autoencoders of both sides; see
+        `blends`. It wants one process, and ratings in memory; else there are autoencoders only. So there are with an
+        `Objective`:
         ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see `training.objectives`.
     network : "shallow", Shallow, callable, or the name of a closed form
         The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, as the functions of `networks` are called; beside biases with ``indicator=True``
         too: it is then to read who has rated, through an InputLayer of this name. It runs in one process, on the CPU.
-        For lists "ease", "wide", "filter", "neighbours" and "popular" are closed forms, which are then there alone; see
-        `closed`.
+        For lists "ease", "wide", "filter", "factors", "neighbours" and "popular" are closed forms, which are then there
+        alone; see `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none
@@ -139,7 +140,7 @@ class Recommender(RecommenderSettings, Answers):
     weights_ : dict of str to float
         What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged. Of a
         blend, what each member counts, whose scores have the mean 0 and the variance 1 for each user: "popular",
-        "ease", "wide", "filter", "neighbours", "items", "users".
+        "ease", "wide", "filter", "factors", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
         of "users", and with "both"; empty where no validation rating is of a user and an item that were both
@@ -156,7 +157,8 @@ class Recommender(RecommenderSettings, Answers):
         One for each epoch, as `Trainer.history`; of more than 50,000 validation ratings RMSEs after epochs are of some
         rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
         model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay has taken
-        the place of isn't there.
+        the place of isn't there. Of a blend's autoencoders ``validation_blend_ndcg@10`` is of the lists that all
+        members make together with this one, if it were given its best weight; of its own lists `validation_lists_` is.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.

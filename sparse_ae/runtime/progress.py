@@ -94,7 +94,8 @@ def validated(record):
     """Find validation's measure in an epoch's record: its name and its value; None without validation."""
     for name, value in record.items():
         if name.startswith("validation_") and value is not None:
-            return name[len("validation_"):].replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
+            name = name[len("validation_"):].replace("blend_", "blend's ")
+            return name.replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
     return None
 
 

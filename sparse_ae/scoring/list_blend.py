@@ -24,8 +24,8 @@ from sparse_ae.scoring.rated import Rated, blocks_of_rows
 
 __all__ = ["ListBlend"]
 
-# Numbers of a block of scores, and users whose lists are made together, at most.
-_BLOCK = 2 ** 22
+# Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
+_BLOCK, _PART = 2 ** 22, 2 ** 16
 _TOGETHER = 512
 
 
@@ -130,28 +130,48 @@ class ListBlend(Rated):
         seen : (int array, int array)
             Pairs that count neither in the mean nor in the variance: rows, and items with ratings.
         """
-        found = scores[:, self.candidates].astype(np.float32, copy=False)
-        rows, at = seen[0], self._place[seen[1]]
-        n = np.maximum(found.shape[1] - np.bincount(rows, minlength=len(found)), 1)
-        # What is less is rounding alone.
-        least = (1e-6 * np.abs(found).max(axis=1, initial=0).astype(np.float64)) ** 2
-        # Twice, lest digits be lost where the mean is far from 0: first of all candidates, then of what is left over.
-        found -= found.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-        there = found[rows, at].astype(np.float64)
-        mean = (found.sum(axis=1, dtype=np.float64) - np.bincount(rows, there, len(found))) / n
-        squares = np.einsum("ij,ij->i", found, found, dtype=np.float64) - np.bincount(rows, there ** 2, len(found))
-        variance = squares / n - mean ** 2
-        scale = np.where(variance > least, 1 / np.sqrt(np.where(variance > least, variance, 1)), 0)
-        found -= mean[:, np.newaxis].astype(np.float32)
-        found *= scale[:, np.newaxis].astype(np.float32)
+        found = np.empty((len(scores), len(self.candidates)), np.float32)
+        for part, term in self._terms(scores, seen):
+            found[part] = term
         return found
+
+    def _terms(self, scores, seen):
+        """What `standardised` returns, some users at a time, so that the passes over their scores are within a cache.
+
+        Yields a slice and an array that may be written to.
+        """
+        rows, at = seen[0], self._place[seen[1]]
+        step = max(1, _PART // max(1, len(self.candidates)))
+        starts = np.arange(0, len(scores), step)
+        bounds = np.append(np.searchsorted(rows, starts), len(rows))  # rows are ascending
+        for start, first, stop in zip(starts, bounds, bounds[1:]):
+            found = scores[start:start + step].take(self.candidates, axis=1).astype(np.float32, copy=False)
+            these = rows[first:stop] - start, at[first:stop]
+            n = np.maximum(found.shape[1] - np.bincount(these[0], minlength=len(found)), 1)
+            # What is less is rounding alone.
+            largest = np.maximum(found.max(axis=1, initial=0), -found.min(axis=1, initial=0))
+            least = (1e-6 * largest.astype(np.float64)) ** 2
+            # What counts in no sum is 0 there. The mean is taken away twice, lest digits be lost where it is far off;
+            # float32 has enough then, whose sums are made in pairs.
+            seen_ones = found[these]
+            for _ in range(2):
+                found[these] = 0
+                mean = (found.sum(axis=1) / n).astype(np.float32)
+                found -= mean[:, np.newaxis]
+                seen_ones -= mean[these[0]]
+            found[these] = 0
+            variance = np.einsum("ij,ij->i", found, found, dtype=np.float64) / n
+            found[these] = seen_ones
+            found *= np.where(variance > least, 1 / np.sqrt(np.where(variance > least, variance, 1)), 0).astype(
+                np.float32)[:, np.newaxis]
+            yield slice(start, start + step), found
 
     def _blended(self, scores_of, n, seen):
         total = np.zeros((n, len(self.candidates)), self.dtype)
         for member, weight in self.used():
-            term = self.standardised(scores_of(member), seen)
-            term *= np.float32(weight)
-            total += term
+            for part, term in self._terms(scores_of(member), seen):
+                term *= np.float32(weight)
+                total[part] += term
         return total
 
     def _chosen(self, scores, candidates):

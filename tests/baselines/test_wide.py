@@ -42,6 +42,29 @@ def test_users_as_rows_by_loops(l2):
     assert not scores[3].any() and np.abs(scores[0]).max() > 0.5  # nothing is known of stranger 3
 
 
+@pytest.mark.parametrize("shape, n_maps", [((14, 9), 1), ((7, 20), 2)])
+def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
+    """What they are multiplied by is kept whole where that is no more than two numbers for each in the inverse."""
+    train = ratings(shape=shape)
+    model = fit_wide(train, 2.0, "users")
+    X = train.toarray().astype(float)
+    expected = [reference.wide_outputs(x, X[X.any(axis=1)], 2.0) for x in X]
+    users = np.array([5, 3, 0, 6])
+    places = (np.cumsum(X.any(axis=1)) - 1)[users]
+    assert len(model.maps) == n_maps
+    assert_allclose(model.scores(train[users]), np.array(expected)[users], atol=1e-5)
+    strangers = ratings(1, shape)[users]
+    of_strangers = model.scores(strangers)
+    assert (model.scores_of_rows(strangers, places) == of_strangers).all()  # they have rated other items
+    assert (model.scores_of_rows(strangers, places + 40) == of_strangers).all()
+
+    def not_asked(*args):
+        raise AssertionError("a kernel is computed")
+
+    monkeypatch.setattr(wide, "kernel", not_asked)
+    assert_allclose(model.scores_of_rows(train[users], places), np.array(expected)[users], atol=1e-5)
+
+
 @pytest.mark.parametrize("l2", [0.5, 4.0])
 def test_items_as_rows_by_loops(l2):
     """Each user's scores are a column of the outputs; a stranger's are as linear in the ratings."""

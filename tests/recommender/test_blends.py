@@ -28,6 +28,10 @@ QUICK = dict(n_hidden=4, batch_size=20, l2=0.02, update="adam", learning_rate=0.
              network=Shallow(weight_scale=0.3), formulation="sparse", progress=False)
 
 
+# With them autoencoders add nothing to the lists of such ratings.
+WITHOUT_FACTORS = {name: form for name, form in CLOSED.items() if name != "factors"}
+
+
 def with_ids(matrix):
     n_users, n_items = matrix.shape
     return Ratings(matrix, np.arange(n_users) * 10 + 100, np.array(["i%02d" % j for j in range(n_items)]))
@@ -42,7 +46,8 @@ def split():
     return [with_ids(part) for part in parts]
 
 
-@pytest.fixture(scope="module", params=["blend", "all members", "ease", "wide", "filter", "neighbours", "popular"])
+@pytest.fixture(scope="module", params=["blend", "all members", "ease", "wide", "filter", "factors", "neighbours",
+                                        "popular"])
 def fitted(request, split):
     """By default; with a weight for each member, autoencoders among them; and each closed form alone."""
     train, held_out = split
@@ -50,9 +55,12 @@ def fitted(request, split):
         return Recommender(objective="lists", network=request.param, progress=False).fit(train)
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "all members":
+            patch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
             patch.setattr(blends, "greedy_weights", lambda pool, lists, *rest: (
                 [0.1, 0.2, 0.1, 0.2, 0.1, 0.2, 0.1], [0.0] * 7, 0.0))
-        return Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
+        recommender = Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
+        assert request.param == "blend" or recommender.weights_["users"]
+        return recommender
 
 
 def alike(pool, lists, *rest):
@@ -66,6 +74,7 @@ def resumable(split):
     """A blend in which each autoencoder has a weight."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blends, "greedy_weights", alike)
+        patch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
         return Recommender(objective="lists", **QUICK).fit(split[0])
 
 
@@ -122,6 +131,18 @@ def test_a_model_is_put_together_from_its_arrays(name, split):
     assert type(again) is type(model) and (again.scores(train) == model.scores(train)).all()
 
 
+def test_a_wide_one_of_a_file_without_its_ridge(split):
+    """Version 1.0.0 wrote none, and the inverse and the ratings."""
+    train = split[0].matrix
+    member = fit_closed("wide", train, 0.0)
+    description, arrays = model_arrays(member.model)
+    del description["numbers"]["ridge"]
+    again = closed.ClosedMember("wide", model_from(description, arrays), member.values, member.l2, train)
+    assert again.model.ridge == 0
+    users = np.arange(train.shape[0])
+    np.testing.assert_allclose(again.of_users(users), member.of_users(users), atol=1e-5)
+
+
 def test_some_items_are_put_together_from_their_arrays(split):
     train = split[0].matrix
     model = EaseSystem(train, n_columns=9).solve(3.0)
@@ -163,6 +184,25 @@ def test_weights_go_to_what_makes_lists_better(split):
     assert weights == [0.0, 0.5, 0.5]
 
 
+def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split, monkeypatch):
+    train, held_out = (each.matrix for each in split)
+    lists, rng = ListValidation(train, held_out, 5, 4.0), np.random.RandomState(5)
+    relevant = (held_out.toarray() >= 4).astype(np.float32)
+    half = rng.rand(*relevant.shape) < 0.5
+    said = pooled([Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)], train,
+                  lists.users)
+    first = np.array([0.6, 0.4, 0.0])
+    for dear in ((), {2}):
+        monkeypatch.setattr(pool, "_CLEARLY", -np.inf)
+        found = np.array(greedy_weights(said, lists, "ndcg", first, dear)[0])
+        monkeypatch.setattr(pool, "_CLEARLY", np.inf)
+        weights, values, value = greedy_weights(said, lists, "ndcg", first, dear)
+        kept = found[2] if dear else 0.0
+        expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
+        assert found[2] > 0.05 and weights == pytest.approx(expected) and weights[0] > found[0]
+        assert value == lists([(said.lists(weights, 5), None)], "ndcg") >= values[2]
+
+
 class Trained:
     """An autoencoder's place in a measure: each time that it is trained further it is another member."""
 
@@ -187,7 +227,7 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     measure = pool.BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
                                 Trained([Scores(-relevant), more, Scores(-relevant)]), train)
     without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
-    assert found[0] == without < found[1] and found[2] == without and measure.name == "ndcg@5"
+    assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
     values = []
     for part in (0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
@@ -202,7 +242,7 @@ def test_the_default_is_a_blend(split):
     train, held_out = split
     recommender = Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
     found = recommender.validation_lists_
-    assert list(found) == ["popular", "ease", "wide", "filter", "neighbours", "items", "users", "blend"]
+    assert [name for name in found if name not in ("items", "users")] == list(CLOSED) + ["blend"]
     assert found["blend"] >= max(found["popular"], found["ease"]) - 1e-9 > 0.1
     assert list(recommender.weights_) == list(found)[:-1]
     assert sum(recommender.weights_.values()) == pytest.approx(1)
@@ -294,9 +334,20 @@ def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
             wrong = arrays[name].copy()
             wrong.flat[0] = np.nan
             refused(meta, dict(arrays, **{name: wrong}))
-            refused(meta, dict(arrays, **{name: arrays[name][..., :-1]}))
+            refused(meta, dict(arrays, **{name: arrays[name][:-1] if name == "factors/H" else arrays[name][..., :-1]}))
     for name in ("members", "weights", "objective"):
         refused(dict(meta, blend={other: value for other, value in meta["blend"].items() if other != name}), arrays)
+    for each in meta["blend"]["members"]:
+        numbers = each.get("model", {}).get("numbers", {})
+        changed = [dict(numbers, **{name: "1"}) for name in numbers]
+        if each["name"] == "wide":
+            changed += [dict(numbers, ridge=ridge) for ridge in (-1.0, float("nan"), None)]
+        if each["name"] == "factors":
+            changed += [{other: value for other, value in numbers.items() if other != name} for name in numbers]
+        for those in changed:
+            wrong = dict(each, model=dict(each["model"], numbers=those))
+            refused(dict(meta, blend=dict(meta["blend"], members=[
+                wrong if other is each else other for other in meta["blend"]["members"]])), arrays)
     for change in ({"weight": -1.0}, {"name": "nobody"}, {"model": {"kind": "dict"}}):
         refused(dict(meta, blend=dict(meta["blend"], members=[dict(meta["blend"]["members"][0], **change)])), arrays)
     if meta["parts"]:
@@ -350,6 +401,7 @@ def test_refit_is_on_all_ratings(split):
 def test_a_killed_fit_is_resumed(rows, refit, epoch, split, resumable, tmp_path, monkeypatch):
     """In the training of the second side, and in one that goes on on all ratings."""
     monkeypatch.setattr(blends, "greedy_weights", alike)
+    monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
 
     class Killed(Exception):
         pass
