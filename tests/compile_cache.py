@@ -82,6 +82,7 @@ def compile_headers(config, flags):
     They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
     g++ takes that.
     """
+    from sparse_ae.ops.ahead import QUICK
     from theano.gof.cmodule import GCC_compiler
     # Of each NumPy its own: g++ doesn't look whether the headers are still those that it has compiled.
     folder = Path("%s_headers-%s" % (config.compiledir, np.__version__))
@@ -92,7 +93,7 @@ def compile_headers(config, flags):
     (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
     all_headers = folder / "all.h"
     all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
-    for name, more in [("plain", []), ("openmp", ["-fopenmp"])]:
+    for name, more in [("plain", []), ("quick", QUICK), ("openmp", QUICK + ["-fopenmp"])]:
         name = "-".join([name] + flags)
         compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
         if not compiled.exists():

@@ -9,7 +9,7 @@ the products' gradients touch the rows in use alone, in any function; see `rows`
 run Adam and the like in one pass over each parameter; see `updates`. `SumOverRanks` is where the graphs of several
 processes meet; see `over_ranks`.
 """
-from sparse_ae.ops import blas, rows, scalars, updates  # noqa: F401  (register their rewrites)
+from sparse_ae.ops import blas, rows, scalars, updates, views  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (
     add_csr_t_dot,
     csr_arrays,

@@ -18,6 +18,7 @@ import numpy as np
 
 from sparse_ae.ops import fast_mode, item_major, made_item_major, register_for_gpu
 from sparse_ae.ops.ahead import compile_ahead, for_first_process
+from sparse_ae.ops.mode import ahead_mode
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
@@ -73,7 +74,7 @@ def compiled(inputs, outputs, **keywords):
     callable
         With positional arguments. One call runs at a time, of all that this has made.
     """
-    function = theano.function(inputs, outputs, **keywords)
+    function = theano.function(inputs, outputs, **dict({"mode": ahead_mode()}, **keywords))
 
     def call(*values):
         with _CALLING:

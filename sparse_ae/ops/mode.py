@@ -1,18 +1,32 @@
-"""The mode in which functions take this package's rewrites for a CPU: those of `blas`, `scalars` and `updates`."""
+"""The modes in which functions take this package's rewrites for a CPU: `blas`, `scalars`, `updates` and `views`."""
 from sparse_ae.ops.ahead import CompileAhead
 from sparse_ae.runtime.device import on_gpu
 import theano
 
-__all__ = ["TAG", "fast_mode"]
+__all__ = ["AHEAD", "TAG", "ahead_mode", "fast_mode"]
 
-#: The tag of the rewrites that `mode` adds to Theano's.
-TAG = "sparse_ae"
+#: The tag of the rewrites that `fast_mode` adds to Theano's, and that of those that change no bit of a result.
+TAG, AHEAD = "sparse_ae", "sparse_ae_ahead"
 
 # After all of Theano's, the last of which is at 100 or so.
-theano.compile.optdb.register("sparse_ae_compile_ahead", CompileAhead(), 1000, TAG)
+theano.compile.optdb.register("sparse_ae_compile_ahead", CompileAhead(), 1000, TAG, AHEAD)
 
 
 def fast_mode():
     """Give Theano's default mode, on a CPU with the rewrites, as ``theano.function(mode=...)`` takes it."""
     default = theano.compile.mode.get_default_mode()
     return default if on_gpu() else default.including(TAG)
+
+
+def ahead_mode(linker=None):
+    """Give Theano's default mode with those of the rewrites by which a function is compiled sooner, and is the same.
+
+    Parameters
+    ----------
+    linker : str, optional
+        In place of the default mode's: with "py" C code is begun for another function, and this one waits for none.
+    """
+    default = theano.compile.mode.get_default_mode()
+    if linker:
+        default = theano.Mode(linker, default.provided_optimizer)
+    return default if on_gpu() else default.including(AHEAD)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.ops.ahead import AheadCompiler
+from sparse_ae.ops.ahead import QUICK, AheadCompiler
 from sparse_ae.ops.nonlinearities import C_ENUM
 import theano
 import theano.tensor as T
@@ -61,7 +61,7 @@ class CsrOp(gof.Op):
         # Without errno a square root is an instruction, for a whole vector at once. Jump threading, common expressions
         # among blocks, ranges of values and Theano's -g are more than half of the time that a template for many widths
         # takes to compile, and make no loop faster.
-        return (["-O3", "-fno-math-errno", "-fno-thread-jumps", "-fno-gcse", "-fno-tree-vrp", "-g0"]
+        return (["-O3", "-fno-math-errno", "-fno-thread-jumps", "-fno-gcse", "-fno-tree-vrp"] + QUICK
                 + (["-fopenmp"] if _has_openmp() else []))
 
     def c_code_cache_version(self):

@@ -93,8 +93,15 @@ class UpdatePass(UpdateOp):
         return super().c_support_code() + "\n" + self.scalar_op.c_support_code()
 
     def c_support_code_apply(self, node, name):
-        return "\n".join([self.scalar_op.c_support_code_apply(node, name + "_scalar_"),
-                          self._run(node, name, "along_rows", "COLUMN"), self._run(node, name, "along_columns", "ROW")])
+        code = [self.scalar_op.c_support_code_apply(node, name + "_scalar_"),
+                self._run(node, name, "along_rows", "COLUMN")]
+        if self._depends_on_direction(node):
+            code.append(self._run(node, name, "along_columns", "ROW"))
+        return "\n".join(code)
+
+    @staticmethod
+    def _depends_on_direction(node):
+        return any(_kind(x.broadcastable) in ("ROW", "COLUMN") for x in node.inputs)
 
     def _run(self, node, name, direction, still):
         """The loop's body as a function, updates.h's Run."""
@@ -125,16 +132,17 @@ class UpdatePass(UpdateOp):
             static const int types[] = {%(types)s}, updated[] = {%(updated)s};
             if (sparse_ae::update_pass(std::vector<PyArrayObject *>(in, in + %(n_in)d), kinds,
                                        std::vector<PyArrayObject **>(out, out + %(n_out)d), types, updated, %(inplace)d,
-                                       along_rows_%(name)s, along_columns_%(name)s, %(steps)d)) { %(fail)s }
+                                       along_rows_%(name)s, %(columns)s_%(name)s, %(steps)d)) { %(fail)s }
         }""" % dict(inputs=", ".join(inputs), outputs=", ".join("&" + x for x in outputs), name=name, n_in=len(inputs),
                     kinds=", ".join("sparse_ae::" + _kind(x.broadcastable) for x in node.inputs), n_out=len(outputs),
                     types=", ".join(x.type.dtype_specs()[2] for x in node.outputs), inplace=self.inplace,
+                    columns="along_columns" if self._depends_on_direction(node) else "along_rows",
                     updated=", ".join(str(self.updated.get(i, -1)) for i in range(len(outputs))),
                     steps=len(self.scalar_op.fgraph.apply_nodes), fail=sub["fail"])
 
     def c_code_cache_version(self):
         scalar = self.scalar_op.c_code_cache_version()
-        return super().c_code_cache_version() + (1, scalar) if scalar else ()
+        return super().c_code_cache_version() + (2, scalar) if scalar else ()
 
 
 def _elementwise(step, arrays):

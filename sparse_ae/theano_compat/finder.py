@@ -7,13 +7,13 @@ import logging
 import sys
 import warnings
 
-from sparse_ae.theano_compat import mends, numpy2, python312
+from sparse_ae.theano_compat import mends, numpy2, python312, sooner
 from sparse_ae.theano_compat.log import LOG_FILTERS
 
 __all__ = ["install"]
 
 # In this order they are applied to a module.
-_ALL_MENDS = (python312, mends, numpy2)
+_ALL_MENDS = (python312, mends, numpy2, sooner)
 
 
 class _FinderOfMended:

@@ -15,6 +15,8 @@ from sparse_ae.theano_compat.failing import find_usable
 
 __all__ = ["cache_writable", "check_whole", "run_extension"]
 
+# Extensions that were compiled in this process: its compiler can.
+_MADE = []
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -82,11 +84,14 @@ def run_extension(name, run, module):
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 release_lock()
-        if not any(each.endswith(".so") for each in _listed(folder)) and not find_usable():
+        missing = not any(each.endswith(".so") for each in _listed(folder))
+        if missing and not _MADE and not find_usable():
             raise ImportError("%s can't be compiled here" % name, name=name)
         try:
             with cache_writable(theano.config.compiledir):
-                return run(module)
+                run(module)
+            _MADE.extend([name] if missing else [])
+            return
         except Exception as error:
             if not _was_deleted(error, folder):
                 raise

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import uuid
+from pathlib import Path
 
 import pytest
 from devices import ON_GPU
@@ -108,6 +109,56 @@ def test_all_of_a_graph_is_begun_once_it_is_rewritten(theanos):
     again = pickle.loads(pickle.dumps(OfTheanos(3)))
     ahead.CompileAhead().apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
     assert not ahead._BEGUN and theano.function([x], again(x), mode=AS_IT_IS)(2.0) == 6.0
+
+
+@needs_compiler
+def test_of_theanos_own_ops_alone_it_is_known_what_options_they_bear(monkeypatch):
+    commands = []
+
+    def popen(command, **keywords):
+        path, = (x for x in command if x.endswith(".cpp"))
+        commands.append((Path(path).read_text(), command))
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    x = T.dvector("x")
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
+                                                                                 module_hash_to_key_data={}))
+    ahead.CompileAhead().apply(gof.FunctionGraph([x], [T.exp(x), OfTheanos(3)(x.sum())]))
+    assert sum("Times" in source for source, _ in commands) == 1 < len(commands)
+    for source, command in commands:
+        assert ("Times" in source) != (ahead.QUICK[0] in command)
+
+
+@needs_compiler
+@pytest.mark.parametrize("works", [True, False])
+def test_several_are_one_text(works, monkeypatch, theanos):
+    """Where that can't be compiled, Theano compiles each."""
+    joined, joins = ahead._joined, []
+
+    def noted(sources):
+        joins.append(len(sources))
+        return joined(sources) + ("" if works else "no C++")
+
+    monkeypatch.setattr(ahead, "_joined", noted)
+    monkeypatch.setattr(ahead, "_can_be_joined", lambda source, linker: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    x = T.dscalar("x")
+    function = theano.function([x], [OfTheanos(factor)(x) for factor in (3, 5, 7, 9, 11)], mode=fast_mode())
+    assert function(2.0) == [6.0, 10.0, 14.0, 18.0, 22.0]
+    assert sorted(joins) == [2, 3] and len(theanos) == (0 if works else 5)
+    assert not ahead._BEGUN and not ahead._WAITING
+
+
+def test_headers_and_macros_of_joined_modules_are_their_own():
+    code = "#include <vector>\n#include <math.h>\n//\n  #include <omp.h>\n  # define SIZE %d\nint size = SIZE;"
+    one, other = code % 3, code % 4
+    assert ahead._joined([one]) == one
+    lines = ahead._joined([one, other]).splitlines()
+    assert lines[:2] == ["#include <vector>", "#include <math.h>"] and lines[2:5] == [
+        "#if __has_include(<omp.h>)", "#include <omp.h>", "#endif"]
+    assert lines[5] == "namespace module_0 {" and lines.count("#undef SIZE") == 2
+    assert lines.index("#undef SIZE") < lines.index("namespace module_1 {")
 
 
 @needs_compiler
@@ -264,7 +315,7 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
     begun = set()
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
-    monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
+    monkeypatch.setattr(ahead, "_begin", begun.update)
     monkeypatch.setattr(ahead.CompileAhead, "apply", lambda self, graph: None)  # which needn't guess
     objective = settings.pop("objective", Observed())
     model = AutoEncoder(5, 3, f=f, g="sigmoid", rating_scale=(1, 5), **dict(dict(l2=0.1), **settings))
@@ -278,7 +329,7 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
     begun, made = set(), set()
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
-    monkeypatch.setattr(ahead, "_begin", lambda source, linker: begun.add(source))
+    monkeypatch.setattr(ahead, "_begin", begun.update)
     model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal())
     Outputs(model).begin_compiling()
     create = FunctionMaker.create

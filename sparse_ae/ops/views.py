@@ -1,0 +1,63 @@
+"""Views, shapes and look-ups by NumPy.
+
+What other axes an array has, how long it is, or which of a vector's entries are wanted is said in microseconds, by
+NumPy as by C; and of each Theano makes a piece of C, which takes the compiler most of a second.
+
+It applies to functions compiled with `mode.fast_mode` or `mode.ahead_mode`, and to no others.
+"""
+from sparse_ae.ops.mode import AHEAD, TAG
+import theano
+import theano.tensor as T
+from theano import gof
+from theano.compile.ops import Shape_i
+from theano.tensor.opt import MakeVector
+from theano.tensor.subtensor import AdvancedSubtensor1
+
+__all__ = ["InPython"]
+
+
+class InPython(gof.Op):
+    """An Op by its own Python.
+
+    Parameters
+    ----------
+    op : theano.gof.Op
+    """
+
+    __props__ = ("op",)
+
+    def __init__(self, op):
+        self.op = op
+        for name in ("view_map", "params_type"):
+            if hasattr(op, name):
+                setattr(self, name, getattr(op, name))
+
+    def make_node(self, *inputs):
+        node = self.op.make_node(*inputs)
+        return gof.Apply(self, node.inputs, [x.type() for x in node.outputs])
+
+    def get_params(self, node):
+        return self.op.get_params(node)
+
+    def perform(self, node, *arguments):
+        self.op.perform(node, *arguments)
+
+
+def _is_quick_in_python(node):
+    op = node.op
+    if isinstance(op, (T.DimShuffle, Shape_i, MakeVector)):
+        return True
+    # Of a matrix Theano's C keeps the memory from call to call.
+    return isinstance(op, (T.Alloc, AdvancedSubtensor1)) and node.outputs[0].ndim < 2
+
+
+@gof.local_optimizer(None)
+def local_in_python(node):
+    if _is_quick_in_python(node):
+        return [InPython(node.op)(*node.inputs)]
+    return False
+
+
+# After all of Theano's, the last of which is at 100 or so.
+theano.compile.optdb.register("sparse_ae_in_python", T.opt.in2out(local_in_python, name="sparse_ae_in_python"), 900,
+                              TAG, AHEAD)

@@ -1,0 +1,49 @@
+"""Mends by which there is less to compile before the first result: what is done once, and by NumPy is as good."""
+
+import numpy as np
+
+__all__ = ["CONTEXT_TO_RUN_IN", "MEND_ONCE_RUN"]
+
+
+def _seed_by_numpy(module):
+    """sandbox/rng_mrg.py:61 compiles a function for the states of a stream of random numbers, and calls it for each.
+
+    A state is a product of the one before with a matrix, modulo a number: here as many are made at once as there are.
+    """
+
+    def moved(states, matrix, modulo):
+        return (states[:, None, :] * matrix % modulo).sum(axis=2) % modulo
+
+    def multiply(v, A, m1, B, m2):
+        return np.concatenate((module.matVecModM(A, v[:3], m1), module.matVecModM(B, v[3:], m2)))
+
+    def get_substream_rstates(self, n_streams, dtype, inc_rstate=True):
+        states = np.zeros((n_streams, 6), "int32")
+        states[0] = self.rstate
+        for part, jump, modulo in ((slice(0, 3), module.A1p72, int(module.M1)),
+                                   (slice(3, 6), module.A2p72, int(module.M2))):
+            n = 1
+            while n < n_streams:
+                states[n:2 * n, part] = moved(states[:min(n, n_streams - n), part].astype("int64"), jump, modulo)
+                jump, n = moved(jump, jump.T, modulo), 2 * n  # of twice as many states on
+        if inc_rstate:
+            self.inc_rstate()
+        return states
+
+    module.multMatVect = multiply
+    module.MRG_RandomStreams.get_substream_rstates = get_substream_rstates
+
+
+def _fold_views_in_python(module):
+    """tensor/opt.py:6512 folds constants by C, but for Ops that ask for Python: numbers that Elemwise computes.
+
+    A constant's axes are never worth a piece of C.
+    """
+    module.DimShuffle.python_constant_folding = lambda self, node: True
+
+
+CONTEXT_TO_RUN_IN = {}
+MEND_ONCE_RUN = {
+    "theano.sandbox.rng_mrg": _seed_by_numpy,
+    "theano.tensor.elemwise": _fold_views_in_python,
+}
