@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["CONTEXT_TO_RUN_IN", "MEND_ONCE_RUN"]
-
 
 def _seed_by_numpy(module):
     """sandbox/rng_mrg.py:61 compiles a function for the states of a stream of random numbers, and calls it for each.

@@ -71,7 +71,8 @@ class _NumPyAndMore(types.ModuleType):
     """NumPy, and what else it is given."""
 
     def __getattr__(self, name):
-        return getattr(np, name)
+        found = vars(self)[name] = getattr(np, name)  # kept: Ops in Python ask at each call
+        return found
 
 
 def give_numpy_of_its_own(module, **values):
