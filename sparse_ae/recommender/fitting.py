@@ -298,7 +298,7 @@ def _look(settings, given, side, biases, seed, choice, itemsize):
     n_columns = n_columns_of(given.train, side)
     needed, there = probe.memory_needed(n_columns, choice, itemsize), probe.memory_there()
     if probe.is_large(n_columns, choice):
-        for small in probe.looks(choice, _n_rows(given, side)):
+        for small in probe.looks(choice, _n_rows(given, side), _LESS_DECAY if is_auto(settings.l2) else None):
             found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
                              run=_IN_MEMORY)
             if found.interrupted:
