@@ -2,17 +2,17 @@
 
 Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead` starts the
 compiler for all of a graph's Ops that it will be asked for. When Theano comes to one of them it takes what has been
-made, and files it in its cache as if it had been compiled just then. Theano compiles as ever what
-wasn't made, for whatever reason.
+made, and files it in its cache as if it had been compiled just then. Theano compiles as ever what wasn't made, for
+whatever reason.
 
 An Op may have a compiler of its own: by this means, which Theano offers, ours are taken from what was begun. They are
 those that take longest, and are known before Theano has rewritten the graph. Once it has, in functions of
 `mode.fast_mode` and `mode.ahead_mode`, all other pieces of C are begun too, one after another on as many processors as
 there are; their Ops are told of the compiler.
 
-Two thirds of what a piece of Theano's takes to compile is the standard headers. Several are therefore made one text
-where there are more than processors, each in a namespace of its own; see `_joined`. The library that is made of it has
-the modules of all, and each gets a copy.
+Two thirds of the time that a piece of Theano's takes to compile is for the standard headers. Where there are more
+pieces than processors, several are therefore made one text, each in a namespace of its own; see `_joined`. The library
+that is made of it has the modules of all, and each gets a copy.
 """
 import atexit
 import contextlib
@@ -20,9 +20,10 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from sparse_ae.runtime.device import on_gpu
 import theano
@@ -242,9 +243,9 @@ def _joined(sources):
         headers.update((line.strip(), None) for line in before.splitlines())
         # Of those within, some stand under conditions.
         headers.update(("#if __has_include(%s)\n#include %s\n#endif" % (name, name), None)
-                       for name in re.findall(r"^ *#include (<.*>)", body, re.MULTILINE))
+                       for name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*(<.*>)", body, re.MULTILINE))
         modules += ["namespace module_%d {" % i, body, "}"]
-        modules += ["#undef " + name for name in re.findall(r"^ *# *define (\w+)", body, re.MULTILINE)]
+        modules += ["#undef " + name for name in re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", body, re.MULTILINE)]
     return "\n".join(list(headers) + modules) + "\n"
 
 
@@ -260,6 +261,7 @@ def _options(linker):
 
 def _begin(group):
     """Start the compiler for a group, without its words: should it fail, Theano will say so."""
+    folder = None
     try:
         folder = tempfile.mkdtemp(dir=theano.config.compiledir)
         path = os.path.join(folder, "mod.cpp")
@@ -272,6 +274,8 @@ def _begin(group):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)
     except OSError:  # a full disk, no more processes: Theano will meet it too, or not any more
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         return
     _BEGUN.update((source, (process, folder)) for source in group)
 
@@ -281,9 +285,12 @@ def _let_the_longest_go_first():
 
     Not altogether: beside programs that keep all processors busy they have to get on, too.
     """
-    running = {process: source for source, (process, _) in _BEGUN.items() if process.poll() is None}
+    lengths = Counter()
+    for source, (process, _) in _BEGUN.items():
+        if process.poll() is None:
+            lengths[process] += len(source)
     lower = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
-    for process in sorted(running, key=lambda process: len(running[process]), reverse=True)[1:]:
+    for process, _ in lengths.most_common()[1:]:
         with contextlib.suppress(OSError):  # one has just ended, or it isn't for this process to say
             os.setpriority(os.PRIO_PGRP, process.pid, lower)
 
@@ -294,12 +301,16 @@ def _library(module_name):
 
 @atexit.register
 def _end():
-    """Ends what nobody has asked for."""
+    """End what nobody has asked for."""
     _WAITING.clear()
     while _BEGUN:
         process, folder = _BEGUN.popitem()[1]  # of several sources, perhaps
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            # All of its session: what is killed itself leaves the part that works for it, and files in the system's
+            # folder for temporary ones.
+            with contextlib.suppress(OSError):  # it has just ended
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

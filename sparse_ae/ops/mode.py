@@ -19,7 +19,7 @@ def fast_mode():
 
 
 def ahead_mode(linker=None):
-    """Give Theano's default mode with those of the rewrites by which a function is compiled sooner, and is the same.
+    """Give Theano's default mode with the rewrites by which a function is compiled sooner, and gives the same bits.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class Updating(gof.Op):
         self.set_inplace(inplace)
 
     def in_place(self):
-        """The twin."""
+        """Make the twin that works in place."""
         return type(self)(inplace=True)
 
     def set_inplace(self, inplace):

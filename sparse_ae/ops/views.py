@@ -1,9 +1,9 @@
 """Views, shapes and look-ups by NumPy.
 
-What other axes an array has, how long it is, or which of a vector's entries are wanted is said in microseconds, by
-NumPy as by C; and of each Theano makes a piece of C, which takes the compiler most of a second.
+To turn an array's axes, tell its length or look up some entries of a vector takes NumPy microseconds, as it does C; and
+Theano makes a piece of C for each, which takes the compiler most of a second.
 
-It applies to functions compiled with `mode.fast_mode` or `mode.ahead_mode`, and to no others.
+The rewrite is in functions compiled with `mode.fast_mode` or `mode.ahead_mode`, and in no others.
 """
 from sparse_ae.ops.mode import AHEAD, TAG
 import theano
@@ -22,6 +22,7 @@ class InPython(gof.Op):
     Parameters
     ----------
     op : theano.gof.Op
+        One that writes to none of its inputs.
     """
 
     __props__ = ("op",)
@@ -39,11 +40,11 @@ class InPython(gof.Op):
 
 
 def _is_quick_in_python(node):
-    op = node.op
-    if isinstance(op, (T.DimShuffle, Shape_i, MakeVector)):
+    kind = type(node.op)  # some have GPU Ops for subclasses
+    if kind in (T.DimShuffle, Shape_i, MakeVector):
         return True
     # Of a matrix Theano's C keeps the memory from call to call.
-    return isinstance(op, (T.Alloc, AdvancedSubtensor1)) and node.outputs[0].ndim < 2
+    return kind in (T.Alloc, AdvancedSubtensor1) and node.outputs[0].ndim < 2
 
 
 @gof.local_optimizer(None)

@@ -9,11 +9,11 @@ __all__ = ["sigint_as_flag"]
 @contextlib.contextmanager
 def sigint_as_flag():
     """A list that the first Ctrl-C makes non-empty, so that no step is torn apart; a second one is as always."""
-    flag = []
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # only the main thread gets signals, and only it may handle them
+    flag, previous = [], signal.getsignal(signal.SIGINT)
+    # Only the main thread gets signals, and only it may handle them; a handler that isn't Python's can't be put back.
+    if threading.current_thread() is not threading.main_thread() or previous is None:
+        yield flag
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def handle(number, frame):
         flag.append(number)

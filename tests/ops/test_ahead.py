@@ -128,6 +128,7 @@ def test_of_theanos_own_ops_alone_it_is_known_what_options_they_bear(monkeypatch
     assert sum("Times" in source for source, _ in commands) == 1 < len(commands)
     for source, command in commands:
         assert ("Times" in source) != (ahead.QUICK[0] in command)
+        assert not os.path.exists(os.path.dirname(command[command.index("-o") + 1]))  # that of what didn't begin
 
 
 @needs_compiler
@@ -151,7 +152,7 @@ def test_several_are_one_text(works, monkeypatch, theanos):
 
 
 def test_headers_and_macros_of_joined_modules_are_their_own():
-    code = "#include <vector>\n#include <math.h>\n//\n  #include <omp.h>\n  # define SIZE %d\nint size = SIZE;"
+    code = "#include <vector>\n#include <math.h>\n//\n  #include <omp.h>\n\t# define\tSIZE %d\nint size = SIZE;"
     one, other = code % 3, code % 4
     assert ahead._joined([one]) == one
     lines = ahead._joined([one, other]).splitlines()
@@ -189,6 +190,18 @@ def test_the_longest_goes_first(refused, monkeypatch):
     longest, *others = sorted(ahead._BEGUN, key=len, reverse=True)
     assert "4.0000000000001" in longest
     assert lowered == {ahead._BEGUN[source][0].pid: 8 for source in others}
+
+
+@needs_compiler
+def test_of_several_that_are_one_text_all_count(monkeypatch):
+    lowered, processes = [], [types.SimpleNamespace(pid=pid, poll=lambda: None) for pid in (5, 6)]
+    monkeypatch.setattr(os, "getpriority", lambda *arguments: 0)
+    monkeypatch.setattr(os, "setpriority", lambda kind, pid, priority: lowered.append(pid))
+    begun = {"x" * 30: processes[0], "y" * 20: processes[1], "z" * 20: processes[1]}
+    monkeypatch.setattr(ahead, "_BEGUN", {source: (process, None) for source, process in begun.items()})
+    ahead._let_the_longest_go_first()
+    monkeypatch.undo()
+    assert lowered == [5]
 
 
 @needs_compiler
@@ -280,10 +293,13 @@ def test_what_nobody_asks_for_is_gone_when_the_process_ends(tmp_path):
             "ahead.compile_ahead(csr_dot(T.fvector(), *T.ivectors(2), T.fmatrix()))\n"
             "(process, folder), = ahead._BEGUN.values()\n"
             "print(folder)")
-    flags = os.environ["THEANO_FLAGS"] + ",base_compiledir=%s" % tmp_path
+    scratch, compiled = tmp_path / "scratch", tmp_path / "compiled"
+    scratch.mkdir()
+    flags = os.environ["THEANO_FLAGS"] + ",base_compiledir=%s" % compiled
     folder = subprocess.check_output([sys.executable, "-W", "error", "-c", code], universal_newlines=True,
-                                     env=dict(os.environ, THEANO_FLAGS=flags)).strip()
-    assert folder.startswith(str(tmp_path)) and not os.path.exists(folder)
+                                     env=dict(os.environ, THEANO_FLAGS=flags, TMPDIR=str(scratch))).strip()
+    assert folder.startswith(str(compiled)) and not os.path.exists(folder)
+    assert not list(scratch.iterdir()), "the compiler's own, which it had no time to remove"
 
 
 def test_ours_can_be_begun():

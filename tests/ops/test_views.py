@@ -64,6 +64,18 @@ def test_rows_of_matrices_are_left_to_c(mode):
     assert function(np.arange(4.0).reshape(2, 2), [1])[0].tolist() == [[2, 3]]
 
 
+@on_cpu
+def test_a_compiled_function_is_pickled():
+    x, v, chosen = T.dmatrix("x"), T.dvector("v"), T.ivector("chosen")
+    outputs = [x.dimshuffle(1, "x", 0), T.stack([x.shape[0], x.shape[1]]), v[chosen], T.alloc(v[0], x.shape[1])]
+    function = theano.function([x, v, chosen], outputs, mode=fast_mode())
+    again = pickle.loads(pickle.dumps(function))
+    values = np.arange(6.0).reshape(2, 3), np.array([5.0, 7, 9]), np.array([2, 0], "int32")
+    assert any(isinstance(op, InPython) for op in ops(again))
+    for one, other in zip(function(*values), again(*values)):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_equal_ones_are_one():
     made = [InPython(MakeVector("int64")) for _ in range(2)]
     assert made[0] == made[1] == pickle.loads(pickle.dumps(made[0])) and hash(made[0]) == hash(made[1])
