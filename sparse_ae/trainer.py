@@ -186,7 +186,8 @@ class Trainer:
         measure : callable, optional
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
             the higher the better. The history has it as ``validation_`` and its attribute `name`. One with an attribute
-            `every` is asked after the first epoch, and after those whose number `every` divides; others repeat it.
+            `every` is asked after the first epoch, and after those whose number `every` divides; the others have the
+            value of the epoch before.
         seconds : float, optional
             The training ends with the epoch that is under way after so many.
         keep_optimiser : bool
@@ -310,7 +311,7 @@ class Trainer:
             self.objective.check(self.model, train, data.targets)
 
     def _go_on_from(self, saved, path):
-        """Take over what a file holds: how many epochs there were before the call of `fit` that wrote it."""
+        """Take over what a file holds, and return how many epochs there were before the call of `fit` that wrote it."""
         with self.model.ranks.agreed():
             check_states(path, saved, self.step)
         self.history[:] = saved.history
@@ -354,7 +355,7 @@ class Trainer:
         return of_all_ranks
 
     def _epoch(self, data, run, signs):
-        """Train for an epoch: its record."""
+        """Train for an epoch, and return its record."""
         start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
         spent_in_sums = ranks.spending()
         rate = self._set_rate(epoch, run.stopping.factor)
@@ -391,7 +392,7 @@ class Trainer:
                 "interrupted": bool(stop), "restored": None, **spent_in_sums()}
 
     def _set_rate(self, epoch, factor):
-        """Set an epoch's learning rate, times a factor: the rate, or None where there is none."""
+        """Set an epoch's learning rate, times a factor, and return it; None where there is none."""
         ranks = self.model.ranks
         with ranks.agreed():
             rate = self._rate(epoch)

@@ -15,6 +15,7 @@ from made import checkerboard
 
 from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
+from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.optimisers import rprop
 from sparse_ae.training.targets import BeyondBiases
@@ -417,6 +418,19 @@ def test_a_measure_is_asked_every_other_epoch():
     assert [record["validation_made_up"] for record in t.history] == [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25]
 
 
+def test_a_measure_that_is_asked_every_other_epoch_is_asked_where_there_is_none_before():
+    train, test = checkerboard(40, 12)
+    t, values = trainer(), iter([0.5, 0.1, 0.2])
+
+    def measure():
+        return next(values)
+
+    measure.name, measure.every = "made_up", 2
+    t.fit(train, 2)
+    t.fit(train, 3, validation=test, measure=measure)
+    assert [record.get("validation_made_up") for record in t.history] == [None, None, 0.5, 0.1, 0.1]
+
+
 def test_a_real_divergence():
     train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)
@@ -460,6 +474,14 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
     assert history[1]["validation_rmse"] > 0 and history[1]["train_rmse"] > 0
     assert signal.getsignal(signal.SIGINT) is handler
     assert len(t.fit(train, 1)) == 3
+
+
+def test_a_handler_that_is_not_pythons_stays(monkeypatch):
+    """As where a program in C has Python within it: Python can't say what handles Ctrl-C, nor put it back."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: pytest.fail("it was changed"))
+    with sigint_as_flag() as flag:
+        assert not flag
 
 
 def test_ctrl_c_between_epochs(monkeypatch, tmp_path):

@@ -37,7 +37,7 @@ class Run:
 
     @property
     def n_to_come(self):
-        """How many epochs there are still to come, at most."""
+        """Number of epochs still to come, at most."""
         return self._n_epochs - (len(self._trainer.history) - self._first)
 
     def goes_on(self):
@@ -66,7 +66,7 @@ class Run:
 
 
 class Validation:
-    """What says after an epoch how good the model is by then, if anything does.
+    """The judge of the model after an epoch, if there is one: an RMSE, or a measure.
 
     Parameters
     ----------
@@ -89,11 +89,14 @@ class Validation:
             self.name, self.sign, self._every = "validation_" + measure.name, -1, getattr(measure, "every", 1)
 
     def complete(self, record, history):
-        """Add the value to the record of an epoch, the last one's where it isn't to be asked for: it, None without."""
+        """Add the value to the record of an epoch, and return it: the last one's again where it isn't asked for.
+
+        None without validation ratings. Where there is no last one, as after a `fit` without, it is asked for.
+        """
         if self.value is None:
             return None
-        kept = history and (len(history) + 1) % self._every
-        record[self.name] = history[-1][self.name] if kept else self.value()
+        last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
+        record[self.name] = self.value() if last is None else last
         return record[self.name]
 
 
