@@ -239,7 +239,7 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
         small = probe.with_few_hidden(choice, _n_rows(given, side))
         found = _better_decay(given, few(choice=small), biases, [few] * _MORE_TRIES)
         if found.interrupted:
-            return found._replace(epoch=0)
+            return found
         choice = choice._replace(l2=found.choice.l2)
     say_what_is_chosen(settings, given, side, choice)
     first, *more = [partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=path),

@@ -94,5 +94,24 @@ def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypat
     inwhole = [choice for label, choice in trained if not label]
     assert inwhole[0].n_hidden == 40 and inwhole[0].l2 in [choice.l2 for choice in sought[1:]]
     assert found.choices_["items"].l2 <= 0.3 * first.l2 * 1.001
-    assert not {record["rows"] for record in found.history_} - {"items"}
+    epochs = [record["epoch"] for record in found.history_ if not record["refit"]]
+    assert epochs == list(range(1, len(epochs) + 1)), "those with few hidden units are in no history"
     assert "again with l2=%.4g" % second.l2 in capsys.readouterr().err
+
+
+def test_ctrl_c_while_decays_are_tried_leaves_what_few_hidden_units_have_learned(monkeypatch):
+    monkeypatch.setattr(probe, "_MANY_RATINGS", 1)
+    monkeypatch.setattr(probe, "_TO_SEEK_BY", 8)
+    trained, train = [], fitting.fit_side
+
+    def interrupted(*args, **more):
+        found = train(*args, **more)
+        found.history[-1]["interrupted"] = True
+        trained.append(found)
+        return found
+
+    monkeypatch.setattr(fitting, "fit_side", interrupted)
+    found = fitted(levels(36, 20)[0], l2="auto")
+    only, = trained
+    assert found.best_epoch_ == only.epoch > 0 and found.choices_["items"].n_hidden == 8
+    assert found.weights_["items"] > 0 and found.model_ is only.model
