@@ -251,9 +251,8 @@ def _joined(sources):
 
 def _options(linker):
     """The compiler's options for a module, as `GCC_compiler.compile_str` gives them: before its file, and after it."""
-    before = [x for x in linker.compile_args() if not (theano.config.cmodule.remove_gxx_opt and x.startswith("-O"))]
-    if _is_of(("theano",), linker):
-        before += QUICK
+    before = list(QUICK) if _is_of(("theano",), linker) else []  # first: the user's, gcc.cxxflags, prevail
+    before += [x for x in linker.compile_args() if not (theano.config.cmodule.remove_gxx_opt and x.startswith("-O"))]
     before += ["-I" + x for x in linker.header_dirs() + cmodule.std_include_dirs() if x]
     before += ["-L" + x for x in linker.lib_dirs() + cmodule.std_lib_dirs() if x]
     return before, ["-l" + x for x in linker.libraries() + cmodule.std_libs()]
