@@ -112,7 +112,7 @@ def _popularity(x):
 
 
 def _n_rated(x):
-    """How many users, and how many items, have a rating."""
+    """Count the users, and the items, that have a rating."""
     return int(np.count_nonzero(np.diff(x.indptr))), int(np.count_nonzero(np.bincount(x.indices)))
 
 
@@ -229,7 +229,7 @@ class ClosedMember:
 
     @cached_property
     def _places(self):
-        """Which of the users with ratings each is."""
+        """The place of each user among those with ratings."""
         return np.cumsum(np.diff(self._ratings.indptr) > 0) - 1
 
     def of_people(self, people):
@@ -292,9 +292,7 @@ def model_from(description, arrays):
             return tuple(found("maps%d" % k) for k in range(description["maps"]))
         return arrays[name]
 
-    # A file of version 1.0.0 has no ridge, without which nothing is wrong.
-    given = [name for name in kind._fields if name not in kind._field_defaults or name in description["numbers"]]
-    return kind(**{name: found(name) for name in given})
+    return kind(**{name: found(name) for name in kind._fields})
 
 
 def check_model(model, n_items):
