@@ -225,7 +225,7 @@ def seconds_per_epoch(contender, matrix, batch_size, budget, rng):
 
 
 def bytes_to_move(name, matrix, k, batch_size):
-    """What an epoch of a formulation must read and write of a GPU's memory at least, in bytes; None if not known."""
+    """Bytes that an epoch of a formulation must read and write of a GPU's memory at least; None if not known."""
     n_items, n_batches = matrix.shape[1], -(-matrix.shape[0] // batch_size)
     if name == "sparse":
         # For a rating: rows of V and W forth, of hidden units and their slopes back. Rows in use: read and written.
@@ -274,7 +274,7 @@ def machine():
 
 
 class Floor(NamedTuple):
-    """What the CPUs do at best: operations and bytes in a second."""
+    """The CPUs at their best: operations and bytes in a second."""
 
     operations: float
     bytes: float

@@ -34,7 +34,7 @@ SIZES = ("100k", "1m", "latest-small", "10m", "20m", "25m", "32m")
 
 
 class Settings(NamedTuple):
-    """What a model and its training are made of."""
+    """Settings of a model and its training."""
 
     title: str
     f: str

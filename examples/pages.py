@@ -5,8 +5,8 @@
 A page says which figures it shows. Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` stands a table with
 the rows and columns that it wants, and a run of that example with ``--write PAGE`` puts its figures there, each row as
 soon as it is printed. Rows and columns are found by their labels; bold type, ``(*)`` and what a label says after a
-colon are the page's own. What a run has no figures for stays as it was, so that one row can be run by itself. Where
-nothing stands between the two lines, the whole table goes there.
+colon are the page's own. Cells that a run has no figures for stay as they were, so that one row can be run by itself.
+Where nothing stands between the two lines, the whole table goes there.
 
 Machine and date stand in the page's text, which is for its author to write: `Pages.close` says what they are.
 """

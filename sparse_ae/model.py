@@ -79,8 +79,8 @@ class AutoEncoder:
         Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
     comm : communicator of mpi4py, optional
         Whose ranks share out the columns; see `runtime.ranks`. Each has its own columns' parameters, of the values that
-        one process would have drawn; arrays are given whole, shared variables are a rank's own. All ranks
-        call together then whatever encodes.
+        one process would have drawn; arrays are given whole, shared variables are a rank's own. Methods that encode are
+        then for all ranks to call together.
 
     Attributes
     ----------

@@ -5,8 +5,8 @@
 
 with b_u, c_i and e_ui standard normal, p_u and q_i, (n_factors,), normal so that p_u . q_i has variance 1, and spread a
 quarter of the scale's half. Nobody can predict better than (1), clipped; how much (2) strays from it is known: the RMSE
-that is left to a perfect model is a little below `noise`, by what clipping takes away. Ratings are not
-chosen by taste: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
+that is left to a perfect model is a little below `noise`, by what clipping takes away. Taste has no part in which pairs
+are rated: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
 
 Ratings come in chunks too, as many as you like: what doesn't fit into memory can be made, and stored with `outofcore`.
 """

@@ -24,7 +24,7 @@ Information Retrieval, 2008, section 8.4, cut off at k. The mean average precisi
 denominators in use: with min(k, R_u), as here, the best list has 1; trec_eval's map_cut divides by R_u, whatever k is.
 Which of two items with equal scores comes first is for `ranking` to say.
 
-Of the lists themselves, whether or not anybody likes them, over all n_u items on the list of each user u, n_u <= k:
+Measures of the lists themselves, whether or not anybody likes them, over the n_u items on each user's list, n_u <= k:
 
     coverage    =  different items that are on at least one list  /  items that could have been
     popularity  =  sum over all lists of the popularity of what is on them  /  sum over u of n_u

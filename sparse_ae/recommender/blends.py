@@ -64,7 +64,7 @@ _SHARE = 0.5
 
 
 class Deadline:
-    """The time at which time is up; None is never."""
+    """The end of the time that there is; None for no end."""
 
     def __init__(self, seconds=None):
         self._end = None if seconds is None else time.monotonic() + seconds

@@ -158,7 +158,7 @@ def _updates_per_epoch(n):
 
 
 def useful_sides(sides, ratings):
-    """Choose of the models that ``rows="auto"`` would train those that promise something.
+    """Choose those that promise something among the models that ``rows="auto"`` would train.
 
     Parameters
     ----------

@@ -76,8 +76,8 @@ class BlendMeasure:
     """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
 
     The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
-    nothing for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says
-    nothing of the model's own lists.
+    nothing for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says nothing of
+    the model's own lists.
 
     Parameters
     ----------

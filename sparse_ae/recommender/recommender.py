@@ -76,8 +76,8 @@ class Recommender(RecommenderSettings, Answers):
         people did and how often. Either is a blend of all that makes better lists on validation ratings: the most
         popular items, EASE, the infinitely wide autoencoder, filters, factors, autoencoders of both sides; see
         `blends`. It wants one process, and ratings in memory; else there are autoencoders only. So there are with an
-        `Objective`:
-        ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see `training.objectives`.
+        `Objective`: ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see
+        `training.objectives`.
     network : "shallow", Shallow, callable, or the name of a closed form
         The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
@@ -165,13 +165,13 @@ class Recommender(RecommenderSettings, Answers):
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands
-    for, and why; in practice `n_hidden` and `n_epochs` are what trades accuracy for time.
+    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands for, and
+    why; in practice `n_hidden` and `n_epochs` trade accuracy for time.
 
     With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
-    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. Beyond them we
-    recommend, chosen on validation ratings too, Adam at a constant rate for some epochs, then at a falling one, for a
-    fixed number of epochs on all ratings: ``fit(ratings, validation=None)`` with
+    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. Better settings, chosen on
+    validation ratings too, are Adam at a constant rate for some epochs, then at a falling one, for a fixed number of
+    epochs on all ratings: ``fit(ratings, validation=None)`` with
     ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
 
     ===================  =======  ==========  ==========  ====  ========
@@ -224,8 +224,8 @@ class Recommender(RecommenderSettings, Answers):
             too.
         seconds : float, optional
             With "lists" or "clicks" as the objective, for how long to fit: closed forms come first, autoencoders while
-            there is time, and trainings end with the epoch that is under way. The fit depends on
-            how quick the machine is then, and does what must be done, late or not. Without `seconds` all is tried.
+            there is time, and trainings end with the epoch that is under way. What must be done is done, late or not,
+            and the outcome depends on how quick the machine is. Without `seconds` all is tried.
 
         Returns
         -------

@@ -8,7 +8,7 @@ for, with everything else as it is; they are what is least, of all (w, b), in
 
 where h_item, (k,), are the items' hidden units, the means are over the users that the model knows, and l2 is its weight
 decay of W, times the number of ratings where that counts each of them. The first sum and the decay are what training
-has for a user; drawn to the mean instead of 0, a person with hardly any ratings is close to the average one. This
+has for a user; drawn to the mean instead of 0, a person with hardly any ratings is close to the average one. One thing
 is lost: the ratings don't go into the hidden units of the items, to which training would have let them contribute.
 Beside biases the person's offset comes first, by equation (3) of `baselines`, and what it leaves over of the ratings
 stands in the place of the ratings, less their level, as in training: see `targets`. Where missing entries count, all

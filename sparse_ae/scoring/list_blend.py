@@ -136,7 +136,7 @@ class ListBlend(Rated):
         return found
 
     def _terms(self, scores, seen):
-        """What `standardised` returns, some users at a time, so that the passes over their scores are within a cache.
+        """Make what `standardised` returns, some users at a time, so that passes over their scores are within a cache.
 
         Yields a slice and an array that may be written to.
         """

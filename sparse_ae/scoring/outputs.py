@@ -147,7 +147,7 @@ class Outputs:
         return compiled([h], self.model.decode(h), name="everywhere")
 
     def _activation(self):
-        """What is compiled of f; None where it leaves scores as they are."""
+        """Return f, compiled; None where it leaves scores as they are."""
         return None if self.decoder.is_linear else self._made("f", self._make_activation)
 
     def _make_activation(self):

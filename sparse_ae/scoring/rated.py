@@ -1,4 +1,4 @@
-"""What is known of ratings whatever makes predictions of them: who has some, and which pairs are among them."""
+"""Facts about ratings that don't depend on a model: who has some, and which pairs are among them."""
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ __all__ = ["Rated", "blocks_of_rows"]
 
 
 class Rated:
-    """Ratings by users or by items; the base of what gives outputs for users and items.
+    """Ratings by users or by items; the base of scorers and of blends of lists.
 
     Each attribute reads all ratings, which may be on disk: once, and only if it is asked for.
 

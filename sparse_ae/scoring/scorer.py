@@ -91,7 +91,7 @@ class Scorer(Rated):
                              self.baseline if self.targets.has_baseline else None, unknown, self.clip)
 
     def baseline(self, users, items):
-        """Predict pairs without the model, float64, (n,) or what the two broadcast to; not clipped."""
+        """Predict pairs without the model, float64, (n,) or the shape that the two broadcast to; not clipped."""
         rows, columns = self.rows.rows_columns(users, items)
         return self.targets.row_offsets[rows] + self.targets.column_offsets[columns]
 

@@ -11,11 +11,10 @@ place. One whose import failed, for want of the mends, leaves modules behind tha
 dropped first.
 
 ``mends`` are for every Python and NumPy, ``python312`` for what Python dropped, ``numpy2`` for NumPy 2's headers and
-its rules of promotion; by those of ``sooner`` the first result comes sooner. Each mend says which lines of Theano it
-mends, and since when they break. It asks for what is
-missing, not for a version, wherever that can be asked, so that nothing changes where there is nothing to mend. NumPy
-gets its missing names only while the module that needs them is being run. No flag is touched that a user has set:
-THEANO_FLAGS and .theanorc mean what they always meant.
+its rules of promotion; ``sooner`` leaves less to compile before the first result. Each mend says which lines of Theano
+it mends, and since when they break. It asks for what is missing, not for a version, wherever that can be asked, so that
+nothing changes where there is nothing to mend. NumPy gets its missing names only while the module that needs them is
+being run. No flag is touched that a user has set: THEANO_FLAGS and .theanorc mean what they always meant.
 """
 
 from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers
