@@ -229,9 +229,9 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     by_ratings = given.held_out is not None and given.unit is None and lists is None
     network, choice = check_network(settings.network), choice_of(settings, given, side, biases)
     if by_ratings and given.guarded and isinstance(network, Shallow):
-        looked_at = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
-        if looked_at is not None:
-            return looked_at
+        ended, choice = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
+        if ended is not None:
+            return ended
     seeks = by_ratings and is_auto(settings.l2)
     if seeks and isinstance(network, Shallow) and probe.takes_long(given.train.by(side).nnz, choice):
         few = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY,
@@ -294,7 +294,15 @@ def _better_decay(given, best, biases, tries):
 
 
 def _look(settings, given, side, biases, seed, choice, itemsize):
-    """Train a small model of one side, if a whole one is large: it, where nothing is to be gained; None elsewhere."""
+    """Train small models of one side, if a whole one is large, until one shows a gain.
+
+    Returns
+    -------
+    ended : Trained or None
+        The last, where none did.
+    choice : Choice
+        That to go on with: with the decay that showed a gain.
+    """
     n_columns = n_columns_of(given.train, side)
     needed, there = probe.memory_needed(n_columns, choice, itemsize), probe.memory_there()
     if probe.is_large(n_columns, choice):
@@ -302,18 +310,19 @@ def _look(settings, given, side, biases, seed, choice, itemsize):
             found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
                              run=_IN_MEMORY)
             if found.interrupted:
-                return found._replace(epoch=0)
+                return found._replace(epoch=0), choice
             if promises(given, found, biases):
+                choice = choice._replace(l2=small.l2)
                 break
         else:
             given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
                        "chosen, and %.1f GB for them, are left out"
                        % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
-            return found._replace(epoch=0)
+            return found._replace(epoch=0), choice
     if there is not None and needed > there:
         given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
                    "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
-    return None
+    return None, choice
 
 
 def _n_rows(given, side):

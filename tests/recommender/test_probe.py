@@ -69,6 +69,23 @@ def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
             in capsys.readouterr().err) == said
 
 
+def test_a_side_goes_on_with_the_decay_that_showed_a_gain(monkeypatch):
+    monkeypatch.setattr(probe, "_LARGE", 1)
+    tried, train = [], fitting.fit_side
+
+    def watched(*args, **more):
+        found = train(*args, **more)
+        tried.append((more.get("label"), found.choice.l2))
+        return found
+
+    monkeypatch.setattr(fitting, "fit_side", watched)
+    monkeypatch.setattr(fitting, "promises", lambda given, found, biases: found.choice.l2 < tried[0][1])
+    fitted(noise(36, 20), l2="auto")
+    looks = [l2 for label, l2 in tried if label == "items as rows, a first look"]
+    whole = [l2 for label, l2 in tried if label is None]
+    assert looks[-1] == pytest.approx(0.3 * looks[0]) and whole[0] == looks[-1]
+
+
 def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypatch, capsys):
     assert not probe.takes_long(10 ** 6 - 1, CHOICE._replace(n_hidden=512))
     assert not probe.takes_long(10 ** 7, CHOICE) and probe.takes_long(10 ** 6, CHOICE._replace(n_hidden=128))
