@@ -31,7 +31,8 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-__all__ = ["QUICK", "AheadCompiler", "CompileAhead", "compile_ahead", "for_first_process", "linkers", "source_of"]
+__all__ = ["QUICK", "AheadCompiler", "CompileAhead", "compile_ahead", "for_first_process", "is_worthwhile",
+           "linkers", "source_of"]
 
 #: Options by which the compiler reads standard headers in three quarters of the time, and writes nothing for a
 #: debugger. The code that it makes is the same. Theano's Ops, and ours, are in the C++ of 2011, or before.
@@ -89,7 +90,7 @@ def compile_ahead(*variables):
         Of a graph that is about to be compiled in Theano's default mode. Of functions of other modes, and in other
         processes than the first, which would all do the same at once, nothing comes of it.
     """
-    if not _worthwhile():
+    if not is_worthwhile():
         return
     graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
     # As Theano will: an Op's code is another where two of its inputs are one.
@@ -112,7 +113,7 @@ class CompileAhead(gof.Optimizer):
     """Begins with all pieces of C that a graph is compiled to. It comes after all rewrites, and changes nothing."""
 
     def apply(self, fgraph):
-        if not _worthwhile():
+        if not is_worthwhile():
             return
         # Ours first: they take longest.
         cache, found = get_module_cache(), OrderedDict()
@@ -147,7 +148,8 @@ def _ahead_compiler():
     return AheadCompiler
 
 
-def _worthwhile():
+def is_worthwhile():
+    """Tell whether C code is begun ahead: by a function in C, on the CPU, in the first of several processes."""
     linker = theano.compile.mode.get_default_mode().linker
     in_c = isinstance(linker, gof.OpWiseCLinker) or getattr(linker, "c_thunks", False) is not False
     return (_is_first[-1] and bool(theano.config.cxx) and in_c and not on_gpu() and os.name == "posix"

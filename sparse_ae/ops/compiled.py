@@ -17,13 +17,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from sparse_ae.ops import fast_mode, item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import compile_ahead, for_first_process
-from sparse_ae.ops.mode import ahead_mode
+from sparse_ae.ops.ahead import compile_ahead, for_first_process, is_worthwhile
+from sparse_ae.ops.mode import AHEAD, ahead_mode
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-__all__ = ["building", "compile_update", "compiled", "updating"]
+__all__ = ["begin_function", "building", "compile_update", "compiled", "updating"]
 
 # Re-entrant: building may nest. Never call a compiled function while holding `_BUILDING`: that deadlocks.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
@@ -81,6 +81,16 @@ def compiled(inputs, outputs, **keywords):
             return function(*values)
 
     return call
+
+
+def begin_function(inputs, outputs):
+    """Have the compiler begin with all pieces of C of a function that `compiled` is to make later, and wait for none.
+
+    Where nothing is begun ahead, see `ahead.is_worthwhile`, the graph isn't rewritten for it either.
+    """
+    if is_worthwhile():
+        optimizer = theano.compile.mode.get_default_mode().provided_optimizer
+        theano.function(inputs, outputs, mode=theano.Mode("py", optimizer).including(AHEAD))
 
 
 def compile_update(model, inputs, loss, squared_error, update, learning_rate):

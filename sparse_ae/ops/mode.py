@@ -18,15 +18,7 @@ def fast_mode():
     return default if on_gpu() else default.including(TAG)
 
 
-def ahead_mode(linker=None):
-    """Give Theano's default mode with the rewrites by which a function is compiled sooner, and gives the same bits.
-
-    Parameters
-    ----------
-    linker : str, optional
-        In place of the default mode's: with "py" C code is begun for another function, and this one waits for none.
-    """
+def ahead_mode():
+    """Give Theano's default mode with the rewrites by which a function is compiled sooner, and gives the same bits."""
     default = theano.compile.mode.get_default_mode()
-    if linker:
-        default = theano.Mode(linker, default.provided_optimizer)
     return default if on_gpu() else default.including(AHEAD)

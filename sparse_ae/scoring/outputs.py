@@ -9,9 +9,8 @@ import numpy as np
 
 from sparse_ae.ops import csr_dot, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
-from sparse_ae.ops.compiled import compiled
+from sparse_ae.ops.compiled import begin_function, compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
-from sparse_ae.ops.mode import ahead_mode
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
 from sparse_ae.training.batch import Batch
@@ -189,12 +188,12 @@ class Outputs:
         with self.model.building():
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
             pairs = sampled_dot(cols, indptr, h, self.decoder.W)
-            if hasattr(self.model, "products"):
-                compile_ahead(pairs, *self.model.products(self._batch()))
-                return
-            compile_ahead(pairs)
             batch = self._batch()
-            theano.function(batch.present, self.model.encode(batch), mode=ahead_mode("py"))
+            if hasattr(self.model, "products"):
+                compile_ahead(pairs, *self.model.products(batch))
+            else:
+                compile_ahead(pairs)
+                begin_function(batch.present, self.model.encode(batch))
 
     def compile(self):
         """Compile now what predictions need, and would otherwise compile when they are first asked for."""
