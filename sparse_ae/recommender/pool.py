@@ -156,6 +156,9 @@ def greedy_weights(pool, lists, measure, first, dear=()):
     def value_of(weights):
         return lists(lists_by(weights), measure)
 
+    def by_user(weights):
+        return lists.by_user(lists_by(weights), measure)
+
     alone = np.eye(len(pool.scores))
     values = [value_of(each) for each in alone]
     weights, left = np.array(first, np.float64), set(range(len(alone)))
@@ -163,7 +166,7 @@ def greedy_weights(pool, lists, measure, first, dear=()):
     best = cheap[int(np.argmax([values[k] for k in cheap]))]
     if values[best] > value_of(weights):
         weights = alone[best]
-    of_users = lists.by_user(lists_by(weights), measure)
+    of_users = by_user(weights)
     for _ in range(_MOVES):
         moves = [(k, (1 - part) * weights + part * alone[k]) for k in sorted(left) for part in _PARTS]
         for k in np.flatnonzero(weights):
@@ -171,7 +174,7 @@ def greedy_weights(pool, lists, measure, first, dear=()):
                 rest = np.where(np.arange(len(alone)) == k, 0, weights)
                 moves.append((k, rest / rest.sum()))
         best, move = moves[int(np.argmax([value_of(each) for _, each in moves]))]
-        its_users = lists.by_user(lists_by(move), measure)
+        its_users = by_user(move)
         worth = _WORTH_MORE if best in dear and not weights[best] else _WORTH
         if standard_score(its_users - of_users) >= worth:
             weights, of_users = move, its_users
@@ -179,23 +182,20 @@ def greedy_weights(pool, lists, measure, first, dear=()):
             left.remove(best)
         else:
             break
-    weights, of_users = _halfway(weights, of_users, np.where(np.isin(np.arange(len(alone)), cheap), first, 0.0), dear,
-                                 max([values[k] for k in cheap if not first[k]], default=-np.inf),
-                                 lambda weights: lists.by_user(lists_by(weights), measure))
+    between = _halfway(weights, first, np.isin(np.arange(len(alone)), list(dear)))
+    its_users, least = by_user(between), max([values[k] for k in cheap if not first[k]], default=-np.inf)
+    if its_users.mean() >= least and standard_score(of_users - its_users) < _CLEARLY:
+        weights, of_users = between, its_users
     return weights.tolist(), values, float(of_users.mean())
 
 
-def _halfway(weights, of_users, first, dear, least, by_user):
-    """Weights between those that were found and the first ones, which stay the same for `dear` members.
+def _halfway(weights, first, is_dear):
+    """Weights between those that were found and the first ones, which stay the same for dear members.
 
-    Those found on some users are partly theirs alone: halfway they do better by others. They stay as they are where
-    these users are clearly for them, or where the lists between would be worse than `least`.
+    Those found on some users are partly theirs alone: halfway they do better by others, unless these users are clearly
+    for them, or the lists between would be worse than those of a member without a first weight.
     """
+    first, of_dear = np.where(is_dear, 0.0, first), np.where(is_dear, weights, 0.0)
     if not first.any():
-        return weights, of_users
-    of_dear = np.where(np.isin(np.arange(len(weights)), list(dear)), weights, 0.0)
-    between = (weights + of_dear + (1 - of_dear.sum()) * first / first.sum()) / 2
-    its_users = by_user(between)
-    if its_users.mean() < least or standard_score(of_users - its_users) >= _CLEARLY:
-        return weights, of_users
-    return between, its_users
+        return weights
+    return (weights + of_dear + (1 - of_dear.sum()) * first / first.sum()) / 2
