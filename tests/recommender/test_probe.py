@@ -17,6 +17,19 @@ def fitted(ratings, **settings):
     return Recommender(**dict(SETTINGS, **settings)).fit(triples(ratings))
 
 
+@pytest.fixture
+def trained(monkeypatch):
+    """What `fitting.fit_side` is called for and returns from now on: pairs of a label, None for none, and a Trained."""
+    found, train = [], fitting.fit_side
+
+    def noted(*args, **more):
+        found.append((more.get("label"), train(*args, **more)))
+        return found[-1][1]
+
+    monkeypatch.setattr(fitting, "fit_side", noted)
+    return found
+
+
 def test_what_is_looked_at():
     assert not probe.is_large(10000, CHOICE) and probe.is_large(100000, CHOICE)
     assert not probe.is_large(10 ** 7, CHOICE._replace(n_hidden=32)), "half of it is no saving"
@@ -47,15 +60,13 @@ def test_a_side_that_shows_no_gain_is_left(monkeypatch, capsys):
     assert fitted(noise(36, 20), biases="unguarded").models_["items"].n_hidden == 40
 
 
-def test_a_look_at_what_can_be_learned_changes_nothing(monkeypatch):
+def test_a_look_at_what_can_be_learned_changes_nothing(monkeypatch, trained):
     ratings = levels(36, 20)[0]
     without = fitted(ratings)
-    looked, train = [], fitting.fit_side
+    trained.clear()
     monkeypatch.setattr(probe, "_LARGE", 1)
-    monkeypatch.setattr(fitting, "fit_side", lambda *args, **more: looked.append(more.get("label")) or train(
-        *args, **more))
     found = fitted(ratings)
-    assert looked == ["items as rows, a first look", None, None]
+    assert [label for label, _ in trained] == ["items as rows, a first look", None, None]
     assert found.weights_ == without.weights_ and found.weights_["items"] > 0.8
     for one, other in zip(found.model_.params, without.model_.params):
         np.testing.assert_array_equal(one.get_value(), other.get_value())
@@ -69,24 +80,17 @@ def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
             in capsys.readouterr().err) == said
 
 
-def test_a_side_goes_on_with_the_decay_that_showed_a_gain(monkeypatch):
+def test_a_side_goes_on_with_the_decay_that_showed_a_gain(monkeypatch, trained):
     monkeypatch.setattr(probe, "_LARGE", 1)
-    tried, train = [], fitting.fit_side
-
-    def watched(*args, **more):
-        found = train(*args, **more)
-        tried.append((more.get("label"), found.choice.l2))
-        return found
-
-    monkeypatch.setattr(fitting, "fit_side", watched)
-    monkeypatch.setattr(fitting, "promises", lambda given, found, biases: found.choice.l2 < tried[0][1])
+    monkeypatch.setattr(fitting, "promises",
+                        lambda given, found, biases: found.choice.l2 < trained[0][1].choice.l2)
     fitted(noise(36, 20), l2="auto")
-    looks = [l2 for label, l2 in tried if label == "items as rows, a first look"]
-    whole = [l2 for label, l2 in tried if label is None]
+    looks = [each.choice.l2 for label, each in trained if label == "items as rows, a first look"]
+    whole = [each.choice.l2 for label, each in trained if label is None]
     assert looks[-1] == pytest.approx(0.3 * looks[0]) and whole[0] == looks[-1]
 
 
-def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypatch, capsys):
+def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypatch, trained, capsys):
     assert not probe.takes_long(10 ** 6 - 1, CHOICE._replace(n_hidden=512))
     assert not probe.takes_long(10 ** 7, CHOICE) and probe.takes_long(10 ** 6, CHOICE._replace(n_hidden=128))
     few = probe.with_few_hidden(CHOICE._replace(n_hidden=512), 95)
@@ -95,20 +99,12 @@ def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypat
 
     monkeypatch.setattr(probe, "_MANY_RATINGS", 1)
     monkeypatch.setattr(probe, "_TO_SEEK_BY", 8)
-    trained, train = [], fitting.fit_side
-
-    def watched(*args, **more):
-        found = train(*args, **more)
-        trained.append((more.get("label"), found.choice))
-        return found
-
-    monkeypatch.setattr(fitting, "fit_side", watched)
     found = fitted(levels(36, 20)[0], l2="auto")
-    (label, first), (_, second), *rest = trained
+    (label, first), (_, second) = [(label, each.choice) for label, each in trained[:2]]
     assert label == "items as rows, decays by few hidden units" and first.n_hidden == second.n_hidden == 8
     assert second.l2 == pytest.approx(0.3 * first.l2), "what was learned is all taste, and no noise"
-    sought = [choice for label, choice in trained if label]
-    inwhole = [choice for label, choice in trained if not label]
+    sought = [each.choice for label, each in trained if label]
+    inwhole = [each.choice for label, each in trained if not label]
     assert inwhole[0].n_hidden == 40 and inwhole[0].l2 in [choice.l2 for choice in sought[1:]]
     assert found.choices_["items"].l2 <= 0.3 * first.l2 * 1.001
     epochs = [record["epoch"] for record in found.history_ if not record["refit"]]
