@@ -329,8 +329,9 @@ def print_times(title, times, first, scaled=(), table=PRINTED):
     medians = {name: float(np.median(x)) for name, x in times.items()}
     shown = table(title, "", "seconds", "min ... max", "against " + first)
     for name, x in times.items():
-        shown.row(name, "%s%.3f" % ("~" if name in scaled else "", medians[name]), "%.3f ... %.3f" % (min(x), max(x)),
-                  "%.2f" % (medians[name] / medians[first]))
+        shown.row(name, ("~" if name in scaled else "") + pages.three_digits(medians[name]),
+                  " ... ".join(map(pages.three_digits, (min(x), max(x)))),
+                  pages.three_digits(medians[name] / medians[first]))
     return medians
 
 

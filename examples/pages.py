@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Pages", "Table", "add_argument", "filled", "machine"]
+__all__ = ["Pages", "Table", "add_argument", "filled", "machine", "three_digits"]
 
 END = "<!-- end -->"
 SECTION = re.compile(r"^<!-- table: (.*?) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
@@ -52,6 +52,11 @@ def machine():
             name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
     return "%s, %d CPUs; Python %s, NumPy %s; %s" % (name, os.cpu_count(), platform.python_version(), np.__version__,
                                                      time.strftime("%Y-%m-%d"))
+
+
+def three_digits(number):
+    """A positive number in words, to three digits that count: 0.128, 10.3, 677."""
+    return "%.*f" % (max(0, 2 - int(np.floor(np.log10(number)))), number)
 
 
 class Pages:

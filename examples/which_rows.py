@@ -162,7 +162,7 @@ def main(argv=None):
     for panel, lines in panels.items():
         table = written.table("by " + panel, panel, *[name + ", ms" for name in lines])
         for i, x in enumerate(lines["sparse"][0]):
-            table.row(x, *["%.2f" % (1e3 * values[1][i]) if values and i < len(values[1]) else ""
+            table.row(x, *[pages.three_digits(1e3 * values[1][i]) if values and i < len(values[1]) else ""
                            for values in lines.values()])
     written.close()
     draw(panels, args.plot)
