@@ -22,7 +22,7 @@ from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_
 from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import lists_of, promises, stretch_on_validation, weigh, weigh_by_lists
+from sparse_ae.recommender.weighing import lists_of, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
@@ -35,11 +35,6 @@ import lasagne
 
 __all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals", "fit_side",
            "most_trainings", "say_what_is_chosen"]
-
-# Outputs that least squares would stretch by more are too small, for so strong a decay shrinks them, and those that it
-# would shrink are too large: a third of the decay then, or three times as much, and once more if that was better.
-_TOO_SMALL, _TOO_LARGE, _LESS_DECAY, _MORE_TRIES = 1.1, 0.7, 0.3, 2
-
 
 # A training that is no part of a fit's history, and quickly repeated.
 _IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
@@ -218,7 +213,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
 
 def most_trainings(n_sides):
     """Count the trainings that `fit_residuals` may take."""
-    return (2 + _MORE_TRIES) * n_sides
+    return (2 + probe.MORE_TRIES) * n_sides
 
 
 def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists):
@@ -228,105 +223,21 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     """
     by_ratings = given.held_out is not None and given.unit is None and lists is None
     network, choice = check_network(settings.network), choice_of(settings, given, side, biases)
-    if by_ratings and given.guarded and isinstance(network, Shallow):
-        ended, choice = _look(settings, given, side, biases, seed, choice, np.dtype(network.dtype).itemsize)
+    seeks = by_ratings and is_auto(settings.l2)
+    if by_ratings and isinstance(network, Shallow):
+        train = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY)
+        free = [name for name in ("l2", "n_hidden") if is_auto(getattr(settings, name))]
+        ended, choice = probe.look(given, side, biases, choice, train, free, np.dtype(network.dtype).itemsize)
+        if ended is None and seeks:
+            ended, choice = probe.seek(given, side, biases, choice, train, free)
         if ended is not None:
             return ended
-    seeks = by_ratings and is_auto(settings.l2)
-    if seeks and isinstance(network, Shallow) and probe.takes_long(given.train.by(side).nnz, choice):
-        few = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY,
-                      label="%s as rows, decays by few hidden units" % side)
-        small = probe.with_few_hidden(choice, _n_rows(given, side))
-        found = _better_decay(given, few(choice=small), biases, [few] * _MORE_TRIES)
-        if found.interrupted:
-            return found
-        choice = choice._replace(l2=found.choice.l2)
     say_what_is_chosen(settings, given, side, choice)
     first, *more = [partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=path),
                             measure_of=lists and partial(_ListMeasure, given.lists, lists))
                     for path in paths[:1] + paths[2:]]
     best = first(choice=choice)
-    return _better_decay(given, best, biases, more) if seeks else best
-
-
-def _better_decay(given, best, biases, tries):
-    """Train with another decay, as long as validation ratings say so and it helps.
-
-    The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
-    a decay shrink the outputs, and least squares would stretch them again. Where no epoch was better than biases alone
-    it may be so strong that nothing is left.
-
-    Parameters
-    ----------
-    given : FitInputs
-    best : Trained
-        By the rule.
-    biases : Biases
-    tries : list of callable
-        Each trains a model by a `choice`, as `fit_side`.
-
-    Returns
-    -------
-    Trained
-    """
-    if best.error or best.interrupted:
-        return best
-    stretch, error = stretch_on_validation(given, best, biases)
-    factor = _LESS_DECAY if stretch > 1 else 1 / _LESS_DECAY
-    for train in tries:
-        if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != (factor < 1):
-            break
-        choice = best.choice._replace(l2=factor * best.choice.l2)
-        given.tell("%s as rows: %s; again with l2=%.4g"
-                   % (best.side, "no epoch was better than biases" if not best.epoch else
-                      "outputs are too %s by a factor of %.2f" % (("small", stretch) if factor < 1 else
-                                                                  ("large", 1 / max(stretch, 1e-9))), choice.l2))
-        again = train(choice=choice)
-        if again.interrupted:
-            return best._replace(history=best.history + again.history)
-        if again.error:
-            break
-        stretch, its_error = stretch_on_validation(given, again, biases)
-        if its_error >= error:
-            break
-        best, error = again, its_error
-    return best
-
-
-def _look(settings, given, side, biases, seed, choice, itemsize):
-    """Train small models of one side, if a whole one is large, until one shows a gain.
-
-    Returns
-    -------
-    ended : Trained or None
-        The last, where none did.
-    choice : Choice
-        That to go on with: with the decay that showed a gain.
-    """
-    n_columns = n_columns_of(given.train, side)
-    needed, there = probe.memory_needed(n_columns, choice, itemsize), probe.memory_there()
-    if probe.is_large(n_columns, choice):
-        for small in probe.looks(choice, _n_rows(given, side), _LESS_DECAY if is_auto(settings.l2) else None):
-            found = fit_side(settings, given, side, biases, seed, choice=small, label="%s as rows, a first look" % side,
-                             run=_IN_MEMORY)
-            if found.interrupted:
-                return found._replace(epoch=0), choice
-            if promises(given, found, biases):
-                choice = choice._replace(l2=small.l2)
-                break
-        else:
-            given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
-                       "chosen, and %.1f GB for them, are left out"
-                       % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
-            return found._replace(epoch=0), choice
-    if there is not None and needed > there:
-        given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
-                   "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
-    return None, choice
-
-
-def _n_rows(given, side):
-    return np.count_nonzero(np.diff(given.train.by(side).indptr))
+    return probe.better_decay(given, best, biases, more) if seeks else best
 
 
 def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, share=None,

@@ -1,4 +1,4 @@
-"""Looking before training: whether a side's model is worth its memory and its time, and how much memory that is.
+"""Looking before training: whether a side's model is worth its memory and its time, and by which decay.
 
 A model of many columns takes minutes, and gigabytes, to show that biases are as good; with few hidden units the same
 ratings show it in seconds. So where all the hidden units are many numbers, a few are trained first, for as long as it
@@ -6,12 +6,26 @@ takes to see a gain, and `weighing.promises` says whether validation ratings sho
 than the rule's, by which items as rows learned nothing of 19 million made-up ratings that were mostly taste.
 
 So it is with a decay that is far too strong, or too weak: of 1.9 million made-up ratings it took 206 of a fit's 361
-seconds to see this with all the hidden units. Where ratings are many, decays are tried with few.
+seconds to see this with all the hidden units. Where ratings are many, decays are tried with few, and then twice as many
+hidden units as long as these are better: for tastes of ten factors 64 are enough, and 512 would overfit them.
 """
 import gc
 import os
 
-__all__ = ["is_large", "looks", "make_room", "memory_needed", "memory_there", "takes_long", "with_few_hidden"]
+import numpy as np
+
+from sparse_ae.recommender.sides import n_columns_of
+from sparse_ae.recommender.weighing import promises, stretch_on_validation
+
+__all__ = ["MORE_TRIES", "better_decay", "look", "looks", "make_room", "memory_needed", "memory_there", "seek",
+           "stood_still", "takes_long", "with_few_hidden"]
+
+#: Trainings with another decay, at most.
+MORE_TRIES = 2
+
+# Outputs that least squares would stretch by more are too small, for so strong a decay shrinks them, and those that it
+# would shrink are too large: a third of the decay then, or three times as much, and once more if that was better.
+_TOO_SMALL, _TOO_LARGE, _LESS_DECAY = 1.1, 0.7, 0.3
 
 # Numbers in W from which a look is worth its time: below, training in full takes seconds.
 _LARGE = 2 ** 23
@@ -27,8 +41,142 @@ _FEW_HIDDEN, _UPDATES = 16, (100, 400)
 # real ratings the best epoch came after 190 to 650.
 _MANY_RATINGS, _TO_SEEK_BY, _UPDATES_TO_SEEK = 10 ** 6, 64, 650
 
+# The part of the squared error by which it must fall with twice as many, or else so few are trained in full.
+_WORTH_TWICE = 0.001
+
 # What an update keeps for each parameter, its gradient included, which Adagrad alone doesn't lay down.
 _KEPT = {"adam": 3, "adamax": 3, "adagrad": 1, "adadelta": 3, "rmsprop": 2, "momentum": 2, "nesterov_momentum": 2}
+
+
+def look(given, side, biases, choice, train, free, itemsize):
+    """Train small models of one side, if a whole one is large, until one shows a gain.
+
+    Parameters
+    ----------
+    given : FitInputs
+    side : {"items", "users"}
+    biases : Biases
+    choice : defaults.Choice
+        Of the whole model.
+    train : callable
+        From ``choice=`` and ``label=`` to a `fitting.Trained`.
+    free : sequence of str
+        Settings that may be other than those of `choice`: "l2", "n_hidden".
+    itemsize : int
+        Bytes of a number.
+
+    Returns
+    -------
+    ended : Trained or None
+        The last, where none did, or where somebody wants to stop.
+    choice : defaults.Choice
+        That to go on with: with the decay that showed a gain.
+    """
+    n_columns = n_columns_of(given.train, side)
+    needed, there = memory_needed(n_columns, choice, itemsize), memory_there()
+    if given.guarded and is_large(n_columns, choice):
+        for small in looks(choice, _n_rows(given, side), _LESS_DECAY if "l2" in free else None):
+            found = train(choice=small, label="%s as rows, a first look" % side)
+            if found.interrupted:
+                return found._replace(epoch=0), choice
+            if promises(given, found, biases):
+                choice = choice._replace(l2=small.l2)
+                break
+        else:
+            given.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that were "
+                       "chosen, and %.1f GB for them, are left out"
+                       % (side, small.n_hidden, choice.n_hidden, needed / 1e9))
+            return found._replace(epoch=0), choice
+    if there is not None and needed > there:
+        given.tell("%s as rows: training takes about %.1f GB, of %.1f GB of memory that are free; a smaller n_hidden "
+                   "than %d, or the other rows alone, takes less" % (side, needed / 1e9, there / 1e9, choice.n_hidden))
+    return None, choice
+
+
+def seek(given, side, biases, choice, train, free):
+    """Find a decay, and how many hidden units are worth their time, by few of them where training takes long.
+
+    Parameters and returns are those of `look`, but that `ended` is what was best by then.
+    """
+    if not takes_long(given.train.by(side).nnz, choice):
+        return None, choice
+
+    def tried(choice):
+        return train(choice=choice, label="%s as rows, %d hidden units first" % (side, choice.n_hidden))
+
+    found = better_decay(given, tried(with_few_hidden(choice, _n_rows(given, side))), biases, [tried] * MORE_TRIES)
+    enough = "n_hidden" not in free
+    while not (found.interrupted or enough) and 2 * found.choice.n_hidden <= choice.n_hidden:
+        twice = tried(found.choice._replace(n_hidden=2 * found.choice.n_hidden))
+        errors = [stretch_on_validation(given, each, biases)[1] for each in (found, twice)]
+        enough = twice.interrupted or errors[1] > (1 - _WORTH_TWICE) * errors[0]
+        if enough:
+            given.tell("%s as rows: %d hidden units are no better than %d"
+                       % (side, twice.choice.n_hidden, found.choice.n_hidden))
+            choice = choice._replace(n_hidden=found.choice.n_hidden)
+            found = found._replace(history=found.history + twice.history) if twice.interrupted else found
+        else:
+            found = twice
+    if choice.patience is not None:
+        choice = choice._replace(patience=max(choice.patience, 1 + stood_still(found.history)))
+    return found if found.interrupted else None, choice._replace(l2=found.choice.l2)
+
+
+def better_decay(given, best, biases, tries):
+    """Train with another decay, as long as validation ratings say so and it helps.
+
+    The rule for ``l2="auto"`` takes what biases leave over for noise. The more of it is taste, the more does so strong
+    a decay shrink the outputs, and least squares would stretch them again. Where no epoch was better than biases alone
+    it may be so strong that nothing is left.
+
+    Parameters
+    ----------
+    given : FitInputs
+    best : Trained
+        By the rule.
+    biases : Biases
+    tries : list of callable
+        Each trains a model by a `choice`, as `look` has it.
+
+    Returns
+    -------
+    Trained
+    """
+    if best.error or best.interrupted:
+        return best
+    stretch, error = stretch_on_validation(given, best, biases)
+    factor = _LESS_DECAY if stretch > 1 else 1 / _LESS_DECAY
+    for train in tries:
+        if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != (factor < 1):
+            break
+        choice = best.choice._replace(l2=factor * best.choice.l2)
+        given.tell("%s as rows: %s; again with l2=%.4g"
+                   % (best.side, "next to nothing is learned" if np.isinf(stretch) else
+                      "outputs are too %s by a factor of %.2f" % (("small", stretch) if factor < 1 else
+                                                                  ("large", 1 / max(stretch, 1e-9))), choice.l2))
+        again = train(choice=choice)
+        if again.interrupted:
+            return best._replace(history=best.history + again.history)
+        if again.error:
+            break
+        stretch, its_error = stretch_on_validation(given, again, biases)
+        if its_error >= error:
+            break
+        best, error = again, its_error
+    return best
+
+
+def stood_still(history):
+    """Count the epochs from the start, or from a better one, to the next better one, at most."""
+    best, since, most = np.inf, 0, 0
+    for record in history:
+        if record["validation_rmse"] < best:
+            best, since, most = record["validation_rmse"], record["epoch"], max(most, record["epoch"] - since)
+    return most
+
+
+def _n_rows(given, side):
+    return np.count_nonzero(np.diff(given.train.by(side).indptr))
 
 
 def is_large(n_columns, choice):
@@ -60,8 +208,9 @@ def takes_long(n_ratings, choice):
 
 
 def with_few_hidden(choice, n_rows):
-    """Return the `defaults.Choice` that decays are tried by."""
-    return choice._replace(n_hidden=_TO_SEEK_BY, n_epochs=_epochs(choice, n_rows, _UPDATES_TO_SEEK))
+    """Return the `defaults.Choice` that decays are tried by: to the end, since all may stand still for most of it."""
+    n_epochs = _epochs(choice, n_rows, _UPDATES_TO_SEEK)
+    return choice._replace(n_hidden=_TO_SEEK_BY, n_epochs=n_epochs, patience=n_epochs)
 
 
 def _epochs(choice, n_rows, n_updates):

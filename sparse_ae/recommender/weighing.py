@@ -18,6 +18,10 @@ _CLEARLY_BETTER = 2.0
 _SHARES = 0.25, 0.5, 0.75
 
 
+# Squared outputs, to those they would predict, that are nothing: what so strong a decay has left is of either sign.
+_NOTHING = 1e-3
+
+
 class _Known(NamedTuple):
     """Validation ratings of users and items that have others, and what biases say of them."""
 
@@ -45,7 +49,7 @@ def _shown(given, trained, biases):
 def stretch_on_validation(given, trained, biases):
     """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
     _, outputs, beyond = _shown(given, trained, biases)
-    if not trained.epoch or not outputs.any():
+    if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(beyond, beyond):
         return np.inf, np.dot(beyond, beyond)
     stretch = max(0.0, np.dot(beyond, outputs) / np.dot(outputs, outputs))
     return stretch, np.sum((beyond - stretch * outputs) ** 2)

@@ -1,9 +1,11 @@
 """A first look at a side: little is trained where there is nothing to be gained, nothing is changed elsewhere."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from made import levels, noise, triples
 
-from sparse_ae.recommender import fitting, probe
+from sparse_ae.recommender import fitting, probe, weighing
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.recommender import Recommender
 
@@ -82,7 +84,7 @@ def test_too_little_memory_is_told(there, said, monkeypatch, capsys):
 
 def test_a_side_goes_on_with_the_decay_that_showed_a_gain(monkeypatch, trained):
     monkeypatch.setattr(probe, "_LARGE", 1)
-    monkeypatch.setattr(fitting, "promises",
+    monkeypatch.setattr(probe, "promises",
                         lambda given, found, biases: found.choice.l2 < trained[0][1].choice.l2)
     fitted(noise(36, 20), l2="auto")
     looks = [each.choice.l2 for label, each in trained if label == "items as rows, a first look"]
@@ -94,14 +96,14 @@ def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypat
     assert not probe.takes_long(10 ** 6 - 1, CHOICE._replace(n_hidden=512))
     assert not probe.takes_long(10 ** 7, CHOICE) and probe.takes_long(10 ** 6, CHOICE._replace(n_hidden=128))
     few = probe.with_few_hidden(CHOICE._replace(n_hidden=512), 95)
-    assert few == CHOICE._replace(n_hidden=64, n_epochs=65), "650 updates, of ten an epoch"
+    assert few == CHOICE._replace(n_hidden=64, n_epochs=65, patience=65), "650 updates, of ten an epoch, to the end"
     assert probe.with_few_hidden(CHOICE._replace(n_epochs=7), 95).n_epochs == 7
 
     monkeypatch.setattr(probe, "_MANY_RATINGS", 1)
     monkeypatch.setattr(probe, "_TO_SEEK_BY", 8)
     found = fitted(levels(36, 20)[0], l2="auto")
     (label, first), (_, second) = [(label, each.choice) for label, each in trained[:2]]
-    assert label == "items as rows, decays by few hidden units" and first.n_hidden == second.n_hidden == 8
+    assert label == "items as rows, 8 hidden units first" and first.n_hidden == second.n_hidden == 8
     assert second.l2 == pytest.approx(0.3 * first.l2), "what was learned is all taste, and no noise"
     sought = [each.choice for label, each in trained if label]
     inwhole = [each.choice for label, each in trained if not label]
@@ -110,6 +112,36 @@ def test_decays_are_tried_with_few_hidden_units_where_ratings_are_many(monkeypat
     epochs = [record["epoch"] for record in found.history_ if not record["refit"]]
     assert epochs == list(range(1, len(epochs) + 1)), "those with few hidden units are in no history"
     assert "again with l2=%.4g" % second.l2 in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("errors, expected", [
+    ((1.0, 0.9995), 64), ((1.0, 0.99, 0.98, 0.97), 512), ((1.0, 0.99, 1.0), 128)])
+def test_as_many_hidden_units_as_are_worth_their_time(errors, expected, monkeypatch):
+    """Each is twice the last; what is chosen is trained for as long without gain as few hidden units stood still."""
+    monkeypatch.setattr(probe, "_MANY_RATINGS", 1)
+    of_hidden = dict(zip((64, 128, 256, 512), errors))
+    monkeypatch.setattr(probe, "stretch_on_validation",
+                        lambda given, found, biases: (1.0, of_hidden[found.choice.n_hidden]))
+    told = []
+    given = SimpleNamespace(train=SimpleNamespace(by=lambda side: levels(36, 20)[0]), tell=told.append)
+    history = [dict(epoch=n, validation_rmse=error, interrupted=False) for n, error in enumerate([3, 4, 4, 2, 1], 1)]
+
+    def train(choice, label):
+        assert label == "items as rows, %d hidden units first" % choice.n_hidden
+        return fitting.Trained("items", None, choice, history, 5, [], None)
+
+    choice = CHOICE._replace(n_hidden=512, patience=2)
+    assert probe.seek(given, "items", None, choice, train, ["l2", "n_hidden"]) == (
+        None, choice._replace(n_hidden=expected, patience=4))
+    assert told == ([] if expected == 512 else
+                    ["items as rows: %d hidden units are no better than %d" % (2 * expected, expected)])
+    assert probe.seek(given, "items", None, choice, train, ["l2"])[1].n_hidden == 512, "as was asked for"
+
+
+def test_how_long_a_training_stood_still():
+    of = [dict(epoch=n, validation_rmse=error) for n, error in enumerate([5, 6, 4, 4, 4, 4, 1, 2, 2, 2, 2, 2], 1)]
+    assert probe.stood_still(of) == 4, "from epoch 3 to 7; nothing better came after that"
+    assert probe.stood_still(of[:1]) == 1 and probe.stood_still([]) == 0
 
 
 def test_ctrl_c_while_decays_are_tried_leaves_what_few_hidden_units_have_learned(monkeypatch):
@@ -128,3 +160,14 @@ def test_ctrl_c_while_decays_are_tried_leaves_what_few_hidden_units_have_learned
     only, = trained
     assert found.best_epoch_ == only.epoch > 0 and found.choices_["items"].n_hidden == 8
     assert found.weights_["items"] > 0 and found.model_ is only.model
+
+
+def test_outputs_that_are_next_to_nothing_are_of_too_strong_a_decay(monkeypatch):
+    """What is left of them is of either sign, and says nothing of the decay."""
+    monkeypatch.setattr(weighing, "_shown", lambda *_: (None, outputs, np.array([1.0, -2.0, 2.0])))
+    best = SimpleNamespace(epoch=3)
+    outputs = np.array([0.05, 0.01, -0.06])
+    assert weighing.stretch_on_validation(None, best, None) == (np.inf, 9.0)
+    outputs = np.array([0.5, -0.5, 0.5])
+    assert weighing.stretch_on_validation(None, best, None) == (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))
+    assert weighing.stretch_on_validation(None, SimpleNamespace(epoch=0), None) == (np.inf, 9.0)
