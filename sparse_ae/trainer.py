@@ -194,8 +194,9 @@ class Trainer:
             Whether an epoch is put back with what the optimiser remembered then, which is up to two numbers more for
             each parameter to keep. Without it that stays as the last epoch left it.
         cut : float, optional
-            With `patience`, by what the learning rate is multiplied when it runs out for the first time: everything is
-            put back to the best epoch, and training goes on from there, with half the patience.
+            With `patience`, by what the learning rate is multiplied once that many epochs have not lowered the error by
+            a thousandth: everything is put back to the best epoch, and training goes on from there until a quarter of
+            as many don't.
 
         Returns
         -------
@@ -266,8 +267,9 @@ class Trainer:
         first = len(self.history)
         if saved is not None:
             first = self._go_on_from(saved, checkpoint)
-        stopping = EarlyStopping(self.step, patience, validation.sign, cut, keep_optimiser)
-        stopping.begin(self.history, first, validation.value if self.history or targets.has_baseline else None, saved)
+        stopping = EarlyStopping(self.step, patience, validation, cut, keep_optimiser)
+        stopping.begin(self.history, first, validation.value is not None and bool(self.history or targets.has_baseline),
+                       saved)
         run = Run(self, first, n_epochs, validation, stopping, checkpoints, on_epoch, seconds)
         signs = signs_of_life(ranks.first and self.progress, run.n_to_come, len(data.rows))
 

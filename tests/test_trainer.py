@@ -273,21 +273,35 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
 
 
 def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
-    """As a second call at that rate, and with half the patience, would."""
+    """As a second call at that rate, and with a quarter of the patience, would."""
     train, test = checkerboard(40, 12)
     t, other = trainer(update="adam"), trainer(update="adam")
-    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85, 0.9]
+    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85]
     scripted(monkeypatch, *first + second)
     history = t.fit(train, 50, validation=test, patience=3, cut=0.25)
     assert [record["validation_rmse"] for record in history] == first + second
-    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 4
-    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 3 + [8]
+    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 3
+    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 2 + [8]
     scripted(monkeypatch, *first + [1.0] + second)
     other.fit(train, 50, validation=test, patience=3)
     other.learning_rate = 0.005
-    other.fit(train, 50, validation=test, patience=2)
+    other.fit(train, 50, validation=test, patience=1)
     for name, value in other.step.get_state().items():
         np.testing.assert_array_equal(t.step.get_state()[name], value)
+
+
+def test_gains_below_a_thousandth_are_none_where_the_rate_is_cut(monkeypatch):
+    train, test = checkerboard(40, 12)
+    errors = [3.0, 2.0, 1.0, 0.9996, 0.9994]
+    t = trainer()
+    scripted(monkeypatch, *errors + [0.998, 0.9975])
+    t.fit(train, 50, validation=test, patience=2, cut=0.25)
+    assert [record["learning_rate"] for record in t.history] == [0.02] * 5 + [0.005] * 2
+    assert [record["restored"] for record in t.history] == [None] * 4 + [5, None, None], "what is gained stays"
+    t = trainer()
+    scripted(monkeypatch, *errors + [0.9996, 0.9995])
+    t.fit(train, 50, validation=test, patience=2)
+    assert len(t.history) == 7 and t.history[-1]["restored"] == 5, "without a cut any gain counts"
 
 
 def test_from_where_it_began_training_does_not_go_on_at_a_smaller_rate(monkeypatch):

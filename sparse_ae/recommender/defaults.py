@@ -22,9 +22,10 @@ have ratings:
 `update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
 `learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
                  average                                if the decay is for each rating: so it is then with l2="auto"
-`patience`       200 updates, at least 5 epochs, then   the error often rises at first, and stands still, before it
-                 half as many at a fifth of the rate,   falls; from 100 to 400 it makes no difference. The smaller
-                 unless a rate is given                 rate, from the best epoch on, brings up to 0.001
+`patience`       200 updates, at least 5 epochs, that   the error often rises at first, and stands still, before it
+                 gain a thousandth; then a quarter of   falls; from 100 to 400 it makes no difference. The smaller
+                 it at a fifth of the rate. Where a     rate, from the best epoch on, brings up to 0.001 within a few
+                 rate is given, any gain counts         epochs
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
 `validation`     5,000 ratings, from 10% to 25%, but    fewer can't tell a gain from luck; the ratings aren't lost,
                  200,000 at most                        for all are trained on in the end, where they are 2% or more

@@ -11,6 +11,9 @@ from sparse_ae.training.checkpoint import Best, RunState, check_unused, load, sa
 
 __all__ = ["Checkpoints", "EarlyStopping"]
 
+# The part of the error by which it must fall while patience lasts, lest the rate be cut or, after that, training end.
+_GAIN = 0.001
+
 
 class EarlyStopping:
     """Tells when validation stands still, and keeps what there is to go back to: one copy of what a step changes.
@@ -20,8 +23,8 @@ class EarlyStopping:
     step : training.steps.Step
     patience : int or None
         Epochs in a row without a better one that end the training; None for neither.
-    sign : {1, -1}
-        Of an error, the better the lower, and of a measure, the better the higher.
+    validation : training.run.Validation
+        Whose value is an error, the better the lower, or a measure, the better the higher.
     cut : float, optional
         By what the rate is multiplied once validation stands still, to go on from the best epoch until it does again.
     keep_optimiser : bool
@@ -34,26 +37,27 @@ class EarlyStopping:
         Of the learning rate: 1, or `cut`.
     """
 
-    def __init__(self, step, patience, sign, cut=None, keep_optimiser=True):
-        self.patience, self.sign, self.best, self.factor = patience, sign, None, 1.0
-        self._step, self._cut, self._keep_optimiser = step, cut, keep_optimiser
-        self._last, self._first, self._since = None, 0, 0
+    def __init__(self, step, patience, validation, cut=None, keep_optimiser=True):
+        self.patience, self.best, self.factor = patience, None, 1.0
+        self._step, self._validation, self._cut, self._keep_optimiser = step, validation, cut, keep_optimiser
+        self._last, self._first, self._since, self._errors = None, 0, 0, []
 
-    def begin(self, history, first, validate, saved=None):
+    def begin(self, history, first, may_be_best, saved=None):
         """Begin after the epochs of a history, of which the `first` are of earlier calls of `fit`.
 
-        `validate` is None where the start is none to choose; `saved` is the `RunState` of a file to go on from.
+        `may_be_best` tells whether the start is one to go back to; `saved` is the `RunState` of a file to go on from.
         """
         epoch, self._first = len(history), first
         if self.patience is not None:
             for record in history[first:]:
+                self._errors.append(self._validation.sign * record[self._validation.name])
                 if record["restored"] is not None:
                     self.factor, self._since = self._cut, record["epoch"]
             if saved is not None and saved.best is not None:
                 self.best = saved.best if self._keep_optimiser else saved.best._replace(
                     state={p.name: saved.best.state[p.name] for p in self._step.model.params})  # the file may have more
-            elif validate is not None:
-                self.best = Best(epoch, self.sign * validate(), self._copy())
+            elif may_be_best:
+                self.best = Best(epoch, self._validation.sign * self._validation.value(), self._copy())
         self.keep(epoch)
 
     def _copy(self):
@@ -67,9 +71,12 @@ class EarlyStopping:
     def after_epoch(self, epoch, value):
         """Note what validation has shown of the step, whose state is copied where it is the best so far."""
         self._last = None  # its memory is free for another copy
-        if self.patience is not None and (self.best is None or self.sign * value < self.best.error):
+        if self.patience is None:
+            return
+        self._errors.append(self._validation.sign * value)
+        if self.best is None or self._errors[-1] < self.best.error:
             self.best = None
-            self.best = Best(epoch, self.sign * value, self._copy())
+            self.best = Best(epoch, self._errors[-1], self._copy())
 
     def keep(self, epoch):
         """Copy the step as it is, where there is no best epoch to go back to."""
@@ -83,9 +90,17 @@ class EarlyStopping:
 
     def is_over(self, epoch):
         """Tell whether there is nothing more to hope for."""
-        # At a part of the rate nothing rises before it falls: half the patience shows it.
-        patience = self.patience if self.factor == 1 else (self.patience + 1) // 2
-        return self.best is not None and epoch - max(self.best.epoch, self._since) >= patience
+        if self.best is None:
+            return False
+        # At a part of the rate nothing rises before it falls: a quarter of the patience shows it.
+        patience = self.patience if self.factor == 1 else -(-self.patience // 4)
+        then = epoch - patience
+        if then < max(self._first, self._since):
+            return False
+        if self.best.epoch <= then or self._cut is None or then == self._first:
+            return self.best.epoch <= then
+        error = min(self._errors[:then - self._first])
+        return error - self.best.error < _GAIN * abs(error)
 
     def go_on(self, history):
         """Put the best epoch back, where it is over and may go on at a smaller rate; the history says so.

@@ -483,7 +483,7 @@ def with_less_decay():
 
 
 def test_taste_that_the_decay_suppressed_gets_less_of_it(with_less_decay, monkeypatch):
-    monkeypatch.setattr("sparse_ae.recommender.fitting._TOO_SMALL", np.inf)
+    monkeypatch.setattr("sparse_ae.recommender.probe._TOO_SMALL", np.inf)
     by_rule = made(rows="items", l2="auto")
     tries = np.log(with_less_decay.l2_ / by_rule.l2_) / np.log(0.3)
     assert tries == pytest.approx(1) or tries == pytest.approx(2)

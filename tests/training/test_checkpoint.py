@@ -111,18 +111,26 @@ def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
     assert whole.history[-1]["restored"] == 2 and len(whole.history) == 5
 
 
-@pytest.mark.parametrize("stop", [2, 5, 6, 7])
+@pytest.mark.parametrize("stop", [2, 7, 8, 9])
 @pytest.mark.parametrize("keep_optimiser", [True, False])
 def test_a_cut_is_remembered(stop, keep_optimiser, tmp_path, monkeypatch):
-    """The rate is cut after the fifth epoch, from the second on, and half the patience ends with the eighth."""
-    arguments = dict(validation=TEST, patience=3, cut=0.5, keep_optimiser=keep_optimiser)
-    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25, 0.75, 2.0, 2.0], tmp_path / "run.npz",
-                                             monkeypatch, **arguments)
-    assert [record["restored"] for record in whole.history] == [None] * 4 + [2] + [None] * 2 + [6]
-    if stop > 5:
-        with pytest.raises(ValueError, match="learning_rate is 0.02 here in epoch 6 and was 0.01"):
+    """The rate is cut after the seventh epoch, from the second on; a quarter of the patience ends with the tenth."""
+    arguments = dict(validation=TEST, patience=5, cut=0.5, keep_optimiser=keep_optimiser)
+    whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25, 2.0, 2.0, 0.75, 2.0, 2.0],
+                                             tmp_path / "run.npz", monkeypatch, **arguments)
+    assert [record["restored"] for record in whole.history] == [None] * 6 + [2] + [None] * 2 + [8]
+    if stop > 7:
+        with pytest.raises(ValueError, match="learning_rate is 0.02 here in epoch 8 and was 0.01"):
             trainer(update="adam").fit(TRAIN, 50, checkpoint=tmp_path / "run.npz", resume=True,
                                        **dict(arguments, cut=None))
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6])
+def test_what_was_gained_before_a_kill_counts_after_it(stop, tmp_path, monkeypatch):
+    """By less than a thousandth from the third epoch to the fifth: the rate is cut there, wherever the run stopped."""
+    whole = assert_stopped_and_resumed_alike(stop, [3.0, 2.0, 1.0, 0.9996, 0.9994, 0.9, 0.95], tmp_path / "run.npz",
+                                             monkeypatch, validation=TEST, patience=2, cut=0.5)
+    assert [record["restored"] for record in whole.history] == [None] * 4 + [5, None, 6]
 
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
