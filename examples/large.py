@@ -3,6 +3,7 @@
     python examples/large.py                        # 20 million ratings in MovieLens 20M's shape
     python examples/large.py --ratings 2000000      # as many; people and items in proportion
     python examples/large.py --quick                # 100,000
+    python examples/large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
     python examples/large.py --ratings 2000000 --write docs/guide/large.md
 
 Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
@@ -95,12 +96,23 @@ def make(n_ratings, rng):
                  for u, i, r in (map(np.concatenate, zip(*part)) for part in parts)) + (taste,)
 
 
+def stored(train, rows, folder, rng):
+    """Put ratings on disk, but for a hundredth; return them, and that hundredth, to stop early and choose decay by."""
+    pairs = train.tocoo()
+    held_out = rng.rand(train.nnz) < 0.01
+    columns = pairs.row, pairs.col, pairs.data
+    on_disk = sparse_ae.store_ratings([tuple(column[~held_out] for column in columns)], os.path.join(folder, "store"),
+                                      rows=rows, progress=False)
+    return on_disk, sparse_ae.data.ratings_from_triples(*(column[held_out] for column in columns))
+
+
 def main(argv=None):
     """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
     parser.add_argument("--quick", action="store_true", help="100,000 ratings")
     parser.add_argument("--rows", default="auto", choices=("auto", "items", "users", "both"))
+    parser.add_argument("--disk", action="store_true", help="train from disk")
     parser.add_argument("--progress", action="store_true", help="let the recommender say how far it is")
     parser.add_argument("--seed", type=int, default=0)
     pages.add_argument(parser, __file__)
@@ -108,8 +120,18 @@ def main(argv=None):
     n_ratings = 100000 if args.quick else int(args.ratings)
     if n_ratings < 1000:
         parser.error("--ratings is %g; expected 1000 or more" % args.ratings)
+    if args.disk and args.rows not in ("items", "users"):
+        parser.error("--disk with --rows %s; expected --rows items, or users: on disk one of them has to lie together"
+                     % args.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        return run(args, n_ratings, folder)
+
+
+def run(args, n_ratings, folder):
+    """As `main`; files are written to a folder."""
     written = pages.Pages(__file__, args.write)
-    stages = Stages(written.table("%d ratings" % n_ratings, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
+    name = "%d ratings%s" % (n_ratings, " on disk" if args.disk else "")
+    stages = Stages(written.table(name, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
     train, test, taste = make(n_ratings, np.random.RandomState(args.seed))
     stages.end("making ratings", "%d x %d, %d to train on" % (train.shape + (train.nnz,)))
 
@@ -126,8 +148,13 @@ def main(argv=None):
         forget_peak()
         before[:] = which, now
 
-    recommender, start = sparse_ae.Recommender(rows=args.rows, progress=args.progress, rng=args.seed), stages.start
-    recommender.fit(train, on_epoch=on_epoch)
+    recommender = sparse_ae.Recommender(rows=args.rows, progress=args.progress, rng=args.seed)
+    ratings, validation = train, "auto"
+    if args.disk:
+        ratings, validation = stored(train, args.rows, folder, np.random.RandomState(args.seed))
+        stages.end("storing", "%d ratings" % ratings.matrix.nnz)
+    start = stages.start
+    recommender.fit(ratings, on_epoch=on_epoch, validation=validation)
     total = time.perf_counter() - start
     most = max([peak()] + [each[2] for each in epochs.values()])
     for (rows, refit), (n, *of_epochs) in epochs.items():
@@ -138,19 +165,18 @@ def main(argv=None):
     pairs = test.tocoo()
     found = {"recommender": recommender.predict(pairs.row, pairs.col)}
     stages.end("predicting", "%d pairs" % test.nnz)
-    users = np.arange(train.shape[0])
+    users = recommender.users_
     for first in range(0, len(users), 10000):
         recommender.recommend(users[first:first + 10000], n=10)
     stages.end("a list for everybody", "%d lists" % len(users))
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.npz")
-        recommender.save(path)
-        stages.end("saving", "%.0f MB" % (os.path.getsize(path) / 2 ** 20))
-        sparse_ae.Recommender.load(path)
-        stages.end("loading", "")
+    path = os.path.join(folder, "model.npz")
+    recommender.save(path)
+    stages.end("saving", "%.0f MB" % (os.path.getsize(path) / 2 ** 20))
+    sparse_ae.Recommender.load(path)
+    stages.end("loading", "")
     found["biases"] = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), 0.5, 5)
     found["tastes"] = taste(pairs.row, pairs.col)
-    table = written.table("%d ratings, errors" % n_ratings, "", "test RMSE")
+    table = written.table(name + ", errors", "", "test RMSE")
     rmses = {name: sparse_ae.rmse(pairs.data, predicted) for name, predicted in found.items()}
     for name, rmse in rmses.items():
         table.row(name, "%.4f" % rmse)

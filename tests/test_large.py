@@ -35,3 +35,13 @@ def test_stages_add_up(example, capsys):
     assert abs(sum(parts) - whole) < 0.5
     assert {"saving", "loading", "predicting"} <= set(seconds)
     assert found["tastes"] < found["recommender"] < found["biases"] + 0.01
+
+
+@pytest.mark.slow
+def test_from_disk_a_hundredth_is_held_out(example, capsys):
+    found = example.main(["--ratings", "4000", "--rows", "items", "--disk"])
+    assert found["tastes"] < found["recommender"] < found["biases"] + 0.01
+    assert "| storing " in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        example.main(["--ratings", "4000", "--disk"])
+    assert "expected --rows items, or users" in capsys.readouterr().err

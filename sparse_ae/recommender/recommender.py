@@ -202,7 +202,8 @@ class Recommender(RecommenderSettings, Answers):
         validation : "auto", float, or ratings in any of the forms above, or None
             A fraction of the ratings is cut off at random, and training stops early on it; see `defaults` for "auto".
             Held-out ratings of your own do the same; those of users and items that `ratings` lacks are passed over.
-            None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None there.
+            None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None
+            there, and ratings that were held out before they were stored serve better.
         on_epoch : callable, optional
             Called with each epoch's dict, as `history_` has it, of every training.
         checkpoint : str or path-like, optional
