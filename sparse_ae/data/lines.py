@@ -3,6 +3,7 @@ import codecs
 import contextlib
 import datetime
 import gzip
+import re
 import zlib
 from pathlib import Path
 
@@ -37,7 +38,10 @@ _SECONDS_WITHOUT_PROGRESS = 3
 
 _BYTE_ORDER_MARK = codecs.BOM_UTF8
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+# By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and a fraction of 3 or 6 digits alone.
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
+                   r"(?:[Zz]|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?)?", re.ASCII)
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def check_file(path):
@@ -236,7 +240,9 @@ def as_floats(fields):
 def as_times(fields):
     """Fields of text as times, float64, (n,): numbers as they are, dates of ISO 8601 as seconds since 1970.
 
-    A date without an offset is taken for UTC. ValueError if one is neither.
+    A date is ``YYYY-MM-DD``, alone or with ``hh``, ``hh:mm`` or ``hh:mm:ss`` after a T or a blank; seconds may have a
+    fraction, and an offset such as ``Z``, ``+01:00``, ``+0100`` or ``+01`` may follow, without which it is taken for
+    UTC. ValueError if one is neither.
     """
     try:
         return as_floats(fields)
@@ -245,11 +251,13 @@ def as_times(fields):
 
 
 def _time(field):
-    if field[4:5] == "-":
-        with contextlib.suppress(ValueError):  # of 1.5e-3, too
-            date = datetime.datetime.fromisoformat(field[:-1] + "+00:00" if field.endswith("Z") else field)
-            return ((date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)) - _EPOCH).total_seconds()
-    return as_floats([field])[0]
+    found = _DATE.fullmatch(field)
+    if found is None:
+        return as_floats([field])[0]
+    date, hour, minute, second, sign, hours_ahead, minutes_ahead = found.groups("0")
+    days = datetime.date.fromisoformat(date).toordinal() - _EPOCH  # ValueError for the 30th of February
+    minutes = 60 * (int(hour) - int(sign + hours_ahead)) + int(minute) - int(sign + minutes_ahead)
+    return 86400 * days + 60 * minutes + float(second)
 
 
 def _encoding(path):

@@ -6,7 +6,7 @@ import pytest
 
 from sparse_ae.data import lines
 from sparse_ae.data.files import load_ratings
-from sparse_ae.data.lines import first_lines, lines_of
+from sparse_ae.data.lines import as_times, first_lines, lines_of
 from sparse_ae.data.outofcore import store_ratings
 
 CONTENT = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
@@ -74,3 +74,21 @@ def test_progress_is_shown_on_a_terminal_where_reading_takes_long(tmp_path, monk
     assert "reading " + name in shown(load_ratings)
     assert "reading " + name in shown(lambda path: store_ratings(path, tmp_path / "store"))
     assert shown(load_ratings, progress=False) == "" and shown(load_ratings, io.StringIO()) == ""
+
+
+@pytest.mark.parametrize("date, seconds", [
+    ("1970-01-01T01", 3600), ("1970-01-01 01:02:03", 3723), ("1970-01-01t00:00:00z", 0), ("1970-01-01T23:59Z", 86340),
+    ("1970-01-01T00:00:00.5Z", 0.5), ("1970-01-01T00:00:07.123456789+00:00", 7.123456789),
+    ("1969-12-31T23:59:59.25", -0.75), ("1970-01-01T05:30:00+0530", 0), ("1970-01-01T05+05", 0),
+    ("1970-01-01T00:00:00-00:30", 1800), ("1970-01-01T00:00:01.5-12:00", 43201.5), ("2000-02-29", 951782400)])
+def test_every_python_reads_the_same_dates(date, seconds):
+    assert as_times([date, " 5 "]).tolist() == [seconds, 5]
+
+
+@pytest.mark.parametrize("date", [
+    "1970-02-30", "1970-1-1", "19700101T00", "1970-W01-4", "1970-01-01T", "1970-01-01T24:00", "1970-01-01T00:00:00.",
+    "1970-01-01T00:60", "1970-01-01Z", "1970-01-01+01:00", "1970-01-01T00:00+24:00", "1970-01-01T00:00+1",
+    "1970-01-01T00:00 UTC", "0000-01-01", "\u0661970-01-01"])
+def test_what_is_no_date_is_none_on_any_python(date):
+    with pytest.raises(ValueError):
+        as_times([date])
