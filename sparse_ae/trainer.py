@@ -247,30 +247,31 @@ class Trainer:
             check_bool(keep_optimiser, "keep_optimiser")
             if cut is not None:
                 check_fraction(cut, "cut", ", or None to stop at once")
+            judge = Validation(measure)
             train, held_out = self._checked(train, validation, patience, targets)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
-        validation, settings = Validation(measure), None
+        settings = None
         if checkpoint is not None or ranks.size > 1:
-            settings = settings_of(self, train, held_out, validation.name)
+            settings = settings_of(self, train, held_out, judge.name)
         if ranks.size > 1:
             self._check_agreement(data.counts, settings, n_epochs, patience=patience, validation=held_out is not None,
                                   checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every, cut=cut,
                                   keep_optimiser=keep_optimiser)
         if held_out is not None:
-            validation.value = measure or self._validator(train, held_out, targets)
+            judge.value = measure or self._validator(train, held_out, targets)
         checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
         with ranks.agreed():
             saved = checkpoints.read(resume, self.history, self._rate, cut)
-        self._compile(targets.channels, validation.value is not None)
+        self._compile(targets.channels, judge.value is not None)
         first = len(self.history)
         if saved is not None:
             first = self._go_on_from(saved, checkpoint)
-        stopping = EarlyStopping(self.step, patience, validation, cut, keep_optimiser)
-        stopping.begin(self.history, first, validation.value is not None and bool(self.history or targets.has_baseline),
+        stopping = EarlyStopping(self.step, patience, judge, cut, keep_optimiser)
+        stopping.begin(self.history, first, judge.value is not None and bool(self.history or targets.has_baseline),
                        saved)
-        run = Run(self, first, n_epochs, validation, stopping, checkpoints, on_epoch, seconds)
+        run = Run(self, first, n_epochs, judge, stopping, checkpoints, on_epoch, seconds)
         signs = signs_of_life(ranks.first and self.progress, run.n_to_come, len(data.rows))
 
         while run.goes_on():

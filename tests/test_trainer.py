@@ -420,28 +420,28 @@ def test_divergence_with_patience_leaves_the_best_parameters():
     assert len(t.history) == 3
 
 
-def test_a_measure_is_asked_every_other_epoch():
-    train, test = checkerboard(40, 12)
-    t, values = trainer(update="adam", learning_rate=0.02), iter([0.1, 0.2, 0.3, 0.25])
+def measure_asked_every(every, values=()):
+    values = iter(values)
 
     def measure():
         return next(values)
 
-    measure.name, measure.every = "made_up", 2
-    t.fit(train, 7, validation=test, measure=measure)
+    measure.name, measure.every = "made_up", every
+    return measure
+
+
+def test_a_measure_is_asked_every_other_epoch():
+    train, test = checkerboard(40, 12)
+    t = trainer(update="adam", learning_rate=0.02)
+    t.fit(train, 7, validation=test, measure=measure_asked_every(2, [0.1, 0.2, 0.3, 0.25]))
     assert [record["validation_made_up"] for record in t.history] == [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25]
 
 
 def test_a_measure_that_is_asked_every_other_epoch_is_asked_where_there_is_none_before():
     train, test = checkerboard(40, 12)
-    t, values = trainer(), iter([0.5, 0.1, 0.2])
-
-    def measure():
-        return next(values)
-
-    measure.name, measure.every = "made_up", 2
+    t = trainer()
     t.fit(train, 2)
-    t.fit(train, 3, validation=test, measure=measure)
+    t.fit(train, 3, validation=test, measure=measure_asked_every(2, [0.5, 0.1, 0.2]))
     assert [record.get("validation_made_up") for record in t.history] == [None, None, 0.5, 0.1, 0.1]
 
 
@@ -600,6 +600,11 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, None, None, None, "x.npz", 0), ValueError, "checkpoint_every is 0; expected a"),
     ({}, lambda train: (train, 1, None, None, None, None, 1, True), ValueError, "resume is True without checkpoint;"),
     ({}, lambda train: (train, 1, None, None, None, "nowhere/x.npz"), FileNotFoundError, "no folder .*nowhere to"),
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, "ndcg@10"), TypeError,
+     "measure is 'ndcg@10'; expected a function without arguments with an attribute name, or None"),
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, measure_asked_every(0)), ValueError,
+     "every of measure is 0; expected a positive integer"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),

@@ -3,6 +3,8 @@ import time
 
 import numpy as np
 
+from sparse_ae.checks import check_count
+
 __all__ = ["EpochSums", "Run", "Validation"]
 
 
@@ -81,12 +83,21 @@ class Validation:
         Of an error, the better the lower, and of a measure, the better the higher.
     value : callable or None
         Without arguments, what it is of the model as it is; None without validation ratings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no measure.
     """
 
     def __init__(self, measure=None):
         self.name, self.sign, self._every, self.value = "validation_rmse", 1, 1, None
         if measure is not None:
-            self.name, self.sign, self._every = "validation_" + measure.name, -1, getattr(measure, "every", 1)
+            if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
+                raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
+                                % (measure,))
+            self.name, self.sign = "validation_" + measure.name, -1
+            self._every = check_count(getattr(measure, "every", 1), "every of measure")
 
     def complete(self, record, history):
         """Add the value to the record of an epoch, and return it: the last one's again where it isn't asked for.
