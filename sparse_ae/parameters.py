@@ -44,10 +44,6 @@ class Parameter(NamedTuple):
     item_major: bool = False
     trainable: bool = True
 
-    def by_columns(self, array):
-        """The array, or one of its shape, or a part of it, with columns as the first axis; its own inverse."""
-        return array.T if self.columns_axis == 1 else array
-
 
 class Decoder(NamedTuple):
     """The last layer of a model: its outputs are ``low + span f(W h + b)``.

@@ -24,7 +24,8 @@ import numpy as np
 
 from sparse_ae.files.unpacking import check_archive, check_regular, is_of_the_machine, read_array, unpack_limit
 
-__all__ = ["check_destination", "check_replaceable", "explained_writing", "read", "remove_abandoned", "write"]
+__all__ = ["TEMPORARY", "check_destination", "check_replaceable", "damage_named", "explained_writing", "read",
+           "remove_abandoned", "write"]
 
 VERSION = 1
 
@@ -32,6 +33,9 @@ _HEADER = "header"
 
 # What is written first, beside what it will replace; nobody else calls a file so.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
+
+#: A pattern of the end of its name.
+TEMPORARY = r"\.sparse_ae-[0-9a-f]{32}\.tmp"
 
 
 def check_destination(path):
@@ -177,7 +181,7 @@ def remove_abandoned(path, after=3600.0):
         who knows that there is no other process.
     """
     path = os.path.realpath(path)
-    ours = re.compile(re.escape(path) + r"\.sparse_ae-[0-9a-f]{32}\.tmp")
+    ours = re.compile(re.escape(path) + TEMPORARY)
     for abandoned in filter(ours.fullmatch, glob.glob(_TEMPORARY % (glob.escape(path), "*"))):
         with contextlib.suppress(FileNotFoundError):  # another process may be tidying up too
             found = os.lstat(abandoned)
@@ -227,6 +231,21 @@ def read(path, kind):
             if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
                 raise ValueError("its entries are not those that its header names")
             return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
+
+
+@contextlib.contextmanager
+def damage_named(path):
+    """A context of making something of a sound file's contents: an error in it is one ValueError that names the file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and make it anew"
+                         % (path, error)) from error
 
 
 @contextlib.contextmanager

@@ -4,14 +4,9 @@ The bytes are `storage`'s: a sound zip of named arrays. Their contents may still
 matrix that points past its end -, and would give other people's recommendations, or crash SciPy.
 
 A recommender whose columns are shared out among ranks can be a folder instead: a file for the columns of each rank, and
-`manifest.npz`, which has the rest and names them. Their names are new with each save. Once all are on disk the manifest
-takes the old one's place in one step; only then does the save before go. Whenever a rank is killed, the manifest names
-files that are whole.
+`manifest.npz`, which has the rest and names them; see `files.parts`.
 """
-import contextlib
 import os
-import re
-import time
 import uuid
 
 import numpy as np
@@ -22,6 +17,7 @@ from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
+from sparse_ae.files.parts import Parts
 from sparse_ae.recommender.closed import CLOSED, check_model, model_from
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
@@ -30,12 +26,8 @@ __all__ = ["check_folder", "read", "write", "write_parts"]
 # Goes up when an older version can't read the files any more.
 FORMAT = 4
 
-# The kinds of the files of a folder, and their names.
-_MANIFEST, _OF_A_RANK = "recommender in parts", "part of a recommender"
-_MANIFEST_NAME, _PART_NAME = "manifest.npz", "part%dof%d-%s.npz"
-
-# Parts that no manifest names are those of a save that was killed, unless it is still at it.
-_ABANDONED_AFTER = 3600.0
+# The kind of the files of a folder that have a rank's own columns.
+_OF_A_RANK = "part of a recommender"
 
 _ARRAYS = ("users", "items", "data", "indices", "indptr")
 _META = ("settings", "parts", "ratings_rows", "rating_scale", "unknown", "biases", "history", "best_epoch",
@@ -59,6 +51,11 @@ def write(path, meta, arrays, ratings):
     storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
 
 
+def _parts_in(folder):
+    return Parts(os.path.join(folder, "manifest.npz"), "recommender in parts", _OF_A_RANK, "save",
+                 os.path.join(folder, "part"), "{rank}of{ranks}-{save}.npz")
+
+
 def check_folder(folder):
     """Make a folder for `write_parts`, unless it is there: OSError where it can't be, or its manifest is no such."""
     if not os.path.isdir(folder):
@@ -66,7 +63,7 @@ def check_folder(folder):
             raise NotADirectoryError("%s is a file; expected the name of a folder, for a recommender in parts" % folder)
         storage.check_destination(folder)
         os.mkdir(folder)
-    storage.check_replaceable(os.path.join(folder, _MANIFEST_NAME))
+    storage.check_replaceable(_parts_in(folder).path)
 
 
 def write_parts(folder, meta, arrays, own, ratings, ranks):
@@ -85,42 +82,10 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
         A rank's own columns.
     ranks : Ranks
     """
-    manifest = os.path.join(folder, _MANIFEST_NAME)
     save = ranks.gathered(uuid.uuid4().hex)[0]
-    part = os.path.join(folder, _PART_NAME % (ranks.rank, ranks.size, save))
-    try:
-        with ranks.agreed():
-            storage.write(part, _OF_A_RANK, {"save": save, "rank": ranks.rank, "ranks": ranks.size},
-                          dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr))
-    except BaseException:  # another rank's disk may be full, say: nobody will name this part
-        with contextlib.suppress(OSError):
-            os.remove(part)
-        raise
-    with ranks.agreed():  # all parts are on disk
-        if ranks.first:
-            before = _save_of(manifest)
-            storage.write(manifest, _MANIFEST, dict(meta, format=FORMAT, save=save, ranks=ranks.size), arrays)
-            _remove_parts(folder, before, save)
-
-
-def _save_of(manifest):
-    """Read what names the parts of a folder; None where there is none, or it is damaged."""
-    try:
-        return storage.read(manifest, _MANIFEST)[0]["save"]
-    except (OSError, LookupError, TypeError, ValueError):
-        return None
-
-
-def _remove_parts(folder, before, save):
-    """Remove the parts of the save before, and of those that were killed."""
-    ours = re.compile(r"part\d+of\d+-([0-9a-f]{32})\.npz(\.sparse_ae-[0-9a-f]{32}\.tmp)?")
-    for name in os.listdir(folder):
-        found = ours.fullmatch(name)
-        path = os.path.join(folder, name)
-        with contextlib.suppress(OSError):  # the recommender is saved; somebody else may be at it too
-            if found and found.group(1) != save and (
-                    found.group(1) == before or time.time() - os.lstat(path).st_mtime >= _ABANDONED_AFTER):
-                os.remove(path)
+    own = dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
+    _parts_in(folder).write(save, (dict(meta, format=FORMAT), arrays),
+                            ({"save": save, "rank": ranks.rank, "ranks": ranks.size}, own), ranks)
 
 
 def read(path, ranks=ALONE):
@@ -147,47 +112,32 @@ def read(path, ranks=ALONE):
     """
     if os.path.isdir(path):
         return _read_folder(path, ranks)
-    if ranks.size > 1 and os.path.exists(path):
-        raise ValueError("%s is one file and these are %d ranks; load it without comm, or save it with parts=True from "
-                         "as many" % (path, ranks.size))
     meta, arrays = storage.read(path, "recommender")
+    ranks.check_alone("%s is one file and these are %d ranks; load it without comm, or save it with parts=True from as "
+                      "many", path)
     _check_format(path, meta)
-    with _damage_named(path):
+    with storage.damage_named(path):
         return meta, arrays, _checked(meta, arrays)
 
 
 def _read_folder(folder, ranks):
-    manifest = os.path.join(folder, _MANIFEST_NAME)
-    meta, arrays = storage.read(manifest, _MANIFEST)
-    _check_format(manifest, meta)
-    with _damage_named(manifest):
-        _check_names("entry", ("save", "ranks"), meta)
-        n, save = meta["ranks"], meta["save"]
-        if not is_integer(n) or n < 1 or not (isinstance(save, str) and re.fullmatch("[0-9a-f]{32}", save)):
-            raise ValueError("it is the save %r of %r ranks" % (save, n))
-    if ranks.size > 1:
-        if n != ranks.size:
-            raise ValueError("%s is of %d ranks and these are %d; load it with as many, or in one process without comm"
-                             % (folder, n, ranks.size))
-        own, ratings = _read_part(folder, meta, arrays, ranks.rank)
-        return meta, dict(arrays, **own), ratings
-    found = [_read_part(folder, meta, arrays, rank) for rank in range(n)]
-    for name, axis in _own_arrays(meta).items():
-        of_ranks = [own[name] for own, _ in found]
-        arrays[name] = joined([each.T for each in of_ranks]).T if axis else joined(of_ranks)
-    return meta, arrays, joined_csr([part for _, part in found])
+    parts = _parts_in(folder)
+    meta, arrays, to_read = parts.read(ranks, "load it in one process without comm")
+    _check_format(parts.path, meta)
+    found = [_read_part(path, named, meta, arrays) for path, named in to_read]
+    own = {name: joined([of_rank[name] for of_rank, _ in found], axis) for name, axis in _own_arrays(meta).items()}
+    return meta, dict(arrays, **own), joined_csr([ratings for _, ratings in found])
 
 
-def _read_part(folder, meta, arrays, rank):
+def _read_part(path, named, meta, arrays):
     """The arrays of a rank's own columns, and its ratings; checked, with what all ranks have."""
-    n, save = meta["ranks"], meta["save"]
-    path = os.path.join(folder, _PART_NAME % (rank, n, save))
     of_part, own = storage.read(path, _OF_A_RANK)
-    with _damage_named(path):
-        if of_part != {"save": save, "rank": rank, "ranks": n}:
+    with storage.damage_named(path):
+        if of_part != named:
             raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
-                             % (of_part, rank, n, save))
-        ratings = _checked(meta, dict(own, **arrays), slice(rank, None, n))  # the manifest's go before a part's
+                             % (of_part, named["rank"], named["ranks"], named["save"]))
+        # The manifest's arrays go before a part's.
+        ratings = _checked(meta, dict(own, **arrays), slice(named["rank"], None, named["ranks"]))
         return {name: own[name] for name in _own_arrays(meta)}, ratings
 
 
@@ -199,24 +149,15 @@ def _own_arrays(meta):
 
 def _check_format(path, meta):
     version = meta.get("format") if isinstance(meta, dict) else None
-    if not is_integer(version):
-        raise ValueError("%s is damaged, or was changed by hand: its format is %r; take a whole copy, or save the "
-                         "recommender anew" % (path, version))
+    with storage.damage_named(path):
+        if not is_integer(version):
+            raise ValueError("its format is %r" % (version,))
     if version > FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
     if version < FORMAT:
         raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads format "
                          "%d: fit and save it anew" % (path, version, FORMAT))
-
-
-@contextlib.contextmanager
-def _damage_named(path):
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or save the recommender anew"
-                         % (path, error)) from error
 
 
 def _checked(meta, arrays, own=slice(None)):

@@ -83,7 +83,7 @@ class Ranks:
 
     def __reduce__(self):
         self.check_alone("the columns of this model are shared out among %d processes, and can't be pickled or copied; "
-                         "save it instead", TypeError)
+                         "save it instead", kind=TypeError)
         return Ranks, ()
 
     @property
@@ -179,9 +179,8 @@ class Ranks:
 
     def whole_of(self, parameter, first_only=False):
         """Join a `Parameter`'s value of all columns, whichever axis they are; None where it isn't wanted."""
-        own = parameter.variable.get_value(borrow=True)
-        return self._joined(lambda parts: parameter.by_columns(joined([parameter.by_columns(each) for each in parts])),
-                            own, first_only)
+        return self._joined(lambda parts: joined(parts, parameter.columns_axis),
+                            parameter.variable.get_value(borrow=True), first_only)
 
     def _joined(self, join, own, first_only):
         if self.size == 1:
@@ -191,10 +190,10 @@ class Ranks:
 
     # Agreement
 
-    def check_alone(self, refusal, kind=ValueError):
-        """Raise an error of a kind where there are several processes; their number goes into its words, `refusal`."""
+    def check_alone(self, refusal, *arguments, kind=ValueError):
+        """Raise an error of a kind where there are several processes: `refusal`, with arguments and their number."""
         if self.size > 1:
-            raise kind(refusal % self.size)
+            raise kind(refusal % (arguments + (self.size,)))
 
     def check_same(self, settings):
         """Raise the same ValueError on all ranks where settings aren't the same on all.
@@ -262,6 +261,12 @@ class Ranks:
                 self._comm.Abort(1)
             raise
 
+    def on_first(self, function, *arguments):
+        """Call a function on rank 0 alone; an error that it has is raised on all."""
+        with self.agreed():
+            if self.first:
+                function(*arguments)
+
     @contextlib.contextmanager
     def rank_0_first(self):
         """A context that rank 0 leaves before others enter: what it compiles, they find."""
@@ -279,8 +284,12 @@ class Ranks:
         return error
 
 
-def joined(parts):
-    """Arrays (n_own, ...) of the columns of each rank, in the order of the ranks, put together: (n_columns, ...)."""
+def joined(parts, axis=0):
+    """Put together arrays of the columns of each rank, in the order of the ranks; columns are one of the two axes."""
+    if len(parts) == 1:
+        return parts[0]
+    if axis:
+        return joined([each.T for each in parts]).T
     whole = np.empty((sum(map(len, parts)),) + parts[0].shape[1:], np.result_type(*parts))
     for rank, part in enumerate(parts):
         whole[rank::len(parts)] = part
@@ -289,6 +298,8 @@ def joined(parts):
 
 def joined_csr(parts):
     """Join CSR matrices of the columns of each rank, in the order of the ranks."""
+    if len(parts) == 1:
+        return parts[0]
     n_rows = parts[0].shape[0]
     data, columns, rows = [], [], []
     for rank, part in enumerate(parts):

@@ -3,15 +3,10 @@
 The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
 and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
 
-Of a run on several ranks each writes its own part, beside the path, named after the epoch. Once all are on disk rank 0
-writes the file of the path itself, which names the epoch, in one step; only then do the parts of the epoch before go.
-Whenever a rank is killed, the path names parts that are whole.
+Of a run on several ranks each writes its own part, see `files.parts`; their names have the number of the epoch.
 """
-import contextlib
 import functools
-import glob
 import os
-import re
 import zlib
 from collections import OrderedDict, namedtuple
 
@@ -19,6 +14,7 @@ import numpy as np
 
 from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.files import storage
+from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
@@ -26,9 +22,6 @@ __all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fing
 #: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 #: the training step's state then.
 Best = namedtuple("Best", "epoch error state")
-
-# The kind of the file that says where the parts are.
-_OF_RANKS = "checkpoint of several ranks"
 
 #: The state of a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
 #: `state`: as the generator's and the training step's get_state() give them.
@@ -92,27 +85,6 @@ def save(path, settings, run, ranks=ALONE):
     TypeError, ValueError, OSError
         As `storage.write`.
     """
-    if ranks.size == 1:
-        _save(path, settings, run)
-        return
-    epoch = len(run.history)
-    part = _part(path, epoch, ranks)
-    with ranks.agreed():
-        _save(part, settings, run)
-    with ranks.agreed():  # all parts are on disk
-        if ranks.first:
-            storage.write(path, _OF_RANKS, {"ranks": ranks.size, "epoch": epoch}, {})
-    ours = re.compile(r"%s\.\d+\.%dof%d" % (re.escape(os.fspath(path)), ranks.rank, ranks.size))
-    for old in glob.glob("%s.*of%d" % (glob.escape(os.fspath(path)), ranks.size)):
-        if ours.fullmatch(old) and old != part:  # path.2 is another checkpoint, and has parts of its own
-            os.remove(old)
-
-
-def _part(path, epoch, ranks):
-    return "%s.%d.%dof%d" % (os.fspath(path), epoch, ranks.rank, ranks.size)
-
-
-def _save(path, settings, run):
     meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
             "best": None}
     arrays = {"state/" + name: value for name, value in run.state.items()}
@@ -120,7 +92,7 @@ def _save(path, settings, run):
         meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
         if run.best.epoch != len(run.history):  # else it is the state that the file has already
             arrays.update(("best/" + name, value) for name, value in run.best.state.items())
-    storage.write(path, "checkpoint", meta, arrays)
+    write_own(path, "checkpoint", len(run.history), meta, arrays, ranks)
 
 
 def load(path, settings, learning_rate, ranks=ALONE, cut=None):
@@ -147,10 +119,9 @@ def load(path, settings, learning_rate, ranks=ALONE, cut=None):
     FileNotFoundError, ValueError
         As `storage.read`; ValueError too for a run with other settings, naming each, and for what no run has written.
     """
-    if ranks.size > 1:
-        path = _newest(path, ranks)
+    path = path_of_own(path, "checkpoint", ranks)
     meta, arrays = storage.read(path, "checkpoint")
-    with _damage_named(path):
+    with storage.damage_named(path):
         run = _checked(meta, arrays)
     differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
                    for name, value in settings.items() if value != meta["settings"].get(name)]
@@ -170,19 +141,6 @@ def load(path, settings, learning_rate, ranks=ALONE, cut=None):
     return run
 
 
-def _newest(path, ranks):
-    """The path of a rank's own part."""
-    meta, _ = storage.read(path, _OF_RANKS)
-    with _damage_named(path):
-        n, epoch = meta["ranks"], meta["epoch"]
-        if not is_integer(n) or not is_integer(epoch):
-            raise ValueError("it is of epoch %r of %r ranks" % (epoch, n))
-    if n != ranks.size:
-        raise ValueError("%s is the checkpoint of %d ranks and these are %d; resume with as many, or pass another path"
-                         % (path, n, ranks.size))
-    return _part(path, epoch, ranks)
-
-
 def check_states(path, run, step):
     """Check a checkpoint's arrays against the step that is to take them.
 
@@ -198,22 +156,13 @@ def check_states(path, run, step):
     ValueError
         As its `check_state`.
     """
-    with _damage_named(path):
+    with storage.damage_named(path):
         step.check_state(run.state)
         if run.best is not None:
             best = run.best.state
             if set(best) == {p.name for p in step.model.params}:  # put back without what the optimiser remembers
                 best = dict(run.state, **best)
             step.check_state(best)
-
-
-@contextlib.contextmanager
-def _damage_named(path):
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and begin anew"
-                         % (path, error)) from error
 
 
 def _checked(meta, arrays):

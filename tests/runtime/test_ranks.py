@@ -341,7 +341,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
         "run.npz", "run.npz.4.0of2", "run.npz.4.1of2"]
 
     done = run([sys.executable, str(SCRIPT), "--forks", "3", str(tmp_path / "three.json"), "resumed:%s" % path])
-    assert done.returncode != 0 and "is the checkpoint of 2 ranks and these are 3; resume with as many" in done.stderr
+    assert done.returncode != 0 and "is of 2 ranks and these are 3; come with as many, or pass another" in done.stderr
     from sparse_ae.files import storage
     with pytest.raises(ValueError, match="is a checkpoint of several ranks of sparse_ae; expected a checkpoint"):
         storage.read(path, "checkpoint")
@@ -543,7 +543,7 @@ def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tm
         def allgather(self, value):
             return [value] * 3
 
-    with pytest.raises(ValueError, match="one is of 2 ranks and these are 3; load it with as many, or in one process"):
+    with pytest.raises(ValueError, match="is of 2 ranks and these are 3; come with as many, or load it in one process"):
         Recommender.load(in_parts[0] / "one", Third())
 
 
