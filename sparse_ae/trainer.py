@@ -25,7 +25,7 @@ from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import check_states, settings_of
+from sparse_ae.training.checkpoint import check_states, own_settings_of, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import (
@@ -252,15 +252,12 @@ class Trainer:
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
-        settings = None
-        if checkpoint is not None or ranks.size > 1:
-            settings = settings_of(self, train, held_out, judge.name)
-        if ranks.size > 1:
-            self._check_agreement(data.counts, settings, n_epochs, patience=patience, validation=held_out is not None,
-                                  checkpoint=checkpoint is not None, checkpoint_every=checkpoint_every, cut=cut,
-                                  keep_optimiser=keep_optimiser)
+        self._check_agreement(data.counts, judge.name, n_epochs, patience=patience,
+                              validation=held_out is not None, checkpoint=checkpoint is not None,
+                              checkpoint_every=checkpoint_every, cut=cut, keep_optimiser=keep_optimiser)
         if held_out is not None:
             judge.value = measure or self._validator(train, held_out, targets)
+        settings = None if checkpoint is None else own_settings_of(self, judge.name, train, held_out)
         checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
         with ranks.agreed():
             saved = checkpoints.read(resume, self.history, self._rate, cut)
@@ -290,15 +287,12 @@ class Trainer:
         targets.check_unknown(self.unknown)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
 
-    def _check_agreement(self, counts, settings, n_epochs, **arguments):
+    def _check_agreement(self, counts, measured, n_epochs, **arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
         ranks = self.model.ranks
-        settings = {name: value for name, value in settings.items() if name not in ("n_columns", "train", "validation")}
-        with ranks.agreed():
-            rates = [self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)]
-        ranks.check_same(dict(
-            settings, rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=rates, **arguments,
+        ranks.check_same(lambda: dict(
+            settings_of(self, measured), rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
+            learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)], **arguments,
             **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
@@ -333,8 +327,8 @@ class Trainer:
                 Outputs(self.model).begin_compiling()
             self.step = make_step(self.model, self.formulation, self.update, rate, channels,
                                   self.objective)
-            if predictions and ranks.size > 1:
-                Outputs(self.model).compile()
+            if predictions:
+                Outputs(self.model).compile_for_all()
 
     def _rate(self, epoch):
         if not has_learning_rate(self.update):

@@ -99,8 +99,7 @@ def check_blend(settings, given, on_disk, seconds):
         if given.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
                              "and predicts no ratings" % (only, objective))
-        given.ranks.check_alone("network is %r on %%d ranks; expected one process: closed forms aren't shared out"
-                                % only)
+        given.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out", only)
     by_name = isinstance(objective, str) and objective in ("lists", "clicks")
     blended = only is not None or (by_name and settings.rows == "auto" and given.ranks.size == 1 and not on_disk
                                    and bool(settings.biases))

@@ -22,7 +22,8 @@ from sparse_ae.baselines.lists import ItemFactors, ItemWeights, Popularity
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST
 
-__all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "check_model", "model_arrays", "model_from"]
+__all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "arrays_of", "check_model", "model_arrays",
+           "model_from"]
 
 # Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5
 # of both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
@@ -276,6 +277,11 @@ def model_arrays(model):
             else:
                 description["numbers"][part] = each
     return description, arrays
+
+
+def arrays_of(name, arrays):
+    """Pick one model's arrays out of all, where they are called "name/W": by their own names."""
+    return {each[len(name) + 1:]: array for each, array in arrays.items() if each.startswith(name + "/")}
 
 
 def model_from(description, arrays):

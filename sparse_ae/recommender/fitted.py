@@ -148,7 +148,7 @@ class Fitted:
         Where missing entries count, the most popular.
         """
         if self._popular is None:
-            ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, self.ranks.size > 1)
+            ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, in_parts=True)
             self._popular = (self._liking(ratings) if self.missing_rating is None
                              else popularity_of(ratings, self.missing_rating))
         biases = self._popular

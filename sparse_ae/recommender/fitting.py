@@ -105,9 +105,9 @@ def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE)
     objective = check_objective(settings.objective)
     choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None, validated, objective)
     rng = np.random.RandomState(0)
-    if ranks.size > 1 and not isinstance(check_network(settings.network), Shallow):
-        raise ValueError("network=%s on %d ranks: its columns can't be shared out; expected network='shallow', or one "
-                         "process" % (describe(settings.network), ranks.size))
+    if not isinstance(check_network(settings.network), Shallow):
+        ranks.check_alone("network=%s on %d ranks: its columns can't be shared out; expected network='shallow', or one "
+                          "process", describe(settings.network))
     model = _model(settings, 1, choice, rng, scale, two_encoders=settings.biases)
     _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":

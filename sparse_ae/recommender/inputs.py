@@ -86,7 +86,7 @@ class FitInputs(NamedTuple):
         Whether a model counts only if it is clearly better than none.
     ranks : Ranks
     progress : bool
-        Whether `tell` says anything.
+        Whether `tell` says anything: of several ranks the first does.
     """
 
     objective: Objective
@@ -153,7 +153,7 @@ class FitInputs(NamedTuple):
         relevant = scale[0] if is_counts else relevant_from(*scale)
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
                    missing_rating, unit, measure and Lists(*measure, relevant), settings.biases != "unguarded",
-                   ranks, bool(settings.progress))
+                   ranks, bool(settings.progress) and ranks.first)
 
     @property
     def is_counts(self):
@@ -161,8 +161,8 @@ class FitInputs(NamedTuple):
         return self.objective.counts
 
     def tell(self, line):
-        """Say a line on stderr, once for all ranks, if there is to be progress."""
-        if self.progress and self.ranks.first:
+        """Say a line on stderr, if there is to be progress."""
+        if self.progress:
             say(line)
 
     @property
@@ -296,7 +296,7 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
     validation = None if is_auto(validation) else validation
     if validation is not None:
         ranks.check_alone("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None")
-    everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=ranks.size > 1)
+    everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=True)
     return everything, users, items, sides, validation
 
 

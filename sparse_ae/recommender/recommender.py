@@ -261,13 +261,13 @@ class Recommender(RecommenderSettings, Answers):
         ranks = Ranks(comm)
         with ranks.agreed():
             rng = check_rng(self.rng)
-            alike = {} if ranks.size == 1 else dict(
-                {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
-                rng=state_of_rng(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit),
-                resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
-                validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
-                else "ratings")
-        ranks.check_call("fit", **alike)
+        ranks.check_call("fit")
+        ranks.check_same(lambda: dict(
+            {name: describe(value) for name, value in self.get_params().items() if name != "rng"},
+            rng=state_of_rng(rng), on_disk=isinstance(ratings, StoredRatings), refit=repr(refit),
+            resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
+            validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
+            else "ratings"))
         given = FitInputs.of(self, ratings, y, validation, ranks)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
@@ -338,9 +338,8 @@ class Recommender(RecommenderSettings, Answers):
             path = check_path(path, "path")
             check_bool(parts, "parts")
         ranks.check_call("save", path=path, parts=bool(parts))
-        with ranks.agreed():
-            if parts and ranks.first:
-                saved.check_folder(path)
+        if parts:
+            ranks.on_first(saved.check_folder, path)
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
             meta = dict(meta, parts=[named_part(part) for part in meta["parts"]],
@@ -348,11 +347,8 @@ class Recommender(RecommenderSettings, Answers):
         if parts:
             own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
             saved.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
-            return
-        arrays, ratings = whole(fitted, arrays, own)
-        with ranks.agreed():
-            if ranks.first:
-                saved.write(path, meta, arrays, ratings)
+        else:
+            ranks.on_first(saved.write, path, meta, *whole(fitted, arrays, own))
 
     @classmethod
     def load(cls, path, comm=None):
@@ -410,7 +406,7 @@ class Recommender(RecommenderSettings, Answers):
         if fitted is None:
             return self.get_params(), None
         fitted.ranks.check_alone("the columns of this recommender's model are shared out among %d processes, and "
-                                 "can't be pickled or copied; save it, and load the file", TypeError)
+                                 "can't be pickled or copied; save it, and load the file", kind=TypeError)
         meta, arrays, own = state_of(fitted)
         return self.get_params(), (meta,) + whole(fitted, arrays, own)
 

@@ -25,7 +25,7 @@ class OrientedRatings:
     ranks : Ranks
         Who needs the ratings' columns, each its own.
     in_parts : bool
-        Whether each rank has nothing but its own columns in `matrix`, which then has no other side.
+        Whether each rank has nothing but its own columns in `matrix`, which then has no other side if they are several.
 
     Attributes
     ----------

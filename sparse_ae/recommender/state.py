@@ -7,7 +7,7 @@ from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.ops.nonlinearities import lasagnes_name
-from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, model_arrays, model_from
+from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, arrays_of, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
 from sparse_ae.recommender.fitted import fitted_by
@@ -15,7 +15,7 @@ from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.members import AutoencoderMember
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
@@ -87,10 +87,8 @@ def _blend_from(entry, arrays, ratings, scorers, missing_rating):
     members, objective = [], objective_of(entry["objective"])
     for each in entry["members"]:
         if each["name"] in CLOSED:
-            own = {name.partition("/")[2]: array for name, array in arrays.items()
-                   if name.partition("/")[0] == each["name"]}
-            members.append(ClosedMember(each["name"], model_from(each["model"], own), Values(*each["values"]),
-                                        each["l2"], ratings))
+            model = model_from(each["model"], arrays_of(each["name"], arrays))
+            members.append(ClosedMember(each["name"], model, Values(*each["values"]), each["l2"], ratings))
         else:
             scorer, = (scorer for scorer in scorers if scorer.rows == each["name"])
             members.append(AutoencoderMember(scorer, objective, missing_rating))
@@ -100,8 +98,9 @@ def _blend_from(entry, arrays, ratings, scorers, missing_rating):
 def whole(fitted, arrays, own):
     """Join the arrays and the ratings of all columns: a pair; None in their place on all ranks but the first."""
     ranks = fitted.ranks
-    arrays = dict(arrays, **{name: ranks.whole_of(parameter, first_only=True) for name, parameter in own.items()})
-    return arrays, ranks.whole(fitted.ratings, first_only=True)
+    own = {name: ranks.on_first_of(joined, parameter.variable.get_value(borrow=True), parameter.columns_axis)
+           for name, parameter in own.items()}
+    return dict(arrays, **own), ranks.on_first_of(joined_csr, fitted.ratings)
 
 
 def fitted_of(meta, arrays, ratings, ranks=ALONE):
@@ -119,7 +118,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]))
-    in_parts = ranks.size > 1 and len(meta["parts"]) == 1
+    in_parts = len(meta["parts"]) == 1
     if not in_parts:  # the columns of one model are the rows of the other
         ratings = ranks.whole(ratings)
     unit = None
@@ -129,11 +128,9 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     objectives = [objective_of(part["objective"]) for part in meta["parts"]]
     for part in meta["parts"]:
         side = part["rows"]
-        of_side = {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(side + "/")}
-        model = model_of(part["model"], of_side, ranks)
-        if ranks.size > 1:
-            with ranks.rank_0_first():
-                Outputs(model).compile()
+        model = model_of(part["model"], arrays_of(side, arrays), ranks)
+        with ranks.rank_0_first():
+            Outputs(model).compile_for_all()
         baseline = biases if "blend" not in meta else Biases(missing_rating, *map(np.zeros, shape_of(ratings)))
         scorers.append(scorer_of(model, ratings, side, baseline, scale, unit))
         choices[side] = Choice(**part["choice"])

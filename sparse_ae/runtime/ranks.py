@@ -113,9 +113,9 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
-    def whole(self, part, first_only=False):
-        """Join the CSR matrix of which each rank has a `part`, itself alone; None where it isn't wanted."""
-        return self._joined(joined_csr, part, first_only)
+    def whole(self, part):
+        """Join the CSR matrix of which each rank has a `part`; itself alone."""
+        return joined_csr(self.gathered(part))
 
     def own_of(self, columns):
         """Find this rank's own among some columns: their places there, (n_own,), and those in its own arrays."""
@@ -173,20 +173,14 @@ class Ranks:
         """Gather the values of all ranks, of what pickle takes: a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
-    def columns_of(self, values, first_only=False):
-        """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...); None where it isn't wanted."""
-        return self._joined(joined, values, first_only)
+    def columns_of(self, values):
+        """Join arrays (n_own, ...) of each rank's columns: (n_columns, ...)."""
+        return joined(self.gathered(values))
 
-    def whole_of(self, parameter, first_only=False):
-        """Join a `Parameter`'s value of all columns, whichever axis they are; None where it isn't wanted."""
-        return self._joined(lambda parts: joined(parts, parameter.columns_axis),
-                            parameter.variable.get_value(borrow=True), first_only)
-
-    def _joined(self, join, own, first_only):
-        if self.size == 1:
-            return own
-        parts = self._comm.gather(own, root=0) if first_only else self.gathered(own)
-        return None if parts is None else join(parts)
+    def on_first_of(self, join, own, *more):
+        """Join what each rank has as `joined` or `joined_csr` does, on rank 0; None on the others."""
+        parts = [own] if self.size == 1 else self._comm.gather(own, root=0)
+        return None if parts is None else join(parts, *more)
 
     # Agreement
 
@@ -201,11 +195,13 @@ class Ranks:
         Parameters
         ----------
         settings : dict, or callable
-            Of what JSON has, and arrays, of which a checksum is compared; or what makes it, where that takes its time.
+            Of what JSON has, and arrays, of which a checksum is compared; or what makes it where it is needed.
         """
         if self.size == 1:
             return
-        settings = settings() if callable(settings) else settings
+        if callable(settings):
+            with self.agreed():
+                settings = settings()
         all_texts = self._said("settings", {name: _text(value) for name, value in settings.items()})
         differences = ["%s is %s on rank %d and %s on rank 0" % (name, texts.get(name), rank, all_texts[0][name])
                        for rank, texts in enumerate(all_texts) for name in all_texts[0]

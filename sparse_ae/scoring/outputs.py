@@ -195,8 +195,10 @@ class Outputs:
                 compile_ahead(pairs)
                 begin_function(batch.present, self.model.encode(batch))
 
-    def compile(self):
-        """Compile now what predictions need, and would otherwise compile when they are first asked for."""
+    def compile_for_all(self):
+        """Compile now what predictions need, unless a process is alone, which waits until they are asked for."""
+        if self.model.ranks.size == 1:
+            return
         self._made("hidden", self._make_hidden)
         self._made("pairs", self._make_pairs)
         self._made("given_pairs", self._make_given_pairs)

@@ -17,7 +17,8 @@ from sparse_ae.files import storage
 from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "save", "settings_of"]
+__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "own_settings_of",
+           "save", "settings_of"]
 
 #: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 #: the training step's state then.
@@ -28,31 +29,33 @@ Best = namedtuple("Best", "epoch error state")
 RunState = namedtuple("RunState", "history first best rng state")
 
 
-def settings_of(trainer, train, validation, measured):
-    """List what must be the same for a run to be resumed, the learning rate excepted: JSON values by name.
+def settings_of(trainer, measured):
+    """List what must be the same for a run to be resumed, but the learning rate and what is a rank's own: JSON by name.
 
     Parameters
     ----------
     trainer : Trainer
         Its formulation must have been chosen.
-    train, validation : csr_matrix; the latter may be None
     measured : str
         What the history calls the validation error.
     """
     model = trainer.model
     return OrderedDict([
         *((name, describe(value) if callable(value) else value) for name, value in model.describe().items()),
-        ("n_columns", model.n_columns),
         ("objective", trainer.objective.describe()),
         ("update", describe(trainer.update)),
         ("batch_size", None if trainer.batch_size is None else int(trainer.batch_size)),
         ("formulation", trainer.formulation),
         ("l2_per", trainer.l2_per),
         ("unknown", None if trainer.unknown is None else float(trainer.unknown)),
-        ("train", fingerprint(train)),
-        ("validation", None if validation is None else fingerprint(validation)),
         ("measured", measured),
     ])
+
+
+def own_settings_of(trainer, measured, train, validation):
+    """As `settings_of`, with what is a rank's own: CSR ratings, of which those of validation may be None."""
+    return dict(settings_of(trainer, measured), n_columns=trainer.model.n_columns, train=fingerprint(train),
+                validation=None if validation is None else fingerprint(validation))
 
 
 def check_unused(path, resume):
@@ -75,7 +78,7 @@ def save(path, settings, run, ranks=ALONE):
     ----------
     path : str or os.PathLike
     settings : dict
-        Of `settings_of`.
+        Of `own_settings_of`.
     run : RunState
     ranks : runtime.ranks.Ranks
         Of several each writes a part of its own; all call it together.
@@ -102,7 +105,7 @@ def load(path, settings, learning_rate, ranks=ALONE, cut=None):
     ----------
     path : str or os.PathLike
     settings : dict
-        Of `settings_of`.
+        Of `own_settings_of`.
     learning_rate : callable
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
     ranks : runtime.ranks.Ranks

@@ -133,7 +133,7 @@ class Checkpoints:
     every : int
         Epochs from one to the next.
     settings : dict
-        Of `checkpoint.settings_of`.
+        Of `checkpoint.own_settings_of`.
     ranks : Ranks
     """
 

@@ -352,7 +352,7 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", begun.update)
-    model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal())
+    model = AutoEncoder(5, 3, f="linear", g="sigmoid", rating_scale=(1, 5), U=lasagne.init.Normal(), comm=Fake())
     Outputs(model).begin_compiling()
     create = FunctionMaker.create
 
@@ -361,5 +361,5 @@ def test_no_prediction_is_begun_in_vain(monkeypatch):
         return create(maker, *arguments, **keywords)
 
     monkeypatch.setattr(FunctionMaker, "create", noted)
-    Outputs(model).compile()
+    Outputs(model).compile_for_all()
     assert begun == made and len(begun) == 2

@@ -4,18 +4,19 @@ import json
 import os
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import reference
 from devices import ON_GPU
+from ranks import Fake
 
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
 from sparse_ae.recommender.fitting import check_settings
 from sparse_ae.recommender.state import named, unnamed
+from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.training.objectives import Missing, Multinomial, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
 
@@ -211,9 +212,8 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
 
 
 def test_ranks_are_refused_in_words():
-    two = types.SimpleNamespace(size=2)
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
-        check_settings(recommender(), (1, 5), 3.0, False, [None], {}, two)
+        check_settings(recommender(), (1, 5), 3.0, False, [None], {}, Ranks(Fake()))
 
 
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
