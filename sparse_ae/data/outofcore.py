@@ -254,8 +254,8 @@ def _opened(folder, of_part=None):
                             "this" if note.get("whole") == of_part["whole"] else "another", of_part["part"],
                             of_part["parts"]))
     with _damage_found(folder):
-        checksums, rows = dict(note["checksums"]), note["rows"]
-        if rows not in ("users", "items") or sorted(checksums) != sorted(_ARRAYS):
+        checksums, side = dict(note["checksums"]), Side(note["rows"])
+        if sorted(checksums) != sorted(_ARRAYS):
             raise ValueError("%s isn't what was written" % _NOTE)
         for name in _ARRAYS:
             check_regular(folder / (name + ".npy"))
@@ -273,7 +273,7 @@ def _opened(folder, of_part=None):
         if np.any(indptr[1:] < indptr[:-1]):
             raise ValueError("its rows overlap")
     matrix = canonical_csr(parts["data"], parts["indices"], indptr, shape)
-    stored = StoredRatings(matrix, ids[0], ids[1], Side(rows), folder, checksums)
+    stored = StoredRatings(matrix, ids[0], ids[1], side, folder, checksums)
     if parts["data"].nbytes + parts["indices"].nbytes <= _SMALL:
         stored.check()
     return stored

@@ -4,13 +4,18 @@ __all__ = ["ITEMS", "USERS", "Side"]
 
 
 class Side(str):
-    """The word "users" or "items", as what the rows are; the columns are the others.
+    """The word "users" or "items", as what the rows are; the columns are the others. ValueError for another word.
 
     >>> Side("items").users_items("rows", "columns")
     ('columns', 'rows')
     """
 
     __slots__ = ()
+
+    def __new__(cls, word):
+        if word not in ("users", "items"):
+            raise ValueError("the rows are %r; expected 'users' or 'items'" % (word,))
+        return super().__new__(cls, word)
 
     @property
     def other(self):

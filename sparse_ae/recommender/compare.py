@@ -51,10 +51,11 @@ class Comparison:
         self.contenders = {"biases": self._biases, "factorisation": self._factors}
         # The post's way is of one side, and takes items unless it is told otherwise.
         by_default = useful_sides(("items", "users"), split.train) if recommender.biases else ("items",)
-        for rows, sides in (("items", ("items",)), ("users", ("users",)), ("both", ("items", "users"))):
-            if recommender.biases or rows != "both":
-                name = "autoencoder, " + ("both" if rows == "both" else rows + " as rows")
-                self.contenders[name] = self._autoencoder(recommender, rows, sides == by_default)
+        ways = [("items", "items as rows", ("items",)), ("users", "users as rows", ("users",))]
+        if recommender.biases:
+            ways.append(("both", "both", ("items", "users")))
+        for rows, name, sides in ways:
+            self.contenders["autoencoder, " + name] = self._autoencoder(recommender, rows, sides == by_default)
 
     def _autoencoder(self, recommender, rows, is_default):
         settings = dict(recommender.get_params(), rows=rows)

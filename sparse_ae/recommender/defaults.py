@@ -52,6 +52,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from sparse_ae.data.ratings import occurring
+from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["LATE_RATE", "Choice", "choose", "falls", "is_auto", "is_worth_a_refit", "useful_sides",
@@ -173,11 +174,10 @@ def useful_sides(sides, ratings):
         Without the side whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive
         the hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
     """
-    per_row = {"users": ratings.nnz / ratings.shape[0], "items": ratings.nnz / ratings.shape[1]}
-    crowded = max(per_row, key=per_row.get)
-    if per_row[crowded] <= _MOST_PER_ROW:
+    n_users, n_items = ratings.shape
+    if ratings.nnz / min(n_users, n_items) <= _MOST_PER_ROW:
         return sides
-    return tuple(side for side in sides if side != crowded) or tuple(side for side in per_row if side != crowded)
+    return (USERS if n_users > n_items else ITEMS,)
 
 
 def validation_fraction(n_ratings):

@@ -18,7 +18,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.files.parts import Parts
-from sparse_ae.recommender.closed import CLOSED, check_model, model_from
+from sparse_ae.recommender.closed import CLOSED, arrays_of, check_model, model_from
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
 __all__ = ["check_folder", "read", "write", "write_parts"]
@@ -217,8 +217,6 @@ def _check_names(what, names, found):
 
 
 def _checked_ratings(arrays, rows, sizes, own):
-    if rows not in sizes:
-        raise ValueError("the rows of its ratings are %r" % (rows,))
     n_rows, n_columns = Side(rows).rows_columns(sizes["users"], sizes["items"])
     shape = n_rows, len(range(n_columns)[own])
     parts = [arrays[name] for name in ("data", "indices", "indptr")]
@@ -254,9 +252,7 @@ def _check_blend(blend, parts, arrays, sizes):
             if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
                     each["l2"] is None or is_number(each["l2"])):
                 raise ValueError("the settings of a closed form are %r" % (each,))
-            own = {name.partition("/")[2]: array for name, array in arrays.items()
-                   if name.partition("/")[0] == each["name"]}
-            check_model(model_from(each["model"], own), sizes["items"])
+            check_model(model_from(each["model"], arrays_of(each["name"], arrays)), sizes["items"])
         elif each["name"] not in sides:
             raise ValueError("a member of its blend is %r" % (each["name"],))
     if len({each["name"] for each in members}) < len(members):
@@ -276,15 +272,14 @@ def _check_parts(parts, arrays, sizes, with_biases, blended):
 
 def _check_part(part, arrays, sizes):
     _check_names("entry of a model", _PART, part)
-    side, axes = part["rows"], part["parameters"]
-    if side not in sizes or not is_number(part["weight"]) or not (
-            0 <= part["weight"] <= MOST):
-        raise ValueError("a model has the rows %r and the weight %r" % (side, part["weight"]))
+    side, axes = Side(part["rows"]), part["parameters"]
+    if not is_number(part["weight"]) or not 0 <= part["weight"] <= MOST:
+        raise ValueError("a model has the weight %r" % (part["weight"],))
     for name in ("model", "objective", "choice", "parameters"):
         if not isinstance(part[name], dict) or not part[name]:
             raise ValueError("a model's %s is %r" % (name, part[name]))
     _check_names("array", ["%s/%s" % (side, name) for name in axes], arrays)
-    n, dtype = Side(side).rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
+    n, dtype = side.rows_columns(sizes["users"], sizes["items"])[1], part["model"].get("dtype")
     for name, axis in axes.items():
         array = arrays["%s/%s" % (side, name)]
         if array.dtype.name not in ("float32", "float64") or dtype not in (None, array.dtype.name):

@@ -22,6 +22,12 @@ def test_a_grid_is_turned_where_items_are_rows_and_can_be_written_to_so():
     assert grid[0, 2] == 5
 
 
+@pytest.mark.parametrize("word", ["", "both", "Items", None, [], 1])
+def test_no_other_word_is_a_side(word):
+    with pytest.raises(ValueError, match="the rows are .*; expected 'users' or 'items'"):
+        Side(word)
+
+
 def test_a_side_is_its_word_in_dicts_in_files_and_in_messages():
     assert {"items": 1}[ITEMS] == 1 and Side("items") == ITEMS
     assert json.dumps({"rows": ITEMS}) == '{"rows": "items"}' and "%s %r" % (USERS, USERS) == "users 'users'"
