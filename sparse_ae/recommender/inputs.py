@@ -136,7 +136,9 @@ class FitInputs(NamedTuple):
             everything, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
         matrix, sharing = everything.by(everything.rows), everything.sharing
         if everything.in_parts:
-            users, items = everything.rows.users_items(*_ids_of_all(ratings, ranks))
+            rows, columns = everything.rows.rows_columns(users, items)
+            ranks.check_same({"rows on disk": rows})
+            users, items = everything.rows.users_items(rows, ranks.columns_of(columns))
         else:
             ranks.check_same(lambda: {"ratings": fingerprint(matrix), "ids of users": users, "ids of items": items})
         extremes = np.array(sharing.gathered((matrix.data.min(), matrix.data.max())))
@@ -279,7 +281,7 @@ class ScoreInputs(FitInputs):
 
 
 def _stored(settings, ratings, y, validation, is_counts, ranks):
-    """Take ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
+    """Take a rank's ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
     sides = _sides(settings, validation, ratings.rows)
     if ratings.part != (ranks.rank, ranks.size):
         raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
@@ -326,12 +328,6 @@ def _sides(settings, validation, stored_rows=None):
     if rows == "both" or (rows == "auto" and settings.biases and validation is not None):
         return "items", "users"
     return ("items" if check_objective(settings.objective).clips else "users",) if rows == "auto" else (rows,)
-
-
-def _ids_of_all(stored, ranks):
-    """Return the ids of the rows, and of all columns, of ratings on disk in parts."""
-    ranks.check_same({"rows on disk": stored.row_ids})
-    return stored.row_ids, ranks.columns_of(stored.col_ids)
 
 
 def _reader(is_counts):

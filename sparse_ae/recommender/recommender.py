@@ -338,8 +338,6 @@ class Recommender(RecommenderSettings, Answers):
             path = check_path(path, "path")
             check_bool(parts, "parts")
         ranks.check_call("save", path=path, parts=bool(parts))
-        if parts:
-            ranks.on_first(saved.check_folder, path)
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
             meta = dict(meta, parts=[named_part(part) for part in meta["parts"]],

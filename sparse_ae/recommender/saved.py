@@ -21,7 +21,7 @@ from sparse_ae.files.parts import Parts
 from sparse_ae.recommender.closed import CLOSED, arrays_of, check_model, model_from
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
-__all__ = ["check_folder", "read", "write", "write_parts"]
+__all__ = ["read", "write", "write_parts"]
 
 # Goes up when an older version can't read the files any more.
 FORMAT = 4
@@ -56,8 +56,8 @@ def _parts_in(folder):
                  os.path.join(folder, "part"), "{rank}of{ranks}-{save}.npz")
 
 
-def check_folder(folder):
-    """Make a folder for `write_parts`, unless it is there: OSError where it can't be, or its manifest is no such."""
+def _make_folder(folder):
+    """Make a folder for parts, unless it is there: OSError where it can't be, or its manifest is no such."""
     if not os.path.isdir(folder):
         if os.path.exists(folder):
             raise NotADirectoryError("%s is a file; expected the name of a folder, for a recommender in parts" % folder)
@@ -72,7 +72,6 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
     Parameters
     ----------
     folder : str or os.PathLike
-        `check_folder` must have made it.
     meta : dict
     arrays : dict of str to array
         What all ranks have.
@@ -82,6 +81,7 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
         A rank's own columns.
     ranks : Ranks
     """
+    ranks.on_first(_make_folder, folder)
     save = ranks.gathered(uuid.uuid4().hex)[0]
     own = dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
     _parts_in(folder).write(save, (dict(meta, format=FORMAT), arrays),

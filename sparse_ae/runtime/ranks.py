@@ -132,14 +132,14 @@ class Ranks:
         columns : int array, (n,)
             Of all columns, the same on all ranks.
         values : callable
-            From places in a rank's own arrays to their values.
+            From places of its own among the columns, and those in a rank's own arrays, to their values.
         dtype
         """
         if self.size == 1:
-            return values(columns)
+            return values(slice(None), columns)
         mine, places = self.own_of(columns)
         found = np.zeros(len(columns), dtype)
-        found[mine] = values(places)
+        found[mine] = values(mine, places)
         return self.sum(found)
 
     # Sums

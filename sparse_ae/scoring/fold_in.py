@@ -196,7 +196,7 @@ def _row_outputs(scorer, people, mean):
 
 
 def _row_output(scorer, h, unit):
-    def outputs(own_columns):
+    def outputs(_, own_columns):
         return unit * scorer.outputs.pairs(h, own_columns, np.array([0, len(own_columns)]))
 
     return lambda columns: scorer.model.ranks.by_column(columns, outputs, scorer.dtype)

@@ -52,11 +52,7 @@ class SharedScorer(Scorer):
         self.own.forget()
 
     def pair_outputs(self, users, items, block_size=None, hidden=None):
-        rows, columns = self.rows.rows_columns(users, items)
-        mine, own_columns = self._ranks.own_of(columns)
-        output = np.zeros(len(rows), self.dtype)
-        output[mine] = self.own.pair_outputs(*self.rows.users_items(rows[mine], own_columns), block_size)
-        return self._ranks.sum(output)
+        return self._by_pair(users, items, self.dtype, self.own.pair_outputs, block_size)
 
     def grid_outputs(self, users, items):
         rows, columns = self.rows.rows_columns(users, items)
@@ -103,11 +99,13 @@ class SharedScorer(Scorer):
         return best, np.take_along_axis(scores, best, axis=1)
 
     def are_rated(self, users, items):
+        return self._by_pair(users, items, np.int32, self.own.are_rated) > 0
+
+    def _by_pair(self, users, items, dtype, values, *more):
+        """Compute something of pairs, (n,), each on the rank that has its column."""
         rows, columns = self.rows.rows_columns(users, items)
-        mine, own_columns = self._ranks.own_of(columns)
-        found = np.zeros(len(rows), np.int32)
-        found[mine] = self.own.are_rated(*self.rows.users_items(rows[mine], own_columns))
-        return self._ranks.sum(found) > 0
+        return self._ranks.by_column(
+            columns, lambda mine, own: values(*self.rows.users_items(rows[mine], own), *more), dtype)
 
 
 class SharedBlend(SharedScorer):
