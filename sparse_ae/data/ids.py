@@ -79,8 +79,8 @@ def distinct_integers(values):
         Ascending.
     places : numpy.ndarray of int, shape (n,)
     """
-    if not len(values):
-        return values, np.zeros(0, np.intp)
+    if len(values) < 2:
+        return values, np.zeros(len(values), np.intp)
     lowest, highest = int(values.min()), int(values.max())
     if highest - lowest > 16 * len(values):
         return np.unique(values, return_inverse=True)
