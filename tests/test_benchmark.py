@@ -78,7 +78,7 @@ def test_updates_are_compared(example, without_torch, capsys, monkeypatch):
     assert medians == {"SGD": 2, "Adam": 3, "Adagrad": 2.5, "Adagrad, ten times the columns": 5}
     out = capsys.readouterr().out
     assert rows(out)["Adam"] == ["~3.00", "3.00 ... 3.00", "1.50"]
-    assert rows(out)["Adagrad"] == ["2.500", "2.500 ... 2.500", "1.25"]
+    assert rows(out)["Adagrad"] == ["2.50", "2.50 ... 2.50", "1.25"]
     assert "Adam takes %.2f of SGD's epoch and the pass." % (3 / (2 + one_pass)) in out
     assert "Adagrad takes 1.25 of SGD's epoch, and 2.00 of its own with ten times the columns." in out
 
