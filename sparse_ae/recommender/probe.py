@@ -198,7 +198,7 @@ def looks(choice, n_rows, less_decay=None):
     few = choice._replace(n_hidden=_FEW_HIDDEN)
     found = [few._replace(n_epochs=n) for n in sorted({_epochs(choice, n_rows, each) for each in _UPDATES})]
     if less_decay is not None:
-        found.append(few._replace(n_epochs=_epochs(choice, n_rows, _UPDATES_TO_SEEK), l2=less_decay * few.l2))
+        found.append(_to_the_end(few, n_rows)._replace(l2=less_decay * few.l2))
     return found
 
 
@@ -208,9 +208,14 @@ def takes_long(n_ratings, choice):
 
 
 def with_few_hidden(choice, n_rows):
-    """Return the `defaults.Choice` that decays are tried by: to the end, since all may stand still for most of it."""
+    """Return the `defaults.Choice` that decays are tried by."""
+    return _to_the_end(choice, n_rows)._replace(n_hidden=_TO_SEEK_BY)
+
+
+def _to_the_end(choice, n_rows):
+    """Of as many updates as are to show a gain, none of them spared: errors may stand still for most of them."""
     n_epochs = _epochs(choice, n_rows, _UPDATES_TO_SEEK)
-    return choice._replace(n_hidden=_TO_SEEK_BY, n_epochs=n_epochs, patience=n_epochs)
+    return choice._replace(n_epochs=n_epochs, patience=n_epochs)
 
 
 def _epochs(choice, n_rows, n_updates):

@@ -39,7 +39,7 @@ def test_what_is_looked_at():
     assert [each.n_epochs for each in probe.looks(CHOICE._replace(batch_size=None), 95)] == [100, 300]
     assert [each.n_epochs for each in probe.looks(CHOICE._replace(n_epochs=7), 95)] == [7]
     *_, last = probe.looks(CHOICE, 95, 0.3)
-    assert last == CHOICE._replace(n_hidden=16, n_epochs=65, l2=0.3), "the rule's may leave nothing"
+    assert last == CHOICE._replace(n_hidden=16, n_epochs=65, patience=65, l2=0.3), "the rule's may leave nothing"
 
 
 def test_memory_by_hand():
