@@ -17,8 +17,8 @@ import numpy as np
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import promises, stretch_on_validation
 
-__all__ = ["MORE_TRIES", "better_decay", "look", "looks", "make_room", "memory_needed", "memory_there", "seek",
-           "stood_still", "takes_long", "with_few_hidden"]
+__all__ = ["MORE_TRIES", "better_decay", "is_large", "look", "looks", "make_room", "memory_needed", "memory_there",
+           "seek", "stood_still", "takes_long", "with_few_hidden"]
 
 #: Trainings with another decay, at most.
 MORE_TRIES = 2
@@ -105,21 +105,24 @@ def seek(given, side, biases, choice, train, free):
         return train(choice=choice, label="%s as rows, %d hidden units first" % (side, choice.n_hidden))
 
     found = better_decay(given, tried(with_few_hidden(choice, _n_rows(given, side))), biases, [tried] * MORE_TRIES)
-    enough = "n_hidden" not in free
-    while not (found.interrupted or enough) and 2 * found.choice.n_hidden <= choice.n_hidden:
-        twice = tried(found.choice._replace(n_hidden=2 * found.choice.n_hidden))
-        errors = [stretch_on_validation(given, each, biases)[1] for each in (found, twice)]
-        enough = twice.interrupted or errors[1] > (1 - _WORTH_TWICE) * errors[0]
-        if enough:
-            given.tell("%s as rows: %d hidden units are no better than %d"
-                       % (side, twice.choice.n_hidden, found.choice.n_hidden))
-            choice = choice._replace(n_hidden=found.choice.n_hidden)
-            found = found._replace(history=found.history + twice.history) if twice.interrupted else found
-        else:
-            found = twice
+    if found.interrupted:
+        return found, choice
+    if "n_hidden" in free:
+        _, error = stretch_on_validation(given, found, biases)
+        while 2 * found.choice.n_hidden <= choice.n_hidden:
+            twice = tried(found.choice._replace(n_hidden=2 * found.choice.n_hidden))
+            if twice.interrupted:
+                return found._replace(history=found.history + twice.history), choice
+            _, its_error = stretch_on_validation(given, twice, biases)
+            if its_error > (1 - _WORTH_TWICE) * error:
+                given.tell("%s as rows: %d hidden units are no better than %d"
+                           % (side, twice.choice.n_hidden, found.choice.n_hidden))
+                choice = choice._replace(n_hidden=found.choice.n_hidden)
+                break
+            found, error = twice, its_error
     if choice.patience is not None:
         choice = choice._replace(patience=max(choice.patience, 1 + stood_still(found.history)))
-    return found if found.interrupted else None, choice._replace(l2=found.choice.l2)
+    return None, choice._replace(l2=found.choice.l2)
 
 
 def better_decay(given, best, biases, tries):

@@ -17,7 +17,6 @@ _CLEARLY_BETTER = 2.0
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
 _SHARES = 0.25, 0.5, 0.75
 
-
 # Squared outputs, to those they would predict, that are nothing: what so strong a decay has left is of either sign.
 _NOTHING = 1e-3
 

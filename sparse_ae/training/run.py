@@ -50,7 +50,7 @@ class Run:
         return not self._is_over()
 
     def _is_over(self):
-        return self.n_to_come <= 0 or self.stopping.is_over(len(self._trainer.history))
+        return self.n_to_come <= 0 or self.stopping.is_over(self._trainer.history)
 
     def after_epoch(self, record):
         """Add an epoch to the history, with what validation says of it."""

@@ -40,7 +40,7 @@ class EarlyStopping:
     def __init__(self, step, patience, validation, cut=None, keep_optimiser=True):
         self.patience, self.best, self.factor = patience, None, 1.0
         self._step, self._validation, self._cut, self._keep_optimiser = step, validation, cut, keep_optimiser
-        self._last, self._first, self._since, self._errors = None, 0, 0, []
+        self._last, self._first, self._since = None, 0, 0
 
     def begin(self, history, first, may_be_best, saved=None):
         """Begin after the epochs of a history, of which the `first` are of earlier calls of `fit`.
@@ -50,7 +50,6 @@ class EarlyStopping:
         epoch, self._first = len(history), first
         if self.patience is not None:
             for record in history[first:]:
-                self._errors.append(self._validation.sign * record[self._validation.name])
                 if record["restored"] is not None:
                     self.factor, self._since = self._cut, record["epoch"]
             if saved is not None and saved.best is not None:
@@ -71,12 +70,9 @@ class EarlyStopping:
     def after_epoch(self, epoch, value):
         """Note what validation has shown of the step, whose state is copied where it is the best so far."""
         self._last = None  # its memory is free for another copy
-        if self.patience is None:
-            return
-        self._errors.append(self._validation.sign * value)
-        if self.best is None or self._errors[-1] < self.best.error:
+        if self.patience is not None and (self.best is None or self._validation.sign * value < self.best.error):
             self.best = None
-            self.best = Best(epoch, self._errors[-1], self._copy())
+            self.best = Best(epoch, self._validation.sign * value, self._copy())
 
     def keep(self, epoch):
         """Copy the step as it is, where there is no best epoch to go back to."""
@@ -88,18 +84,18 @@ class EarlyStopping:
         is_best = self.best is not None and self.best.epoch == epoch
         return self.best.state if is_best and self._keep_optimiser else self._step.get_state()
 
-    def is_over(self, epoch):
-        """Tell whether there is nothing more to hope for."""
+    def is_over(self, history):
+        """Tell whether there is nothing more to hope for after the epochs of a history."""
         if self.best is None:
             return False
         # At a part of the rate nothing rises before it falls: a quarter of the patience shows it.
         patience = self.patience if self.factor == 1 else -(-self.patience // 4)
-        then = epoch - patience
+        then = len(history) - patience
         if then < max(self._first, self._since):
             return False
         if self.best.epoch <= then or self._cut is None or then == self._first:
             return self.best.epoch <= then
-        error = min(self._errors[:then - self._first])
+        error = min(self._validation.sign * record[self._validation.name] for record in history[self._first:then])
         return error - self.best.error < _GAIN * abs(error)
 
     def go_on(self, history):
@@ -107,11 +103,10 @@ class EarlyStopping:
 
         Where no epoch was better than the start there is nothing to go on from.
         """
-        epoch = len(history)
-        if self._cut is None or self.factor != 1 or not self.is_over(epoch) or self.best.epoch == self._first:
+        if self._cut is None or self.factor != 1 or not self.is_over(history) or self.best.epoch == self._first:
             return
         self._put_back(history)
-        self.factor, self._since = self._cut, epoch
+        self.factor, self._since = self._cut, len(history)
 
     def end(self, history):
         """Put the best epoch back, if it isn't the last; the history says so."""
