@@ -1,4 +1,5 @@
 """The base of the Ops: the frame of their C code, types and checks of a CSR block, the twin that works in place."""
+import contextlib
 import functools
 import os
 import zlib
@@ -44,6 +45,25 @@ def _c_code(headers):
     return "\n".join(texts)
 
 
+@contextlib.contextmanager
+def _short_waits():
+    """Enter a context in which GNU's OpenMP is loaded with a short wait, unless the user has said how threads wait.
+
+    Between two loops its threads wait by spinning, for a millisecond and more, and keep the processors from OpenBLAS's:
+    of a network whose dense products stand between our Ops, a step takes many times as long. A thousand turns is its
+    own count where there are more threads than processors. It reads the setting once, when it is loaded: with the first
+    module of ours. The environment is then the user's again, for child processes and other libraries.
+    """
+    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        yield
+    finally:
+        os.environ.pop("GOMP_SPINCOUNT", None)
+
+
 class CsrOp(gof.Op):
     """An Op on a CSR block, with C code in headers of this folder, each of which may build on those before it."""
 
@@ -63,6 +83,10 @@ class CsrOp(gof.Op):
         # takes to compile, and make no loop faster.
         return (["-O3", "-fno-math-errno", "-fno-thread-jumps", "-fno-gcse", "-fno-tree-vrp"] + QUICK
                 + (["-fopenmp"] if _has_openmp() else []))
+
+    def make_thunk(self, *arguments, **keywords):
+        with _short_waits():  # its module is loaded here
+            return super().make_thunk(*arguments, **keywords)
 
     def c_code_cache_version(self):
         # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade

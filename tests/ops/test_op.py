@@ -1,4 +1,8 @@
 """What the Ops share, on the NumPy side: a block's checks, its products, the types of tensors."""
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -47,3 +51,28 @@ def test_types_of_tensors():
         float_tensors(a=(T.fvector(), 2))
     with pytest.raises(TypeError, match="a is of dtype complex64; expected float32 or float64"):
         float_tensors(a=(T.cvector(), 1))
+
+
+COUNTS = """
+import os, sys
+import sparse_ae.theano_compat, theano, theano.tensor as T
+from sparse_ae.ops import csr_dot
+inputs = [T.fvector(), T.ivector(), T.ivector(), T.fmatrix()]
+theano.function(inputs, csr_dot(*inputs))
+if not theano.config.cxx or not any("libgomp" in line for line in open("/proc/self/maps")):
+    print("none")
+sys.stdout.write(str(sorted(name for name in os.environ if name.startswith(("GOMP", "OMP_W")))))
+"""
+
+
+@pytest.mark.parametrize("settings, spins", [({}, "'1000'"), ({"GOMP_SPINCOUNT": "77"}, "'77'"),
+                                             ({"OMP_WAIT_POLICY": "PASSIVE"}, "'0'")])
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="Linux says there what a process has loaded")
+def test_threads_wait_for_a_short_time_or_as_the_user_says(settings, spins):
+    environment = {name: os.environ[name] for name in os.environ if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", COUNTS], env=dict(environment, OMP_DISPLAY_ENV="VERBOSE", **settings),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=True)
+    if done.stdout.startswith("none"):
+        pytest.skip("GNU's OpenMP isn't loaded")
+    assert [line.split("=")[1].strip() for line in done.stderr.splitlines() if "GOMP_SPINCOUNT" in line] == [spins]
+    assert done.stdout == str(sorted(settings)), "the environment is as it was"
