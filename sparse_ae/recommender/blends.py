@@ -3,17 +3,17 @@
 Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter, factors of
 all entries (`closed.CLOSED`). The decay of each is climbed to from a first guess, step by step, by the measure of lists
 on validation users that it makes together with those before it: the best one alone adds less. So is the power of
-ratings, by EASE, for all. Then come autoencoders of each side, while there is time: with no more work than `work` says,
-and only as long as they add something. After every other epoch validation users' lists are made by all that there is
-with the autoencoder (`pool.BlendMeasure`); where these are no better for 400 updates, its training ends, and an
-autoencoder that never made them better is left out.
+ratings, by EASE, for all. Then comes an autoencoder with users as rows, if there is time, with no more work than `work`
+says; and where it adds nothing, one with items as rows. After every other epoch validation users' lists are made by all
+that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 400 updates, its training ends,
+and an autoencoder that never made them better is left out.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
-better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder,
-which costs more, must be worth a whole one. Closed forms then have weights halfway between those found and
-`closed.FIRST`, unless validation users are clearly against it. None is worse than the most popular items on validation
-users, which are a member too.
+better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder
+must be worth half a standard error: at a whole one it was left out where it would have made what was held out better.
+Closed forms then have weights halfway between those found and `closed.FIRST`, unless validation users are clearly
+against it. None is worse than the most popular items on validation users, which are a member too.
 
 Those with a weight are fitted again on all ratings; an autoencoder goes on from what it has learned, for a quarter of
 the epochs that it took. On one split of MovieLens 100K's training ratings NDCG at 10 was 0.2662 so, in 16 seconds of
@@ -233,9 +233,15 @@ class _Weighed:
 
 
 def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
-    """Train an autoencoder of each side, while there is time: `fitting.Trained` of each, and all members weighed."""
+    """Train an autoencoder of users, else of items, in time: a list of `fitting.Trained`, and all members weighed.
+
+    Beside one that has a weight the other added nothing: on four splits of MovieLens 100K and three of FilmTrust NDCG
+    at 10 of what was held out moved by -0.0036 to +0.0002 with a third of the weight to it. Where users as rows added
+    nothing, on Douban and on one split each of the others, items did.
+    """
     sides, trained = given.sides, []
-    seeds = rng.randint(2 ** 31 - 1, size=len(sides))
+    seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
+    paths = dict(zip(sides, paths))
     biases, train = given.baseline(given.train), given.train.by("users")
 
     def member_of(scorer):
@@ -244,7 +250,9 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     def measure_of(scorer):
         return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train)
 
-    for k, (side, seed) in enumerate(zip(sides, seeds)):
+    for k, side in enumerate(sorted(sides, reverse=True)):  # users first
+        if any(weighed.weights[weighed.n_closed:]):
+            break
         if deadline.left <= 0:
             given.tell("%s as rows: no time is left for an autoencoder" % side)
             break
@@ -257,8 +265,8 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
             choice = choice._replace(patience=_PATIENCE * choice.patience)
         say_what_is_chosen(settings, given, side, choice)
         seconds = None if deadline.left == np.inf else _SHARE * deadline.left / (len(sides) - k)
-        trained.append(fit_side(settings, given, side, biases, seed, measure_of=measure_of, choice=choice,
-                                run=dict(run, checkpoint=paths[k], seconds=seconds)))
+        trained.append(fit_side(settings, given, side, biases, seeds[side], measure_of=measure_of, choice=choice,
+                                run=dict(run, checkpoint=paths[side], seconds=seconds)))
         if not trained[-1].error and trained[-1].epoch:
             member = member_of(trained[-1].scorer(given.train, biases, given))
             weighed = _Weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)

@@ -16,7 +16,7 @@ __all__ = ["BlendMeasure", "Pool", "greedy_weights", "pooled"]
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for other
 # weights, for a member that costs more, and not to go halfway back; and moves at most.
 _PARTS = 0.1, 0.2, 0.35, 0.5
-_WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 1.0, 2.0, 12
+_WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 0.5, 2.0, 12
 
 # A user's items that weights are found on: so many of each member's best.
 _POOL = 100
