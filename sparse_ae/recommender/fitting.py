@@ -240,8 +240,7 @@ def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists)
     return probe.better_decay(given, best, biases, more) if seeks else best
 
 
-def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, share=None,
-             label=None):
+def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, label=None):
     """Train a model of one side beside biases.
 
     Parameters
@@ -256,8 +255,6 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
         Chosen here when not given.
     before : Trained, optional
         Training is on all ratings, by its choice, for as long as was best then.
-    share : float, optional
-        It goes on from the parameters of `before`, for this share of its epochs.
     label : str, optional
 
     Returns
@@ -269,8 +266,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     train, held_out = ratings.own(side), None if refit or given.held_out is None else given.watched(side)
     targets = given.targets(biases, side, ratings)
     if refit:
-        choice, patience = before.choice, None
-        n_epochs = len(before.rates) if share is None else int(np.ceil(share * len(before.rates)))
+        choice, patience, n_epochs = before.choice, None, len(before.rates)
     else:
         if choice is None:
             choice = choice_of(settings, given, side, biases)
@@ -285,9 +281,6 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective.at(0.0), label), None
     if refit:
         trainer.learning_rate = lambda epoch: before.rates[epoch - 1]
-    if share is not None:
-        for ours, theirs in zip(model.params, before.model.params):
-            ours.set_value(theirs.get_value())
     measure = measure_of and measure_of(given.scorer(model, ratings, side, biases))
 
     def on_record(record):
