@@ -74,7 +74,7 @@ class Recommender(RecommenderSettings, Answers):
         people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
         scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
         people did and how often. Either is a blend of all that makes better lists on validation ratings: the most
-        popular items, EASE, the infinitely wide autoencoder, filters, factors, autoencoders of both sides; see
+        popular items, EASE, the infinitely wide autoencoder, filters, factors, an autoencoder of users or items; see
         `blends`. It wants one process, and ratings in memory; else there are autoencoders only. So there are with an
         `Objective`: ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see
         `training.objectives`.

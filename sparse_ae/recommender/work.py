@@ -6,7 +6,7 @@ An update where missing entries count costs about
 
 for the products of W and of the hidden units with themselves, their gradients, and the ratings (see `ops.everywhere`).
 The first term grows with the catalogue, however few ratings there are. So that an autoencoder takes tens of seconds
-rather than tens of minutes, all its updates together are to be 2^39 of (1) at most, about ten seconds on two cores:
+rather than tens of minutes, all its updates together are to be 2^40 of (1) at most, about twenty seconds on two cores:
 `bounded` takes as few hidden units as it needs for the updates that lists take, and then as many epochs as fit. It goes
 by counts, so that the same seed gives the same model on any machine.
 """
@@ -17,7 +17,7 @@ from sparse_ae.recommender.defaults import is_auto
 __all__ = ["bounded", "multiplications"]
 
 # Multiplications of a training, updates after which lists stand still, and the fewest hidden units that are of use.
-_WORK, _UPDATES, _LEAST_HIDDEN = 2 ** 39, 600, 64
+_WORK, _UPDATES, _LEAST_HIDDEN = 2 ** 40, 600, 64
 
 
 def multiplications(choice, n_rows, n_columns, nnz):
