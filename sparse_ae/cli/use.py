@@ -156,5 +156,7 @@ def _run_evaluate(parsed):
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
                                     relevant=parsed.relevant)
+    if recommender.measure != "rmse":  # scores to rank by are far from ratings
+        del measures["rmse"], measures["mae"]
     for name, value in measures.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
