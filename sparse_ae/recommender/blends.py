@@ -56,7 +56,7 @@ _PATIENCE = 2
 # Bytes that are worth a line.
 _MUCH = 2 ** 29
 
-# Of the time that is left, what the trainings with validation may take: those on all ratings take as long.
+# Of the time that is left, what a training with validation may take: that on all ratings takes as long.
 _SHARE = 0.5
 
 
@@ -247,7 +247,7 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     def measure_of(scorer):
         return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train)
 
-    for k, side in enumerate(sorted(sides, reverse=True)):  # users first
+    for side in sorted(sides, reverse=True):  # users first
         if any(weighed.weights[weighed.n_closed:]):
             break
         if deadline.left <= 0:
@@ -261,7 +261,7 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
         if is_auto(settings.patience):
             choice = choice._replace(patience=_PATIENCE * choice.patience)
         say_what_is_chosen(settings, given, side, choice)
-        seconds = None if deadline.left == np.inf else _SHARE * deadline.left / (len(sides) - k)
+        seconds = None if deadline.left == np.inf else _SHARE * deadline.left
         trained.append(fit_side(settings, given, side, biases, seeds[side], measure_of=measure_of, choice=choice,
                                 run=dict(run, checkpoint=paths[side], seconds=seconds)))
         if not trained[-1].error and trained[-1].epoch:
