@@ -299,12 +299,14 @@ def draw_against_seconds(label, points, path):
     from matplotlib.figure import Figure
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    for name, ndcg, seconds in points:
+    points = sorted(points, key=lambda point: -point[1])
+    for number, (name, ndcg, seconds) in enumerate(points, 1):  # names beside the points would lie on each other
         own = "autoencoder" in name or "blend" in name or "closed form" in name
-        axes.plot(max(seconds, 0.01), ndcg, "o", color="#0072B2" if own else "#666666")
-        axes.annotate(name, (max(seconds, 0.01), ndcg), xytext=(6, 4), textcoords="offset points", fontsize="small")
+        axes.plot(max(seconds, 0.01), ndcg, "o", color="#0072B2" if own else "#666666", label="%d  %s" % (number, name))
+        axes.annotate(str(number), (max(seconds, 0.01), ndcg), xytext=(0, 5), textcoords="offset points", ha="center",
+                      fontsize="small")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
     axes.set_xscale("log")
-    axes.set_xlim(5e-3, 20 * max(seconds for _, _, seconds in points) + 0.1)
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("NDCG@%d" % K)
     axes.spines[["top", "right"]].set_visible(False)
