@@ -15,14 +15,15 @@ from sparse_ae.cli.settings import SETTINGS
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
+from sparse_ae.recommender.pool import BlendMeasure
 from sparse_ae.recommender.recommender import Recommender, Shallow
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",
          "--l2", "0.01"]
 
 # What the library says on stderr while it works.
-SIGNS = ("Compiling the ", "validation RMSE, of ", "validation: ", "items as rows", "users as rows", "candidate ",
-         "fitting ")
+SIGNS = ("Compiling the ", "validation RMSE, of ", "validation: ", "validation ndcg@10: ", "items as rows",
+         "users as rows", "candidate ", "fitting ")
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,16 @@ def test_clicks_from_fit_to_evaluate(tmp_path, capsys):
     assert "n_trained: 12" in lines and not any(line.startswith(("rmse", "mae")) for line in lines), "scores to rank by"
     assert "seconds is 5.0; expected None: it is for objective='lists' or 'clicks'" in fails(
         capsys, "fit", clicks, "-o", model, *QUICK, "--objective", "clicks", "--rows", "users", "--seconds", 5)
+
+
+def test_an_autoencoder_that_adds_nothing_to_lists(files, tmp_path, capsys, monkeypatch):
+    """It is none of the blend's members, and is told with a weight of 0."""
+    monkeypatch.setattr(BlendMeasure, "__call__", lambda self: 0.0)
+    lines = run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--objective", "lists", *QUICK)
+    told = [line for line in lines if " as rows, weight " in line]
+    assert [line.split(" of ")[0] for line in told] == ["%s as rows, weight 0.00: epoch 0" % rows
+                                                        for rows in ("users", "items")]
+    assert lines[-1] == "saved to %s" % (tmp_path / "m")
 
 
 def test_lists_from_fit_to_evaluate(tmp_path, capsys):
