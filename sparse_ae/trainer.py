@@ -187,7 +187,7 @@ class Trainer:
             What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
             the higher the better. The history has it as ``validation_`` and its attribute `name`. One with an attribute
             `every` is asked after the first epoch, and after those whose number `every` divides; the others have the
-            value of the epoch before.
+            value of the epoch before. One with an attribute `least` ends no training before so many epochs.
         seconds : float, optional
             The training ends with the epoch that is under way after so many.
         keep_optimiser : bool

@@ -445,6 +445,15 @@ def test_a_measure_that_is_asked_every_other_epoch_is_asked_where_there_is_none_
     assert [record.get("validation_made_up") for record in t.history] == [None, None, 0.5, 0.1, 0.1]
 
 
+@pytest.mark.parametrize("least, n_epochs, best", [(1, 3, 1), (5, 5, 1), (6, 6, 6)])
+def test_a_measure_ends_no_training_before_its_least_epochs(least, n_epochs, best):
+    train, test = checkerboard(40, 12)
+    t, measure = trainer(update="adam", learning_rate=0.02), measure_asked_every(1, [0.3, 0.2, 0.2, 0.2, 0.2, 0.4])
+    measure.least = least
+    t.fit(train, n_epochs if best > 1 else 9, validation=test, patience=2, measure=measure)
+    assert len(t.history) == n_epochs and (t.history[-1]["restored"] or n_epochs) == best
+
+
 def test_a_real_divergence():
     train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)

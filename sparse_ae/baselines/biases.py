@@ -26,9 +26,11 @@ ones among them, that was as good on held-out ratings as the best of 1, 2, 5, 10
 from typing import NamedTuple, Tuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparse_ae.checks import check_number
-from sparse_ae.data.ratings import check_ratings, rows_of_entries
+from sparse_ae.data.ratings import check_ratings
+from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
@@ -110,44 +112,62 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
 
 
 class _Sums:
-    """Sums over the ratings of each user and of each item, a part of them at a time."""
+    """Sums over the ratings of each user and of each item.
+
+    With the sums c_u and c_i of r - mu over each user's and each item's ratings, which never change, and A (n_users,
+    n_items), 1 at each rating, (3) is ``(c_i - (A' b_u)_i) / (n_i + shrinkage)``, and the squares of (2) are sums over
+    users and items and b_u' A b_i: all that is left to do for each rating is a product with A.
+    """
 
     def __init__(self, train, ranks):
-        self.train, self.ranks = train, ranks
+        self._train, self.ranks = train, ranks
         total, self.n = ranks.sum(np.array([np.sum(train.data, dtype=np.float64), train.nnz]))
         self.mean = float(total / self.n)
-        self.user_counts = ranks.sum(np.diff(train.indptr))
-        self.item_counts = np.zeros(train.shape[1], np.int64)
-        self._only = list(self._read()) if train.nnz <= _PART else None
-        for _, cols, _ in self._parts():
-            self.item_counts += np.bincount(cols, minlength=train.shape[1])
-
-    def _parts(self):
-        return self._only if self._only is not None else self._read()
-
-    def _read(self):
-        """Rows, columns and ratings less their mean."""
-        train = self.train
+        self._ones = np.ones(min(train.nnz, _PART))
+        self._own_counts = np.diff(train.indptr)
+        self.user_counts, self.item_counts = ranks.sum(self._own_counts), np.zeros(train.shape[1])
+        self._of_users, self._of_items, self._squares = np.zeros(train.shape[0]), np.zeros(train.shape[1]), 0.0
         for start in range(0, train.nnz, _PART):
-            stop = min(start + _PART, train.nnz)
-            rows = rows_of_entries(np.clip(train.indptr, start, stop))
-            yield rows, train.indices[start:stop], train.data[start:stop].astype(np.float64) - self.mean
+            ones = self._part(start)
+            centred = self._part(start, train.data[start:start + _PART].astype(np.float64) - self.mean)
+            self._of_users += centred.dot(np.ones(train.shape[1]))
+            self._of_items += centred.T.dot(np.ones(train.shape[0]))
+            self._squares += float(np.sum(centred.data ** 2))
+            self.item_counts += ones.T.dot(np.ones(train.shape[0]))
+        self._all_of_users = ranks.sum(self._of_users)
+
+    def _part(self, start, data=None):
+        """A from one rating on, or other numbers in its place: CSR."""
+        train, stop = self._train, min(start + _PART, self._train.nnz)
+        data = self._ones[:stop - start] if data is None else data
+        return sp.csr_matrix((data, train.indices[start:stop], np.clip(train.indptr, start, stop) - start), train.shape)
+
+    def _product(self, offsets, of_users):
+        """A' b_u, or A b_i."""
+        def of_part(start):
+            part = self._part(start)
+            return (part.T if of_users else part).dot(offsets)
+
+        return sum(in_threads(of_part, range(0, self._train.nnz, _PART)))
 
     def items(self, users, shrinkage):
         """Equation (3)."""
-        sums = sum(np.bincount(cols, centred - users[rows], len(self.item_counts))
-                   for rows, cols, centred in self._parts())
-        return sums / _positive(self.item_counts + shrinkage)
+        return (self._of_items - self._product(users, True)) / _positive(self.item_counts + shrinkage)
 
     def users(self, items, shrinkage):
         """Equation (3), users and items exchanged."""
-        sums = sum(np.bincount(rows, centred - items[cols], len(self.user_counts))
-                   for rows, cols, centred in self._parts())
-        return self.ranks.sum(sums) / _positive(self.user_counts + shrinkage)
+        sums = self._all_of_users - self.ranks.sum(self._product(items, False))
+        return sums / _positive(self.user_counts + shrinkage)
+
+    def _residual_squares(self, users, items):
+        """The first sum of (2), over a rank's own ratings; what rounding may leave below 0 is 0."""
+        linear = users.dot(self._of_users) + items.dot(self._of_items)
+        squares = (users ** 2).dot(self._own_counts) + (items ** 2).dot(self.item_counts)
+        return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(self._product(items, False)))
 
     def shrinkage(self, users, items, pair):
         """Equation (4): the shrinkages of users and of items."""
-        squares = sum(np.sum((centred - users[rows] - items[cols]) ** 2) for rows, cols, centred in self._parts())
+        squares = self._residual_squares(users, items)
         sides = list(zip((users, items), (self.user_counts, self.item_counts), pair, (ALONE, self.ranks)))
         spent = [float(ranks.sum(np.sum(counts / _positive(counts + each)))) for _, counts, each, ranks in sides]
         variance = float(self.ranks.sum(np.float64(squares))) / max(1.0, self.n - sum(spent))

@@ -28,6 +28,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.lists import ItemWeights, csr_rows, times
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.runtime.processors import work_in_threads
 
 __all__ = ["EaseSystem", "SomeItemWeights", "symmetric_inverse"]
 
@@ -98,8 +99,11 @@ class EaseSystem:
             X = sp.diags(relative(of_users, -user_power / 2).astype(np.float32)).dot(X).tocsr()
         self._of_items, self._gram = of_items, np.empty((X.shape[1], X.shape[1]), np.float32)
         by_items = X.T.tocsr()
-        for start in range(0, len(self._gram), _TILE):
+
+        def fill(start):
             self._gram[start:start + _TILE] = by_items[start:start + _TILE].dot(X).toarray()
+
+        work_in_threads(fill, range(0, len(self._gram), _TILE))
         self._largest = float(np.abs(self._gram).sum(axis=1, dtype=np.float64).max())
 
     def solve(self, l2, item_power=0.0):

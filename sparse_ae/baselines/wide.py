@@ -43,6 +43,7 @@ from sparse_ae.baselines.lists import ItemWeights, csr_rows
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS, Side
+from sparse_ae.runtime.processors import thread_count, work_in_threads
 
 __all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
 
@@ -193,13 +194,16 @@ def kernel(x, y):
     """
     y = _unit_rows(y)
     found, columns = np.empty((x.shape[0], y.shape[0]), np.float32), y.T.tocsr()
-    step = max(1, _BLOCK // max(1, y.shape[0]))
-    for start in range(0, x.shape[0], step):
+    step = max(1, _BLOCK // thread_count() // max(1, y.shape[0]))
+
+    def fill(start):
         block = _unit_rows(x[start:start + step])
         u = np.clip(block.dot(columns).toarray(), -1, 1)
         angle = np.pi - np.arccos(u)
         found[start:start + step] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
         found[start:start + step][np.diff(block.indptr) == 0] = 0
+
+    work_in_threads(fill, range(0, x.shape[0], step))
     found[:, np.diff(y.indptr) == 0] = 0
     return found
 
@@ -232,9 +236,12 @@ class _AllUsers:
         if X.shape[1] > _WIDEST * X.shape[0]:
             return WideUsers(X, (inverse, X), float(ridge))
         weights, columns = np.empty(X.shape, np.float32), X.T.tocsr()
-        for start in range(0, len(weights), _TILE):
+
+        def fill(start):
             tile = np.ascontiguousarray(inverse[:, start:start + _TILE])  # its rows, too: the inverse is symmetric
             weights[start:start + _TILE] = columns.dot(tile).T
+
+        work_in_threads(fill, range(0, len(weights), _TILE))
         return WideUsers(X, (weights,), float(ridge))
 
 

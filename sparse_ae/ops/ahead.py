@@ -26,6 +26,7 @@ import tempfile
 from collections import Counter, OrderedDict
 
 from sparse_ae.runtime.device import on_gpu
+from sparse_ae.runtime.processors import processors
 import theano
 from theano import gof
 from theano.gof import cmodule
@@ -104,7 +105,7 @@ def compile_ahead(*variables):
         # Ops of other settings can have the same code.
         if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
             found[source] = linker
-    for group in _groups(found, max(1, _processors() - 1)):  # Theano keeps one busy
+    for group in _groups(found, max(1, processors() - 1)):  # Theano keeps one busy
         _begin(group)
     _let_the_longest_go_first()
 
@@ -136,7 +137,7 @@ class CompileAhead(gof.Optimizer):
                 node.op.c_compiler = _ahead_compiler
             if source not in _BEGUN and not any(source in group for group in _WAITING):
                 found[source] = linker
-        _WAITING.extend(_groups(found, 2 * _processors()))
+        _WAITING.extend(_groups(found, 2 * processors()))
         _begin_what_waits()
 
 
@@ -179,14 +180,10 @@ def source_of(linker):
     return linker.get_dynamic_module().code()
 
 
-def _processors():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _begin_what_waits():
     """Keep as many compilers running as there are processors for."""
     running = len({process for process, _ in _BEGUN.values() if process.poll() is None})
-    while _WAITING and running <= _processors():
+    while _WAITING and running <= processors():
         _begin(_WAITING.pop(0))
         running += 1
 

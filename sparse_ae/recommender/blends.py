@@ -5,8 +5,8 @@ all entries (`closed.CLOSED`). The decay of each is climbed to from a first gues
 on validation users that it makes together with those before it: the best one alone adds less. So is the power of
 ratings, by EASE, for all. Then comes an autoencoder with users as rows, if there is time, with no more work than `work`
 says; and where it adds nothing, one with items as rows. After every other epoch validation users' lists are made by all
-that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 400 updates, its training ends,
-and an autoencoder that never made them better is left out.
+that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 200 updates, after 400 at least,
+its training ends, and an autoencoder that never made them better is left out.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
@@ -25,6 +25,7 @@ part in fitting: without autoencoders the blend's NDCG at 10 was 2.3% above that
 little too good, since the threshold is the best of some; with others, and without a first guess of weights, it was from
 1.4% to 2.4%.
 """
+import functools
 import time
 
 import numpy as np
@@ -40,6 +41,7 @@ from sparse_ae.recommender.probe import memory_there
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import standard_score
 from sparse_ae.recommender.work import bounded
+from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
@@ -49,9 +51,9 @@ __all__ = ["check_blend", "fit_blend", "fit_closed"]
 # Standard errors by which lists must become better for another power, and decays tried in each direction at most.
 _OTHER_POWER, _STEPS = 0.0, 5
 
-# Times the patience of `defaults`: a model has to become good before it adds to what is good already. Of MovieLens 1M's
-# users as rows it first did so after 350 updates, and the lists of validation users came from 0.2018 to 0.2028.
-_PATIENCE = 2
+# Times the patience of `defaults` that training takes at least: a model has to become good before it adds to what is
+# good already. Of MovieLens 1M's users as rows it first did so after 350 updates.
+_LEAST = 2
 
 # Bytes that are worth a line.
 _MUCH = 2 ** 29
@@ -194,14 +196,14 @@ def _judge(lists, given, train, beside=()):
     def judge(member):
         alone = ListBlend([member], [FIRST.get(member.name, 1.0)], train)
 
-        def best():
-            for block, scores_before in zip(blocks, before):
-                scores = alone.grid(block)
-                scores += scores_before
-                leave_out(scores, alone.candidates, *alone.rated_by(block))
-                yield top_n(scores, lists.k), None
+        def best_of(part):
+            block, scores_before = part
+            scores = alone.grid(block)
+            scores += scores_before
+            leave_out(scores, alone.candidates, *alone.rated_by(block))
+            return top_n(scores, lists.k), None
 
-        return lists.by_user(best(), given.lists.name)
+        return lists.by_user(in_threads(best_of, list(zip(blocks, before))), given.lists.name)
 
     return judge
 
@@ -245,8 +247,8 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     def member_of(scorer):
         return AutoencoderMember(scorer, given.objective.at(0.0), given.missing_rating)
 
-    def measure_of(scorer):
-        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train)
+    def measure_of(least, scorer):
+        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, member_of(scorer), train, least)
 
     for side in sorted(sides, reverse=True):  # users first
         if any(weighed.weights[weighed.n_closed:]):
@@ -259,11 +261,11 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
             given.tell("%s as rows: an autoencoder of %d columns is left out, for it takes too long; rows=%r trains one"
                        % (side, n_columns_of(given.train, side), str(side)))
             continue
-        if is_auto(settings.patience):
-            choice = choice._replace(patience=_PATIENCE * choice.patience)
         say_what_is_chosen(settings, given, side, choice)
+        least = _LEAST * choice.patience if is_auto(settings.patience) else 1
         seconds = None if deadline.left == np.inf else _SHARE * deadline.left
-        trained.append(fit_side(settings, given, side, biases, seeds[side], measure_of=measure_of, choice=choice,
+        trained.append(fit_side(settings, given, side, biases, seeds[side], choice=choice,
+                                measure_of=functools.partial(measure_of, least),
                                 run=dict(run, checkpoint=paths[side], seconds=seconds)))
         if not trained[-1].error and trained[-1].epoch:
             member = member_of(trained[-1].scorer(given.train, biases, given))

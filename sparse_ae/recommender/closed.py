@@ -175,7 +175,7 @@ def _factor_matrices(x):
 
 
 def _singular_vectors(x, k):
-    """ARPACK's two vectors for each singular one on the shorter side, and the singular ones on both, in float64.
+    """ARPACK's vectors and copies on the shorter side, and the singular ones on both, all counted as float64.
 
     Of few users or items all singular vectors are made at once, with what LAPACK needs.
     """

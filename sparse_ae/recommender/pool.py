@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.recommender.weighing import standard_score
+from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
 
@@ -54,8 +55,9 @@ def pooled(members, ratings, users):
         What has been seen.
     users : int array
     """
-    blend, places, scores = ListBlend(members, [1.0] * len(members), ratings), [], [[] for _ in members]
-    for block in blend.blocks(users):
+    blend = ListBlend(members, [1.0] * len(members), ratings)
+
+    def of_block(block):
         seen = blend.rated_by(block)
         terms = [blend.standardised(member.of_users(block), seen) for member in members]
         best = []
@@ -64,20 +66,21 @@ def pooled(members, ratings, users):
             best.append(top_n(term, _POOL))
         best = np.sort(np.concatenate(best, axis=1), axis=1)
         never = (best < 0) | np.column_stack([np.zeros(len(best), bool), best[:, 1:] == best[:, :-1]])
-        places.append(best)
-        for of_member, term in zip(scores, terms):
-            found = np.take_along_axis(term, np.maximum(best, 0), axis=1)
-            found[never] = -np.inf
-            of_member.append(found)
-    return Pool(np.concatenate(places), [np.concatenate(each) for each in scores])
+        scores = [np.take_along_axis(term, np.maximum(best, 0), axis=1) for term in terms]
+        for of_member in scores:
+            of_member[never] = -np.inf
+        return best, scores
+
+    places, scores = zip(*in_threads(of_block, blend.blocks(users)))
+    return Pool(np.concatenate(places), [np.concatenate(of_member) for of_member in zip(*scores)])
 
 
 class BlendMeasure:
     """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
 
     The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
-    nothing for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says nothing of
-    the model's own lists.
+    nothing more for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says nothing
+    of the model's own lists.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ class BlendMeasure:
     member : members.AutoencoderMember
         The model, as one more.
     ratings : csr_matrix, (n_users, n_items)
+    least : int
+        Epochs that it takes at least to become good.
 
     Attributes
     ----------
@@ -100,7 +105,8 @@ class BlendMeasure:
 
     every = 2
 
-    def __init__(self, pool, weights, lists, measure, member, ratings):
+    def __init__(self, pool, weights, lists, measure, member, ratings, least):
+        self.least = least
         self.name, self._measure, self._lists = "blend_" + measure.label, measure.name, lists
         self._places, self._before = pool.places, sum(np.float32(weight) * scores for weight, scores
                                                       in zip(weights, pool.scores) if weight)
@@ -113,13 +119,13 @@ class BlendMeasure:
         return max([self._without] + [self._value((1 - part) * self._before + part * its) for part in _PARTS])
 
     def _scores(self):
-        found, start = np.empty(self._places.shape, np.float32), 0
-        for block in self._blend.blocks(self._lists.users):
+        def of_block(part):
+            block, places = part
             term = self._blend.standardised(self._member.of_users(block), self._blend.rated_by(block))
-            places = np.maximum(self._places[start:start + len(block)], 0)
-            found[start:start + len(block)] = np.take_along_axis(term, places, axis=1)
-            start += len(block)
-        return found
+            return np.take_along_axis(term, np.maximum(places, 0), axis=1)
+
+        blocks = self._blend.blocks
+        return np.concatenate(list(in_threads(of_block, list(zip(blocks(self._lists.users), blocks(self._places))))))
 
     def _value(self, scores):
         lists = Pool(self._places, [scores]).lists([1.0], self._lists.k)

@@ -18,6 +18,7 @@ import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
+from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
@@ -105,15 +106,17 @@ class ListBlend(Rated):
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
-        for block in self.blocks(users):
+        def best_of(block):
             scores = self.grid(block, candidates)
             if exclude_seen:
                 leave_out(scores, candidates, *self.rated_by(block))
             best = top_n(scores, n)
-            yield best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+            return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+
+        return in_threads(best_of, self.blocks(users))
 
     def blocks(self, users):
-        """List the parts of `users`, an int array, whose scores are made together."""
+        """List the parts of an array whose first axis is of users, as their scores are made together."""
         step = self.users_together()
         return [users[start:start + step] for start in range(0, len(users), step)]
 

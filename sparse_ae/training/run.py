@@ -83,6 +83,8 @@ class Validation:
         Of an error, the better the lower, and of a measure, the better the higher.
     value : callable or None
         Without arguments, what it is of the model as it is; None without validation ratings.
+    least : int
+        Epochs before which it ends no training.
 
     Raises
     ------
@@ -91,13 +93,14 @@ class Validation:
     """
 
     def __init__(self, measure=None):
-        self.name, self.sign, self._every, self.value = "validation_rmse", 1, 1, None
+        self.name, self.sign, self._every, self.least, self.value = "validation_rmse", 1, 1, 1, None
         if measure is not None:
             if not callable(measure) or not isinstance(getattr(measure, "name", None), str):
                 raise TypeError("measure is %r; expected a function without arguments with an attribute name, or None"
                                 % (measure,))
             self.name, self.sign = "validation_" + measure.name, -1
-            self._every = check_count(getattr(measure, "every", 1), "every of measure")
+            self._every, self.least = (check_count(getattr(measure, name, 1), name + " of measure")
+                                       for name in ("every", "least"))
 
     def complete(self, record, history):
         """Add the value to the record of an epoch, and return it: the last one's again where it isn't asked for.

@@ -91,7 +91,7 @@ class EarlyStopping:
         # At a part of the rate nothing rises before it falls: a quarter of the patience shows it.
         patience = self.patience if self.factor == 1 else -(-self.patience // 4)
         then = len(history) - patience
-        if then < max(self._first, self._since):
+        if then < max(self._first, self._since) or len(history) - self._first < self._validation.least:
             return False
         if self.best.epoch <= then or self._cut is None or then == self._first:
             return self.best.epoch <= then

@@ -219,7 +219,7 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
     said = pooled([there], train, lists.users)
     measure = pool.BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
-                                Trained([Scores(-relevant), more, Scores(-relevant)]), train)
+                                Trained([Scores(-relevant), more, Scores(-relevant)]), train, least=1)
     without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
     assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
     values = []

@@ -94,6 +94,14 @@ def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
         assert_allclose(scores[row, :len(expected)], grid[row, expected], atol=1e-6)
 
 
+def test_threads_make_the_same_lists(blend, monkeypatch):
+    found = []
+    for n_threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
+        found.append([np.concatenate(each) for each in zip(*blend.best(np.arange(N_USERS), 4, True, CANDIDATES))])
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(*found))
+
+
 def test_what_says_the_same_of_all_adds_nothing():
     alone = ListBlend([Member(0)], [1.0], RATINGS)
     both = ListBlend([Member(0), Flat(1)], [1.0, 5.0], RATINGS)

@@ -1,0 +1,48 @@
+"""The processors that this process may use, and work in NumPy and SciPy that is shared out among threads on them."""
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+__all__ = ["in_threads", "processors", "thread_count", "work_in_threads"]
+
+
+def processors():
+    """Count the processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count():
+    """Return how many threads to work with: what ``OMP_NUM_THREADS`` says, else one for each processor."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return max(1, int(wanted)) if wanted.isdecimal() else processors()
+
+
+def in_threads(function, parts):
+    """Call a function with each of some parts, in threads where there are several.
+
+    NumPy and SciPy let go of the interpreter while they work, so that threads do so side by side. As many parts are in
+    work, or done and not yet taken, as there are threads.
+
+    Parameters
+    ----------
+    function : callable
+        What it returns for a part must not depend on the others.
+    parts : sequence
+
+    Yields
+    ------
+    object
+        What `function` returned, in the order of the parts. What it raises is raised here.
+    """
+    n = min(thread_count(), len(parts))
+    if n < 2:
+        yield from map(function, parts)
+        return
+    with ThreadPoolExecutor(n) as threads:
+        for start in range(0, len(parts), n):
+            yield from threads.map(function, parts[start:start + n])
+
+
+def work_in_threads(work, parts):
+    """As `in_threads`, of what returns nothing: it fills a part of an array, for instance."""
+    for _ in in_threads(work, parts):
+        pass
