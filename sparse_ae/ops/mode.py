@@ -2,6 +2,7 @@
 from sparse_ae.ops.ahead import CompileAhead
 from sparse_ae.runtime.device import on_gpu
 import theano
+from theano import gof
 
 __all__ = ["AHEAD", "TAG", "ahead_mode", "fast_mode"]
 
@@ -14,11 +15,15 @@ theano.compile.optdb.register("sparse_ae_compile_ahead", CompileAhead(), 1000, T
 
 def fast_mode():
     """Give Theano's default mode, on a CPU with the rewrites, as ``theano.function(mode=...)`` takes it."""
-    default = theano.compile.mode.get_default_mode()
-    return default if on_gpu() else default.including(TAG)
+    return _with(TAG)
 
 
 def ahead_mode():
     """Give Theano's default mode with the rewrites by which a function is compiled sooner, and gives the same bits."""
+    return _with(AHEAD)
+
+
+def _with(tag):
+    """The default mode with rewrites, but on a GPU, and with ``linker=c``: some of their Ops work without C."""
     default = theano.compile.mode.get_default_mode()
-    return default if on_gpu() else default.including(AHEAD)
+    return default if on_gpu() or isinstance(default.linker, gof.CLinker) else default.including(tag)

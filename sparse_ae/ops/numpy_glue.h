@@ -153,7 +153,7 @@ static inline int same_units(npy_intp a, npy_intp b, const char *name_a, const c
 static inline int allocate(PyArrayObject **out, int ndim, npy_intp d0, npy_intp d1, int type)
 {
     npy_intp dims[2] = {d0, d1};
-    if (*out && PyArray_NDIM(*out) == ndim && PyArray_DIMS(*out)[0] == d0 &&
+    if (*out && PyArray_NDIM(*out) == ndim && (ndim < 1 || PyArray_DIMS(*out)[0] == d0) &&
         (ndim < 2 || PyArray_DIMS(*out)[1] == d1) && PyArray_TYPE(*out) == type && PyArray_ISCARRAY(*out))
         return 0;
     Py_XDECREF(*out);

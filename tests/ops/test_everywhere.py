@@ -77,6 +77,19 @@ def test_the_same_bits_each_time():
     assert all([x.tobytes() for x in function_of("float32")(*inputs)] == first for _ in range(5))
 
 
+@op_of_a_cpu
+def test_outputs_that_the_last_call_has_left():
+    """With Theano's `allow_gc` off they come back: the sum, too, which has no axis to compare the length of."""
+    h, W, c = T.fmatrix(), T.fmatrix(), T.fvector()
+    value, d_h = SquaredOutputs()(h, W, c)[:2]
+    mode = theano.compile.mode.get_default_mode().clone(link_kwargs={"allow_gc": False})
+    function = theano.function([h, W, c], value * d_h, mode=mode)  # in the place of d_h, and not of the sum
+    for n_rows, n_items in ((3, 4), (3, 4), (5, 2), (3, 4)):
+        inputs = arrays(n_rows, n_items, 3, "float32")
+        expected = function_of("float32")(*inputs)
+        np.testing.assert_allclose(function(*inputs), expected[0] * expected[1], rtol=1e-5)
+
+
 def test_gradients_by_finite_differences():
     theano.gradient.verify_grad(squared_outputs, arrays(3, 4, 2, "float64"), rng=np.random.RandomState(1))
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 
-from sparse_ae.ops import fast_mode
+from sparse_ae.ops.mode import ahead_mode, fast_mode
 from sparse_ae.ops.scalars import NumberOp
 import lasagne
 import theano
@@ -12,6 +12,13 @@ import theano.tensor as T
 
 def ops(function):
     return [node.op for node in function.maker.fgraph.toposort()]
+
+
+@pytest.mark.skipif(ON_GPU or not theano.config.cxx, reason="of functions on the CPU, and in C")
+def test_a_function_that_is_all_in_c_has_none(monkeypatch):
+    monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: theano.Mode("c", "fast_run"))
+    x = T.scalar("x", "float32")
+    assert [theano.function([x], 2 * x, mode=mode())(3) for mode in (fast_mode, ahead_mode)] == [6, 6]
 
 
 @pytest.mark.skipif(ON_GPU, reason="on a GPU `fast_mode` leaves all to Theano")
