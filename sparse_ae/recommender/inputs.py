@@ -282,7 +282,7 @@ class ScoreInputs(FitInputs):
 
 def _stored(settings, ratings, y, validation, is_counts, ranks):
     """Take a rank's ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
-    sides = _sides(settings, validation, ratings.rows)
+    sides = _sides(settings, validation, ranks, ratings.rows)
     if ratings.part != (ranks.rank, ranks.size):
         raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
                          "open_ratings(store, comm=comm), of a store made with parts=%d"
@@ -304,7 +304,7 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
 
 def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     """As `_stored`, of ratings in any other form."""
-    sides = _sides(settings, validation)
+    sides = _sides(settings, validation, ranks)
     matrix, users, items, _ = _reader(is_counts)(ratings, y)
     if settings.progress and settings.rating_scale is None and not is_counts and ranks.first:
         tell_of_zeros(matrix.data)
@@ -314,18 +314,21 @@ def _in_memory(settings, ratings, y, validation, is_counts, ranks):
     return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
 
 
-def _sides(settings, validation, stored_rows=None):
-    """Choose which models to train: a tuple of what their rows are."""
+def _sides(settings, validation, ranks, stored_rows=None):
+    """Choose which models to train: a tuple of what their rows are. Ranks share out the columns of one."""
     rows = check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
-    if rows == "both" and not settings.biases:
-        raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
-                         % (settings.biases,))
+    if rows == "both":
+        ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto': ranks share out the "
+                          "columns of one model, which are the rows of the other; or fit both in one process")
+        if not settings.biases:
+            raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
+                             % (settings.biases,))
     if stored_rows is not None:
         if rows not in ("auto", stored_rows):
             raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
                              "set rows='auto', or store them with other rows" % (stored_rows, rows))
         return (stored_rows,)
-    if rows == "both" or (rows == "auto" and settings.biases and validation is not None):
+    if rows == "both" or (rows == "auto" and settings.biases and validation is not None and ranks.size == 1):
         return "items", "users"
     return ("items" if check_objective(settings.objective).clips else "users",) if rows == "auto" else (rows,)
 

@@ -118,11 +118,8 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]))
-    in_parts = len(meta["parts"]) == 1
-    if not in_parts:  # the columns of one model are the rows of the other
-        ratings = ranks.whole(ratings)
-    unit = None
-    ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    unit, scorers, choices = None, [], {}
+    ratings = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts=True)
     if missing_rating is not None:
         unit = unit_of_scores(ratings.by(ratings.rows), missing_rating, ratings.sharing)
     objectives = [objective_of(part["objective"]) for part in meta["parts"]]
