@@ -235,10 +235,7 @@ class Fitted:
             n = min(n, len(candidates))
         self.ranks.check_call("similar_items", item=place, n=int(n))
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
-        if scorer.rows == "items":
-            factors = scorer.hidden(candidates)
-        else:
-            factors = self.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
+        factors = scorer.item_factors(candidates)
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)

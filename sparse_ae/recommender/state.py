@@ -84,14 +84,13 @@ def _blend_of(fitted):
 
 def _blend_from(entry, arrays, ratings, scorers, missing_rating):
     """Put a `ListBlend` together, and its objective."""
-    members, objective = [], objective_of(entry["objective"])
+    members, objective, of_side = [], objective_of(entry["objective"]), {scorer.rows: scorer for scorer in scorers}
     for each in entry["members"]:
         if each["name"] in CLOSED:
             model = model_from(each["model"], arrays_of(each["name"], arrays))
             members.append(ClosedMember(each["name"], model, Values(*each["values"]), each["l2"], ratings))
         else:
-            scorer, = (scorer for scorer in scorers if scorer.rows == each["name"])
-            members.append(AutoencoderMember(scorer, objective, missing_rating))
+            members.append(AutoencoderMember(of_side[each["name"]], objective, missing_rating))
     return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
 
 

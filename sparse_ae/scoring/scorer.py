@@ -177,6 +177,12 @@ class Scorer(Rated):
         self.expect(len(rows))
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
 
+    def item_factors(self, items):
+        """Return what the model has learned of each item, (n, k): its hidden units, or its row of W."""
+        if self.rows == "items":
+            return self.hidden(items)
+        return self.ranks.columns_of(self.outputs.W_on_host())[items]
+
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""
         self._item_units = self._sent_units = None
