@@ -6,7 +6,6 @@ import numpy as np
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
-    MOST_RATING,
     check_bool,
     check_choice,
     check_finite,
@@ -31,7 +30,7 @@ from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
-from sparse_ae.training.targets import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import unit_of_scores
 
 __all__ = ["FitInputs", "Lists"]
 
@@ -149,7 +148,7 @@ class FitInputs(NamedTuple):
                 check_on_scale(unknown, scale)
         missing_rating = unit = None
         if not objective.clips:
-            cls, missing_rating = ScoreInputs, _missing_rating(objective, scale, lowest)
+            cls, missing_rating = ScoreInputs, objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
@@ -371,16 +370,6 @@ def _check_unknown(unknown):
 def _check_biases(biases):
     if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
         raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
-
-
-def _missing_rating(objective, scale, lowest):
-    """Return the rating that missing entries are taken to have."""
-    if is_auto(objective.rating):
-        return 0.0 if lowest is None else missing_rating_of(scale)
-    if abs(objective.rating) > MOST_RATING:
-        raise ValueError("the objective's rating is %g; expected a number up to %g, somewhat below the ratings"
-                         % (objective.rating, MOST_RATING))
-    return objective.rating
 
 
 def _check_scale(rating_scale, values, objective):
