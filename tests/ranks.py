@@ -231,9 +231,13 @@ def recommender_of_items(comm):
     return recommended(comm, rows="items")
 
 
+def as_on_ranks(comm, side):
+    """Settings of the side that ranks take by "auto", where one process takes more than one."""
+    return {"rows": side if comm is None else "auto"}
+
+
 def recommender_of_what_serves(comm):
-    """Of items, with validation too; one process would train a model of users as well."""
-    return recommended(comm, validation=0.3, learning_rate=0.02, **{} if comm else {"rows": "items"})
+    return recommended(comm, validation=0.3, learning_rate=0.02, **as_on_ranks(comm, "items"))
 
 
 def recommender_of_users(comm):
@@ -241,7 +245,7 @@ def recommender_of_users(comm):
 
 
 def recommender_of_lists(comm):
-    return recommended(comm, rows="users", objective="lists", biases=True)
+    return recommended(comm, objective="lists", biases=True, **as_on_ranks(comm, "users"))
 
 
 def recommender_of_ratings(comm):

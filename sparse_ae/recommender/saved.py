@@ -125,9 +125,6 @@ def _read_folder(folder, ranks):
     meta, arrays, to_read = parts.read(ranks, "load it in one process without comm")
     _check_format(parts.path, meta)
     found = [_read_part(path, named, meta, arrays) for path, named in to_read]
-    if len(meta["parts"]) > 1:  # the columns of the one are the rows of the other
-        ranks.check_alone("%s has two models and these are %d ranks, which share out one; load it in one process "
-                          "without comm", folder)
     own = {name: joined([of_rank[name] for of_rank, _ in found], axis) for name, axis in _own_arrays(meta).items()}
     return meta, dict(arrays, **own), joined_csr([ratings for _, ratings in found])
 
@@ -139,6 +136,9 @@ def _read_part(path, named, meta, arrays):
         if of_part != named:
             raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
                              % (of_part, named["rank"], named["ranks"], named["save"]))
+        if named["ranks"] > 1 and len(meta["parts"]) > 1:
+            raise ValueError("it is of %d ranks, which share out one model, and has %d"
+                             % (named["ranks"], len(meta["parts"])))
         # The manifest's arrays go before a part's.
         ratings = _checked(meta, dict(own, **arrays), slice(named["rank"], None, named["ranks"]))
         return {name: own[name] for name in _own_arrays(meta)}, ratings

@@ -501,6 +501,8 @@ def test_what_is_no_folder_of_parts_is_an_error_on_all_ranks(in_parts):
 
 @needs_fork
 def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tmp_path):
+    from sparse_ae.files import storage
+
     def copy_of(name):
         shutil.copytree(str(in_parts[0] / name), str(tmp_path / "model"))
         return sorted((tmp_path / "model").glob("part*"))
@@ -532,6 +534,12 @@ def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tm
     first, second = copy_of("one")
     shutil.copy(str(in_parts[0] / "two" / "manifest.npz"), str(tmp_path / "model" / "manifest.npz"))
     refused(FileNotFoundError, "there is no file", others[0].name)
+
+    first, second = copy_of("one")
+    manifest = tmp_path / "model" / "manifest.npz"
+    meta, arrays = storage.read(manifest, "recommender in parts")
+    storage.write(manifest, "recommender in parts", dict(meta, parts=meta["parts"] * 2), arrays)
+    refused(ValueError, "changed by hand: it is of 2 ranks, which share out one model, and has 2", first.name)
 
     copy_of("one")
     shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))
