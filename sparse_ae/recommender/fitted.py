@@ -17,7 +17,7 @@ from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_o
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.ranking import RecommendationLists, many_recommendations, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, best_of, many_recommendations, recommendations
 
 __all__ = ["Fitted", "fitted_by"]
 
@@ -153,8 +153,8 @@ class Fitted:
                              else popularity_of(ratings, self.missing_rating))
         biases = self._popular
         scores = biases.mean + biases.items[candidates]
-        best = top_n(scores[np.newaxis], n)[0]
-        return recommendations(self.items[candidates], best, self.scorer.clip(scores[best[best >= 0]]))
+        best, scores = best_of(scores[np.newaxis], n, candidates)
+        return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def _liking(self, ratings):
         """Return `Biases` of all ratings, `OrientedRatings`."""
@@ -241,8 +241,8 @@ class Fitted:
         at = np.searchsorted(candidates, place)
         cosines = np.einsum("ik,k->i", factors, factors[at])
         cosines[at] = -np.inf
-        best = top_n(cosines[np.newaxis], n)[0]
-        return recommendations(self.items[candidates], best, cosines[best])
+        best, cosines = best_of(cosines[np.newaxis], n, candidates)
+        return recommendations(self.items[candidates], best[0], cosines[0])
 
     def score(self, ratings, y=None):
         """Return minus the RMSE over ratings."""
@@ -356,8 +356,8 @@ class FittedBlend(Fitted):
         person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
         scores = self.scorer.grid_of_people([person])
         scores[0, np.searchsorted(self.scorer.candidates, place)] = -np.inf
-        best = top_n(scores, min(n, scores.shape[1]))[0]
-        return recommendations(self.items[self.scorer.candidates], best, scores[0][best])
+        best, scores = best_of(scores, min(n, scores.shape[1]), self.scorer.candidates)
+        return recommendations(self.items[self.scorer.candidates], best[0], scores[0])
 
 
 def _place_to_compare(catalogue, item):

@@ -19,7 +19,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.ranks import ALONE
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
 
 __all__ = ["ListBlend"]
@@ -106,11 +106,7 @@ class ListBlend(Rated):
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
         for block in self.blocks(users):
-            scores = self.grid(block, candidates)
-            if exclude_seen:
-                leave_out(scores, candidates, *self.rated_by(block))
-            best = top_n(scores, n)
-            yield best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+            yield best_of(self.grid(block, candidates), n, candidates, self.rated_by(block) if exclude_seen else None)
 
     def blocks(self, users):
         """List the parts of `users`, an int array, whose scores are made together."""

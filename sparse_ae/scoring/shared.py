@@ -4,7 +4,6 @@ from functools import cached_property
 import numpy as np
 
 from sparse_ae.data.ratings import rating_counts
-from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.scorer import Blend, Scorer, users_together
 
 __all__ = ["SharedScorer", "blend"]
@@ -87,13 +86,7 @@ class SharedScorer(Scorer):
         return best, outputs
 
     def _own_best(self, users, n, exclude_seen, candidates):
-        own = self.own
-        scores = own.grid(users, candidates)
-        if exclude_seen:
-            leave_out(scores, candidates, *own.rated_by(users))
-        best = top_n(scores, n)
-        scores = np.column_stack([scores, np.full(len(scores), -np.inf, scores.dtype)])  # that of place -1
-        return best, np.take_along_axis(scores, best, axis=1)
+        return self.own.best_of_grid(users, n, self.own.rated_by(users) if exclude_seen else None, candidates)
 
     def are_rated(self, users, items):
         return self._by_pair(users, items, np.int32, self.own.are_rated) > 0
