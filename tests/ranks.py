@@ -1,4 +1,4 @@
-"""Runs cases of test_distributed.py on some ranks, and on one process; says how far apart what comes out is.
+"""Runs cases of tests/runtime/test_ranks.py on some ranks, and on one process; says how far apart what comes out is.
 
     mpiexec -n 2 python -m mpi4py tests/ranks.py result.json CASE ...
     python tests/ranks.py --forks 2 result.json CASE ...
@@ -231,16 +231,13 @@ def recommender_of_items(comm):
     return recommended(comm, rows="items")
 
 
-def recommender_of_both(comm):
-    return recommended(comm, rows="both", validation=None)
-
-
-def recommender_of_both_of_lists(comm):
-    return recommended(comm, rows="both", validation=None, objective="lists")
+def as_on_ranks(comm, side):
+    """Settings of the side that ranks take by "auto", where one process takes more than one."""
+    return {"rows": side if comm is None else "auto"}
 
 
 def recommender_of_what_serves(comm):
-    return recommended(comm, validation=0.3, learning_rate=0.02)
+    return recommended(comm, validation=0.3, learning_rate=0.02, **as_on_ranks(comm, "items"))
 
 
 def recommender_of_users(comm):
@@ -248,7 +245,7 @@ def recommender_of_users(comm):
 
 
 def recommender_of_lists(comm):
-    return recommended(comm, rows="users", objective="lists", biases=True)
+    return recommended(comm, objective="lists", biases=True, **as_on_ranks(comm, "users"))
 
 
 def recommender_of_ratings(comm):
@@ -279,9 +276,8 @@ def recommender_from_disk_of_lists(comm):
     return recommender_from_disk(comm, "items", objective=Missing(0.3))
 
 
-CASES = [recommender_of_items, recommender_of_both, recommender_of_both_of_lists, recommender_of_what_serves,
-         recommender_of_users, recommender_of_lists, recommender_of_ratings,
-         recommender_from_disk, recommender_from_disk_of_lists,
+CASES = [recommender_of_items, recommender_of_what_serves, recommender_of_users, recommender_of_lists,
+         recommender_of_ratings, recommender_from_disk, recommender_from_disk_of_lists,
          sgd_sparse, sgd_dense, decay_of_each_batch, adam_sparse, adam_dense_items_as_rows, adagrad_by_ratings, rprop,
          missing_sparse, missing_dense, early_stopping, one_column, three_columns_float32]
 
@@ -355,8 +351,9 @@ BY_RANK = {
     "fit: position": ({"rng": moved_on(lambda rng: None)}, {"rng": moved_on(lambda rng: rng.rand(3))}),
     "fit: gauss": ({"rng": moved_on(lambda rng: rng.randint(2, size=2))}, {"rng": moved_on(lambda rng: rng.randn())}),
     "fit: no rng": ({"rng": 0}, {"rng": "x"}),
-    "fit: both, position": ({"rng": moved_on(lambda rng: None), "rows": "both", "validation": 0.2},
-                            {"rng": moved_on(lambda rng: rng.rand(3)), "rows": "both", "validation": 0.2}),
+    "fit: held out, position": ({"rng": moved_on(lambda rng: None), "validation": 0.2},
+                                {"rng": moved_on(lambda rng: rng.rand(3)), "validation": 0.2}),
+    "fit: both": ({"rows": "both"},) * 2,
     "fit: validation": ({"validation": 0.2}, {"validation": 0.3}),
     "fit: no validation": ({"validation": 0.2}, {}),
     "fit: auto": ({"validation": "auto", "rows": "auto"}, {"validation": None, "rows": "auto"}),
@@ -476,8 +473,8 @@ def of_trainer(comm, path, n_epochs):
 
 
 def of_recommender(comm, path, n_epochs):
-    """Both sides, and both again on all ratings: four trainings, each with a checkpoint."""
-    recommender = Recommender(n_hidden=4, rows="both", n_epochs=3, batch_size=8, l2=0.1, biases="unguarded",
+    """A training, and one on all ratings, each with a checkpoint."""
+    recommender = Recommender(n_hidden=4, rows="items", n_epochs=3, batch_size=8, l2=0.1, biases="unguarded",
                               learning_rate=0.05, network=Shallow(weight_scale=0.3, dtype="float64"), progress=False)
     train = made_up_ratings(60, 20, 600, noise=0.1, n_factors=1, rng=2)[0].matrix.tocoo()
     recommender.fit((train.row, train.col, train.data), validation=0.3, checkpoint=path, resume=True, comm=comm)

@@ -251,7 +251,7 @@ def trainers_of_ranks(comm):
 
 def recommenders_of_ranks(comm):
     train = columns(split().train)
-    for name, settings in (("items", {"rows": "items"}), ("users", {"rows": "users"}), ("both", {"rows": "both"}),
+    for name, settings in (("items", {"rows": "items"}), ("users", {"rows": "users"}), ("auto", {}),
                            ("lists", dict(LISTS, rows="users")), ("the post's", dict(POST, rows="users"))):
         for thing, value in said(recommender(**settings).fit(train, validation=0.2, comm=comm)).items():
             yield "%s, %s" % (name, thing), value

@@ -404,7 +404,7 @@ class TestOrdinalLayer:
         (dict(levels=[1, 2, 3], thresholds=[0]), "expected 2 finite numbers in ascending order"),
         (dict(levels=[1, 2, 3], thresholds=[1, 0]), "expected 2 finite numbers in ascending order"),
         (dict(levels=[1, 2, 3], thresholds=[0, np.inf]), "expected 2 finite numbers in ascending order"),
-        (dict(levels=[1, 2], link="logit"), "link is 'logit'; expected one of 'logistic', 'probit'")])
+        (dict(levels=[1, 2], link="logit"), "link is 'logit'; expected 'logistic' or 'probit'")])
     def test_wrong_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             OrdinalLayer((None,), **arguments)

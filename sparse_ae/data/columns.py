@@ -5,7 +5,12 @@ that is missing leaves a rating of nobody, or of nothing, and is an error, unles
 """
 import numpy as np
 
-__all__ = ["as_array", "as_vector_of_ids", "is_masked", "refuse_masked", "unmasked"]
+__all__ = ["are_rated", "as_array", "as_vector_of_ids", "is_masked", "refuse_masked", "unmasked"]
+
+
+def are_rated(ratings, missing):
+    """Tell which numbers of an array aren't the one that stands for no rating, which may be NaN."""
+    return ~np.isnan(ratings) if np.isnan(missing) else ratings != missing
 
 
 def is_masked(values):

@@ -8,7 +8,7 @@ import numbers
 
 import numpy as np
 
-from sparse_ae.data.columns import is_masked
+from sparse_ae.data.columns import are_rated, is_masked
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
@@ -147,7 +147,7 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     check_missing(missing)
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
-        rated = ~np.isnan(table) if math.isnan(missing) else table != missing
+        rated = are_rated(table, missing)
         row, col = np.nonzero(rated)
         floats, bad = as_float32(table[rated])
         if bad is not None:

@@ -117,12 +117,8 @@ def read_dense(path, name):
     order = _byte_order(path)
     if order is None:
         return _of_version_4(path, name)
-    elements = list(_elements(_contents(path, name, order), order))
-    if len(elements) < 4:
-        raise ValueError("an array has %d elements; expected 4" % len(elements))
-    if int(_numbers(elements[0], order)[0]) & _COMPLEX:
-        raise ValueError("the variable holds complex numbers; expected real ones")
-    shape, values = tuple(_numbers(elements[1], order).tolist()), _numbers(elements[3], order)
+    shape, values = _real_numbers(_contents(path, name, order), order, "an array", 4)
+    shape = tuple(shape.tolist())
     if len(shape) != 2 or min(shape) < 0 or shape[0] * shape[1] != len(values):
         raise ValueError("an array of the shape %r has %d numbers" % (shape, len(values)))
     return values.reshape(shape, order="F")
@@ -272,13 +268,18 @@ def _name_and_shape(contents, order):
     return (name, shape) if len(shape) == 2 else None
 
 
-def _sparse_matrix(contents, order):
+def _real_numbers(contents, order, what, n_elements):
+    """The shape of a variable, and the arrays that follow its name."""
     elements = list(_elements(contents, order))
-    if len(elements) < 6:
-        raise ValueError("a sparse variable has %d elements; expected 6" % len(elements))
+    if len(elements) < n_elements:
+        raise ValueError("%s has %d elements; expected %d" % (what, len(elements), n_elements))
     if int(_numbers(elements[0], order)[0]) & _COMPLEX:
         raise ValueError("the variable holds complex numbers; expected real ones")
-    shape, indices, indptr, values = (_numbers(elements[k], order) for k in (1, 3, 4, 5))
+    return [_numbers(each, order) for each in elements[1:2] + elements[3:n_elements]]
+
+
+def _sparse_matrix(contents, order):
+    shape, indices, indptr, values = _real_numbers(contents, order, "a sparse variable", 6)
     if len(shape) != 2 or min(shape.tolist()) < 0 or any(x.dtype.kind == "f" for x in (shape, indices, indptr)):
         raise ValueError("a sparse variable is of the shape %r" % (tuple(shape.tolist()),))
     n_rows, n_columns = shape.tolist()

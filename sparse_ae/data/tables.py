@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.data.columns import as_array, is_masked, unmasked
+from sparse_ae.data.columns import are_rated, as_array, is_masked, unmasked
 from sparse_ae.data.dense import check_missing, ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
@@ -155,11 +155,11 @@ def _masked(ratings, missing):
     if ratings.dtype.kind not in "iuf":
         return ratings
     with np.errstate(invalid="ignore"):
-        none = np.isnan(ratings) if np.isnan(missing) else ratings == missing
-    if ratings.size and np.ma.filled(none, True).all():
+        rated = np.ma.filled(are_rated(ratings, missing), False)
+    if ratings.size and not rated.any():
         raise ValueError("all %d ratings are %r, which stands for no rating; expected at least one that isn't"
                          % (ratings.size, missing))
-    return np.ma.array(ratings, mask=np.ma.getmaskarray(ratings) | np.ma.filled(none, True))
+    return np.ma.array(ratings, mask=~rated)
 
 
 def _with_ascending_ids(ratings, duplicates):

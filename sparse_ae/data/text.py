@@ -12,6 +12,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from sparse_ae.data.columns import are_rated
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.layout import EXPECTED, NAMES, csv_reader, find_layout, first_record
@@ -355,7 +356,7 @@ def _rated(ratings, missing):
     if not isinstance(ratings, np.ndarray):
         blank = "nan" if math.isnan(missing) else ""
         ratings = as_floats([text if text.strip() else blank for text in ratings])
-    return ~np.isnan(ratings) if math.isnan(missing) else ratings != missing
+    return are_rated(ratings, missing)
 
 
 def _check_record(where, fields, columns, missing=None):

@@ -11,7 +11,7 @@ Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` a
 """
 import numpy as np
 
-from sparse_ae.checks import check_count, check_finite, check_rng
+from sparse_ae.checks import check_choice, check_count, check_finite, check_rng
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import (
     coverage,
@@ -156,8 +156,7 @@ class ListValidation:
         ValueError
             For a measure that isn't one of `MEASURES`, and lists that aren't those of `users`.
         """
-        if measure not in MEASURES:
-            raise ValueError("measure is %r; expected one of %s" % (measure, ", ".join(map(repr, MEASURES))))
+        check_choice(measure, "measure", MEASURES)
         hits = _hits(self._lists(blocks), self.candidates, self._whose, self._items)
         return MEASURES[measure](hits, self._n_relevant)
 

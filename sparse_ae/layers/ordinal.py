@@ -1,6 +1,7 @@
 """An output of ordered levels: a cumulative link model, whose thresholds are learned."""
 import numpy as np
 
+from sparse_ae.checks import check_choice
 from sparse_ae.ops.ordinal import LINKS, thresholds_from_counts
 import lasagne
 import theano.tensor as T
@@ -62,8 +63,7 @@ class OrdinalLayer(Layer):
         self.levels, self.link = np.asarray(levels, "float64"), link
         if self.levels.ndim != 1 or len(self.levels) < 2 or not (np.diff(self.levels) > 0).all():
             raise ValueError("levels are %r; expected two numbers or more in ascending order" % (levels,))
-        if link not in LINKS:
-            raise ValueError("link is %r; expected one of %s" % (link, ", ".join(map(repr, LINKS))))
+        check_choice(link, "link", LINKS)
         if thresholds is None:
             thresholds = thresholds_from_counts(np.ones(len(self.levels)), link)
         thresholds = np.asarray(thresholds, "float64")

@@ -60,10 +60,7 @@ def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.
     Network
         With the loss, the gradients and the updates of an `AutoEncoder` that has its W, V', mu and b.
     """
-    with drawing(rng, dtype):
-        ratings = layers.InputLayer((None, n_columns))
-        hidden = _encoder(ratings, n_hidden, g, indicator)
-        return Network(_decoder(hidden, ratings, f, indicator), rating_scale, l2)
+    return deep(n_columns, n_hidden, 1, 0.0, 0.0, rating_scale, f, g, l2, rng, dtype, indicator)
 
 
 def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=None, f="linear", g="tanh", l2=0.1,

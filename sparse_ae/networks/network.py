@@ -62,8 +62,8 @@ class Network(Model):
         if ordinal is not None:
             self._check_ordinal()
         self.l2 = check_number(l2, "l2", zero=True)
-        self._ratings, self._indicator = _inputs(decoding)
-        self.channels = () if self._indicator is None else ("indicator",)
+        self._inputs = _inputs(decoding)
+        self.channels = tuple(self._inputs)[1:]
         self.parameters = _parameters(output_layer, decoding, self.l2)
         self.dtype = decoding.W.dtype
         for each in self.parameters:
@@ -87,9 +87,7 @@ class Network(Model):
     def encode(self, batch, deterministic=True):
         """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows, whose zeros are missing.
         """
-        inputs = {self._ratings: self._rows(batch, batch.data)}
-        if self._indicator is not None:
-            inputs[self._indicator] = self._rows(batch, batch.indicator)
+        inputs = {layer: self._rows(batch, getattr(batch, channel)) for channel, layer in self._inputs.items()}
         hidden = self._decoding.input_layers[0]
         return layers.get_output(hidden, inputs, deterministic=deterministic)
 
@@ -151,11 +149,11 @@ class Network(Model):
 
 
 def _inputs(output_layer):
-    """The input layers of the ratings, and of the indicator or None, of an ObservedLayer."""
+    """The input layers of an ObservedLayer, by what each reads of a `Batch`: data, the ratings; or indicator."""
     ratings = output_layer.input_layers[1]
     if not isinstance(ratings, layers.InputLayer):
         raise TypeError("observed of the output layer is %s; expected the InputLayer of the ratings" % said(ratings))
-    shape, indicator = (None, output_layer.num_units), None
+    shape, inputs = (None, output_layer.num_units), {"data": ratings}
     if output_layer.input_layers[0] is None:
         raise ValueError("the output layer has no layer before it; expected hidden units that come from the ratings")
     stack = layers.get_all_layers(output_layer)
@@ -163,7 +161,7 @@ def _inputs(output_layer):
         if not isinstance(layer, layers.InputLayer):
             continue
         if layer.name == "indicator" and layer is not ratings:
-            indicator = layer
+            inputs["indicator"] = layer
         elif layer is not ratings:
             raise ValueError("the input layer %s is neither that of the ratings nor named 'indicator'; a Network reads "
                              "nothing else: for other inputs compile the layers' outputs with theano.function"
@@ -174,7 +172,7 @@ def _inputs(output_layer):
     if ratings not in layers.get_all_layers(output_layer.input_layers[0]):
         raise ValueError("the hidden units don't come from the ratings; expected layers between the ratings' "
                          "InputLayer and the output layer")
-    return ratings, indicator
+    return inputs
 
 
 def _parameters(output_layer, decoding, l2):

@@ -38,9 +38,18 @@ array([[0., 0.],
 """
 import numpy as np
 
-from sparse_ae.ops.op import CsrOp, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector, like, sampled_products
+from sparse_ae.ops.op import (
+    CsrOp,
+    UpdateOp,
+    check_csr,
+    count_scalar,
+    csr_matrix,
+    float_tensors,
+    index_vector,
+    like,
+    sampled_products,
+)
 from sparse_ae.runtime.device import is_on_host, on_gpu
-import theano
 import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
@@ -124,11 +133,8 @@ class CsrTDot(_Product):
 
     def make_node(self, data, indices, indptr, A, n_items):
         data, A = float_tensors(data=(data, 1), A=(A, 2))
-        n_items = T.as_tensor_variable(n_items)
-        if n_items.ndim != 0 or n_items.dtype not in theano.tensor.integer_dtypes:
-            raise TypeError("n_items is a %d-d tensor of %s; expected an integer scalar"
-                            % (n_items.ndim, n_items.dtype))
-        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, T.cast(n_items, "int64")]
+        n_items = count_scalar(n_items, "n_items")
+        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, n_items]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
     def perform(self, node, inputs, outputs):

@@ -4,8 +4,7 @@ A mini-batch of ratings is a hundredth to a thousandth of its dense rows, so it 
 """
 import scipy.sparse as sp
 
-from sparse_ae.ops.op import check_csr, index_vector
-import theano
+from sparse_ae.ops.op import check_csr, count_scalar, index_vector
 import theano.tensor as T
 from theano import gof
 
@@ -18,15 +17,13 @@ class DenseRows(gof.Op):
     __props__ = ()
 
     def make_node(self, values, indices, indptr, n_items):
-        values, n_items = T.as_tensor_variable(values), T.as_tensor_variable(n_items)
+        values = T.as_tensor_variable(values)
         if values.ndim != 1:
             raise TypeError("values has %d dimensions; expected a vector" % values.ndim)
         if values.dtype == "float16":  # SciPy fills in no such rows, nor does the Op on a GPU
             raise TypeError("values is of dtype float16; expected float32, float64 or integers")
-        if n_items.ndim != 0 or n_items.dtype not in theano.tensor.integer_dtypes:
-            raise TypeError("n_items is a %d-d tensor of %s; expected an integer scalar"
-                            % (n_items.ndim, n_items.dtype))
-        inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), T.cast(n_items, "int64")]
+        n_items = count_scalar(n_items, "n_items")
+        inputs = [values, index_vector(indices, "indices"), index_vector(indptr, "indptr"), n_items]
         return gof.Apply(self, inputs, [T.matrix(dtype=values.dtype)])
 
     def perform(self, node, inputs, outputs):

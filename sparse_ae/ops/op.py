@@ -14,8 +14,8 @@ import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
 
-__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "csr_matrix", "float_tensors",
-           "index_vector", "like", "sampled_products"]
+__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "count_scalar", "csr_matrix",
+           "float_tensors", "index_vector", "like", "sampled_products"]
 
 # What is made from a table, and comes before a header.
 _BEFORE = {"nonlinearities.h": C_ENUM}
@@ -151,6 +151,14 @@ def index_vector(x, name):
         raise TypeError("%s is a %d-d tensor of %s; expected a vector of int32. SciPy's index arrays can be int64: "
                         "check that they fit and cast them with .astype('int32')." % (name, x.ndim, x.dtype))
     return T.cast(x, "int32")
+
+
+def count_scalar(x, name):
+    """`x` as a scalar of int64; TypeError for a tensor that is no integer scalar."""
+    x = T.as_tensor_variable(x)
+    if x.ndim != 0 or x.dtype not in theano.tensor.integer_dtypes:
+        raise TypeError("%s is a %d-d tensor of %s; expected an integer scalar" % (name, x.ndim, x.dtype))
+    return T.cast(x, "int64")
 
 
 def float_tensors(**tensors):

@@ -44,7 +44,7 @@ from sparse_ae.recommender.work import bounded
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import best_of
 
 __all__ = ["check_blend", "fit_blend", "fit_closed"]
 
@@ -196,14 +196,13 @@ def _judge(lists, given, train, beside=()):
     def judge(member):
         alone = ListBlend([member], [FIRST.get(member.name, 1.0)], train)
 
-        def best_of(part):
+        def of_block(part):
             block, scores_before = part
             scores = alone.grid(block)
             scores += scores_before
-            leave_out(scores, alone.candidates, *alone.rated_by(block))
-            return top_n(scores, lists.k), None
+            return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))
 
-        return lists.by_user(in_threads(best_of, list(zip(blocks, before))), given.lists.name)
+        return lists.by_user(in_threads(of_block, list(zip(blocks, before))), given.lists.name)
 
     return judge
 

@@ -50,10 +50,11 @@ class Comparison:
         check_rating_scale(self.rating_scale)
         self.contenders = {"biases": self._biases, "factorisation": self._factors}
         # The post's way is of one side, and takes items unless it is told otherwise.
-        by_default = useful_sides(("items", "users"), split.train) if recommender.biases else ("items",)
+        by_default, both = ("items",), ("items", "users")
         ways = [("items", "items as rows", ("items",)), ("users", "users as rows", ("users",))]
         if recommender.biases:
-            ways.append(("both", "both", ("items", "users")))
+            by_default = useful_sides(both, split.train)
+            ways.append(("both", "both", both))
         for rows, name, sides in ways:
             self.contenders["autoencoder, " + name] = self._autoencoder(recommender, rows, sides == by_default)
 

@@ -17,7 +17,7 @@ from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_o
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.ranking import RecommendationLists, many_recommendations, recommendations, top_n
+from sparse_ae.scoring.ranking import RecommendationLists, best_of, many_recommendations, recommendations
 
 __all__ = ["Fitted", "fitted_by"]
 
@@ -153,8 +153,8 @@ class Fitted:
                              else popularity_of(ratings, self.missing_rating))
         biases = self._popular
         scores = biases.mean + biases.items[candidates]
-        best = top_n(scores[np.newaxis], n)[0]
-        return recommendations(self.items[candidates], best, self.scorer.clip(scores[best[best >= 0]]))
+        best, scores = best_of(scores[np.newaxis], n, candidates)
+        return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
 
     def _liking(self, ratings):
         """Return `Biases` of all ratings, `OrientedRatings`."""
@@ -235,17 +235,14 @@ class Fitted:
             n = min(n, len(candidates))
         self.ranks.check_call("similar_items", item=place, n=int(n))
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
-        if scorer.rows == "items":
-            factors = scorer.hidden(candidates)
-        else:
-            factors = self.ranks.columns_of(scorer.outputs.W_on_host())[candidates]
+        factors = scorer.item_factors(candidates)
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
         at = np.searchsorted(candidates, place)
         cosines = np.einsum("ik,k->i", factors, factors[at])
         cosines[at] = -np.inf
-        best = top_n(cosines[np.newaxis], n)[0]
-        return recommendations(self.items[candidates], best, cosines[best])
+        best, cosines = best_of(cosines[np.newaxis], n, candidates)
+        return recommendations(self.items[candidates], best[0], cosines[0])
 
     def score(self, ratings, y=None):
         """Return minus the RMSE over ratings."""
@@ -359,8 +356,8 @@ class FittedBlend(Fitted):
         person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
         scores = self.scorer.grid_of_people([person])
         scores[0, np.searchsorted(self.scorer.candidates, place)] = -np.inf
-        best = top_n(scores, min(n, scores.shape[1]))[0]
-        return recommendations(self.items[self.scorer.candidates], best, scores[0][best])
+        best, scores = best_of(scores, min(n, scores.shape[1]), self.scorer.candidates)
+        return recommendations(self.items[self.scorer.candidates], best[0], scores[0])
 
 
 def _place_to_compare(catalogue, item):

@@ -6,7 +6,6 @@ import numpy as np
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
-    MOST_RATING,
     check_bool,
     check_choice,
     check_finite,
@@ -31,7 +30,7 @@ from sparse_ae.runtime.progress import say
 from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
-from sparse_ae.training.targets import missing_rating_of, unit_of_scores
+from sparse_ae.training.targets import unit_of_scores
 
 __all__ = ["FitInputs", "Lists"]
 
@@ -132,8 +131,9 @@ class FitInputs(NamedTuple):
             _check_biases(settings.biases)
             objective = check_objective(settings.objective)
             is_counts, measure = objective.counts, parse_measure(objective.measure, "the objective's measure")
+            _check_rows(settings, ranks)
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
-            everything, users, items, sides, validation = read(settings, ratings, y, validation, is_counts, ranks)
+            everything, users, items, sides, validation = read(settings, ratings, y, validation, objective, ranks)
         matrix, sharing = everything.by(everything.rows), everything.sharing
         if everything.in_parts:
             rows, columns = everything.rows.rows_columns(users, items)
@@ -148,7 +148,7 @@ class FitInputs(NamedTuple):
                 check_on_scale(unknown, scale)
         missing_rating = unit = None
         if not objective.clips:
-            cls, missing_rating = ScoreInputs, _missing_rating(objective, scale, lowest)
+            cls, missing_rating = ScoreInputs, objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
@@ -280,14 +280,16 @@ class ScoreInputs(FitInputs):
         return super().targets(biases, side)  # a constant has no levels
 
 
-def _stored(settings, ratings, y, validation, is_counts, ranks):
+def _stored(settings, ratings, y, validation, objective, ranks):
     """Take a rank's ratings on disk: `OrientedRatings`, users, items, the sides to train, and the validation."""
-    sides = _sides(settings, validation, ratings.rows)
+    if settings.rows not in ("auto", ratings.rows):
+        raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: set "
+                         "rows='auto', or store them with other rows" % (ratings.rows, settings.rows))
     if ratings.part != (ranks.rank, ranks.size):
         raise ValueError("the stored ratings are part %d of %d and this is rank %d of %d; open them with "
                          "open_ratings(store, comm=comm), of a store made with parts=%d"
                          % (ratings.part + (ranks.rank, ranks.size, ranks.size)))
-    if is_counts:
+    if objective.counts:
         raise ValueError("the objective is of counts and the ratings are on disk, where they stay as they are; pass "
                          "objective='lists', and store what a count is to be worth")
     ratings.check()
@@ -299,35 +301,42 @@ def _stored(settings, ratings, y, validation, is_counts, ranks):
     if validation is not None:
         ranks.check_alone("validation is given and the ratings are on disk, in parts of %d ranks; pass validation=None")
     everything = OrientedRatings(ratings.matrix, ratings.rows, ranks, in_parts=True)
-    return everything, users, items, sides, validation
+    return everything, users, items, (ratings.rows,), validation
 
 
-def _in_memory(settings, ratings, y, validation, is_counts, ranks):
+def _in_memory(settings, ratings, y, validation, objective, ranks):
     """As `_stored`, of ratings in any other form."""
-    sides = _sides(settings, validation)
-    matrix, users, items, _ = _reader(is_counts)(ratings, y)
-    if settings.progress and settings.rating_scale is None and not is_counts and ranks.first:
+    matrix, users, items, _ = _reader(objective.counts)(ratings, y)
+    if settings.progress and settings.rating_scale is None and not objective.counts and ranks.first:
         tell_of_zeros(matrix.data)
-    if settings.rows == "auto" and settings.biases:
-        sides = useful_sides(sides, matrix)
+    sides = _sides(settings, matrix, validation, objective, ranks)
     # The post's way cuts off ratings in the order of its rows.
     return OrientedRatings(matrix, USERS, ranks).turned(sides[0]), users, items, sides, validation
 
 
-def _sides(settings, validation, stored_rows=None):
-    """Choose which models to train: a tuple of what their rows are."""
-    rows = check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
-    if rows == "both" and not settings.biases:
+def _check_rows(settings, ranks):
+    check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
+    if settings.rows != "both":
+        return
+    ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto': ranks share out the columns of "
+                      "one model, which are the rows of the other; or fit both in one process")
+    if not settings.biases:
         raise ValueError("rows is 'both' and biases %r; expected biases=True, beside which both are weighed"
                          % (settings.biases,))
-    if stored_rows is not None:
-        if rows not in ("auto", stored_rows):
-            raise ValueError("the stored ratings have %s as rows and the recommender rows=%r; expected the same: "
-                             "set rows='auto', or store them with other rows" % (stored_rows, rows))
-        return (stored_rows,)
-    if rows == "both" or (rows == "auto" and settings.biases and validation is not None):
+
+
+def _sides(settings, matrix, validation, objective, ranks):
+    """Choose which models to train of ratings in memory, (n_users, n_items): a tuple of what their rows are."""
+    if settings.rows == "both":
         return "items", "users"
-    return ("items" if check_objective(settings.objective).clips else "users",) if rows == "auto" else (rows,)
+    if settings.rows != "auto":
+        return (settings.rows,)
+    sides = ("items" if objective.clips else "users",)
+    if not settings.biases:
+        return sides
+    if validation is not None and ranks.size == 1:
+        sides = "items", "users"
+    return useful_sides(sides, matrix)
 
 
 def _reader(is_counts):
@@ -361,16 +370,6 @@ def _check_unknown(unknown):
 def _check_biases(biases):
     if not (isinstance(biases, (bool, np.bool_)) or isinstance(biases, str) and biases == "unguarded"):
         raise ValueError("biases is %r; expected True, False, or 'unguarded'" % (biases,))
-
-
-def _missing_rating(objective, scale, lowest):
-    """Return the rating that missing entries are taken to have."""
-    if is_auto(objective.rating):
-        return 0.0 if lowest is None else missing_rating_of(scale)
-    if abs(objective.rating) > MOST_RATING:
-        raise ValueError("the objective's rating is %g; expected a number up to %g, somewhat below the ratings"
-                         % (objective.rating, MOST_RATING))
-    return objective.rating
 
 
 def _check_scale(rating_scale, values, objective):

@@ -232,13 +232,13 @@ def memory_needed(n_columns, choice, itemsize=4):
     return 3 * (2 + _KEPT.get(name, 2)) * n_columns * choice.n_hidden * itemsize
 
 
-def make_room(n_columns, choice, itemsize=4):
+def make_room(n_columns, choice):
     """Give back what the training before has left, if a training takes much memory.
 
     Theano's functions are cycles of references, with all that an update keeps: Python finds them when it has made many
     more objects, and until then two trainings' are there.
     """
-    if memory_needed(n_columns, choice, itemsize) > _MUCH:
+    if memory_needed(n_columns, choice) > _MUCH:
         gc.collect()
 
 

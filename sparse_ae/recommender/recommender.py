@@ -68,7 +68,8 @@ class Recommender(RecommenderSettings, Answers):
         "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
         "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items". With
         "lists" or "clicks" as the objective "auto" is a blend of closed forms and autoencoders, and all else
-        autoencoders alone.
+        autoencoders alone. Several ranks share out one model, and refuse "both"; "auto" is "items" there, "users" where
+        missing entries count, and beside biases the other where one is crowded.
     objective : {"ratings", "lists", "clicks"} or Objective
         What is learned. "ratings": to predict ratings, from those that were observed. "lists": to make lists of what
         people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
@@ -364,8 +365,7 @@ class Recommender(RecommenderSettings, Answers):
         Returns
         -------
         Recommender
-            Its predictions are the same to the last bit; to rounding, where another number of ranks has saved it. On
-            several ranks a recommender of users and items brings all ratings to each.
+            Its predictions are the same to the last bit; to rounding, where another number of ranks has saved it.
 
         Raises
         ------

@@ -136,6 +136,9 @@ def _read_part(path, named, meta, arrays):
         if of_part != named:
             raise ValueError("it is %r, and the folder's manifest names part %d of %d of the save %s"
                              % (of_part, named["rank"], named["ranks"], named["save"]))
+        if named["ranks"] > 1 and len(meta["parts"]) > 1:
+            raise ValueError("it is of %d ranks, which share out one model, and has %d"
+                             % (named["ranks"], len(meta["parts"])))
         # The manifest's arrays go before a part's.
         ratings = _checked(meta, dict(own, **arrays), slice(named["rank"], None, named["ranks"]))
         return {name: own[name] for name in _own_arrays(meta)}, ratings

@@ -84,14 +84,13 @@ def _blend_of(fitted):
 
 def _blend_from(entry, arrays, ratings, scorers, missing_rating):
     """Put a `ListBlend` together, and its objective."""
-    members, objective = [], objective_of(entry["objective"])
+    members, objective, of_side = [], objective_of(entry["objective"]), {scorer.rows: scorer for scorer in scorers}
     for each in entry["members"]:
         if each["name"] in CLOSED:
             model = model_from(each["model"], arrays_of(each["name"], arrays))
             members.append(ClosedMember(each["name"], model, Values(*each["values"]), each["l2"], ratings))
         else:
-            scorer, = (scorer for scorer in scorers if scorer.rows == each["name"])
-            members.append(AutoencoderMember(scorer, objective, missing_rating))
+            members.append(AutoencoderMember(of_side[each["name"]], objective, missing_rating))
     return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
 
 
@@ -118,11 +117,8 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
                         tuple(meta["biases"]["shrinkage"]))
-    in_parts = len(meta["parts"]) == 1
-    if not in_parts:  # the columns of one model are the rows of the other
-        ratings = ranks.whole(ratings)
-    unit = None
-    ratings, scorers, choices = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts), [], {}
+    unit, scorers, choices = None, [], {}
+    ratings = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts=True)
     if missing_rating is not None:
         unit = unit_of_scores(ratings.by(ratings.rows), missing_rating, ratings.sharing)
     objectives = [objective_of(part["objective"]) for part in meta["parts"]]

@@ -148,7 +148,7 @@ def standard_score(gains):
 
 def verdict(found, weights, measure):
     """Put what validation says into a line."""
-    errors = ", ".join("%s %s" % (name + " as rows" if name in ("items", "users") else name, figure(error))
+    errors = ", ".join("%s %s" % (name + " as rows" if name in weights else name, figure(error))
                        for name, error in found.items())
     used = " and ".join("%.2f of %s as rows" % (weight, side) for side, weight in weights.items() if weight)
     if "popular" in found:

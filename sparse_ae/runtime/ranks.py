@@ -113,10 +113,6 @@ class Ranks:
         part.has_sorted_indices = part.has_canonical_format = True
         return part
 
-    def whole(self, part):
-        """Join the CSR matrix of which each rank has a `part`; itself alone."""
-        return joined_csr(self.gathered(part))
-
     def own_of(self, columns):
         """Find this rank's own among some columns: their places there, (n_own,), and those in its own arrays."""
         if self.size == 1:

@@ -32,7 +32,7 @@ from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.known import predict_known
-from sparse_ae.scoring.ranking import leave_out, recommendations, top_n
+from sparse_ae.scoring.ranking import best_of, recommendations
 import theano
 import theano.tensor as T
 
@@ -130,11 +130,9 @@ class NewUser:
             candidates = self._catalogue.candidates(items)
         self._ranks.check_call("NewUser.recommend", n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
         n = min(n, max(1, len(candidates)))
-        scores = self._outputs(candidates)[np.newaxis]
-        if exclude_seen:
-            leave_out(scores, candidates, np.zeros(len(self._places), np.intp), self._places)
-        best = top_n(scores, n)[0]
-        return recommendations(self._catalogue.ids[candidates], best, self._clip(scores[0][best[best >= 0]]))
+        seen = (np.zeros(len(self._places), np.intp), self._places) if exclude_seen else None
+        best, scores = best_of(self._outputs(candidates)[np.newaxis], n, candidates, seen)
+        return recommendations(self._catalogue.ids[candidates], best[0], self._clip(scores[0]))
 
 
 class PersonRatings(NamedTuple):

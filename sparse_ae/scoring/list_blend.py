@@ -20,7 +20,7 @@ from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.ranks import ALONE
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
 
 __all__ = ["ListBlend"]
@@ -106,14 +106,10 @@ class ListBlend(Rated):
 
     def best(self, users, n, exclude_seen, candidates):
         """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
-        def best_of(block):
-            scores = self.grid(block, candidates)
-            if exclude_seen:
-                leave_out(scores, candidates, *self.rated_by(block))
-            best = top_n(scores, n)
-            return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+        def of_block(block):
+            return best_of(self.grid(block, candidates), n, candidates, self.rated_by(block) if exclude_seen else None)
 
-        return in_threads(best_of, self.blocks(users))
+        return in_threads(of_block, self.blocks(users))
 
     def blocks(self, users):
         """List the parts of an array whose first axis is of users, as their scores are made together."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["RecommendationLists", "Recommendations", "floors", "leave_out", "many_recommendations", "ordered",
-           "reaching", "recommendations", "top_n"]
+__all__ = ["RecommendationLists", "Recommendations", "best_of", "floors", "leave_out", "many_recommendations",
+           "ordered", "reaching", "recommendations", "top_n"]
 
 # Scores looked at together, and entries in a group of `floors`, at most.
 _PART = 2 ** 20
@@ -231,6 +231,20 @@ def leave_out(scores, candidates, rows, items):
         at = np.minimum(np.searchsorted(candidates, items), len(candidates) - 1)
         there = candidates[at] == items
     scores[rows[there], at[there]] = -np.inf
+
+
+def best_of(scores, n, candidates, seen=None):
+    """As `top_n`, of what isn't left out: the positions, and the scores there; -inf where there are no more.
+
+    `candidates` and pairs that were `seen`, if any are to be left out, are as `leave_out` takes them.
+    """
+    if seen is not None:
+        leave_out(scores, candidates, *seen)
+    best = top_n(scores, n)
+    found = np.full(best.shape, -np.inf, scores.dtype)
+    rows, places = np.nonzero(best >= 0)
+    found[rows, places] = scores[rows, best[rows, places]]
+    return best, found
 
 
 def recommendations(ids, best, scores):

@@ -11,7 +11,7 @@ from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import Side
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.outputs import Outputs
-from sparse_ae.scoring.ranking import leave_out, top_n
+from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import AsRated
@@ -166,16 +166,18 @@ class Scorer(Rated):
 
     def best_of_grid(self, users, n, seen, candidates):
         """As `Shortlist.best`, from all outputs."""
-        scores = self.grid(users, candidates)
-        if seen is not None:
-            leave_out(scores, candidates, *seen)
-        best = top_n(scores, n)
-        return best, np.take_along_axis(scores, best, axis=1) if len(candidates) else np.empty(best.shape)
+        return best_of(self.grid(users, candidates), n, candidates, seen)
 
     def hidden(self, rows):
         """Return hidden units of some of the model's rows, (n, k); all items' are kept, once most were needed."""
         self.expect(len(rows))
         return self._encode(rows) if self._item_units is None else self._item_units[rows]
+
+    def item_factors(self, items):
+        """Return what the model has learned of each item, (n, k): its hidden units, or its row of W."""
+        if self.rows == "items":
+            return self.hidden(items)
+        return self.ranks.columns_of(self.outputs.W_on_host())[items]
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""

@@ -4,10 +4,9 @@ from functools import cached_property
 import numpy as np
 
 from sparse_ae.data.ratings import rating_counts
-from sparse_ae.scoring.ranking import leave_out, top_n
 from sparse_ae.scoring.scorer import Blend, Scorer, users_together
 
-__all__ = ["SharedBlend", "SharedScorer", "blend"]
+__all__ = ["SharedScorer", "blend"]
 
 
 class SharedScorer(Scorer):
@@ -63,13 +62,10 @@ class SharedScorer(Scorer):
         return self._ranks.sum(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        step = users_together(candidates)
+        step, best_of = users_together(candidates), self._best_of_items if self.rows == "users" else self._best_of_users
         for start in range(0, len(users), step):
-            best, outputs = self._best_of_all(users[start:start + step], n, exclude_seen, candidates)
+            best, outputs = best_of(users[start:start + step], n, exclude_seen, candidates)
             yield best, self.clip(outputs)
-
-    def _best_of_all(self, *arguments):
-        return (self._best_of_items if self.rows == "users" else self._best_of_users)(*arguments)
 
     def _best_of_items(self, users, n, exclude_seen, candidates):
         """Each rank's own items for all users; the best of the ranks' best."""
@@ -90,13 +86,7 @@ class SharedScorer(Scorer):
         return best, outputs
 
     def _own_best(self, users, n, exclude_seen, candidates):
-        own = self.own
-        scores = own.grid(users, candidates)
-        if exclude_seen:
-            leave_out(scores, candidates, *own.rated_by(users))
-        best = top_n(scores, n)
-        scores = np.column_stack([scores, np.full(len(scores), -np.inf, scores.dtype)])  # that of place -1
-        return best, np.take_along_axis(scores, best, axis=1)
+        return self.own.best_of_grid(users, n, self.own.rated_by(users) if exclude_seen else None, candidates)
 
     def are_rated(self, users, items):
         return self._by_pair(users, items, np.int32, self.own.are_rated) > 0
@@ -108,62 +98,9 @@ class SharedScorer(Scorer):
             columns, lambda mine, own: values(*self.rows.users_items(rows[mine], own), *more), dtype)
 
 
-class SharedBlend(SharedScorer):
-    """A `Blend` of two scorers that ranks share: each rank has users of the one and items of the other.
-
-    The outputs meet on all ranks, those of all candidates for some users at a time.
-
-    Parameters
-    ----------
-    scorers : list of SharedScorer
-        The first is that of items as rows.
-    weights : list of float
-    """
-
-    def __init__(self, scorers, weights):
-        super().__init__(scorers[0].own, scorers[0].targets)
-        self._shared, self._weights = list(scorers), list(map(float, weights))
-
-    @property
-    def scorers(self):
-        return [each.own for each in self._shared]
-
-    @property
-    def weights(self):
-        return self._weights
-
-    def forget(self):
-        for each in self._shared:
-            each.forget()
-
-    def pair_outputs(self, users, items, block_size=None, hidden=None):
-        return self._sum(len(users), lambda each: each.pair_outputs(users, items, block_size))
-
-    def grid_outputs(self, users, items):
-        return self._sum((len(users), len(items)), lambda each: each.grid_outputs(users, items))
-
-    def _sum(self, shape, outputs):
-        total = np.zeros(shape, self.dtype)
-        for scorer, weight in zip(self._shared, self._weights):
-            if weight:
-                total += np.asarray(weight, self.dtype) * outputs(scorer)
-        return total
-
-    def _best_of_all(self, users, n, exclude_seen, candidates):
-        return self.best_of_grid(users, n, self._rated_on_any(users) if exclude_seen else None, candidates)
-
-    def _rated_on_any(self, users):
-        """As `rated_by`, of the ratings of all ranks."""
-        mine, own_users = self._ranks.own_of(users)
-        who, what = self.own.rated_by(own_users)
-        return tuple(map(np.concatenate, zip(*self._ranks.gathered((mine[who], what)))))
-
-
 def blend(scorers, weights):
-    """Make the `Blend` of some scorers, of all ranks together where they are."""
+    """Make the `Blend` of some scorers; of ranks, which have one model together, that of the one."""
     first = scorers[0]
     if not isinstance(first, SharedScorer):
         return Blend(scorers, weights)
-    if len(scorers) > 1:
-        return SharedBlend(scorers, weights)
     return SharedScorer(Blend([each.own for each in scorers], weights), first.targets)

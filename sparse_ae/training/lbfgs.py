@@ -1,14 +1,13 @@
 """Limited-memory BFGS, for all rows at once: it learns the curvature from its last steps, and searches along a line."""
 import re
 import warnings
-from collections import OrderedDict
 
 import numpy as np
 
 from sparse_ae.checks import check_count
-from sparse_ae.ops import fast_mode, item_major
+from sparse_ae.ops import fast_mode
 from sparse_ae.training.objectives import Observed
-from sparse_ae.training.steps import Step, check_arrays, copy_of
+from sparse_ae.training.steps import Step, check_arrays
 import theano
 import theano.tensor as T
 
@@ -61,9 +60,7 @@ class LBFGS(Step):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the
         # gradient.
         from scipy import optimize  # takes its time
-        for each in self.model.parameters:
-            if each.item_major:
-                item_major(each.variable)  # somebody may have set it
+        self.lay_out()
         x = self.parameters()
         loss, squared_error, gradient = self._evaluate(batch, x)
         slope = np.sqrt(np.dot(gradient, gradient))
@@ -93,7 +90,7 @@ class LBFGS(Step):
         return loss, squared_error
 
     def get_state(self):
-        state = OrderedDict((p.name, copy_of(p)) for p in self.model.params)
+        state = self.get_parameters()
         for i, (s, y) in enumerate(self._pairs):
             state["s_%d" % i], state["y_%d" % i] = s, y
         return state

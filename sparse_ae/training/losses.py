@@ -14,6 +14,7 @@ Each takes Theano expressions and returns one, by entry or by row; `lasagne.obje
 """
 import numpy as np
 
+from sparse_ae.checks import check_choice
 from sparse_ae.ops import dense_rows, squared_outputs, stored_arrays
 from sparse_ae.ops.ordinal import LINKS, ordinal_loss
 import lasagne
@@ -93,9 +94,7 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
     >>> [p.name for p in get_all_params(stars, trainable=True)]
     ['W', 'b', 'W', 'b', 'steps']
     """
-    if link not in LINKS:
-        raise ValueError("link is %r; expected one of %s" % (link, ", ".join(map(repr, LINKS))))
-    return ordinal_loss(scores, classes, thresholds, link)
+    return ordinal_loss(scores, classes, thresholds, check_choice(link, "link", LINKS))
 
 
 def multinomial_crossentropy(scores, observed):

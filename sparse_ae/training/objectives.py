@@ -35,9 +35,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_finite, check_share
+from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
+from sparse_ae.training.targets import missing_rating_of
 import theano.tensor as T
 
 __all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Ordinal", "Rule", "check_objective",
@@ -98,6 +99,18 @@ class Objective:
     def missing(self):
         """Return what a missing entry counts, and as what rating: two floats."""
         return self.weight, 0.0 if self.rating == "auto" else self.rating
+
+    def missing_rating(self, rating_scale):
+        """Return what a missing entry is taken to be rated beside ratings on a scale; None for counts, and one rating.
+
+        ValueError for a number that is no rating.
+        """
+        if self.rating == "auto":
+            return 0.0 if rating_scale is None else missing_rating_of(rating_scale)
+        if abs(self.rating) > MOST_RATING:
+            raise ValueError("the objective's rating is %g; expected a number up to %g, somewhat below the ratings"
+                             % (self.rating, MOST_RATING))
+        return self.rating
 
     def at(self, rating):
         """Itself, with a number for `rating` if it has one of its own; None for no number."""

@@ -85,6 +85,12 @@ class Step:
         """As `get_state`, of the parameters alone."""
         return OrderedDict((p.name, copy_of(p)) for p in self.model.params)
 
+    def lay_out(self):
+        """Bring V into the memory order that a step works fastest in; somebody may have set it."""
+        for each in self.model.parameters:
+            if each.item_major:
+                item_major(each.variable)
+
     def check_state(self, state):
         """Validate a loaded state: ValueError unless names, shapes and dtypes are those of `get_state`."""
         raise NotImplementedError
@@ -194,9 +200,7 @@ class TrainingStep(Step):
     @contextlib.contextmanager
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
-        for each in self.model.parameters:
-            if each.item_major:
-                item_major(each.variable)  # somebody may have set it
+        self.lay_out()
         self.pending.begin()
         self._deferred = True
         try:

@@ -161,7 +161,7 @@ def test_validation_refuses():
             ListValidation(train, held_out, most_users=most_users)
     validation = ListValidation(train, held_out, k=2)
     lists = np.zeros((len(validation.users), 2), int)
-    with pytest.raises(ValueError, match="measure is 'rmse'; expected one of 'precision', 'recall', 'ndcg', "):
+    with pytest.raises(ValueError, match="measure is 'rmse'; expected 'precision', 'recall', 'ndcg', "):
         validation([(lists, None)], "rmse")
     with pytest.raises(ValueError, match=r"there are \d+ lists; expected one for each of \d+ users"):
         validation([(lists, None), (lists, None)], "ndcg")

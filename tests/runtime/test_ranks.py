@@ -31,7 +31,7 @@ import theano
 SCRIPT = Path(program.__file__)
 
 # What trains until lists are good takes longest.
-LONG = ["recommender_of_both_of_lists", "recommender_of_lists", "recommender_from_disk_of_lists"]
+LONG = ["recommender_of_lists", "recommender_from_disk_of_lists"]
 QUICK = [case.__name__ for case in program.CASES if case.__name__ not in LONG]
 
 # Compiling in C would take most of the time; both sides are computed by the same code in Python.
@@ -92,12 +92,11 @@ def test_two_ranks_give_what_one_process_gives(on_two, case):
 def test_two_ranks_make_the_lists_that_one_process_makes(tmp_path):
     found = on_forks(2, tmp_path / "two.json", *LONG)
     assert sorted(found) == sorted(LONG) and max(each["difference"] for each in found.values()) < 1e-10
-    assert found["recommender_of_both_of_lists"]["weights"] == [0.5, 0.5]
 
 
 @needs_fork
 def test_three_ranks_give_what_one_process_gives(tmp_path):
-    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_both")
+    found = on_forks(3, tmp_path / "three.json", "sgd_sparse", "early_stopping", "one_column", "recommender_of_items")
     assert len(found) == 4 and max(each["difference"] for each in found.values()) < 1e-10
 
 
@@ -106,7 +105,7 @@ def test_three_ranks_give_what_one_process_gives(tmp_path):
 def test_in_c_two_ranks_give_what_one_process_gives(tmp_path):
     """As above, but in C: there the same nonlinearity of two Ops can differ, which Adam makes much of."""
     found = on_forks(2, tmp_path / "two.json", "sgd_sparse", "decay_of_each_batch", "adam_sparse",
-                     "adagrad_by_ratings", "missing_sparse", "recommender_of_both_of_lists", in_c=True)
+                     "adagrad_by_ratings", "missing_sparse", "recommender_of_lists", in_c=True)
     assert len(found) == 6 and max(each["difference"] for each in found.values()) < 1e-10
 
 
@@ -121,7 +120,7 @@ def test_over_mpi_two_ranks_give_what_one_process_gives(tmp_path):
 def test_the_cases_are_what_they_are_called(on_two):
     early = on_two["early_stopping"]
     assert 0 < early["restored"] < early["epochs"] < 12
-    assert on_two["recommender_of_both"]["weights"] == [0.5, 0.5]
+    assert on_two["recommender_of_what_serves"]["weights"] == [1.0, 0.0]
     train = program.ratings()
     assert train[:8, 1::2].nnz == 0 and train[:8].nnz > 8 and train[12].nnz == 0
 
@@ -277,7 +276,8 @@ def refused(tmp_path_factory):
     ("fit: position", "ValueError: the ranks don't agree: rng is ["),
     ("fit: gauss", "ValueError: the ranks don't agree: rng is ["),
     ("fit: no rng", "TypeError: rank 1: rng is 'x'; expected a numpy.random.RandomState or an int seed"),
-    ("fit: both, position", "ValueError: the ranks don't agree: rng is ["),
+    ("fit: held out, position", "ValueError: the ranks don't agree: rng is ["),
+    ("fit: both", "ValueError: rows is 'both' on 2 ranks; expected 'items', 'users' or 'auto': ranks share out"),
     ("fit: validation", 'ValueError: the ranks don\'t agree: validation is "0.3" on rank 1 and "0.2" on rank 0'),
     ("fit: no validation", 'ValueError: the ranks don\'t agree: validation is "None" on rank 1 and "0.2" on rank 0'),
     ("fit: auto", 'ValueError: the ranks don\'t agree: validation is "None" on rank 1 and "\'auto\'" on rank 0'),
@@ -350,11 +350,11 @@ def test_a_run_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
 @needs_fork
 @pytest.mark.slow
 def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path):
-    """Four trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
+    """Two trainings of three epochs: a rank writes a part for each, rank 0 the file that names them as well."""
     left_alone = on_forks(2, tmp_path / "alone.json", "recommender:%s" % (tmp_path / "alone.npz"))
-    killed = on_forks(2, tmp_path / "killed.json", "--kills", "recommender", tmp_path / "run.npz", "1:2", "0:6", "1:5",
-                      "0:4")
-    assert left_alone["resumed"]["refit"] == [False] * 6 + [True] * 6
+    killed = on_forks(2, tmp_path / "killed.json", "--kills", "recommender", tmp_path / "run.npz", "1:2", "0:6", "1:2",
+                      "0:3")
+    assert left_alone["resumed"]["refit"] == [False] * 3 + [True] * 3
     for name, values in left_alone["resumed"].items():
         np.testing.assert_array_equal(killed["resumed"][name], values)
 
@@ -501,6 +501,8 @@ def test_what_is_no_folder_of_parts_is_an_error_on_all_ranks(in_parts):
 
 @needs_fork
 def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tmp_path):
+    from sparse_ae.files import storage
+
     def copy_of(name):
         shutil.copytree(str(in_parts[0] / name), str(tmp_path / "model"))
         return sorted((tmp_path / "model").glob("part*"))
@@ -532,6 +534,12 @@ def test_a_folder_with_a_wrong_part_is_an_error_that_names_the_file(in_parts, tm
     first, second = copy_of("one")
     shutil.copy(str(in_parts[0] / "two" / "manifest.npz"), str(tmp_path / "model" / "manifest.npz"))
     refused(FileNotFoundError, "there is no file", others[0].name)
+
+    first, second = copy_of("one")
+    manifest = tmp_path / "model" / "manifest.npz"
+    meta, arrays = storage.read(manifest, "recommender in parts")
+    storage.write(manifest, "recommender in parts", dict(meta, parts=meta["parts"] * 2), arrays)
+    refused(ValueError, "changed by hand: it is of 2 ranks, which share out one model, and has 2", first.name)
 
     copy_of("one")
     shutil.copy(str(in_parts[0] / "file.npz"), str(tmp_path / "model" / "manifest.npz"))

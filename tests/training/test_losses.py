@@ -80,7 +80,7 @@ def test_ordinal_by_hand():
 
 
 def test_what_is_refused(x):
-    with pytest.raises(ValueError, match="link is 'cauchit'; expected one of 'logistic', 'probit'"):
+    with pytest.raises(ValueError, match="link is 'cauchit'; expected 'logistic' or 'probit'"):
         ordinal_crossentropy(T.vector(), T.lvector(), T.vector(), "cauchit")
     for loss in (observed_squared_error, multinomial_crossentropy):
         with pytest.raises(TypeError, match="expected a sparse variable"):
