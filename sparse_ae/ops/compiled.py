@@ -47,6 +47,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 def building(dtype, is_first=True):
     """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
 
+    Theano's checks of graphs that a user is writing are off within: the library's variables have no test values, and
+    some of its sums are float64 on purpose.
+
     Parameters
     ----------
     dtype : {"float32", "float64"}
@@ -54,7 +57,8 @@ def building(dtype, is_first=True):
         Whether this process is the first of those that build the same: nothing is compiled ahead in the others, which
         find it in the cache.
     """
-    with _BUILDING, change_flags(floatX=dtype), for_first_process(is_first):
+    flags = {"floatX": dtype, "compute_test_value": "off", "warn_float64": "ignore"}
+    with _BUILDING, change_flags(**flags), for_first_process(is_first):
         register_for_gpu()
         yield
 

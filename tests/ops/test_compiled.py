@@ -11,11 +11,12 @@ import pytest
 from devices import needs_fork
 from limits import HANGS
 
-from sparse_ae import AutoEncoder, Recommender, Shallow
+from sparse_ae import AutoEncoder, Recommender, Shallow, networks
 from sparse_ae.ops import compiled as compiled_module
 from sparse_ae.ops.compiled import building, compiled
 import theano
 import theano.tensor as T
+from theano.configparser import change_flags
 from theano.gof.link import PerformLinker
 
 N_USERS, N_ITEMS = 60, 50
@@ -132,6 +133,14 @@ def test_floatX_is_one_threads_at_a_time():
 
     in_threads([partial(build, dtype) for dtype in ("float32", "float64", "float32", "float64")])
     assert len(seen) == 200 and all(len(set(each)) == 1 for each in seen) and theano.config.floatX == before
+
+
+@pytest.mark.parametrize("settings", [{}, {"update": "sgd", "biases": False}, {"network": networks.deep}])
+def test_what_checks_a_users_graphs_leaves_the_librarys_alone(settings):
+    with change_flags(compute_test_value="raise", warn_float64="raise"):
+        checked = fit(**settings)
+        found = checked.predict([0, 1], [2, 3])
+    np.testing.assert_array_equal(found, fit(**settings).predict([0, 1], [2, 3]))
 
 
 CHILDREN = """
