@@ -135,7 +135,8 @@ def test_floatX_is_one_threads_at_a_time():
     assert len(seen) == 200 and all(len(set(each)) == 1 for each in seen) and theano.config.floatX == before
 
 
-@pytest.mark.parametrize("settings", [{}, {"update": "sgd", "biases": False, "rows": "users"}, {"network": networks.deep}])
+@pytest.mark.parametrize("settings", [{}, {"update": "sgd", "biases": False, "rows": "users"},
+                                      {"network": networks.deep}])
 def test_what_checks_a_users_graphs_leaves_the_librarys_alone(settings):
     with change_flags(compute_test_value="raise", warn_float64="raise"):
         checked = fit(**settings)
