@@ -4,6 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["in_threads", "processors", "thread_count", "work_in_threads"]
 
+# At most: each has arrays of its own in work, up to 100 MB, and the memory that all read from is one.
+_MOST = 8
+
 
 def processors():
     """Count the processors that this process may run on."""
@@ -11,9 +14,9 @@ def processors():
 
 
 def thread_count():
-    """Return how many threads to work with: what ``OMP_NUM_THREADS`` says, else one for each processor."""
+    """Return how many threads to work with: as ``OMP_NUM_THREADS`` says, else one for each processor; 8 at most."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").strip()
-    return max(1, int(wanted)) if wanted.isdecimal() else processors()
+    return min(_MOST, max(1, int(wanted)) if wanted.isdecimal() else processors())
 
 
 def in_threads(function, parts):
