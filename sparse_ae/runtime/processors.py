@@ -1,11 +1,14 @@
 """The processors that this process may use, and work in NumPy and SciPy that is shared out among threads on them."""
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["in_threads", "processors", "thread_count", "work_in_threads"]
 
 # At most: each has arrays of its own in work, up to 100 MB, and the memory that all read from is one.
 _MOST = 8
+
+_here = threading.local()  # `is_one_of_several`, in a thread of `in_threads`
 
 
 def processors():
@@ -23,7 +26,7 @@ def in_threads(function, parts):
     """Call a function with each of some parts, in threads where there are several.
 
     NumPy and SciPy let go of the interpreter while they work, so that threads do so side by side. As many parts are in
-    work, or done and not yet taken, as there are threads.
+    work, or done and not yet taken, as there are threads. A thread that calls this itself gets no further ones.
 
     Parameters
     ----------
@@ -37,10 +40,10 @@ def in_threads(function, parts):
         What `function` returned, in the order of the parts. What it raises is raised here.
     """
     n = min(thread_count(), len(parts))
-    if n < 2:
+    if n < 2 or getattr(_here, "is_one_of_several", False):
         yield from map(function, parts)
         return
-    with ThreadPoolExecutor(n) as threads:
+    with ThreadPoolExecutor(n, initializer=setattr, initargs=(_here, "is_one_of_several", True)) as threads:
         for start in range(0, len(parts), n):
             yield from threads.map(function, parts[start:start + n])
 

@@ -36,6 +36,16 @@ def test_a_part_alone_needs_no_thread(monkeypatch):
     assert list(processors.in_threads(abs, [])) == []
 
 
+def test_a_thread_of_several_gets_no_further_ones(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def function(part):
+        return {threading.get_ident()} == set(processors.in_threads(lambda _: threading.get_ident(), range(4)))
+
+    assert list(processors.in_threads(function, range(4))) == [True] * 4
+    assert not function(0), "the thread that has waited for them gets some again"
+
+
 def test_no_more_parts_are_in_work_than_there_are_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     begun = []
