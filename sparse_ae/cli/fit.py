@@ -98,8 +98,7 @@ def chosen(recommender):
         best = records[-1]["restored"] if records else 0
         best = len(records) if best is None else best
         told = ", " + errors_of(records[best - 1]) + unknown_too if best else ""
-        weight = recommender.weights_.get(rows, 0.0)  # a blend lets go of an autoencoder that adds nothing
-        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, weight, best, len(records), told)
+        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records), told)
         yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%s" % (
             choice.n_hidden, choice.batch_size, _short(choice.l2), choice.update, _short(choice.learning_rate))
     for name, weight in recommender.weights_.items():
