@@ -303,8 +303,10 @@ def draw_against_seconds(label, points, path):
     for number, (name, ndcg, seconds) in enumerate(points, 1):  # names beside the points would lie on each other
         own = "autoencoder" in name or "blend" in name or "closed form" in name
         axes.plot(max(seconds, 0.01), ndcg, "o", color="#0072B2" if own else "#666666", label="%d  %s" % (number, name))
-        axes.annotate(str(number), (max(seconds, 0.01), ndcg), xytext=(0, 5), textcoords="offset points", ha="center",
-                      fontsize="small")
+        below = any(0 <= other - ndcg < 0.03 and 0.8 * each < seconds < 1.25 * each and other_name != name
+                    for other_name, other, each in points)  # a number above would lie on that point
+        axes.annotate(str(number), (max(seconds, 0.01), ndcg), xytext=(0, -14 if below else 5),
+                      textcoords="offset points", ha="center", fontsize="small")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
