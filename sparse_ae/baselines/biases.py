@@ -29,7 +29,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_number
-from sparse_ae.data.ratings import check_ratings
+from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.ranks import ALONE
 
@@ -103,11 +103,12 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
         for _ in range(_N_ESTIMATES):
             for _ in range(2):
                 items = problem.items(users, pair[1])
-                users = problem.users(items, pair[0])
-            pair = problem.shrinkage(users, items, pair)
+                by_users = problem.by_users(items)
+                users = problem.users(by_users, pair[0])
+            pair = problem.shrinkage(users, items, by_users, pair)
     for _ in range(_N_SWEEPS):
         items = problem.items(users, pair[1])
-        users = problem.users(items, pair[0])
+        users = problem.users(problem.by_users(items), pair[0])
     return Biases(problem.mean, users, items, pair)
 
 
@@ -124,16 +125,14 @@ class _Sums:
         total, self.n = ranks.sum(np.array([np.sum(train.data, dtype=np.float64), train.nnz]))
         self.mean = float(total / self.n)
         self._ones = np.ones(min(train.nnz, _PART))
-        self._own_counts = np.diff(train.indptr)
-        self.user_counts, self.item_counts = ranks.sum(self._own_counts), np.zeros(train.shape[1])
+        self._own_counts, self.item_counts = rating_counts(train)
+        self.user_counts = ranks.sum(self._own_counts)
         self._of_users, self._of_items, self._squares = np.zeros(train.shape[0]), np.zeros(train.shape[1]), 0.0
         for start in range(0, train.nnz, _PART):
-            ones = self._part(start)
             centred = self._part(start, train.data[start:start + _PART].astype(np.float64) - self.mean)
             self._of_users += centred.dot(np.ones(train.shape[1]))
             self._of_items += centred.T.dot(np.ones(train.shape[0]))
             self._squares += float(np.sum(centred.data ** 2))
-            self.item_counts += ones.T.dot(np.ones(train.shape[0]))
         self._all_of_users = ranks.sum(self._of_users)
 
     def _part(self, start, data=None):
@@ -142,32 +141,33 @@ class _Sums:
         data = self._ones[:stop - start] if data is None else data
         return sp.csr_matrix((data, train.indices[start:stop], np.clip(train.indptr, start, stop) - start), train.shape)
 
-    def _product(self, offsets, of_users):
-        """A' b_u, or A b_i."""
-        def of_part(start):
-            part = self._part(start)
-            return (part.T if of_users else part).dot(offsets)
-
-        return sum(in_threads(of_part, range(0, self._train.nnz, _PART)))
+    def _sum(self, of_part):
+        """The sum of what a function makes of each part."""
+        return sum(in_threads(lambda start: of_part(self._part(start)), range(0, self._train.nnz, _PART)))
 
     def items(self, users, shrinkage):
         """Equation (3)."""
-        return (self._of_items - self._product(users, True)) / _positive(self.item_counts + shrinkage)
+        sums = self._of_items - self._sum(lambda part: part.T.dot(users))
+        return sums / _positive(self.item_counts + shrinkage)
 
-    def users(self, items, shrinkage):
-        """Equation (3), users and items exchanged."""
-        sums = self._all_of_users - self.ranks.sum(self._product(items, False))
+    def by_users(self, items):
+        """A b_i: for each user the sum of the offsets of a rank's own items."""
+        return self._sum(lambda part: part.dot(items))
+
+    def users(self, by_users, shrinkage):
+        """Equation (3), users and items exchanged; `by_users` is A b_i."""
+        sums = self._all_of_users - self.ranks.sum(by_users)
         return sums / _positive(self.user_counts + shrinkage)
 
-    def _residual_squares(self, users, items):
+    def _residual_squares(self, users, items, by_users):
         """The first sum of (2), over a rank's own ratings; what rounding may leave below 0 is 0."""
         linear = users.dot(self._of_users) + items.dot(self._of_items)
         squares = (users ** 2).dot(self._own_counts) + (items ** 2).dot(self.item_counts)
-        return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(self._product(items, False)))
+        return max(0.0, self._squares - 2 * linear + squares + 2 * users.dot(by_users))
 
-    def shrinkage(self, users, items, pair):
+    def shrinkage(self, users, items, by_users, pair):
         """Equation (4): the shrinkages of users and of items."""
-        squares = self._residual_squares(users, items)
+        squares = self._residual_squares(users, items, by_users)
         sides = list(zip((users, items), (self.user_counts, self.item_counts), pair, (ALONE, self.ranks)))
         spent = [float(ranks.sum(np.sum(counts / _positive(counts + each)))) for _, counts, each, ranks in sides]
         variance = float(self.ranks.sum(np.float64(squares))) / max(1.0, self.n - sum(spent))

@@ -168,7 +168,8 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         members = [_of_all(each, given) for each in members]
     choices = {each.side: each.choice for each in trained}
     kept = [(each, weight) for each, weight in zip(members, weights) if weight]
-    by_name = dict(dict.fromkeys(choices, 0.0), **dict(zip([each.name for each in members], weights)))
+    by_name = dict.fromkeys(choices, 0.0)
+    by_name.update(zip([each.name for each in members], weights))
     scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], given.everything.by("users"))
     return FitResult(scorer, history, trained[0].epoch if trained else 0, choices, given.objective.at(0.0),
                      validation_lists=found, weights=by_name)
