@@ -43,7 +43,7 @@ def main(argv=None):
     # out how much the models of items and of users help beside the biases; then all are trained on.
     recommender = sparse_ae.Recommender(rng=0).fit(train)
     print("trained on %d ratings, %d hidden units; weights: %s"
-          % (train.matrix.nnz, recommender.n_hidden_,
+          % (train.matrix.nnz, recommender.model_.n_hidden,
              ", ".join("%s as rows %.2f" % each for each in recommender.weights_.items())))
 
     pairs = test.matrix.tocoo()

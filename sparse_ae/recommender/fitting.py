@@ -8,7 +8,7 @@ entries count, the place of the biases is taken by what a missing entry is taken
 """
 import inspect
 from functools import partial
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,11 +18,12 @@ from sparse_ae.checks import MOST, check_number, check_run
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender import probe
-from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_auto
+from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, fits_to_join, is_auto
 from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import lists_of, weigh, weigh_by_lists
+from sparse_ae.recommender.weighing import lists_of, verdict, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
@@ -176,6 +177,45 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     TrainingDiverged
         If all models did.
     """
+    fits = [_one_fit(settings, given, rng, paths, run, refit)]
+    first = fits[0]
+    n_fits = _how_many(settings, given, first) if refit and not first.interrupted else 1
+    if n_fits > 1:
+        given.tell("ratings are few, and much depends on which are held out: %d more fits, with others" % (n_fits - 1))
+        silent, unheard = settings.silent(), given._replace(progress=False)
+        for number in range(2, n_fits + 1):
+            if fits[-1].interrupted:
+                break
+            try:
+                fits.append(_one_fit(silent, unheard.with_held_out(rng), rng, [None] * len(paths), _IN_MEMORY, refit))
+            except TrainingDiverged as error:
+                given.tell("fit %d: %s; it is left out" % (number, error))
+    history = [record for fit in fits if fit is first or fit.interrupted for record in fit.history]
+    fits = [fit for fit in fits if fit is first or fit.found and not fit.interrupted]
+    trained, weights, biases, found = first[:4] if len(fits) == 1 else _mean_of(fits)
+    if len(fits) > 1:
+        given.tell(verdict(found, dict(zip(given.sides, weights)), "RMSE, of %d fits" % len(fits)))
+    if not any(weights):
+        _, biases = given.simplest(given.everything, biases)
+    scorers = [each.scorer(given.everything, biases, given) for each in trained]
+    measured = "validation_rmse" if given.list_validation() is None else "validation_lists"
+    return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
+                     given.objective.at(0.0), biases, **{measured: found})
+
+
+class _Fit(NamedTuple):
+    """The models of all sides, after training on one part of the ratings and validation on the other."""
+
+    trained: List[Trained]
+    weights: List[float]
+    biases: Biases
+    found: Optional[Dict[str, float]]
+    history: list
+    interrupted: bool
+
+
+def _one_fit(settings, given, rng, paths, run, refit):
+    """As `fit_residuals`, of the validation ratings that are held out: a `_Fit`."""
     sides = given.sides
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
     biases, lists = given.baseline(given.train), given.list_validation()
@@ -193,22 +233,42 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         weights, found = weigh(given, trained, biases)
     else:
         weights, found = weigh_by_lists(given, trained, biases, lists)
-    if refit and not trained[-1].interrupted:
+    interrupted = trained[-1].interrupted
+    if refit and not interrupted:
         biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
                 continue
             again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
             history += again.history
-            if again.interrupted:
+            interrupted = again.interrupted
+            if interrupted:
                 break
             if not again.error:
                 trained[k] = again
-    if not any(weights):
-        _, biases = given.simplest(given.everything, biases)
-    scorers = [each.scorer(given.everything, biases, given) for each in trained]
-    return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                 given.objective.at(0.0), biases, **{"validation_rmse" if lists is None else "validation_lists": found})
+    return _Fit(trained, weights, biases, found, history, interrupted)
+
+
+def _how_many(settings, given, first):
+    """Count the fits that are to be one, if the first shows anything and its models are such as can be joined."""
+    by_ratings = first.found and given.lists is None and given.unit is None
+    if not by_ratings or not is_auto(settings.n_hidden) or not all(can_be_joined(each.model) for each in first.trained):
+        return 1
+    return fits_to_join(given.everything.by(given.sides[0]).nnz)
+
+
+def _mean_of(fits):
+    """Join several fits to trained models, weights, biases and errors of one, whose outputs are the mean of theirs."""
+    trained, weights = [], np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
+    for k, first in enumerate(fits[0].trained):
+        counting = np.flatnonzero(weights[:, k])
+        if len(counting):
+            models = [fits[n].trained[k].model for n in counting]
+            first = first._replace(model=joined(models, weights[counting, k]))
+        trained.append(first)
+    errors = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
+              for name in fits[0].found if all(name in fit.found for fit in fits)}
+    return trained, weights.mean(axis=0).tolist(), fits[0].biases, errors
 
 
 def most_trainings(n_sides):

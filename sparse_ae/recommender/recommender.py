@@ -61,7 +61,9 @@ class Recommender(RecommenderSettings, Answers):
     Parameters
     ----------
     n_hidden : int or "auto"
-        Hidden units. For this and each other "auto" see `defaults`.
+        Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", a fraction is cut off for
+        validation, and ratings to predict are few (100,000 or fewer), several fits are joined to one with all their
+        hidden units, each with other validation ratings and first weights; see `joining`.
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
@@ -145,22 +147,24 @@ class Recommender(RecommenderSettings, Answers):
         "ease", "wide", "filter", "factors", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
-        of "users", and with "both"; empty where no validation rating is of a user and an item that were both
+        of "users", and with "both"; of joined fits on those of all. Empty where no validation rating is of a user and an item that were both
         trained on, so that no model has shown what it is worth; None without validation, and with ``biases=False``,
         where `history_` has it.
     validation_lists_ : dict of str to float, or None
         The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
         "popular" in the place of biases. Of a blend it has each member alone, and the "blend".
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
-        What `model_` was trained with; None without.
+        What `model_` was trained with; None without. Of joined fits each of the trainings had so many hidden units,
+        and this `l2` the first.
     choices_ : dict of str to defaults.Choice
         All that was chosen for each model, by rows.
     history_ : list of dict
         One for each epoch, as `Trainer.history`; of more than 50,000 validation ratings RMSEs after epochs are of some
         rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
         model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay has taken
-        the place of isn't there. Of a blend's autoencoders ``validation_blend_ndcg@10`` is of the lists that all
-        members make together with this one, if it were given its best weight; of its own lists `validation_lists_` is.
+        the place of isn't there, nor are further fits that are joined to the first. Of a blend's autoencoders
+        ``validation_blend_ndcg@10`` is of the lists that all members make together with this one, if it were given its
+        best weight; of its own lists `validation_lists_` is.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
@@ -207,11 +211,12 @@ class Recommender(RecommenderSettings, Answers):
             None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None
             there, and ratings that were held out before they were stored serve better.
         on_epoch : callable, optional
-            Called with each epoch's dict, as `history_` has it, of every training.
+            Called with each epoch's dict, as `history_` has it, of every training that is there.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows, of the trainings on all ratings, and of those with another decay.
+            the other rows, of the trainings on all ratings, and of those with another decay. Further fits that are
+            joined to the first take seconds, and are made again.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
@@ -220,6 +225,7 @@ class Recommender(RecommenderSettings, Answers):
         refit : bool
             Beside biases, and if a fraction of 2% or more was cut off for validation: whether to train again on all
             ratings, for as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+            Without it there is one fit, however few ratings there are.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
             `runtime.ranks`. Each brings all ratings, or its own part of those on disk, as

@@ -75,6 +75,10 @@ class RecommenderSettings(Settings):
         """The one of `closed.CLOSED` that `network` names; None if it names none."""
         return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
+    def silent(self):
+        """Themselves, without progress."""
+        return RecommenderSettings(**dict(self.get_params(), progress=False))
+
     def without_closed_form(self):
         """Themselves, with the post's model where `network` names a closed form."""
         if self.closed_form is None:
