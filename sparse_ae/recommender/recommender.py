@@ -147,9 +147,9 @@ class Recommender(RecommenderSettings, Answers):
         "ease", "wide", "filter", "factors", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
-        of "users", and with "both"; of joined fits on those of all. Empty where no validation rating is of a user and an item that were both
-        trained on, so that no model has shown what it is worth; None without validation, and with ``biases=False``,
-        where `history_` has it.
+        of "users", and with "both"; of joined fits on those of all. Empty where no validation rating is of a
+        user and an item that were both trained on, so that no model has shown what it is worth; None without
+        validation, and with ``biases=False``, where `history_` has it.
     validation_lists_ : dict of str to float, or None
         The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
         "popular" in the place of biases. Of a blend it has each member alone, and the "blend".

@@ -84,8 +84,9 @@ def test_adagrad_where_columns_have_few_ratings():
 
 def test_epochs_and_patience():
     choice = chosen(50000)  # 12 updates an epoch
-    assert (choice.n_epochs, choice.patience) == (250, 17)
-    assert chosen(50000, batch_size=600).patience == 200 and chosen(50000, batch_size=1).patience == 5
+    assert (choice.n_epochs, choice.patience) == (250, 11)
+    assert chosen(50000, learning_rate=0.001).patience == 17, "there is no second chance at a smaller rate"
+    assert chosen(50000, batch_size=600).patience == 130 and chosen(50000, batch_size=1).patience == 5
     assert chosen(50000, batch_size=None).n_epochs == 3000 and chosen(50000, batch_size=1).n_epochs == 5
     alone = chosen(50000, validated=False)
     assert (alone.n_epochs, alone.patience) == (36, None)
@@ -132,7 +133,7 @@ def test_auto():
 def test_where_missing_entries_count():
     found, rated = chosen(100000, missing_weight=0.2), chosen(100000)
     assert found.l2 == pytest.approx(40 * 2 ** (2 / 3)) == chosen(100000, variance=14.0, missing_weight=0.2).l2
-    assert (found.n_hidden, found.batch_size, found.patience) == (rated.n_hidden, rated.batch_size, rated.patience)
+    assert (found.n_hidden, found.batch_size, found.patience) == (rated.n_hidden, rated.batch_size, 17)
     # Columns with few ratings each have a gradient from every row all the same.
     sparse = chosen(500, n_columns=400, missing_weight=0.2)
     assert (sparse.update, sparse.learning_rate, sparse.l2_weighted) == ("adam", 0.002, False)
