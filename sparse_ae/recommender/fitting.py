@@ -177,24 +177,14 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     TrainingDiverged
         If all models did.
     """
-    fits = [_one_fit(settings, given, rng, paths, run, refit)]
-    first = fits[0]
-    n_fits = _how_many(settings, given, first) if refit and not first.interrupted else 1
-    if n_fits > 1:
-        given.tell("ratings are few, and much depends on which are held out: %d more fits, with others" % (n_fits - 1))
-        silent, unheard = settings.silent(), given._replace(progress=False)
-        for number in range(2, n_fits + 1):
-            if fits[-1].interrupted:
-                break
-            try:
-                fits.append(_one_fit(silent, unheard.with_held_out(rng), rng, [None] * len(paths), _IN_MEMORY, refit))
-            except TrainingDiverged as error:
-                given.tell("fit %d: %s; it is left out" % (number, error))
-    history = [record for fit in fits if fit is first or fit.interrupted for record in fit.history]
-    fits = [fit for fit in fits if fit is first or fit.found and not fit.interrupted]
-    trained, weights, biases, found = first[:4] if len(fits) == 1 else _mean_of(fits)
-    if len(fits) > 1:
-        given.tell(verdict(found, dict(zip(given.sides, weights)), "RMSE, of %d fits" % len(fits)))
+    first = _one_fit(settings, given, rng, paths, run, refit)
+    fits = [first] + (_further_fits(settings, given, rng, first) if refit and not first.interrupted else [])
+    history = first.history + [record for fit in fits[1:] if fit.interrupted for record in fit.history]
+    whole = [first] + [fit for fit in fits[1:] if fit.found and not fit.interrupted]
+    trained, weights, biases, found = first[:4]
+    if len(whole) > 1:
+        trained, weights, found = _mean_of(whole)
+        given.tell(verdict(found, dict(zip(given.sides, weights)), "RMSE, of %d fits" % len(whole)))
     if not any(weights):
         _, biases = given.simplest(given.everything, biases)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
@@ -249,16 +239,32 @@ def _one_fit(settings, given, rng, paths, run, refit):
     return _Fit(trained, weights, biases, found, history, interrupted)
 
 
-def _how_many(settings, given, first):
-    """Count the fits that are to be one, if the first shows anything and its models are such as can be joined."""
-    by_ratings = first.found and given.lists is None and given.unit is None
+def _further_fits(settings, given, rng, first):
+    """Fit again with other validation ratings, if ratings are few and what is learned can be joined: `_Fit`s.
+
+    They take seconds, and have no checkpoint; the last of them may have been interrupted.
+    """
+    by_ratings, fits = first.found and given.lists is None and given.unit is None, []
     if not by_ratings or not is_auto(settings.n_hidden) or not all(can_be_joined(each.model) for each in first.trained):
-        return 1
-    return fits_to_join(given.everything.by(given.sides[0]).nnz)
+        return fits
+    n_fits = fits_to_join(given.everything.by(given.sides[0]).nnz)
+    if n_fits > 1:
+        given.tell("ratings are few, and much depends on which are held out: %d fits in all, each with others" % n_fits)
+    settings, unheard = settings.silent(), given._replace(progress=False)
+    paths = [None] * most_trainings(len(given.sides))
+    for number in range(2, n_fits + 1):
+        try:
+            fits.append(_one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True))
+        except TrainingDiverged as error:
+            given.tell("fit %d: %s; it is left out" % (number, error))
+            continue
+        if fits[-1].interrupted:
+            break
+    return fits
 
 
 def _mean_of(fits):
-    """Join several fits to trained models, weights, biases and errors of one, whose outputs are the mean of theirs."""
+    """Join several fits to trained models, weights and errors of one, whose outputs are the mean of theirs."""
     trained, weights = [], np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
     for k, first in enumerate(fits[0].trained):
         counting = np.flatnonzero(weights[:, k])
@@ -268,7 +274,7 @@ def _mean_of(fits):
         trained.append(first)
     errors = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
               for name in fits[0].found if all(name in fit.found for fit in fits)}
-    return trained, weights.mean(axis=0).tolist(), fits[0].biases, errors
+    return trained, weights.mean(axis=0).tolist(), errors
 
 
 def most_trainings(n_sides):

@@ -32,9 +32,9 @@ def output(model, row, rated, j):
     return total
 
 
-def fitted(ratings=None, n_hidden="auto", fit={}, **settings):
+def fitted(ratings=None, n_hidden="auto", fit=None, **settings):
     ratings = levels(36, 20)[0] if ratings is None else ratings
-    return Recommender(n_hidden, **dict(SETTINGS, **settings)).fit(triples(ratings), **fit)
+    return Recommender(n_hidden, **dict(SETTINGS, **settings)).fit(triples(ratings), **(fit or {}))
 
 
 class Fits(list):
@@ -46,8 +46,8 @@ def fits(monkeypatch):
     """The `fitting._Fit`s that are made from now on, and what was `given` last; two are joined where four would be."""
     found, one_fit = Fits(), fitting._one_fit
 
-    def noted(settings, given, *args):
-        found.append(one_fit(settings, given, *args))
+    def noted(settings, given, *args, **more):
+        found.append(one_fit(settings, given, *args, **more))
         found.given = given
         return found[-1]
 
@@ -153,8 +153,8 @@ def test_where_nothing_can_be_learned_no_fit_counts(fits):
 def test_one_that_shows_nothing_counts_as_nothing(fits, monkeypatch):
     one_fit = fitting._one_fit
 
-    def second_shows_nothing(*args):
-        found = one_fit(*args)
+    def second_shows_nothing(*args, **more):
+        found = one_fit(*args, **more)
         return found._replace(weights=[0.0]) if len(fits) == 2 else found
 
     monkeypatch.setattr(fitting, "_one_fit", second_shows_nothing)
@@ -167,12 +167,12 @@ def test_one_that_shows_nothing_counts_as_nothing(fits, monkeypatch):
 def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, ends):
     one_fit = fitting._one_fit
 
-    def second_ends(*args):
+    def second_ends(*args, **more):
         if not fits:
-            return one_fit(*args)
+            return one_fit(*args, **more)
         if ends == "diverged":
             raise TrainingDiverged("the loss is nan")
-        return one_fit(*args)._replace(interrupted=True)
+        return one_fit(*args, **more)._replace(interrupted=True)
 
     monkeypatch.setattr(fitting, "_one_fit", second_ends)
     monkeypatch.setattr(fitting, "fits_to_join", lambda n_ratings: 4)
@@ -190,10 +190,10 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(fits, monkeypatch, tmp
     whole = fitted()
     one_fit = fitting._one_fit
 
-    def killed(settings, given, rng, paths, *args):
+    def killed(settings, given, rng, paths, *args, **more):
         if paths[0] is None:
             raise SystemExit
-        return one_fit(settings, given, rng, paths, *args)
+        return one_fit(settings, given, rng, paths, *args, **more)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(fitting, "_one_fit", killed)
