@@ -178,9 +178,9 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         If all models did.
     """
     first = _one_fit(settings, given, rng, paths, run, refit)
-    fits = [first] + (_further_fits(settings, given, rng, first) if refit and not first.interrupted else [])
-    history = first.history + [record for fit in fits[1:] if fit.interrupted for record in fit.history]
-    whole = [first] + [fit for fit in fits[1:] if fit.found and not fit.interrupted]
+    further = _further_fits(settings, given, rng, first) if refit and not first.interrupted else []
+    history = first.history + [record for fit in further if fit.interrupted for record in fit.history]
+    whole = [first] + [fit for fit in further if fit.found and not fit.interrupted]
     trained, weights, biases, found = first[:4]
     if len(whole) > 1:
         trained, weights, found = _mean_of(whole)
@@ -188,7 +188,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     if not any(weights):
         _, biases = given.simplest(given.everything, biases)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
-    measured = "validation_rmse" if given.list_validation() is None else "validation_lists"
+    measured = "validation_rmse" if given.lists is None else "validation_lists"
     return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
                      given.objective.at(0.0), biases, **{measured: found})
 
