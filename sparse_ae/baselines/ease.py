@@ -12,9 +12,12 @@ whose pairs of items are most of X'X, don't drown out the others; with b > 0 pop
 by powers of degrees is what graph models live on (Y. Shen et al., How Powerful is Graph Convolution for
 Recommendation?, CIKM 2021); in a ridge regression they are weights of its two sums.
 
-X'X is made once, in float32, and serves any l2 and b. The condition of the system is at most 1 + s / l2, where s is the
-largest sum of a row of X'X. Up to 10,000 it is solved in float32, which leaves three digits and more; beyond, in
-float64.
+X'X is made once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D) D^-1/2
+is at most 1 + s, where s is the largest sum of a row of D^-1/2 |X'X| D^-1/2. Up to 10,000 the system is solved in
+float32, which leaves three digits and more; beyond, in float64. It is solved by Cholesky's factors, whose errors are the
+same with and without the D^-1/2 on both sides (J. W. Demmel, On Floating Point Errors in Cholesky, LAPACK Working Note
+14, 1989), and those of a popular item's large row count the less the larger its decay is: for MovieLens 1M and the
+decays that are tried s is at most 735, where the sum over the smallest decay is 23,000.
 
 Where there are more items than fit, the most popular ones have weights among each other and the others none, and the
 score 0.
@@ -104,7 +107,6 @@ class EaseSystem:
             self._gram[start:start + _TILE] = by_items[start:start + _TILE].dot(X).toarray()
 
         work_in_threads(fill, range(0, len(self._gram), _TILE))
-        self._largest = float(np.abs(self._gram).sum(axis=1, dtype=np.float64).max())
 
     def solve(self, l2, item_power=0.0):
         """The weights of (1).
@@ -122,10 +124,11 @@ class EaseSystem:
             In float32.
         """
         l2 = check_number(l2, "l2")
-        decay = l2 * relative(self._of_items, check_number(item_power, "item_power", zero=True))
-        dtype = np.float32 if self._largest <= _FLOAT32 * decay.min() else np.float64
+        decay = relative(self._of_items, check_number(item_power, "item_power", zero=True))
+        roots = (1 / np.sqrt(decay)).astype(np.float32)
+        dtype = np.float32 if (np.abs(self._gram).dot(roots) * roots).max() <= _FLOAT32 * l2 else np.float64
         system = self._gram.astype(dtype)
-        system[np.diag_indices_from(system)] += decay.astype(dtype)
+        system[np.diag_indices_from(system)] += (l2 * decay).astype(dtype)
         weights = symmetric_inverse(system)
         weights /= -np.diag(weights)
         np.fill_diagonal(weights, 0)
