@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import stars
+from made import likings, stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import ease
@@ -34,6 +34,15 @@ def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(user_power, ite
         assert_allclose(weights[:, j], expected, atol=2e-6)
         if j != 5:
             assert np.abs(expected).max() > 0.1
+
+
+def test_threads_and_tiles_add_up_the_same(monkeypatch):
+    found = []
+    for threads, tile in (("1", 256), ("1", 4), ("4", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setattr(ease, "_TILE", tile)
+        found.append(EaseSystem(likings(), 0.5).solve(3.0).weights)
+    assert (found[0] == found[1:]).all()
 
 
 @pytest.mark.parametrize("l2", [0.01, 200.0])
