@@ -49,13 +49,15 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_count, check_finite, check_number, check_rng, check_share
 from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import top_n
 
 __all__ = ["ItemFactors", "ItemWeights", "Popularity", "csr_rows", "fit_all_entries", "fit_ease", "fit_neighbours",
            "fit_popular", "solve_factors", "times"]
 
-# Columns of X'X held at a time.
+# Columns of X'X held at a time; rows whose factors are solved for together, and their ratings, at most.
 _TILE = 256
+_ROWS, _ENTRIES = 64, 2 ** 13
 
 # Standard deviation of the first factors, times the root of their number: S. Rendle, W. Krichene, L. Zhang, Y. Koren,
 # Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022.
@@ -285,17 +287,42 @@ def solve_factors(ratings, H, missing_weight, missing_rating, l2):
     W = missing_weight * missing_rating * H.sum(axis=0) + _shifted(ratings, missing_weight * missing_rating).dot(H)
     W, beyond = np.ascontiguousarray(W, H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
-    for row in np.flatnonzero(W.any(axis=1)):
-        rated = H[ratings.indices[ratings.indptr[row]:ratings.indptr[row + 1]]]
-        left = rated.T.dot(rated)
+    H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
+
+    def fill(group):
+        rows, length = group
+        at = indptr[rows][:, np.newaxis] + np.arange(length)
+        rated = H[np.where(at < indptr[rows + 1][:, np.newaxis], ratings.indices.take(at, mode="clip"), -1)]
+        left = np.matmul(rated.transpose(0, 2, 1), rated)
         left *= beyond
         left += of_all
-        _, found, info = solve(left.T, W[row], overwrite_a=True)
-        if info:
-            raise np.linalg.LinAlgError("the system of row %d isn't positive definite, to rounding; pass a larger l2 "
-                                        "than %g" % (row, l2))
-        W[row] = found.ravel()
+        for row, of_row in zip(rows, left):
+            _, found, info = solve(of_row.T, W[row], overwrite_a=True)
+            if info:
+                raise np.linalg.LinAlgError("the system of row %d isn't positive definite, to rounding; pass a larger "
+                                            "l2 than %g" % (row, l2))
+            W[row] = found.ravel()
+
+    work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
     return W
+
+
+def _of_similar_lengths(rows, counts):
+    """Group rows by lengths to which zeros can make them up: a list of rows and a length.
+
+    A row's length follows from the number of its own entries, whatever other rows there are: how its products are added
+    up, and rounded, depends on it.
+    """
+    steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
+    lengths = -(-counts[rows] // steps) * steps
+    order = np.argsort(lengths, kind="stable")
+    rows, lengths, groups = rows[order], lengths[order], []
+    bounds = np.flatnonzero(np.diff(lengths, prepend=-1, append=-1))
+    for first, stop in zip(bounds, bounds[1:]):
+        length = int(lengths[first])
+        step = min(_ROWS, max(1, _ENTRIES // max(1, length)))
+        groups += [(rows[start:min(start + step, stop)], length) for start in range(first, stop, step)]
+    return groups
 
 
 def csr_rows(ratings, n_items, dtype=np.float64):

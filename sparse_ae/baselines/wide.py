@@ -18,7 +18,10 @@ Rows are the fewer of users and items. With users as rows a stranger's ratings x
 as rows the scores of all items are linear in a user's ratings, x (K + lambda I)^-1 K, so that a stranger is folded in
 exactly, too: it is a linear model, as EASE is, whose weights come from the kernel.
 
-The training rows' own outputs need no kernel: with users as rows they are X - lambda (K + lambda I)^-1 X.
+The training rows' own outputs need no kernel: with users as rows they are X - lambda (K + lambda I)^-1 X. Where those
+of s rows are enough, and these are put last, their rows of the inverse are the columns of L'^-1 (0, L_s^-1)' with
+Cholesky's factor L and its last block L_s: n_rows^3 / 6 multiplications for L and s n_rows^2 / 2 more, where the
+inverse takes n_rows^3 / 2.
 
 (2) takes three arrays of n_rows^2 numbers and n_rows^3 / 3 multiplications. Where rows are too many for that,
 *landmarks* L stand for them: some rows, by which the function of x is restricted to sums of k(x, L) (the subset of
@@ -38,21 +41,22 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import symmetric_inverse
+from sparse_ae.baselines.ease import lower_factor, symmetric_inverse
 from sparse_ae.baselines.lists import ItemWeights, csr_rows
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
-__all__ = ["WideSystem", "WideUsers", "fit_wide", "kernel"]
+__all__ = ["SomeRows", "WideSystem", "WideUsers", "fit_wide", "kernel"]
 
 # Rows of users beyond which landmarks stand for them, and how many: 3 * 4 * 12,000^2 bytes are 1.7 GB.
 _MOST_ROWS, _N_LANDMARKS = 12000, 4000
 
 # Numbers of a block of a kernel held at a time; rows of (K + lambda I)^-1 that X is multiplied by at a time; columns
-# for each row, up to which their product is kept rather than the inverse.
-_BLOCK, _TILE, _WIDEST = 2 ** 22, 128, 2
+# for each row, up to which their product is kept rather than the inverse; and which part of the rows are few, so that
+# theirs of the inverse are found sooner than all.
+_BLOCK, _TILE, _WIDEST, _FEW = 2 ** 22, 128, 2, 0.5
 
 
 class WideUsers(NamedTuple):
@@ -102,6 +106,27 @@ class WideUsers(NamedTuple):
         for each in maps:
             found = each.T.dot(found.T).T if sp.issparse(each) else found.dot(each)
         return np.ascontiguousarray(found)
+
+
+class SomeRows(NamedTuple):
+    """What `WideUsers` says of some of its training rows, and nobody else.
+
+    Attributes
+    ----------
+    places : int array, (n,)
+        Which rows, ascending.
+    outputs : numpy.ndarray of float32, shape (n, n_items)
+    """
+
+    places: np.ndarray
+    outputs: np.ndarray
+
+    def scores_of_rows(self, ratings, places):
+        """As `WideUsers.scores_of_rows`, of these rows."""
+        there = np.flatnonzero(np.diff(ratings.indptr))
+        found = np.zeros(ratings.shape, np.float32)
+        found[there] = self.outputs[np.searchsorted(self.places, places[there])]
+        return found
 
 
 def fit_wide(train, l2=4.0, rows="auto", n_landmarks="auto", rng=None):
@@ -158,7 +183,7 @@ class WideSystem:
         if n_landmarks is not None and n_landmarks >= len(with_ratings):
             n_landmarks = None
         self.rows, self.n_landmarks = rows, n_landmarks
-        self._n, self._n_columns = len(with_ratings), X.shape[1]
+        self._n, self._n_columns, self._with_ratings = len(with_ratings), X.shape[1], with_ratings
         if n_landmarks is None:
             kind = rows.users_items(_AllUsers, _AllItems)[0]
             self._system = self._within_memory(kind, by_rows, with_ratings)
@@ -170,6 +195,13 @@ class WideSystem:
     def solve(self, l2):
         """As `fit_wide`."""
         return self._within_memory(self._system.solve, check_number(l2, "l2"))
+
+    def solve_for(self, l2, users):
+        """As `solve`, or `SomeRows` of some training users, ascending, where it is quicker to find theirs alone."""
+        places = np.flatnonzero(np.isin(self._with_ratings, users))
+        if not isinstance(self._system, _AllUsers) or not 0 < len(places) <= _FEW * self._n:
+            return self.solve(l2)
+        return self._within_memory(self._system.solve_for, check_number(l2, "l2"), places)
 
     def _within_memory(self, make, *arguments):
         try:
@@ -187,24 +219,32 @@ def kernel(x, y):
     Parameters
     ----------
     x, y : csr_matrix of float, shape (n, n_columns), (m, n_columns)
+        Of one matrix, given twice, half of it is computed.
 
     Returns
     -------
     numpy.ndarray of float32, shape (n, m)
     """
-    y = _unit_rows(y)
-    found, columns = np.empty((x.shape[0], y.shape[0]), np.float32), y.T.tocsr()
+    n, symmetric, y = x.shape[0], y is x, _unit_rows(y)
+    found, columns = np.empty((n, y.shape[0]), np.float32), None if symmetric else y.T.tocsr()
     step = max(1, _BLOCK // thread_count() // max(1, y.shape[0]))
 
     def fill(start):
-        block = _unit_rows(x[start:start + step])
-        u = np.clip(block.dot(columns).toarray(), -1, 1)
+        stop = min(start + step, n)
+        block = _unit_rows(x[start:stop])
+        u = np.clip(block.dot(y[:stop].T if symmetric else columns).toarray(), -1, 1)
         angle = np.pi - np.arccos(u)
-        found[start:start + step] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
-        found[start:start + step][np.diff(block.indptr) == 0] = 0
+        part = found[start:stop, :u.shape[1]]
+        part[:] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
+        part[np.diff(block.indptr) == 0] = 0
+        if symmetric:  # u is so to the last bit: the same products are added up in the same order
+            found[:start, start:stop] = part[:, :start].T
 
-    work_in_threads(fill, range(0, x.shape[0], step))
-    found[:, np.diff(y.indptr) == 0] = 0
+    work_in_threads(fill, range(0, n, step))
+    without_angle = np.diff(y.indptr) == 0
+    found[:, without_angle] = 0
+    if symmetric:
+        found[without_angle] = 0
     return found
 
 
@@ -229,20 +269,44 @@ class _AllUsers:
         self._K = kernel(self._X, self._X)
 
     def solve(self, l2):
-        K = self._K.copy()
+        K, X = self._K.copy(), self._X
+        ridge = self._add_ridge(K, l2)
+        inverse = symmetric_inverse(K)
+        if X.shape[1] > _WIDEST * X.shape[0]:
+            return WideUsers(X, (inverse, X), ridge)
+        return WideUsers(X, (_transposed_times(inverse, X),), ridge)
+
+    def solve_for(self, l2, places):
+        order = np.append(np.delete(np.arange(len(self._K)), places), places)
+        K, n = self._K[np.ix_(order, order)], len(places)
+        ridge = self._add_ridge(K, l2)
+        triangular_solve, = scipy.linalg.get_blas_funcs(("trsm",), (K,))
+        L, rows = lower_factor(K), np.zeros((len(K), n), np.float32, order="F")
+        rows[-n:] = triangular_solve(1, L[-n:, -n:], np.eye(n, dtype=np.float32), lower=True)
+        rows = triangular_solve(1, L, rows, lower=True, trans_a=True, overwrite_b=True)
+        outputs = _transposed_times(rows, self._X[order])
+        outputs *= -ridge
+        mine = self._X[places]
+        outputs[rows_of_entries(mine.indptr), mine.indices] += mine.data
+        return SomeRows(places, outputs)
+
+    @staticmethod
+    def _add_ridge(K, l2):
+        """Add lambda to the diagonal, and return it."""
         ridge = np.float32(l2 * K.diagonal().mean())
         K[np.diag_indices_from(K)] += ridge
-        inverse, X = symmetric_inverse(K), self._X
-        if X.shape[1] > _WIDEST * X.shape[0]:
-            return WideUsers(X, (inverse, X), float(ridge))
-        weights, columns = np.empty(X.shape, np.float32), X.T.tocsr()
+        return float(ridge)
 
-        def fill(start):
-            tile = np.ascontiguousarray(inverse[:, start:start + _TILE])  # its rows, too: the inverse is symmetric
-            weights[start:start + _TILE] = columns.dot(tile).T
 
-        work_in_threads(fill, range(0, len(weights), _TILE))
-        return WideUsers(X, (weights,), float(ridge))
+def _transposed_times(matrix, X):
+    """matrix' X of an array, (n, m), and a CSR matrix, (n, n_columns): float32, some columns of `matrix` at a time."""
+    found, columns = np.empty((matrix.shape[1], X.shape[1]), np.float32), X.T.tocsr()
+
+    def fill(start):
+        found[start:start + _TILE] = columns.dot(np.ascontiguousarray(matrix[:, start:start + _TILE])).T
+
+    work_in_threads(fill, range(0, len(found), _TILE))
+    return found
 
 
 class _AllItems:

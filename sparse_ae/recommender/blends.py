@@ -133,6 +133,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     """
     only = settings.closed_form
     deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
+    refits = refit and given.everything is not given.train
     members, power = [], None
     names = list(CLOSED) if only is None else [only]
     _say_memory(given, train, names, lists)
@@ -143,8 +144,10 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         if note is not None:
             given.tell("%s: %s" % (name, note))
         beside = [each for each in members if each.name in FIRST]
+        # What is fitted again serves nobody but the judges until then.
         member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train, beside), power=power,
-                            counts=given.is_counts, deadline=deadline)
+                            counts=given.is_counts, deadline=deadline,
+                            users=lists.users if lists is not None and refits else None)
         power = member.values.power if member.l2 is not None else power
         members.append(member)
     trained, found, n_closed = [], None, len(members)
@@ -161,7 +164,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         found = dict(zip([each.name for each in members], weighed.values), blend=weighed.value)
     given.tell(_verdict(given, members, weights, found))
     history = [record for each in trained for record in each.history]
-    if given.everything is not given.train and refit:
+    if refits:
         members, more = _again(settings, given, members, weights, trained, rng, paths, run, deadline)
         history += more
     else:
@@ -331,7 +334,7 @@ def _verdict(given, members, weights, found):
     return "validation %s: %s; lists are %s%s" % (given.lists.label, values, used, settings)
 
 
-def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None):
+def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None, users=None):
     """Fit a closed form, with the decay and the power that make the best lists.
 
     Parameters
@@ -349,6 +352,8 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
         Whether the ratings are made of counts.
     deadline : Deadline, optional
         After it nothing more is tried.
+    users : int array, optional
+        Known users, ascending, whose scores are enough: the member may have no others.
 
     Returns
     -------
@@ -362,8 +367,10 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
 
     def system_of(power):
         values = Values.of(ratings, missing_rating, power)
-        system = form.system(values(ratings))
-        return lambda l2: ClosedMember(name, form.solve(system, l2), values, l2, ratings)
+        system, solve = form.system(values(ratings)), form.solve
+        if users is not None and form.solve_for is not None:
+            solve = functools.partial(form.solve_for, users=users)
+        return lambda l2: ClosedMember(name, solve(system, l2), values, l2, ratings)
 
     made = system_of(powers[0])
     best = made(form.l2)

@@ -88,6 +88,8 @@ class ClosedForm(NamedTuple):
         The largest that is tried.
     worth : float
         Standard errors by which lists must become better for another decay.
+    solve_for : callable, optional
+        As `solve`, of the users, too, whose scores are enough, where that is quicker.
     note : callable
         From x to words about what is left out, where not all fits; None where all does.
     matrices : callable
@@ -100,6 +102,7 @@ class ClosedForm(NamedTuple):
     factor: float = 2.0
     most: float = np.inf
     worth: float = 0.0
+    solve_for: Optional[Callable] = None
     note: Callable = lambda x: None
     matrices: Callable = lambda x: 0
 
@@ -189,7 +192,9 @@ CLOSED = OrderedDict([
     ("popular", ClosedForm(_popularity, lambda model, l2: model)),
     ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note,
                         matrices=_ease_matrices)),
-    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0, note=_wide_note, matrices=_wide_matrices)),
+    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0,
+                        solve_for=lambda system, l2, users: system.solve_for(l2, users), note=_wide_note,
+                        matrices=_wide_matrices)),
     ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0, most=_MOST_VECTORS,
                           matrices=_filter_matrices)),
     ("factors", ClosedForm(_factors, lambda system, l2: system.solve(l2), 8.0, 1.5, worth=1.0,

@@ -1,6 +1,7 @@
 """The processors that this process may use, and work in NumPy and SciPy that is shared out among threads on them."""
 import os
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["in_threads", "processors", "thread_count", "work_in_threads"]
@@ -44,8 +45,15 @@ def in_threads(function, parts):
         yield from map(function, parts)
         return
     with ThreadPoolExecutor(n, initializer=setattr, initargs=(_here, "is_one_of_several", True)) as threads:
-        for start in range(0, len(parts), n):
-            yield from threads.map(function, parts[start:start + n])
+        # The next is begun before a result is given away, so that no thread waits for the others, nor for the caller.
+        # All would do the same at the same time, and queue up where they need the interpreter.
+        begun = deque(threads.submit(function, part) for part in parts[:n])
+        for part in parts[n:]:
+            found = begun.popleft().result()
+            begun.append(threads.submit(function, part))
+            yield found
+        while begun:
+            yield begun.popleft().result()
 
 
 def work_in_threads(work, parts):

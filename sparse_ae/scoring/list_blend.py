@@ -139,28 +139,29 @@ class ListBlend(Rated):
 
         Yields a slice and an array that may be written to.
         """
-        rows, at = seen[0], self._place[seen[1]]
-        step = max(1, _PART // max(1, len(self.candidates)))
+        rows, at, n_candidates = seen[0], self._place[seen[1]], len(self.candidates)
+        step = max(1, _PART // max(1, n_candidates))
         starts = np.arange(0, len(scores), step)
         bounds = np.append(np.searchsorted(rows, starts), len(rows))  # rows are ascending
         for start, first, stop in zip(starts, bounds, bounds[1:]):
-            found = scores[start:start + step].take(self.candidates, axis=1).astype(np.float32, copy=False)
-            these = rows[first:stop] - start, at[first:stop]
-            n = np.maximum(found.shape[1] - np.bincount(these[0], minlength=len(found)), 1)
+            # All candidates are there, and are taken sooner if nobody looks whether they are.
+            found = scores[start:start + step].take(self.candidates, axis=1, mode="clip").astype(np.float32, copy=False)
+            flat, these = found.reshape(-1), (rows[first:stop] - start) * n_candidates + at[first:stop]
+            n = np.maximum(n_candidates - np.bincount(rows[first:stop] - start, minlength=len(found)), 1)
             # What is less is rounding alone.
             largest = np.maximum(found.max(axis=1, initial=0), -found.min(axis=1, initial=0))
             least = (1e-6 * largest.astype(np.float64)) ** 2
             # What counts in no sum is 0 there. The mean is taken away twice, lest digits be lost where it is far off;
             # float32 has enough then, whose sums are made in pairs.
-            seen_ones = found[these]
+            seen_ones = flat[these]
             for _ in range(2):
-                found[these] = 0
+                flat[these] = 0
                 mean = (found.sum(axis=1) / n).astype(np.float32)
                 found -= mean[:, np.newaxis]
-                seen_ones -= mean[these[0]]
-            found[these] = 0
+                seen_ones -= mean[rows[first:stop] - start]
+            flat[these] = 0
             variance = np.einsum("ij,ij->i", found, found, dtype=np.float64) / n
-            found[these] = seen_ones
+            flat[these] = seen_ones
             found *= np.where(variance > least, 1 / np.sqrt(np.where(variance > least, variance, 1)), 0).astype(
                 np.float32)[:, np.newaxis]
             yield slice(start, start + step), found

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import stars
+from made import likings, stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import ease
@@ -36,6 +36,15 @@ def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(user_power, ite
             assert np.abs(expected).max() > 0.1
 
 
+def test_threads_and_tiles_add_up_the_same(monkeypatch):
+    found = []
+    for threads, tile in (("1", 256), ("1", 4), ("4", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setattr(ease, "_TILE", tile)
+        found.append(EaseSystem(likings(), 0.5).solve(3.0).weights)
+    assert (found[0] == found[1:]).all()
+
+
 @pytest.mark.parametrize("l2", [0.01, 200.0])
 def test_without_powers_it_is_ease(l2):
     """A little decay is solved for in float64, a large one in float32."""
@@ -43,6 +52,22 @@ def test_without_powers_it_is_ease(l2):
     system = EaseSystem(train)
     for _ in range(2):  # a solution leaves the sums as they are
         assert_allclose(system.solve(l2).weights, fit_ease(train, l2).weights, atol=1e-5)
+
+
+def test_float32_is_enough_where_what_is_popular_decays_more(monkeypatch):
+    """Sums of products are millions of times the smallest decay, but 3,000 times the roots of any two items' decays."""
+    rng, dtypes = np.random.RandomState(0), []
+    rated = rng.rand(3000, 40) < np.linspace(1, 0, 40) ** 4
+    X, counts, l2 = rated * rng.randint(1, 6, rated.shape), rated.sum(axis=0), 30.0
+    decay = l2 * np.where(counts, counts / counts[counts > 0].mean(), 1)
+    assert X.T.dot(X).sum(axis=1).max() > 5e6 * decay.min()
+    monkeypatch.setattr(ease, "symmetric_inverse", lambda A: dtypes.append(A.dtype) or symmetric_inverse(A))
+    weights = EaseSystem(sp.csr_matrix(X.astype(np.float32))).solve(l2, 1.0).weights
+    P = np.linalg.inv(X.T.dot(X) + np.diag(decay))
+    expected = P / -np.diag(P)
+    np.fill_diagonal(expected, 0)
+    assert dtypes == ["float32"]
+    assert_allclose(weights, expected, atol=1e-6 * np.abs(expected).max())
 
 
 def test_above_so_many_items_the_most_popular_have_weights():

@@ -78,6 +78,29 @@ def test_each_half_of_a_sweep_is_at_the_bottom(missing_weight, missing_rating, t
     assert np.all(np.diff(losses) < 0)
 
 
+def test_a_row_has_the_same_factors_whatever_others_there_are(monkeypatch):
+    """To the last bit: alone, in another order, by several threads; of no rating, of a few and of many."""
+    rng = np.random.RandomState(0)
+    counts = np.concatenate([np.arange(0, 40, 3), [63, 64, 65, 200, 300, 300, 301]])
+    places = [np.sort(rng.permutation(300)[:n]) for n in counts]
+    indptr = np.cumsum(np.append(0, [len(each) for each in places]))
+    data = rng.randint(1, 6, indptr[-1]).astype(np.float32)
+    train, H = sp.csr_matrix((data, np.concatenate(places), indptr), (len(counts), 300)), rng.randn(300, 5)
+    H, settings = H.astype(np.float32), (0.2, 1.0, 0.7)
+    together = solve_factors(train, H, *settings)
+    for row, (x, found) in enumerate(zip(train.toarray().astype(float), together)):
+        v = np.where(x != 0, 1, 0.2)[:, np.newaxis]
+        expected = np.linalg.solve((v * H).T.dot(H) + 0.7 * np.eye(5), (v * H).T.dot(np.where(x != 0, x, 1.0)))
+        assert_allclose(found, expected, atol=1e-4)
+        assert (solve_factors(train[row], H, *settings) == found).all()
+    order = rng.permutation(len(counts))
+    for n_threads, rows, entries in (("1", 1, 1), ("3", 3, 200)):
+        monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
+        monkeypatch.setattr(list_baselines, "_ROWS", rows)
+        monkeypatch.setattr(list_baselines, "_ENTRIES", entries)
+        assert (solve_factors(train[order], H, *settings) == together[order]).all()
+
+
 def test_the_judge_of_factors_is_judged():
     rows, rng = reference.pairs(ratings()), np.random.RandomState(0)
     parameters, step = [rng.randn(14, 2), rng.randn(9, 2)], 1e-5

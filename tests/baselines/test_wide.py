@@ -7,7 +7,7 @@ from made import stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import wide
-from sparse_ae.baselines.wide import fit_wide, kernel
+from sparse_ae.baselines.wide import SomeRows, WideSystem, fit_wide, kernel
 
 
 def ratings(seed=0, shape=(14, 9)):
@@ -29,6 +29,14 @@ def test_a_row_of_zeros_alone_is_as_one_without_ratings():
     assert_allclose(K[0], 0)
     with pytest.raises(ValueError, match="all ratings are 0, .*: add a number to all ratings"):
         fit_wide(X[:1])
+
+
+@pytest.mark.parametrize("block", [2 ** 22, 30])
+def test_half_of_the_kernel_among_the_same_rows_is_enough(block, monkeypatch):
+    monkeypatch.setattr(wide, "_BLOCK", block)
+    X = ratings(shape=(40, 9))
+    K = kernel(X, X)
+    assert (K == kernel(X, X.copy())).all() and (K == K.T).all() and K[:3].any() and not K[3].any()
 
 
 @pytest.mark.parametrize("l2", [0.5, 4.0])
@@ -63,6 +71,23 @@ def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
 
     monkeypatch.setattr(wide, "kernel", not_asked)
     assert_allclose(model.scores_of_rows(train[users], places), np.array(expected)[users], atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [128, 2])
+def test_some_training_rows_alone(tile, monkeypatch):
+    """Where they are few; user 3 has no ratings, and no place among the rows."""
+    monkeypatch.setattr(wide, "_TILE", tile)
+    train, users = ratings(shape=(14, 9)), np.array([1, 3, 4, 9, 13])
+    system, places = WideSystem(train, "users"), np.cumsum(np.diff(train.indptr) > 0) - 1
+    some, whole = system.solve_for(2.0, users), system.solve(2.0)
+    assert isinstance(some, SomeRows) and some.places.tolist() == [1, 3, 8, 12]
+    for asked in (users, users[[4, 1, 0]]):
+        found = some.scores_of_rows(train[asked], places[asked])
+        assert_allclose(found, whole.scores_of_rows(train[asked], places[asked]), atol=1e-6)
+        assert found.dtype == np.float32 and np.abs(found).max() > 0.5
+    for few, others in ((np.arange(14), system), (np.array([3]), system), (users, WideSystem(train, "items")),
+                        (users, WideSystem(train, "users", 5))):
+        assert_allclose(others.solve_for(2.0, few).scores(train), others.solve(2.0).scores(train))
 
 
 @pytest.mark.parametrize("l2", [0.5, 4.0])

@@ -390,6 +390,22 @@ def test_refit_is_on_all_ratings(split):
     assert not np.array_equal(once.fitted_.scorer.members[0].model.weights, expected)
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_some_rows_are_for_judges_alone(refit, split, monkeypatch):
+    """Where nothing is fitted again the outputs of all are found at once."""
+    found, kinds = [], []
+    solve_for = wide.WideSystem.solve_for
+    monkeypatch.setattr(wide.WideSystem, "solve_for", lambda *args: kinds.append(solve_for(*args)) or kinds[-1])
+    for few in (0.0, 1.0):
+        monkeypatch.setattr(wide, "_FEW", few)
+        found.append(Recommender(objective="lists", network="wide", progress=False).fit(split[0], refit=refit))
+    assert any(isinstance(each, wide.SomeRows) for each in kinds) == refit
+    assert found[0].validation_lists_["wide"] == pytest.approx(found[1].validation_lists_["wide"])
+    members = [each.fitted_.scorer.members[0] for each in found]
+    assert members[0].l2 == members[1].l2 and isinstance(members[1].model, wide.WideUsers)
+    assert all((a == b).all() for a, b in zip(*(each.model.maps for each in members)))
+
+
 @pytest.mark.parametrize("rows, refit, epoch", [("items", False, 3), ("users", True, 1)])
 def test_a_killed_fit_is_resumed(rows, refit, epoch, split, resumable, tmp_path, monkeypatch):
     """In the training of the second side, and in one on all ratings."""
