@@ -204,15 +204,20 @@ class _Fit(NamedTuple):
     interrupted: bool
 
 
-def _one_fit(settings, given, rng, paths, run, refit):
-    """As `fit_residuals`, of the validation ratings that are held out: a `_Fit`."""
+def _one_fit(settings, given, rng, paths, run, refit, before=None):
+    """As `fit_residuals`, of the validation ratings that are held out: a `_Fit`.
+
+    With a `_Fit` from `before` decays are tried from that on which was best then.
+    """
     sides = given.sides
     seeds = rng.randint(2 ** 31 - 1, size=(2, len(sides)))
     biases, lists = given.baseline(given.train), given.list_validation()
     trained, history = [], []
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
-        trained.append(_fit_with_validation(settings, given, side, biases, seed, run=run, paths=paths[k::len(sides)],
-                                            lists=lists))
+        found = before is not None and before.trained[k].epoch > 0
+        choice = before.trained[k].choice if found else choice_of(settings, given, side, biases)
+        trained.append(_fit_with_validation(settings, given, side, biases, seed, choice, run=run,
+                                            paths=paths[k::len(sides)], lists=lists))
         history += trained[-1].history
         if trained[-1].interrupted:
             break
@@ -254,7 +259,8 @@ def _further_fits(settings, given, rng, first):
     paths = [None] * most_trainings(len(given.sides))
     for number in range(2, n_fits + 1):
         try:
-            fits.append(_one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True))
+            fits.append(_one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True,
+                                 before=first))
         except TrainingDiverged as error:
             given.tell("fit %d: %s; it is left out" % (number, error))
             continue
@@ -282,13 +288,13 @@ def most_trainings(n_sides):
     return (2 + probe.MORE_TRIES) * n_sides
 
 
-def _fit_with_validation(settings, given, side, biases, seed, run, paths, lists):
+def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths, lists):
     """Train a model of one side, and again with another decay where validation ratings say so.
 
     Where training takes long, decays are tried with few hidden units first.
     """
     by_ratings = given.held_out is not None and given.unit is None and lists is None
-    network, choice = check_network(settings.network), choice_of(settings, given, side, biases)
+    network = check_network(settings.network)
     seeks = by_ratings and is_auto(settings.l2)
     if by_ratings and isinstance(network, Shallow):
         train = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY)

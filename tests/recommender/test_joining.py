@@ -202,3 +202,14 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(fits, monkeypatch, tmp
     for one, other in zip(whole.model_.params, resumed.model_.params):
         np.testing.assert_array_equal(one.get_value(), other.get_value())
     assert whole.weights_ == resumed.weights_ and len(whole.history_) == len(resumed.history_)
+
+
+def test_decays_are_tried_from_the_one_on_that_was_best(fits, monkeypatch):
+    """What the first fit has found out the second begins with."""
+    def third(given, best, biases, tries):
+        return best._replace(choice=best.choice._replace(l2=best.choice.l2 / 3))
+
+    monkeypatch.setattr(fitting.probe, "better_decay", third)
+    fitted(l2="auto")
+    first, second = (fit.trained[0].choice.l2 for fit in fits)
+    assert second == pytest.approx(first / 3)
