@@ -241,10 +241,10 @@ def kernel(x, y):
             found[:start, start:stop] = part[:, :start].T
 
     work_in_threads(fill, range(0, n, step))
-    without_angle = np.diff(y.indptr) == 0
-    found[:, without_angle] = 0
+    empty = np.diff(y.indptr) == 0
+    found[:, empty] = 0
     if symmetric:
-        found[without_angle] = 0
+        found[empty] = 0
     return found
 
 

@@ -247,10 +247,13 @@ def _one_fit(settings, given, rng, paths, run, refit, before=None):
 def _further_fits(settings, given, rng, first):
     """Fit again with other validation ratings, if ratings are few and what is learned can be joined: `_Fit`s.
 
-    They take seconds, and have no checkpoint; the last of them may have been interrupted.
+    They take seconds, and little memory, and have no checkpoint; the last of them may have been interrupted.
     """
+    def is_small(each):
+        return can_be_joined(each.model) and not probe.is_large(n_columns_of(given.train, each.side), each.choice)
+
     by_ratings, fits = first.found and given.lists is None and given.unit is None, []
-    if not by_ratings or not is_auto(settings.n_hidden) or not all(can_be_joined(each.model) for each in first.trained):
+    if not by_ratings or not is_auto(settings.n_hidden) or not all(map(is_small, first.trained)):
         return fits
     n_fits = fits_to_join(given.everything.by(given.sides[0]).nnz)
     if n_fits > 1:

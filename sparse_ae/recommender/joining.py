@@ -46,7 +46,7 @@ def joined(models, weights):
 
     l2_W, l2_V = (np.dot(shares, [getattr(model, name) for model in models]) for name in ("l2_W", "l2_V"))
     W = np.hstack([share * W for share, W in zip(shares.astype(first.dtype), arrays("W"))])  # (n_columns, sum of k)
-    V, U = (None if encoder is None else np.vstack([each for each in arrays(name)])  # (sum of k, n_columns)
+    V, U = (None if encoder is None else np.vstack(arrays(name))  # (sum of k, n_columns)
             for name, encoder in (("V", first.V), ("U", first.U)))
     b = sum(share * b for share, b in zip(shares, arrays("b"))).astype(first.dtype)
     return AutoEncoder(first.n_columns, W.shape[1], first.rating_scale, first.f, first.g,

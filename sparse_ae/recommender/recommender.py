@@ -62,8 +62,8 @@ class Recommender(RecommenderSettings, Answers):
     ----------
     n_hidden : int or "auto"
         Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", a fraction is cut off for
-        validation, and ratings to predict are few (100,000 or fewer), several fits are joined to one with all their
-        hidden units, each with other validation ratings and first weights; see `joining`.
+        validation, and ratings to predict are few (100,000 or fewer, in no large matrix), several fits are joined to
+        one with all their hidden units, each with other validation ratings and first weights; see `joining`.
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.

@@ -213,3 +213,8 @@ def test_decays_are_tried_from_the_one_on_that_was_best(fits, monkeypatch):
     fitted(l2="auto")
     first, second = (fit.trained[0].choice.l2 for fit in fits)
     assert second == pytest.approx(first / 3)
+
+
+def test_models_that_take_much_memory_are_not_joined(fits, monkeypatch):
+    monkeypatch.setattr(fitting.probe, "_LARGE", 1)
+    assert fitted().weights_["items"] > 0.5 and len(fits) == 1
