@@ -39,8 +39,8 @@ __all__ = ["FitInputs", "Lists"]
 _LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
 
 # Held-out ratings that are looked at after each epoch, about, and in which order rows are taken: their others are
-# encoded each time, which costs a third of what training on them does.
-_WATCHED, _WATCHED_SEED = 50000, 0
+# encoded each time, which costs a third of what training on them does. MovieLens 1M learns as much by 12,000 of them.
+_WATCHED, _WATCHED_SEED = 25000, 0
 
 # Ratings by which the levels are shrunk that a decoder isn't to learn: with 0 to 3 it is better than without on real
 # sets; made-up ones with little noise like the more, and FilmTrust the less.

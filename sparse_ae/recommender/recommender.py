@@ -159,7 +159,7 @@ class Recommender(RecommenderSettings, Answers):
     choices_ : dict of str to defaults.Choice
         All that was chosen for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`; of more than 50,000 validation ratings RMSEs after epochs are of some
+        One for each epoch, as `Trainer.history`; of more than 25,000 validation ratings RMSEs after epochs are of some
         rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
         model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay has taken
         the place of isn't there, nor are further fits that are joined to the first. Of a blend's autoencoders
