@@ -99,7 +99,7 @@ class Trainer:
                                another measure has taken its place, as ``validation_ndcg@10``
         ``learning_rate``      in this epoch; None with "lbfgs"
         ``seconds``            of the epoch, compilation and validation not counted
-        ``interrupted``        True in an epoch that Ctrl-C cut short, else False
+        ``interrupted``        True in the epoch in which Ctrl-C came, which may be cut short, else False
         ``restored``           in the last epoch of a call of `fit` with `patience`, and before the rate is `cut`: the
                                epoch to whose end everything was put back, None where this one was the best; None in
                                all others

@@ -15,7 +15,7 @@ def add_fit(commands):
     parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
     add_validation(parser)
     parser.add_argument("--no-refit", dest="refit", action="store_false",
-                        help="don't train again on all ratings after validation: half the time, a little worse")
+                        help="don't train again on all ratings after validation: half the time or less, a little worse")
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="keep a checkpoint in this file, and go on from it if it is there")
     parser.add_argument("--seconds", type=float,

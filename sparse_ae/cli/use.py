@@ -19,10 +19,10 @@ def add_recommend(commands):
                                              "the user before them if there are several, separated by tabs.")
     parser.add_argument("model", help="what fit has written")
     users = parser.add_mutually_exclusive_group(required=True)
-    users.add_argument("--user", nargs="+", metavar="ID")
+    users.add_argument("--user", nargs="+", action="extend", metavar="ID")
     users.add_argument("--all", action="store_true", help="all users who were in the file for fit")
     parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--items", nargs="+", metavar="ID", help="recommend from these only")
+    parser.add_argument("--items", nargs="+", action="extend", metavar="ID", help="recommend from these only")
     parser.add_argument("--include-seen", action="store_true", help="recommend what a user has rated, too")
     _add_form(parser)
     parser.set_defaults(run=_run_recommend)
@@ -84,7 +84,7 @@ def add_predict(commands):
                                                  "commas, semicolons, :: or blanks, with or without a header; columns "
                                                  "after these count for nothing")
     parser.add_argument("--user", metavar="ID", help="instead of a file: this user,")
-    parser.add_argument("--item", nargs="+", metavar="ID", help="and these items")
+    parser.add_argument("--item", nargs="+", action="extend", metavar="ID", help="and these items")
     _add_form(parser)
     parser.set_defaults(run=_run_predict)
 

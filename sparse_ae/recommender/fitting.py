@@ -179,8 +179,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
     """
     first = _one_fit(settings, given, rng, paths, run, refit)
     further = _further_fits(settings, given, rng, first) if refit and not first.interrupted else []
-    history = first.history + [record for fit in further if fit.interrupted for record in fit.history]
-    whole = [first] + [fit for fit in further if fit.found and not fit.interrupted]
+    whole = [first] + [fit for fit in further if fit.found]
     trained, weights, biases, found = first[:4]
     if len(whole) > 1:
         trained, weights, found = _mean_of(whole)
@@ -189,8 +188,8 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         _, biases = given.simplest(given.everything, biases)
     scorers = [each.scorer(given.everything, biases, given) for each in trained]
     measured = "validation_rmse" if given.lists is None else "validation_lists"
-    return FitResult(blend(scorers, weights), history, trained[0].epoch, {each.side: each.choice for each in trained},
-                     given.objective.at(0.0), biases, **{measured: found})
+    return FitResult(blend(scorers, weights), first.history, trained[0].epoch,
+                     {each.side: each.choice for each in trained}, given.objective.at(0.0), biases, **{measured: found})
 
 
 class _Fit(NamedTuple):
@@ -247,7 +246,7 @@ def _one_fit(settings, given, rng, paths, run, refit, before=None):
 def _further_fits(settings, given, rng, first):
     """Fit again with other validation ratings, if ratings are few and what is learned can be joined: `_Fit`s.
 
-    They take seconds, and little memory, and have no checkpoint; the last of them may have been interrupted.
+    They take seconds, and little memory, and have no checkpoint. Ctrl-C ends them, and those that were whole count.
     """
     def is_small(each):
         return can_be_joined(each.model) and not probe.is_large(n_columns_of(given.train, each.side), each.choice)
@@ -262,13 +261,16 @@ def _further_fits(settings, given, rng, first):
     paths = [None] * most_trainings(len(given.sides))
     for number in range(2, n_fits + 1):
         try:
-            fits.append(_one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True,
-                                 before=first))
+            fit = _one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True, before=first)
         except TrainingDiverged as error:
             given.tell("fit %d: %s; it is left out" % (number, error))
             continue
-        if fits[-1].interrupted:
+        except KeyboardInterrupt:  # between two trainings: what was learned before isn't to be lost
+            fit = None
+        if fit is None or fit.interrupted:
+            given.tell("fit %d was interrupted, and is left out" % number)
             break
+        fits.append(fit)
     return fits
 
 

@@ -153,10 +153,7 @@ def better_decay(given, best, biases, tries):
         if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != (factor < 1):
             break
         choice = best.choice._replace(l2=factor * best.choice.l2)
-        given.tell("%s as rows: %s; again with l2=%.4g"
-                   % (best.side, "next to nothing is learned" if np.isinf(stretch) else
-                      "outputs are too %s by a factor of %.2f" % (("small", stretch) if factor < 1 else
-                                                                  ("large", 1 / max(stretch, 1e-9))), choice.l2))
+        given.tell("%s as rows: %s; again with l2=%.4g" % (best.side, _in_words(stretch), choice.l2))
         again = train(choice=choice)
         if again.interrupted:
             return best._replace(history=best.history + again.history)
@@ -167,6 +164,15 @@ def better_decay(given, best, biases, tries):
             break
         best, error = again, its_error
     return best
+
+
+def _in_words(stretch):
+    if np.isinf(stretch):
+        return "next to nothing is learned"
+    if not stretch:
+        return "what is learned is of the wrong sign on validation ratings"
+    return "outputs are too small by a factor of %.2f" % stretch if stretch > 1 else (
+        "outputs are too large by a factor of %.2f" % (1 / stretch))
 
 
 def stood_still(history):

@@ -44,9 +44,13 @@ class Run:
 
     def goes_on(self):
         """Tell whether there is another epoch to come; for that the best one may be put back, see `EarlyStopping`."""
-        if self._trainer.model.ranks.any(self.interrupted or self._late):
+        history = self._trainer.history
+        if self._trainer.model.ranks.any(self.interrupted):
+            history[-1]["interrupted"] = True  # while validation went on, perhaps: the epoch is whole then
             return False
-        self.stopping.go_on(self._trainer.history)
+        if self._late:
+            return False
+        self.stopping.go_on(history)
         return not self._is_over()
 
     def _is_over(self):

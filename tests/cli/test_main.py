@@ -355,6 +355,8 @@ def test_recommend_is_the_librarys(files, capsys, name, users, item):
     expected = ["%s\t%.4f" % pair for pair in zip(*one)]
     assert run(capsys, "recommend", files / (name + ".npz"), "--user", users[0], "-n", 3) == expected
     both = run(capsys, "recommend", files / (name + ".npz"), "--user", *users, "-n", 3)
+    each = [part for user in users for part in ("--user", user)]
+    assert run(capsys, "recommend", files / (name + ".npz"), *each, "-n", 3) == both
     assert both[:3] == [users[0] + "\t" + line for line in expected] and len(both) == 6
     asked = [files / (name + ".npz"), "-n", 3, "--header", "--user"]
     assert run(capsys, "recommend", *asked, *users) == ["user\titem\tscore"] + both

@@ -171,3 +171,14 @@ def test_outputs_that_are_next_to_nothing_are_of_too_strong_a_decay(monkeypatch)
     outputs = np.array([0.5, -0.5, 0.5])
     assert weighing.stretch_on_validation(None, best, None) == (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))
     assert weighing.stretch_on_validation(None, SimpleNamespace(epoch=0), None) == (np.inf, 9.0)
+
+
+@pytest.mark.parametrize("stretch, said", [
+    (np.inf, "next to nothing is learned"), (1.5, "too small by a factor of 1.50"),
+    (0.4, "too large by a factor of 2.50"), (0.0, "of the wrong sign")])
+def test_what_is_said_of_outputs(stretch, said, monkeypatch, capsys):
+    """Where another decay is tried."""
+    found = iter([(stretch, 2.0), (1.0, 1.0)])
+    monkeypatch.setattr(probe, "stretch_on_validation", lambda *args: next(found))
+    fitted(levels(36, 20)[0], l2="auto", n_epochs=2)
+    assert said in capsys.readouterr().err

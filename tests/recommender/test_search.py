@@ -332,6 +332,14 @@ def test_refused(ratings, call, message):
         call(ratings)
 
 
+@pytest.mark.parametrize("measure, best, luck, gain", [("rmse", 0.8, 0.7993, 0.7991), ("ndcg@10", 0.4, 0.4003, 0.4005)])
+def test_a_gain_of_less_than_a_thousandth_is_luck(measure, best, luck, gain):
+    criterion = search._Criterion(None, measure)
+    assert not criterion.is_better({measure: luck}, {measure: best})
+    assert criterion.is_better({measure: gain}, {measure: best})
+    assert not criterion.is_better({measure: best}, {measure: gain})
+
+
 def test_the_best_by_lists(monkeypatch):
     """Of missing entries the measure of lists decides, the higher the better; it is that of `evaluate`."""
     matrix = made_up_ratings(40, 20, 300, rng=0)[0]
