@@ -12,12 +12,13 @@ whose pairs of items are most of X'X, don't drown out the others; with b > 0 pop
 by powers of degrees is what graph models live on (Y. Shen et al., How Powerful is Graph Convolution for
 Recommendation?, CIKM 2021); in a ridge regression they are weights of its two sums.
 
-X'X is made once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D)
-D^-1/2 is at most 1 + s, where s is the largest sum of absolute values in a row of D^-1/2 X'X D^-1/2. Up to 10,000 the system is solved
-in float32, which leaves three digits and more; beyond, in float64. It is X'X + D that is solved, by Cholesky's factors,
-whose errors are the same with and without D^-1/2 on both sides (J. W. Demmel, On Floating Point Errors in Cholesky,
-LAPACK Working Note 14, 1989). Of popular items, whose rows are the largest, the decay is larger, too: of MovieLens 1M s
-is no more than 735 with the decays that are tried, and sums of rows of X'X are up to 23,000 times the smallest decay.
+X'X is made once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D) D^-1/2
+is at most 1 + s, where s is the largest sum of absolute values in a row of D^-1/2 X'X D^-1/2. Up to 10,000 the system
+is solved in float32, which leaves three digits and more; beyond, in float64. It is X'X + D that is solved, by
+Cholesky's factors, whose errors are the same with and without D^-1/2 on both sides (J. W. Demmel, On Floating Point
+Errors in Cholesky, LAPACK Working Note 14, 1989). Of popular items, whose rows are the largest, the decay is larger,
+too: of MovieLens 1M s is no more than 735 with the decays that are tried, and sums of rows of X'X are up to 23,000
+times the smallest decay.
 
 Where there are more items than fit, the most popular ones have weights among each other and the others none, and the
 score 0.
