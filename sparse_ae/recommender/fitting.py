@@ -22,6 +22,7 @@ from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, fit
 from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.settings import Shallow, check_network
+from sparse_ae.recommender.shrinkage import mean_weights
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import lists_of, verdict, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
@@ -275,17 +276,18 @@ def _further_fits(settings, given, rng, first):
 
 
 def _mean_of(fits):
-    """Join several fits to trained models, weights and errors of one, whose outputs are the mean of theirs."""
+    """Join several fits to trained models, weights and errors of one, whose outputs are their mean, shrunk."""
     trained, weights = [], np.array([fit.weights for fit in fits])  # (n_fits, n_sides)
+    means = mean_weights(weights).tolist()
     for k, first in enumerate(fits[0].trained):
-        counting = np.flatnonzero(weights[:, k])
-        if len(counting):
+        if means[k]:
+            counting = np.flatnonzero(weights[:, k])
             models = [fits[n].trained[k].model for n in counting]
             first = first._replace(model=joined(models, weights[counting, k]))
         trained.append(first)
     errors = {name: float(np.sqrt(np.mean([fit.found[name] ** 2 for fit in fits])))
               for name in fits[0].found if all(name in fit.found for fit in fits)}
-    return trained, weights.mean(axis=0).tolist(), errors
+    return trained, means, errors
 
 
 def most_trainings(n_sides):

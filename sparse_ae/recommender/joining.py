@@ -23,7 +23,7 @@ def can_be_joined(model):
 
 
 def joined(models, weights):
-    """Return the mean of models, by equation (1), as one: an `AutoEncoder` whose weight is the mean of theirs.
+    """Return the mean of models, by equation (1), as one: an `AutoEncoder`, to be weighed by the mean of theirs.
 
     Its decay of W, by which people are folded in, draws as many numbers to their mean as strongly as the models' own
     decays do: of models that are all the same ``|W|^2`` is sum of s_m^2 times as large, which the decay makes up for.

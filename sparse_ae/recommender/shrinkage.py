@@ -28,12 +28,15 @@ five 0.92.
 
 All models are taken together if that leaves a weight to each; if not, the one with the largest ``gain - 2 luck``, which
 is what C. L. Mallows, Some comments on C_p, Technometrics 15, 1973, expects to be gained on other ratings.
+
+Of several fits, each with other validation ratings, a model counts the mean of its weights, times (3) with z for the
+standard errors between the fits that the mean is from 0. What one fit alone has found is luck, and counts nothing.
 """
 import itertools
 
 import numpy as np
 
-__all__ = ["shrunk_weights"]
+__all__ = ["mean_weights", "shrunk_weights"]
 
 # Standard errors by which what was chosen on the ratings may look better than it is.
 _CHOSEN = 1.5
@@ -77,6 +80,22 @@ def shrunk_weights(outputs, residuals, groups):
         if weights.any():
             break
     return weights
+
+
+def mean_weights(weights):
+    """Estimate the weights of models from those of several fits.
+
+    Parameters
+    ----------
+    weights : array_like of float, shape (n_fits, n_models)
+        Of two fits, or more; 0 where one shows nothing.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_models,)
+    """
+    mean, variance = np.mean(weights, axis=0), np.var(weights, axis=0, ddof=1) / len(weights)
+    return mean * np.clip(1 - variance / np.where(mean, mean, 1) ** 2, 0, None)
 
 
 def _gain_and_luck(X, y, w, groups):

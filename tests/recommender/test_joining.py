@@ -10,6 +10,7 @@ from sparse_ae.recommender.defaults import fits_to_join
 from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
+from sparse_ae.recommender.shrinkage import mean_weights
 from sparse_ae.trainer import TrainingDiverged
 
 SETTINGS = dict(l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam", formulation="sparse",
@@ -107,7 +108,8 @@ def test_few_ratings_are_fitted_several_times(fits, tmp_path):
     one, other = fits
     weights = np.array([one.weights, other.weights])[:, 0]
     assert (weights > 0.5).all() and weights[0] != weights[1]
-    assert recommender.weights_ == {"items": pytest.approx(weights.mean())}
+    shrunk = mean_weights(weights[:, np.newaxis])[0]
+    assert recommender.weights_ == {"items": pytest.approx(shrunk)} and 0.9 < shrunk / weights.mean() < 1
     assert recommender.model_.n_hidden == 2 * recommender.n_hidden_ == 2 * one.trained[0].choice.n_hidden
     # Other ratings were held out, other weights drawn, and both were trained again on all ratings.
     assert one.found != other.found and one.trained[0].history != other.trained[0].history
@@ -117,7 +119,7 @@ def test_few_ratings_are_fitted_several_times(fits, tmp_path):
 
     places = np.arange(36).repeat(20), np.tile(np.arange(20), 36)
     mean = sum(weight * fit.trained[0].scorer(fits.given.everything, fit.biases, fits.given).pair_outputs(*places)
-               for fit, weight in zip(fits, weights)) / 2
+               for fit, weight in zip(fits, weights)) / 2 * shrunk / weights.mean()
     outputs = recommender.fitted_.scorer.pair_outputs(*places)
     np.testing.assert_allclose(outputs, mean, rtol=1e-4, atol=1e-5)
     assert np.abs(outputs).max() > 0.5
@@ -150,17 +152,20 @@ def test_where_nothing_can_be_learned_no_fit_counts(fits):
     assert found.model_.n_hidden == found.n_hidden_
 
 
-def test_one_that_shows_nothing_counts_as_nothing(fits, monkeypatch):
+@pytest.mark.parametrize("n_fits, weight", [(2, 0), (3, (1 - 1 / 4) * 2 / 3)])
+def test_what_one_fit_alone_shows_is_luck(fits, monkeypatch, n_fits, weight):
+    """The last shows nothing: of two then one is left, of three two."""
     one_fit = fitting._one_fit
 
-    def second_shows_nothing(*args, **more):
+    def last_shows_nothing(*args, **more):
         found = one_fit(*args, **more)
-        return found._replace(weights=[0.0]) if len(fits) == 2 else found
+        return found._replace(weights=[0.0 if len(fits) == n_fits else 1.0])
 
-    monkeypatch.setattr(fitting, "_one_fit", second_shows_nothing)
+    monkeypatch.setattr(fitting, "_one_fit", last_shows_nothing)
+    monkeypatch.setattr(fitting, "fits_to_join", lambda n_ratings: n_fits)
     found = fitted()
-    assert found.weights_ == {"items": pytest.approx(fits[0].weights[0] / 2)}
-    np.testing.assert_array_equal(found.model_.W.get_value(), fits[0].trained[0].model.W.get_value())
+    assert found.weights_ == {"items": pytest.approx(weight)}
+    assert found.model_.n_hidden == max(1, n_fits - 1) * found.n_hidden_
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted", "between trainings"])

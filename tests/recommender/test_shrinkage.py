@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.recommender.shrinkage import shrunk_weights
+from sparse_ae.recommender.shrinkage import mean_weights, shrunk_weights
 
 
 def test_one_model_by_hand():
@@ -89,3 +89,11 @@ def test_no_ratings_and_no_outputs_are_no_evidence():
     none = np.zeros(0, int)
     assert shrunk_weights(np.zeros((0, 2)), np.zeros(0), [none, none]).tolist() == [0, 0]
     assert shrunk_weights(np.zeros((3, 2)), np.ones(3), [np.arange(3)] * 2).tolist() == [0, 0]
+
+
+def test_the_mean_of_several_fits_by_hand():
+    """Of three models: all find the same, they differ about 1, and one fit alone finds something."""
+    weights = [[0.8, 2.0, 0.0], [0.8, 1.0, 0.0], [0.8, 0.0, 0.9], [0.8, 1.0, 0.0]]
+    error = np.sqrt((1 + 0 + 1 + 0) / 3 / 4)
+    assert mean_weights(weights) == pytest.approx([0.8, 1 - error ** 2, 0])
+    assert mean_weights([[0.0], [0.0]]).tolist() == [0.0]
