@@ -216,7 +216,8 @@ def fold_in(recommender, shown, matrix):
         start, H = np.append(W[known].mean(axis=0), b[known].mean()), hidden[shown > 0]
         wanted = residuals[shown > 0]
         wanted -= wanted.sum() / (len(wanted) + 1)  # the level of one's own, which a decoder isn't taught
-        p = np.linalg.solve(H.T @ H + recommender.l2_ * np.eye(len(start)), H.T @ wanted + recommender.l2_ * start)
+        decay = model.decoder().l2  # of few ratings' joined fits another than each training's
+        p = np.linalg.solve(H.T @ H + decay * np.eye(len(start)), H.T @ wanted + decay * start)
         said = hidden @ p
     return np.clip(predicted + rated * recommender.weights_[rows] * unit * said, low, high)
 
