@@ -226,25 +226,22 @@ def kernel(x, y):
     numpy.ndarray of float32, shape (n, m)
     """
     n, symmetric, y = x.shape[0], y is x, _unit_rows(y)
+    x = y if symmetric else _unit_rows(x)
     found, columns = np.empty((n, y.shape[0]), np.float32), None if symmetric else y.T.tocsr()
     step = max(1, _BLOCK // thread_count() // max(1, y.shape[0]))
 
     def fill(start):
         stop = min(start + step, n)
-        block = _unit_rows(x[start:stop])
-        u = np.clip(block.dot(y[:stop].T if symmetric else columns).toarray(), -1, 1)
+        u = np.clip(x[start:stop].dot(y[:stop].T if symmetric else columns).toarray(), -1, 1)
         angle = np.pi - np.arccos(u)
         part = found[start:stop, :u.shape[1]]
         part[:] = (np.sqrt(1 - u * u) + 2 * u * angle) / np.pi
-        part[np.diff(block.indptr) == 0] = 0
         if symmetric:  # u is so to the last bit: the same products are added up in the same order
             found[:start, start:stop] = part[:, :start].T
 
     work_in_threads(fill, range(0, n, step))
-    empty = np.diff(y.indptr) == 0
-    found[:, empty] = 0
-    if symmetric:
-        found[empty] = 0
+    found[:, np.diff(y.indptr) == 0] = 0
+    found[np.diff(x.indptr) == 0] = 0
     return found
 
 

@@ -214,8 +214,8 @@ def _one_fit(settings, given, rng, paths, run, refit, before=None):
     biases, lists = given.baseline(given.train), given.list_validation()
     trained, history = [], []
     for k, (side, seed) in enumerate(zip(sides, seeds[0])):
-        found = before is not None and before.trained[k].epoch > 0
-        choice = before.trained[k].choice if found else choice_of(settings, given, side, biases)
+        learned = before is not None and before.trained[k].epoch > 0
+        choice = before.trained[k].choice if learned else choice_of(settings, given, side, biases)
         trained.append(_fit_with_validation(settings, given, side, biases, seed, choice, run=run,
                                             paths=paths[k::len(sides)], lists=lists))
         history += trained[-1].history
@@ -252,8 +252,8 @@ def _further_fits(settings, given, rng, first):
     def is_small(each):
         return can_be_joined(each.model) and not probe.is_large(n_columns_of(given.train, each.side), each.choice)
 
-    by_ratings, fits = first.found and given.lists is None and given.unit is None, []
-    if not by_ratings or not is_auto(settings.n_hidden) or not all(map(is_small, first.trained)):
+    fits, shows_any = [], given.goes_by_ratings and first.found
+    if not shows_any or not is_auto(settings.n_hidden) or not all(map(is_small, first.trained)):
         return fits
     n_fits = fits_to_join(given.everything.by(given.sides[0]).nnz)
     if n_fits > 1:
@@ -300,10 +300,9 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
 
     Where training takes long, decays are tried with few hidden units first.
     """
-    by_ratings = given.held_out is not None and given.unit is None and lists is None
     network = check_network(settings.network)
-    seeks = by_ratings and is_auto(settings.l2)
-    if by_ratings and isinstance(network, Shallow):
+    seeks = given.goes_by_ratings and is_auto(settings.l2)
+    if given.goes_by_ratings and isinstance(network, Shallow):
         train = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY)
         free = [name for name in ("l2", "n_hidden") if is_auto(getattr(settings, name))]
         ended, choice = probe.look(given, side, biases, choice, train, free, np.dtype(network.dtype).itemsize)

@@ -172,6 +172,11 @@ class FitInputs(NamedTuple):
         """Tell whether validation ratings are a fraction of those that came."""
         return isinstance(self.validation, float)
 
+    @property
+    def goes_by_ratings(self):
+        """Tell whether models are judged by how well they predict validation ratings."""
+        return self.held_out is not None and self.unit is None and self.lists is None
+
     def with_held_out(self, rng):
         """Hold out validation ratings: a `FitInputs` with its own `train` and `held_out`."""
         if self.validation is None:

@@ -171,8 +171,7 @@ def _in_words(stretch):
         return "next to nothing is learned"
     if not stretch:
         return "what is learned is of the wrong sign on validation ratings"
-    return "outputs are too small by a factor of %.2f" % stretch if stretch > 1 else (
-        "outputs are too large by a factor of %.2f" % (1 / stretch))
+    return "outputs are too %s by a factor of %.2f" % (("small", stretch) if stretch > 1 else ("large", 1 / stretch))
 
 
 def stood_still(history):

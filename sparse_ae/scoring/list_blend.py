@@ -146,8 +146,9 @@ class ListBlend(Rated):
         for start, first, stop in zip(starts, bounds, bounds[1:]):
             # All candidates are there, and are taken sooner if nobody looks whether they are.
             found = scores[start:start + step].take(self.candidates, axis=1, mode="clip").astype(np.float32, copy=False)
-            flat, these = found.reshape(-1), (rows[first:stop] - start) * n_candidates + at[first:stop]
-            n = np.maximum(n_candidates - np.bincount(rows[first:stop] - start, minlength=len(found)), 1)
+            of_rows = rows[first:stop] - start
+            flat, these = found.reshape(-1), of_rows * n_candidates + at[first:stop]
+            n = np.maximum(n_candidates - np.bincount(of_rows, minlength=len(found)), 1)
             # What is less is rounding alone.
             largest = np.maximum(found.max(axis=1, initial=0), -found.min(axis=1, initial=0))
             least = (1e-6 * largest.astype(np.float64)) ** 2
@@ -158,7 +159,7 @@ class ListBlend(Rated):
                 flat[these] = 0
                 mean = (found.sum(axis=1) / n).astype(np.float32)
                 found -= mean[:, np.newaxis]
-                seen_ones -= mean[rows[first:stop] - start]
+                seen_ones -= mean[of_rows]
             flat[these] = 0
             variance = np.einsum("ij,ij->i", found, found, dtype=np.float64) / n
             flat[these] = seen_ones

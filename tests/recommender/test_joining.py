@@ -68,7 +68,7 @@ def test_the_mean_of_models_is_one_model_by_loops():
 
 
 def test_a_column_is_drawn_to_the_mean_as_strongly_as_of_one_model():
-    """Of models that are all the same: least squares with weight decay give the same outputs, whatever their shares."""
+    """Of models that are all the same, with the same shares, least squares with weight decay gives the same outputs."""
     single = model(3, l2=(0.7, 0.2))
     one = joined([single, single, single], [0.2, 0.5, 1.0])
     assert one.l2_V == pytest.approx(0.2)
@@ -79,7 +79,6 @@ def test_a_column_is_drawn_to_the_mean_as_strongly_as_of_one_model():
     def solved(h, l2):
         return h.dot(np.linalg.solve(h.T.dot(h) + l2 * np.eye(h.shape[1]), h.T.dot(ratings)))
 
-    # The units of joined models are drawn to numbers that are `shares` times as large, so they may move by as much.
     spread = np.hstack([h] * 3)
     alike = joined([single] * 3, [1.0] * 3)
     assert alike.l2_W == pytest.approx(3 * 0.7)
