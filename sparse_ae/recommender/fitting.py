@@ -83,7 +83,7 @@ class Trained(NamedTuple):
 
     @property
     def interrupted(self):
-        return bool(self.history) and self.history[-1]["interrupted"]
+        return _ends_interrupted(self.history)
 
     def scorer(self, ratings, biases, given):
         return given.scorer(self.model, ratings, self.side, biases)
@@ -201,7 +201,14 @@ class _Fit(NamedTuple):
     biases: Biases
     found: Optional[Dict[str, float]]
     history: list
-    interrupted: bool
+
+    @property
+    def interrupted(self):
+        return _ends_interrupted(self.history)
+
+
+def _ends_interrupted(history):
+    return bool(history) and history[-1]["interrupted"]
 
 
 def _one_fit(settings, given, rng, paths, run, refit, before=None):
@@ -228,20 +235,18 @@ def _one_fit(settings, given, rng, paths, run, refit, before=None):
         weights, found = weigh(given, trained, biases)
     else:
         weights, found = weigh_by_lists(given, trained, biases, lists)
-    interrupted = trained[-1].interrupted
-    if refit and not interrupted:
+    if refit and not trained[-1].interrupted:
         biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
                 continue
             again = fit_side(settings, given, side, biases, seed, run=dict(run, checkpoint=path), before=trained[k])
             history += again.history
-            interrupted = again.interrupted
-            if interrupted:
+            if again.interrupted:
                 break
             if not again.error:
                 trained[k] = again
-    return _Fit(trained, weights, biases, found, history, interrupted)
+    return _Fit(trained, weights, biases, found, history)
 
 
 def _further_fits(settings, given, rng, first):

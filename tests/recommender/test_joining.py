@@ -178,7 +178,9 @@ def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, end
             raise TrainingDiverged("the loss is nan")
         if ends == "between trainings":
             raise KeyboardInterrupt
-        return one_fit(*args, **more)._replace(interrupted=True)
+        found = one_fit(*args, **more)
+        found.history[-1]["interrupted"] = True
+        return found
 
     monkeypatch.setattr(fitting, "_one_fit", second_ends)
     monkeypatch.setattr(fitting, "fits_to_join", lambda n_ratings: 4)
