@@ -1,6 +1,15 @@
 """Commands that learn from a file of ratings: ``fit``, and ``tune``, which looks for better settings first."""
 
-from sparse_ae.cli.settings import add_ratings, add_settings, add_validation, load, recommender_of, size, validation_of
+from sparse_ae.cli.settings import (
+    add_ratings,
+    add_settings,
+    add_validation,
+    count,
+    load,
+    recommender_of,
+    size,
+    validation_of,
+)
 
 __all__ = ["add_fit", "add_tune", "chosen"]
 
@@ -16,6 +25,9 @@ def add_fit(commands):
     add_validation(parser)
     parser.add_argument("--no-refit", dest="refit", action="store_false",
                         help="don't train again on all ratings after validation: half the time or less, a little worse")
+    parser.add_argument("--fits", type=count, default="auto", metavar="N",
+                        help="fits that are joined to one, which errs less and takes N times as long; auto is several "
+                             "where ratings are few (default: %(default)s)")
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="keep a checkpoint in this file, and go on from it if it is there")
     parser.add_argument("--seconds", type=float,
@@ -30,7 +42,8 @@ def _run_fit(parsed):
     _check_output(parsed.output)
     ratings = load(parsed)
     recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
-                    resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds)
+                    resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
+                    fits=parsed.fits)
     _save_and_say(recommender, ratings, parsed.output)
 
 

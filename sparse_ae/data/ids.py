@@ -240,6 +240,9 @@ def positions(ids, known, name):
         For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
         could be known.
     """
+    if _is_ordinary(ids, known):  # as those that are asked for one by one
+        place = known.searchsorted(ids)
+        return np.array(place if place < len(known) and known[place] == ids else -1, np.intp)
     single = is_single(ids, name)
     if single:
         ids = [ids] if isinstance(ids, str) else np.asarray(ids).reshape(1)
@@ -255,6 +258,13 @@ def positions(ids, known, name):
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
     places = np.where(known[places] == found, places, -1)[inverse]
     return places.reshape(()) if single else places
+
+
+def _is_ordinary(label, known):
+    """Tell whether this is a single id of the known ones' type, in which there is nothing to check further."""
+    if known.dtype.kind == "U":
+        return isinstance(label, str) and not label.endswith("\0")
+    return type(label) in (int, np.int64) and -_INT64_MAX <= label <= _INT64_MAX
 
 
 def _kind(ids):

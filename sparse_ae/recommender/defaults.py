@@ -59,8 +59,8 @@ from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["LATE_RATE", "Choice", "choose", "falls", "fits_to_join", "is_auto", "is_worth_a_refit", "useful_sides",
-           "validation_fraction"]
+__all__ = ["LATE_RATE", "WORTH_A_REFIT", "Choice", "choose", "falls", "fits_to_join", "is_auto", "is_worth_a_refit",
+           "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
@@ -72,8 +72,8 @@ _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25
 #: The share of the learning rate that is left, once validation stands still.
 LATE_RATE = 0.2
 
-# Held-out ratings that are a smaller part than this aren't worth another training on all.
-_WORTH_A_REFIT = 0.02
+#: Held-out ratings that are a smaller part than this aren't worth another training on all.
+WORTH_A_REFIT = 0.02
 
 # Without biases: MovieLens's.
 _PLAIN = dict(n_hidden=500, batch_size=256, l2=50.0, update="adam", learning_rate=0.001, n_epochs=300)
@@ -197,7 +197,7 @@ def validation_fraction(n_ratings):
 
 def is_worth_a_refit(fraction):
     """Tell whether to train again on all ratings, where a fraction of them was held out."""
-    return fraction >= _WORTH_A_REFIT
+    return fraction >= WORTH_A_REFIT
 
 
 def fits_to_join(n_ratings):

@@ -14,11 +14,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
-from sparse_ae.checks import MOST, check_number, check_run
+from sparse_ae.checks import MOST, check_count, check_number, check_run
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.recommender import probe
-from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, fits_to_join, is_auto
+from sparse_ae.recommender.defaults import LATE_RATE, WORTH_A_REFIT, Choice, choose, falls, fits_to_join, is_auto
 from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.settings import Shallow, check_network
@@ -35,8 +35,8 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
-__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals", "fit_side",
-           "most_trainings", "say_what_is_chosen"]
+__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals",
+           "fit_side", "most_trainings", "say_what_is_chosen"]
 
 # A training that is no part of a fit's history, and quickly repeated.
 _IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
@@ -101,7 +101,7 @@ class _ListMeasure:
         return self._validation(lists_of(self._scorer, self._validation), self._measure)
 
 
-def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE):
+def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE, fits="auto", refit=False):
     """Raise what training would, before anything is fitted, compiled or written."""
     any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # what is chosen for "auto" can always be taken
     objective = check_objective(settings.objective)
@@ -114,6 +114,12 @@ def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE)
     _trainer(settings, model, choice, rng, unknown, objective)
     if settings.formulation != "auto":
         get_formulation(settings.formulation, model, objective)
+    if not is_auto(fits) and check_count(fits, "fits", ", such as 4, or 'auto'") > 1:
+        by_ratings = settings.biases and objective.clips and objective.measure == "rmse"
+        if not (by_ratings and refit and can_be_joined(model)):
+            raise ValueError("fits is %d; expected 'auto' or 1 here: several fits are joined where ratings are "
+                             "predicted beside biases by a network='shallow' with a linear f, in one process, with "
+                             "validation='auto' or a fraction of %g or more, and refit=True" % (fits, WORTH_A_REFIT))
     check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
     for path in paths:
         if path is not None:
@@ -154,7 +160,7 @@ def fit_ratings(settings, given, rng, run):
                      objective)
 
 
-def fit_residuals(settings, given, rng, paths, run, refit):
+def fit_residuals(settings, given, rng, paths, run, refit, fits="auto"):
     """Ratings in, residuals out: one model or two beside the biases, with weights from validation.
 
     Parameters
@@ -168,6 +174,8 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
     refit : bool
         Whether to train what helps again, on all ratings.
+    fits : int or "auto"
+        How many fits are to be joined to one.
 
     Returns
     -------
@@ -179,7 +187,7 @@ def fit_residuals(settings, given, rng, paths, run, refit):
         If all models did.
     """
     first = _one_fit(settings, given, rng, paths, run, refit)
-    further = _further_fits(settings, given, rng, first) if refit and not first.interrupted else []
+    further = _further_fits(settings, given, rng, first, fits) if refit and not first.interrupted else []
     whole = [first] + [fit for fit in further if fit.found]
     trained, weights, biases, found = first[:4]
     if len(whole) > 1:
@@ -249,35 +257,43 @@ def _one_fit(settings, given, rng, paths, run, refit, before=None):
     return _Fit(trained, weights, biases, found, history)
 
 
-def _further_fits(settings, given, rng, first):
-    """Fit again with other validation ratings, if ratings are few and what is learned can be joined: `_Fit`s.
-
-    They take seconds, and little memory, and have no checkpoint. Ctrl-C ends them, and those that were whole count.
-    """
-    def is_small(each):
-        return can_be_joined(each.model) and not probe.is_large(n_columns_of(given.train, each.side), each.choice)
-
-    fits, shows_any = [], given.goes_by_ratings and first.found
-    if not shows_any or not is_auto(settings.n_hidden) or not all(map(is_small, first.trained)):
+def _n_fits(settings, given, first, fits):
+    """Return how many fits to join: so many as are asked for, or as many as few ratings want; 1 where none can be."""
+    models = [each.model for each in first.trained]
+    if not (given.goes_by_ratings and first.found and all(map(can_be_joined, models))):
+        return 1
+    if not is_auto(fits):
         return fits
-    n_fits = fits_to_join(given.everything.by(given.sides[0]).nnz)
+    is_large = any(probe.is_large(n_columns_of(given.train, each.side), each.choice) for each in first.trained)
+    if is_large or not is_auto(settings.n_hidden):
+        return 1
+    return fits_to_join(given.everything.by(given.sides[0]).nnz)
+
+
+def _further_fits(settings, given, rng, first, fits):
+    """Fit again with other validation ratings, until there are as many as are to be joined: `_Fit`s.
+
+    They have no checkpoint. Ctrl-C ends them, and those that were whole count.
+    """
+    n_fits, found, tell = _n_fits(settings, given, first, fits), [], given.tell
     if n_fits > 1:
-        given.tell("ratings are few, and much depends on which are held out: %d fits in all, each with others" % n_fits)
-    settings, unheard = settings.silent(), given._replace(progress=False)
+        tell("%d fits in all, each with other validation ratings, on which much depends" % n_fits)
+    if is_auto(fits):  # they take seconds
+        settings, given = settings.silent(), given._replace(progress=False)
     paths = [None] * most_trainings(len(given.sides))
     for number in range(2, n_fits + 1):
         try:
-            fit = _one_fit(settings, unheard.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True, before=first)
+            fit = _one_fit(settings, given.with_held_out(rng), rng, paths, _IN_MEMORY, refit=True, before=first)
         except TrainingDiverged as error:
-            given.tell("fit %d: %s; it is left out" % (number, error))
+            tell("fit %d: %s; it is left out" % (number, error))
             continue
         except KeyboardInterrupt:  # between two trainings: what was learned before isn't to be lost
             fit = None
         if fit is None or fit.interrupted:
-            given.tell("fit %d was interrupted, and is left out" % number)
+            tell("fit %d was interrupted, and is left out" % number)
             break
-        fits.append(fit)
-    return fits
+        found.append(fit)
+    return found
 
 
 def _mean_of(fits):

@@ -189,6 +189,12 @@ def test_positions():
     assert positions(["b", "abc"], np.array(["a", "b"]), "users").tolist() == [1, -1]
     assert positions([2.0], np.array([2]), "users").tolist() == [0]
     assert positions([], np.array(["a"]), "users").tolist() == []
+    for known, labels in ((np.array([3, 5, 7]), [3, np.int64(7), np.int32(5), 4, 8, -1, -2 ** 63 + 1]),
+                          (np.array(["3", "5", "70"]), ["3", np.str_("70"), "", "700", "a"])):
+        for label in labels:  # one alone, as among several
+            place, = positions([label], known, "users")
+            alone = positions(label, known, "users")
+            assert alone == place and alone.shape == () and (place >= 0) == (label in known.tolist())
     for ids, error, message in [
             (["3"], TypeError,
              "items are strings such as '3'; expected numbers such as 4, as the ids in fit: convert them"),

@@ -5,6 +5,7 @@ from made import levels, likings, noise, triples
 
 from sparse_ae.data import split_ratings
 from sparse_ae.model import AutoEncoder
+from sparse_ae.networks import deep
 from sparse_ae.recommender import fitting
 from sparse_ae.recommender.defaults import fits_to_join
 from sparse_ae.recommender.joining import can_be_joined, joined
@@ -227,3 +228,30 @@ def test_decays_are_tried_from_the_one_on_that_was_best(fits, monkeypatch):
 def test_models_that_take_much_memory_are_not_joined(fits, monkeypatch):
     monkeypatch.setattr(fitting.probe, "_LARGE", 1)
     assert fitted().weights_["items"] > 0.5 and len(fits) == 1
+    assert fitted(fit=dict(fits=2)).model_.n_hidden == 2 * 96, "unless that is asked for"
+
+
+@pytest.mark.parametrize("n_fits, settings", [(1, {}), (3, {}), (3, dict(n_hidden=8, biases="unguarded"))], ids=str)
+def test_so_many_fits_as_are_asked_for(fits, capsys, n_fits, settings):
+    found = fitted(fit=dict(fits=n_fits), progress=True, **settings)
+    assert len(fits) == n_fits and found.model_.n_hidden == n_fits * found.n_hidden_
+    assert found.weights_["items"] > 0.5
+    assert capsys.readouterr().err.count("validation RMSE") > n_fits - 1, "each of them tells"
+
+
+@pytest.mark.parametrize("settings, fit", [
+    ({}, dict(refit=False)), ({}, dict(validation=None)), ({}, dict(validation=0.01)),
+    (dict(network=Shallow(f="sigmoid")), {}), (dict(network=deep), {}), (dict(biases=False), {}),
+    (dict(objective="lists"), {}), (dict(objective="lists", network="ease", rows="auto"), {})], ids=str)
+def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
+    ratings = likings() if "objective" in settings else levels(36, 20)[0]
+    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here: several fits are joined where ratings"):
+        fitted(ratings, fit=dict(fit, fits=2), **settings)
+    assert not fits
+
+
+@pytest.mark.parametrize("fits_, message", [(0, "fits is 0; expected a positive integer, such as 4, or 'auto'"),
+                                            ("4", "fits is '4'"), (2.0, "fits is 2.0"), (True, "fits is True")])
+def test_bad_numbers_of_fits(fits_, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(fit=dict(fits=fits_))
