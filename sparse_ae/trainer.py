@@ -195,8 +195,8 @@ class Trainer:
             each parameter to keep. Without it that stays as the last epoch left it.
         cut : float, optional
             With `patience`, by what the learning rate is multiplied once that many epochs have not lowered the error by
-            a thousandth: everything is put back to the best epoch, and training goes on from there until a quarter of
-            as many don't.
+            a thousandth: everything is put back to the best epoch, and training goes on from there until two fifths of
+            as many don't. It takes twice as many as long as the error is no lower than the first epoch's by 0.5%.
 
         Returns
         -------

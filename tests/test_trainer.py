@@ -273,21 +273,36 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
 
 
 def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
-    """As a second call at that rate, and with a quarter of the patience, would."""
+    """As a second call at that rate, and with two fifths of the patience, would."""
     train, test = checkerboard(40, 12)
     t, other = trainer(update="adam"), trainer(update="adam")
-    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85]
+    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85, 0.82]
     scripted(monkeypatch, *first + second)
     history = t.fit(train, 50, validation=test, patience=3, cut=0.25)
     assert [record["validation_rmse"] for record in history] == first + second
-    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 3
-    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 2 + [8]
+    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 4
+    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 3 + [8]
     scripted(monkeypatch, *first + [1.0] + second)
     other.fit(train, 50, validation=test, patience=3)
     other.learning_rate = 0.005
-    other.fit(train, 50, validation=test, patience=1)
+    other.fit(train, 50, validation=test, patience=2)
     for name, value in other.step.get_state().items():
         np.testing.assert_array_equal(t.step.get_state()[name], value)
+
+
+def test_patience_is_longer_before_the_error_has_fallen_where_the_rate_is_cut(monkeypatch):
+    """From 2.0 it has to fall below 1.99: four epochs until then, counted from the best one, two after."""
+    train, test = checkerboard(40, 12)
+    for errors, cut_after in (([2.0, 2.1, 2.1, 2.1, 2.1], 5), ([2.0, 1.995, 2.1, 2.1, 2.1, 2.1], 6),
+                              ([2.0, 2.1, 2.1, 1.98, 2.1, 2.1], 6)):
+        t = trainer()
+        scripted(monkeypatch, *errors + [2.5])
+        t.fit(train, 50, validation=test, patience=2, cut=0.25)
+        assert [record["learning_rate"] for record in t.history] == [0.02] * cut_after + [0.005]
+    t = trainer()
+    scripted(monkeypatch, 2.0, 2.1, 2.1)
+    t.fit(train, 50, validation=test, patience=2)
+    assert len(t.history) == 3, "without a cut it is what is asked for"
 
 
 def test_gains_below_a_thousandth_are_none_where_the_rate_is_cut(monkeypatch):
@@ -307,10 +322,10 @@ def test_gains_below_a_thousandth_are_none_where_the_rate_is_cut(monkeypatch):
 def test_from_where_it_began_training_does_not_go_on_at_a_smaller_rate(monkeypatch):
     train, test = checkerboard(40, 12)
     t = trainer()
-    scripted(monkeypatch, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0)
+    scripted(monkeypatch, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0)
     t.fit(train, 1, validation=test)
     t.fit(train, 9, validation=test, patience=2, cut=0.5)
-    assert len(t.history) == 3 and t.history[-1]["restored"] == 1
+    assert len(t.history) == 5 and t.history[-1]["restored"] == 1
     with pytest.raises(ValueError, match="cut is 1.5; expected a number between 0 and 1, or None to stop at once"):
         t.fit(train, 9, validation=test, patience=2, cut=1.5)
 

@@ -8,9 +8,10 @@ have ratings:
                  16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
                  the rows and columns with ratings,     films. A parameter and its update are kept as five
                  and 2^25 numbers in W                  numbers, of three matrices: 2 GB
-`batch_size`     an epoch is 12 mini-batches, and       6 to 24 are alike; so the cost of an adaptive update, which
-                 12 (n / 10^6)^(1/2) of more than a     moves all columns, stays in proportion to the ratings. Where
-                 million ratings                        they are many, it is small beside that of all of them
+`batch_size`     an epoch is 12 mini-batches, with      6 to 24 are alike; so the cost of an adaptive update, which
+                 Adam 8 of more than 200,000 ratings;   moves all columns, stays in proportion to the ratings. Where
+                 of more than a million (n /            they are many, it is small beside that of all of them
+                 10^6)^(1/2) as many
 `l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
                                                         grows more slowly than the ratings that pull against it. Where
                                                         much of s^2 is taste, no noise, outputs are too small: by more
@@ -19,15 +20,18 @@ have ratings:
                                                         large, with three times as much. Beyond a million ratings this
                                                         is found out with 64 hidden units, and how many are worth it:
                                                         twice as many, until validation is no better by 0.1% of its MSE
-`update`,        Adam, 0.001; Adagrad, 0.03, where      where columns have few ratings each, Adam's moves of all of
-`learning_rate`  columns have fewer than 3 ratings on   them cost more than all else; Adagrad moves those in use only,
-                 average                                if the decay is for each rating: so it is then with l2="auto"
-`patience`       130 updates, at least 5 epochs, that   the error often rises at first, and stands still, before it
-                 gain a thousandth; then a quarter of   falls: by 100 one of 20 trainings was given up too early, from
-                 it at a fifth of the rate. Where a     125 to 200 it makes no difference. The smaller rate, from the
-                 rate is given, 200, and any gain       best epoch on, brings up to 0.001 within a few epochs
-                 counts
+`update`,        Adam, 0.001, and 0.0015 of more than   the larger rate does as much in fewer updates; of few ratings
+`learning_rate`  200,000 ratings; Adagrad, 0.03, where  it costs up to 0.0007 of RMSE. Where columns have few each,
+                 columns have fewer than 3 ratings on   Adam's moves of all of them cost more than all else; Adagrad
+                 average                                moves those in use only, if the decay is for each rating: so it
+                                                        is then with l2="auto"
+`patience`       80 updates, at Adam's larger rate 53,  the error often rises at first, and stands still, before it
+                 at least 5 epochs, that gain a         falls: until it has, patience is twice as long. By 100 updates
+                 thousandth; then two fifths of it at   one of 20 trainings was given up too early, from 125 to 200 it
+                 0.15 times the rate. Where a rate is   made no difference. The smaller rate, from the best epoch on,
+                 given, 200, and any gain counts        brings up to 0.001 within a few epochs
 `n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
+                 at 0.001
 `validation`     5,000 ratings, from 10% to 25%, but    fewer can't tell a gain from luck; the ratings aren't lost,
                  200,000 at most                        for all are trained on in the end, where they are 2% or more
 fits             200,000 / n of them, from 1 to 4,      the mean of several, each with other validation ratings, errs
@@ -51,6 +55,7 @@ Where missing entries count, all columns have a gradient from every row, and the
 These were chosen by NDCG at 10 on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M; l2 half or twice as
 large costs up to 1%.
 """
+import math
 from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -64,13 +69,14 @@ __all__ = ["LATE_RATE", "WORTH_A_REFIT", "Choice", "choose", "falls", "fits_to_j
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
-_PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 130, 5
+_LARGER_STEPS, _MANY_RATINGS = 1.5, 200000
+_PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
 _RATINGS_OF_FITS, _MOST_FITS = 200000, 4
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
 #: The share of the learning rate that is left, once validation stands still.
-LATE_RATE = 0.2
+LATE_RATE = 0.15
 
 #: Held-out ratings that are a smaller part than this aren't worth another training on all.
 WORTH_A_REFIT = 0.02
@@ -121,15 +127,18 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
     n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
     known = objective.rule(n, variance)
+    pace = 1.0  # how many of the usual updates one does the work of
     if known is None:
         rule = dict(_PLAIN)
     else:
-        sparse_columns = n < 3 * n_columns
+        uses_adagrad = n < 3 * n_columns and not known.all_columns
+        if n > _MANY_RATINGS and not (uses_adagrad or known.all_columns) and _leaves_steps(settings):
+            pace = _LARGER_STEPS
         rank = min(n_rows, n_occurring)
         most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
         rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
-                    batch_size=-(-n_rows // _updates_per_epoch(n)), l2=known.l2, learning_rate=known.learning_rate,
-                    update="adagrad" if sparse_columns and not known.all_columns else "adam")
+                    batch_size=-(-n_rows // _updates_per_epoch(n, pace)), l2=known.l2,
+                    learning_rate=pace * known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"
@@ -144,16 +153,21 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     if is_auto(rate):
         rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
     if is_auto(n_epochs):
-        updates = _UPDATES_AT_MOST if validated or known is None else known.updates
+        updates = _UPDATES_AT_MOST if validated or known is None else math.ceil(known.updates / pace)
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
     if not validated:
         patience = None
     elif is_auto(patience):
         least = _PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE
         early = variance is not None and falls(settings["learning_rate"], objective)
-        updates = _BEFORE_RATE_FALLS if early else _PATIENCE
-        patience = max(least, -(-updates // per_epoch))
+        updates = _BEFORE_RATE_FALLS / pace if early else _PATIENCE
+        patience = max(least, math.ceil(updates / per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+
+
+def _leaves_steps(settings):
+    """Tell whether the sizes of steps are to be chosen, for a model of which it is known how large they may be."""
+    return is_auto(settings["learning_rate"]) and not callable(settings.get("network"))
 
 
 def falls(learning_rate, objective):
@@ -164,8 +178,8 @@ def falls(learning_rate, objective):
     return is_auto(learning_rate) and objective.clips and objective.measure == "rmse"
 
 
-def _updates_per_epoch(n):
-    return int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))
+def _updates_per_epoch(n, pace):
+    return int(_UPDATES_PER_EPOCH / pace * max(1.0, np.sqrt(n / _OF_RATINGS)))
 
 
 def useful_sides(sides, ratings):

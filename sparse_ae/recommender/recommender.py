@@ -108,8 +108,8 @@ class Recommender(RecommenderSettings, Answers):
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
         epoch are put back. None for neither. Where ratings are predicted beside biases and `learning_rate` is "auto",
-        gains of less than a thousandth in so many epochs are none; training goes on from the best one at a fifth of the
-        rate then, until a quarter as many epochs gain no more.
+        gains of less than a thousandth in so many epochs are none, in twice as many before the RMSE has fallen at all;
+        training goes on from the best one at 0.15 times the rate, until two fifths as many epochs gain no more.
     formulation : {"auto", "scan", "dense", "sparse"}
         As `Trainer` takes it.
     rating_scale : (float, float), optional

@@ -4,6 +4,7 @@ Before it stops, a training may go on once from its best epoch with smaller step
 still, and a part of it then; see L. Bottou, F. E. Curtis, J. Nocedal, Optimization Methods for Large-Scale Machine
 Learning, SIAM Review 60, 2018.
 """
+import math
 import os
 
 from sparse_ae.files import storage
@@ -13,6 +14,10 @@ __all__ = ["Checkpoints", "EarlyStopping"]
 
 # The part of the error by which it must fall while patience lasts, lest the rate be cut or, after that, training end.
 _GAIN = 0.001
+
+# Where the rate may be cut: the part of the first epoch's error by which it must have fallen lest patience last longer,
+# and how much longer; and what of it is left at a part of the rate, at which nothing rises before it falls.
+_FALLEN, _BEFORE, _AFTER = 0.005, 2, 2 / 5
 
 
 class EarlyStopping:
@@ -86,17 +91,24 @@ class EarlyStopping:
 
     def is_over(self, history):
         """Tell whether there is nothing more to hope for after the epochs of a history."""
-        if self.best is None:
+        if self.best is None or len(history) == self._first:
             return False
-        # At a part of the rate nothing rises before it falls: a quarter of the patience shows it.
-        patience = self.patience if self.factor == 1 else -(-self.patience // 4)
+        errors = [self._validation.sign * record[self._validation.name] for record in history[self._first:]]
+        patience = self.patience if self._cut is None else self._patience_with_cut(errors)
         then = len(history) - patience
-        if then < max(self._first, self._since) or len(history) - self._first < self._validation.least:
+        if then < max(self._first, self._since) or len(errors) < self._validation.least:
             return False
         if self.best.epoch <= then or self._cut is None or then == self._first:
             return self.best.epoch <= then
-        error = min(self._validation.sign * record[self._validation.name] for record in history[self._first:then])
+        error = min(errors[:then - self._first])
         return error - self.best.error < _GAIN * abs(error)
+
+    def _patience_with_cut(self, errors):
+        """How many epochs to wait for: many before the error has fallen at all, which it may do late and at once."""
+        if self.factor != 1:
+            return math.ceil(_AFTER * self.patience)
+        has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
+        return self.patience if has_fallen else math.ceil(_BEFORE * self.patience)
 
     def go_on(self, history):
         """Put the best epoch back, where it is over and may go on at a smaller rate; the history says so.

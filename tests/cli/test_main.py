@@ -90,8 +90,8 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
 
 
 def test_fits_that_are_joined(files, tmp_path, capsys):
-    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--fits", 3, "--biases", "unguarded", "--rows", "users",
-        "--no-progress", *QUICK)
+    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--fits", 3, "--biases", "unguarded", "--rows",
+        "users", "--no-progress", *QUICK)
     assert Recommender.load(tmp_path / "m").model_.n_hidden == 9
     assert "fits is 3; expected 'auto' or 1 here" in fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "other",
                                                            "--fits", 3, "--no-refit", *QUICK)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sparse_ae.networks import deep
 from sparse_ae.recommender.defaults import choose, falls, is_auto, is_worth_a_refit, useful_sides, validation_fraction
 from sparse_ae.training.objectives import Missing, Observed, Ordinal
 
@@ -54,7 +55,24 @@ def test_mini_batches():
         assert isinstance(choice.batch_size, int) and -(-n_rows // choice.batch_size) <= 12
         assert choice.batch_size == -(-n_rows // 12)
     assert chosen(7000, 700, empty=100).batch_size == 50  # rows without ratings don't count
-    assert chosen(10 ** 6, 6000).batch_size == 500 and chosen(4 * 10 ** 6, 6000).batch_size == 250
+    assert chosen(10 ** 6, 6000, missing_weight=0.2).batch_size == 500
+    assert chosen(4 * 10 ** 6, 6000, missing_weight=0.2).batch_size == 250
+
+
+def test_larger_steps_are_fewer_where_ratings_are_many():
+    """Of 600 rows: each 12th part at Adam's 0.001, or each eighth at 1.5 times that."""
+    def paced(n, **settings):
+        choice = chosen(n, **settings)
+        return choice.batch_size, choice.learning_rate, choice.n_epochs, choice.patience
+
+    assert paced(200000) == (50, 0.001, 250, 7)
+    assert paced(200001) == (75, 0.0015, 375, 7)
+    assert paced(200001, validated=False) == (75, 0.0015, 36, None) and paced(200000, validated=False)[2] == 36
+    assert paced(200001, learning_rate=0.001) == (50, 0.001, 250, 17), "who gives a rate has the others' updates"
+    assert paced(200001, network=deep)[:2] == (50, 0.001), "a network of one's own may not bear them"
+    assert paced(200001, n_columns=70000)[:2] == (50, 0.03), "nor are there larger steps of Adagrad"
+    assert paced(200001, missing_weight=0.2)[:2] == (50, 0.002) and paced(200001, variance=None)[1] == 0.001
+    assert chosen(4 * 10 ** 6, 6000).batch_size == 375
 
 
 def test_decay():
@@ -84,9 +102,9 @@ def test_adagrad_where_columns_have_few_ratings():
 
 def test_epochs_and_patience():
     choice = chosen(50000)  # 12 updates an epoch
-    assert (choice.n_epochs, choice.patience) == (250, 11)
+    assert (choice.n_epochs, choice.patience) == (250, 7)
     assert chosen(50000, learning_rate=0.001).patience == 17, "there is no second chance at a smaller rate"
-    assert chosen(50000, batch_size=600).patience == 130 and chosen(50000, batch_size=1).patience == 5
+    assert chosen(50000, batch_size=600).patience == 80 and chosen(50000, batch_size=1).patience == 5
     assert chosen(50000, batch_size=None).n_epochs == 3000 and chosen(50000, batch_size=1).n_epochs == 5
     alone = chosen(50000, validated=False)
     assert (alone.n_epochs, alone.patience) == (36, None)

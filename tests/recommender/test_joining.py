@@ -241,7 +241,7 @@ def test_so_many_fits_as_are_asked_for(fits, capsys, n_fits, settings):
 
 @pytest.mark.parametrize("settings, fit", [
     ({}, dict(refit=False)), ({}, dict(validation=None)), ({}, dict(validation=0.01)),
-    (dict(network=Shallow(f="sigmoid")), {}), (dict(network=deep), {}), (dict(biases=False), {}),
+    (dict(network=Shallow(f="sigmoid")), {}), pytest.param(dict(network=deep), {}, id="deep"), (dict(biases=False), {}),
     (dict(objective="lists"), {}), (dict(objective="lists", network="ease", rows="auto"), {})], ids=str)
 def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
     ratings = likings() if "objective" in settings else levels(36, 20)[0]

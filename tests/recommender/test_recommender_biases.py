@@ -557,7 +557,7 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     assert (found.n_hidden_, found.batch_size_) == (96, 2) and found.choices_["users"].batch_size == 3
     assert found.l2_ == found.choices_["items"].l2 > 0 and found.choices_["items"].update == "adam"
     lines = capsys.readouterr().err.splitlines()
-    expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=13"
+    expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=8"
     assert any(re.match(expected, line) for line in lines)
     assert "items as rows: outputs are too small by a factor of" in "".join(lines)
     assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)

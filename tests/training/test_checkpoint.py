@@ -114,7 +114,7 @@ def test_early_stopping_remembers(stop, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stop", [2, 7, 8, 9])
 @pytest.mark.parametrize("keep_optimiser", [True, False])
 def test_a_cut_is_remembered(stop, keep_optimiser, tmp_path, monkeypatch):
-    """The rate is cut after the seventh epoch, from the second on; a quarter of the patience ends with the tenth."""
+    """The rate is cut after the seventh epoch, from the second on; two fifths of the patience end with the tenth."""
     arguments = dict(validation=TEST, patience=5, cut=0.5, keep_optimiser=keep_optimiser)
     whole = assert_stopped_and_resumed_alike(stop, [3.0, 1.0, 2.0, 1.5, 1.25, 2.0, 2.0, 0.75, 2.0, 2.0],
                                              tmp_path / "run.npz", monkeypatch, **arguments)
