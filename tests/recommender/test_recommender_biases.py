@@ -114,9 +114,9 @@ def test_a_rate_that_is_chosen_falls_once():
     first, again = ([r for r in found.history_ if r["refit"] == refit] for refit in (False, True))
     turn = next(k for k, record in enumerate(first) if record["restored"] is not None)
     rates = [record["learning_rate"] for record in first]
-    assert rates == pytest.approx([0.03] * (turn + 1) + [0.006] * (len(first) - turn - 1)) and turn + 1 < len(first)
+    assert rates == pytest.approx([0.03] * (turn + 1) + [0.0045] * (len(first) - turn - 1)) and turn + 1 < len(first)
     best = int(np.argmin([record["validation_rmse"] for record in first]))
-    expected = [0.03] * first[turn]["restored"] + [0.006] * max(0, best - turn)
+    expected = [0.03] * first[turn]["restored"] + [0.0045] * max(0, best - turn)
     assert [record["learning_rate"] for record in again] == pytest.approx(expected)
     assert found.best_epoch_ == len(again)
 
