@@ -146,6 +146,18 @@ def test_where_one_fit_is_all(fits, settings, fit):
     assert found.model_.n_hidden == found.n_hidden_
 
 
+def rates(found, refit):
+    return [record["learning_rate"] for record in found.history_ if record["refit"] == refit]
+
+
+def test_each_of_several_fits_is_trained_for_longer_on_all_ratings(fits):
+    """By 12% of the epochs at the first rate; of one fit by none."""
+    found, alone = (fitted(fit=dict(fits=n), patience=None, learning_rate=rate)
+                    for n, rate in ((2, lambda epoch: 0.02 if epoch < 10 else 0.004), (1, 0.02)))
+    assert len(rates(found, False)) == 12 and rates(found, True) == [0.02] + rates(found, False), "0.12 of 9 is about 1"
+    assert rates(alone, True) == rates(alone, False)
+
+
 def test_where_nothing_can_be_learned_no_fit_counts(fits):
     found = fitted(noise(36, 20))
     assert len(fits) == 2 and found.weights_ == {"items": 0.0}
