@@ -5,9 +5,10 @@ have ratings:
 
 ===============  =====================================  ==============================================================
 `n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
-                 16 from 96 to 512; above 96 at most    or columns; twice or half as many cost up to 0.002 of RMSE on
-                 the rows and columns with ratings,     films. A parameter and its update are kept as five
-                 and 2^25 numbers in W                  numbers, of three matrices: 2 GB
+                 16 from 96 to 512; above 96 at most    or columns. Twice as many may gain 0.002 of RMSE, or lose 0.005
+                 the rows and columns with ratings,     where there are few tastes: of 100,000 ratings or fewer they
+                 and 2^25 numbers in W; twice as many   are tried. A parameter and its update are kept as five
+                 of few ratings, if validation says so  numbers, of three matrices: 2 GB
 `batch_size`     an epoch is 12 mini-batches, with      6 to 24 are alike; so the cost of an adaptive update, which
                  Adam 8 of more than 200,000 ratings;   moves all columns, stays in proportion to the ratings. Where
                  of more than a million (n /            they are many, it is small beside that of all of them
@@ -66,7 +67,7 @@ from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["LATE_RATE", "WORTH_A_REFIT", "Choice", "choose", "falls", "fits_to_join", "is_auto", "is_worth_a_refit",
-           "useful_sides", "validation_fraction"]
+           "most_hidden", "useful_sides", "validation_fraction"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
@@ -135,9 +136,8 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
         uses_adagrad = n < 3 * n_columns and not known.all_columns
         if n > _MANY_RATINGS and not (uses_adagrad or known.all_columns) and _leaves_steps(settings):
             pace = _LARGER_STEPS
-        rank = min(n_rows, n_occurring)
-        most = max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
-        rule = dict(n_hidden=int(np.clip(16 * round(100 * np.sqrt(n / _TYPICAL) / 16), _LEAST_HIDDEN, most)),
+        n_hidden = 16 * round(100 * np.sqrt(n / _TYPICAL) / 16)
+        rule = dict(n_hidden=int(np.clip(n_hidden, _LEAST_HIDDEN, most_hidden(n_rows, n_occurring, n_columns))),
                     batch_size=-(-n_rows // _updates_per_epoch(n, pace)), l2=known.l2,
                     learning_rate=pace * known.learning_rate, update="adagrad" if uses_adagrad else "adam")
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
@@ -164,6 +164,12 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
         updates = _BEFORE_RATE_FALLS / pace if early else _PATIENCE
         patience = max(least, math.ceil(updates / per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+
+
+def most_hidden(n_rows, n_occurring, n_columns):
+    """Return how many hidden units there are to be at most, of so many rows and columns with ratings, and columns."""
+    rank = min(n_rows, n_occurring)
+    return max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
 
 
 def _leaves_steps(settings):

@@ -240,7 +240,7 @@ def _one_fit(settings, given, rng, paths, run, refit, fits="auto", before=None):
         learned = before is not None and before.trained[k].epoch > 0
         choice = before.trained[k].choice if learned else choice_of(settings, given, side, biases)
         trained.append(_fit_with_validation(settings, given, side, biases, seed, choice, run=run,
-                                            paths=paths[k::len(sides)], lists=lists))
+                                            paths=paths[k::len(sides)], lists=lists, is_first=before is None))
         history += trained[-1].history
         if trained[-1].interrupted:
             break
@@ -333,10 +333,11 @@ def most_trainings(n_sides):
     return (2 + probe.MORE_TRIES) * n_sides
 
 
-def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths, lists):
-    """Train a model of one side, and again with another decay where validation ratings say so.
+def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths, lists, is_first):
+    """Train a model of one side, and again with another decay, and more hidden units, where validation says so.
 
-    Where training takes long, decays are tried with few hidden units first.
+    Where training takes long, decays are tried with few hidden units first; where ratings are few, twice as many hidden
+    units are tried by the first of several fits.
     """
     network = check_network(settings.network)
     seeks = given.goes_by_ratings and is_auto(settings.l2)
@@ -353,7 +354,15 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
                             measure_of=lists and partial(_ListMeasure, given.lists, lists))
                     for path in paths[:1] + paths[2:]]
     best = first(choice=choice)
-    return probe.better_decay(given, best, biases, more) if seeks else best
+    if seeks:
+        best = probe.better_decay(given, best, biases, more)
+    is_few = given.goes_by_ratings and fits_to_join(given.everything.by(side).nnz) > 1
+    is_free = isinstance(network, Shallow) and is_auto(settings.n_hidden)
+    if is_first and is_few and is_free and best.epoch and not (best.error or best.interrupted):
+        train = partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=None))
+        most = min(2 * best.choice.n_hidden, probe.most_hidden_of(given, side))
+        best, _ = probe.more_hidden(given, best, biases, train, most)
+    return best
 
 
 def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, label=None):

@@ -14,11 +14,13 @@ import os
 
 import numpy as np
 
+from sparse_ae.data.side import Side
+from sparse_ae.recommender.defaults import most_hidden
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import promises, stretch_on_validation
 
 __all__ = ["MORE_TRIES", "better_decay", "is_large", "look", "looks", "make_room", "memory_needed", "memory_there",
-           "seek", "stood_still", "takes_long", "with_few_hidden"]
+           "more_hidden", "most_hidden_of", "seek", "stood_still", "takes_long", "with_few_hidden"]
 
 #: Trainings with another decay, at most.
 MORE_TRIES = 2
@@ -41,7 +43,8 @@ _FEW_HIDDEN, _UPDATES = 16, (100, 400)
 # real ratings the best epoch came after 190 to 650.
 _MANY_RATINGS, _TO_SEEK_BY, _UPDATES_TO_SEEK = 10 ** 6, 64, 650
 
-# The part of the squared error by which it must fall with twice as many, or else so few are trained in full.
+# The part of the squared error by which it must fall with twice as many, or else so few are trained in full: where
+# training takes seconds, any gain is worth it.
 _WORTH_TWICE = 0.001
 
 # What an update keeps for each parameter, its gradient included, which Adagrad alone doesn't lay down.
@@ -108,18 +111,11 @@ def seek(given, side, biases, choice, train, free):
     if found.interrupted:
         return found, choice
     if "n_hidden" in free:
-        _, error = stretch_on_validation(given, found, biases)
-        while 2 * found.choice.n_hidden <= choice.n_hidden:
-            twice = tried(found.choice._replace(n_hidden=2 * found.choice.n_hidden))
-            if twice.interrupted:
-                return found._replace(history=found.history + twice.history), choice
-            _, its_error = stretch_on_validation(given, twice, biases)
-            if its_error > (1 - _WORTH_TWICE) * error:
-                given.tell("%s as rows: %d hidden units are no better than %d"
-                           % (side, twice.choice.n_hidden, found.choice.n_hidden))
-                choice = choice._replace(n_hidden=found.choice.n_hidden)
-                break
-            found, error = twice, its_error
+        found, is_enough = more_hidden(given, found, biases, tried, choice.n_hidden, _WORTH_TWICE)
+        if found.interrupted:
+            return found, choice
+        if is_enough:
+            choice = choice._replace(n_hidden=found.choice.n_hidden)
     if choice.patience is not None:
         choice = choice._replace(patience=max(choice.patience, 1 + stood_still(found.history)))
     return None, choice._replace(l2=found.choice.l2)
@@ -166,6 +162,41 @@ def better_decay(given, best, biases, tries):
     return best
 
 
+def more_hidden(given, best, biases, train, most, worth=0.0):
+    """Train with twice as many hidden units, and again, as long as validation ratings say that these are worth it.
+
+    Parameters
+    ----------
+    given : FitInputs
+    best : Trained
+    biases : Biases
+    train : callable
+        As `better_decay` has it.
+    most : int
+        As many hidden units, at most.
+    worth : float
+        The part of the squared error by which it must fall with twice as many.
+
+    Returns
+    -------
+    best : Trained
+    is_enough : bool
+        Whether more have been tried, and weren't worth it.
+    """
+    _, error = stretch_on_validation(given, best, biases)
+    while 2 * best.choice.n_hidden <= most:
+        twice = train(choice=best.choice._replace(n_hidden=2 * best.choice.n_hidden))
+        if twice.interrupted:
+            return best._replace(history=best.history + twice.history), False
+        _, its_error = (None, np.inf) if twice.error else stretch_on_validation(given, twice, biases)
+        if its_error > (1 - worth) * error:
+            given.tell("%s as rows: %d hidden units are no better than %d"
+                       % (best.side, twice.choice.n_hidden, best.choice.n_hidden))
+            return best, True
+        best, error = twice, its_error
+    return best, False
+
+
 def _in_words(stretch):
     if np.isinf(stretch):
         return "next to nothing is learned"
@@ -181,6 +212,11 @@ def stood_still(history):
         if record["validation_rmse"] < best:
             best, since, most = record["validation_rmse"], record["epoch"], max(most, record["epoch"] - since)
     return most
+
+
+def most_hidden_of(given, side):
+    """Return how many hidden units a model of one side may have."""
+    return most_hidden(_n_rows(given, side), _n_rows(given, Side(side).other), n_columns_of(given.train, side))
 
 
 def _n_rows(given, side):

@@ -237,6 +237,23 @@ def test_decays_are_tried_from_the_one_on_that_was_best(fits, monkeypatch):
     assert second == pytest.approx(first / 3)
 
 
+def test_what_hidden_units_the_first_fit_found_worth_it_the_others_have(fits, monkeypatch):
+    tried = []
+
+    def twice(given, best, biases, train, most):
+        tried.append(best.choice.n_hidden)
+        assert most == 2 * best.choice.n_hidden == 192
+        return train(choice=best.choice._replace(n_hidden=100)), False
+
+    monkeypatch.setattr(fitting.probe, "more_hidden", twice)
+    monkeypatch.setattr(fitting.probe, "most_hidden_of", lambda given, side: 500)
+    found = fitted()
+    assert tried == [96] and [fit.trained[0].choice.n_hidden for fit in fits] == [100, 100]
+    assert found.n_hidden_ == 100 and found.model_.n_hidden == 200
+    fitted(n_hidden=8)
+    assert tried == [96], "who asks for some has these"
+
+
 def test_models_that_take_much_memory_are_not_joined(fits, monkeypatch):
     monkeypatch.setattr(fitting.probe, "_LARGE", 1)
     assert fitted().weights_["items"] > 0.5 and len(fits) == 1

@@ -8,6 +8,7 @@ from made import levels, noise, triples
 from sparse_ae.recommender import fitting, probe, weighing
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.trainer import TrainingDiverged
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items")
@@ -136,6 +137,26 @@ def test_as_many_hidden_units_as_are_worth_their_time(errors, expected, monkeypa
     assert told == ([] if expected == 512 else
                     ["items as rows: %d hidden units are no better than %d" % (2 * expected, expected)])
     assert probe.seek(given, "items", None, choice, train, ["l2"])[1].n_hidden == 512, "as was asked for"
+
+
+@pytest.mark.parametrize("errors, ended, n_hidden", [
+    ((1.0, 0.9999), {}, 192), ((1.0, 1.0001), {}, 96), ((1.0, 0.5), dict(error=TrainingDiverged("nan")), 96),
+    ((1.0, 0.5), dict(history=[dict(interrupted=True)]), 96)])
+def test_twice_as_many_hidden_units_of_few_ratings(errors, ended, n_hidden, monkeypatch):
+    """If validation is better by however little; a training that ended badly is none."""
+    of_hidden = dict(zip((96, 192), errors))
+    monkeypatch.setattr(probe, "stretch_on_validation",
+                        lambda given, found, biases: (1.0, of_hidden[found.choice.n_hidden]))
+    told = []
+    best = fitting.Trained("items", None, CHOICE._replace(n_hidden=96), [], 5, [], None)
+
+    def train(choice):
+        return best._replace(choice=choice, **ended)
+
+    found, is_enough = probe.more_hidden(SimpleNamespace(tell=told.append), best, None, train, 200)
+    assert found.choice.n_hidden == n_hidden and found.error is None
+    assert found.interrupted == ("history" in ended) and is_enough == bool(told)
+    assert bool(told) == (n_hidden == 96 and "history" not in ended)
 
 
 def test_how_long_a_training_stood_still():
