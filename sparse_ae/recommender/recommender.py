@@ -61,9 +61,10 @@ class Recommender(RecommenderSettings, Answers):
     Parameters
     ----------
     n_hidden : int or "auto"
-        Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", a fraction is cut off for
-        validation, and ratings to predict are few (100,000 or fewer, in no large matrix), several fits are joined to
-        one with all their hidden units, each with other validation ratings and first weights; see `joining`.
+        Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", and ratings to predict are few
+        (100,000 or fewer), twice as many are tried and validation chooses; and if a fraction is cut off for it, several
+        fits are joined to one with all their hidden units, each with other validation ratings and first weights; see
+        `joining`.
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
@@ -161,10 +162,10 @@ class Recommender(RecommenderSettings, Answers):
     history_ : list of dict
         One for each epoch, as `Trainer.history`; of more than 25,000 validation ratings RMSEs after epochs are of some
         rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
-        model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay has taken
-        the place of isn't there, nor are further fits that are joined to the first. Of a blend's autoencoders
-        ``validation_blend_ndcg@10`` is of the lists that all members make together with this one, if it were given its
-        best weight; of its own lists `validation_lists_` is.
+        model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay, or more
+        hidden units, has taken the place of isn't there, nor are further fits that are joined to the first. Of a
+        blend's autoencoders ``validation_blend_ndcg@10`` is of the lists that all members make together with this one,
+        if it were given its best weight; of its own lists `validation_lists_` is.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
