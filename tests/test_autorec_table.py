@@ -83,11 +83,11 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     out = run(example, tmp_path, capsys)
     assert "seeds 0, 1, 2, 3, 4" in out
     # Mean 0.82, deviation 0.0158; Student's t with 4 degrees of freedom: 2.7764.
-    assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 4 + 4 + 2 * 3
+    assert out.count("| 0.8200 \u00b1 0.0196 |") == 3 + 6 + 4 + 2 * 3
     assert "| 2.0 | never | k=3" in out
-    # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, four recommenders; and
+    # What tables share is trained once: AutoRec 2 + 3 pairs + 2 sizes, factors 1 + 2 sizes, six recommenders; and
     # five folds of either of the first two.
-    assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 4) + 5 + 5
+    assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5
 
 
 def test_the_splits_are_disjoint_and_validation_never_looks_at_a_test_rating(example, judged, tmp_path, capsys):

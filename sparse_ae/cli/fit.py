@@ -1,10 +1,10 @@
 """Commands that learn from a file of ratings: ``fit``, and ``tune``, which looks for better settings first."""
 
 from sparse_ae.cli.settings import (
+    add_fits,
     add_ratings,
     add_settings,
     add_validation,
-    count,
     load,
     recommender_of,
     size,
@@ -25,9 +25,7 @@ def add_fit(commands):
     add_validation(parser)
     parser.add_argument("--no-refit", dest="refit", action="store_false",
                         help="don't train again on all ratings after validation: half the time or less, a little worse")
-    parser.add_argument("--fits", type=count, default="auto", metavar="N",
-                        help="fits that are joined to one, which errs less and takes N times as long; auto is several "
-                             "where ratings are few (default: %(default)s)")
+    add_fits(parser)
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="keep a checkpoint in this file, and go on from it if it is there")
     parser.add_argument("--seconds", type=float,

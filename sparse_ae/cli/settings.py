@@ -6,7 +6,7 @@ from pathlib import Path
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
 __all__ = ["SETTINGS", "add_settings", "recommender_of", "add_ratings", "load", "add_validation", "validation_of",
-           "count", "size"]
+           "add_fits", "size"]
 
 
 # Values of arguments
@@ -24,7 +24,7 @@ def _or(word, kind, name):
     return value
 
 
-count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
+_count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
 
 
 def _biases(text):
@@ -61,7 +61,7 @@ SETTINGS = {
          "doesn't; no: ratings in and out, as in the post"),
     ],
     "the model": [
-        ("n_hidden", {"type": count, "metavar": "N"}, "hidden units"),
+        ("n_hidden", {"type": _count, "metavar": "N"}, "hidden units"),
         ("f", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
         ("g", {"metavar": "NAME"}, "hidden nonlinearity"),
         ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
@@ -71,9 +71,9 @@ SETTINGS = {
     "training": [
         ("update", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
         ("learning_rate", {"type": _number, "metavar": "X"}, "of the optimiser"),
-        ("batch_size", {"type": count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
-        ("n_epochs", {"type": count, "metavar": "N"}, "at most so many; without validation exactly so many"),
-        ("patience", {"type": count, "metavar": "N"},
+        ("batch_size", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
+        ("n_epochs", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
+        ("patience", {"type": _count, "metavar": "N"},
          "epochs without a better validation before training ends; 0 for no such end"),
         ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
         ("rng", {"type": int, "metavar": "N"}, "of all that is random"),
@@ -151,6 +151,13 @@ def load(parsed, path=None, counts=None):
     return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
                           pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
                           progress=getattr(parsed, "progress", True))
+
+
+def add_fits(parser):
+    """Add how many fits are joined."""
+    parser.add_argument("--fits", type=_count, default="auto", metavar="N",
+                        help="fits that are joined to one, which errs less and takes N times as long; auto is several "
+                             "where ratings are few (default: %(default)s)")
 
 
 def add_validation(parser):

@@ -37,8 +37,8 @@ have ratings:
                  200,000 at most                        for all are trained on in the end, where they are 2% or more
 fits             200,000 / n of them, from 1 to 4,      the mean of several, each with other validation ratings, errs
                  with `n_hidden` units each, trained    less by 0.0005 to 0.001, and half as far apart from seed to
-                 on all ratings for 12% longer than     seed; where ratings are few it costs seconds. See `joining`
-                 was best
+                 on all ratings for 12% longer at the   seed; where ratings are few it costs seconds. See `joining`
+                 first rate than was best
 ===============  =====================================  ==============================================================
 
 They were chosen on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M, Jester, long-tailed samples of
@@ -173,8 +173,9 @@ def most_hidden(n_rows, n_occurring, n_columns):
 
 
 def _leaves_steps(settings):
-    """Tell whether the sizes of steps are to be chosen, for a model of which it is known how large they may be."""
-    return is_auto(settings["learning_rate"]) and not callable(settings.get("network"))
+    """Tell whether all that steps depend on is to be chosen, for a model of which it is known how large they may be."""
+    return all(map(is_auto, map(settings.get, ("update", "learning_rate", "batch_size")))) and not callable(
+        settings.get("network"))
 
 
 def falls(learning_rate, objective):

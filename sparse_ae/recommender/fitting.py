@@ -120,7 +120,7 @@ def check_settings(settings, scale, unknown, validated, paths, run, ranks=ALONE,
         get_formulation(settings.formulation, model, objective)
     if not is_auto(fits) and check_count(fits, "fits", ", such as 4, or 'auto'") > 1:
         by_ratings = settings.biases and objective.clips and objective.measure == "rmse"
-        if not (by_ratings and refit and can_be_joined(model)):
+        if not (by_ratings and refit and can_be_joined(model) and ranks.size == 1):
             raise ValueError("fits is %d; expected 'auto' or 1 here: several fits are joined where ratings are "
                              "predicted beside biases by a network='shallow' with a linear f, in one process, with "
                              "validation='auto' or a fraction of %g or more, and refit=True" % (fits, WORTH_A_REFIT))
@@ -254,7 +254,7 @@ def _one_fit(settings, given, rng, paths, run, refit, fits="auto", before=None):
     n_fits = 1
     if refit and not trained[-1].interrupted:
         n_fits = _n_fits(settings, given, trained, found, fits) if before is None else before.n_fits
-        longer = _LONGER_IN_A_MEAN if n_fits > 1 else 0.0
+        longer = _LONGER_IN_A_MEAN if n_fits > 1 and is_auto(settings.n_epochs) else 0.0
         biases = given.baseline(given.everything)
         for k, (side, seed, path) in enumerate(zip(sides, seeds[1], paths[len(sides):])):
             if not weights[k] or not trained[k].epoch:
@@ -294,7 +294,7 @@ def _further_fits(settings, given, rng, first, quietly):
     """
     found, tell, n_fits = [], given.tell, 1 if first.interrupted else first.n_fits
     if n_fits > 1:
-        tell("%d fits in all, each with other validation ratings, on which much depends" % n_fits)
+        tell("%d fits in all, each with other validation ratings and first weights" % n_fits)
     if quietly:  # they take seconds
         settings, given = settings.silent(), given._replace(progress=False)
     paths = [None] * most_trainings(len(given.sides))
@@ -356,13 +356,24 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
     best = first(choice=choice)
     if seeks:
         best = probe.better_decay(given, best, biases, more)
-    is_few = given.goes_by_ratings and fits_to_join(given.everything.by(side).nnz) > 1
-    is_free = isinstance(network, Shallow) and is_auto(settings.n_hidden)
-    if is_first and is_few and is_free and best.epoch and not (best.error or best.interrupted):
-        train = partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=None))
-        most = min(2 * best.choice.n_hidden, probe.most_hidden_of(given, side))
-        best, _ = probe.more_hidden(given, best, biases, train, most)
+    is_free = isinstance(network, Shallow) and is_auto(settings.n_hidden) and given.goes_by_ratings
+    if is_first and is_free and best.epoch and not (best.error or best.interrupted):
+        best = _with_more_hidden(settings, given, side, biases, seed, best, run)
     return best
+
+
+def _with_more_hidden(settings, given, side, biases, seed, best, run):
+    """Train a model of one side with twice as many hidden units, where ratings are few: the better one."""
+    n_hidden, n_columns = 2 * best.choice.n_hidden, n_columns_of(given.train, side)
+    is_large = probe.is_large(n_columns, best.choice._replace(n_hidden=n_hidden))
+    if fits_to_join(given.everything.by(side).nnz) == 1 or is_large or n_hidden > probe.most_hidden_of(given, side):
+        return best
+    train = partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=None, resume=False),
+                    label="%s as rows, %d hidden units" % (side, n_hidden))
+    found, _ = probe.more_hidden(given, best, biases, train, most=n_hidden)
+    if found.choice.n_hidden == n_hidden:
+        given.tell("%s as rows: %d hidden units are better than %d" % (side, n_hidden, best.choice.n_hidden))
+    return found
 
 
 def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=None, before=None, label=None):
@@ -405,7 +416,8 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     label = label or "%s as rows%s" % (side, ", on all ratings" if refit else "")
     trainer, error = _trainer(settings, model, choice, rng, given.unknown, given.objective.at(0.0), label), None
     if refit:
-        trainer.learning_rate = lambda epoch: before.rates[epoch - 1]
+        # Of a checkpoint with more epochs, which another run has left, the rates differ, and it is refused.
+        trainer.learning_rate = lambda epoch: before.rates[epoch - 1] if epoch <= n_epochs else np.nan
     measure = measure_of and measure_of(given.scorer(model, ratings, side, biases))
 
     def on_record(record):

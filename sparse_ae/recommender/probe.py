@@ -43,8 +43,7 @@ _FEW_HIDDEN, _UPDATES = 16, (100, 400)
 # real ratings the best epoch came after 190 to 650.
 _MANY_RATINGS, _TO_SEEK_BY, _UPDATES_TO_SEEK = 10 ** 6, 64, 650
 
-# The part of the squared error by which it must fall with twice as many, or else so few are trained in full: where
-# training takes seconds, any gain is worth it.
+# The part of the squared error by which it must fall with twice as many, or else so few are trained in full.
 _WORTH_TWICE = 0.001
 
 # What an update keeps for each parameter, its gradient included, which Adagrad alone doesn't lay down.
@@ -175,7 +174,8 @@ def more_hidden(given, best, biases, train, most, worth=0.0):
     most : int
         As many hidden units, at most.
     worth : float
-        The part of the squared error by which it must fall with twice as many.
+        The part of the squared error by which it must fall with twice as many; where training takes seconds, any
+        fall is worth it.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def more_hidden(given, best, biases, train, most, worth=0.0):
         if twice.interrupted:
             return best._replace(history=best.history + twice.history), False
         _, its_error = (None, np.inf) if twice.error else stretch_on_validation(given, twice, biases)
-        if its_error > (1 - worth) * error:
+        if its_error >= (1 - worth) * error:
             given.tell("%s as rows: %d hidden units are no better than %d"
                        % (best.side, twice.choice.n_hidden, best.choice.n_hidden))
             return best, True

@@ -62,9 +62,9 @@ class Recommender(RecommenderSettings, Answers):
     ----------
     n_hidden : int or "auto"
         Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", and ratings to predict are few
-        (100,000 or fewer), twice as many are tried and validation chooses; and if a fraction is cut off for it, several
-        fits are joined to one with all their hidden units, each with other validation ratings and first weights; see
-        `joining`.
+        (100,000 or fewer, in no large matrix), twice as many are tried, and validation chooses; and if a fraction is
+        cut off for it, several fits are joined to one with all their hidden units, each with other validation ratings
+        and first weights; see `joining`.
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
@@ -109,7 +109,7 @@ class Recommender(RecommenderSettings, Answers):
     patience : int, "auto" or None
         Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
         epoch are put back. None for neither. Where ratings are predicted beside biases and `learning_rate` is "auto",
-        gains of less than a thousandth in so many epochs are none, in twice as many before the RMSE has fallen at all;
+        gains of less than a thousandth in so many epochs are none, in twice as many before it has fallen by 0.5%;
         training goes on from the best one at 0.15 times the rate, until two fifths as many epochs gain no more.
     formulation : {"auto", "scan", "dense", "sparse"}
         As `Trainer` takes it.
@@ -212,12 +212,13 @@ class Recommender(RecommenderSettings, Answers):
             None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None
             there, and ratings that were held out before they were stored serve better.
         on_epoch : callable, optional
-            Called with each epoch's dict, as `history_` has it, of every training that is there.
+            Called with each epoch's dict, as `history_` has it, of every training that is there, and of those with
+            another decay or more hidden units that have been tried.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows, of the trainings on all ratings, and of those with another decay. Further fits that are
-            joined to the first have none, and are made again.
+            the other rows, of the trainings on all ratings, and of those with another decay. A training with more
+            hidden units, and further fits that are joined to the first, have none, and are made again.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
@@ -225,7 +226,8 @@ class Recommender(RecommenderSettings, Answers):
             is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
         refit : bool
             Beside biases, and if a fraction of 2% or more was cut off for validation: whether to train again on all
-            ratings, for as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+            ratings, for as many epochs as were best, each of several fits for 12% more unless `n_epochs` is given.
+            It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
             Without it there is one fit, however few ratings there are.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see

@@ -69,6 +69,8 @@ def test_larger_steps_are_fewer_where_ratings_are_many():
     assert paced(200001) == (75, 0.0015, 375, 7)
     assert paced(200001, validated=False) == (75, 0.0015, 36, None) and paced(200000, validated=False)[2] == 36
     assert paced(200001, learning_rate=0.001) == (50, 0.001, 250, 17), "who gives a rate has the others' updates"
+    assert paced(200001, update="adagrad") == (50, 0.03, 250, 7) and paced(200001, update="sgd")[:2] == (50, 0.001)
+    assert paced(200001, batch_size=50) == (50, 0.001, 250, 7), "or what else the steps depend on"
     assert paced(200001, network=deep)[:2] == (50, 0.001), "a network of one's own may not bear them"
     assert paced(200001, n_columns=70000)[:2] == (50, 0.03), "nor are there larger steps of Adagrad"
     assert paced(200001, missing_weight=0.2)[:2] == (50, 0.002) and paced(200001, variance=None)[1] == 0.001

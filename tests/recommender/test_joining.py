@@ -151,11 +151,14 @@ def rates(found, refit):
 
 
 def test_each_of_several_fits_is_trained_for_longer_on_all_ratings(fits):
-    """By 12% of the epochs at the first rate; of one fit by none."""
-    found, alone = (fitted(fit=dict(fits=n), patience=None, learning_rate=rate)
-                    for n, rate in ((2, lambda epoch: 0.02 if epoch < 10 else 0.004), (1, 0.02)))
-    assert len(rates(found, False)) == 12 and rates(found, True) == [0.02] + rates(found, False), "0.12 of 9 is about 1"
-    assert rates(alone, True) == rates(alone, False)
+    """By 12% of the epochs at the first rate; one fit is not, nor by more epochs than are given."""
+    settings = dict(patience=3, n_epochs="auto", learning_rate=lambda epoch: 0.02 if epoch < 10 else 0.004)
+    found, alone = (fitted(fit=dict(fits=n), **settings) for n in (2, 1))
+    best = alone.best_epoch_
+    assert best > 9 and len(rates(found, False)) == len(rates(alone, False))
+    assert rates(alone, True) == [0.02] * 9 + [0.004] * (best - 9)
+    assert rates(found, True) == [0.02] * 10 + [0.004] * (best - 9), "0.12 of 9 is about 1"
+    assert len(rates(fitted(fit=dict(fits=2), patience=None), True)) == 12, "at most 12"
 
 
 def test_where_nothing_can_be_learned_no_fit_counts(fits):
@@ -237,21 +240,42 @@ def test_decays_are_tried_from_the_one_on_that_was_best(fits, monkeypatch):
     assert second == pytest.approx(first / 3)
 
 
-def test_what_hidden_units_the_first_fit_found_worth_it_the_others_have(fits, monkeypatch):
-    tried = []
-
-    def twice(given, best, biases, train, most):
-        tried.append(best.choice.n_hidden)
-        assert most == 2 * best.choice.n_hidden == 192
-        return train(choice=best.choice._replace(n_hidden=100)), False
-
-    monkeypatch.setattr(fitting.probe, "more_hidden", twice)
+@pytest.fixture
+def tries_more(monkeypatch):
+    """More hidden units are tried of few rows, too, and are better than any."""
     monkeypatch.setattr(fitting.probe, "most_hidden_of", lambda given, side: 500)
-    found = fitted()
-    assert tried == [96] and [fit.trained[0].choice.n_hidden for fit in fits] == [100, 100]
-    assert found.n_hidden_ == 100 and found.model_.n_hidden == 200
-    fitted(n_hidden=8)
-    assert tried == [96], "who asks for some has these"
+    monkeypatch.setattr(fitting.probe, "stretch_on_validation",
+                        lambda given, trained, biases: (1.0, 1 / trained.choice.n_hidden))
+
+
+def test_what_hidden_units_the_first_fit_found_better_the_others_have(fits, tries_more, capsys):
+    found = fitted(progress=True)
+    assert [fit.trained[0].choice.n_hidden for fit in fits] == [192, 192]
+    assert found.n_hidden_ == 192 and found.model_.n_hidden == 384
+    assert "items as rows: 192 hidden units are better than 96" in capsys.readouterr().err
+    assert fitted(n_hidden=8).n_hidden_ == 8, "who asks for some has these"
+    assert fitted(network=Shallow(f="sigmoid")).n_hidden_ == 192, "of what isn't joined, too"
+
+
+def test_a_fit_that_was_killed_while_more_hidden_units_were_tried(fits, tries_more, monkeypatch, tmp_path):
+    whole, run = fitted(), dict(checkpoint=tmp_path / "checkpoint", resume=True)
+
+    def killed(*args, **more):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(fitting.probe, "more_hidden", killed)
+        fitted(fit=run)
+    resumed = fitted(fit=run)
+    assert resumed.n_hidden_ == 192 and resumed.weights_ == whole.weights_
+    for one, other in zip(whole.model_.params, resumed.model_.params):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
+    assert len(fitted(fit=dict(run, fits=1)).history_) > 0
+
+
+def test_a_large_model_is_not_tried(fits, tries_more, monkeypatch):
+    monkeypatch.setattr(fitting.probe, "_LARGE", 150 * 36)
+    assert fitted().n_hidden_ == 96 and len(fits) == 2
 
 
 def test_models_that_take_much_memory_are_not_joined(fits, monkeypatch):

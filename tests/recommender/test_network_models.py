@@ -15,6 +15,7 @@ import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
 from sparse_ae.recommender.fitting import check_settings
+from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.state import named, unnamed
 from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.training.objectives import Missing, Multinomial, Ordinal
@@ -214,6 +215,8 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
 def test_ranks_are_refused_in_words():
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
         check_settings(recommender(), (1, 5), 3.0, False, [None], {}, Ranks(Fake()))
+    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here"):
+        check_settings(Recommender(), (1, 5), 3.0, True, [None], {}, Ranks(Fake()), fits=2, refit=True)
 
 
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
