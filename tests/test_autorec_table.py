@@ -65,7 +65,7 @@ def test_all_tables_and_the_picture(example, tmp_path, capsys):
     out = run(example, tmp_path, capsys, "--quick")
     assert out.count("\n### ") == 5 and "Judged by **test** ratings" in out
     tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
-    assert [len(table) - 2 for table in tables] == [5, 4, 4, 2, 3]
+    assert [len(table) - 2 for table in tables] == [5, 6, 4, 2, 3]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
     assert "| I-AutoRec | 0.831 | " in out and "Surprise" not in out

@@ -24,7 +24,7 @@ from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.settings import Shallow, check_network
 from sparse_ae.recommender.shrinkage import mean_weights
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import lists_of, verdict, weigh, weigh_by_lists
+from sparse_ae.recommender.weighing import lists_of, promises, verdict, weigh, weigh_by_lists
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
@@ -357,16 +357,20 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
     if seeks:
         best = probe.better_decay(given, best, biases, more)
     is_free = isinstance(network, Shallow) and is_auto(settings.n_hidden) and given.goes_by_ratings
-    if is_first and is_free and best.epoch and not (best.error or best.interrupted):
+    if is_first and is_free and not best.interrupted:
         best = _with_more_hidden(settings, given, side, biases, seed, best, run)
     return best
 
 
 def _with_more_hidden(settings, given, side, biases, seed, best, run):
-    """Train a model of one side with twice as many hidden units, where ratings are few: the better one."""
+    """Train a model of one side with twice as many hidden units, where ratings are few: the better one.
+
+    Only where the model is of use as it is: what is the better of two that validation has shown nothing of is luck.
+    """
     n_hidden, n_columns = 2 * best.choice.n_hidden, n_columns_of(given.train, side)
     is_large = probe.is_large(n_columns, best.choice._replace(n_hidden=n_hidden))
-    if fits_to_join(given.everything.by(side).nnz) == 1 or is_large or n_hidden > probe.most_hidden_of(given, side):
+    is_few = fits_to_join(given.everything.by(side).nnz) > 1
+    if not is_few or is_large or n_hidden > probe.most_hidden_of(given, side) or not promises(given, best, biases):
         return best
     train = partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=None, resume=False),
                     label="%s as rows, %d hidden units" % (side, n_hidden))

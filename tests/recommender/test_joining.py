@@ -273,6 +273,11 @@ def test_a_fit_that_was_killed_while_more_hidden_units_were_tried(fits, tries_mo
     assert len(fitted(fit=dict(run, fits=1)).history_) > 0
 
 
+def test_more_hidden_units_are_not_tried_where_nothing_is_learned(fits, tries_more):
+    """The better of two models of noise may seem to be of use."""
+    assert fitted(noise(36, 20)).n_hidden_ == 96
+
+
 def test_a_large_model_is_not_tried(fits, tries_more, monkeypatch):
     monkeypatch.setattr(fitting.probe, "_LARGE", 150 * 36)
     assert fitted().n_hidden_ == 96 and len(fits) == 2
