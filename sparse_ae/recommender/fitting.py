@@ -35,8 +35,8 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
-__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals",
-           "fit_side", "most_trainings", "say_what_is_chosen"]
+__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals", "fit_side",
+           "most_trainings", "say_what_is_chosen"]
 
 # How much longer each of several fits is trained on all ratings than was best for one: their mean errs less by what
 # one has learned by heart, and wants models that have learned more.
@@ -341,9 +341,10 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
     """
     network = check_network(settings.network)
     seeks = given.goes_by_ratings and is_auto(settings.l2)
-    if given.goes_by_ratings and isinstance(network, Shallow):
+    free = [name for name in ("l2", "n_hidden") if is_auto(getattr(settings, name))]
+    looks = given.goes_by_ratings and isinstance(network, Shallow)
+    if looks:
         train = partial(fit_side, settings, given, side, biases, seed, run=_IN_MEMORY)
-        free = [name for name in ("l2", "n_hidden") if is_auto(getattr(settings, name))]
         ended, choice = probe.look(given, side, biases, choice, train, free, np.dtype(network.dtype).itemsize)
         if ended is None and seeks:
             ended, choice = probe.seek(given, side, biases, choice, train, free)
@@ -356,13 +357,12 @@ def _fit_with_validation(settings, given, side, biases, seed, choice, run, paths
     best = first(choice=choice)
     if seeks:
         best = probe.better_decay(given, best, biases, more)
-    is_free = isinstance(network, Shallow) and is_auto(settings.n_hidden) and given.goes_by_ratings
-    if is_first and is_free and not best.interrupted:
-        best = _with_more_hidden(settings, given, side, biases, seed, best, run)
+    if is_first and looks and "n_hidden" in free and not best.interrupted:
+        best = _with_more_hidden(settings, given, side, biases, seed, best, run["on_epoch"])
     return best
 
 
-def _with_more_hidden(settings, given, side, biases, seed, best, run):
+def _with_more_hidden(settings, given, side, biases, seed, best, on_epoch):
     """Train a model of one side with twice as many hidden units, where ratings are few: the better one.
 
     Only where the model is of use as it is: what is the better of two that validation has shown nothing of is luck.
@@ -372,7 +372,7 @@ def _with_more_hidden(settings, given, side, biases, seed, best, run):
     is_few = fits_to_join(given.everything.by(side).nnz) > 1
     if not is_few or is_large or n_hidden > probe.most_hidden_of(given, side) or not promises(given, best, biases):
         return best
-    train = partial(fit_side, settings, given, side, biases, seed, run=dict(run, checkpoint=None, resume=False),
+    train = partial(fit_side, settings, given, side, biases, seed, run=dict(_IN_MEMORY, on_epoch=on_epoch),
                     label="%s as rows, %d hidden units" % (side, n_hidden))
     found, _ = probe.more_hidden(given, best, biases, train, most=n_hidden)
     if found.choice.n_hidden == n_hidden:
