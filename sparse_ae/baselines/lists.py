@@ -129,8 +129,12 @@ class ItemFactors(NamedTuple):
 
     def scores(self, ratings):
         """As `ItemWeights.scores`: each user's factors are solved for by equation (4)."""
+        return self.factors_of(ratings).dot(self.H.T)
+
+    def factors_of(self, ratings):
+        """Solve for the users' side of `scores`: array of H's dtype, (n, n_factors); each by its own ratings alone."""
         ratings = csr_rows(ratings, len(self.H), self.H.dtype)
-        return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2).dot(self.H.T)
+        return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2)
 
 
 def fit_popular(train):

@@ -149,7 +149,7 @@ def add_evaluate(commands):
 
 def _run_evaluate(parsed):
     from sparse_ae.recommender.recommender import Recommender
-    from sparse_ae.runtime.progress import figure
+    from sparse_ae.runtime.progress import figure, say
     recommender = Recommender.load(parsed.model)
     ratings = load(parsed, counts=recommender.takes_counts)
     users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
@@ -160,3 +160,6 @@ def _run_evaluate(parsed):
         del measures["rmse"], measures["mae"]
     for name, value in measures.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
+    if measures["n_trained"]:
+        say("%d of these %d pairs were among those that the model was fitted to: on a list they can't be, so that they "
+            "count as missed; leave them out of the file" % (measures["n_trained"], measures["n_ratings"]))

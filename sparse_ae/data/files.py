@@ -74,8 +74,8 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         say there which columns are read, where the header leaves that open.
     pairs : bool
         Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
-        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header;
-        see `layout.find_layout`.
+        with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header,
+        see `layout.find_layout`; if it names a third timestamp, time or date, these are read, where they can be.
     lists : bool
         Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
 

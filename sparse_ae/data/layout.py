@@ -2,16 +2,22 @@
 import csv
 from typing import NamedTuple, Optional, Tuple
 
-from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines
+import numpy as np
+
+from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
 
-__all__ = ["EXPECTED", "NAMES", "Layout", "csv_reader", "find_layout", "first_record", "holds_lines"]
+__all__ = ["EXPECTED", "NAMES", "PAIRS", "RATINGS", "TIMED_PAIRS", "Layout", "csv_reader", "find_layout",
+           "first_record", "holds_lines"]
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and, if you like, a timestamp"
 
 #: The columns of ratings, in the order in which they come without a header.
 NAMES = tuple(COLUMN_WORDS)
+
+#: What is read where there are no timestamps, no ratings, or neither.
+RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
 # What names a column, of whichever.
 _WORDS = [word for words in COLUMN_WORDS.values() for word in words]
@@ -35,7 +41,7 @@ class Layout(NamedTuple):
     n_columns : int
         How many there are.
     columns : tuple of int
-        Which of them, from 0, are user, item, rating and, if there are any, timestamp; user and item of pairs alone.
+        Which of them, from 0, are those of `names`.
     named : bool
         Whether the header calls them so, or the format does.
     unread : tuple of str
@@ -46,6 +52,8 @@ class Layout(NamedTuple):
         Two words on the first line that are read as a pair, and may be a header as well.
     missing : float or None
         The rating that says that there is none; it may be NaN, as which a blank one counts then.
+    names : tuple of str
+        What is read: of `NAMES` all, those of `RATINGS`, `PAIRS` or `TIMED_PAIRS`.
     """
 
     first_line: int
@@ -57,6 +65,7 @@ class Layout(NamedTuple):
     by_place: Tuple[str, ...] = ()
     maybe_named: Tuple[str, ...] = ()
     missing: Optional[float] = None
+    names: Tuple[str, ...] = RATINGS
 
 
 def find_layout(path, pairs=False):
@@ -107,20 +116,23 @@ def find_layout(path, pairs=False):
                          "semicolons, '::' or blanks" % (path, before + 1, line, EXPECTED))
     if header:
         try:
-            columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
+            read, columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
+            if read == TIMED_PAIRS and not _are_times(others[columns[2]] for others in _following(lines, delimiter)
+                                                      if len(others) == len(fields)):
+                read, columns = PAIRS, columns[:2]
         except ValueError as error:
             way_out = "; " + AS_LISTS if _is_ragged(fields, lines, delimiter) else ""
             if not pairs and not way_out and "rating" not in find_columns(fields, NAMES):
                 way_out = "; " + AS_PAIRS
             raise ValueError("%s%s" % (error, way_out)) from None
         unread = tuple(field.strip() for place, field in enumerate(fields) if place not in columns)
-        called_so = len(find_columns(fields, NAMES[:len(columns)])) == len(columns)
+        called_so = len(find_columns(fields, read)) == len(columns)
         by_place = () if called_so else tuple(fields[place].strip() for place in columns)
-        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread, by_place)
+        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread, by_place, names=read)
     if len(fields) not in widths:
         raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
                          % (path, before + 1, len(fields), name, EXPECTED, _way_out(fields, lines, delimiter)))
-    return Layout(before + 1, delimiter, len(fields), tuple(range(len(fields))), named=False,
+    return Layout(before + 1, delimiter, len(fields), tuple(range(len(fields))), named=False, names=NAMES[:len(fields)],
                   maybe_named=tuple(field.strip() for field in fields) if doubtful else ())
 
 
@@ -204,15 +216,27 @@ def _is_number_or_blank(field):
     return True
 
 
+def _are_times(texts):
+    """Tell whether texts can be read as timestamps: pairs are of use without them, in whatever form they are."""
+    try:
+        return bool(np.isfinite(as_times(list(texts))).all())
+    except ValueError:
+        return False
+
+
 def _named_columns(fields, pairs, table):
-    """The places of user, item, rating and perhaps timestamp by a header; of pairs, of user and item if not so."""
+    """What is read by a header, and the places of it: ratings; of pairs, users and items with timestamps, if not so."""
     names = [field.strip() for field in fields]
-    if pairs:
-        try:
-            return tuple(choose_columns(names, 3, NAMES, table))
-        except ValueError:
-            return tuple(choose_columns(names, 2, NAMES[:2], table))
-    return tuple(choose_columns(names, 3, NAMES, table))
+    times = find_columns(names, NAMES[3:]).get(NAMES[3], [])
+    try:
+        columns = choose_columns(names, 3, NAMES, table)
+        if not pairs or columns[2:] != times:
+            return NAMES[:len(columns)], tuple(columns)
+    except ValueError:
+        if not pairs:
+            raise
+    columns = choose_columns(names, 2, PAIRS, table)
+    return (TIMED_PAIRS, tuple(columns + times)) if len(times) == 1 else (PAIRS, tuple(columns))
 
 
 def _is_ragged(fields, lines, delimiter):

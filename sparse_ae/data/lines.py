@@ -22,7 +22,7 @@ DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons
 AS_LISTS = "if each line is a user and the items that the user chose, read them with lists=True (--lists)"
 
 #: The way out of lines without a rating.
-AS_PAIRS = "if these are pairs of user and item alone, as of clicks, read them with pairs=True (--objective clicks)"
+AS_PAIRS = "if these are pairs of user and item alone, as of clicks, read them with pairs=True (fit --objective clicks)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20

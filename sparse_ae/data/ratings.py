@@ -60,9 +60,12 @@ class Ratings(NamedTuple):
 
         Raises
         ------
-        ValueError
-            For a matrix of another shape.
+        TypeError, ValueError
+            For what is no sparse matrix, and for one of another shape.
         """
+        if not sp.issparse(matrix):
+            raise TypeError("the part is of type %s; expected a sparse matrix of some of the ratings, such as "
+                            "split.train or split.test" % type(matrix).__name__)
         if matrix.shape != self.matrix.shape:
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))

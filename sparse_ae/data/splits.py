@@ -175,7 +175,8 @@ def split_by_time(ratings, test_fraction=0.2):
 def _timestamps(ratings, matrix, who):
     if not isinstance(ratings, Ratings) or ratings.timestamps is None:
         raise ValueError("%s needs the time of each rating, and these have none; expected Ratings with timestamps: "
-                         "load_ratings reads a fourth column, ratings_from_triples takes timestamps" % who)
+                         "load_ratings reads a column called timestamp, and a fourth one without a header; "
+                         "ratings_from_triples takes timestamps" % who)
     timestamps = check_timestamps(ratings.timestamps)
     if matrix is not ratings.matrix or len(timestamps) != matrix.nnz:  # then times go with other entries
         raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "

@@ -21,12 +21,12 @@ __all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "choose_colum
 
 #: Names of the columns of ratings, in tables as in the headers of files: the own one first, then synonyms.
 COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", "product"),
-                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time")}
+                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time", "date")}
 
 # What else a column that is read by its place may be called, the likeliest first: a user_rating is a rating, and a
-# playtime no timestamp.
+# playtime or an update no timestamp.
 _HINTS = [(word, tuple(COLUMN_WORDS).index(name)) for name in ("timestamp", "rating", "user", "item")
-          for word in COLUMN_WORDS[name] if word != "time"]
+          for word in COLUMN_WORDS[name] if word not in ("time", "date")]
 
 # Names that an error lists: a table of ratings may have a column for each of thousands of items.
 _MOST_NAMES = 10

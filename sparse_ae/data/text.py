@@ -15,12 +15,18 @@ import numpy as np
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.layout import EXPECTED, NAMES, csv_reader, find_layout, first_record
+from sparse_ae.data.layout import EXPECTED, PAIRS, Layout, csv_reader, find_layout, first_record
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
 __all__ = ["Block", "read_blocks", "read_pairs", "read_text"]
+
+# How a rating and a timestamp are read.
+_READ = {"rating": as_floats, "timestamp": as_times}
+
+# Two columns, whatever comes after them.
+_TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
 
 
 class Block(NamedTuple):
@@ -71,10 +77,10 @@ def read_text(path, progress=False, pairs=False, missing=None):
     n_read, layout = 0, find_layout(path, pairs)._replace(missing=missing)
     if progress and layout.unread:
         say("%s: columns for %s are read; others are left out: %s"
-            % (path, ", ".join(NAMES[:len(layout.columns)]), ", ".join(layout.unread)))
+            % (path, ", ".join(layout.names), ", ".join(layout.unread)))
     if progress and layout.by_place:
         say("%s: the columns %s are read as %s, in this order"
-            % (path, ", ".join(layout.by_place), ", ".join(NAMES[:len(layout.columns)])))
+            % (path, ", ".join(layout.by_place), ", ".join(layout.names)))
     if progress and layout.maybe_named:
         say("%s: %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that line"
             % ((path,) + layout.maybe_named))
@@ -131,7 +137,7 @@ def read_blocks(path, layout, progress=False):
                          "is; expected %s: reorder the columns" % (path, EXPECTED))
     if progress and layout.missing is not None:
         say("%s: read as %s in each line; those whose rating is %g, which stands for none, are left out"
-            % (path, ", ".join(NAMES[:len(layout.columns)]), layout.missing))
+            % (path, ", ".join(layout.names), layout.missing))
     elif progress and not layout.named and not layout.by_place and -np.inf < latest <= 1e8:
         say("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
             "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
@@ -169,7 +175,7 @@ def read_pairs(path):
                 where = "%s, line %d" % (path, number)
                 if len(fields) < 2:
                     raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
-                _check_record(where, fields, (0, 1))
+                _check_record(where, fields, _TWO)
                 yield number, fields[0].strip(), fields[1].strip()
             if failure is not None:
                 raise failure
@@ -216,7 +222,7 @@ def _parse_alike(lines, text, layout):
     else:
         unquoted = text
     fields, columns = None, []
-    for name, column in zip(NAMES, layout.columns):
+    for name, column in zip(layout.names, layout.columns):
         place = letters, starts[:, column].copy(), stops[:, column].copy()
         if name == "rating":
             values = parse_decimals(*place)
@@ -228,7 +234,7 @@ def _parse_alike(lines, text, layout):
                 fields = lines.decode(unquoted).replace("\n", delimiter).split(delimiter)
             values = fields[column:-1:n_columns]
         columns.append(values)
-    return _convert(columns, range(lines.number, lines.number + len(stops)), layout.missing)
+    return _convert(columns, range(lines.number, lines.number + len(stops)), layout)
 
 
 def _parse_lines(lines, text, layout):
@@ -247,7 +253,7 @@ def _parse_lines(lines, text, layout):
     if n_records != len(texts):
         return None
     columns = [fields[column::layout.n_columns] for column in layout.columns]
-    return _convert(columns, range(lines.number, lines.number + n_records), layout.missing)
+    return _convert(columns, range(lines.number, lines.number + n_records), layout)
 
 
 # Anything else, record by record
@@ -260,7 +266,7 @@ def _parse_records(lines, text, layout):
         block = _nothing()
     elif all(len(fields) == layout.n_columns for fields in records):
         columns = [[fields[column] for fields in records] for column in layout.columns]
-        block = _convert(columns, numbers, layout.missing)
+        block = _convert(columns, numbers, layout)
     else:
         block = None
     if block is None:
@@ -270,7 +276,7 @@ def _parse_records(lines, text, layout):
                 way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
                 raise ValueError("%s: found %d columns; expected %d, as on the other lines: mend or drop it%s"
                                  % (where, len(fields), layout.n_columns, way_out))
-            _check_record(where, fields, layout.columns, layout.missing)
+            _check_record(where, fields, layout)
     if failure is not None:
         raise failure  # only now: a record before it might have been wrong too
     return block
@@ -307,14 +313,14 @@ def _nothing():
     return Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, range(0))
 
 
-def _convert(columns, lines, missing=None):
+def _convert(columns, lines, layout):
     """The Block of columns that are arrays of numbers or sequences of str, or None if there is an error in one.
 
-    Entries whose rating is `missing` are left out first.
+    Entries whose rating is the one that says that there is none are left out first.
     """
-    if missing is not None and len(columns) > 2:
+    if layout.missing is not None and "rating" in layout.names:
         try:
-            rated = _rated(columns[2], missing)
+            rated = _rated(columns[2], layout.missing)
         except ValueError:
             return None
         if not any(rated):
@@ -334,15 +340,14 @@ def _convert(columns, lines, missing=None):
                 return None
             ids.append(distinct_texts(column))
     try:
-        values = [column if isinstance(column, np.ndarray) else as_numbers(column)
-                  for as_numbers, column in zip((as_floats, as_times), columns[2:])]
+        values = {name: column if isinstance(column, np.ndarray) else _READ[name](column)
+                  for name, column in zip(layout.names[2:], columns[2:])}
     except ValueError:
         return None
-    values = values or [np.ones(len(columns[0]))]
-    ratings, bad = as_float32(values[0])
+    ratings, bad = as_float32(values["rating"] if "rating" in values else np.ones(len(columns[0])))
     if bad is not None:
         return None
-    times = values[1] if len(values) > 1 else None
+    times = values.get("timestamp")
     if times is not None and times.dtype == np.float64:
         if not np.isfinite(times).all():
             return None
@@ -359,33 +364,32 @@ def _rated(ratings, missing):
     return are_rated(ratings, missing)
 
 
-def _check_record(where, fields, columns, missing=None):
+def _check_record(where, fields, layout):
     """Raise the error of a record that `_convert` doesn't take, if it is this one."""
-    fields = [fields[column] for column in columns]
-    if missing is not None and len(columns) > 2:
+    fields = {name: fields[column] for name, column in zip(layout.names, layout.columns)}
+    if layout.missing is not None and "rating" in fields:
         with contextlib.suppress(ValueError):  # of what is no number, below
-            if not _rated(fields[2:3], missing)[0]:
+            if not _rated([fields["rating"]], layout.missing)[0]:
                 return
-    for name, text in zip(("user", "item"), fields):
-        if not text.strip():
+    for name in PAIRS:
+        if not fields[name].strip():
             raise ValueError("%s: the %s is empty; expected an id: fill it in, or drop the line" % (where, name))
-    if len(columns) == 2:
-        return
-    try:
-        rating = as_floats(fields[2:3])
-    except ValueError:
-        raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: %s"
-                         % (where, fields[2].strip(), _way_out(fields[2]))) from None
-    bad = as_float32(rating)[1]
-    if bad is not None:
-        raise ValueError("%s: %s" % (where, bad[1]))
-    if len(columns) == 4:
+    if "rating" in fields:
         try:
-            time = as_times(fields[3:4])[0]
+            rating = as_floats([fields["rating"]])
+        except ValueError:
+            raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: %s"
+                             % (where, fields["rating"].strip(), _way_out(fields["rating"]))) from None
+        bad = as_float32(rating)[1]
+        if bad is not None:
+            raise ValueError("%s: %s" % (where, bad[1]))
+    if "timestamp" in fields:
+        try:
+            time = as_times([fields["timestamp"]])[0]
         except ValueError:
             raise ValueError("%s: the timestamp %r is neither a number nor a date; expected one such as 978300760 or "
                              "2001-01-01 08:30: mend it, or leave the column out"
-                             % (where, fields[3].strip())) from None
+                             % (where, fields["timestamp"].strip())) from None
         if not np.isfinite(time):
             raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
                              "out" % (where, time))
@@ -393,9 +397,19 @@ def _check_record(where, fields, columns, missing=None):
 
 def _way_out(rating):
     """Say what to do about a rating that is no number."""
+    if _is_date(rating):
+        return ("mend or drop the line; or if all are dates, let the first line name the columns, user,item,timestamp, "
+                "and read it with pairs=True")
     try:
         as_floats([rating.replace(",", ".")])
     except ValueError:
         return "mend or drop the line"
     return ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
             "the file")
+
+
+def _is_date(text):
+    with contextlib.suppress(ValueError):
+        as_times([text])
+        return True
+    return False

@@ -229,7 +229,8 @@ class Answers:
             "n_ratings", "n_unknown", "n_trained"
                 How many there are; how many are of a user or an item without a rating in `fit`, which are predicted as
                 `predict` says and count like the others; and how many are of pairs that were rated in `fit`: they say
-                nothing of how well others are predicted.
+                nothing of how well others are predicted, and on no list, so that they count as missed. Leave them out,
+                as of clicks that come again after a split by time.
             "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
                 At k, by the formulas of `metrics`. A user's list is what `recommend` gives: the best of all items that
                 the user has not rated in `fit`. Relevant are the user's held-out items with a rating of at least

@@ -1,12 +1,12 @@
 """Lists by all that helps: closed forms first, then autoencoders, each weighed by the lists of validation users.
 
 Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter, factors of
-all entries (`closed.CLOSED`). The decay of each is climbed to from a first guess, step by step, by the measure of lists
-on validation users that it makes together with those before it: the best one alone adds less. So is the power of
-ratings, by EASE, for all. Then comes an autoencoder with users as rows, if there is time, with no more work than `work`
-says; and where it adds nothing, one with items as rows. After every other epoch validation users' lists are made by all
-that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 200 updates, after 400 at least,
-its training ends, and an autoencoder that never made them better is left out.
+all entries and of what ratings differ by (`closed.CLOSED`). The decay of each is climbed to from a first guess, step by
+step, by the measure of lists on validation users that it makes together with those before it: the best one alone adds
+less. So is the power of ratings, by EASE, for all. Then comes an autoencoder with users as rows, if there is time, with
+no more work than `work` says; and where it adds nothing, one with items as rows. After every other epoch validation
+users' lists are made by all that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 200
+updates, after 400 at least, its training ends, and an autoencoder that never made them better is left out.
 
 All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
 or with the member whose lists are best if that is better, and move as long as the lists of validation users become
@@ -31,7 +31,7 @@ import time
 import numpy as np
 
 from sparse_ae.checks import check_number
-from sparse_ae.recommender.closed import CLOSED, FIRST, ClosedMember, Values
+from sparse_ae.recommender.closed import CLOSED, FIRST, ClosedMember
 from sparse_ae.recommender.defaults import is_auto
 from sparse_ae.recommender.estimator import in_words
 from sparse_ae.recommender.fitting import FitResult, choice_of, fit_side, say_what_is_chosen
@@ -99,6 +99,9 @@ def check_blend(settings, given, on_disk, seconds):
             raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
                              "and predicts no ratings" % (only, objective))
         given.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out", only)
+        if CLOSED[only].centred and not np.ptp(given.everything.by("users").data):
+            raise ValueError("network is %r and all ratings are equal; expected some that differ, or another network: "
+                             "it learns what they differ by" % only)
     by_name = isinstance(objective, str) and objective in ("lists", "clicks")
     blended = only is not None or (by_name and settings.rows == "auto" and given.ranks.size == 1 and not on_disk
                                    and bool(settings.biases))
@@ -135,10 +138,11 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
     refits = refit and given.everything is not given.train
     members, power = [], None
-    names = list(CLOSED) if only is None else [only]
+    names = [name for name in CLOSED if not CLOSED[name].centred or np.ptp(train.data)] if only is None else [only]
     _say_memory(given, train, names, lists)
-    for name in names:
+    for k, name in enumerate(names):
         if members and deadline.left <= 0 and name not in ("ease", "popular"):
+            given.tell("no time is left for %s" % ", ".join(names[k:]))
             break
         note = CLOSED[name].note(train)
         if note is not None:
@@ -148,7 +152,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train, beside), power=power,
                             counts=given.is_counts, deadline=deadline,
                             users=lists.users if lists is not None and refits else None)
-        power = member.values.power if member.l2 is not None else power
+        power = member.values.power if member.l2 is not None and not CLOSED[name].centred else power
         members.append(member)
     trained, found, n_closed = [], None, len(members)
     if len(members) == 1:
@@ -362,11 +366,11 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
     form, deadline = CLOSED[name], Deadline() if deadline is None else deadline
     # The highest ratings are what lists are judged by; counts have been brought nearer to each other by a logarithm.
     powers = ((1, 0, 2) if counts else (2, 1)) if power is None else (power,)
-    if judge is None or form.l2 is None or not np.ptp(ratings.data):
+    if judge is None or form.l2 is None or form.centred or not np.ptp(ratings.data):
         powers = powers[:1]
 
     def system_of(power):
-        values = Values.of(ratings, missing_rating, power)
+        values = form.values(ratings, missing_rating, power)
         system, solve = form.system(values(ratings)), form.solve
         if users is not None and form.solve_for is not None:
             solve = functools.partial(form.solve_for, users=users)

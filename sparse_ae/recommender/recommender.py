@@ -87,8 +87,8 @@ class Recommender(RecommenderSettings, Answers):
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, as the functions of `networks` are called; beside biases with ``indicator=True``
         too: it is then to read who has rated, through an InputLayer of this name. It runs in one process, on the CPU.
-        For lists "ease", "wide", "filter", "factors", "neighbours" and "popular" are closed forms, which are then there
-        alone; see `closed`.
+        For lists "ease", "wide", "filter", "factors", "explicit", "neighbours" and "popular" are closed forms, which are
+        then there alone; see `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none
@@ -145,7 +145,7 @@ class Recommender(RecommenderSettings, Answers):
     weights_ : dict of str to float
         What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged. Of a
         blend, what each member counts, whose scores have the mean 0 and the variance 1 for each user: "popular",
-        "ease", "wide", "filter", "factors", "neighbours", "items", "users".
+        "ease", "wide", "filter", "factors", "explicit", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
         of "users", and with "both"; of joined fits on those of all. Empty where no validation rating is of a

@@ -368,8 +368,8 @@ def check_objective(objective):
         return objective
     if isinstance(objective, str) and objective in _NAMED:
         return _NAMED[objective]()
-    raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an Objective of "
-                     "sparse_ae.training.objectives, such as Missing(0.1)" % (objective,))
+    raise ValueError("objective is %r; expected 'ratings', 'lists', 'clicks', or an object of a class that inherits "
+                     "sparse_ae.training.objectives.Objective, such as Missing(0.1)" % (objective,))
 
 
 def _everywhere(h, model, w, m):
@@ -389,8 +389,8 @@ def objective_of(description):
     settings = dict(description)
     name, kinds = settings.pop("name", None), {kind.__name__: kind for kind in kinds_of(Objective)}
     if name not in kinds:
-        raise ValueError("the objective is %r; expected one of %s: import the module first that has one of your own"
-                         % (name, ", ".join(sorted(kinds))))
+        raise ValueError("the objective is %r; expected one of %s: where it is of a class of your own, import that "
+                         "first" % (name, ", ".join(sorted(kinds))))
     return kinds[name](**settings)
 
 

@@ -73,6 +73,9 @@ def test_a_part_of_ratings_keeps_the_ids():
     assert train.matrix is split.train and ratings.timestamps is not None
     with pytest.raises(ValueError, match="the part is 1 x 2 and the ratings are 2 x 2"):
         ratings.part(split.train[:1])
+    for wrong in (split, split.cold_users, [0]):
+        with pytest.raises(TypeError, match="expected a sparse matrix of some of the ratings, such as split.train"):
+            ratings.part(wrong)
 
 
 def test_occurring(monkeypatch):

@@ -12,6 +12,7 @@ from sparse_ae.data import lines, text
 from sparse_ae.data.files import load_ratings
 from sparse_ae.data.layout import Layout
 from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.splits import split_by_time
 from sparse_ae.data.text import read_blocks, read_text
 
 
@@ -332,8 +333,8 @@ def test_blocks(tmp_path, monkeypatch):
     ("1 2\n\n1 2\n", [1], [2], [[2]]),
     ("user,item,rating\n7,9,3\n7,9,4\n", [7], [9], [[7]]),  # counted already
     ("user,item,plays\n7,9,3\n7,9,4\n", [7], [9], [[7]]),
-    ("user,item,timestamp\n7,9,3\n7,9,4\n", [7], [9], [[2]]),
-    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\n", [7], [9], [[2]]),
+    ("user,item,date\n7,9,5/1/2024\n7,9,2024-05-02\n", [7], [9], [[2]]),  # no timestamps
+    ("user,item,date,time\n7,9,3,4\n", [7], [9], [[1]]),
     ("ann lee,tea\n", ["ann lee"], ["tea"], [[1]]),
 ])
 def test_pairs_alone(tmp_path, text, users, items, counts):
@@ -341,6 +342,33 @@ def test_pairs_alone(tmp_path, text, users, items, counts):
     found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
     assert (found.users.tolist(), found.items.tolist()) == (users, items)
     assert found.matrix.toarray().tolist() == counts and found.timestamps is None
+
+
+@pytest.mark.parametrize("text, times, counts", [
+    ("user,item,timestamp\n7,9,3\n7,9,4\n7,8,1\n", [1, 4], [1, 2]),  # of a pair that comes twice the last
+    ("session,item,time,user,device\na,9,1,7,x\na,9,2,7,x\nb,8,5,7,x\n", [5, 2], [1, 2]),
+    ("when,date,user,item\nx,2024-05-01,7,9\ny,1970-01-02 00:00:01,7,8\n", [86401, 1714521600], [1, 1]),
+    ("user,item,timestamp\n7,\"9\",0.5\n7,8,2\n", [2, 0.5], [1, 1]),
+    ("user,item,timestamp\n\"7\",9,4\n\n7,8,3\n", [3, 4], [1, 1]),
+])
+def test_pairs_with_timestamps(tmp_path, text, times, counts):
+    (tmp_path / "clicks").write_text(text)
+    found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+    assert (found.users.tolist(), found.items.tolist(), found.timestamps.tolist()) == ([7], [8, 9], times)
+    assert found.matrix.data.tolist() == counts
+    assert split_by_time(found, 0.5).test.indices.tolist() == [int(np.argmax(times))]
+
+
+def test_timestamps_of_pairs_that_are_none_further_down(tmp_path):
+    (tmp_path / "clicks").write_text("user,item,date\n" + 20000 * "7,9,2024-05-01\n" + "7,9,x\n")
+    with pytest.raises(ValueError, match="line 20002: the timestamp 'x' is neither a number nor a date"):
+        load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+
+
+def test_dates_where_no_header_says_so(tmp_path):
+    (tmp_path / "clicks").write_text("ann,tea,2024-05-01\nann,jam,2024-05-02\n")
+    with pytest.raises(ValueError, match="if all are dates, let the first line name the columns, user,item,timestamp"):
+        load_ratings(tmp_path / "clicks", pairs=True)
 
 
 @pytest.mark.parametrize("text, message", [
@@ -352,7 +380,7 @@ def test_pairs_that_are_none(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_ratings(tmp_path / "clicks", pairs=True)
     (tmp_path / "clicks").write_text("7,9\n8,9\n")
-    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .--objective clicks."):
+    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .fit --objective clicks."):
         load_ratings(tmp_path / "clicks")
 
 

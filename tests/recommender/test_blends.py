@@ -46,8 +46,7 @@ def split():
     return [with_ids(part) for part in parts]
 
 
-@pytest.fixture(scope="module", params=["blend", "all members", "ease", "wide", "filter", "factors", "neighbours",
-                                        "popular"])
+@pytest.fixture(scope="module", params=["blend", "all members"] + list(CLOSED))
 def fitted(request, split):
     """By default; with a weight for each member, autoencoders among them; and each closed form alone."""
     train, held_out = split
@@ -71,8 +70,8 @@ def weighing_alike(n_members):
     return weights
 
 
-# Of five closed forms and both autoencoders.
-of_both = weighing_alike(7)
+# Of closed forms and both autoencoders.
+of_both = weighing_alike(len(WITHOUT_FACTORS) + 2)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +112,55 @@ def test_a_decay_is_climbed_to():
 @pytest.mark.parametrize("name", CLOSED)
 def test_without_anybody_who_judges_it_is_the_first_guess(name):
     member = fit_closed(name, likings(), 0.0)
-    assert (member.l2, member.values.power) == (CLOSED[name].l2, 2)
+    assert (member.l2, member.values.power) == (CLOSED[name].l2, 1 if CLOSED[name].centred else 2)
     assert fit_closed(name, likings(), 0.0, counts=True).values.power == 1
+
+
+def test_explicit_factors_are_of_what_ratings_differ_by():
+    ratings, people = likings(n_rows=12, n_columns=7), np.array([3, 0, 11])
+    member = fit_closed("explicit", ratings, -5.0, lambda member: np.arange(4.0))
+    mean, H = ratings.data.mean(dtype=float), member.model.H.astype(float)
+    spread = np.sqrt(((ratings.data - mean) ** 2).mean())
+    assert member.values == pytest.approx((mean, spread, 1)) and member.model.missing_weight == 0.02
+    scores = member.of_users(people)
+    for of_user, user in zip(scores, people):
+        system, right = member.l2 * np.eye(H.shape[1]), np.zeros(H.shape[1])
+        for item in range(7):
+            rated = ratings[user, item] if item in ratings[user].indices else None
+            weight = 0.02 if rated is None else 1.0
+            system += weight * np.outer(H[item], H[item])
+            right += 0.0 if rated is None else (rated - mean) / spread * H[item]
+        np.testing.assert_allclose(of_user, H.dot(np.linalg.solve(system, right)), atol=2e-5)
+
+
+def test_users_factors_are_solved_for_once(monkeypatch):
+    member, again = (fit_closed("factors", likings(), 0.0) for _ in range(2))
+    expected = again.model.scores(again.values(likings()))
+    solved = []
+
+    def factors_of(model, ratings):
+        solved.append(ratings.shape[0])
+        return solve(model, ratings)
+
+    solve = closed.ItemFactors.factors_of
+    monkeypatch.setattr(closed.ItemFactors, "factors_of", factors_of)
+    for users, n_new in (([4, 2], 2), ([2, 7, 4], 1), ([7], 0), (np.arange(10), 7), ([9, 9], 0)):
+        np.testing.assert_array_equal(member._factors_of(np.array(users)),
+                                      solve(member.model, member.values(likings()[np.array(users)])))
+        assert solved.pop() == n_new
+        np.testing.assert_allclose(member.of_users(np.array(users)), expected[users], rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(closed, "_MOST_SOLVED", 0)  # then none is kept
+    again.of_users(np.array([1, 2])), again.of_users(np.array([1, 2]))
+    assert solved[-2:] == [2, 2]
+
+
+def test_where_all_ratings_are_equal_nothing_differs(split):
+    equal = split[0].matrix.copy()
+    equal.data[:] = 4
+    blend = Recommender(objective="lists", n_epochs=1, progress=False).fit(equal)
+    assert "explicit" not in blend.weights_ and "factors" in blend.weights_
+    with pytest.raises(ValueError, match="network is 'explicit' and all ratings are equal; expected some that differ"):
+        Recommender(objective="lists", network="explicit", progress=False).fit(equal)
 
 
 def test_ease_is_its_formula():
@@ -328,7 +374,7 @@ def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
             wrong = arrays[name].copy()
             wrong.flat[0] = np.nan
             refused(meta, dict(arrays, **{name: wrong}))
-            refused(meta, dict(arrays, **{name: arrays[name][:-1] if name == "factors/H" else arrays[name][..., :-1]}))
+            refused(meta, dict(arrays, **{name: arrays[name][:-1] if name.endswith("/H") else arrays[name][..., :-1]}))
     for name in ("members", "weights", "objective"):
         refused(dict(meta, blend={other: value for other, value in meta["blend"].items() if other != name}), arrays)
     for each in meta["blend"]["members"]:
@@ -437,7 +483,7 @@ def test_training_is_repeated_on_all_ratings(resumable):
 
 def test_one_autoencoder_is_enough(split, monkeypatch):
     """Where users as rows have a weight, items aren't trained."""
-    monkeypatch.setattr(blends, "greedy_weights", weighing_alike(6))
+    monkeypatch.setattr(blends, "greedy_weights", weighing_alike(len(WITHOUT_FACTORS) + 1))
     monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
     fitted = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
     assert fitted.weights_["users"] and "items" not in fitted.weights_
