@@ -87,8 +87,8 @@ class Recommender(RecommenderSettings, Answers):
         nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
         rating_scale=, l2=, rng=)``, as the functions of `networks` are called; beside biases with ``indicator=True``
         too: it is then to read who has rated, through an InputLayer of this name. It runs in one process, on the CPU.
-        For lists "ease", "wide", "filter", "factors", "explicit", "neighbours" and "popular" are closed forms, which are
-        then there alone; see `closed`.
+        For lists "ease", "wide", "filter", "factors", "explicit", "neighbours" and "popular" are closed forms, which
+        are then there alone; see `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
         a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none

@@ -129,7 +129,7 @@ TABLE = [
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
      r"none named for the rating; .* in that order \(the rating may be called rating, score, stars\); if these are "
-     r"pairs of user and item alone, as of clicks, read them with pairs=True \(--objective clicks\)"),
+     r"pairs of user and item alone, as of clicks, read them with pairs=True \(fit --objective clicks\)"),
     ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
      r"none named for the user; .* \(the user may be called user, customer\)$"),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
