@@ -142,7 +142,8 @@ class Trainer:
         self.learning_rate, self.batch_size, self.formulation = learning_rate, batch_size, formulation
         self.l2_per, self.unknown, self.progress, self.objective = l2_per, unknown, progress, objective
         if not isinstance(objective, Objective):
-            raise TypeError("objective is %r; expected one of training.objectives, such as Observed() or Missing(0.2)"
+            raise TypeError("objective is %r; expected an object of a class of training.objectives, or of one that "
+                            "inherits Objective, such as Observed() or Missing(0.2)"
                             % (objective,))
         if model.ranks.size > 1:
             check_entrywise(self.update, update)

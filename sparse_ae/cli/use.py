@@ -161,6 +161,6 @@ def _run_evaluate(parsed):
     for name, value in measures.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if measures["n_trained"]:
-        say("%d of these %d pairs are among those of fit: they don't tell how well others are predicted, and are on no "
-            "list, so that they count as missed; leave them out of the file"
-            % (measures["n_trained"], measures["n_ratings"]))
+        missed = ", and are on no list, so that they count as missed" if parsed.k else ""
+        say("%d of these %d pairs are among those of fit: they don't tell how well others are predicted%s; leave them "
+            "out of the file" % (measures["n_trained"], measures["n_ratings"], missed))

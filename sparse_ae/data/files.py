@@ -63,7 +63,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order of the file counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp
-        is that of the rating kept; beside a mean or a sum, of the last. In `.npz` and `.mat` files it is too late for
+        is that of the rating kept; beside a mean or a sum, the latest. In `.npz` and `.mat` files it is too late for
         most: SciPy adds up such entries, without a word, when it makes CSR or CSC of COO, and they can't be told from
         ratings any more.
     missing : float, optional
@@ -75,7 +75,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     pairs : bool
         Whether a file of text may have two columns, user and item, as of clicks: each line is a rating of 1 then, and
         with ``duplicates="sum"`` a pair counts as often as it came. A first line that names both columns is a header,
-        see `layout.find_layout`; if it names a third timestamp, time or date, these are read, where they can be.
+        see `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
     lists : bool
         Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
 
@@ -343,4 +343,5 @@ def _whole_table(path, blocks):
     except ValueError as error:  # an id that is too long
         raise error_at(path, error) from None
     return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
-            np.concatenate(values), None if timestamps[0] is None else np.concatenate(timestamps), where]
+            np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
+            where]

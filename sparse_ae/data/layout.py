@@ -2,9 +2,7 @@
 import csv
 from typing import NamedTuple, Optional, Tuple
 
-import numpy as np
-
-from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
+from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
 
 __all__ = ["EXPECTED", "NAMES", "PAIRS", "RATINGS", "TIMED_PAIRS", "Layout", "csv_reader", "find_layout",
@@ -73,7 +71,8 @@ def find_layout(path, pairs=False):
 
     The first line that isn't blank tells. If it is a header, columns go by their names, as in `tables.as_ratings`; if
     it has others, or there is none, by their order. Of pairs, two words are a header if they name columns and don't
-    come again in the lines that follow, or if there are numbers in one of their places on these.
+    come again in the lines that follow, or if there are numbers in one of their places on these. A header of pairs may
+    name a timestamp, a time or a date, too.
 
     Parameters
     ----------
@@ -117,9 +116,6 @@ def find_layout(path, pairs=False):
     if header:
         try:
             read, columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
-            if read == TIMED_PAIRS and not _are_times(others[columns[2]] for others in _following(lines, delimiter)
-                                                      if len(others) == len(fields)):
-                read, columns = PAIRS, columns[:2]
         except ValueError as error:
             way_out = "; " + AS_LISTS if _is_ragged(fields, lines, delimiter) else ""
             if not pairs and not way_out and "rating" not in find_columns(fields, NAMES):
@@ -216,27 +212,28 @@ def _is_number_or_blank(field):
     return True
 
 
-def _are_times(texts):
-    """Tell whether texts can be read as timestamps: pairs are of use without them, in whatever form they are."""
-    try:
-        return bool(np.isfinite(as_times(list(texts))).all())
-    except ValueError:
-        return False
-
-
 def _named_columns(fields, pairs, table):
     """What is read by a header, and the places of it: ratings; of pairs, users and items with timestamps, if not so."""
     names = [field.strip() for field in fields]
-    times = find_columns(names, NAMES[3:]).get(NAMES[3], [])
+    times = _times_of(names) if pairs else []
     try:
         columns = choose_columns(names, 3, NAMES, table)
-        if not pairs or columns[2:] != times:
+        if columns[2] not in times:
             return NAMES[:len(columns)], tuple(columns)
     except ValueError:
         if not pairs:
             raise
-    columns = choose_columns(names, 2, PAIRS, table)
+    others = [place for place in range(len(names)) if place not in times]
+    if len(others) < 2:
+        times, others = [], range(len(names))
+    columns = [others[place] for place in choose_columns([names[place] for place in others], 2, PAIRS, table)]
     return (TIMED_PAIRS, tuple(columns + times)) if len(times) == 1 else (PAIRS, tuple(columns))
+
+
+def _times_of(names):
+    """The places of the timestamps of pairs by a header: those that are called so, else one that is called a date."""
+    found = find_columns(names, NAMES[3:]).get(NAMES[3])
+    return found or [place for place, name in enumerate(names) if name.lower() == "date"]
 
 
 def _is_ragged(fields, lines, delimiter):

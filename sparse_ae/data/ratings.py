@@ -92,7 +92,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
-        of the rating kept; beside a mean or a sum, of the last.
+        of the rating kept; beside a mean or a sum, the latest.
 
     Returns
     -------
@@ -450,17 +450,20 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
         check_timestamps(timestamps, where)
     shape = (len(user_ids), len(item_ids))
     order, sorted_cols, indptr, same = _row_major(rows, cols, shape[0])
+    if timestamps is not None:
+        timestamps = timestamps.copy() if order is None else timestamps[order]
     if same is not None and duplicates == "error":
         first, second = _first_repeated(order, same)
         raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
     floats = floats.copy() if order is None else floats[order]
     if same is not None:
         kept, floats = merge_repeated(floats, same, duplicates)
-        order, sorted_cols, indptr = order[kept], sorted_cols[kept], np.searchsorted(kept, indptr)
-    matrix = canonical_csr(floats, sorted_cols, indptr, shape)
-    if timestamps is not None:
-        timestamps = timestamps.copy() if order is None else timestamps[order]
-    return Ratings(matrix, user_ids, item_ids, timestamps)
+        if timestamps is not None and duplicates in ("mean", "sum"):  # what is split by time must not be older than it
+            timestamps = np.maximum.reduceat(timestamps, np.flatnonzero(np.concatenate([[True], ~same])))
+        elif timestamps is not None:
+            timestamps = timestamps[kept]
+        sorted_cols, indptr = sorted_cols[kept], np.searchsorted(kept, indptr)
+    return Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
 
 
 def check_duplicates(duplicates):

@@ -21,12 +21,12 @@ __all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "choose_colum
 
 #: Names of the columns of ratings, in tables as in the headers of files: the own one first, then synonyms.
 COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", "product"),
-                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time", "date")}
+                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time")}
 
 # What else a column that is read by its place may be called, the likeliest first: a user_rating is a rating, and a
-# playtime or an update no timestamp.
+# playtime no timestamp.
 _HINTS = [(word, tuple(COLUMN_WORDS).index(name)) for name in ("timestamp", "rating", "user", "item")
-          for word in COLUMN_WORDS[name] if word not in ("time", "date")]
+          for word in COLUMN_WORDS[name] if word != "time"]
 
 # Names that an error lists: a table of ratings may have a column for each of thousands of items.
 _MOST_NAMES = 10
@@ -57,7 +57,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
-        of the rating kept; beside a mean or a sum, of the last. SciPy adds up such entries, without a word, when it
+        of the rating kept; beside a mean or a sum, the latest. SciPy adds up such entries, without a word, when it
         makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows
         what came twice.
     missing : float, optional
@@ -224,6 +224,8 @@ def columns_of(table, fewest, most, name):
     dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
     if isinstance(table, (str, os.PathLike)):
         shape = ", %r: a file is read by load_ratings" % (str(table),) if fewest > 2 else ", %r" % (str(table),)
+        if name == "feedback":
+            shape += ": a file of clicks is read by load_ratings(path, pairs=True, duplicates='sum')"
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")

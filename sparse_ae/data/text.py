@@ -15,15 +15,12 @@ import numpy as np
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.layout import EXPECTED, PAIRS, Layout, csv_reader, find_layout, first_record
+from sparse_ae.data.layout import EXPECTED, PAIRS, TIMED_PAIRS, Layout, csv_reader, find_layout, first_record
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
 __all__ = ["Block", "read_blocks", "read_pairs", "read_text"]
-
-# How a rating and a timestamp are read.
-_READ = {"rating": as_floats, "timestamp": as_times}
 
 # Two columns, whatever comes after them.
 _TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
@@ -114,7 +111,7 @@ def read_blocks(path, layout, progress=False):
         For the first line that isn't a rating; in the end if the columns turn out to be in another order. The message
         names the file.
     """
-    lowest, latest = np.inf, -np.inf
+    lowest, latest, unread = np.inf, -np.inf, None
     with lines_of(path, layout.first_line, progress) as lines:
         for text in iter(lines.read_block, b""):
             # Millions of blank lines, one by one, would take long.
@@ -128,14 +125,19 @@ def read_blocks(path, layout, progress=False):
                 lines.number += text.count(b"\n")
             if not len(block.lines):
                 continue
-            if block.timestamps is not None:
+            if block.timestamps is None and layout.names == TIMED_PAIRS and unread is None:
+                unread = block.lines[0], block.lines[-1]
+            elif block.timestamps is not None:
                 lowest, latest = min(lowest, block.ratings.min()), max(latest, block.timestamps.max())
             yield block
     # Seconds since 1970 are above 1e8 from 1973 on; no header told of them.
     if not layout.named and np.inf > lowest > 1e8 > latest:
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (path, EXPECTED))
-    if progress and layout.missing is not None:
+    if progress and unread is not None:
+        say("%s: the timestamps are left out, for one of those in lines %d to %d is neither a number nor a date"
+            % ((path,) + unread))
+    if progress and layout.missing is not None and "rating" in layout.names:
         say("%s: read as %s in each line; those whose rating is %g, which stands for none, are left out"
             % (path, ", ".join(layout.names), layout.missing))
     elif progress and not layout.named and not layout.by_place and -np.inf < latest <= 1e8:
@@ -339,21 +341,28 @@ def _convert(columns, lines, layout):
             if not all(column):
                 return None
             ids.append(distinct_texts(column))
+    values = dict(zip(layout.names[2:], columns[2:]))
     try:
-        values = {name: column if isinstance(column, np.ndarray) else _READ[name](column)
-                  for name, column in zip(layout.names[2:], columns[2:])}
+        ratings = _read(values["rating"], as_floats) if "rating" in values else np.ones(len(columns[0]))
+        times = _read(values["timestamp"], as_times) if "timestamp" in values else None
+        if times is not None and not np.isfinite(times).all():
+            raise ValueError
     except ValueError:
-        return None
-    ratings, bad = as_float32(values["rating"] if "rating" in values else np.ones(len(columns[0])))
+        if layout.names != TIMED_PAIRS:
+            return None
+        times = None
+    ratings, bad = as_float32(ratings)
     if bad is not None:
         return None
-    times = values.get("timestamp")
     if times is not None and times.dtype == np.float64:
-        if not np.isfinite(times).all():
-            return None
         if np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53)):
             times = times.astype(np.int64)
     return Block(*ids, ratings, times, lines)
+
+
+def _read(column, as_numbers):
+    """A column's numbers: as they are, or of texts."""
+    return column if isinstance(column, np.ndarray) else as_numbers(column)
 
 
 def _rated(ratings, missing):
@@ -383,7 +392,7 @@ def _check_record(where, fields, layout):
         bad = as_float32(rating)[1]
         if bad is not None:
             raise ValueError("%s: %s" % (where, bad[1]))
-    if "timestamp" in fields:
+    if "timestamp" in fields and layout.names != TIMED_PAIRS:
         try:
             time = as_times([fields["timestamp"]])[0]
         except ValueError:

@@ -99,9 +99,6 @@ def check_blend(settings, given, on_disk, seconds):
             raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
                              "and predicts no ratings" % (only, objective))
         given.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out", only)
-        if CLOSED[only].centred and not np.ptp(given.everything.by("users").data):
-            raise ValueError("network is %r and all ratings are equal; expected some that differ, or another network: "
-                             "it learns what they differ by" % only)
     by_name = isinstance(objective, str) and objective in ("lists", "clicks")
     blended = only is not None or (by_name and settings.rows == "auto" and given.ranks.size == 1 and not on_disk
                                    and bool(settings.biases))

@@ -47,8 +47,6 @@ _N_EXPLICIT, _MISSING_EXPLICIT = 32, 0.02
 
 # Singular vectors of the filter, at most; bytes of a block of kernels, and of what a rating is copied to.
 _MOST_VECTORS, _KERNELS, _A_RATING = 256, 2 ** 27, 40
-
-
 # Numbers of users' factors that are kept, 64 MB of float32: they are a third of the time that lists take.
 _MOST_SOLVED = 2 ** 24
 
@@ -128,6 +126,9 @@ class ClosedForm(NamedTuple):
         """Return the `Values` of a CSR matrix of ratings by which they are taken here."""
         if self.centred:
             missing_rating, power = ratings.data.mean(dtype=np.float64), 1
+            if not np.ptp(ratings.data):
+                raise ValueError("all ratings to train on are %g; expected some that differ, or another network: this "
+                                 "one learns what they differ by" % missing_rating)
         return Values.of(ratings, missing_rating, power)
 
 
@@ -250,7 +251,7 @@ class ClosedMember:
 
     def __init__(self, name, model, values, l2, ratings):
         self.name, self.model, self.values, self.l2, self._ratings = name, model, values, l2, ratings
-        self.label, self._solved = name, {}  # by user, for threads that ask for the same ones alike
+        self.label = name
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""
@@ -263,16 +264,23 @@ class ClosedMember:
 
     def _factors_of(self, users):
         """Solve for users' factors, or take those that were solved for before, which are the same to the last bit."""
-        new = np.array([user for user in users.tolist() if user not in self._solved], np.intp)
-        found = self.model.factors_of(self.values(self._ratings[new]))
-        if len(new) == len(users):
-            of_users = found
-        else:
-            of_new = dict(zip(new.tolist(), found))
-            of_users = np.stack([of_new[user] if user in of_new else self._solved[user] for user in users.tolist()])
-        if len(self._solved) + len(new) <= _MOST_SOLVED // found.shape[1]:
-            self._solved.update(zip(new.tolist(), found))
-        return of_users
+        kept, known = self._solved
+        new = users[~known[users]] if len(known) else users
+        if len(new):
+            found = self.model.factors_of(self.values(self._ratings[new]))
+            if not len(known):
+                return found
+            kept[new] = found
+            known[new] = True  # only now: threads may ask for the same users
+        return kept[users]
+
+    @cached_property
+    def _solved(self):
+        """Known users' factors, (n_users, k), and which of them have been solved for; empty, if they are too many."""
+        n_users = self._ratings.shape[0]
+        if n_users * self.model.H.shape[1] > _MOST_SOLVED:
+            n_users = 0
+        return np.empty((n_users, self.model.H.shape[1]), self.model.H.dtype), np.zeros(n_users, bool)
 
     @cached_property
     def _places(self):

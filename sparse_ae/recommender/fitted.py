@@ -185,7 +185,7 @@ class Fitted:
         low, high = self.rating_scale
         if not hasattr(ratings, "keys"):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
-                            "dicts" % (type(ratings).__name__, self.items[0].item(), high))
+                            "dicts" % (type(ratings).__name__, self.items[0].item(), 3 if self.is_counts else high))
         ratings = {item: value for item, value in zip(ratings.keys(), ratings.values()) if value is not np.ma.masked}
         items, values = list(ratings.keys()), list(ratings.values())
         for item, value in zip(items, values):

@@ -161,7 +161,7 @@ def better_decay(given, best, biases, tries):
     return best
 
 
-def more_hidden(given, best, biases, train, most, worth=0.0):
+def more_hidden(given, best, biases, train, most, worth):
     """Train with twice as many hidden units, and again, as long as validation ratings say that these are worth it.
 
     Parameters
@@ -174,8 +174,7 @@ def more_hidden(given, best, biases, train, most, worth=0.0):
     most : int
         As many hidden units, at most.
     worth : float
-        The part of the squared error by which it must fall with twice as many; where training takes seconds, any
-        fall is worth it.
+        The part of the squared error by which it must fall with twice as many; below 0, by which it may rise.
 
     Returns
     -------

@@ -62,9 +62,9 @@ class Recommender(RecommenderSettings, Answers):
     ----------
     n_hidden : int or "auto"
         Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", and ratings to predict are few
-        (100,000 or fewer, in no large matrix), twice as many are tried, and validation chooses; and if a fraction is
-        cut off for it, several fits are joined to one with all their hidden units, each with other validation ratings
-        and first weights; see `joining`.
+        (100,000 or fewer, in no large matrix), twice as many are tried, and kept if validation isn't against it; and if
+        a fraction is cut off for it, several fits are joined to one with all their hidden units, each with other
+        validation ratings and first weights; see `joining`.
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.

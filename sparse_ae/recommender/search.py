@@ -247,6 +247,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     while True:
         # The middle one: some candidates have had to wait for the compiler.
         if _now() - start + (1 if keep else 2) * np.median([result["seconds"] for result in results]) >= seconds:
+            if len(results) == 1 and seconds:
+                tell("nothing else was tried: one try takes %.0f of the %g seconds; more are needed for a search"
+                     % (results[0]["seconds"], seconds))
             break
         known = [result["params"] for result in results]
         candidates = list(itertools.islice(_neighbours(best["params"], start_values, known), at_a_time))

@@ -102,7 +102,7 @@ def test_ids_of_a_sparse_matrix_come_into_order():
 def test_pairs_that_come_twice():
     again = Table(user=USERS + ["b"], item=ITEMS + [7], rating=VALUES + [2.5], timestamp=TIMES + [5])
     assert as_ratings(again, duplicates="last").matrix.toarray().tolist() == [[0, 0], [1, 2.5]]
-    assert as_ratings(again, duplicates="mean").timestamps.tolist() == [10, 20, 5]
+    assert as_ratings(again, duplicates="mean").timestamps.tolist() == [10, 20, 30], "the latest"
     matrix = sp.coo_matrix(([1.0, 4.0], ([0, 0], [1, 1])))
     assert as_ratings(matrix, duplicates="mean").matrix.toarray().tolist() == [[0, 2.5]]
     merged = as_ratings(Ratings(matrix, ["a"], [5, 6], [1, 2]), duplicates="first")

@@ -10,9 +10,10 @@ from numpy.testing import assert_array_equal
 
 from sparse_ae.data import lines, text
 from sparse_ae.data.files import load_ratings
-from sparse_ae.data.layout import Layout
+from sparse_ae.data.layout import NAMES, PAIRS, RATINGS, TIMED_PAIRS, Layout, find_layout
 from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.data.splits import split_by_time
+from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.text import read_blocks, read_text
 
 
@@ -237,8 +238,8 @@ TWICE = "u,i,r,t\n5,5,5,9\n1,2,1,8\n5,5,3,7\n3,4,4,6\n5,5,3.5,2\n1,2,2,1\n"
 @pytest.mark.parametrize("size", [11, 2 ** 20])
 @pytest.mark.parametrize("text_ids", [False, True])
 @pytest.mark.parametrize("duplicates, values, times", [
-    ("first", [1, 4, 5], [8, 6, 9]), ("last", [2, 4, 3.5], [1, 6, 2]), ("mean", [1.5, 4, 11.5 / 3], [1, 6, 2]),
-    ("sum", [3, 4, 11.5], [1, 6, 2])])
+    ("first", [1, 4, 5], [8, 6, 9]), ("last", [2, 4, 3.5], [1, 6, 2]), ("mean", [1.5, 4, 11.5 / 3], [8, 6, 9]),
+    ("sum", [3, 4, 11.5], [8, 6, 9])])
 def test_pairs_that_come_twice(tmp_path, monkeypatch, duplicates, values, times, text_ids, size):
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
     path = written(tmp_path, "ratings", TWICE.replace("5,5,", "x,5,") if text_ids else TWICE)
@@ -334,7 +335,6 @@ def test_blocks(tmp_path, monkeypatch):
     ("user,item,rating\n7,9,3\n7,9,4\n", [7], [9], [[7]]),  # counted already
     ("user,item,plays\n7,9,3\n7,9,4\n", [7], [9], [[7]]),
     ("user,item,date\n7,9,5/1/2024\n7,9,2024-05-02\n", [7], [9], [[2]]),  # no timestamps
-    ("user,item,date,time\n7,9,3,4\n", [7], [9], [[1]]),
     ("ann lee,tea\n", ["ann lee"], ["tea"], [[1]]),
 ])
 def test_pairs_alone(tmp_path, text, users, items, counts):
@@ -359,10 +359,43 @@ def test_pairs_with_timestamps(tmp_path, text, times, counts):
     assert split_by_time(found, 0.5).test.indices.tolist() == [int(np.argmax(times))]
 
 
-def test_timestamps_of_pairs_that_are_none_further_down(tmp_path):
-    (tmp_path / "clicks").write_text("user,item,date\n" + 20000 * "7,9,2024-05-01\n" + "7,9,x\n")
-    with pytest.raises(ValueError, match="line 20002: the timestamp 'x' is neither a number nor a date"):
-        load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+@pytest.mark.parametrize("n_before, wrong", [(0, ""), (1, "x"), (20000, "5/1/2024"), (20000, "nan")])
+def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys, n_before, wrong):
+    """Clicks are of use without them, wherever it stands."""
+    monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 2 ** 14)
+    before = "user,item,date\n" + n_before * "7,9,2024-05-01\n"
+    (tmp_path / "clicks").write_text(before + "7,8,%s\n7,9,2024-05-02\n" % wrong)
+    found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
+    assert found.timestamps is None and found.matrix.toarray().tolist() == [[1, n_before + 1]]
+    assert "clicks: the timestamps are left out, for one of those in lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("header, line, columns, read", [
+    ("user,item,date,device", "7,9,5,x", (0, 1, 2), TIMED_PAIRS), ("uid,iid,time", "7,9,5", (0, 1, 2), TIMED_PAIRS),
+    ("user,item,time,plays", "7,9,5,3", (0, 1, 2), TIMED_PAIRS), ("user,date", "7,9", (0, 1), PAIRS),
+    ("user,item,time,date", "7,9,5,x", (0, 1, 2), TIMED_PAIRS),
+    ("user,item,plays,date", "7,9,5,3", (0, 1, 2, 3), NAMES),
+    ("user,item,update", "7,9,5", (0, 1, 2), RATINGS)])
+def test_headers_of_pairs(tmp_path, header, line, columns, read):
+    layout = find_layout(written(tmp_path, "clicks", "%s\n%s\n" % (header, line)), pairs=True)
+    assert (layout.columns, layout.names) == (columns, read)
+
+
+@pytest.mark.parametrize("header, line", [
+    ("user,item,rating,date,x", "1,2,3,5/1/2024,x"), ("user,item,rating,date,x", "1,2,3,,x"),
+    ("user,item,rating,time,date", "1,2,3,978300760,x")])
+def test_dates_of_ratings_are_left_alone(tmp_path, header, line):
+    """Only what is called timestamp or time has to be one."""
+    path = written(tmp_path, "ratings", "%s\n%s\n" % (header, line))
+    assert load_ratings(path).timestamps == ([978300760] if "time" in header else None)
+    table = {"user": [1, 2], "item": [3, 4], "rating": [5.0, 4.0], "date": ["2024-05-01", None]}
+    assert as_ratings(table).timestamps is None
+
+
+def test_the_time_of_a_pair_that_comes_twice_is_its_latest(tmp_path):
+    path = written(tmp_path, "clicks", "user,item,timestamp\n7,9,500\n7,9,3\n7,8,100\n")
+    for duplicates, time in (("sum", 500), ("mean", 500), ("first", 500), ("last", 3)):
+        assert load_ratings(path, pairs=True, duplicates=duplicates).timestamps.tolist() == [100, time]
 
 
 def test_dates_where_no_header_says_so(tmp_path):

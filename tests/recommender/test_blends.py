@@ -147,11 +147,32 @@ def test_users_factors_are_solved_for_once(monkeypatch):
     for users, n_new in (([4, 2], 2), ([2, 7, 4], 1), ([7], 0), (np.arange(10), 7), ([9, 9], 0)):
         np.testing.assert_array_equal(member._factors_of(np.array(users)),
                                       solve(member.model, member.values(likings()[np.array(users)])))
-        assert solved.pop() == n_new
+        assert sum(solved) == n_new
+        solved.clear()
         np.testing.assert_allclose(member.of_users(np.array(users)), expected[users], rtol=1e-5, atol=1e-6)
     monkeypatch.setattr(closed, "_MOST_SOLVED", 0)  # then none is kept
     again.of_users(np.array([1, 2])), again.of_users(np.array([1, 2]))
-    assert solved[-2:] == [2, 2]
+    assert solved == [2, 2]
+
+
+def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
+    """Explicit factors, which stand between, have a power of their own."""
+    powers = {}
+
+    def noted(name, *args, **more):
+        member = fit_closed(name, *args, **more)
+        powers[name] = member.values.power
+        return member
+
+    monkeypatch.setattr(blends, "fit_closed", noted)
+    monkeypatch.setattr(blends, "_OTHER_POWER", np.inf)  # the first one stays
+    Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
+    assert list(powers) == list(CLOSED) and powers.pop("explicit") == 1 and set(powers.values()) == {2}
+
+
+def test_what_there_is_no_time_for_is_said(split, capsys):
+    Recommender(objective="lists").fit(split[0], seconds=1e-9)
+    assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
 
 
 def test_where_all_ratings_are_equal_nothing_differs(split):
@@ -159,7 +180,7 @@ def test_where_all_ratings_are_equal_nothing_differs(split):
     equal.data[:] = 4
     blend = Recommender(objective="lists", n_epochs=1, progress=False).fit(equal)
     assert "explicit" not in blend.weights_ and "factors" in blend.weights_
-    with pytest.raises(ValueError, match="network is 'explicit' and all ratings are equal; expected some that differ"):
+    with pytest.raises(ValueError, match="all ratings to train on are 4; expected some that differ, or another"):
         Recommender(objective="lists", network="explicit", progress=False).fit(equal)
 
 

@@ -252,7 +252,7 @@ def test_what_hidden_units_the_first_fit_found_better_the_others_have(fits, trie
     found = fitted(progress=True)
     assert [fit.trained[0].choice.n_hidden for fit in fits] == [192, 192]
     assert found.n_hidden_ == 192 and found.model_.n_hidden == 384
-    assert "items as rows: 192 hidden units are better than 96" in capsys.readouterr().err
+    assert "items as rows: 192 hidden units in place of 96" in capsys.readouterr().err
     assert fitted(n_hidden=8).n_hidden_ == 8, "who asks for some has these"
     assert fitted(network=Shallow(f="sigmoid")).n_hidden_ == 192, "of what isn't joined, too"
 

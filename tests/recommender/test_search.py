@@ -188,10 +188,13 @@ def test_tune_leaves_alone_what_was_set(ratings, capsys):
 
 
 @pytest.mark.parametrize("seconds, n", [(0, 1), (3, 1), (4, 2), (6.5, 5)])
-def test_tune_keeps_to_its_time(ratings, seconds, n):
+def test_tune_keeps_to_its_time(ratings, seconds, n, capsys):
     """A second for each candidate, and two that are kept for the last fit."""
-    best, table = tune(Tunable(), ratings, seconds=seconds)
-    assert len(table) == n and (n > 1 or best.get_params() == Tunable().get_params())
+    best, table = tune(Tunable(progress=True), ratings, seconds=seconds)
+    assert len(table) == n and (n > 1 or best.get_params() == Tunable(progress=True).get_params())
+    said = "nothing else was tried: one try takes 1 of the 3 seconds; more are needed for a search" in (
+        capsys.readouterr().err)
+    assert said == (seconds == 3)
 
 
 def test_tune_judges_all_on_the_same_part(ratings):
