@@ -459,7 +459,7 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
     if same is not None:
         kept, floats = merge_repeated(floats, same, duplicates)
         if timestamps is not None and duplicates in ("mean", "sum"):  # what is split by time must not be older than it
-            timestamps = np.maximum.reduceat(timestamps, np.flatnonzero(np.concatenate([[True], ~same])))
+            timestamps = np.maximum.reduceat(timestamps, _firsts(same))
         elif timestamps is not None:
             timestamps = timestamps[kept]
         sorted_cols, indptr = sorted_cols[kept], np.searchsorted(kept, indptr)
@@ -489,13 +489,18 @@ def merge_repeated(values, same, duplicates):
     ratings : numpy.ndarray of float32, shape (m,)
         Means and sums are those of the float32 numbers, in float64.
     """
-    firsts = np.flatnonzero(np.concatenate([[True], ~same]))
+    firsts = _firsts(same)
     lasts = np.flatnonzero(np.concatenate([~same, [True]]))
     kept = firsts if duplicates == "first" else lasts
     if duplicates in ("mean", "sum"):
         sums = np.add.reduceat(values, firsts, dtype=np.float64)
         return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
     return kept, values[kept]
+
+
+def _firsts(same):
+    """The first entry of each pair, as `merge_repeated` has them: int array, (m,)."""
+    return np.flatnonzero(np.concatenate([[True], ~same]))
 
 
 def repeated_pair(user, item, first=None, second=None):

@@ -223,9 +223,10 @@ def columns_of(table, fewest, most, name):
     shape = " of shape %r" % (array.shape,) if array.ndim else ""
     dense = fewest > 2 and array.ndim == 2 and array.shape[1] > most
     if isinstance(table, (str, os.PathLike)):
-        shape = ", %r: a file is read by load_ratings" % (str(table),) if fewest > 2 else ", %r" % (str(table),)
-        if name == "feedback":
-            shape += ": a file of clicks is read by load_ratings(path, pairs=True, duplicates='sum')"
+        shape = ", %r" % (str(table),)
+        if most > 2:  # what is rated, or was chosen, not what is asked about
+            shape += (": a file is read by load_ratings" if fewest > 2 else
+                      ": a file of clicks is read by load_ratings(path, pairs=True, duplicates='sum')")
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")

@@ -149,7 +149,8 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train, beside), power=power,
                             counts=given.is_counts, deadline=deadline,
                             users=lists.users if lists is not None and refits else None)
-        power = member.values.power if member.l2 is not None and not CLOSED[name].centred else power
+        if power is None and member.l2 is not None:  # EASE's, for all
+            power = member.values.power
         members.append(member)
     trained, found, n_closed = [], None, len(members)
     if len(members) == 1:

@@ -41,12 +41,13 @@ _N_FACTORS, _MISSING_WEIGHT = 64, 0.2
 
 # Factors of what ratings differ by from their mean, where missing ones are next to nothing: of 16, 32 and 64 and of
 # missing weights from 0.005 to 0.05 these were best beside blends of MovieLens 100K and FilmTrust, with decays from 4
-# to 16. Others say what people choose, these what they think of it: alone they are no list, beside the others 0.3 to
-# 1%.
+# to 16. The others learn what people choose, these what they think of it: alone they make poor lists, and blends better
+# by 0.3 to 1%.
 _N_EXPLICIT, _MISSING_EXPLICIT = 32, 0.02
 
 # Singular vectors of the filter, at most; bytes of a block of kernels, and of what a rating is copied to.
 _MOST_VECTORS, _KERNELS, _A_RATING = 256, 2 ** 27, 40
+
 # Numbers of users' factors that are kept, 64 MB of float32: they are a third of the time that lists take.
 _MOST_SOLVED = 2 ** 24
 
