@@ -6,11 +6,6 @@ import zlib
 
 import numpy as np
 
-__all__ = ["MOST", "MOST_RATING", "check_bool", "check_choice", "check_count", "check_dtype", "check_finite",
-           "check_fraction", "check_number", "check_on_scale", "check_path", "check_rating_scale", "check_rng",
-           "check_run", "check_share", "check_size_of_ratings", "error_at", "generator_from", "is_integer",
-           "is_number", "state_of"]
-
 #: The square of a larger number is beyond float32. Ratings are kept further below: what is computed from them, such as
 #: a rating for missing entries below the lowest one, is larger than they are.
 MOST, MOST_RATING = 1e18, 1e17

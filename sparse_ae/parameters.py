@@ -16,7 +16,7 @@ import lasagne
 import theano
 from lasagne import init
 
-__all__ = ["Decoder", "Parameter", "create_parameter", "portable_state"]
+__all__ = ["Decoder", "Parameter"]
 
 
 class Parameter(NamedTuple):

@@ -34,8 +34,6 @@ from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 
-__all__ = ["EaseSystem", "SomeItemWeights", "lower_factor", "symmetric_inverse"]
-
 # Columns of X'X made at a time, and a bound on the condition for float32.
 _TILE, _FLOAT32 = 256, 1e4
 

@@ -29,7 +29,7 @@ from sparse_ae.training.optimisers import rprop
 import theano
 import theano.tensor as T
 
-__all__ = ["Factors", "factor_cost", "fit_factors", "predict_factors"]
+__all__ = ["Factors", "fit_factors", "predict_factors"]
 
 # Pairs predicted at a time: each takes two copies of its factors.
 _PAIRS = 2 ** 14

@@ -15,8 +15,6 @@ from sparse_ae.baselines.lists import ItemFactors, solve_factors
 from sparse_ae.checks import check_count, check_number, check_share
 from sparse_ae.data.ratings import check_ratings
 
-__all__ = ["FactorSystem"]
-
 # Sweeps, and how exact the singular vectors need be that they begin with.
 _SWEEPS, _ACCURACY = 2, 1e-2
 

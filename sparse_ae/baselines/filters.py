@@ -25,8 +25,6 @@ from sparse_ae.baselines.lists import csr_rows
 from sparse_ae.checks import check_count
 from sparse_ae.data.ratings import check_ratings, rating_counts
 
-__all__ = ["FilterSystem", "LowPass", "Shared", "fit_low_pass", "fit_shared", "right_vectors"]
-
 # ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
 _ACCURACY, _DENSE = 1e-5, 400
 

@@ -52,8 +52,7 @@ from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import top_n
 
-__all__ = ["ItemFactors", "ItemWeights", "Popularity", "csr_rows", "fit_all_entries", "fit_ease", "fit_neighbours",
-           "fit_popular", "solve_factors", "times"]
+__all__ = ["fit_ease", "fit_neighbours", "fit_popular"]
 
 # Columns of X'X held at a time; rows whose factors are solved for together, and their ratings, at most.
 _TILE = 256

@@ -48,8 +48,6 @@ from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
-__all__ = ["SomeRows", "WideSystem", "WideUsers", "fit_wide", "kernel"]
-
 # Rows of users beyond which landmarks stand for them, and how many: 3 * 4 * 12,000^2 bytes are 1.7 GB.
 _MOST_ROWS, _N_LANDMARKS = 12000, 4000
 

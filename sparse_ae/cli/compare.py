@@ -4,8 +4,6 @@ import time
 
 from sparse_ae.cli.settings import add_ratings, add_settings, load, recommender_of, size
 
-__all__ = ["add_compare"]
-
 # Seconds between two reports of progress.
 _BETWEEN_SIGNS = 20.0
 

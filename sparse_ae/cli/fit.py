@@ -11,8 +11,6 @@ from sparse_ae.cli.settings import (
     validation_of,
 )
 
-__all__ = ["add_fit", "add_tune", "chosen"]
-
 
 def add_fit(commands):
     """Add the command ``fit``."""

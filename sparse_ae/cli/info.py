@@ -12,8 +12,6 @@ import numpy as np
 import sparse_ae
 from sparse_ae import theano_compat
 
-__all__ = ["info"]
-
 _REQUIRED = ("Theano", "Lasagne", "numpy", "scipy", "tqdm", "pooch")
 _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 

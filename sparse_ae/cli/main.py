@@ -21,8 +21,6 @@ from sparse_ae.cli.fit import add_fit, add_tune
 from sparse_ae.cli.info import info
 from sparse_ae.cli.use import add_evaluate, add_predict, add_recommend
 
-__all__ = ["main"]
-
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, where argparse prints the usage first."""

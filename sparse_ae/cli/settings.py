@@ -5,10 +5,6 @@ from pathlib import Path
 
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
-__all__ = ["SETTINGS", "add_settings", "recommender_of", "add_ratings", "load", "add_validation", "validation_of",
-           "add_fits", "size"]
-
-
 # Values of arguments
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from sparse_ae.cli.settings import add_ratings, load
 
-__all__ = ["add_recommend", "add_predict", "add_evaluate"]
-
 
 def add_recommend(commands):
     """Add the command ``recommend``."""

@@ -1,7 +1,7 @@
 """Ratings in every form: read, checked, split, batched, made up, kept on disk. Needs NumPy and SciPy, never Theano."""
-from sparse_ae.data.batches import dense_rows, minibatches, refuse_stored_zeros
+from sparse_ae.data.batches import minibatches, refuse_stored_zeros
 from sparse_ae.data.ratings import Ratings, check_ratings, ratings_from_triples
 from sparse_ae.data.splits import Split, split_ratings
 
 __all__ = ["Ratings", "Split", "ratings_from_triples", "check_ratings", "split_ratings", "minibatches",
-           "dense_rows", "refuse_stored_zeros"]
+           "refuse_stored_zeros"]

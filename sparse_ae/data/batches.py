@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_count, check_rng
 from sparse_ae.files.unpacking import check_mapped
 
-__all__ = ["dense_rows", "minibatches", "refuse_stored_zeros"]
+__all__ = ["minibatches", "refuse_stored_zeros"]
 
 
 def minibatches(matrix, batch_size, rng=None, rows=None):

@@ -5,8 +5,6 @@ that is missing leaves a rating of nobody, or of nothing, and is an error, unles
 """
 import numpy as np
 
-__all__ = ["are_rated", "as_array", "as_vector_of_ids", "is_masked", "refuse_masked", "unmasked"]
-
 
 def are_rated(ratings, missing):
     """Tell which numbers of an array aren't the one that stands for no rating, which may be NaN."""

@@ -12,8 +12,6 @@ from sparse_ae.data.columns import are_rated, is_masked
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, first_lines, lines_of
 from sparse_ae.data.ratings import Ratings, as_float32, canonical_csr
 
-__all__ = ["check_missing", "count_columns", "ratings_from_blocks", "ratings_from_table", "read_table"]
-
 # So many rows whose first number counts the others are no chance.
 _ROWS_NO_CHANCE = 10
 

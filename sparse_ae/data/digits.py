@@ -1,8 +1,6 @@
 """Numbers out of the bytes of text, a column of fields at a time; None where a field is none that is read so."""
 import numpy as np
 
-__all__ = ["parse_decimals", "parse_floats", "parse_whole"]
-
 _POWERS = 10.0 ** np.arange(16)
 
 

@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 from sparse_ae.runtime.progress import say
 from sparse_ae.theano_compat import folders
 
-__all__ = ["Source", "cache_folder", "fetch", "over_http", "wheel_downloader"]
-
 # Seconds. A network that drops packets must not hold up the next source, or the error, for minutes.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _PIP_TIMEOUT = 5, 30, 120
 

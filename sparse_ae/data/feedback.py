@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import as_columns, as_ratings, columns_of
 
-__all__ = ["as_counts", "count_columns", "from_counts", "total_counts"]
+__all__ = ["from_counts"]
 
 
 def total_counts(feedback, y=None):

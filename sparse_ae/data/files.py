@@ -18,7 +18,7 @@ from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, che
 from sparse_ae.data.text import read_blocks, read_text
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
-__all__ = ["MATRIX_ENDINGS", "load_ratings", "sparse_variables"]
+__all__ = ["load_ratings"]
 
 #: The names of files that hold a matrix end so; all others are read as text.
 MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")

@@ -6,9 +6,6 @@ import numpy as np
 from sparse_ae.data.columns import as_vector_of_ids, refuse_masked
 from sparse_ae.files.unpacking import limit_of
 
-__all__ = ["Catalogue", "Numbering", "check_ids", "distinct", "distinct_integers", "distinct_texts", "is_single",
-           "one_of", "positions"]
-
 _INT64_MAX = np.iinfo(np.int64).max
 
 # Ids below are numbered by an array, which takes 16 MB at most.

@@ -5,9 +5,6 @@ from typing import NamedTuple, Optional, Tuple
 from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines
 from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
 
-__all__ = ["EXPECTED", "NAMES", "PAIRS", "RATINGS", "TIMED_PAIRS", "Layout", "csv_reader", "find_layout",
-           "first_record", "holds_lines"]
-
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and, if you like, a timestamp"
 

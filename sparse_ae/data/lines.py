@@ -12,9 +12,6 @@ from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
 
-__all__ = ["AS_LISTS", "AS_PAIRS", "DELIMITERS", "LONGEST_LINE", "Lines", "as_floats", "as_times", "check_file",
-           "first_lines", "lines_of", "opened"]
-
 #: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 

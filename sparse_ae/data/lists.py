@@ -10,8 +10,6 @@ from sparse_ae.data.layout import find_layout
 from sparse_ae.data.lines import DELIMITERS, first_lines, lines_of
 from sparse_ae.data.text import Block
 
-__all__ = ["read_lists"]
-
 
 def read_lists(path, progress=False):
     """Read a file of lists, a block of lines at a time.

@@ -16,8 +16,6 @@ import scipy.sparse as sp
 
 from sparse_ae.files.unpacking import check_size
 
-__all__ = ["dense_shapes", "read_dense", "read_sparse", "sparse_names"]
-
 _HEADER = 128
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _PACKED, _UTF8 = 14, 15, 16

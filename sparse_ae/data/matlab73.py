@@ -8,8 +8,6 @@ import scipy.sparse as sp
 
 from sparse_ae.files.unpacking import check_size
 
-__all__ = ["dense_shapes", "read_dense", "read_sparse", "sparse_names"]
-
 
 def sparse_names(path):
     """As `matlab.sparse_names`; ImportError without h5py."""

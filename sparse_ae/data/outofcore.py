@@ -61,7 +61,7 @@ from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_arr
 from sparse_ae.runtime.progress import announced
 from sparse_ae.runtime.ranks import Ranks
 
-__all__ = ["StoredRatings", "open_ratings", "overwriting_told", "store_ratings"]
+__all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
 _FORMAT = 2
 _NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")

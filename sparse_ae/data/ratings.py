@@ -14,9 +14,7 @@ from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
 from sparse_ae.data.ids import distinct
 
-__all__ = ["DUPLICATES", "Checked", "Ratings", "as_float32", "build_ratings", "canonical_csr", "check_duplicates",
-           "check_ratings", "check_timestamps", "entries_stored", "index_dtype", "merge_repeated", "occurring",
-           "rating_counts", "ratings_from_triples", "repeated_pair", "rows_of_entries"]
+__all__ = ["Ratings", "check_ratings", "ratings_from_triples"]
 
 #: Ways with pairs that come more than once.
 DUPLICATES = "error", "first", "last", "mean", "sum"

@@ -1,7 +1,5 @@
 """The side of the ratings that a matrix has as its rows, users or items, and the way between the two."""
 
-__all__ = ["ITEMS", "USERS", "Side"]
-
 
 class Side(str):
     """The word "users" or "items", as what the rows are; the columns are the others. ValueError for another word.

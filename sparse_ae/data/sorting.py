@@ -9,8 +9,6 @@ import numpy as np
 from sparse_ae.data.ids import Numbering
 from sparse_ae.data.ratings import index_dtype, merge_repeated
 
-__all__ = ["RATINGS_PER_DEAL", "array_file", "deal", "finish", "number_entries", "sort_entries", "to_disk"]
-
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
 # Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_count, check_number, check_rating_scale, check_rng
 from sparse_ae.data.ratings import Ratings, check_ratings
 
-__all__ = ["Taste", "made_up_ratings", "rating_chunks", "tastes"]
+__all__ = ["made_up_ratings", "rating_chunks", "tastes"]
 
 
 class Taste(NamedTuple):

@@ -17,7 +17,7 @@ from sparse_ae.data.dense import check_missing, ratings_from_table
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
 
-__all__ = ["COLUMN_WORDS", "as_ratings", "as_columns", "as_pairs", "choose_columns", "columns_of", "find_columns"]
+__all__ = ["as_ratings", "as_columns", "as_pairs"]
 
 #: Names of the columns of ratings, in tables as in the headers of files: the own one first, then synonyms.
 COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", "product"),

@@ -20,8 +20,6 @@ from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, firs
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
-__all__ = ["Block", "read_blocks", "read_pairs", "read_text"]
-
 # Two columns, whatever comes after them.
 _TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from sparse_ae.runtime.progress import say
 
-__all__ = ["doubt_about_zeros", "tell_of_zeros"]
-
 # Ratings other than 0 that are looked at, more or less.
 _MOST_SEEN = 2 ** 20
 

@@ -25,8 +25,7 @@ from sparse_ae.evaluation.metrics import (
 )
 from sparse_ae.scoring.ranking import leave_out, top_n
 
-__all__ = ["MEASURES", "ListValidation", "check_relevant", "evaluate_lists", "judge_lists", "no_measures",
-           "parse_measure", "relevant_from", "stack_lists"]
+__all__ = ["evaluate_lists"]
 
 #: The measures of hits, by name: the higher, the better.
 MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,

@@ -36,8 +36,8 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["ErrorSums", "rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rate_at_k", "map_at_k",
-           "mrr_at_k", "coverage", "mean_popularity"]
+__all__ = ["rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rate_at_k", "map_at_k", "mrr_at_k",
+           "coverage", "mean_popularity"]
 
 
 class ErrorSums:

@@ -12,8 +12,6 @@ import time
 from sparse_ae.checks import is_integer
 from sparse_ae.files import storage
 
-__all__ = ["Parts", "path_of_own", "write_own"]
-
 # Parts that no file names are those of a save that was killed, unless it is still at it.
 _ABANDONED_AFTER = 3600.0
 

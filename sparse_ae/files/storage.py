@@ -24,9 +24,6 @@ import numpy as np
 
 from sparse_ae.files.unpacking import check_archive, check_regular, is_of_the_machine, read_array, unpack_limit
 
-__all__ = ["TEMPORARY", "check_destination", "check_replaceable", "damage_named", "explained_writing", "read",
-           "remove_abandoned", "write"]
-
 VERSION = 1
 
 _HEADER = "header"

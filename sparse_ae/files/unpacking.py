@@ -10,9 +10,6 @@ import stat
 
 import numpy as np
 
-__all__ = ["check_archive", "check_mapped", "check_regular", "check_size", "is_of_the_machine", "limit_of",
-           "read_array", "unpack_limit"]
-
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
 

@@ -6,8 +6,7 @@ import theano.tensor as T
 from lasagne.layers import DenseLayer, Layer
 from theano.sandbox.rng_mrg import MRG_RandomStreams
 
-__all__ = ["IndicatorLayer", "SparseInputDenseLayer", "SparseInputDropoutLayer", "SparseInputNormLayer",
-           "check_input_shape", "new_stream"]
+__all__ = ["IndicatorLayer", "SparseInputDenseLayer", "SparseInputDropoutLayer", "SparseInputNormLayer", "new_stream"]
 
 
 def _float_arrays(x, n_columns, dtype, layer):

@@ -14,8 +14,6 @@ from sparse_ae.layers import (
 from sparse_ae.ops.nonlinearities import lasagnes, lasagnes_name
 from lasagne import layers
 
-__all__ = ["described", "made_layer", "nonlinearity_of", "said"]
-
 # The settings of each kind of layer: attributes that are numbers, truth values, names or lists of them.
 _SETTINGS = {
     layers.DenseLayer: ("num_units", "nonlinearity"),

@@ -5,8 +5,6 @@ from sparse_ae.checks import check_dtype, check_rng
 from sparse_ae.ops.compiled import building
 import lasagne
 
-__all__ = ["drawing"]
-
 
 @contextlib.contextmanager
 def drawing(rng, dtype):

@@ -10,7 +10,7 @@ run Adam and the like in one pass over each parameter; see `updates`. `SumOverRa
 processes meet; see `over_ranks`.
 """
 from sparse_ae.ops import blas, rows, scalars, updates, views  # noqa: F401  (register their rewrites)
-from sparse_ae.ops.csr import (
+from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
     add_csr_t_dot,
     csr_arrays,
     csr_dot,
@@ -30,8 +30,8 @@ from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.runtime.device import on_gpu
 
 __all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
-           "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "item_major", "made_item_major", "register_for_gpu",
-           "sampled_dot", "squared_outputs", "stored_arrays", "with_values"]
+           "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs", "stored_arrays",
+           "with_values"]
 
 
 def register_for_gpu():

@@ -32,9 +32,6 @@ from theano import gof
 from theano.gof import cmodule
 from theano.gof.cc import CLinker, get_module_cache
 
-__all__ = ["QUICK", "AheadCompiler", "CompileAhead", "compile_ahead", "for_first_process", "is_worthwhile",
-           "linkers", "source_of"]
-
 #: Options by which the compiler reads standard headers in three quarters of the time, and writes nothing for a
 #: debugger. The code that it makes is the same. Theano's Ops, and ours, are in the C++ of 2011, or before.
 QUICK = ["-std=gnu++11", "-g0"]

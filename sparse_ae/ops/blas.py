@@ -17,8 +17,6 @@ from theano import gof
 from theano.gof.utils import MethodNotDefined
 from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
 
-__all__ = ["SciPyDot22", "SciPyGemm", "SquaredNorm"]
-
 
 class SciPyDot22(Dot22):
     """``x y`` by SciPy's BLAS, in C order."""

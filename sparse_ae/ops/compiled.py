@@ -23,8 +23,6 @@ import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-__all__ = ["begin_function", "building", "compile_update", "compiled", "updating"]
-
 # Re-entrant: building may nest. Never call a compiled function while holding `_BUILDING`: that deadlocks.
 _BUILDING, _CALLING = threading.RLock(), threading.RLock()
 

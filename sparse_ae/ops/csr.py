@@ -54,7 +54,7 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "item_major", "made_item_major", "sampled_dot"]
+__all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "sampled_dot"]
 
 
 def _same_units(a, b, name_a, name_b):

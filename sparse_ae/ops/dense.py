@@ -8,7 +8,7 @@ from sparse_ae.ops.op import check_csr, count_scalar, index_vector
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["DenseRows", "dense_rows"]
+__all__ = ["dense_rows"]
 
 
 class DenseRows(gof.Op):

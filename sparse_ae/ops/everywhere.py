@@ -15,7 +15,7 @@ from sparse_ae.ops.op import C_TYPES, CsrOp, float_tensors, like
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["SquaredOutputs", "squared_outputs"]
+__all__ = ["squared_outputs"]
 
 
 class SquaredOutputs(CsrOp):

@@ -20,7 +20,7 @@ import theano.tensor as T
 from theano import gof, scalar
 from theano.gradient import DisconnectedType
 
-__all__ = ["NAMES", "FusedOp", "SquaredError", "check_shapes"]
+__all__ = ["SquaredError"]
 
 #: Names of the parameters, in the order in which the Ops take them.
 NAMES = ["W", "V's transpose", "mu", "b", "U's transpose"]

@@ -17,7 +17,7 @@ from sparse_ae.ops.op import UpdateOp
 import theano.tensor as T
 from theano import gof, scalar
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "next_factors"]
+__all__ = ["AdagradStep", "AdamStep", "SGDStep"]
 
 
 def next_factors(state, learning_rate, l2):

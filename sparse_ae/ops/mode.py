@@ -4,7 +4,7 @@ from sparse_ae.runtime.device import on_gpu
 import theano
 from theano import gof
 
-__all__ = ["AHEAD", "TAG", "ahead_mode", "fast_mode"]
+__all__ = ["fast_mode"]
 
 #: The tag of the rewrites that `fast_mode` adds to Theano's, and that of those that change no bit of a result.
 TAG, AHEAD = "sparse_ae", "sparse_ae_ahead"

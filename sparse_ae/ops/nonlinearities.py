@@ -10,9 +10,6 @@ from scipy.special import expit
 
 import lasagne
 
-__all__ = ["C_ENUM", "NONLINEARITIES", "Nonlinearity", "find", "lasagnes", "lasagnes_name",
-           "range_of"]
-
 
 class Nonlinearity(NamedTuple):
     """A function of single numbers, whose derivative is a function of its value.

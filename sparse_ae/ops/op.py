@@ -14,9 +14,6 @@ import theano.tensor as T
 from theano import gof
 from theano.gof.op import OpenMPOp
 
-__all__ = ["C_TYPES", "CsrOp", "UpdateOp", "Updating", "before_nodes", "check_csr", "count_scalar", "csr_matrix",
-           "float_tensors", "index_vector", "like", "sampled_products"]
-
 # What is made from a table, and comes before a header.
 _BEFORE = {"nonlinearities.h": C_ENUM}
 

@@ -14,7 +14,7 @@ import scipy.special
 
 import theano.tensor as T
 
-__all__ = ["LINKS", "Link", "ordinal_loss", "thresholds_from_counts"]
+__all__ = ["ordinal_loss", "thresholds_from_counts"]
 
 #: distribution(x): F as a graph. quantile(p): its inverse, of arrays. log_interval(lower, upper, gap): the logarithm of
 #: F(upper) - F(lower) as a graph, where gap is upper - lower.

@@ -22,8 +22,6 @@ import theano
 import theano.tensor as T
 from theano import gof, scalar
 
-__all__ = ["AdagradRows", "SGDRows", "UpdateRows"]
-
 
 class _RowsOp(UpdateOp):
     """A step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.

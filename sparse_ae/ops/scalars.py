@@ -12,8 +12,6 @@ import theano
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["NumberOp"]
-
 
 class NumberOp(gof.Op):
     """A scalar function of single numbers, by its own Python.

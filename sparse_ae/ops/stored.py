@@ -20,7 +20,7 @@ import theano.tensor as T
 from theano import gof
 from theano.gradient import DisconnectedType
 
-__all__ = ["StoredArrays", "stored_arrays", "with_values"]
+__all__ = ["stored_arrays", "with_values"]
 
 
 class StoredArrays(gof.Op):

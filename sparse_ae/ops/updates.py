@@ -18,8 +18,6 @@ import theano
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["FuseUpdates", "UpdatePass"]
-
 
 def _kind(broadcastable):
     """Name an input of this pattern as updates.h does; None for one that the loop doesn't take."""

@@ -13,8 +13,6 @@ from theano.compile.ops import Shape_i
 from theano.tensor.opt import MakeVector
 from theano.tensor.subtensor import AdvancedSubtensor1
 
-__all__ = ["InPython"]
-
 
 class InPython(gof.Op):
     """An Op by its own Python.

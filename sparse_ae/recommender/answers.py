@@ -1,8 +1,6 @@
 """The answers of a fitted recommender, in the ids that came in."""
 from sparse_ae.recommender.estimator import not_fitted
 
-__all__ = ["Answers"]
-
 
 def _of_fitted(name):
     return property(lambda self: getattr(self.answering(), name), doc="`Fitted.%s`." % name)

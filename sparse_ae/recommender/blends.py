@@ -46,8 +46,6 @@ from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of
 
-__all__ = ["check_blend", "fit_blend", "fit_closed"]
-
 # Standard errors by which lists must become better for another power, and decays tried in each direction at most.
 _OTHER_POWER, _STEPS = 0.0, 5
 

@@ -23,9 +23,6 @@ from sparse_ae.baselines.lists import ItemFactors, ItemWeights, Popularity
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST
 
-__all__ = ["CLOSED", "FIRST", "ClosedForm", "ClosedMember", "Values", "arrays_of", "check_model", "model_arrays",
-           "model_from"]
-
 # Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5
 # of both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
 _EASE_POWERS = 0.5, 0.5

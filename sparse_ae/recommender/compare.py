@@ -8,8 +8,6 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.defaults import useful_sides, validation_fraction
 
-__all__ = ["Comparison"]
-
 # Passes of the factorisation at most.
 _PASSES = 50
 

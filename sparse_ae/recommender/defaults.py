@@ -67,8 +67,7 @@ from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["LATE_RATE", "WORTH_A_REFIT", "Choice", "choose", "falls", "fits_to_join", "is_auto", "is_worth_a_refit",
-           "most_hidden", "useful_sides", "validation_fraction"]
+__all__ = ["Choice"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000

@@ -12,7 +12,7 @@ import numpy as np
 
 from sparse_ae.checks import generator_from
 
-__all__ = ["NotFittedError", "Settings", "from_json", "in_words", "not_fitted", "to_json"]
+__all__ = ["NotFittedError"]
 
 
 class Settings:

@@ -19,8 +19,6 @@ from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import RecommendationLists, best_of, many_recommendations, recommendations
 
-__all__ = ["Fitted", "fitted_by"]
-
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
 _LONGEST_LISTS = 10 ** 6
 

@@ -35,9 +35,6 @@ from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
 
-__all__ = ["FitResult", "Trained", "check_settings", "choice_of", "fit_ratings", "fit_residuals", "fit_side",
-           "most_trainings", "say_what_is_chosen"]
-
 # How much longer each of several fits is trained on all ratings than was best for one: their mean errs less by what
 # one has learned by heart, and wants models that have learned more.
 _LONGER_IN_A_MEAN = 0.12

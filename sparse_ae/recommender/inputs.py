@@ -32,8 +32,6 @@ from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
 
-__all__ = ["FitInputs", "Lists"]
-
 # Users whose lists are looked at after each epoch, at most: a sample of this size resolves 0.002 of NDCG. Fewer where
 # their scores of all items are more numbers than this, 256 MB, but so many at least.
 _LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300

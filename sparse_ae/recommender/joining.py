@@ -14,8 +14,6 @@ import numpy as np
 
 from sparse_ae.model import AutoEncoder
 
-__all__ = ["can_be_joined", "joined"]
-
 
 def can_be_joined(model):
     """Tell whether the mean of a model and others like it is one model of the same kind."""

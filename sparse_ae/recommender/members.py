@@ -3,8 +3,6 @@ import numpy as np
 
 from sparse_ae.scoring.fold_in import FoldIn
 
-__all__ = ["AutoencoderMember"]
-
 
 class AutoencoderMember:
     """A trained autoencoder, as a member of a blend; its name is what its rows are.

@@ -12,8 +12,6 @@ from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n
 
-__all__ = ["BlendMeasure", "Pool", "greedy_weights", "pooled"]
-
 # Parts of the weight that move to a member at once; standard errors by which lists must become better for other
 # weights, for a member that costs more, and not to go halfway back; and moves at most.
 _PARTS = 0.1, 0.2, 0.35, 0.5

@@ -19,9 +19,6 @@ from sparse_ae.recommender.defaults import most_hidden
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.recommender.weighing import promises, stretch_on_validation
 
-__all__ = ["MORE_TRIES", "better_decay", "is_large", "look", "looks", "make_room", "memory_needed", "memory_there",
-           "more_hidden", "most_hidden_of", "seek", "stood_still", "takes_long", "with_few_hidden"]
-
 #: Trainings with another decay, at most.
 MORE_TRIES = 2
 

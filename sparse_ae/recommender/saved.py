@@ -21,8 +21,6 @@ from sparse_ae.files.parts import Parts
 from sparse_ae.recommender.closed import CLOSED, arrays_of, check_model, model_from
 from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
-__all__ = ["read", "write", "write_parts"]
-
 # Goes up when an older version can't read the files any more.
 FORMAT = 4
 

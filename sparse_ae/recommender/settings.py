@@ -4,7 +4,7 @@ from typing import NamedTuple
 from sparse_ae.recommender.closed import CLOSED
 from sparse_ae.recommender.estimator import Settings
 
-__all__ = ["RecommenderSettings", "Shallow", "check_network"]
+__all__ = ["Shallow"]
 
 
 class Shallow(NamedTuple):

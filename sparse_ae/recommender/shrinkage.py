@@ -36,8 +36,6 @@ import itertools
 
 import numpy as np
 
-__all__ = ["mean_weights", "shrunk_weights"]
-
 # Standard errors by which what was chosen on the ratings may look better than it is.
 _CHOSEN = 1.5
 

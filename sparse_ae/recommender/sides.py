@@ -11,9 +11,6 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import SharedScorer
 from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels
 
-__all__ = ["OrientedRatings", "biases_of", "n_columns_of", "popularity_of", "targets_of", "scorer_of",
-           "shape_of"]
-
 
 class OrientedRatings:
     """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.

@@ -25,8 +25,6 @@ from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores
 
-__all__ = ["fitted_of", "named", "named_part", "state_of", "unnamed", "whole"]
-
 # The functions that a file may name.
 _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 

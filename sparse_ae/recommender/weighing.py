@@ -9,8 +9,6 @@ from sparse_ae.recommender.shrinkage import shrunk_weights
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
-__all__ = ["lists_of", "promises", "standard_score", "stretch_on_validation", "verdict", "weigh", "weigh_by_lists"]
-
 # Standard errors by which a model's lists must be better than the most popular items, or those of biases.
 _CLEARLY_BETTER = 2.0
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from sparse_ae.recommender.defaults import is_auto
 
-__all__ = ["bounded", "multiplications"]
-
 # Multiplications of a training, updates after which lists stand still, and the fewest hidden units that are of use.
 _WORK, _UPDATES, _LEAST_HIDDEN = 2 ** 40, 600, 64
 

@@ -13,8 +13,6 @@ import numpy as np
 import theano
 import theano.tensor as T
 
-__all__ = ["device_name", "is_on_host", "kept_on_host", "on_gpu", "warn_of_unused_gpu"]
-
 
 def is_on_host(variable):
     """Tell whether a Theano variable's values are NumPy arrays, in the memory of the CPU."""

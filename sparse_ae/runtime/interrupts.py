@@ -3,8 +3,6 @@ import contextlib
 import signal
 import threading
 
-__all__ = ["sigint_as_flag"]
-
 
 @contextlib.contextmanager
 def sigint_as_flag():

@@ -4,8 +4,6 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["in_threads", "processors", "thread_count", "work_in_threads"]
-
 # At most: each has arrays of its own in work, up to 100 MB, and the memory that all read from is one.
 _MOST = 8
 

@@ -21,8 +21,6 @@ import warnings
 
 from tqdm import tqdm
 
-__all__ = ["announced", "errors_of", "figure", "say", "signs_of_life", "validated"]
-
 # Seconds before the first line, and between two.
 _FIRST_LINE, _BETWEEN_LINES = 10.0, 30.0
 

@@ -34,7 +34,7 @@ import zlib
 
 import numpy as np
 
-__all__ = ["ALONE", "OwnDraws", "Ranks", "joined", "joined_csr"]
+__all__ = ["Ranks"]
 
 # How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
 _LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"

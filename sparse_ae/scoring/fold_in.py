@@ -36,8 +36,6 @@ from sparse_ae.scoring.ranking import best_of, recommendations
 import theano
 import theano.tensor as T
 
-__all__ = ["ColumnSolver", "FoldIn", "NewUser", "PersonRatings"]
-
 # People encoded together.
 _TOGETHER = 512
 

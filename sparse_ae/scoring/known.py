@@ -1,8 +1,6 @@
 """The policy for pairs of which not all is known: what is predicted where a user, an item, or both had no rating."""
 import numpy as np
 
-__all__ = ["predict_known"]
-
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
     """Predict pairs, each by the most that is known of it.

@@ -23,8 +23,6 @@ from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
 
-__all__ = ["ListBlend"]
-
 # Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
 _BLOCK, _PART = 2 ** 22, 2 ** 17
 _TOGETHER = 512

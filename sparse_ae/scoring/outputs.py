@@ -17,8 +17,6 @@ from sparse_ae.training.batch import Batch
 import theano
 import theano.tensor as T
 
-__all__ = ["Outputs"]
-
 # Rows that a stack of layers encodes at a time, always as many: how a product of matrices rounds depends on their
 # number, and a row's units are to be the same to the last bit whatever other rows are asked for.
 _TOGETHER = 64

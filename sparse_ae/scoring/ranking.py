@@ -11,8 +11,7 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["RecommendationLists", "Recommendations", "best_of", "floors", "leave_out", "many_recommendations",
-           "ordered", "reaching", "recommendations", "top_n"]
+__all__ = ["RecommendationLists", "Recommendations"]
 
 # Scores looked at together, and entries in a group of `floors`, at most.
 _PART = 2 ** 20

@@ -6,8 +6,6 @@ import numpy as np
 from sparse_ae.data.ratings import entries_stored, occurring, rating_counts
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["Rated", "blocks_of_rows"]
-
 
 class Rated:
     """Ratings by users or by items; the base of scorers and of blends of lists.

@@ -16,8 +16,6 @@ from sparse_ae.scoring.rated import Rated, blocks_of_rows
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import AsRated
 
-__all__ = ["Blend", "Scorer", "users_together"]
-
 # Numbers held at a time by what works in blocks, users whose lists are made together at most, and columns decoded at a
 # time: their rows of W stay in the cache.
 _BLOCK = 2 ** 22

@@ -6,8 +6,6 @@ import numpy as np
 from sparse_ae.data.ratings import rating_counts
 from sparse_ae.scoring.scorer import Blend, Scorer, users_together
 
-__all__ = ["SharedScorer", "blend"]
-
 
 class SharedScorer(Scorer):
     """A `Scorer` of ranks that have shared out a model's columns, by places of all users and items.

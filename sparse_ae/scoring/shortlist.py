@@ -18,8 +18,6 @@ import numpy as np
 
 from sparse_ae.scoring.ranking import floors, leave_out, ordered, reaching
 
-__all__ = ["Shortlist"]
-
 # Numbers of W copied at a time.
 _BLOCK = 2 ** 22
 

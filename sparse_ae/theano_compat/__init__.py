@@ -17,13 +17,12 @@ nothing changes where there is nothing to mend. NumPy gets its missing names onl
 being run. No flag is touched that a user has set: THEANO_FLAGS and .theanorc mean what they always meant.
 """
 
-from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers
-from sparse_ae.theano_compat.distributions import installed_over_each_other
-from sparse_ae.theano_compat.failing import why_unusable
+from sparse_ae.theano_compat.compilers import NO_COMPILER, NO_HEADERS, any_compiler, python_headers  # noqa: F401
+from sparse_ae.theano_compat.distributions import installed_over_each_other  # noqa: F401
+from sparse_ae.theano_compat.failing import why_unusable  # noqa: F401
 from sparse_ae.theano_compat.finder import install
-from sparse_ae.theano_compat.unused_gpu import pygpu_fault, why_unused
+from sparse_ae.theano_compat.unused_gpu import pygpu_fault, why_unused  # noqa: F401
 
-__all__ = ["NO_COMPILER", "NO_HEADERS", "any_compiler", "install", "installed_over_each_other", "python_headers",
-           "pygpu_fault", "why_unusable", "why_unused"]
+__all__ = ["install"]
 
 install()

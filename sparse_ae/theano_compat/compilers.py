@@ -4,8 +4,6 @@ import os
 import shutil
 import sysconfig
 
-__all__ = ["NO_COMPILER", "NO_HEADERS", "NO_USE", "any_compiler", "include_folder", "python_headers"]
-
 #: Said where there is no compiler.
 NO_COMPILER = (
     "no C++ compiler was found: everything runs in Python, tens to hundreds of times slower. To install one: "

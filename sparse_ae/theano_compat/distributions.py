@@ -8,8 +8,6 @@ there, of another name and with the same package.
 import importlib.util
 import os
 
-__all__ = ["installed_over_each_other"]
-
 SEVERAL = (
     "{those} are installed over each other in {folder}, so that `import theano` finds a mixture of them. To mend it: "
     "pip uninstall sparse_ae, then pip uninstall {names}, and install sparse_ae again (with uv: uv pip)")

@@ -17,8 +17,6 @@ import threading
 
 from sparse_ae.theano_compat import compilers
 
-__all__ = ["find_usable", "mend_compiler", "why_unusable"]
-
 _PROBE = "#include <Python.h>\nextern \"C\" PyObject *probe(void) { return PyLong_FromLong(1); }\n"
 
 # Why the compiler isn't used, once it is found out.

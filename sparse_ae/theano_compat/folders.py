@@ -6,8 +6,6 @@ import shutil
 import stat
 import tempfile
 
-__all__ = ["can_be_made", "temporary"]
-
 
 def can_be_made(folder):
     """Tell whether there is such a folder that can be written to, or may be; nothing is made to see.

@@ -485,7 +485,6 @@ def _mend_sigm(module):
     _give_ufuncs_of_a_letter(module)
 
 
-
 CONTEXT_TO_RUN_IN = {
     "theano.configdefaults": _with_a_compiledir_of_its_own,
     "theano.gpuarray.linalg": _with_numpy_linalg_linalg,

@@ -13,8 +13,6 @@ import sys
 
 from sparse_ae.theano_compat.failing import find_usable
 
-__all__ = ["cache_writable", "check_whole", "run_extension"]
-
 # Extensions that were compiled in this process: its compiler can.
 _MADE = []
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)

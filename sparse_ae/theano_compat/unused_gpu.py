@@ -4,8 +4,6 @@ Or the same words for whatever is missing: pygpu, libgpuarray or the driver.
 """
 import importlib
 
-__all__ = ["pygpu_fault", "say_why_unused", "why_unused"]
-
 
 def pygpu_fault():
     """Why pygpu can't be imported, with what to do; None where it can."""

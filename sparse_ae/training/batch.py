@@ -1,7 +1,7 @@
 """A mini-batch: the same for arrays, which a step is given, and for the symbolic variables of its graph."""
 from typing import Any, NamedTuple
 
-__all__ = ["CHANNELS", "Batch"]
+__all__ = ["Batch"]
 
 #: Arrays that a batch may bring beside the ratings, at the same entries.
 CHANNELS = "target", "indicator"

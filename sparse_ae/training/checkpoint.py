@@ -17,9 +17,6 @@ from sparse_ae.files import storage
 from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.runtime.ranks import ALONE
 
-__all__ = ["Best", "RunState", "check_states", "check_unused", "describe", "fingerprint", "load", "own_settings_of",
-           "save", "settings_of"]
-
 #: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 #: the training step's state then.
 Best = namedtuple("Best", "epoch error state")

@@ -16,7 +16,7 @@ from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.objectives import kinds_of
 import theano.tensor as T
 
-__all__ = ["Model", "describe_model", "model_of"]
+__all__ = ["Model"]
 
 
 class Model:

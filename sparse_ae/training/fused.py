@@ -18,8 +18,6 @@ import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["FUSED", "SGD", "FusedUpdate", "NothingPending", "PendingDecay", "find", "fused_step"]
-
 
 class FusedUpdate(NamedTuple):
     """An update of Lasagne's that is an Op.

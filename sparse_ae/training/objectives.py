@@ -41,8 +41,7 @@ from sparse_ae.ops.ordinal import ordinal_loss
 from sparse_ae.training.targets import missing_rating_of
 import theano.tensor as T
 
-__all__ = ["MOST_SHIFTED", "Missing", "Multinomial", "Objective", "Observed", "Ordinal", "Rule", "check_objective",
-           "kinds_of", "objective_of"]
+__all__ = ["Missing", "Multinomial", "Objective", "Observed", "Ordinal"]
 
 #: The largest w for equation (3), whose target runs away as w comes near 1.
 MOST_SHIFTED = 0.9

@@ -17,8 +17,7 @@ import lasagne
 import theano
 import theano.tensor as T
 
-__all__ = ["ENTRYWISE", "UPDATES", "check_entrywise", "check_update", "has_learning_rate", "make_step",
-           "needs_all_rows", "rprop", "unwrapped"]
+__all__ = ["UPDATES", "rprop"]
 
 
 def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):

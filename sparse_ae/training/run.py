@@ -5,8 +5,6 @@ import numpy as np
 
 from sparse_ae.checks import check_count
 
-__all__ = ["EpochSums", "Run", "Validation"]
-
 
 class Run:
     """Tells whether there is another epoch to come, and does what is done after each.

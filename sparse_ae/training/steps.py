@@ -18,7 +18,7 @@ from sparse_ae.training.objectives import Observed
 import theano
 import theano.tensor as T
 
-__all__ = ["Step", "TrainingStep", "check_arrays", "copy_of"]
+__all__ = ["Step", "TrainingStep"]
 
 
 class Step:

@@ -10,8 +10,6 @@ import os
 from sparse_ae.files import storage
 from sparse_ae.training.checkpoint import Best, RunState, check_unused, load, save
 
-__all__ = ["Checkpoints", "EarlyStopping"]
-
 # The part of the error by which it must fall while patience lasts, lest the rate be cut or, after that, training end.
 _GAIN = 0.001
 

@@ -47,7 +47,7 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.batch import Batch
 
-__all__ = ["AsRated", "BeyondBiases", "BeyondLevels", "Targets", "check_own", "missing_rating_of", "unit_of_scores"]
+__all__ = ["AsRated", "Targets"]
 
 # Equation (3), chosen on validation ratings of five data sets and of made-up ones.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25

@@ -6,7 +6,8 @@ from made import many_stars
 from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import dense_rows, minibatches, refuse_stored_zeros, split_ratings
+from sparse_ae.data import minibatches, refuse_stored_zeros, split_ratings
+from sparse_ae.data.batches import dense_rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 34, 1000])

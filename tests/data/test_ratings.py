@@ -10,6 +10,7 @@ from sparse_ae.data import check_ratings, minibatches, ratings as module, rating
 
 # check_ratings
 
+
 @pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int8", "uint16"])
 def test_check_ratings_takes_every_sparse_format_and_leaves_it_alone(kind, dtype):

@@ -152,6 +152,7 @@ def ops(dtype):
             return compiled(inputs, add_csr_t_dot(*inputs), mutable)
         found["add_csr_t_dot, mutable %d" % mutable] = add, lambda x: (
             [x.factors(), x.rates()[0]] + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
+
         def sgd_rows(mutable=mutable):
             inputs = variables(dtype, F=2, rate=0, **csr, A=2)
             return compiled(inputs, SGDRows()(*inputs), mutable)

@@ -3,8 +3,6 @@ from sparse_ae.ops.gpu.base import GpuCsrOp
 from sparse_ae.ops.gpu.products import GpuSumsOfParts
 from sparse_ae.ops.op import Updating
 
-__all__ = ["GpuAdagrad", "GpuAddCsrTDot", "GpuDecode", "GpuHidden", "GpuHiddenSlopes"]
-
 
 class _GpuUnits(GpuCsrOp):
     """An Op that knows the nonlinearities of the model; its `scales` are float64, on the host.

@@ -17,8 +17,6 @@ from theano.gpuarray.basic_ops import (
 )
 from theano.gpuarray.type import GpuArrayType
 
-__all__ = ["GpuCsrOp"]
-
 _FOLDER = Path(__file__).resolve().parent
 _SUPPORT_CODE = (_FOLDER / "gpu.h").read_text(encoding="utf-8")
 

@@ -6,9 +6,6 @@ from sparse_ae.ops.fused_updates import next_factors
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["AdagradCosts", "AdagradScales", "AddScales", "SGDCosts", "SGDScales", "Scale", "Total", "Unscaled",
-           "host_side"]
-
 
 def host_side(x):
     """An index array as the host has it."""

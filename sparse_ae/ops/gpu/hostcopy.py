@@ -4,8 +4,6 @@ import numpy as np
 from sparse_ae.ops.gpu.kernels import KERNELS, WIDTH, source
 from sparse_ae.runtime.device import is_on_host
 
-__all__ = ["HostCopy"]
-
 # Of threads.
 _BLOCKS = 1024
 

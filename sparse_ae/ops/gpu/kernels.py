@@ -9,8 +9,6 @@ from collections import OrderedDict, namedtuple
 
 from sparse_ae.ops.nonlinearities import NONLINEARITIES
 
-__all__ = ["KERNELS", "WIDTH", "source"]
-
 #: Threads side by side in a block.
 WIDTH = 32
 # Columns of a factor that each thread sums at a time: that many loads are under way at once.

@@ -40,8 +40,6 @@ from theano.gpuarray.blas import GpuGemv
 from theano.gpuarray.opt import op_lifter, register_opt, register_opt2
 from theano.gpuarray.type import get_context
 
-__all__ = []
-
 _by_row, _by_item, _parts = ByRow(), ByItem(), Parts()
 
 

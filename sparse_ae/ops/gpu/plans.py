@@ -10,8 +10,6 @@ from sparse_ae.ops.op import check_csr
 import theano.tensor as T
 from theano import gof
 
-__all__ = ["ByItem", "ByRow", "Parts"]
-
 # Sentinel: a number of columns larger than any int32 index, so that a negative index always fails the bound check.
 _NONE = np.iinfo(np.int64).max
 

@@ -1,8 +1,6 @@
 """The products of `csr` and the rows of `dense`, as Ops of a kernel each."""
 from sparse_ae.ops.gpu.base import GpuCsrOp
 
-__all__ = ["GpuCsrTDot", "GpuDenseRows", "GpuPartSums", "GpuRowSums", "GpuSampledDot", "GpuSumsOfParts"]
-
 
 class GpuPartSums(GpuCsrOp):
     """The first step of `csr_dot`, and of hidden units: the products of each part's ratings, (n_parts, k)."""

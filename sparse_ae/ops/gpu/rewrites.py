@@ -10,8 +10,6 @@ import theano.tensor as T
 from theano import gof
 from theano.tensor.subtensor import AdvancedIncSubtensor1
 
-__all__ = []  # they are registered below
-
 
 @gof.local_optimizer([T.Sum])
 def local_sum_in_two_steps(node):
