@@ -31,12 +31,13 @@ import operator
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
-from sparse_ae.ops import SumOverRanks, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import csr_dot, item_major, sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name, range_of
 from sparse_ae.parameters import Decoder, Parameter, create_parameter, portable_state
+from sparse_ae.ranks.ranks import ALONE, Ranks
+from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
-from sparse_ae.runtime.ranks import ALONE, Ranks
 import lasagne
 import theano
 import theano.tensor as T
@@ -78,7 +79,7 @@ class AutoEncoder:
     dtype : {"float32", "float64"}
         Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
     comm : communicator of mpi4py, optional
-        Whose ranks share out the columns; see `runtime.ranks`. Each has its own columns' parameters, of the values that
+        Whose ranks share out the columns; see `ranks.ranks`. Each has its own columns' parameters, of the values that
         one process would have drawn; arrays are given whole, shared variables are a rank's own. Methods that encode are
         then for all ranks to call together.
 

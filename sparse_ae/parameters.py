@@ -10,8 +10,8 @@ import numpy as np
 
 from sparse_ae.ops import item_major
 from sparse_ae.ops.nonlinearities import Nonlinearity, find
+from sparse_ae.ranks.ranks import OwnDraws
 from sparse_ae.runtime.device import is_on_host
-from sparse_ae.runtime.ranks import OwnDraws
 import lasagne
 import theano
 from lasagne import init

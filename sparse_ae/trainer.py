@@ -228,7 +228,7 @@ class Trainer:
 
         Notes
         -----
-        On ranks (see `runtime.ranks`) all call it with the same arguments, but for the ratings, of which each has
+        On ranks (see `ranks.ranks`) all call it with the same arguments, but for the ratings, of which each has
         its own columns, and hold the same figures in `history`. `checkpoint` is then a file that names others beside
         it, one of each rank; as many ranks can go on from it. `measure` has to be the same on all, `on_epoch` is called
         on each, and progress is shown by the first.

@@ -20,7 +20,7 @@ from sparse_ae.layers import (
 )
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, shallow, tied
-from sparse_ae.runtime.ranks import Ranks
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.contract import describe_model, model_of

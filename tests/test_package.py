@@ -27,6 +27,7 @@ ROOMS = """
     sparse_ae
     checks
     runtime
+    ranks
     files
     data ops
     layers parameters
@@ -53,7 +54,7 @@ def room(module):
 COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "networks.kinds", "recommender.answers")]
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
-    runtime.interrupts runtime.progress runtime.ranks
+    ranks ranks.ranks runtime.interrupts runtime.progress
     training training.batch training.checkpoint training.run training.stopping training.targets
     scoring scoring.known scoring.list_blend scoring.ranking scoring.rated scoring.shortlist
     baselines baselines.biases baselines.ease
@@ -274,8 +275,8 @@ def test_setup_asks_for_all_that_is_imported(setup_arguments):
 
 def test_setup_ships_every_file_of_the_package(setup_arguments):
     packages, package_data = setup_arguments["packages"], setup_arguments["package_data"]
-    rooms = """baselines cli data evaluation files layers networks ops ops.gpu recommender runtime scoring theano_compat
-        training""".split()
+    rooms = """baselines cli data evaluation files layers networks ops ops.gpu ranks recommender runtime scoring
+        theano_compat training""".split()
     assert sorted(packages) == ["sparse_ae"] + ["sparse_ae." + room for room in rooms]
     assert set(package_data) <= set(packages)
     shipped = {path for package in packages for pattern in package_data.get(package, []) + ["*.py"]

@@ -30,8 +30,8 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.runtime.ranks import ALONE
 
 __all__ = ["Biases", "fit_biases", "predict_biases"]
 
@@ -77,7 +77,7 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
     shrinkage : float, (float, float) or "auto"
         How many ratings of exactly `mean` each user and each item is taken to have beside its own, 0 or more; a pair
         has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
-    ranks : runtime.ranks.Ranks
+    ranks : ranks.ranks.Ranks
         Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
 
     Returns

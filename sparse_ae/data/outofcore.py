@@ -58,8 +58,8 @@ from sparse_ae.data.tables import as_columns
 from sparse_ae.data.text import Block, read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.runtime.progress import announced
-from sparse_ae.runtime.ranks import Ranks
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
@@ -132,7 +132,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
         line there, if sorting on disk takes long.
     parts : int
-        For how many ranks, see `runtime.ranks`, the columns are dealt out. A store in parts is opened by as many.
+        For how many ranks, see `ranks.ranks`, the columns are dealt out. A store in parts is opened by as many.
     missing : float, optional
         The rating in a file's lines that stands for none, as in `files.load_ratings`.
     lists : bool

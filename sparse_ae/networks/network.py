@@ -7,8 +7,8 @@ from sparse_ae.networks.descriptions import described, made_layer, said
 from sparse_ae.networks.drawing import drawing
 from sparse_ae.ops.nonlinearities import find, range_of
 from sparse_ae.parameters import Decoder, Parameter
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import on_gpu
-from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.training.contract import Model
 import theano
 import theano.sparse

@@ -1,7 +1,7 @@
 """The masked autoencoder in one pass over the ratings: its cost with all gradients.
 
 `SquaredError` is the cost and its gradients, for the nonlinearities of the table; `fused_updates` has steps of
-optimisers on the same pass. Processes that share out the columns, see `runtime.ranks`, run these Ops together: the pass
+optimisers on the same pass. Processes that share out the columns, see `ranks.ranks`, run these Ops together: the pass
 is cut in two at the hidden units, where they add up.
 """
 import numpy as np
@@ -180,7 +180,7 @@ class SquaredError(FusedOp):
         Output and hidden nonlinearity.
     low, span : float
         Map f's value to the ratings' scale.
-    ranks : runtime.ranks.Ranks, optional
+    ranks : ranks.ranks.Ranks, optional
         Of processes that share out the columns: each has its own squared error, and all run the Op together, with
         as many rows. The sums into the hidden units are added up over them, and so are those that come back.
 

@@ -65,7 +65,7 @@ import numpy as np
 
 from sparse_ae.data.ratings import occurring
 from sparse_ae.data.side import ITEMS, USERS
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 
 __all__ = ["Choice"]
 

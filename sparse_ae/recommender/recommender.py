@@ -37,6 +37,7 @@ import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saved
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.blends import check_blend, fit_blend
@@ -47,7 +48,6 @@ from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_resid
 from sparse_ae.recommender.inputs import FitInputs
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 from sparse_ae.recommender.state import fitted_of, named, named_part, state_of, unnamed, whole
-from sparse_ae.runtime.ranks import Ranks
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
@@ -231,7 +231,7 @@ class Recommender(RecommenderSettings, Answers):
             Without it there is one fit, however few ratings there are.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
-            `runtime.ranks`. Each brings all ratings, or its own part of those on disk, as
+            `ranks.ranks`. Each brings all ratings, or its own part of those on disk, as
             ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
             too.
         seconds : float, optional

@@ -18,8 +18,8 @@ from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.files.parts import Parts
+from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
 from sparse_ae.recommender.closed import CLOSED, arrays_of, check_model, model_from
-from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 
 # Goes up when an older version can't read the files any more.
 FORMAT = 4

@@ -6,7 +6,7 @@ import numpy as np
 from sparse_ae.baselines.biases import Biases, fit_biases
 from sparse_ae.data.ratings import Checked, rows_of_entries
 from sparse_ae.data.side import ITEMS, Side
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import SharedScorer
 from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels

@@ -7,6 +7,7 @@ from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import check_dtype
 from sparse_ae.ops.nonlinearities import lasagnes_name
+from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
 from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, arrays_of, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.estimator import from_json, to_json
@@ -15,7 +16,6 @@ from sparse_ae.recommender.fitting import FitResult
 from sparse_ae.recommender.members import AutoencoderMember
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
-from sparse_ae.runtime.ranks import ALONE, joined, joined_csr
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend

@@ -29,8 +29,8 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import kept_on_host
-from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import best_of, recommendations
 import theano

@@ -18,8 +18,8 @@ import numpy as np
 
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
-from sparse_ae.runtime.ranks import ALONE
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.rated import Rated, blocks_of_rows
 

@@ -4,7 +4,7 @@ from functools import cached_property
 import numpy as np
 
 from sparse_ae.data.ratings import entries_stored, occurring, rating_counts
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 
 
 class Rated:

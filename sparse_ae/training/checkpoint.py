@@ -15,7 +15,7 @@ import numpy as np
 from sparse_ae.checks import generator_from, is_integer, is_number
 from sparse_ae.files import storage
 from sparse_ae.files.parts import path_of_own, write_own
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 
 #: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
 #: the training step's state then.
@@ -77,7 +77,7 @@ def save(path, settings, run, ranks=ALONE):
     settings : dict
         Of `own_settings_of`.
     run : RunState
-    ranks : runtime.ranks.Ranks
+    ranks : ranks.ranks.Ranks
         Of several each writes a part of its own; all call it together.
 
     Raises
@@ -105,7 +105,7 @@ def load(path, settings, learning_rate, ranks=ALONE, cut=None):
         Of `own_settings_of`.
     learning_rate : callable
         From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
-    ranks : runtime.ranks.Ranks
+    ranks : ranks.ranks.Ranks
         Of several each reads its own part.
     cut : float, optional
         By what the rate is multiplied once an epoch has been put back.

@@ -12,7 +12,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building
 from sparse_ae.parameters import portable_state
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.training.objectives import kinds_of
 import theano.tensor as T
 

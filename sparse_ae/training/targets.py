@@ -44,7 +44,7 @@ import numpy as np
 
 from sparse_ae.checks import check_finite, check_on_scale
 from sparse_ae.data.ratings import canonical_csr, check_ratings
-from sparse_ae.runtime.ranks import ALONE
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.training.batch import Batch
 
 __all__ = ["AsRated", "Targets"]

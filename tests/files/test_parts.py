@@ -5,7 +5,7 @@ import pytest
 
 from sparse_ae.files import storage
 from sparse_ae.files.parts import path_of_own, write_own
-from sparse_ae.runtime.ranks import Ranks
+from sparse_ae.ranks.ranks import Ranks
 
 
 class Alike:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SquaredError, SumOverRanks
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SquaredError
+from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import kept_on_host
 import theano
 import theano.tensor as T

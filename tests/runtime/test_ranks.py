@@ -21,8 +21,8 @@ from ranks import Fake
 
 from sparse_ae.data import check_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
+from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.runtime.ranks import ALONE, Ranks
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.optimisers import ENTRYWISE, check_entrywise
 import lasagne
@@ -151,7 +151,7 @@ def test_columns_are_dealt_out_in_turn():
                                      lasagne.init.Orthogonal(), lasagne.init.Constant(2.0),
                                      np.arange(44.0).reshape(11, 4)])
 def test_parameters_begin_as_those_of_one_process(monkeypatch, rank, initial):
-    monkeypatch.setattr("sparse_ae.runtime.ranks._PART", 7)  # blocks that end within rows
+    monkeypatch.setattr("sparse_ae.ranks.ranks._PART", 7)  # blocks that end within rows
 
     class Other(Fake):
         size = 3

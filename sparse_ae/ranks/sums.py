@@ -1,4 +1,4 @@
-"""The sum over `runtime.ranks`, as an Op that Theano differentiates.
+"""The sum over `ranks.ranks`, as an Op that Theano differentiates.
 
 Each rank has a graph of its own, with a loss of its own: that of its columns. Their sum is what is minimised, and a
 rank's gradients are that sum's. Behind the hidden units everything is a rank's own, and Theano's gradient right as it
@@ -24,7 +24,7 @@ class SumOverRanks(gof.Op):
 
     Parameters
     ----------
-    ranks : runtime.ranks.Ranks
+    ranks : ranks.ranks.Ranks
     """
 
     __props__ = ("ranks",)
