@@ -35,8 +35,9 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_path
 from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
-from sparse_ae.data.files import MATRIX_ENDINGS, load_ratings, sparse_variables
+from sparse_ae.data.files import load_ratings
 from sparse_ae.data.lines import check_file
+from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.files.unpacking import check_archive, check_regular
 

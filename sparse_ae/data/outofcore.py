@@ -40,10 +40,10 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
 from sparse_ae.data.dense import check_missing
-from sparse_ae.data.files import MATRIX_ENDINGS
 from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.lists import read_lists
+from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
     as_float32,
     canonical_csr,

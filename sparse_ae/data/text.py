@@ -4,6 +4,7 @@ A block whose lines all look alike is cut up by NumPy, its numbers parsed there 
 or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
 is read doesn't depend on where a block ends.
 """
+import bisect
 import contextlib
 import csv
 import math
@@ -12,9 +13,10 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
-from sparse_ae.data.ids import distinct_integers, distinct_texts
+from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
 from sparse_ae.data.layout import EXPECTED, PAIRS, TIMED_PAIRS, Layout, csv_reader, find_layout, first_record
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
@@ -420,3 +422,28 @@ def _is_date(text):
         as_times([text])
         return True
     return False
+
+
+def whole_table(path, blocks):
+    """The arguments of `build_ratings` for all blocks of a file."""
+    users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]
+    for block in blocks:
+        parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
+        lines.append(block.lines)
+        starts.append(starts[-1] + len(block.lines))
+
+    def where(entry):
+        number = bisect.bisect_right(starts, entry) - 1
+        return "%s, line %d" % (path, lines[number][entry - starts[number]])
+
+    if not parts:
+        return [(np.zeros(0, np.int64), np.zeros(0, np.intp))] * 2 + [np.zeros(0, np.float32), None, where]
+    rows, cols, values, timestamps = zip(*parts)
+    del parts
+    try:
+        (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
+    except ValueError as error:  # an id that is too long
+        raise error_at(path, error) from None
+    return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
+            np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
+            where]

@@ -257,7 +257,7 @@ def test_a_limit_that_is_none_is_no_fault_of_the_file(tmp_path, monkeypatch, nam
         load_ratings(tmp_path / name)
 
 
-@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "matlab.read_sparse")])
+@pytest.mark.parametrize("name, reader", [("m.npz", "read_array"), ("m.mat", "_read_5")])
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")])
 def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, name, reader, error):
     sp.save_npz(str(tmp_path / "m.npz"), small())
@@ -266,7 +266,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_file(tmp_path, monkeypatch, n
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr("sparse_ae.data.%s" % ("files." * ("." not in reader) + reader), fail)
+    monkeypatch.setattr("sparse_ae.data.matrices." + reader, fail)
     with pytest.raises(type(error)) as raised:
         load_ratings(tmp_path / name)
     assert raised.value is error

@@ -1,4 +1,4 @@
-"""Sparse variables of MATLAB's files: what the library's own reader makes of them is what SciPy's does."""
+"""Files of matrices: the library's own reader of MATLAB's makes of them what SciPy's does; shapes are within bounds."""
 import struct
 
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import matlab
 from sparse_ae.data.files import load_ratings
+from sparse_ae.data.matrices import AS_MATRIX, check_shape, read_mat, sparse_variables
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -20,10 +20,10 @@ def test_sparse_variables_are_those_that_scipy_reads(tmp_path, compressed, dtype
             "s": {"inside": sp.eye(2).tocsc()}, "e": sp.csc_matrix((3, 2))}
     scipy.io.savemat(str(path), made, do_compression=compressed)
     names = ["A", "a_name_that_takes_more_than_four_bytes", "e"]
-    assert matlab.sparse_names(path) == names
-    whole = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)
+    assert sparse_variables(path) == names
+    whole = scipy.io.loadmat(str(path), **AS_MATRIX)
     for name in names:
-        found = matlab.read_sparse(path, name)
+        found = read_mat(path, name, None)
         np.testing.assert_array_equal(found.toarray(), whole[name].toarray())
         assert found.shape == whole[name].shape
 
@@ -39,7 +39,7 @@ def test_the_other_byte_order(tmp_path):
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(contents)) + contents)
     assert load_ratings(path).matrix.toarray().tolist() == [[0, 3], [4.5, 0]]
     try:
-        theirs = scipy.io.loadmat(str(path), **matlab._AS_MATRIX)["ratings"]
+        theirs = scipy.io.loadmat(str(path), **AS_MATRIX)["ratings"]
     except ValueError as error:  # SciPy 1.15 makes no sparse matrix of numbers in the other order
         assert "does not support dtype float64" in str(error)
     else:
@@ -68,4 +68,22 @@ def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
         content[place:place + 4] = struct.pack("<i", value)
     path.write_bytes(content)
     with pytest.raises(ValueError, match="x.mat.*" + message):
+        load_ratings(path)
+
+
+def test_shapes_are_bounded_by_the_memory_that_they_take(tmp_path):
+    path = tmp_path / "x.mtx"
+    path.write_text("few bytes")
+    check_shape(path, (20 * 10 ** 6, 100), 10)  # ids of 8 bytes, and places of 4: 240 MB
+    with pytest.raises(ValueError, match="its shape, 30000000 x 100, would take 3600008.. or more; expected at most"):
+        check_shape(path, (30 * 10 ** 6, 100), 10)
+    with pytest.raises(ValueError, match="would take 3200"):
+        check_shape(path, (20 * 10 ** 6, 100), 2 ** 31)
+
+
+def test_a_list_of_ratings_is_no_table(tmp_path):
+    path, rows = tmp_path / "x.mat", np.arange(300).reshape(60, 5)  # user, item, category, rating, helpfulness
+    scipy.io.savemat(str(path), {"rating": rows, "trust": rows[:, :2]})
+    with pytest.raises(ValueError, match=r"'rating' looks like a list with a rating in each row: .*ratings_from_triples"
+                                         r".*of a table of users by items pass .*variable='rating', missing=0"):
         load_ratings(path)

@@ -1,0 +1,436 @@
+"""Files of matrices: SciPy's .npz, MatrixMarket, and MATLAB's.
+
+MATLAB 5 to 7.2 is read here, since SciPy's reader trusts the sizes in a damaged file, and crashes. Such a file is a
+header of 128 bytes and an element for each variable: a tag, of type and size, and contents, which may be packed by
+zlib, and are elements again. A sparse variable has five or six: its class, its shape, its name, and `ir`, `jc` and
+`pr`, which are the indices, indptr and data of a CSC matrix. A dense one has `pr` alone behind its name, in Fortran
+order. Nothing is read that isn't within its element, and the unpacked size is known beforehand. See MathWorks, MAT-File
+Format, chapter 1. SciPy reads files of version 4, once their sizes are checked; h5py those of version 7.3, which are
+HDF5.
+"""
+import contextlib
+import inspect
+import re
+import zipfile
+import zlib
+from functools import partial
+
+import numpy as np
+import scipy.io
+import scipy.sparse as sp
+
+from sparse_ae.data.layout import Layout
+from sparse_ae.data.lines import LONGEST_LINE, opened
+from sparse_ae.data.ratings import index_dtype
+from sparse_ae.data.text import read_blocks, whole_table
+from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
+
+#: The names of files that hold a matrix end so; all others are read as text.
+MATRIX_ENDINGS = (".npz", ".mat", ".mtx", ".mtx.gz")
+
+_HEADER = 128
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_MATRIX, _PACKED, _UTF8 = 14, 15, 16
+_SPARSE, _COMPLEX = 5, 0x0800
+_DENSE = range(6, 16)  # doubles, singles, and integers of 1 to 8 bytes
+
+# Since SciPy 1.18 it warns if it isn't told which of the two kinds of sparse matrices to make.
+AS_MATRIX = {"spmatrix": True} if "spmatrix" in inspect.signature(scipy.io.loadmat).parameters else {}
+
+# The bytes of a number of version 4, by the tens digit of the variable's type.
+_SIZES_4 = 8, 4, 4, 2, 2, 1
+
+# A variable's class, shape and name are among its first bytes.
+_HEAD = 4096
+
+# Lines of comments at the top of a MatrixMarket file.
+_MOST_COMMENTS = 10000
+
+# A dense array of so few columns, and many more rows, is a list of ratings rather than a table of users by items.
+_COLUMNS_OF_A_LIST = 8
+
+_MAT_HINT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
+_MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
+
+
+def check_shape(path, shape, n_entries):
+    """ValueError for a shape that takes too much memory: each row and column takes an id, each row a place too."""
+    n_rows, n_cols = map(int, shape)
+    places = np.dtype(index_dtype((n_rows, n_cols), n_entries)).itemsize * (n_rows + 1)
+    check_size(path, 8 * (n_rows + n_cols) + places, "its shape, %d x %d," % (n_rows, n_cols))
+
+
+# SciPy's .npz
+
+
+def read_npz(path):
+    """The matrix of a file of `scipy.sparse.save_npz`; it isn't checked."""
+    unpack_limit(path)  # a value that is none is no fault of the file
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            check_archive(path, archive)
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as stream:
+                    arrays[entry.filename] = read_array(stream, entry.file_size)
+        return _matrix_of({name[:-len(".npy")]: array for name, array in arrays.items() if name.endswith(".npy")})
+    except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
+        if is_of_the_machine(error):
+            raise
+        raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file that scipy.sparse.save_npz has "
+                         "written" % (path, type(error).__name__, error)) from error
+
+
+def _matrix_of(arrays):
+    """The matrix that `scipy.sparse.load_npz` makes of a file's arrays, in SciPy's own formats."""
+    kind, shape = arrays["format"].item(), tuple(map(int, arrays["shape"]))
+    kind = kind.decode("ascii") if isinstance(kind, bytes) else kind
+    if len(shape) != 2 or min(shape) < 0:
+        raise ValueError("the shape is %r" % (shape,))
+    if kind in ("csr", "csc", "bsr"):
+        parts = arrays["data"], arrays["indices"], arrays["indptr"]
+    elif kind == "coo":
+        parts = arrays["data"], (arrays["row"], arrays["col"])
+    elif kind == "dia":
+        parts = arrays["data"], arrays["offsets"]
+    else:
+        raise ValueError("the format is %r; expected csr, csc, coo, bsr or dia" % (kind,))
+    return getattr(sp, kind + "_matrix")(parts, shape=shape)
+
+
+# MatrixMarket
+
+
+def read_mtx(path, progress):
+    """The arguments of `build_ratings` for a MatrixMarket file.
+
+    scipy.io.mmread can't name a line, and is slow before SciPy 1.12.
+    """
+    n_rows, n_cols, n_entries, line = _mtx_size(path)
+    check_shape(path, (n_rows, n_cols), n_entries)
+    layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
+    rows, cols, values, _, where = whole_table(path, read_blocks(path, layout, progress))
+    if len(values) != n_entries:
+        raise ValueError("%s holds %d entries, line %d announces %d; the file is cut short or damaged: fetch or write "
+                         "it again" % (path, len(values), line, n_entries))
+    return (_mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where), values, None,
+            where)
+
+
+def _mtx_size(path):
+    """Rows, columns, entries, and the line that says so."""
+    with opened(path) as stream:
+        banner = stream.readline(LONGEST_LINE).decode("latin-1").lower().split()
+        n_lines, size = 1, ""
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
+            n_lines += 1
+            size = line.decode("latin-1").strip()
+            if size and not size.startswith("%") or n_lines > _MOST_COMMENTS:
+                break
+    if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
+        raise ValueError("%s, line 1: %r doesn't begin a MatrixMarket matrix; expected '%%%%MatrixMarket matrix "
+                         "coordinate real general': %s" % (path, " ".join(banner)[:60], _MTX_HINT))
+    if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
+        raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
+                         "'general': %s" % (path, " ".join(banner[2:])[:60], _MTX_HINT))
+    if n_lines > _MOST_COMMENTS and (not size or size.startswith("%")):
+        raise ValueError("%s: the size of the matrix isn't among the first %d lines; expected its rows, columns and "
+                         "number of entries after the comments: %s" % (path, n_lines, _MTX_HINT))
+    if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
+        raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
+                         "entries: %s" % (path, n_lines, size[:60], _MTX_HINT))
+    n_rows, n_cols, n_entries = map(int, size.split())
+    if n_entries == 0:
+        raise ValueError("%s, line %d: the matrix holds no entries; expected at least one rating" % (path, n_lines))
+    return n_rows, n_cols, n_entries, n_lines
+
+
+def _mtx_positions(column, size, what, where):
+    """(0 .. size - 1, positions counted from 0) of a column of numbers counted from 1."""
+    ids, codes = column
+    if ids.dtype.kind == "U":  # at least one isn't written as a plain whole number; 0 stands for what is no number
+        ids = np.array([int(text) if re.fullmatch("[0-9]{1,18}", text) else 0 for text in ids])
+    fits = (ids >= 1) & (ids <= size)
+    if not fits.all():
+        entry = int(np.argmin(fits[codes]))
+        raise ValueError("%s: the %s is %s; expected a whole number, 1 .. %d: correct it, or the size at the top"
+                         % (where(entry), what, str(column[0][codes[entry]])[:60], size))
+    return np.arange(size, dtype=np.int64), ids[codes] - 1
+
+
+# MATLAB
+
+
+def sparse_variables(path):
+    """The names of the sparse variables of a `.mat` file of any version, in order; raises what its readers do."""
+    return [name for name, shape in _mat_variables(path)[0].items() if shape is None]
+
+
+def read_mat(path, variable, missing):
+    """A sparse matrix, unchecked; or, with `missing`, a dense array."""
+    unpack_limit(path)  # a value that is none is no fault of the file
+    try:
+        variables, read = _mat_variables(path)
+        names = [name for name, shape in variables.items() if shape is None]
+        arrays = {name: shape for name, shape in variables.items() if shape is not None}
+        wanted = names if missing is None else [] if names and variable is None else list(arrays)
+        if variable in wanted or variable is None and len(wanted) == 1:
+            return read(variable or wanted[0])
+    except ImportError as error:
+        raise ValueError("%s is a MATLAB 7.3 file, which SciPy can't read and h5py can: pip install h5py, or %s"
+                         % (path, _MAT_HINT)) from error
+    except Exception as error:  # of HDF5, of SciPy's reader of old files, and of arrays that don't fit
+        if is_of_the_machine(error):
+            raise
+        raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
+                         % (path, type(error).__name__, error, _MAT_HINT)) from error
+    if missing is None:
+        raise _no_sparse_variable(path, variable, names, arrays)
+    raise _no_array(path, variable, names, arrays, missing)
+
+
+def _no_sparse_variable(path, variable, names, arrays):
+    dense = ""
+    if arrays:
+        name = variable if variable in arrays else max(arrays, key=lambda each: arrays[each][0] * arrays[each][1])
+        n_rows, n_cols = arrays[name]
+        hint = "pass the one with the ratings, and the number that stands for no rating there, such as variable=%r, " \
+               "missing=0 (--variable %s --missing 0)" % (name, name)
+        if 3 <= n_cols <= _COLUMNS_OF_A_LIST and n_rows > 10 * n_cols:
+            hint = "%r looks like a list with a rating in each row: a = scipy.io.loadmat(%r)[%r], and its columns of " \
+                   "users, items and ratings go to sparse_ae.data.ratings_from_triples, such as (a[:, 0], a[:, 1], " \
+                   "a[:, 2]); of a table of users by items %s" % (name, str(path), name, hint)
+        dense = "; its dense arrays are %s: %s" % (_with_shapes(arrays), hint)
+    if variable is not None:
+        return ValueError("%s has no sparse variable %r; its sparse variables are %s%s%s"
+                          % (path, variable, _some(map(repr, names)) or "none",
+                             ": pass one of them as variable=" if names else "", dense))
+    if names:
+        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
+                          % (path, len(names), _some(map(repr, names))))
+    return ValueError("%s holds no sparse variable%s" % (path, dense or "; expected the ratings as one: " + _MAT_HINT))
+
+
+def _no_array(path, variable, names, arrays, missing):
+    if variable in names or variable is None and names:
+        return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array has a "
+                          "number for no rating: leave it out, or name a dense array as variable="
+                          % (missing, path, variable or names[0]))
+    said = "its dense arrays are %s" % _with_shapes(arrays) if arrays else "it has no dense array of numbers"
+    return ValueError("%s: missing=%r is for a dense array, and %s; pass the name of the one with the ratings as "
+                      "variable=" % (path, missing, said))
+
+
+def _with_shapes(arrays):
+    return _some("%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items())
+
+
+def _some(words):
+    words = [each[:100] for each in words]
+    return ", ".join(words[:10]) + (" and %d more" % (len(words) - 10) if len(words) > 10 else "")
+
+
+def _mat_variables(path):
+    """The variables of a MATLAB file, {name: shape, or None if it is sparse}, and a function that reads one by name."""
+    with open(str(path), "rb") as file:
+        head = file.read(_HEADER)
+    if len(head) >= 4 and 0 in head[:4]:
+        _check_sizes_4(path)
+        found = {name: None if kind == "sparse" else shape for name, shape, kind in scipy.io.whosmat(str(path))
+                 if kind != "char" and len(shape) == 2}
+        return found, partial(_read_4, path)
+    order = {b"IM": "<", b"MI": ">"}.get(head[126:])
+    version = head[125 if order == "<" else 124:][:1]
+    if version == b"\2":
+        with _hdf5(path) as file:
+            return {name: None if "MATLAB_sparse" in node.attrs else node.shape[::-1] for name, node in file.items()
+                    if "MATLAB_sparse" in node.attrs or hasattr(node, "shape") and len(node.shape) == 2
+                    and node.dtype.kind in "iuf"}, partial(_read_73, path)
+    if order is None or version != b"\1":
+        raise ValueError("it doesn't begin as a file of MATLAB 5 or later")
+    with open(str(path), "rb") as file:
+        return {name: shape for _, _, name, shape in _elements_5(path, file, order)}, partial(_read_5, path, order)
+
+
+# MATLAB 4
+
+
+def _read_4(path, name):
+    with np.errstate(invalid="ignore"):  # of indices in a damaged file, which are doubles there
+        return scipy.io.loadmat(str(path), variable_names=[name], **AS_MATRIX)[name]
+
+
+def _check_sizes_4(path):
+    """ValueError unless all variables of a file of version 4 are as long as they say: SciPy asks for memory first."""
+    end, place = path.stat().st_size, 0
+    with open(str(path), "rb") as file:
+        while place < end:
+            file.seek(place)
+            header = file.read(20)
+            if len(header) < 20:
+                raise ValueError("it ends amid the header of a variable")
+            little = np.frombuffer(header, "<i4")
+            kind, n_rows, n_cols, imaginary, name = map(int, little if 0 <= little[0] < 5000
+                                                        else np.frombuffer(header, ">i4"))
+            number = kind // 10 % 10
+            if not (0 <= kind < 5000 and number < len(_SIZES_4) and min(n_rows, n_cols, name) >= 0):
+                raise ValueError("there is no variable at byte %d" % place)
+            size = 20 + name + n_rows * n_cols * _SIZES_4[number] * (2 if imaginary else 1)
+            if size > end - place:
+                raise ValueError("the variable at byte %d says that it has %d bytes, and there are %d"
+                                 % (place, size, end - place))
+            place += size
+
+
+# MATLAB 7.3
+
+
+@contextlib.contextmanager
+def _hdf5(path):
+    import h5py
+    with h5py.File(str(path), "r") as file:
+        yield file
+
+
+def _read_73(path, name):
+    with _hdf5(path) as file:
+        node = file[name]
+        sparse = "MATLAB_sparse" in node.attrs
+        arrays = [node[each] for each in ("jc", "data", "ir") if each in node] if sparse else [node]
+        check_size(path, sum(each.size * each.dtype.itemsize for each in arrays), "a variable in it")
+        if not sparse:
+            return node[()].T  # MATLAB keeps the columns of an array one after the other, HDF5 the rows
+        indptr = node["jc"][()].astype(np.int64)
+        # MATLAB leaves out the arrays of a matrix without entries.
+        values, rows = (node[each][()] if each in node else np.zeros(0) for each in ("data", "ir"))
+        shape = int(node.attrs["MATLAB_sparse"]), len(indptr) - 1
+        return sp.csc_matrix((values, rows.astype(np.int64), indptr), shape=shape)
+
+
+# MATLAB 5 to 7.2
+
+
+def _read_5(path, order, name):
+    with open(str(path), "rb") as file:
+        for packed, size, found, shape in _elements_5(path, file, order):
+            if found == name:
+                contents = _unpacked_5(path, file.read(size), order) if packed else file.read(size)
+                return (_sparse_5 if shape is None else _dense_5)(contents, order)
+    raise ValueError("it has no variable %r" % name)
+
+
+def _elements_5(path, file, order):
+    """Yield (packed, size, name, shape) of each variable, with the file at its contents; no shape if it is sparse."""
+    end, place = path.stat().st_size, _HEADER
+    while place < end:
+        file.seek(place)
+        tag = file.read(8)
+        if len(tag) < 8:
+            raise ValueError("it ends amid the tag of a variable")
+        kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
+        start, place = place + 8, place + 8 + size
+        if place > end or kind not in (_MATRIX, _PACKED):
+            raise ValueError("there is no variable at byte %d, or it is cut short" % (start - 8))
+        head = file.read(min(size, _HEAD))
+        if kind == _PACKED:
+            head = zlib.decompressobj().decompress(head, _HEAD)
+            if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
+                raise ValueError("what is packed at byte %d is no variable" % (start - 8))
+            head = head[8:]
+        found = _name_and_shape(head, order)
+        if found is not None:
+            file.seek(start)
+            yield (kind == _PACKED, size) + found
+
+
+def _unpacked_5(path, packed, order):
+    """The contents of a packed variable."""
+    unpacking = zlib.decompressobj()
+    tag = unpacking.decompress(packed, 8)
+    size = int(np.frombuffer(tag[4:], order + "u4")[0])
+    check_size(path, size, "a variable that is packed in it")
+    contents = unpacking.decompress(unpacking.unconsumed_tail, size) if size else b""
+    while len(contents) < size and unpacking.unconsumed_tail:
+        contents += unpacking.decompress(unpacking.unconsumed_tail, size - len(contents))
+    # The checksum stands at the end, and is compared once that is reached.
+    rest = unpacking.decompress(unpacking.unconsumed_tail, 1)
+    if len(contents) < size or rest or not unpacking.eof:
+        raise ValueError("a packed variable isn't as long as it says")
+    return contents
+
+
+def _parts(contents, order):
+    """The types and bytes of the elements of a variable; no bytes for the last, if it is cut short."""
+    place = 0
+    while place + 8 <= len(contents):
+        kind, size = (int(x) for x in np.frombuffer(contents[place:place + 8], order + "u4"))
+        if kind >> 16:  # up to four bytes stand in the tag itself
+            kind, size = kind & 0xffff, kind >> 16
+            start, following = place + 4, place + 8
+        else:
+            start, following = place + 8, place + 8 + size + -size % 8
+        if size > len(contents) - start or start == place + 4 and size > 4:
+            yield kind, None  # an error, or the end of a head
+            return
+        yield kind, contents[start:start + size]
+        place = following
+
+
+def _numbers(element, order):
+    kind, values = element
+    dtype = np.dtype(order + _NUMBERS[kind] if kind in _NUMBERS else "V0")
+    if values is None or not dtype.itemsize or len(values) % dtype.itemsize:
+        raise ValueError("an element of type %d and %s bytes stands where numbers are expected"
+                         % (kind, "too many" if values is None else len(values)))
+    return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="))
+
+
+def _name_and_shape(contents, order):
+    """The name and shape of a variable, whose shape is None if it is sparse; None unless it is a matrix of numbers."""
+    parts = _parts(contents, order)
+    flags = _numbers(next(parts, (0, None)), order)
+    kind = int(flags[0]) & 0xff if len(flags) else 0
+    if kind != _SPARSE and kind not in _DENSE:
+        return None
+    shape = next(parts, (0, None))
+    letters, name = next(parts, (0, None))
+    if name is None or letters not in (1, 2, _UTF8):
+        if kind == _SPARSE:
+            raise ValueError("a sparse variable has no name")
+        return None
+    name = name.decode("utf-8", "replace")
+    if kind == _SPARSE:
+        return name, None
+    shape = tuple(_numbers(shape, order).tolist())
+    return (name, shape) if len(shape) == 2 else None
+
+
+def _real_numbers(contents, order, what, n_parts):
+    """The shape of a variable, and the arrays that follow its name."""
+    parts = list(_parts(contents, order))
+    if len(parts) < n_parts:
+        raise ValueError("%s has %d elements; expected %d" % (what, len(parts), n_parts))
+    if int(_numbers(parts[0], order)[0]) & _COMPLEX:
+        raise ValueError("the variable holds complex numbers; expected real ones")
+    return [_numbers(each, order) for each in parts[1:2] + parts[3:n_parts]]
+
+
+def _dense_5(contents, order):
+    shape, values = _real_numbers(contents, order, "an array", 4)
+    shape = tuple(shape.tolist())
+    if len(shape) != 2 or min(shape) < 0 or shape[0] * shape[1] != len(values):
+        raise ValueError("an array of the shape %r has %d numbers" % (shape, len(values)))
+    return values.reshape(shape, order="F")
+
+
+def _sparse_5(contents, order):
+    shape, indices, indptr, values = _real_numbers(contents, order, "a sparse variable", 6)
+    if len(shape) != 2 or min(shape.tolist()) < 0 or any(x.dtype.kind == "f" for x in (shape, indices, indptr)):
+        raise ValueError("a sparse variable is of the shape %r" % (tuple(shape.tolist()),))
+    n_rows, n_columns = shape.tolist()
+    if len(indptr) != n_columns + 1:
+        raise ValueError("a variable of %d columns has %d pointers to where they begin"
+                         % (n_columns, len(indptr) - 1))
+    # MATLAB may keep room for more entries than there are; `check_ratings` finds an indptr that announces too many.
+    n = min(max(int(indptr[-1]), 0), len(indices), len(values))
+    return sp.csc_matrix((values[:n], indices[:n].astype(np.int64), indptr.astype(np.int64)), shape=(n_rows, n_columns))
