@@ -59,8 +59,7 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     scoring scoring.known scoring.list_blend scoring.ranking scoring.rated scoring.shortlist
     baselines baselines.biases baselines.ease
     baselines.factors baselines.filters baselines.lists baselines.wide
-    recommender.closed recommender.defaults recommender.estimator recommender.saved recommender.search
-    recommender.settings recommender.work
+    recommender.closed recommender.defaults recommender.search recommender.settings
 """.split()]
 
 

@@ -61,8 +61,8 @@ def add_tune(commands):
 
 
 def _run_tune(parsed):
-    from sparse_ae.recommender.estimator import in_words
     from sparse_ae.recommender.search import tune
+    from sparse_ae.recommender.settings import in_words
     from sparse_ae.runtime.progress import figure
     recommender = recommender_of(parsed)
     _check_output(parsed.output)

@@ -1,5 +1,5 @@
 """The answers of a fitted recommender, in the ids that came in."""
-from sparse_ae.recommender.estimator import not_fitted
+from sparse_ae.recommender.settings import not_fitted
 
 
 def _of_fitted(name):

@@ -32,15 +32,14 @@ import numpy as np
 
 from sparse_ae.checks import check_number
 from sparse_ae.recommender.closed import CLOSED, FIRST, ClosedMember
-from sparse_ae.recommender.defaults import is_auto
-from sparse_ae.recommender.estimator import in_words
-from sparse_ae.recommender.fitting import FitResult, choice_of, fit_side, say_what_is_chosen
+from sparse_ae.recommender.defaults import bounded, is_auto
+from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import AutoencoderMember
 from sparse_ae.recommender.pool import BlendMeasure, greedy_weights, pooled
 from sparse_ae.recommender.probe import memory_there
+from sparse_ae.recommender.ratings import FitResult, choice_of, fit_side, say_what_is_chosen
+from sparse_ae.recommender.settings import in_words
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import standard_score
-from sparse_ae.recommender.work import bounded
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.list_blend import ListBlend
@@ -118,7 +117,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         Of one process, with an objective whose outputs are scores.
     rng : numpy.random.RandomState
     paths : list of str or None
-        Checkpoints of the autoencoders, as `fitting.fit_residuals` takes them.
+        Checkpoints of the autoencoders, as `ratings.fit_residuals` takes them.
     run : dict
         What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
     refit : bool
@@ -127,7 +126,7 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
 
     Returns
     -------
-    fitting.FitResult
+    ratings.FitResult
     """
     only = settings.closed_form
     deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
@@ -236,7 +235,7 @@ class _Weighed:
 
 
 def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
-    """Train an autoencoder of users, else of items, in time: a list of `fitting.Trained`, and all members weighed.
+    """Train an autoencoder of users, else of items, in time: a list of `ratings.Trained`, and all members weighed.
 
     Beside one that has a weight the other added next to nothing: on two splits each of MovieLens 100K and FilmTrust
     NDCG at 10 of what was held out moved by -0.0036 to +0.0011 with a third of the weight to it. Where users as rows

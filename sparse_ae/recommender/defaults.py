@@ -83,6 +83,9 @@ LATE_RATE = 0.15
 #: Held-out ratings that are a smaller part than this aren't worth another training on all.
 WORTH_A_REFIT = 0.02
 
+# Multiplications of a training, updates after which lists stand still, and the fewest hidden units that are of use.
+_MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
+
 # Without biases: MovieLens's.
 _PLAIN = dict(n_hidden=500, batch_size=256, l2=50.0, update="adam", learning_rate=0.001, n_epochs=300)
 _PLAIN_LEAST_PATIENCE = 10
@@ -230,3 +233,38 @@ def fits_to_join(n_ratings):
 def is_auto(value):
     """Tell whether a setting is left to be chosen."""
     return isinstance(value, str) and value == "auto"
+
+
+def multiplications(choice, n_rows, n_columns, nnz):
+    """Count the multiplications of an epoch where missing entries count (`ops.everywhere`): a float.
+
+    An update takes 3 (n_columns + batch_size) k^2 + 8 (the batch's ratings) k: the first grows with the catalogue.
+    """
+    k = float(choice.n_hidden)
+    return 3 * (n_columns * choice.updates_per_epoch(n_rows) + n_rows) * k ** 2 + 8 * nnz * k
+
+
+def bounded(settings, choice, train):
+    """Fit a `Choice` into the work that an autoencoder of lists may be; None where not even 64 hidden units fit.
+
+    Fewer hidden units, then fewer epochs, where the settings leave them to be chosen. Work is counted, not timed, so
+    that the same seed gives the same model on any machine: 2^40 multiplications take about twenty seconds on two cores.
+    """
+    if callable(settings.network):  # nobody knows what it takes
+        return choice
+    n_rows, n_columns = max(1, int(np.count_nonzero(np.diff(train.indptr)))), train.shape[1]
+    per_epoch = choice.updates_per_epoch(n_rows)
+
+    def epochs_of(choice):
+        return int(_MOST_WORK // multiplications(choice, n_rows, n_columns, train.nnz))
+
+    if is_auto(settings.n_hidden):
+        wanted = min(choice.n_epochs, -(-_UPDATES_OF_LISTS // per_epoch))
+        least = min(_LEAST_HIDDEN_OF_LISTS, choice.n_hidden)
+        while epochs_of(choice) < wanted and choice.n_hidden - 16 >= least:
+            choice = choice._replace(n_hidden=choice.n_hidden - 16)
+        if epochs_of(choice) < wanted:
+            return None
+    if is_auto(settings.n_epochs):
+        choice = choice._replace(n_epochs=max(1, min(choice.n_epochs, epochs_of(choice))))
+    return choice

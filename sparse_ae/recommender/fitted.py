@@ -32,7 +32,7 @@ class Fitted:
     ----------
     users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         Ids, ascending.
-    result : fitting.FitResult
+    result : ratings.FitResult
     rating_scale : (float, float)
     unknown : "mean", "error" or float
         As the setting was when `fit` began.

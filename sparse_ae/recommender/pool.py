@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparse_ae.recommender.weighing import standard_score
+from sparse_ae.recommender.guard import standard_score
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import leave_out, top_n

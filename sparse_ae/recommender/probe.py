@@ -2,7 +2,7 @@
 
 A model of many columns takes minutes, and gigabytes, to show that biases are as good; with few hidden units the same
 ratings show it in seconds. So where all the hidden units are many numbers, a few are trained first, for as long as it
-takes to see a gain, and `weighing.promises` says whether validation ratings show one. The last look is with less decay
+takes to see a gain, and `guard.promises` says whether validation ratings show one. The last look is with less decay
 than the rule's, by which items as rows learned nothing of 19 million made-up ratings that were mostly taste.
 
 So it is with a decay that is far too strong, or too weak: of 1.9 million made-up ratings it took 206 of a fit's 361
@@ -16,8 +16,8 @@ import numpy as np
 
 from sparse_ae.data.side import Side
 from sparse_ae.recommender.defaults import most_hidden
+from sparse_ae.recommender.guard import promises, stretch_on_validation
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import promises, stretch_on_validation
 
 #: Trainings with another decay, at most.
 MORE_TRIES = 2
@@ -58,7 +58,7 @@ def look(given, side, biases, choice, train, free, itemsize):
     choice : defaults.Choice
         Of the whole model.
     train : callable
-        From ``choice=`` and ``label=`` to a `fitting.Trained`.
+        From ``choice=`` and ``label=`` to a `ratings.Trained`.
     free : sequence of str
         Settings that may be other than those of `choice`: "l2", "n_hidden".
     itemsize : int

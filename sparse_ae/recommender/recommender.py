@@ -37,17 +37,16 @@ import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
-from sparse_ae.ranks.ranks import Ranks
-from sparse_ae.recommender import saved
+from sparse_ae.recommender import saving
 from sparse_ae.recommender.answers import Answers
 from sparse_ae.recommender.blends import check_blend, fit_blend
 from sparse_ae.recommender.defaults import is_worth_a_refit
-from sparse_ae.recommender.estimator import NotFittedError
 from sparse_ae.recommender.fitted import fitted_by
-from sparse_ae.recommender.fitting import check_settings, fit_ratings, fit_residuals, most_trainings
-from sparse_ae.recommender.inputs import FitInputs
-from sparse_ae.recommender.settings import RecommenderSettings, Shallow
-from sparse_ae.recommender.state import fitted_of, named, named_part, state_of, unnamed, whole
+from sparse_ae.recommender.problem import FitInputs
+from sparse_ae.recommender.ratings import check_settings, fit_ratings, fit_residuals, most_trainings
+from sparse_ae.recommender.saving import fitted_of, named, named_part, state_of, unnamed, whole
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
@@ -91,7 +90,7 @@ class Recommender(RecommenderSettings, Answers):
         are then there alone; see `closed`.
     biases : bool or "unguarded"
         Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
-        a guard: a model counts as much as validation ratings are sure of it, see `shrinkage`, and where they show none
+        a guard: a model counts as much as validation ratings are sure of it, see `guard`, and where they show none
         to be better than the biases by more than two and a half standard errors, predictions are the biases'. With
         "unguarded" it counts anyway. Without validation there is no telling. Of lists the most popular items take the
         biases' place.
@@ -360,9 +359,9 @@ class Recommender(RecommenderSettings, Answers):
                         settings=named(self.get_params()))
         if parts:
             own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
-            saved.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
+            saving.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
         else:
-            ranks.on_first(saved.write, path, meta, *whole(fitted, arrays, own))
+            ranks.on_first(saving.write, path, meta, *whole(fitted, arrays, own))
 
     @classmethod
     def load(cls, path, comm=None):
@@ -385,11 +384,11 @@ class Recommender(RecommenderSettings, Answers):
         ------
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged, of another kind, of a later version, or of another number of
-            ranks; see `saved`. On several ranks, if that is so on one of them.
+            ranks; see `saving`. On several ranks, if that is so on one of them.
         """
         ranks = Ranks(comm)
         with ranks.agreed():
-            meta, arrays, ratings = saved.read(check_path(path, "path"), ranks)
+            meta, arrays, ratings = saving.read(check_path(path, "path"), ranks)
         ranks.check_same({"save": meta.get("save")})
         with ranks.together():
             return cls._of_state(path, meta, arrays, ratings, ranks)

@@ -33,8 +33,7 @@ from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import parse_measure
 from sparse_ae.recommender.defaults import is_auto, validation_fraction
-from sparse_ae.recommender.estimator import in_words
-from sparse_ae.recommender.settings import Shallow
+from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]

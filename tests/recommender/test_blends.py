@@ -19,8 +19,8 @@ from sparse_ae.files import storage
 from sparse_ae.recommender import blends, closed, pool
 from sparse_ae.recommender.blends import fit_closed
 from sparse_ae.recommender.closed import CLOSED, FIRST, Values, model_arrays, model_from
-from sparse_ae.recommender.inputs import Lists
 from sparse_ae.recommender.pool import greedy_weights, pooled
+from sparse_ae.recommender.problem import Lists
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sparse_ae.recommender.estimator import NotFittedError, Settings, from_json, not_fitted, to_json
+from sparse_ae.recommender.settings import NotFittedError, Settings, from_json, not_fitted, to_json
 
 
 class Thing(Settings):

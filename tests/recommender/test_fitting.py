@@ -7,12 +7,12 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
-from sparse_ae.recommender import inputs
-from sparse_ae.recommender.fitting import check_settings
-from sparse_ae.recommender.inputs import FitInputs
+from sparse_ae.recommender import problem
+from sparse_ae.recommender.guard import standard_score, verdict
+from sparse_ae.recommender.problem import FitInputs
+from sparse_ae.recommender.ratings import check_settings
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
-from sparse_ae.recommender.weighing import standard_score, verdict
 
 DENSE = np.array([[5, 0, 3], [1, 0, 0]])
 RATINGS = check_ratings(sp.csr_matrix(DENSE, dtype="float32"))
@@ -80,14 +80,14 @@ def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypat
     given = FitInputs.of(Recommender(progress=False), matrix, validation=0.3).with_held_out(np.random.RandomState(0))
     whole = given.held_out.by(side)
     assert given.watched(side) is whole
-    monkeypatch.setattr(inputs, "_WATCHED", 20)
+    monkeypatch.setattr(problem, "_WATCHED", 20)
     some = given.watched(side)
     counts, of_all = np.diff(some.indptr), np.diff(whole.indptr)
     chosen = counts > 0
     assert some.shape == whole.shape and 20 <= some.nnz < 20 + of_all.max()
     assert (some[chosen] != whole[chosen]).nnz == 0 and counts[chosen].tolist() == of_all[chosen].tolist()
     assert (given.watched(side) != some).nnz == 0
-    monkeypatch.setattr(inputs, "_WATCHED", 1)
+    monkeypatch.setattr(problem, "_WATCHED", 1)
     assert np.count_nonzero(np.diff(given.watched(side).indptr)) == 1, "one row at least"
 
 

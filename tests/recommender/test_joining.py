@@ -6,12 +6,12 @@ from made import levels, likings, noise, triples
 from sparse_ae.data import split_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import fitting
+from sparse_ae.recommender import ratings as fitting
 from sparse_ae.recommender.defaults import fits_to_join
+from sparse_ae.recommender.guard import mean_weights
 from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
-from sparse_ae.recommender.shrinkage import mean_weights
 from sparse_ae.trainer import TrainingDiverged
 
 SETTINGS = dict(l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam", formulation="sparse",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made import levels, noise, triples
 
-from sparse_ae.recommender import fitting, probe, weighing
+from sparse_ae.recommender import guard, probe, ratings as fitting
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import TrainingDiverged
@@ -186,13 +186,13 @@ def test_ctrl_c_while_decays_are_tried_leaves_what_few_hidden_units_have_learned
 
 def test_outputs_that_are_next_to_nothing_are_of_too_strong_a_decay(monkeypatch):
     """What is left of them is of either sign, and says nothing of the decay."""
-    monkeypatch.setattr(weighing, "_shown", lambda *_: (None, outputs, np.array([1.0, -2.0, 2.0])))
+    monkeypatch.setattr(guard, "_shown", lambda *_: (None, outputs, np.array([1.0, -2.0, 2.0])))
     best = SimpleNamespace(epoch=3)
     outputs = np.array([0.05, 0.01, -0.06])
-    assert weighing.stretch_on_validation(None, best, None) == (np.inf, 9.0)
+    assert guard.stretch_on_validation(None, best, None) == (np.inf, 9.0)
     outputs = np.array([0.5, -0.5, 0.5])
-    assert weighing.stretch_on_validation(None, best, None) == (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))
-    assert weighing.stretch_on_validation(None, SimpleNamespace(epoch=0), None) == (np.inf, 9.0)
+    assert guard.stretch_on_validation(None, best, None) == (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))
+    assert guard.stretch_on_validation(None, SimpleNamespace(epoch=0), None) == (np.inf, 9.0)
 
 
 @pytest.mark.parametrize("stretch, said", [

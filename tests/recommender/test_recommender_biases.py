@@ -13,7 +13,7 @@ from made import levels, noise, triples
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.outofcore import store_ratings
-from sparse_ae.recommender import fitting, inputs, sides
+from sparse_ae.recommender import problem, ratings as fitting, sides
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.scoring.scorer import Blend
 from sparse_ae.trainer import TrainingDiverged
@@ -643,7 +643,7 @@ def test_a_stored_zero_was_trained_on():
     ({}, dict(validation=object()), ValueError, "validation: ratings are object"),
 ])
 def test_refused(settings, fit, error, message, monkeypatch):
-    monkeypatch.setattr(inputs, "split_ratings", None)
+    monkeypatch.setattr(problem, "split_ratings", None)
     monkeypatch.setattr(sides, "fit_biases", None)
     monkeypatch.setattr(fitting.Trainer, "fit", None)
     with pytest.raises(error, match=message):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.recommender.shrinkage import mean_weights, shrunk_weights
+from sparse_ae.recommender.guard import mean_weights, shrunk_weights
 
 
 def test_one_model_by_hand():

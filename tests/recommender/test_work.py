@@ -4,9 +4,8 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae import Recommender
-from sparse_ae.recommender import work
-from sparse_ae.recommender.defaults import Choice
-from sparse_ae.recommender.work import bounded, multiplications
+from sparse_ae.recommender import defaults
+from sparse_ae.recommender.defaults import Choice, bounded, multiplications
 
 
 def choice(**changed):
@@ -38,20 +37,20 @@ def test_hidden_units_first_then_epochs(n_epochs_there, expected, monkeypatch):
     train = ratings()
     of_96 = multiplications(choice(n_hidden=96), 19, 30, train.nnz)
     of_112 = multiplications(choice(), 19, 30, train.nnz)
-    monkeypatch.setattr(work, "_WORK", n_epochs_there * of_112)
+    monkeypatch.setattr(defaults, "_MOST_WORK", n_epochs_there * of_112)
     if expected is not None:
         assert bounded(Recommender(), choice(), train) == expected
         return
     assert bounded(Recommender(), choice(), train).n_hidden == 96
-    monkeypatch.setattr(work, "_WORK", 150.5 * of_96)
+    monkeypatch.setattr(defaults, "_MOST_WORK", 150.5 * of_96)
     assert bounded(Recommender(), choice(), train) == choice(n_hidden=96, n_epochs=150)
-    monkeypatch.setattr(work, "_LEAST_HIDDEN", 96)
-    monkeypatch.setattr(work, "_WORK", 149.5 * of_96)
+    monkeypatch.setattr(defaults, "_LEAST_HIDDEN_OF_LISTS", 96)
+    monkeypatch.setattr(defaults, "_MOST_WORK", 149.5 * of_96)
     assert bounded(Recommender(), choice(), train) is None
 
 
 def test_what_is_given_stays(monkeypatch):
-    monkeypatch.setattr(work, "_WORK", 1)
+    monkeypatch.setattr(defaults, "_MOST_WORK", 1)
     assert bounded(Recommender(n_hidden=112, n_epochs=250), choice(), ratings()) == choice()
     assert bounded(Recommender(n_hidden=112), choice(), ratings()) == choice(n_epochs=1)
     assert bounded(Recommender(network=lambda n: None), choice(), ratings()) == choice()

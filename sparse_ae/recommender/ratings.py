@@ -20,12 +20,11 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.recommender import probe
 from sparse_ae.recommender.defaults import LATE_RATE, WORTH_A_REFIT, Choice, choose, falls, fits_to_join, is_auto
-from sparse_ae.recommender.estimator import in_words
+from sparse_ae.recommender.guard import lists_of, mean_weights, promises, verdict, weigh, weigh_by_lists
 from sparse_ae.recommender.joining import can_be_joined, joined
-from sparse_ae.recommender.settings import Shallow, check_network
-from sparse_ae.recommender.shrinkage import mean_weights
+from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.recommender.weighing import lists_of, promises, verdict, weigh, weigh_by_lists
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged

@@ -1,11 +1,35 @@
-"""Weights of a fit's models, beside the biases or among lists: as much as validation ratings show."""
+"""Weights of models in residual mode: least squares on validation ratings, shrunk by its standard error.
+
+With the outputs X (n, m) of m models for n validation ratings, and the residuals y (n,) of the biases,
+
+    w = argmin of (y - X w)^2, summed, w >= 0,    gain = (X w)^2, summed                    (1)
+
+and `gain` is by how much the squared error falls. A useless model lowers the error on the ratings its weight was fitted
+to as well. The expected drop is
+
+    luck = trace(A^-1 M),    A = X'X,    M = sum over groups g of s_g s_g',    s_g = sum over i in g of x_i e_i     (2)
+
+with e = y - X w: the cluster-robust covariance of w, A^-1 M A^-1, in the unit of (1) (K.-Y. Liang, S. L. Zeger,
+Longitudinal data analysis using generalized linear models, Biometrika 73, 1986). Errors are clustered by user, then by
+item, and the larger estimate counts. So w is z = sqrt(gain / luck) standard errors above 0, and its best multiple is
+estimated by
+
+    (1 - 1 / z^2)+ w                                                                        (3)
+
+where w^2 less its variance estimates the square of the right weight: J. R. Thompson, Some shrinkage techniques for
+estimating the mean, JASA 63, 1968; the positive part is L. Breiman's nonnegative garrote, Technometrics 37, 1995.
+The stopping epoch and the decay were chosen on the same ratings, which makes z too large: (3) uses z - 1.5.
+
+All models are taken together if each then has a weight; if not, those with the largest ``gain - 2 luck`` (C. L.
+Mallows, Some comments on C_p, Technometrics 15, 1973).
+"""
+import itertools
 from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
 
 from sparse_ae.checks import MOST
-from sparse_ae.recommender.shrinkage import shrunk_weights
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
@@ -14,6 +38,9 @@ _CLEARLY_BETTER = 2.0
 
 # What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
 _SHARES = 0.25, 0.5, 0.75
+
+# Standard errors by which a model that was chosen on the ratings may look better than it is.
+_CHOSEN = 1.5
 
 # Squared outputs, to those they would predict, that are nothing: what so strong a decay has left is of either sign.
 _NOTHING = 1e-3
@@ -63,7 +90,7 @@ def promises(given, trained, biases):
 def weigh(given, trained, biases):
     """Weights of the sides' outputs, from the validation ratings; and the RMSEs on them by name.
 
-    A side counts as much as they are sure of it, see `shrinkage`: one that they don't show to be better than the biases
+    A side counts as much as they are sure of it, see `guard`: one that they don't show to be better than the biases
     gets 0, and so does one that diverged. Without the guard all count: one side 1, two what least squares gives them.
     Without validation all that are sound share alike.
     """
@@ -154,3 +181,62 @@ def verdict(found, weights, measure):
             measure, errors, "those of " + used if used else "the most popular: no model's are clearly better")
     return "validation %s: %s; predictions are biases %s" % (
         measure, errors, "and " + used if used else "alone: no model is clearly better")
+
+
+def shrunk_weights(outputs, residuals, groups):
+    """Estimate the best weights (n_models,) of outputs (n, n_models) for residuals (n,): 0 where no output helps.
+
+    `groups` are integer labels of the users, and of the items, (n,) each: ratings of one label may err together.
+    """
+    from scipy import optimize  # takes its time
+
+    weights = np.zeros(outputs.shape[1])
+    # Outputs that are 0 but for rounding would be stretched beyond all numbers.
+    sizes = np.abs(outputs).max(axis=0, initial=0.0)
+    useful = np.flatnonzero(sizes > 1e-6 * np.abs(residuals).max(initial=0.0))
+    best = -np.inf
+    for n in range(len(useful), 0, -1):
+        for chosen in itertools.combinations(useful, n):
+            found = optimize.nnls(outputs[:, chosen], residuals)[0]
+            if not found.all():
+                continue  # that is a smaller choice
+            gain, luck = _gain_and_luck(outputs[:, chosen], residuals, found, groups)
+            surely = np.sqrt(gain / luck) - _CHOSEN if luck else np.inf
+            if surely > 1 and gain - 2 * luck > best:
+                best = gain - 2 * luck
+                weights[:] = 0.0
+                weights[list(chosen)] = found * (1 - 1 / surely ** 2)
+        if weights.any():
+            break
+    return weights
+
+
+def mean_weights(weights):
+    """Estimate the weights of models from those of several fits.
+
+    Parameters
+    ----------
+    weights : array_like of float, shape (n_fits, n_models)
+        Of two fits, or more; 0 where one shows nothing.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_models,)
+    """
+    mean, variance = np.mean(weights, axis=0), np.var(weights, axis=0, ddof=1) / len(weights)
+    return mean * np.clip(1 - variance / np.where(mean, mean, 1) ** 2, 0, None)
+
+
+def _gain_and_luck(X, y, w, groups):
+    """Equations (1) and (2)."""
+    fitted = X.dot(w)
+    pulls, luck = X * (y - fitted)[:, np.newaxis], 0.0
+    for group in groups:
+        _, places = np.unique(group, return_inverse=True)
+        n_groups = places.max() + 1
+        if n_groups < 2:
+            return 0.0, np.inf  # they may all have erred together
+        sums = np.stack([np.bincount(places, pull) for pull in pulls.T], axis=1)
+        between = sums.T.dot(sums) * n_groups / (n_groups - 1)
+        luck = max(luck, float(np.trace(np.linalg.lstsq(X.T.dot(X), between, rcond=None)[0])))
+    return float(np.dot(fitted, fitted)), luck
