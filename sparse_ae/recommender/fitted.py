@@ -3,7 +3,9 @@
 A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: who is being answered
 meanwhile is answered by the one of before.
 """
+import functools
 import numbers
+import operator
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
 from sparse_ae.data.tables import as_columns, as_pairs
 from sparse_ae.evaluation.lists import check_relevant, judge_lists, no_measures, relevant_from, stack_lists
 from sparse_ae.evaluation.metrics import ErrorSums
+from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.known import predict_known
@@ -24,7 +27,7 @@ _LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
-    """The result of `Recommender.fit`; its methods are those of `Recommender`, where they are documented.
+    """The result of `Recommender.fit`; its public methods are those of `Recommender`.
 
     This one is of the post's model, ratings in, ratings out, which says nothing where a user or an item is unknown.
 
@@ -78,7 +81,31 @@ class Fitted:
         self._fold_ins = self._popular = None
 
     def predict(self, users, items=None):
-        """Predict pairs of users and items: an array (n,), or a float for two single ids."""
+        """Predict ratings of pairs of users and items.
+
+        Parameters
+        ----------
+        users, items : ids, or array_like of ids, shape (n,)
+            One of the two may be a single id, which then goes with all of the other. Without `items`, `users` is a
+            table or an array of pairs, (n, 2): the X of scikit-learn.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,); a float for two single ids
+            In the ratings' unit, clipped to `rating_scale_`, in the order asked for. Pairs that were rated in `fit` are
+            predicted like others. With "lists" or "clicks" as the objective they are scores to rank by, no ratings.
+
+        Raises
+        ------
+        ValueError
+            For columns of different lengths, and, with ``unknown="error"``, for pairs of which nothing is known.
+
+        Notes
+        -----
+        Nothing is known of a user or an item without a rating in `fit`: `unknown` says what is predicted. In residual
+        mode that is so only where both have none: else the mean and the other's offset are predicted. Among scores,
+        "mean" is `missing_rating_`.
+        """
         with self.ranks.agreed():
             u, i = self._pairs(users, items)
         self.ranks.check_call("predict", users=u, items=i)
@@ -116,7 +143,48 @@ class Fitted:
         return self.mean if self.missing_rating is None else self.missing_rating
 
     def recommend(self, users, n=10, exclude_seen=True, items=None):
-        """List the n best items for a user, or for each of several."""
+        """List the items with the highest predicted ratings.
+
+        Parameters
+        ----------
+        users : an id, or array_like of ids, shape (n_users,)
+        n : int
+            How many items; there are fewer where no more can be recommended.
+        exclude_seen : bool
+            Whether to leave out what the user rated in `fit`.
+        items : array_like of ids, optional
+            Recommend from these only. Items without a rating in `fit` are never recommended.
+
+        Returns
+        -------
+        Recommendations; for several users RecommendationLists
+            The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
+            `items` and `scores` itself. Either has `to_frame`, where pandas is there. Items are ordered by the model's
+            output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
+            are those of `predict`.
+
+        Raises
+        ------
+        ValueError
+            For a user who isn't among `users_` (see `fold_in`), and, with ``unknown="error"``, for an item without a
+            rating in `fit`.
+
+        Notes
+        -----
+        A user who is among `users_` but had no rating in `fit` (see `users_rated_`) gets the items with the highest
+        offsets of `baselines`, which are the smaller the fewer ratings an item has; with "lists" or "clicks" as the
+        objective the most popular items.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> recommender.recommend("ann").items.tolist()  # all that ann has not rated
+        ['ale']
+        >>> [each.items.tolist() for each in recommender.recommend(["ann", "bob"], n=1)]
+        [['ale'], ['jam']]
+        """
         with self.ranks.agreed():
             check_count(n, "n")
             check_bool(exclude_seen, "exclude_seen")
@@ -159,7 +227,39 @@ class Fitted:
         return biases_of(ratings)
 
     def fold_in(self, ratings):
-        """Make a `NewUser` of a dict of ratings, or one of each dict of a list."""
+        """Make a `NewUser` from the ratings of a person who was not in `fit`, without training.
+
+        With ``rows="users"`` the ratings go through the encoder as any user's do. With ``rows="items"`` the person's
+        own parameters are solved for, by least squares with the model's weight decay. See `scoring.fold_in`.
+
+        Parameters
+        ----------
+        ratings : dict of item id to rating, or list of such dicts
+            Items that had no rating in `fit` are passed over; with ``unknown="error"`` a ValueError names one. So are
+            those whose rating is masked. A list is of several people, who are folded in together, which is quicker.
+
+        Returns
+        -------
+        NewUser; a list of them for a list, in its order
+            With methods `predict` and `recommend`. The recommender stays as it is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For ratings that are no dict, no numbers, outside the rating scale, or all of unknown items. For a list the
+            message names the entry, counted from 0.
+
+        Examples
+        --------
+        >>> import sparse_ae
+        >>> ratings = [("ann", "tea", 5), ("ann", "jam", 4), ("bob", "tea", 4), ("bob", "ale", 1), ("cem", "jam", 2)]
+        >>> recommender = sparse_ae.Recommender(n_hidden=4, n_epochs=2, progress=False).fit(ratings, validation=None)
+        >>> new = recommender.fold_in({"tea": 5, "ale": 2})
+        >>> new.recommend().items.tolist()
+        ['jam']
+        >>> new.predict(["tea", "jam"]).shape
+        (2,)
+        """
         several = isinstance(ratings, (list, tuple))
         with self.ranks.agreed():
             people = self._people(ratings) if several else [self._person_ratings(ratings)]
@@ -225,7 +325,22 @@ class Fitted:
         return NewUser(self._items, person, outputs, self.scorer.clip, unknown=unknown, ranks=self.ranks)
 
     def similar_items(self, item, n=10):
-        """List the n items whose factors are most like an item's."""
+        """List the n items that are most like an item to the model.
+
+        Parameters
+        ----------
+        item : an id
+            Of an item with a rating in `fit`.
+        n : int
+
+        Returns
+        -------
+        Recommendations
+            Scores are cosines, from -1 to 1, of the items' factors less the mean of all items: with items as rows
+            their hidden units, with users as rows their rows of the decoder, W; of the model with the larger weight.
+            For a blend they are the scores of a person who has rated only this item, as high as can be. Equal ones are
+            ordered by id.
+        """
         with self.ranks.agreed():
             check_count(n, "n")
             place = _place_to_compare(self._items, item)
@@ -243,14 +358,55 @@ class Fitted:
         return recommendations(self.items[candidates], best[0], cosines[0])
 
     def score(self, ratings, y=None):
-        """Return minus the RMSE over ratings."""
+        """Return minus the RMSE over ratings: higher is better, as scikit-learn wants it.
+
+        Parameters
+        ----------
+        ratings : ratings in any form that `fit` takes, or pairs of user and item, (n, 2)
+        y : array_like of float, shape (n,), optional
+            The ratings, if `ratings` has only users and items.
+
+        Returns
+        -------
+        float
+        """
         with self.ranks.agreed():
             users, items, values = self._columns(ratings, y)
         self.ranks.check_call("score", ratings=np.asarray(values))
         return -ErrorSums().add(values, self.predict(users, items)).rmse()
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
-        """Measure predictions, and lists of k, on held-out ratings: a dict."""
+        """Measure how well held-out ratings are predicted, and how well items are ranked.
+
+        Parameters
+        ----------
+        ratings, y
+            Held-out ratings, in any form that `fit` takes.
+        k : int or None
+            Length of the lists that are judged; None leaves ranking out, which takes most of the time.
+        relevant : float, optional
+            The rating from which a held-out item is relevant; by default three quarters up the scale: 4 on 1 to 5. All
+            counts are.
+
+        Returns
+        -------
+        dict
+            "rmse", "mae"
+                Over all ratings; see `metrics`. Scores of lists are far from ratings.
+            "n_ratings", "n_unknown", "n_trained"
+                How many there are; how many are of a user or an item without a rating in `fit`, which count like the
+                others; and how many are of pairs that were rated in `fit`: they are on no list, so that they count as
+                missed. Leave them out.
+            "precision", "recall", "ndcg", "hit_rate", "map", "mrr"
+                At k, by the formulas of `metrics`. A user's list is that of `recommend`. Relevant are the user's
+                held-out items with a rating of at least `relevant`. Users without a relevant item are left out, users
+                without a rating in `fit` have k misses. NaN if no user has a relevant item.
+            "coverage", "popularity"
+                The share of the items with a rating in `fit` that are on at least one of these users' lists, and for
+                what share of the users in `fit` an item on these lists was rated, in the mean.
+            "n_users"
+                How many users these are means over.
+        """
         with self.ranks.agreed():
             if k is not None and check_count(k, "k") > _LONGEST_LISTS:
                 raise ValueError("k is %d; expected at most %d" % (k, _LONGEST_LISTS))
@@ -348,7 +504,7 @@ class FittedBlend(Fitted):
         return self._new_user_by(person, outputs)
 
     def similar_items(self, item, n=10):
-        """List the n best items for somebody who has rated an item as high as can be, and nothing else."""
+        """List the n best items for a person who has rated this item alone, as high as can be."""
         check_count(n, "n")
         place = _place_to_compare(self._items, item)
         person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
@@ -379,3 +535,34 @@ def fitted_by(users, items, result, **more):
 def _joined(arrays):
     """Join arrays, of which there may be none."""
     return np.concatenate([np.zeros(0), *arrays])
+
+
+def _of_fitted(name):
+    return property(lambda self: getattr(self.answering(), name), doc="`Fitted.%s`." % name)
+
+
+def _answered_by(method):
+    @functools.wraps(method)
+    def answer(self, *args, **kwargs):
+        return method_of(self.answering())(*args, **kwargs)
+
+    method_of = operator.attrgetter(method.__name__)
+    return answer
+
+
+class Answers:
+    """What a recommender's `fitted_` says; the attributes are described where `Recommender` is."""
+
+    def answering(self):
+        """Return the `Fitted` that is there now; NotFittedError before `fit`."""
+        fitted = vars(self).get("fitted_")
+        if fitted is None:
+            raise not_fitted("this Recommender is not fitted yet; call fit with ratings first, or load a saved one")
+        return fitted
+
+
+for _name in ("users items users_rated items_rated rating_scale mean missing_rating biases models model weights "
+              "validation_rmse validation_lists n_hidden batch_size l2 choices history best_epoch").split():
+    setattr(Answers, _name + "_", _of_fitted(_name))
+for _method in (Fitted.predict, Fitted.recommend, Fitted.fold_in, Fitted.similar_items, Fitted.score, Fitted.evaluate):
+    setattr(Answers, _method.__name__, _answered_by(_method))

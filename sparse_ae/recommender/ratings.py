@@ -24,7 +24,6 @@ from sparse_ae.recommender.guard import lists_of, mean_weights, promises, verdic
 from sparse_ae.recommender.joining import can_be_joined, joined
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.recommender.sides import n_columns_of
-from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged

@@ -15,6 +15,7 @@ from sparse_ae.data.side import Side
 from sparse_ae.files import storage
 from sparse_ae.files.parts import Parts
 from sparse_ae.ops.nonlinearities import lasagnes_name
+from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
 from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, arrays_of, check_model, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import fitted_by
@@ -22,7 +23,6 @@ from sparse_ae.recommender.members import AutoencoderMember
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow, from_json, to_json
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
-from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend

@@ -14,10 +14,10 @@ from ranks import Fake
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
+from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender.ratings import check_settings
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.saving import named, unnamed
-from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.training.objectives import Missing, Multinomial, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
 
