@@ -28,7 +28,7 @@ _HOMES = {
     "Shallow": "recommender.settings",
     "Ratings": "data",
     "as_ratings": "data.tables",
-    "load_ratings": "data.files",
+    "load_ratings": "data.load",
     "split_ratings": "data",
     "minibatches": "data",
     "k_folds": "data.splits",

@@ -33,12 +33,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_path
-from sparse_ae.data.dense import count_columns, ratings_from_blocks, read_table
 from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
-from sparse_ae.data.files import load_ratings
 from sparse_ae.data.lines import check_file
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
+from sparse_ae.data.tables import ratings_from_blocks
+from sparse_ae.data.text import count_columns, read_table
 from sparse_ae.files.unpacking import check_archive, check_regular
 
 __all__ = ["Dataset", "jester", "load_published", "movielens", "movielens_100k_folds"]
@@ -120,7 +121,7 @@ def movielens(name="100k", path=None):
     path : str or path-like, optional
         What you have on disk; no network is used. An archive (.zip), a folder that holds `u.data`, `ratings.dat` or
         `ratings.csv` (or a single ratings file of another name) itself or one level down, or a ratings file of any
-        form that :func:`sparse_ae.data.files.load_ratings` reads. It is taken as it is: it may be a part of the data
+        form that :func:`sparse_ae.data.load.load_ratings` reads. It is taken as it is: it may be a part of the data
         set.
 
     Returns

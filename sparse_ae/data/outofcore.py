@@ -39,10 +39,8 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
-from sparse_ae.data.dense import check_missing
 from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.lines import check_file
-from sparse_ae.data.lists import read_lists
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
     as_float32,
@@ -54,8 +52,8 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.side import Side
 from sparse_ae.data.sorting import array_file
-from sparse_ae.data.tables import as_columns
-from sparse_ae.data.text import Block, read_text
+from sparse_ae.data.tables import as_columns, check_missing
+from sparse_ae.data.text import Block, read_lists, read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.ranks.ranks import Ranks
@@ -118,7 +116,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Parameters
     ----------
     source : str or path-like, or iterable of chunks
-        A text file of ratings, as `files.load_ratings` reads it; or anything that yields chunks of ratings, each in a
+        A text file of ratings, as `load_ratings` reads it; or anything that yields chunks of ratings, each in a
         form that `tables.as_columns` takes, such as a tuple (users, items, ratings) of arrays. Timestamps are passed
         over. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become strings.
     folder : str or path-like
@@ -126,7 +124,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows : {"items", "users"}
         What a row is; `Recommender` and its `rows` have to agree with it.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair of user and item that comes more than once, as in `files.load_ratings`. The order is that
+        What becomes of a pair of user and item that comes more than once, as in `load_ratings`. The order is that
         of the file, or of the chunks and what is in them.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
@@ -134,9 +132,9 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     parts : int
         For how many ranks, see `ranks.ranks`, the columns are dealt out. A store in parts is opened by as many.
     missing : float, optional
-        The rating in a file's lines that stands for none, as in `files.load_ratings`.
+        The rating in a file's lines that stands for none, as in `load_ratings`.
     lists : bool
-        Whether a line of the file is a user and any number of items, as in `files.load_ratings`.
+        Whether a line of the file is a user and any number of items, as in `load_ratings`.
 
     Returns
     -------
@@ -148,7 +146,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     OSError
         If the source isn't there, the folder is, or the disk is full.
     TypeError, ValueError
-        For what `files.load_ratings` would refuse: the message names the line, or the ids of the rating.
+        For what `load_ratings` would refuse: the message names the line, or the ids of the rating.
     """
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)

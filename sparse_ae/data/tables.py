@@ -4,6 +4,7 @@ the library works on, `data.Ratings`.
 Data frames are known by what they can do, not by what they are: a `columns` attribute and ``table[name]`` make a table,
 as in pandas and polars, neither of which is imported here.
 """
+import math
 import numbers
 import os
 import re
@@ -13,9 +14,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.data.columns import are_rated, as_array, is_masked, unmasked
-from sparse_ae.data.dense import check_missing, ratings_from_table
 from sparse_ae.data.ids import distinct
-from sparse_ae.data.ratings import Ratings, check_duplicates, check_ratings, ratings_from_triples
+from sparse_ae.data.ratings import (
+    Ratings,
+    as_float32,
+    canonical_csr,
+    check_duplicates,
+    check_ratings,
+    ratings_from_triples,
+)
 
 __all__ = ["as_ratings", "as_columns", "as_pairs"]
 
@@ -27,6 +34,9 @@ COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", 
 # playtime no timestamp.
 _HINTS = [(word, tuple(COLUMN_WORDS).index(name)) for name in ("timestamp", "rating", "user", "item")
           for word in COLUMN_WORDS[name] if word != "time"]
+
+# So many rows whose first number counts the others are no chance.
+_ROWS_NO_CHANCE = 10
 
 # Names that an error lists: a table of ratings may have a column for each of thousands of items.
 _MOST_NAMES = 10
@@ -346,3 +356,99 @@ def _real(column):
     floats = np.zeros(column.shape)
     floats[~mask] = given.astype(np.float64)
     return np.ma.array(floats, mask=mask) if mask.any() else floats
+
+
+# Dense tables
+
+
+def ratings_from_table(table, missing):
+    """Ratings of a dense table.
+
+    Parameters
+    ----------
+    table : array_like of real numbers, shape (n_users, n_items)
+        What is masked isn't rated.
+    missing : float
+        What stands for "not rated" elsewhere; it may be NaN.
+
+    Returns
+    -------
+    Ratings
+        Users and items are numbered from 0, those without ratings too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such table, holds no rating, or one that isn't finite: the message names its row and column, counted
+        from 0.
+    """
+    if hasattr(table, "columns"):
+        raise TypeError("ratings are %s, whose columns and rows have names, and missing=%r was given; expected an "
+                        "array of numbers: pass ratings.to_numpy(), which numbers users and items from 0"
+                        % (type(table).__name__, missing))
+    array = np.asarray(table)
+    if array.dtype.kind not in "iuf" or array.ndim != 2:
+        raise TypeError("ratings are of dtype %s and shape %r, and missing=%r was given; expected a table of real "
+                        "numbers with a row for each user and a column for each item"
+                        % (array.dtype, array.shape, missing))
+    if is_masked(table) and isinstance(missing, numbers.Real):
+        array = np.where(np.ma.getmaskarray(table), missing, array)
+    return ratings_from_blocks([(range(len(array)), array)], missing, "row %d, column %d", first_column=0)
+
+
+def ratings_from_blocks(blocks, missing, where, first_column=1):
+    """Ratings of a dense table that comes some rows at a time.
+
+    Parameters
+    ----------
+    blocks : iterable of (sequence of int, numpy.ndarray of shape (n, n_items))
+        The numbers of some rows, for messages, and the rows.
+    missing : float
+    where : str
+        A pattern that puts the numbers of a row and a column into words.
+    first_column : int
+        The number of the first column, for messages.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    ValueError
+        If no entry is a rating, or one isn't finite, or the first column counts the others.
+    """
+    check_missing(missing)
+    values, cols, lengths, n_items = [], [], [], 0
+    for numbered, table in blocks:
+        rated = are_rated(table, missing)
+        row, col = np.nonzero(rated)
+        floats, bad = as_float32(table[rated])
+        if bad is not None:
+            raise ValueError("%s: %s, or pass missing=nan if it stands for none"
+                             % (where % (numbered[row[bad[0]]], first_column + col[bad[0]]), bad[1]))
+        values.append(floats)
+        cols.append(col.astype(np.int32))
+        lengths.append(np.count_nonzero(rated, axis=1))
+        n_items = table.shape[1]
+    if not sum(map(len, values)):
+        raise ValueError("the table holds nothing but %r, which stands for no rating; expected at least one rating"
+                         % (missing,))
+    lengths, values = np.concatenate(lengths), np.concatenate(values)
+    shape = len(lengths), n_items
+    matrix = canonical_csr(values, np.concatenate(cols), np.concatenate([[0], np.cumsum(lengths)]), shape)
+    if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
+        firsts = matrix.indptr[:-1]
+        if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):
+            raise ValueError("the first column counts the ratings in the rest of its row, in each of %d rows, as in "
+                             "Jester's data set 1; expected ratings alone: leave that column out, or read Jester's "
+                             "file by sparse_ae.jester(path)" % shape[0])
+    return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
+
+
+def check_missing(missing):
+    """Return what stands for no rating, a number that may be NaN; ValueError for anything else."""
+    if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
+        raise ValueError("missing is %r; expected the number that stands for no rating, such as 99, 0 or nan"
+                         % (missing,))
+    return missing

@@ -15,12 +15,13 @@ import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
 from sparse_ae.data.layout import EXPECTED, PAIRS, TIMED_PAIRS, Layout, csv_reader, find_layout, first_record
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
+
+_POWERS = 10.0 ** np.arange(16)
 
 # Two columns, whatever comes after them.
 _TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
@@ -447,3 +448,249 @@ def whole_table(path, blocks):
     return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
             np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
             where]
+
+
+# Lists
+
+
+def read_lists(path, progress=False):
+    """Read a file of lists, a block of lines at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+
+    Yields
+    ------
+    Block
+        With a rating of 1 for each pair of a user and one of the user's items.
+
+    Raises
+    ------
+    ValueError
+        For a line without a user, or with nothing between two delimiters; if there are users and no items; and for
+        what is no text. The message names the file and the line.
+    """
+    delimiter, first = _layout(path)
+    empty = True
+    with lines_of(path, first, progress) as lines:
+        for text in iter(lines.read_block, b""):
+            if not text.strip():  # millions of blank lines, one by one, would take long
+                lines.number += text.count(b"\n")
+                continue
+            block = _parsed(lines, text, delimiter)
+            if len(block.lines):
+                empty = False
+                yield block
+    if empty:
+        raise ValueError("%s holds users and no items; expected a user and some items in each line: fetch or write it "
+                         "again" % path)
+
+
+def _layout(path):
+    """Find what is between two ids, and the line, from 1, that they begin on."""
+    before, lines = first_lines(path)
+    lines = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line.strip()][:100]
+    found = [(sum(len(_ids_of(line, delimiter)) for line in lines), delimiter) for delimiter, _ in DELIMITERS]
+    n_fields, delimiter = max(found, key=lambda each: each[0])  # of equals the first
+    if n_fields == len(lines):
+        raise ValueError("%s, line %d: found no delimiter in %.60r; expected a user and some items, separated by "
+                         "blanks, tabs, commas, semicolons or '::'" % (path, before + 1, lines[0].rstrip("\r")))
+    for other, name in DELIMITERS[:-1]:
+        if other != delimiter and any(other in field for field in _ids_of(lines[0], delimiter)[:2]):
+            raise ValueError("%s, line %d: %.60r holds %s, and more of %s; expected one of them alone: replace the "
+                             "others" % (path, before + 1, lines[0].rstrip("\r"), name, dict(DELIMITERS)[delimiter]))
+    try:
+        header = find_layout(path, pairs=True)
+    except ValueError:
+        header = None
+    named = header is not None and header.n_columns == 2 and header.first_line > before + 1
+    return delimiter, before + 1 + named
+
+
+def _ids_of(line, delimiter):
+    """The ids of a line; of what isn't there at its end none."""
+    fields = [field.strip() for field in line.split(delimiter)]
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _parsed(lines, text, delimiter):
+    """The Block, perhaps empty, of whole lines."""
+    users, items, lengths, numbers = [], [], [], []
+    decoded = lines.decode(text)
+    for line in decoded[:-1].split("\n") if decoded.endswith("\n") else decoded.split("\n"):
+        fields = line.split() if delimiter is None else _ids_of(line, delimiter)
+        if "\0" in line:
+            raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
+                             % (lines.path, lines.number))
+        if fields and not all(fields):
+            raise ValueError("%s, line %d: there is nothing for %s; expected a user and items: mend or drop it"
+                             % (lines.path, lines.number, "the user" if not fields[0] else
+                                "item %d" % fields.index("")))
+        if len(fields) > 1:
+            users.append(fields[0])
+            items += fields[1:]
+            lengths.append(len(fields) - 1)
+            numbers.append(lines.number)
+        lines.number += 1
+    ids, places = distinct_texts(users)
+    return Block((ids, np.repeat(places, lengths).astype(np.intp)), distinct_texts(items),
+                 np.ones(len(items), np.float32), None, np.repeat(np.array(numbers, np.int64), lengths))
+
+
+# Tables
+
+
+def read_table(path, progress=False):
+    """Read a dense table of numbers from a file of text, some rows at a time.
+
+    Numbers are separated as ratings in text are, and may be in quotes; one that isn't there counts as NaN.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    progress : bool
+        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
+
+    Yields
+    ------
+    numbers : list of int, length n
+        The line of each row, from 1.
+    table : numpy.ndarray of float64, shape (n, n_columns)
+
+    Raises
+    ------
+    ValueError
+        For what is no number, and a row of another length than the first.
+    """
+    first, delimiter = _first_row(path)
+    n_columns = len(first)
+    with lines_of(path, progress=progress) as lines:
+        for block in iter(lines.read_block, b""):
+            numbered, fields = [], []
+            for line in lines.decode(block).replace('"', "").split("\n"):
+                if line.strip():
+                    row = line.rstrip("\r").split(delimiter)
+                    if len(row) != n_columns:
+                        way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
+                        raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
+                                         "drop it%s" % (path, lines.number, len(row), n_columns, way_out))
+                    numbered.append(lines.number)
+                    fields += row
+                lines.number += 1
+            lines.number -= block.endswith(b"\n")
+            try:
+                table = _numbers(fields).reshape(-1, n_columns)
+            except ValueError:
+                _name_what_is_no_number(path, numbered, fields, n_columns)
+            if numbered:
+                yield numbered, table
+
+
+def count_columns(path):
+    """The number of columns that a file of text has, if its first line is of numbers, as that of a table is; else 0.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        For what is no text, or blank.
+    """
+    first, _ = _first_row(path)
+    try:
+        return len(_numbers(first))
+    except ValueError:
+        return 0
+
+
+def _first_row(path):
+    """The first line's fields, and the delimiter: that which makes the most of them."""
+    line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
+    return max(((line.split(delimiter), delimiter) for delimiter, _ in DELIMITERS), key=lambda each: len(each[0]))
+
+
+def _numbers(fields):
+    return as_floats([field if field and not field.isspace() else "nan" for field in fields])
+
+
+def _name_what_is_no_number(path, numbered, fields, n_columns):
+    for k, field in enumerate(fields):
+        try:
+            _numbers([field])
+        except ValueError:
+            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: mend "
+                             "it, or drop the header"
+                             % (path, numbered[k // n_columns], k % n_columns + 1, field)) from None
+
+
+# Digits
+
+
+def parse_whole(letters, starts, stops):
+    """Parse whole numbers as int64; None where a field isn't up to 15 digits without a leading zero."""
+    widths = stops - starts
+    if widths.min() < 1 or widths.max() > 15 or np.any((letters[starts] == ord("0")) & (widths > 1)):
+        return None
+    values = np.zeros(len(starts), np.int64)
+    for place in range(widths.max()):
+        # As uint8, anything below "0" wraps around to more than 9.
+        digits = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)] - np.uint8(ord("0")), 0)
+        if digits.max() > 9:
+            return None
+        values += digits.astype(np.int64) * 10 ** place
+    return values
+
+
+def parse_decimals(letters, starts, stops):
+    """Numbers as float64, or None where a field isn't up to 15 digits with or without a point and a minus."""
+    negative = letters[starts] == ord("-")
+    widths = stops - starts - negative
+    if widths.min() < 1 or widths.max() > 16:
+        return None
+    digits, pointed, decimals = np.zeros(len(starts), np.int64), np.zeros(len(starts), bool), 0
+    zero = np.uint8(ord("0"))
+    for place in range(widths.max()):
+        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
+        point = letter == ord(".")
+        if point.any():
+            if (point & (pointed | (widths == 1))).any():
+                return None
+            letter, pointed, decimals = np.where(point, zero, letter), pointed | point, decimals + place * point
+        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
+        if digit.max() > 9:
+            return None
+        digits += digit.astype(np.int64) * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
+    if digits.max() >= 10 ** 15:
+        return None
+    # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.
+    values = digits / _POWERS[decimals]
+    return np.where(negative, -values, values) if negative.any() else values
+
+
+def parse_floats(letters, starts, stops):
+    """Numbers of any form as float64, or None."""
+    widths = stops - starts
+    if widths.min() < 1 or widths.max() > 32:
+        return None
+    places = np.arange(widths.max())
+    fields = letters[np.minimum(starts[:, np.newaxis] + places, len(letters) - 1)]
+    inside = places < widths[:, np.newaxis]
+    # float() allows blanks around a number and an underscore between its digits.
+    if np.any(inside & ((fields <= ord(" ")) | (fields == ord("_")))):
+        return None
+    fields[~inside] = 0
+    try:
+        return fields.view("S%d" % len(places)).ravel().astype(np.float64)
+    except ValueError:
+        return None

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.biases import Biases, fit_biases, predict_biases
 from sparse_ae.data import split_ratings
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.evaluation.metrics import rmse
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparse_ae.baselines import lists as list_baselines
 from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular, solve_factors
 from sparse_ae.data import split_ratings
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 
 FITS = [fit_popular, fit_neighbours, fit_ease, fit_all_entries]

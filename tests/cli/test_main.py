@@ -12,7 +12,7 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.cli import compare, main as command_line
 from sparse_ae.cli.fit import chosen
 from sparse_ae.cli.settings import SETTINGS
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.recommender.pool import BlendMeasure

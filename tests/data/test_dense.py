@@ -6,10 +6,10 @@ import pytest
 from matrices import assert_canonical, assert_same
 
 from sparse_ae.data import check_ratings, lines
-from sparse_ae.data.dense import count_columns, ratings_from_table
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.outofcore import store_ratings
-from sparse_ae.data.tables import as_ratings
+from sparse_ae.data.tables import as_ratings, ratings_from_table
+from sparse_ae.data.text import count_columns
 
 NAN = float("nan")
 

@@ -10,7 +10,7 @@ from made import many_stars
 from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, save_73, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 
 # Files of text
 

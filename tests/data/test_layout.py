@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import lines, text
-from sparse_ae.data.files import load_ratings
 from sparse_ae.data.layout import find_layout, holds_lines
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.outofcore import store_ratings
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import load_published
-from sparse_ae.data.files import load_ratings
-from sparse_ae.data.lists import read_lists
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.text import read_lists
 
 
 def written(folder, content, name="train.txt"):

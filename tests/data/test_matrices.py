@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import AS_MATRIX, check_shape, read_mat, sparse_variables
 
 

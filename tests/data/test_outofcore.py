@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae.data import check_ratings, lines, minibatches, outofcore, ratings_from_triples, sorting
-from sparse_ae.data.files import load_ratings
+from sparse_ae.data.load import load_ratings
 from sparse_ae.data.outofcore import open_ratings, store_ratings
 from sparse_ae.recommender.recommender import Recommender
 

@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sparse_ae.data.feedback import as_counts, total_counts  # noqa: E402
-from sparse_ae.data.files import load_ratings  # noqa: E402
+from sparse_ae.data.load import load_ratings  # noqa: E402
 from sparse_ae.data.outofcore import store_ratings  # noqa: E402
 from sparse_ae.data.tables import as_columns, as_ratings  # noqa: E402
 
