@@ -121,7 +121,7 @@ class ListValidation:
             relevant = relevant_from(float(values.min()), float(values.max()))
         self.relevant = check_relevant(relevant)
         loved = held_out.tocoo()
-        wanted = loved.data >= self.relevant
+        wanted = are_relevant(loved.data, self.relevant)
         if not wanted.any():
             raise ValueError("none of %d held-out ratings is %g or higher; expected one at least: lower `relevant`"
                              % (held_out.nnz, self.relevant))
@@ -258,6 +258,11 @@ def no_measures():
 def check_relevant(relevant):
     """Return the rating from which an item is relevant as a float; ValueError for what is none."""
     return check_finite(relevant, "relevant", "the rating from which an item is relevant, such as 4")
+
+
+def are_relevant(values, relevant):
+    """Which ratings are `relevant` or higher, bool: compared in float32, as which `Ratings` are kept."""
+    return np.asarray(values, np.float32) >= np.float32(relevant)
 
 
 def relevant_from(low, high):

@@ -273,7 +273,7 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
         if not trained[-1].error and trained[-1].epoch:
             member = member_of(trained[-1].scorer(given.train, biases, given))
             weighed = _Weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)
-        elif not trained[-1].interrupted:
+        elif not trained[-1].interrupted and not trained[-1].error:
             given.tell("%s as rows: no epoch adds to the lists of the others" % side)
         if trained[-1].interrupted:
             break
@@ -369,17 +369,21 @@ def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=Fal
         system, solve = form.system(values(ratings)), form.solve
         if users is not None and form.solve_for is not None:
             solve = functools.partial(form.solve_for, users=users)
-        return lambda l2: ClosedMember(name, solve(system, l2), values, l2, ratings)
+        return system, lambda l2: ClosedMember(name, solve(system, l2), values, l2, ratings)
 
-    made = system_of(powers[0])
-    best = made(form.l2)
+    system, made = system_of(powers[0])
+    tries = [form.l2] if form.tries is None else form.tries(system)
+    best = made(tries[0])
     if judge is None or form.l2 is None:
         return best
-    best, of_users = _climb(best, made, judge, form, deadline)
+    if form.tries is None:
+        best, of_users = _climb(best, made, judge, form, deadline)
+    else:
+        best, of_users = _best_of(best, tries[1:], made, judge, deadline)
     for power in powers[1:]:
         if deadline.left <= 0:
             break
-        other = system_of(power)(best.l2)
+        other = system_of(power)[1](best.l2)
         its_users = judge(other)
         if standard_score(its_users - of_users) > _OTHER_POWER:
             best, of_users = other, its_users
@@ -394,8 +398,6 @@ def _climb(best, made, judge, form, deadline):
         for _ in range(_STEPS):
             if deadline.left <= 0:
                 return best, of_users
-            if best.l2 * step > form.most:
-                break
             other = made(best.l2 * step)
             its_users = judge(other)
             if standard_score(its_users - of_users) <= form.worth:
@@ -403,4 +405,17 @@ def _climb(best, made, judge, form, deadline):
             best, of_users, moved = other, its_users, True
         if moved:
             break
+    return best, of_users
+
+
+def _best_of(best, tries, made, judge, deadline):
+    """The best member of the first and of those with some other l2."""
+    of_users = judge(best)
+    for l2 in tries:
+        if deadline.left <= 0:
+            break
+        other = made(l2)
+        its_users = judge(other)
+        if its_users.mean() > of_users.mean():
+            best, of_users = other, its_users
     return best, of_users

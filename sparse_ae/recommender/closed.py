@@ -5,9 +5,9 @@ They don't take ratings as they are but
     x = ((r - missing_rating) / unit) ** power                                                                    (1)
 
 with the unit that makes the mean square of (r - missing_rating) / unit 1, so that decays don't follow the rating scale.
-A higher power lets the highest ratings count more, which are what lists are judged by; 0 leaves nothing but who rated
-what. One that is `centred` has the mean rating in the place of missing_rating, and the power 1. `CLOSED` is the table
-of closed forms: what makes one, and the decays that are tried.
+A higher power, which keeps the sign, lets the highest ratings count more, by which lists are judged; 0 leaves nothing
+but who rated what. One that is `centred` has the mean rating in the place of missing_rating, and the power 1. `CLOSED`
+is the table of closed forms: what makes one, and the decays that are tried.
 """
 from collections import OrderedDict
 from functools import cached_property
@@ -18,10 +18,11 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, fit_shared
+from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, SharedSystem
 from sparse_ae.baselines.lists import ItemFactors, ItemWeights, Popularity
 from sparse_ae.baselines.wide import WideSystem, WideUsers
 from sparse_ae.checks import MOST
+from sparse_ae.data.ratings import rating_counts
 
 # Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5
 # of both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
@@ -44,6 +45,9 @@ _N_EXPLICIT, _MISSING_EXPLICIT = 32, 0.02
 
 # Singular vectors of the filter, at most; bytes of a block of kernels, and of what a rating is copied to.
 _MOST_VECTORS, _KERNELS, _A_RATING = 256, 2 ** 27, 40
+
+# Powers of the items' numbers of ratings in `filters.Shared`.
+_SHARED_POWERS = 0.0, 0.125, 0.25
 
 # Numbers of users' factors that are kept, 64 MB of float32: they are a third of the time that lists take.
 _MOST_SOLVED = 2 ** 24
@@ -73,7 +77,8 @@ class Values(NamedTuple):
 
     def __call__(self, ratings):
         """x of a CSR matrix of ratings, float32."""
-        data = ((ratings.data.astype(np.float64) - self.missing_rating) / self.unit) ** self.power
+        data = (ratings.data.astype(np.float64) - self.missing_rating) / self.unit
+        data = np.sign(data) * np.abs(data) ** self.power if self.power else np.ones(len(data))
         return sp.csr_matrix((data.astype(np.float32), ratings.indices, ratings.indptr), shape=ratings.shape)
 
 
@@ -87,12 +92,12 @@ class ClosedForm(NamedTuple):
     solve : callable
         From the system and a decay to a model with `scores`.
     l2 : float or None
-        The decay that is tried first, and taken without validation; None where there is none. The filter has how many
-        singular vectors pass in its place.
+        The decay that is tried first, and taken without validation; None where there is none. In its place the filter
+        has a number of singular vectors, and "neighbours" a power.
     factor : float
         From one decay to the next.
-    most : float
-        The largest that is tried.
+    tries : callable
+        From the system to decays that are all tried, where this is cheap; without validation the first is taken.
     worth : float
         Standard errors by which lists must become better for another decay.
     centred : bool
@@ -109,7 +114,7 @@ class ClosedForm(NamedTuple):
     solve: Callable
     l2: Optional[float] = None
     factor: float = 2.0
-    most: float = np.inf
+    tries: Optional[Callable] = None
     worth: float = 0.0
     centred: bool = False
     solve_for: Optional[Callable] = None
@@ -131,7 +136,7 @@ class ClosedForm(NamedTuple):
 
 
 def _popularity(x):
-    return Popularity(np.bincount(x.indices, x.data.astype(np.float64), x.shape[1]))
+    return Popularity(rating_counts(x)[1].astype(np.float64))
 
 
 def _n_rated(x):
@@ -183,6 +188,12 @@ def _wide_matrices(x):
     return 32 * _N_LANDMARKS ** 2 + 24 * _N_LANDMARKS * x.shape[1] + _KERNELS
 
 
+def _ranks(system):
+    """The numbers of singular vectors to try, no more than half of the data's rank, the usual one first."""
+    most = max(1, system.most // 2)
+    return [float(k) for k in (32, 64, 128, 256, 16, 8) if k <= most] or [float(min(32, most))]
+
+
 def _filter_matrices(x):
     return _singular_vectors(x, _MOST_VECTORS)
 
@@ -218,13 +229,14 @@ CLOSED = OrderedDict([
     ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0,
                         solve_for=lambda system, l2, users: system.solve_for(l2, users), note=_wide_note,
                         matrices=_wide_matrices)),
-    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(max(1, int(k))), 32.0, most=_MOST_VECTORS,
+    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(int(k)), 32.0, tries=_ranks,
                           matrices=_filter_matrices)),
     ("factors", ClosedForm(_factors, lambda system, l2: system.solve(l2), 8.0, 1.5, worth=1.0,
                            matrices=_factor_matrices)),
     ("explicit", ClosedForm(_explicit, lambda system, l2: system.solve(l2), 8.0, 1.5, worth=1.0, centred=True,
                             matrices=_factor_matrices)),
-    ("neighbours", ClosedForm(fit_shared, lambda model, l2: model)),
+    ("neighbours", ClosedForm(SharedSystem, lambda system, power: system.solve(power), 0.0,
+                              tries=lambda system: _SHARED_POWERS)),
 ])
 
 #: The share of each at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
@@ -295,7 +307,8 @@ class ClosedMember:
     @property
     def chosen(self):
         """Its settings by name: a dict."""
-        return {"l2": self.l2, "power": self.values.power}
+        knob = {"filter": "vectors", "neighbours": "item_power"}.get(self.name, "l2")
+        return {knob: self.l2, "power": self.values.power}
 
 
 # Models as arrays

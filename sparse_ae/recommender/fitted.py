@@ -13,14 +13,27 @@ from sparse_ae.checks import check_bool, check_count, error_at, is_number
 from sparse_ae.data.feedback import count_columns, from_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
 from sparse_ae.data.tables import as_columns, as_pairs
-from sparse_ae.evaluation.lists import check_relevant, judge_lists, no_measures, relevant_from, stack_lists
+from sparse_ae.evaluation.lists import (
+    are_relevant,
+    check_relevant,
+    judge_lists,
+    no_measures,
+    relevant_from,
+    stack_lists,
+)
 from sparse_ae.evaluation.metrics import ErrorSums
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.ranking import RecommendationLists, best_of, many_recommendations, recommendations
+from sparse_ae.scoring.ranking import (
+    RecommendationLists,
+    Recommendations,
+    best_of,
+    many_recommendations,
+    recommendations,
+)
 
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
 _LONGEST_LISTS = 10 ** 6
@@ -202,7 +215,7 @@ class Fitted:
             lists += many_recommendations(ids, best, scores)
         lists = iter(lists)
         for_others = None if known.all() else self._recommend_without_ratings(n, candidates)
-        lists = [next(lists) if each else for_others for each in known]
+        lists = [next(lists) if each else Recommendations(*map(np.copy, for_others)) for each in known]
         if not found.ndim:
             return lists[0]
         ids, of_users = distinct(users, "users")
@@ -424,7 +437,7 @@ class Fitted:
             return measures
         if relevant is None:
             relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
-        wanted = np.asarray(values) >= relevant
+        wanted = are_relevant(values, relevant)
         if not wanted.any():
             return dict(measures, **no_measures())
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]

@@ -17,6 +17,9 @@ from sparse_ae.scoring.ranking import leave_out, top_n
 _PARTS = 0.1, 0.2, 0.35, 0.5
 _WORTH, _WORTH_MORE, _CLEARLY, _MOVES = 0.2, 0.5, 2.0, 12
 
+# Members whose lists alone are worth less than this share of the best ones' have no weight.
+_NOTHING = 0.01
+
 # A user's items that weights are found on: so many of each member's best.
 _POOL = 100
 
@@ -165,8 +168,12 @@ def greedy_weights(pool, lists, measure, first, dear=()):
 
     alone = np.eye(len(pool.scores))
     values = [value_of(each) for each in alone]
-    weights, left = np.array(first, np.float64), set(range(len(alone)))
     cheap = [k for k in range(len(alone)) if k not in dear]
+    nothing = np.array(values) < _NOTHING * max(values)
+    if nothing.any():
+        first = np.where(nothing, 0.0, first)
+        first = first / first.sum() if first.any() else alone[cheap[int(np.argmax([values[k] for k in cheap]))]]
+    weights, left = np.array(first, np.float64), set(np.flatnonzero(~nothing).tolist())
     best = cheap[int(np.argmax([values[k] for k in cheap]))]
     if values[best] > value_of(weights):
         weights = alone[best]

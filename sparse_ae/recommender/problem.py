@@ -23,7 +23,7 @@ from sparse_ae.data.side import USERS
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.evaluation.lists import ListValidation, parse_measure, relevant_from
+from sparse_ae.evaluation.lists import ListValidation, are_relevant, parse_measure, relevant_from
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
@@ -260,7 +260,7 @@ class FitInputs(NamedTuple):
             return None
         _, k, relevant = self.lists
         held_out = self.held_out.by("users")
-        if not (held_out.data >= relevant).any():
+        if not are_relevant(held_out.data, relevant).any():
             raise ValueError("none of the %d validation ratings is %g or higher, from where a list's items count as "
                              "relevant; expected some: hold out others, or pass validation=None or an "
                              "objective with measure='rmse'" % (held_out.nnz, relevant))

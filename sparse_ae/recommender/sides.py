@@ -4,7 +4,7 @@ import copy
 import numpy as np
 
 from sparse_ae.baselines.biases import Biases, fit_biases
-from sparse_ae.data.ratings import Checked, rows_of_entries
+from sparse_ae.data.ratings import Checked
 from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
@@ -74,25 +74,14 @@ def biases_of(ratings, shrinkage="auto"):
 
 
 def popularity_of(ratings, missing_rating):
-    """The items' mean ratings over all users, where a missing entry is rated too: `Biases` without any of users.
-
-    Parameters
-    ----------
-    ratings : OrientedRatings
-    missing_rating : float
-
-    Returns
-    -------
-    Biases
-    """
+    """The share of users who have rated each item, above `missing_rating`: `Biases` without any of users."""
     n_users, n_items = shape_of(ratings)
     part = ratings.by(ratings.rows)
-    above = part.data.astype(np.float64) - missing_rating
     if ratings.rows == ITEMS:
-        sums = ratings.sharing.sum(np.bincount(rows_of_entries(part.indptr), above, n_items))
+        counts = ratings.sharing.sum(np.diff(part.indptr))
     else:
-        sums = ratings.sharing.columns_of(np.bincount(part.indices, above, part.shape[1]))
-    return Biases(missing_rating, np.zeros(n_users), sums / n_users)
+        counts = ratings.sharing.columns_of(np.bincount(part.indices, minlength=part.shape[1]))
+    return Biases(missing_rating, np.zeros(n_users), counts / n_users)
 
 
 def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):

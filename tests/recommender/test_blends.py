@@ -10,7 +10,7 @@ import reference
 import scipy.sparse as sp
 from made import likings
 
-from sparse_ae import Recommender, Shallow
+from sparse_ae import Recommender, Shallow, as_ratings
 from sparse_ae.baselines import wide
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
@@ -92,6 +92,7 @@ def test_ratings_as_closed_forms_take_them():
     for power, expected in ((1, [1, 5, 3, 4]), (2, [1, 25, 9, 16]), (0, [1, 1, 1, 1])):
         assert Values.of(ratings, 0.0, power)(ratings).data == pytest.approx(np.array(expected) / unit ** power)
     assert Values.of(ratings, -1.0)(ratings).data[1] == pytest.approx(6 / np.sqrt((4 + 36 + 16 + 25) / 4))
+    assert Values.of(ratings, 3.0, 2)(ratings).data == pytest.approx(np.array([-4, 4, 0, 1]) / (9 / 4))  # with its sign
     with pytest.raises(ValueError, match="all ratings are 2, which missing entries are taken to be rated"):
         Values.of(sp.csr_matrix(np.full((2, 2), 2.0)), 2.0)
 
@@ -111,7 +112,7 @@ def test_a_decay_is_climbed_to():
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_without_anybody_who_judges_it_is_the_first_guess(name):
-    member = fit_closed(name, likings(), 0.0)
+    member = fit_closed(name, likings(n_rows=90, n_columns=80), 0.0)
     assert (member.l2, member.values.power) == (CLOSED[name].l2, 1 if CLOSED[name].centred else 2)
     assert fit_closed(name, likings(), 0.0, counts=True).values.power == 1
 
@@ -168,6 +169,73 @@ def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
     monkeypatch.setattr(blends, "_OTHER_POWER", np.inf)  # the first one stays
     Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
     assert list(powers) == list(CLOSED) and powers.pop("explicit") == 1 and set(powers.values()) == {2}
+
+
+@pytest.mark.parametrize("n_items", [7, 25, 33])
+def test_a_filter_says_something_of_what_was_not_rated(n_items):
+    """It lets fewer singular vectors pass than there are, whoever asks."""
+    ratings = likings(n_columns=n_items)
+    tried = []
+
+    def judge(member):
+        tried.append(member.l2)
+        return np.full(3, float(member.l2))  # the more, the better
+
+    for member in (fit_closed("filter", ratings, 0.0), fit_closed("filter", ratings, 0.0, judge, power=1)):
+        scores = member.of_users(np.arange(80))
+        assert scores[ratings.toarray() == 0].std() > 0.05 and member.l2 <= n_items // 2
+    assert len(tried) == {7: 1, 25: 1, 33: 2}[n_items] and member.l2 == max(tried)
+
+
+def test_all_ranks_of_a_filter_are_tried_both_ways():
+    values = {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}
+    tried = []
+
+    def judge(member):
+        tried.append(member.l2)
+        return np.full(3, values[member.l2])
+
+    ratings = sp.random(300, 270, 0.1, random_state=0, format="csr", dtype=np.float32)
+    assert fit_closed("filter", ratings, 0.0, judge, power=1).l2 == 8 and sorted(tried) == sorted(values)
+
+
+@pytest.mark.parametrize("best", [0.0, 0.125, 0.25])
+def test_powers_of_neighbours_are_tried_the_plain_form_too(best):
+    member = fit_closed("neighbours", likings(), 0.0, lambda member: np.full(3, float(member.l2 == best)), power=1)
+    assert member.l2 == best and member.chosen == {"item_power": best, "power": 1}
+
+
+def test_what_is_popular_is_how_many_have_rated_it():
+    """For everybody, users without ratings too: three ratings of 1 are more than one of 5."""
+    train = Ratings(sp.csr_matrix((np.float32([1, 1, 1, 5, 2, 2]), (range(6), [0, 0, 0, 1, 2, 2])), shape=(7, 3)),
+                    np.arange(7), np.array(["a often", "b once", "c twice"]))
+    for network in ("popular", "ease"):
+        found = Recommender(objective="lists", network=network, rating_scale=(1, 5), progress=False).fit(
+            train, validation=[(6, "b once", 5)])
+        lists = found.recommend([6, 6], exclude_seen=False)
+        assert [each.items.tolist() for each in lists] == [["a often", "c twice", "b once"]] * 2
+        lists[0].items[:] = "mine"
+        assert lists[1].items[0] == "a often"
+    popular = Recommender(objective="lists", network="popular", progress=False).fit(train, validation=None)
+    assert popular.recommend(3, exclude_seen=False).items.tolist() == ["a often", "c twice", "b once"]
+
+
+def test_relevant_is_the_same_in_any_form():
+    """The scale is learned from float32, which 0.1 and 0.8 aren't."""
+    rng = np.random.RandomState(0)
+    users, items, values = np.repeat(np.arange(30), 8), np.tile(np.arange(8), 30), rng.randint(1, 6, 240) * 0.2
+    held = rng.rand(240) < 0.3
+    found = Recommender(objective="lists", network="ease", progress=False).fit(
+        (users[~held], items[~held], values[~held]), validation=None)
+    triples = users[held], items[held], values[held]
+    measures = [found.evaluate(each) for each in (triples, as_ratings(triples))]
+    assert measures[0]["n_users"] > 10 and measures[0] == pytest.approx(measures[1], abs=1e-6)
+
+
+def test_an_autoencoder_that_diverges_is_told_of_once(split, capsys):
+    Recommender(objective="lists", **dict(QUICK, update="momentum", learning_rate=20.0, progress=True)).fit(split[0])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("users as rows")]
+    assert any("left out" in line for line in lines) and not any("no epoch adds" in line for line in lines)
 
 
 def test_what_there_is_no_time_for_is_said(split, capsys):
@@ -243,6 +311,17 @@ def test_weights_go_to_what_makes_lists_better(split):
             assert lists(alone, measure) == pytest.approx(values[k])
     weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], dear={0})[0]
     assert weights == [0.0, 0.5, 0.5]
+
+
+def test_what_is_worth_nothing_has_no_weight(split):
+    """Whatever its weight was before: no list of the last one has a relevant item."""
+    train, held_out = (each.matrix for each in split)
+    lists = ListValidation(train, held_out, 5, 4.0)
+    relevant = (held_out.toarray() >= 4).astype(np.float32) + 0.1 * np.random.RandomState(5).rand(*held_out.shape)
+    said = pooled([Scores(relevant), Scores(-relevant)], train, lists.users)
+    for first in ([0.3, 0.7], [0.0, 1.0]):
+        weights, values, _ = greedy_weights(said, lists, "ndcg", first)
+        assert values[1] == 0 and weights == [1.0, 0.0]
 
 
 def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split, monkeypatch):

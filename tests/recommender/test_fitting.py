@@ -91,10 +91,10 @@ def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypat
     assert np.count_nonzero(np.diff(given.watched(side).indptr)) == 1, "one row at least"
 
 
-def test_what_is_popular_by_hand(ratings):
+def test_what_is_popular_is_how_many_have_rated_it(ratings):
     found = popularity_of(ratings, 0.5)
     assert found.mean == 0.5 and found.users.tolist() == [0, 0]
-    assert found.items.tolist() == [(4.5 + 0.5) / 2, 0, 2.5 / 2]
+    assert found.items.tolist() == [1.0, 0, 0.5]
 
 
 @pytest.mark.parametrize("rows, expected", [("users", [[4.1, 4.2, 4.3], [5.1, 5.2, 5.3]]),
