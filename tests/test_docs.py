@@ -1,11 +1,10 @@
 """The guide: its code runs and prints what it says, and its links lead somewhere."""
 import ast
-import contextlib
-import io
 import re
 from pathlib import Path
 
 import pytest
+from printed import blocks, run_page
 
 import sparse_ae
 
@@ -15,14 +14,6 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 def name(page):
     return page.relative_to(ROOT / "docs").as_posix()
-
-
-def blocks(page):
-    """(language, text) of each block, in their order; of Python with as many empty lines before it as the page has."""
-    text = page.read_text(encoding="utf-8")
-    for block in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        language, code = block.groups()
-        yield language, "\n" * text.count("\n", 0, block.start(2)) * (language == "python") + code
 
 
 def as_case(page):
@@ -35,16 +26,8 @@ def as_case(page):
 @pytest.mark.parametrize("page", [as_case(page) for page in PAGES
                                   if any(language == "python" for language, _ in blocks(page))])
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
-    """All blocks of a page are one program. A block without a language, after one of Python, is what that prints."""
     monkeypatch.chdir(tmp_path)
-    names, found = {"__name__": "__main__"}, list(blocks(page))
-    for (language, code), (follows, said) in zip(found, found[1:] + [("end", "")]):
-        if language == "python":
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(compile(code, str(page), "exec"), names)
-            if follows == "":
-                assert printed.getvalue() == said
+    run_page(page)
 
 
 def without_a_page():
@@ -79,6 +62,17 @@ def test_every_public_name_has_a_place_in_the_reference():
 def test_the_names_of_the_package_lead_to_theirs():
     index = (ROOT / "docs/reference/index.md").read_text(encoding="utf-8")
     assert [name for name in sparse_ae.__all__ if "`%s`" % name not in index] == []
+
+
+def test_the_map_has_every_room():
+    """And every module that is in none."""
+    package = ROOT / "sparse_ae"
+    rooms = {path.parent.name + "/" for path in package.glob("*/__init__.py")}
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    page = (ROOT / "docs/develop/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("| `sparse_ae/` | |\n|---|---|\n")[2].partition("\n\n")[0]
+    drawn = [name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1])]
+    assert sorted(drawn) == sorted(rooms | modules)
 
 
 def anchors(page):

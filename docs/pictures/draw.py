@@ -1,0 +1,164 @@
+"""Draws the pictures of the pages that show no run of an example: python docs/pictures/draw.py (needs matplotlib).
+
+Diagrams of the data and the model are drawn by hand; the bars of `results.svg` read their figures from the tables of
+docs/results, which examples write.
+"""
+import sys
+from pathlib import Path
+
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "examples"))
+
+from pages import SECTION  # noqa: E402
+
+BLUE, PALE, GREY, INK, ORANGE = "#1f5fa8", "#cfe0f3", "#9aa3ad", "#1b1f24", "#d9822b"
+# Pixels of the pages' column: the pictures are drawn at the size at which they are shown.
+WIDTH = 8.0
+rcParams.update({"font.size": 11, "svg.hashsalt": "sparse_ae", "text.color": INK, "axes.labelcolor": INK})
+
+
+def canvas(height):
+    """A figure and axes in units of inches, without frames."""
+    figure = Figure(figsize=(WIDTH, height))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, WIDTH), ylim=(0, height))
+    ax.axis("off")
+    return figure, ax
+
+
+def save(figure, name):
+    figure.savefig(str(HERE / name), metadata={"Date": None}, facecolor="white")
+
+
+def box(ax, x, y, width, height, text, face=PALE, size=11):
+    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.08", facecolor=face,
+                                edgecolor=BLUE, linewidth=1.2))
+    ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, linespacing=1.4)
+
+
+def arrow(ax, start, end):
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=14, color=INK, linewidth=1.2))
+
+
+def matrix(ax, x, y, rows, columns, values, marked=None, cell=0.42):
+    """A table with its upper left corner at (x, y); `marked` is the number of the row to show in colour."""
+    for r, row in enumerate(rows):
+        ax.text(x - 0.1, y - (r + 0.5) * cell, row, ha="right", va="center", fontsize=10)
+        for c, _ in enumerate(columns):
+            value = values[r][c]
+            face = "white" if not value else BLUE if r == marked else PALE
+            ax.add_patch(Rectangle((x + c * cell, y - (r + 1) * cell), cell, cell, facecolor=face, edgecolor=GREY,
+                                   linewidth=0.8))
+            ax.text(x + (c + 0.5) * cell, y - (r + 0.5) * cell, value, ha="center", va="center",
+                    color="white" if r == marked else INK)
+    for c, column in enumerate(columns):
+        ax.text(x + (c + 0.5) * cell, y + 0.08, column, ha="center", va="bottom", fontsize=10)
+
+
+def draw_rows():
+    """Users as rows, and items as rows: the same ratings, seen from two sides."""
+    users, items = ["ann", "bob", "cid", "dan"], ["tea", "jam", "ale", "rye", "pie"]
+    ratings = [["5", "", "3", "", "4"], ["", "2", "", "4", ""], ["4", "", "", "5", ""], ["", "1", "2", "", "5"]]
+    figure, ax = canvas(4.0)
+    ax.text(2.0, 3.75, 'rows="users"', ha="center", family="monospace", weight="bold")
+    ax.text(6.05, 3.75, 'rows="items"', ha="center", family="monospace", weight="bold")
+    matrix(ax, 0.95, 3.3, users, items, ratings, marked=0)
+    matrix(ax, 5.2, 3.3, items, users, [list(column) for column in zip(*ratings)], marked=0)
+    ax.text(2.0, 1.0, "input: the ratings that ann gave (blue)\noutput: ann's ratings for all items\n"
+            "new users: no training needed", ha="center", va="top", linespacing=1.5)
+    ax.text(6.0, 1.0, "input: the ratings that tea got (blue)\noutput: tea's ratings by all users\n"
+            "often the lower error for ratings", ha="center", va="top", linespacing=1.5)
+    ax.plot([4.0, 4.0], [0.2, 3.9], color=GREY, linewidth=0.8)
+    save(figure, "rows.svg")
+
+
+def draw_model():
+    """The model with biases: what goes in, what comes out, and how a prediction is added up."""
+    figure, ax = canvas(3.6)
+    box(ax, 0.15, 2.2, 1.5, 0.9, "residuals of the\nrow's ratings")
+    box(ax, 0.15, 0.9, 1.5, 0.9, "which entries\nare rated")
+    box(ax, 2.55, 1.5, 1.5, 1.0, "hidden units\n$g(V r + U s + \\mu)$")
+    box(ax, 4.75, 1.5, 1.35, 1.0, "output\n$W h + b$")
+    box(ax, 6.75, 1.5, 1.1, 1.0, "predicted\nrating", face="white")
+    box(ax, 4.75, 0.15, 1.35, 0.75, "mean, user's and\nitem's bias", face="#f7dfc4", size=10)
+    arrow(ax, (1.65, 2.65), (2.55, 2.15))
+    arrow(ax, (1.65, 1.35), (2.55, 1.85))
+    arrow(ax, (4.05, 2.0), (4.75, 2.0))
+    arrow(ax, (6.1, 2.0), (6.75, 2.0))
+    arrow(ax, (6.1, 0.55), (7.2, 1.5))
+    ax.text(2.1, 2.55, "$V$", ha="center")
+    ax.text(2.1, 1.35, "$U$", ha="center")
+    ax.text(4.4, 2.12, "$W$", ha="center")
+    ax.text(6.42, 2.12, "$\\times$ unit", ha="center", fontsize=10)
+    ax.text(6.95, 0.8, "+", ha="center", fontsize=14)
+    ax.text(4.0, 3.35, "prediction = biases + unit $\\times$ output,   trained on observed entries only",
+            ha="center", va="center")
+    save(figure, "model.svg")
+
+
+def draw_flow():
+    """From a file of ratings to a file of recommendations."""
+    figure, ax = canvas(1.6)
+    steps = [("ratings.csv", "user, item, rating\nor orders, clicks"), ("fit", "settings chosen\nby validation"),
+             ("model.npz", "arrays and JSON,\nno pickle"), ("recommend", "exact top n\nfor each user"),
+             ("lists.csv", "user, item, score")]
+    for number, (title, text) in enumerate(steps):
+        x = 0.1 + number * 1.6
+        box(ax, x, 0.75, 1.35, 0.7, title, face=PALE if title in ("fit", "recommend") else "white")
+        ax.text(x + 0.675, 0.6, text, ha="center", va="top", fontsize=9.5, linespacing=1.4)
+        if number:
+            arrow(ax, (x - 0.25, 1.1), (x, 1.1))
+    save(figure, "flow.svg")
+
+
+def cells(page, table):
+    """{row: {column: number}} of a table of docs/results, by the labels before a colon."""
+    text = (HERE.parent / "results" / page).read_text(encoding="utf-8")
+    lines = dict(SECTION.findall(text))[table].splitlines()
+    split = [[cell.strip(" *`") for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0].partition(":")[0].strip("` "): dict(zip(split[0][1:], row[1:])) for row in split[2:]}
+
+
+def bars(ax, title, values, start):
+    """Horizontal bars from (label, value), ours in colour, each with its figure."""
+    labels = [label for label, _ in values]
+    ax.barh(range(len(values)), [value - start for _, value in values], left=start, height=0.65,
+            color=[BLUE if label == "sparse_ae" else GREY for label in labels])
+    for number, (_, value) in enumerate(values):
+        ax.text(value, number, " %.4f" % value, va="center", fontsize=10)
+    ax.set_yticks(range(len(values)), labels)
+    ax.invert_yaxis()
+    ax.set_title(title, fontsize=11, loc="left", pad=8)
+    ax.tick_params(length=0)
+    ax.set_xlim(start, max(value for _, value in values) + 0.25 * (max(value for _, value in values) - start))
+    ax.set_xticks([])
+    for side in ("top", "right", "bottom"):
+        ax.spines[side].set_visible(False)
+
+
+def draw_results():
+    """The bars of README: error of ratings, and quality of top-10 recommendations."""
+    ratings = cells("ratings.md", "anyones_ratings, test RMSE")["MovieLens 1M 90/10"]
+    lists = {name: float(row["NDCG@10"].split()[0])
+             for name, row in cells("lists.md", "top_n_table, MovieLens 100K, 80/20").items()}
+    figure = Figure(figsize=(WIDTH, 2.9), constrained_layout=True)
+    left, right = figure.subplots(1, 2)
+    columns = {name.partition(":")[0].strip("*` "): value.strip("* ") for name, value in ratings.items()}
+    bars(left, "Test RMSE on MovieLens 1M\n(lower is better; bars start at 0.7)", [
+        (label, float(columns[column])) for label, column in
+        (("biases", "biases"), ("cmfrec, untuned", "cmfrec"), ("Surprise SVD, untuned", "SVD"),
+         ("sparse_ae", "Recommender()"))], 0.7)
+    bars(right, "NDCG@10 on MovieLens 100K\n(higher is better)", [
+        (label, lists[name]) for label, name in
+        (("most popular", "most popular"), ("implicit, ALS", "implicit, ALS"), ("EASE", "EASE"),
+         ("sparse_ae", "blend"))], 0.0)
+    save(figure, "results.svg")
+
+
+if __name__ == "__main__":
+    for draw in (draw_rows, draw_model, draw_flow, draw_results):
+        draw()
