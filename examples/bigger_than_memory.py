@@ -9,19 +9,12 @@ mapped files that the system keeps while there is room, and takes back when ther
 """
 import argparse
 import os
-import sys
 import threading
 import time
-from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 
+import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
 
 

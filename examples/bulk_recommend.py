@@ -13,14 +13,9 @@ import argparse
 import contextlib
 import csv
 import functools
-import sys
 from pathlib import Path
 
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
+import sparse_ae
 
 
 @functools.lru_cache(maxsize=1)

@@ -11,17 +11,10 @@ adds to it. How strong the weight decay is, and when training stops, is chosen o
 those to train on; the held-out ratings are looked at once, at the end.
 """
 import argparse
-import sys
-from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.layers import IndicatorLayer, ObservedLayer, SparseInputDenseLayer, SparseInputDropoutLayer
 from sparse_ae.networks import Network, shallow

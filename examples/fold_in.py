@@ -17,18 +17,11 @@ The last column shows the difference. Those who were trained with are folded in 
 predictions from those that training gave them?
 """
 import argparse
-import sys
 import time
-from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 

@@ -10,15 +10,9 @@ beside the least that a model has to beat: the mean, plus an offset for each use
 """
 import argparse
 import re
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
-
-try:
-    import sparse_ae  # noqa: F401
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 

@@ -7,18 +7,12 @@ A fifth of the ratings is held out, to see what the recommender is worth beside 
 user and each item. Then it predicts, recommends, is saved, and is loaded again; all of it in the ids of the file.
 """
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
-
 import numpy as np
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 
 

@@ -14,11 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
+import sparse_ae
 
 
 def main(argv=None):

@@ -3,17 +3,19 @@ import importlib.util
 import sys
 from pathlib import Path
 
-__all__ = ["EXAMPLES", "ROOT", "load"]
+__all__ = ["BENCHMARKS", "EXAMPLES", "ROOT", "load"]
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
-if str(EXAMPLES) not in sys.path:
-    sys.path.append(str(EXAMPLES))  # as where they are run, for what they share
+BENCHMARKS = EXAMPLES / "benchmarks"
+if str(BENCHMARKS) not in sys.path:
+    sys.path.append(str(BENCHMARKS))  # as where they are run, for the modules that they share
 
 
 def load(name):
-    """A module of its own each time, so that a test may change it: ``examples/NAME.py``."""
-    spec = importlib.util.spec_from_file_location("example_" + name, str(EXAMPLES / (name + ".py")))
+    """A module of its own each time, so that a test may change it: ``NAME.py`` of the examples or the benchmarks."""
+    path = next(path for path in (EXAMPLES / (name + ".py"), BENCHMARKS / (name + ".py")) if path.exists())
+    spec = importlib.util.spec_from_file_location("example_" + name, str(path))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

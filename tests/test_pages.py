@@ -4,7 +4,7 @@ import re
 
 import programs
 import pytest
-from programs import EXAMPLES, ROOT
+from programs import BENCHMARKS, ROOT
 
 pages = programs.load("pages")
 PAGES = [ROOT / "README.md"] + sorted((ROOT / "docs").rglob("*.md"))
@@ -53,7 +53,7 @@ def written_to(paths):
 def test_each_table_of_figures_is_one_of_an_example_that_writes(page):
     text = page.read_text(encoding="utf-8")
     for found, form in pages.SECTION.findall(text):
-        source = (EXAMPLES / (found.partition(", ")[0] + ".py")).read_text(encoding="utf-8")
+        source = (BENCHMARKS / (found.partition(", ")[0] + ".py")).read_text(encoding="utf-8")
         assert "pages.add_argument(parser, __file__)" in source, found
         header, rule, *rows = form.splitlines()
         assert re.fullmatch(r"\|(-+\|)+", rule) and rows

@@ -1,8 +1,6 @@
 """The examples that answer a question each: what they print is true, judged by plain NumPy on small made-up ratings."""
-import importlib.util
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,13 +8,13 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from programs import EXAMPLES, ROOT, load
+from programs import ROOT, load
 
 import sparse_ae
 from sparse_ae.recommender import recommender as recommender_module
 import theano
 
-QUESTIONS = ("own_data", "fold_in", "resume", "compare", "search")
+QUESTIONS = ("own_data", "fold_in", "resume")
 
 
 @pytest.fixture(scope="module")
@@ -114,20 +112,6 @@ def errors(predicted, test):
     pairs = test.tocoo()
     difference = predicted[pairs.row, pairs.col] - pairs.data
     return np.sqrt(np.mean(difference ** 2)), np.mean(np.abs(difference))
-
-
-def ranking(scores, train, test, k=10, least=4):
-    """Precision, recall and NDCG at k, user by user and item by item."""
-    measures = []
-    for scored, seen, held_out in zip(scores, train.toarray(), test.toarray()):
-        good = set(np.flatnonzero(held_out >= least))
-        if good:
-            order = [item for item in np.argsort(-scored, kind="stable") if not seen[item] and train[:, item].nnz][:k]
-            hits = [item in good for item in order]
-            ideal = sum(1 / np.log2(place + 2) for place in range(min(k, len(good))))
-            measures.append((sum(hits) / k, sum(hits) / len(good),
-                             sum(hit / np.log2(place + 2) for place, hit in enumerate(hits)) / ideal))
-    return np.mean(measures, axis=0)
 
 
 # own_data.py
@@ -307,139 +291,9 @@ def test_a_training_that_is_over_too_soon_or_fails_is_no_answer():
         example.run([sys.executable, "-c", "print(1); exit(3)"])
 
 
-# compare.py
-
-
-@pytest.mark.slow
-def test_all_models_are_judged_on_the_same_folds(csv, fits, capsys, monkeypatch):
-    example = load("compare")
-    fitted, fit = {}, example.Baseline.fit
-
-    def recording(self, ratings):
-        fitted.setdefault(self.predict, []).append(self)
-        return fit(self, ratings)
-
-    monkeypatch.setattr(example.Baseline, "fit", recording)
-    example.main(["--data", str(csv)])
-    out = capsys.readouterr().out
-
-    ratings = sparse_ae.load_ratings(csv).matrix
-    folds = [(fitted_to.matrix, sp.csr_matrix(ratings - fitted_to.matrix)) for _, fitted_to in fits]
-    for _, test in folds:
-        test.eliminate_zeros()
-    assert len(folds) == 5 and abs(sum(test for _, test in folds) - ratings).max() == 0
-    for baselines in fitted.values():
-        assert all((each.train != train).nnz == 0 for each, (train, _) in zip(baselines, folds))
-
-    def factors(fold):
-        (mean, c, d, _), W, H = fitted[example.predict_factors][fold].learned
-        return mean + c[:, np.newaxis] + d + W.astype("float64") @ H.T.astype("float64")
-
-    assert all(min(recommender.weights_.values()) > 0.1 and len(recommender.weights_) == 2 for recommender, _ in fits)
-    scores = {
-        "mean": [np.full(train.shape, train.data.mean(dtype="float64")) for train, _ in folds],
-        "popularity": [np.tile((train.toarray() > 0).sum(axis=0), (60, 1)) for train, _ in folds],
-        "biases": [biases(train) for train, _ in folds],
-        "factorisation": [factors(fold) for fold in range(5)],
-        "Recommender": [outputs(recommender, train) for (recommender, _), (train, _) in zip(fits, folds)],
-    }
-    expected = {name: np.array([np.append(errors(np.clip(each, 1, 5), test), ranking(each, train, test))
-                                for each, (train, test) in zip(several, folds)]) for name, several in scores.items()}
-    lines = dict(line.split(None, 1) for line in out.partition("\nfold by fold")[0].splitlines()[3:])
-    less = dict(line.split(None, 1) for line in out.partition("less that of\n")[2].splitlines())
-    assert set(lines) == set(expected) and set(less) == {"popularity", "biases", "factorisation"}
-    columns = {"mean": slice(2), "popularity": slice(2, None)}  # of the five measures, the other models have all
-    for name in lines:
-        check(lines[name], expected[name][:, columns.get(name, slice(None))])
-    for name in less:
-        check(less[name], (expected["Recommender"] - expected[name])[:, columns.get(name, slice(None))])
-
-
-def check(cells, per_fold):
-    """Means over five folds, and half the width of their 95% intervals by Student's t with 4 degrees of freedom."""
-    said = np.array(re.findall(r"(-?\d\.\d{4}) \+- (\d\.\d{4})", cells), dtype=float)
-    np.testing.assert_allclose(said[:, 0], per_fold.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(said[:, 1], 2.7764451 * per_fold.std(axis=0, ddof=1) / 5 ** 0.5, atol=1e-4)
-
-
-# search.py
-
-
-@pytest.mark.slow
-def test_the_best_settings_are_found_without_the_ratings_put_away(csv, fits, capsys, monkeypatch):
-    example = load("search")
-    monkeypatch.setattr(example, "GRID", {"n_hidden": [3, 20], "l2": [0.5, 100.0]})
-    example.main(["--data", str(csv), "--jobs", "1"])
-    out = capsys.readouterr().out
-    ratings, train = sparse_ae.load_ratings(csv).matrix, fits[-1][1].matrix
-    put_away = sp.csr_matrix(ratings - train)
-    put_away.eliminate_zeros()
-    assert find(out, r"^(\d+) ratings to search with, (\d+) put away$") == [("1350", "150")] and put_away.nnz == 150
-
-    found = {}
-    for recommender, (matrix, _, _, _) in fits[:-1]:
-        assert put_away.multiply(matrix).nnz == 0
-        validation = sp.csr_matrix(train - matrix)
-        validation.eliminate_zeros()
-        assert validation.nnz == 450
-        assert list(recommender.models_) == ["items"] and recommender.model_.n_hidden == recommender.n_hidden
-        found.setdefault((recommender.n_hidden, recommender.l2), []).append(
-            errors(predictions(recommender, matrix), validation)[0])
-    table = np.array(find(out, r"^(\d+) +([\d.]+) +(\d\.\d{4}) \((\d\.\d{4}), (\d\.\d{4})\)$"), dtype=float)
-    assert len(table) == len(found) == 4 and (np.diff(table[:, 2]) >= 0).all()
-    for n_hidden, l2, *said in table:
-        rmse = found[n_hidden, l2]
-        assert len(rmse) == 3 and said == pytest.approx([np.mean(rmse), min(rmse), max(rmse)], abs=6e-5)
-
-    said, n_hidden, l2, beside = find(out, r"put away: (\d\.\d{4}) with n_hidden=(\d+), l2=(\S+); (\d\.\d{4}) by ")[0]
-    best = fits[-1][0]
-    assert best.weights_["items"] > 0.5
-    assert (float(n_hidden), float(l2)) == tuple(table[0, :2]) == (best.n_hidden, best.l2)
-    assert float(said) == pytest.approx(errors(predictions(best, train), put_away)[0], abs=6e-5)
-    assert float(beside) == pytest.approx(errors(np.clip(biases(train), 1, 5), put_away)[0], abs=6e-5)
-
-
-def test_the_search_has_as_many_processes_as_asked_for(csv, monkeypatch):
-    def grid_search(recommender, ratings, grid, splits, n_jobs):
-        raise InterruptedError(n_jobs)
-
-    monkeypatch.setattr("sparse_ae.recommender.search.grid_search", grid_search)
-    monkeypatch.setattr(sparse_ae, "grid_search", grid_search)
-    example = load("search")
-    for installed, expected in ((None, "1"), (object(), "2")):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, found=installed: found)
-        with pytest.raises(InterruptedError, match="^%s$" % expected):
-            example.main(["--data", str(csv)])
-    with pytest.raises(InterruptedError, match="^3$"):
-        example.main(["--data", str(csv), "--jobs", "3"])
-
-
 # All
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_the_docstring_begins_with_the_question(name):
     assert re.match(r"[A-Z].*\?\n\n    python examples/%s.py" % name, load(name).__doc__)
-
-
-def test_they_run_from_a_checkout_that_is_not_installed(tmp_path):
-    """As if sparse_ae were nowhere to be found, but for the folders that a script itself adds to sys.path."""
-    code = """if True:
-        import runpy, sys
-        class NotInstalled:
-            def find_spec(self, name, path=None, target=None):
-                if name == "sparse_ae" and sys.path[0] != root:
-                    raise ModuleNotFoundError(name)
-        root, before = sys.argv[1], list(sys.path)
-        sys.meta_path.insert(0, NotInstalled())
-        for script in sys.argv[2:]:
-            sys.path[:] = before
-            sys.modules.pop("sparse_ae", None)
-            names = runpy.run_path(script)
-            assert names["sparse_ae"].__file__.startswith(root), names["sparse_ae"].__file__
-            print(names["sparse_ae"].__name__)"""
-    scripts = [str(EXAMPLES / (name + ".py")) for name in QUESTIONS]
-    command = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", code, str(ROOT)]
-    done = subprocess.run(command + scripts, cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True)
-    assert done.stdout.split() == ["sparse_ae"] * 5, done.stderr

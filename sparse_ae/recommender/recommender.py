@@ -187,7 +187,7 @@ class Recommender(RecommenderSettings, Answers):
     MovieLens 100K       "items"  50          128         12    20
     ===================  =======  ==========  ==========  ====  ========
 
-    ``examples/autorec_table.py`` has more of them, and shows what each reaches.
+    ``examples/benchmarks/autorec_table.py`` has more of them, and shows what each reaches.
     """
 
     # Training

@@ -183,8 +183,7 @@ FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
     Formulation("sparse", _csr_inputs, _sparse_entries, _csr_item_counts, _csr_pack, _csr_check, _sparse_fused),
 ])
 
-# The density of ratings from which the dense graph is the faster one on a CPU; examples/benchmark.py --density measures
-# it.
+# The density of ratings from which the dense graph is faster on a CPU: examples/benchmarks/benchmark.py --density.
 DENSE_FROM = 0.5
 # On a GPU, by what the two have to do for a mini-batch of B rows with a share d of ratings. The dense graph multiplies
 # matrices: 8 B n_items k operations, forward and back. The sparse one reads rows of V and W, and of hidden units for

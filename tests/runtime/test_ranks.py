@@ -642,7 +642,7 @@ def test_lists_for_all(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_many_machines_over_mpi(tmp_path):
-    script = str(programs.EXAMPLES / "many_machines.py")
+    script = str(programs.BENCHMARKS / "many_machines.py")
     done = run(mpiexec() + ["-n", "2", sys.executable, "-m", "mpi4py", script, "--ratings", "20000", "--users", "400",
                             "--items", "300", "--hidden", "8", "--batch", "32", "--learning-rate", "0.01",
                             "--folder", str(tmp_path / "many")])

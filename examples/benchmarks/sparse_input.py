@@ -1,6 +1,6 @@
 """No ratings, no recommender: any network on sparse input. Here a classifier of texts.
 
-    python examples/sparse_input.py [--plot sparse_input.png] [--write docs/tutorial/sparse_input.md]
+    python sparse_input.py [--plot sparse_input.png] [--write docs/tutorial/sparse_input.md]
 
 A text comes as a bag of words: 20,000 columns, of which a row has about 200. The same network is trained twice, with
 `SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on rows that are written out, from the
@@ -12,17 +12,9 @@ The texts are made up: each is about one of 20 themes, and shows some words of i
 another theme. Which theme it is about is asked for.
 """
 import argparse
-import sys
 import time
 import tracemalloc
 import warnings
-from pathlib import Path
-
-try:
-    import sparse_ae  # noqa: F401
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae  # noqa: F401
 
 import numpy as np
 import pages

@@ -1,20 +1,13 @@
 """Does Theano update only the rows of W and V in use? The post hoped so; here is what each formulation does.
 
-    python examples/which_rows.py [--plot which_rows.png] [--write docs/results/speed.md docs/tutorial/post.md]
-    python examples/which_rows.py --idea rows_in_use.png     # only the picture of one small update
+    python which_rows.py [--plot which_rows.png] [--write docs/results/speed.md docs/tutorial/post.md]
+    python which_rows.py --idea rows_in_use.png     # only the picture of one small update
 
 First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
 items, ratings and hidden units grow, one at a time.
 """
 import argparse
-import sys
 import time
-from pathlib import Path
-
-try:
-    import sparse_ae  # noqa: F401
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import pages

@@ -1,13 +1,13 @@
 """How long does an epoch take? The three formulations and PyTorch, side by side in one run. Or: how long do lists take?
 
-    python examples/benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
-    python examples/benchmark.py                                # from the cache, else a synthetic matrix of its shape
-    python examples/benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
-    python examples/benchmark.py --updates                      # SGD, Adam and Adagrad as Recommender trains
-    python examples/benchmark.py --density                      # where the dense graph overtakes the sparse one
-    python examples/benchmark.py --lists                        # the ten best items for every user, beside implicit
-    python examples/benchmark.py --updates --floor              # and what share of the machine's speed that is
-    python examples/benchmark.py --data ml-1m.zip --write docs/results/speed.md README.md
+    python benchmark.py --data ml-1m.zip               # MovieLens 1M from a file of yours
+    python benchmark.py                                # from the cache, else a synthetic matrix of its shape
+    python benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
+    python benchmark.py --updates                      # SGD, Adam and Adagrad as Recommender trains
+    python benchmark.py --density                      # where the dense graph overtakes the sparse one
+    python benchmark.py --lists                        # the ten best items for every user, beside implicit
+    python benchmark.py --updates --floor              # and what share of the machine's speed that is
+    python benchmark.py --data ml-1m.zip --write docs/results/speed.md README.md
 
 All contenders start from the same parameters and take the same batches, of users as rows: plain SGD with L2, float32.
 First they must agree on a step; then they are timed in turns, the preparation of batches included. A contender whose
@@ -35,13 +35,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
-
-try:
-    import sparse_ae  # noqa: F401
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import pages

@@ -1,7 +1,7 @@
 """Is a machine better used by ranks or by threads? One rank with N threads against N ranks with one thread each.
 
-    python examples/ranks_or_threads.py --data ml-1m.zip       # N is 2; the machine should have nothing else to do
-    python examples/ranks_or_threads.py                        # the same on made-up ratings of that size
+    python ranks_or_threads.py --data ml-1m.zip       # N is 2; the machine should have nothing else to do
+    python ranks_or_threads.py                        # the same on made-up ratings of that size
 
 Both train the model that `Recommender` trains, the sparse graph in float32, on the same batches. Each has programs of
 its own, since ranks that wait take a core: one with as many threads, and ranks by way of `mpiexec`, in turns. An epoch
@@ -16,14 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
-
 import pages
 
+import sparse_ae
 from sparse_ae.data.datasets import movielens
 from sparse_ae.model import AutoEncoder
 from sparse_ae.trainer import Trainer

@@ -1,10 +1,10 @@
 """How soon is there a result? Seconds until a file is read; and until the first epoch and the first prediction.
 
-    python examples/how_soon.py                     # both questions
-    python examples/how_soon.py --reading           # only that of the file: 5 million made-up lines
-    python examples/how_soon.py --reading --lines 20000000 --rounds 1
-    python examples/how_soon.py --first-run         # only that of the first result
-    python examples/how_soon.py --write docs/results/speed.md
+    python how_soon.py                     # both questions
+    python how_soon.py --reading           # only that of the file: 5 million made-up lines
+    python how_soon.py --reading --lines 20000000 --rounds 1
+    python how_soon.py --first-run         # only that of the first result
+    python how_soon.py --write docs/results/speed.md
 
 Reading: `load_ratings` beside pandas.read_csv, where it is installed, of a CSV of user, item, rating and time. Each
 reads in a process of its own, whose peak of memory is told where /proc knows it, libraries included. The work isn't the
@@ -22,16 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
-
 import numpy as np
 import pages
 import scipy.sparse as sp
 
+import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
 
 PRINTED = pages.Pages(__file__).table  # where nobody asks for tables on pages

@@ -1,10 +1,10 @@
 """The AutoRec paper's tables beside what this library reaches, with baselines on the very same splits.
 
-    python examples/autorec_table.py --quick     # one split instead of five; four minutes
-    python examples/autorec_table.py             # twenty minutes on two cores
-    python examples/autorec_table.py --to-goals  # only how soon I-AutoRec gets to two RMSEs; half a minute
-    python examples/autorec_table.py --write docs/results/ratings.md
-    python examples/autorec_table.py --help
+    python autorec_table.py --quick     # one split instead of five; four minutes
+    python autorec_table.py             # twenty minutes on two cores
+    python autorec_table.py --to-goals  # only how soon I-AutoRec gets to two RMSEs; half a minute
+    python autorec_table.py --write docs/results/ratings.md
+    python autorec_table.py --help
 
 S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015.
 
@@ -29,11 +29,6 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple, Tuple
-
-try:
-    import sparse_ae  # noqa: F401
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import pages

@@ -1,10 +1,10 @@
 """Whose lists are best? The lists of ten of several models, by what people rated 4 or 5 and the models have not seen.
 
-    python examples/top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
-    python examples/top_n_table.py --data mine.csv --quick
-    python examples/top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
-    python examples/top_n_table.py --ml-100k u.data --only splits --against-seconds lists-against-seconds.png
-    python examples/top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
+    python top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
+    python top_n_table.py --data mine.csv --quick
+    python top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
+    python top_n_table.py --ml-100k u.data --only splits --against-seconds lists-against-seconds.png
+    python top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
 the user's held-out ratings from three quarters up the scale (4 of 5 stars). Five such splits: means, with 95% intervals
@@ -22,22 +22,16 @@ the seconds of training, a point for each model of the table.
 import argparse
 import importlib.util
 import itertools
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 import pages
 import scipy.sparse as sp
 import scipy.stats
 
+import sparse_ae
 from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.recommender.closed import CLOSED

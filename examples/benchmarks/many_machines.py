@@ -1,7 +1,7 @@
 """What if the ratings are too many for one machine? The columns are shared out over several, and nothing big travels.
 
-    mpiexec -n 2 python -m mpi4py examples/many_machines.py --ratings 1e6 --folder many
-    python examples/many_machines.py --plan 1e9,1e6,1e11 --ranks 1000 --gbit 100
+    mpiexec -n 2 python -m mpi4py examples/benchmarks/many_machines.py --ratings 1e6 --folder many
+    python many_machines.py --plan 1e9,1e6,1e11 --ranks 1000 --gbit 100
 
 The first makes up ratings, stores them in as many parts as there are ranks, trains, and compares with the right
 answers, which are known. It prints seconds, and what each rank has put into sums, for each epoch; and the memory of
@@ -28,16 +28,10 @@ import math
 import os
 import sys
 import time
-from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 
+import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
 from sparse_ae.training.batch import Batch
 

@@ -1,10 +1,10 @@
 """Does `Recommender()` serve large data? Seconds and peak memory of each stage, on made-up ratings with known noise.
 
-    python examples/large.py                        # 20 million ratings in MovieLens 20M's shape
-    python examples/large.py --ratings 2000000      # as many; people and items in proportion
-    python examples/large.py --quick                # 100,000
-    python examples/large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
-    python examples/large.py --ratings 2000000 --write docs/guide/large.md
+    python large.py                        # 20 million ratings in MovieLens 20M's shape
+    python large.py --ratings 2000000      # as many; people and items in proportion
+    python large.py --quick                # 100,000
+    python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
+    python large.py --ratings 2000000 --write docs/guide/large.md
 
 Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
 the tastes themselves, whose RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'.
@@ -20,18 +20,12 @@ import os
 import sys
 import tempfile
 import time
-from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 import pages
 import scipy.sparse as sp
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data.synthetic import rating_chunks, tastes
 

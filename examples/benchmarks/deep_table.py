@@ -1,10 +1,10 @@
 """Does depth help? Networks of one to three hidden layers, with noise, dropout and other outputs, beside shallow ones.
 
-    python examples/deep_table.py --ml-100k u.data                    # the folds u1 to u5
-    python examples/deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
-    python examples/deep_table.py --data ratings.csv --quick          # one split, one weight decay, 100 hidden units
-    python examples/deep_table.py --ml-100k u.data --plot depth.png
-    python examples/deep_table.py --help
+    python deep_table.py --ml-100k u.data                    # the folds u1 to u5
+    python deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
+    python deep_table.py --data ratings.csv --quick          # one split, one weight decay, 100 hidden units
+    python deep_table.py --ml-100k u.data --plot depth.png
+    python deep_table.py --help
 
 Rows are items. Most networks learn what biases leave over, with a second encoder that reads who has rated; two learn
 the ratings themselves, one of them as ordered levels. All are trained by Adam at 0.001 with 12 mini-batches an epoch.
@@ -17,21 +17,15 @@ ratings, on which is chosen, hold the test ratings of u2 to u5. Weight decays ar
 """
 import argparse
 import functools
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, Tuple
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 import pages
 import scipy.stats
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data.datasets import movielens_100k_folds
 from sparse_ae.networks import deep, ordinal, shallow, tied

@@ -1,10 +1,10 @@
 """Does it serve anybody's ratings? `Recommender()` as it is, no setting given, beside what people would use instead.
 
-    python examples/anyones_ratings.py --filmtrust ratings.txt --douban ratings.csv --jester jester-data-1.zip \\
+    python anyones_ratings.py --filmtrust ratings.txt --douban ratings.csv --jester jester-data-1.zip \\
         --ml-100k u.data --ml-1m ml-1m.zip
-    python examples/anyones_ratings.py                # made-up ratings of four kinds only
-    python examples/anyones_ratings.py --data mine.csv
-    python examples/anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
+    python anyones_ratings.py                # made-up ratings of four kinds only
+    python anyones_ratings.py --data mine.csv
+    python anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
 
 Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, a mean over seeds
 0, 1 and 2 of a random 80/20 split (MovieLens 1M: 90/10; MovieLens 100K: the folds u1 to u5; Douban: its own split,
@@ -17,20 +17,14 @@ noise; as many as rate ten times each, in stars; a few people with a long catalo
 """
 import argparse
 import importlib.util
-import sys
 import time
 from pathlib import Path
-
-try:
-    import sparse_ae
-except ModuleNotFoundError:  # not installed: take the checkout that this file is in
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    import sparse_ae
 
 import numpy as np
 import pages
 import scipy.sparse as sp
 
+import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.datasets import movielens_100k_folds

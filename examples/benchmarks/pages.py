@@ -1,6 +1,6 @@
 """Tables of the examples: printed, and written to the pages that show them.
 
-    python examples/which_rows.py --write docs/results/speed.md docs/tutorial/post.md
+    python which_rows.py --write docs/results/speed.md docs/tutorial/post.md
 
 A page says which figures it shows. Between ``<!-- table: EXAMPLE, NAME -->`` and ``<!-- end -->`` stands a table with
 the rows and columns that it wants, and a run of that example with ``--write PAGE`` puts its figures there, each row as
