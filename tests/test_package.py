@@ -56,10 +56,10 @@ NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "file
     "sparse_ae." + name for name in """
     ranks ranks.ranks runtime.interrupts runtime.progress
     training training.batch training.checkpoint training.run training.stopping training.targets
-    scoring scoring.known scoring.list_blend scoring.ranking scoring.rated scoring.shortlist
+    scoring scoring.ranking scoring.shortlist
     baselines baselines.biases baselines.ease
-    baselines.factors baselines.filters baselines.lists baselines.wide
-    recommender.closed recommender.defaults recommender.search recommender.settings
+    baselines.factors baselines.filters baselines.linalg baselines.lists baselines.wide
+    recommender.defaults recommender.members recommender.search recommender.settings
 """.split()]
 
 

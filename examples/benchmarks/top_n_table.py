@@ -34,7 +34,7 @@ import scipy.stats
 import sparse_ae
 from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
-from sparse_ae.recommender.closed import CLOSED
+from sparse_ae.recommender.members import CLOSED
 from sparse_ae.training.objectives import Missing
 
 K = 10

@@ -26,10 +26,10 @@ score 0.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg.lapack
 import scipy.sparse as sp
 
-from sparse_ae.baselines.lists import ItemWeights, csr_rows, times
+from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
+from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import work_in_threads
@@ -143,50 +143,3 @@ def relative(counts, power):
     counts = np.asarray(counts, np.float64)
     there = counts > 0
     return np.where(there, (np.where(there, counts, 1) / (counts[there].mean() if there.any() else 1)) ** power, 1.0)
-
-
-def lower_factor(matrix):
-    """Cholesky's factor of a matrix as `symmetric_inverse` takes it, in its place.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n)
-        In Fortran's order; above the diagonal is what was there.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        As `symmetric_inverse`.
-    """
-    factor, = scipy.linalg.get_lapack_funcs(("potrf",), (matrix,))
-    found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
-    if info:
-        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite, to rounding" % matrix.shape)
-    return found
-
-
-def symmetric_inverse(matrix):
-    """The inverse of a symmetric positive definite matrix, in the matrix's own place.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray of float32 or float64, shape (n, n)
-        C-contiguous; it is lost.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n)
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If it isn't positive definite, to rounding.
-    """
-    inverse, = scipy.linalg.get_lapack_funcs(("potri",), (matrix,))
-    found, _ = inverse(lower_factor(matrix), lower=True, overwrite_c=True)
-    for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
-        stop = start + _TILE
-        found[start:stop, stop:] = found[stop:, start:stop].T
-        block = found[start:stop, start:stop]
-        block[:] = np.tril(block) + np.tril(block, -1).T
-    return found.T

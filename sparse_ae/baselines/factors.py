@@ -10,8 +10,8 @@ are equally long, as those that decay makes small are.
 """
 import numpy as np
 
-from sparse_ae.baselines.filters import right_vectors
-from sparse_ae.baselines.lists import ItemFactors, solve_factors
+from sparse_ae.baselines.linalg import right_vectors, solve_factors
+from sparse_ae.baselines.lists import ItemFactors
 from sparse_ae.checks import check_count, check_number, check_share
 from sparse_ae.data.ratings import check_ratings
 

@@ -18,14 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg
 
-from sparse_ae.baselines.lists import csr_rows
+from sparse_ae.baselines.linalg import csr_rows, right_vectors
 from sparse_ae.checks import check_count
 from sparse_ae.data.ratings import check_ratings, rating_counts
-
-# ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
-_ACCURACY, _DENSE = 1e-5, 400
 
 
 class LowPass(NamedTuple):
@@ -141,34 +137,3 @@ def _normalised(train):
 
 def _inverted(roots):
     return np.where(roots > 0, 1 / np.where(roots > 0, roots, 1), 0).astype(roots.dtype)
-
-
-def right_vectors(N, k, accuracy=_ACCURACY):
-    """Compute the first k right singular vectors.
-
-    Where not all of them are computed it is in float32, which leaves five digits, and with half as many of Lanczos's
-    vectors beside those that are sought, where ARPACK has as many again: for 256 of MovieLens 1M's that is 1.6 seconds
-    in place of 4.5.
-
-    Parameters
-    ----------
-    N : csr_matrix of float64, (n_rows, n_columns)
-    k : int
-        No more than there are rows or columns.
-    accuracy : float
-        Relative, of singular values, where not all of them are computed.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (k, n_columns)
-        Those of the largest singular values first.
-    """
-    if min(N.shape) <= max(_DENSE, 2 * k):
-        if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
-            return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
-        return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
-    shorter = min(N.shape)
-    start = np.random.RandomState(0).uniform(-1, 1, shorter).astype(np.float32)
-    _, values, vectors = scipy.sparse.linalg.svds(N.astype(np.float32), k, ncv=min(max(20, 3 * k // 2), shorter - 1),
-                                                  tol=accuracy, v0=start, return_singular_vectors=True)
-    return vectors[np.argsort(-values, kind="stable")].astype(np.float64)

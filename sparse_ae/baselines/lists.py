@@ -47,16 +47,15 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from sparse_ae.baselines.linalg import csr_rows, solve_factors, times
 from sparse_ae.checks import check_count, check_finite, check_number, check_rng, check_share
 from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import top_n
 
 __all__ = ["fit_ease", "fit_neighbours", "fit_popular"]
 
-# Columns of X'X held at a time; rows whose factors are solved for together, and their ratings, at most.
+# Columns of X'X held at a time.
 _TILE = 256
-_ROWS, _ENTRIES = 64, 2 ** 13
 
 # Standard deviation of the first factors, times the root of their number: S. Rendle, W. Krichene, L. Zhang, Y. Koren,
 # Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022.
@@ -264,118 +263,6 @@ def fit_all_entries(train, n_factors=64, missing_weight=0.2, l2=30.0, n_iteratio
         W = solve_factors(X, H, *settings)
         H = solve_factors(by_items, W, *settings)
     return ItemFactors(H, *settings)
-
-
-def solve_factors(ratings, H, missing_weight, missing_rating, l2):
-    """Solve equation (4) for each row.
-
-    Parameters
-    ----------
-    ratings : csr_matrix of H's dtype, (n_rows, n_columns)
-    H : array of float64 or float32, (n_columns, n_factors)
-        Factors of the columns.
-    missing_weight, missing_rating, l2 : float
-
-    Returns
-    -------
-    numpy.ndarray of H's dtype, shape (n_rows, n_factors)
-        Factors of the rows.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a system is singular, to rounding: l2 is far too small for such factors.
-    """
-    of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
-    W = missing_weight * missing_rating * H.sum(axis=0) + _shifted(ratings, missing_weight * missing_rating).dot(H)
-    W, beyond = np.ascontiguousarray(W, H.dtype), H.dtype.type(1 - missing_weight)
-    solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
-    H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
-
-    def fill(group):
-        rows, length = group
-        at = indptr[rows][:, np.newaxis] + np.arange(length)
-        rated = H[np.where(at < indptr[rows + 1][:, np.newaxis], ratings.indices.take(at, mode="clip"), -1)]
-        left = np.matmul(rated.transpose(0, 2, 1), rated)
-        left *= beyond
-        left += of_all
-        for row, of_row in zip(rows, left):
-            _, found, info = solve(of_row.T, W[row], overwrite_a=True)
-            if info:
-                raise np.linalg.LinAlgError("the system of row %d isn't positive definite, to rounding; pass a larger "
-                                            "l2 than %g" % (row, l2))
-            W[row] = found.ravel()
-
-    work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
-    return W
-
-
-def _of_similar_lengths(rows, counts):
-    """Group rows by lengths to which zeros can make them up: a list of rows and a length.
-
-    A row's length follows from the number of its own entries, whatever other rows there are: how its products are added
-    up, and rounded, depends on it.
-    """
-    steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
-    lengths = -(-counts[rows] // steps) * steps
-    order = np.argsort(lengths, kind="stable")
-    rows, lengths, groups = rows[order], lengths[order], []
-    bounds = np.flatnonzero(np.diff(lengths, prepend=-1, append=-1))
-    for first, stop in zip(bounds, bounds[1:]):
-        length = int(lengths[first])
-        step = min(_ROWS, max(1, _ENTRIES // max(1, length)))
-        groups += [(rows[start:min(start + step, stop)], length) for start in range(first, stop, step)]
-    return groups
-
-
-def csr_rows(ratings, n_items, dtype=np.float64):
-    """Check what `scores` is given, and return it as CSR of a dtype.
-
-    Parameters
-    ----------
-    ratings : SciPy sparse matrix, shape (n, n_items)
-    n_items : int
-    dtype : numpy.dtype
-
-    Returns
-    -------
-    csr_matrix
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what isn't a sparse matrix, or has another number of columns.
-    """
-    if not sp.issparse(ratings):
-        raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
-                        % type(ratings).__name__)
-    if ratings.shape[1] != n_items:
-        raise ValueError("ratings are %d x %d; expected a column for each of the %d items that there were in training"
-                         % (ratings.shape + (n_items,)))
-    return ratings.tocsr().astype(dtype)
-
-
-def times(ratings, weights):
-    """The product of ratings and weights of items, as a dense array.
-
-    It goes through the ratings item by item: a row of weights is read once for all users, and stays in the nearest
-    cache, which takes a third of the time that it takes user by user. The sums are in the same order.
-
-    Parameters
-    ----------
-    ratings : csr_matrix, (n, n_items)
-    weights : array or csr_matrix, (n_items, m)
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, m)
-    """
-    return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
-
-
-def _shifted(ratings, by):
-    """The ratings less a number, where there are some."""
-    return sp.csr_matrix((ratings.data - by, ratings.indices, ratings.indptr), ratings.shape)
 
 
 def _gram(X):

@@ -41,8 +41,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import lower_factor, symmetric_inverse
-from sparse_ae.baselines.lists import ItemWeights, csr_rows
+from sparse_ae.baselines.linalg import csr_rows, lower_factor, symmetric_inverse
+from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.checks import check_choice, check_count, check_number, check_rng
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.data.side import ITEMS, USERS, Side

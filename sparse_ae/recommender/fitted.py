@@ -25,7 +25,6 @@ from sparse_ae.evaluation.metrics import ErrorSums
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
-from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import (
     RecommendationLists,
@@ -34,6 +33,7 @@ from sparse_ae.scoring.ranking import (
     many_recommendations,
     recommendations,
 )
+from sparse_ae.scoring.scorer import predict_known
 
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
 _LONGEST_LISTS = 10 ** 6

@@ -39,9 +39,9 @@ from sparse_ae.checks import check_bool, check_path, check_rng, state_of as stat
 from sparse_ae.data.outofcore import StoredRatings, overwriting_told
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
-from sparse_ae.recommender.blends import check_blend, fit_blend
 from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.fitted import Answers, fitted_by
+from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs
 from sparse_ae.recommender.ratings import check_settings, fit_ratings, fit_residuals, most_trainings
 from sparse_ae.recommender.saving import fitted_of, named, named_part, state_of, unnamed, whole

@@ -16,13 +16,22 @@ from sparse_ae.files import storage
 from sparse_ae.files.parts import Parts
 from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
-from sparse_ae.recommender.closed import CLOSED, ClosedMember, Values, arrays_of, check_model, model_arrays, model_from
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import fitted_by
-from sparse_ae.recommender.members import AutoencoderMember
+from sparse_ae.recommender.members import (
+    CLOSED,
+    AutoencoderMember,
+    ClosedMember,
+    Values,
+    arrays_of,
+    check_model,
+    model_arrays,
+    model_from,
+)
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow, from_json, to_json
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
+from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
@@ -95,7 +104,8 @@ def _blend_from(entry, arrays, ratings, scorers, missing_rating):
             model = model_from(each["model"], arrays_of(each["name"], arrays))
             members.append(ClosedMember(each["name"], model, Values(*each["values"]), each["l2"], ratings))
         else:
-            members.append(AutoencoderMember(of_side[each["name"]], objective, missing_rating))
+            scorer = of_side[each["name"]]
+            members.append(AutoencoderMember(scorer, FoldIn(scorer, objective, missing_rating)))
     return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import generator_from
-from sparse_ae.recommender.closed import CLOSED
+from sparse_ae.recommender.members import CLOSED
 
 __all__ = ["NotFittedError", "Shallow"]
 

@@ -31,8 +31,8 @@ from sparse_ae.checks import check_bool, check_count
 from sparse_ae.ops.compiled import building, compiled
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import kept_on_host
-from sparse_ae.scoring.known import predict_known
 from sparse_ae.scoring.ranking import best_of, recommendations
+from sparse_ae.scoring.scorer import predict_known
 import theano
 import theano.tensor as T
 

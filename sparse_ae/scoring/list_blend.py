@@ -21,7 +21,7 @@ from sparse_ae.data.side import USERS
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.scoring.ranking import best_of
-from sparse_ae.scoring.rated import Rated, blocks_of_rows
+from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
 # Numbers of a block of scores, and users whose lists are made together, at most; and numbers that a cache holds.
 _BLOCK, _PART = 2 ** 22, 2 ** 17

@@ -7,7 +7,8 @@ from made import likings, stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import ease
-from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights, symmetric_inverse
+from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
+from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
 
 

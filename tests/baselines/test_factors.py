@@ -6,9 +6,10 @@ import scipy.sparse as sp
 from made import likings, stars
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import filters
+from sparse_ae.baselines import linalg
 from sparse_ae.baselines.factors import FactorSystem
-from sparse_ae.baselines.lists import fit_all_entries, solve_factors
+from sparse_ae.baselines.linalg import solve_factors
+from sparse_ae.baselines.lists import fit_all_entries
 
 
 def loss(train, H, *settings):
@@ -19,7 +20,7 @@ def loss(train, H, *settings):
 @pytest.mark.parametrize("dense", [400, 0])
 def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
     """As drawn factors are after many, and nearer than drawn ones are after two."""
-    monkeypatch.setattr(filters, "_DENSE", dense)
+    monkeypatch.setattr(linalg, "_DENSE", dense)
     train, settings = likings(n_rows=40, n_columns=25), (0.1, 0.0, 3.0)
     system = FactorSystem(train, 4, 0.1)
     found = system.solve(3.0)

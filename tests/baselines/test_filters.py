@@ -4,7 +4,7 @@ import pytest
 from made import stars
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import filters
+from sparse_ae.baselines import linalg
 from sparse_ae.baselines.filters import FilterSystem, SharedSystem, fit_low_pass
 
 
@@ -17,7 +17,7 @@ def ratings(seed=0, shape=(14, 9)):
 @pytest.mark.parametrize("k", [1, 3])
 def test_by_the_dense_matrix(k, dense, monkeypatch):
     """All singular vectors at once, or the first ones by ARPACK."""
-    monkeypatch.setattr(filters, "_DENSE", dense)
+    monkeypatch.setattr(linalg, "_DENSE", dense)
     train, strangers = ratings(), ratings(1, (5, 9))
     X = train.toarray().astype(float)
     N = np.zeros(X.shape)

@@ -6,8 +6,9 @@ import scipy.sparse as sp
 from made import stars
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparse_ae.baselines import lists as list_baselines
-from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular, solve_factors
+from sparse_ae.baselines import linalg, lists as list_baselines
+from sparse_ae.baselines.linalg import solve_factors
+from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
 from sparse_ae.data import split_ratings
 from sparse_ae.data.load import load_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
@@ -96,8 +97,8 @@ def test_a_row_has_the_same_factors_whatever_others_there_are(monkeypatch):
     order = rng.permutation(len(counts))
     for n_threads, rows, entries in (("1", 1, 1), ("3", 3, 200)):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
-        monkeypatch.setattr(list_baselines, "_ROWS", rows)
-        monkeypatch.setattr(list_baselines, "_ENTRIES", entries)
+        monkeypatch.setattr(linalg, "_ROWS", rows)
+        monkeypatch.setattr(linalg, "_ENTRIES", entries)
         assert (solve_factors(train[order], H, *settings) == together[order]).all()
 
 

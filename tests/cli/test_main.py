@@ -15,7 +15,7 @@ from sparse_ae.cli.settings import SETTINGS
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
 from sparse_ae.evaluation.metrics import rmse
-from sparse_ae.recommender.pool import BlendMeasure
+from sparse_ae.recommender.lists import BlendMeasure
 from sparse_ae.recommender.recommender import Recommender, Shallow
 
 QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-scale", "0.1", "--learning-rate", "0.02",

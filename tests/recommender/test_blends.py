@@ -16,10 +16,9 @@ from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
 from sparse_ae.files import storage
-from sparse_ae.recommender import blends, closed, pool
-from sparse_ae.recommender.blends import fit_closed
-from sparse_ae.recommender.closed import CLOSED, FIRST, Values, model_arrays, model_from
-from sparse_ae.recommender.pool import greedy_weights, pooled
+from sparse_ae.recommender import lists as fitting_lists, members
+from sparse_ae.recommender.lists import BlendMeasure, fit_closed, greedy_weights, pooled
+from sparse_ae.recommender.members import CLOSED, FIRST, Values, model_arrays, model_from
 from sparse_ae.recommender.problem import Lists
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
@@ -54,8 +53,8 @@ def fitted(request, split):
         return Recommender(objective="lists", network=request.param, progress=False).fit(train)
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "all members":
-            patch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
-            patch.setattr(blends, "greedy_weights", of_both)
+            patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
+            patch.setattr(fitting_lists, "greedy_weights", of_both)
         recommender = Recommender(objective="lists", **QUICK).fit(train, validation=held_out)
         assert request.param == "blend" or (recommender.weights_["users"] and recommender.weights_["items"])
         return recommender
@@ -78,8 +77,8 @@ of_both = weighing_alike(len(WITHOUT_FACTORS) + 2)
 def resumable(split):
     """A blend in which each autoencoder has a weight."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blends, "greedy_weights", of_both)
-        patch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
+        patch.setattr(fitting_lists, "greedy_weights", of_both)
+        patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
         return Recommender(objective="lists", **QUICK).fit(split[0])
 
 
@@ -143,15 +142,15 @@ def test_users_factors_are_solved_for_once(monkeypatch):
         solved.append(ratings.shape[0])
         return solve(model, ratings)
 
-    solve = closed.ItemFactors.factors_of
-    monkeypatch.setattr(closed.ItemFactors, "factors_of", factors_of)
+    solve = members.ItemFactors.factors_of
+    monkeypatch.setattr(members.ItemFactors, "factors_of", factors_of)
     for users, n_new in (([4, 2], 2), ([2, 7, 4], 1), ([7], 0), (np.arange(10), 7), ([9, 9], 0)):
         np.testing.assert_array_equal(member._factors_of(np.array(users)),
                                       solve(member.model, member.values(likings()[np.array(users)])))
         assert sum(solved) == n_new
         solved.clear()
         np.testing.assert_allclose(member.of_users(np.array(users)), expected[users], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr(closed, "_MOST_SOLVED", 0)  # then none is kept
+    monkeypatch.setattr(members, "_MOST_SOLVED", 0)  # then none is kept
     again.of_users(np.array([1, 2])), again.of_users(np.array([1, 2]))
     assert solved == [2, 2]
 
@@ -165,8 +164,8 @@ def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
         powers[name] = member.values.power
         return member
 
-    monkeypatch.setattr(blends, "fit_closed", noted)
-    monkeypatch.setattr(blends, "_OTHER_POWER", np.inf)  # the first one stays
+    monkeypatch.setattr(fitting_lists, "fit_closed", noted)
+    monkeypatch.setattr(fitting_lists, "_OTHER_POWER", np.inf)  # the first one stays
     Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
     assert list(powers) == list(CLOSED) and powers.pop("explicit") == 1 and set(powers.values()) == {2}
 
@@ -333,9 +332,9 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split
                   lists.users)
     first = np.array([0.6, 0.4, 0.0])
     for dear in ((), {2}):
-        monkeypatch.setattr(pool, "_CLEARLY", -np.inf)
+        monkeypatch.setattr(fitting_lists, "_CLEARLY", -np.inf)
         found = np.array(greedy_weights(said, lists, "ndcg", first, dear)[0])
-        monkeypatch.setattr(pool, "_CLEARLY", np.inf)
+        monkeypatch.setattr(fitting_lists, "_CLEARLY", np.inf)
         weights, values, value = greedy_weights(said, lists, "ndcg", first, dear)
         kept = found[2] if dear else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
@@ -364,7 +363,7 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     half = rng.rand(*relevant.shape) < 0.5
     there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
     said = pooled([there], train, lists.users)
-    measure = pool.BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
+    measure = BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
                                 Trained([Scores(-relevant), more, Scores(-relevant)]), train, least=1)
     without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
     assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
@@ -555,8 +554,8 @@ def test_some_rows_are_for_judges_alone(refit, split, monkeypatch):
 @pytest.mark.parametrize("rows, refit, epoch", [("items", False, 3), ("users", True, 1)])
 def test_a_killed_fit_is_resumed(rows, refit, epoch, split, resumable, tmp_path, monkeypatch):
     """In the training of the second side, and in one on all ratings."""
-    monkeypatch.setattr(blends, "greedy_weights", of_both)
-    monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
+    monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
+    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
 
     class Killed(Exception):
         pass
@@ -583,8 +582,8 @@ def test_training_is_repeated_on_all_ratings(resumable):
 
 def test_one_autoencoder_is_enough(split, monkeypatch):
     """Where users as rows have a weight, items aren't trained."""
-    monkeypatch.setattr(blends, "greedy_weights", weighing_alike(len(WITHOUT_FACTORS) + 1))
-    monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
+    monkeypatch.setattr(fitting_lists, "greedy_weights", weighing_alike(len(WITHOUT_FACTORS) + 1))
+    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
     fitted = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
     assert fitted.weights_["users"] and "items" not in fitted.weights_
     assert {record["rows"] for record in fitted.history_} == {"users"} == set(fitted.choices_)
@@ -601,8 +600,8 @@ def test_lists_are_better_than_the_most_popular(split):
 
 def test_what_does_not_fit_is_said(split, monkeypatch, capsys, tmp_path):
     """EASE takes the most popular items, the infinitely wide autoencoder landmarks."""
-    monkeypatch.setattr(closed, "_MOST", 12)
-    monkeypatch.setattr(closed, "_N_LANDMARKS", 30)
+    monkeypatch.setattr(members, "_MOST", 12)
+    monkeypatch.setattr(members, "_N_LANDMARKS", 30)
     said = {}
     for name in ("ease", "wide"):
         recommender = Recommender(objective="lists", network=name).fit(split[0], validation=split[1])
@@ -657,11 +656,11 @@ def test_refused(settings, fit, message, split):
 @pytest.mark.parametrize("landmarks", [False, True])
 def test_the_memory_that_is_said(name, landmarks, monkeypatch):
     """It is no less than what a decay takes beside another, and no more than five times as much."""
-    monkeypatch.setattr(closed, "_KERNELS", 0)
+    monkeypatch.setattr(members, "_KERNELS", 0)
     monkeypatch.setattr(wide, "_BLOCK", 2 ** 12)
     if landmarks:
-        monkeypatch.setattr(closed, "_MOST", 200)
-        monkeypatch.setattr(closed, "_N_LANDMARKS", 150)
+        monkeypatch.setattr(members, "_MOST", 200)
+        monkeypatch.setattr(members, "_N_LANDMARKS", 150)
     ratings = likings(n_rows=400, n_columns=300)
     x, form = Values.of(ratings, 0.0)(ratings), CLOSED[name]
     tracemalloc.start()
@@ -673,8 +672,8 @@ def test_the_memory_that_is_said(name, landmarks, monkeypatch):
 
 
 def test_much_memory_is_said_before(split, monkeypatch, capsys):
-    monkeypatch.setattr(blends, "_MUCH", 1)
-    monkeypatch.setattr(blends, "memory_there", lambda: 1000)
+    monkeypatch.setattr(fitting_lists, "_MUCH", 1)
+    monkeypatch.setattr(fitting_lists, "memory_there", lambda: 1000)
     Recommender(objective="lists", network="ease").fit(split[0])
     said = capsys.readouterr().err
     assert "closed forms take up to about 0.0 GB of memory" in said and "of memory 0.0 GB are free; network=" in said

@@ -8,7 +8,7 @@ from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import list_blend
 from sparse_ae.scoring.fold_in import PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.rated import blocks_of_rows
+from sparse_ae.scoring.scorer import blocks_of_rows
 
 # User 3 and item 5 have none.
 N_USERS, N_ITEMS = 14, 9

@@ -1,0 +1,206 @@
+"""Linear algebra that several baselines need: inverses, singular vectors, factors, products with weights."""
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg
+
+from sparse_ae.runtime.processors import work_in_threads
+
+# Rows and columns of an inverse copied at a time.
+_TILE = 256
+
+# ARPACK's relative accuracy of singular values, and the smaller side up to which all of them are computed.
+_ACCURACY, _DENSE = 1e-5, 400
+
+# Rows whose factors are solved for together, and their ratings, at most.
+_ROWS, _ENTRIES = 64, 2 ** 13
+
+
+def solve_factors(ratings, H, missing_weight, missing_rating, l2):
+    """Solve equation (4) for each row.
+
+    Parameters
+    ----------
+    ratings : csr_matrix of H's dtype, (n_rows, n_columns)
+    H : array of float64 or float32, (n_columns, n_factors)
+        Factors of the columns.
+    missing_weight, missing_rating, l2 : float
+
+    Returns
+    -------
+    numpy.ndarray of H's dtype, shape (n_rows, n_factors)
+        Factors of the rows.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a system is singular, to rounding: l2 is far too small for such factors.
+    """
+    of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
+    W = missing_weight * missing_rating * H.sum(axis=0) + _shifted(ratings, missing_weight * missing_rating).dot(H)
+    W, beyond = np.ascontiguousarray(W, H.dtype), H.dtype.type(1 - missing_weight)
+    solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
+    H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
+
+    def fill(group):
+        rows, length = group
+        at = indptr[rows][:, np.newaxis] + np.arange(length)
+        rated = H[np.where(at < indptr[rows + 1][:, np.newaxis], ratings.indices.take(at, mode="clip"), -1)]
+        left = np.matmul(rated.transpose(0, 2, 1), rated)
+        left *= beyond
+        left += of_all
+        for row, of_row in zip(rows, left):
+            _, found, info = solve(of_row.T, W[row], overwrite_a=True)
+            if info:
+                raise np.linalg.LinAlgError("the system of row %d isn't positive definite, to rounding; pass a larger "
+                                            "l2 than %g" % (row, l2))
+            W[row] = found.ravel()
+
+    work_in_threads(fill, _of_similar_lengths(np.flatnonzero(W.any(axis=1)), np.diff(indptr)))
+    return W
+
+
+def _of_similar_lengths(rows, counts):
+    """Group rows by lengths to which zeros can make them up: a list of rows and a length.
+
+    A row's length follows from the number of its own entries, whatever other rows there are: how its products are added
+    up, and rounded, depends on it.
+    """
+    steps = 2 ** np.maximum(np.frexp(counts[rows])[1] - 3, 3)  # an eighth or a quarter of a count from 64 on
+    lengths = -(-counts[rows] // steps) * steps
+    order = np.argsort(lengths, kind="stable")
+    rows, lengths, groups = rows[order], lengths[order], []
+    bounds = np.flatnonzero(np.diff(lengths, prepend=-1, append=-1))
+    for first, stop in zip(bounds, bounds[1:]):
+        length = int(lengths[first])
+        step = min(_ROWS, max(1, _ENTRIES // max(1, length)))
+        groups += [(rows[start:min(start + step, stop)], length) for start in range(first, stop, step)]
+    return groups
+
+
+def csr_rows(ratings, n_items, dtype=np.float64):
+    """Check what `scores` is given, and return it as CSR of a dtype.
+
+    Parameters
+    ----------
+    ratings : SciPy sparse matrix, shape (n, n_items)
+    n_items : int
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    csr_matrix
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what isn't a sparse matrix, or has another number of columns.
+    """
+    if not sp.issparse(ratings):
+        raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
+                        % type(ratings).__name__)
+    if ratings.shape[1] != n_items:
+        raise ValueError("ratings are %d x %d; expected a column for each of the %d items that there were in training"
+                         % (ratings.shape + (n_items,)))
+    return ratings.tocsr().astype(dtype)
+
+
+def times(ratings, weights):
+    """The product of ratings and weights of items, as a dense array.
+
+    It goes through the ratings item by item: a row of weights is read once for all users, and stays in the nearest
+    cache, which takes a third of the time that it takes user by user. The sums are in the same order.
+
+    Parameters
+    ----------
+    ratings : csr_matrix, (n, n_items)
+    weights : array or csr_matrix, (n_items, m)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, m)
+    """
+    return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
+
+
+def _shifted(ratings, by):
+    """The ratings less a number, where there are some."""
+    return sp.csr_matrix((ratings.data - by, ratings.indices, ratings.indptr), ratings.shape)
+
+
+def lower_factor(matrix):
+    """Cholesky's factor of a matrix as `symmetric_inverse` takes it, in its place.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n)
+        In Fortran's order; above the diagonal is what was there.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        As `symmetric_inverse`.
+    """
+    factor, = scipy.linalg.get_lapack_funcs(("potrf",), (matrix,))
+    found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
+    if info:
+        raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite, to rounding" % matrix.shape)
+    return found
+
+
+def symmetric_inverse(matrix):
+    """The inverse of a symmetric positive definite matrix, in the matrix's own place.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray of float32 or float64, shape (n, n)
+        C-contiguous; it is lost.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it isn't positive definite, to rounding.
+    """
+    inverse, = scipy.linalg.get_lapack_funcs(("potri",), (matrix,))
+    found, _ = inverse(lower_factor(matrix), lower=True, overwrite_c=True)
+    for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
+        stop = start + _TILE
+        found[start:stop, stop:] = found[stop:, start:stop].T
+        block = found[start:stop, start:stop]
+        block[:] = np.tril(block) + np.tril(block, -1).T
+    return found.T
+
+
+def right_vectors(N, k, accuracy=_ACCURACY):
+    """Compute the first k right singular vectors.
+
+    Where not all of them are computed it is in float32, which leaves five digits, and with half as many of Lanczos's
+    vectors beside those that are sought, where ARPACK has as many again: for 256 of MovieLens 1M's that is 1.6 seconds
+    in place of 4.5.
+
+    Parameters
+    ----------
+    N : csr_matrix of float64, (n_rows, n_columns)
+    k : int
+        No more than there are rows or columns.
+    accuracy : float
+        Relative, of singular values, where not all of them are computed.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (k, n_columns)
+        Those of the largest singular values first.
+    """
+    if min(N.shape) <= max(_DENSE, 2 * k):
+        if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made
+            return np.linalg.eigh(N.T.dot(N).toarray())[1][:, ::-1][:, :k].T
+        return np.linalg.svd(N.toarray(), full_matrices=False)[2][:k]
+    shorter = min(N.shape)
+    start = np.random.RandomState(0).uniform(-1, 1, shorter).astype(np.float32)
+    _, values, vectors = scipy.sparse.linalg.svds(N.astype(np.float32), k, ncv=min(max(20, 3 * k // 2), shorter - 1),
+                                                  tol=accuracy, v0=start, return_singular_vectors=True)
+    return vectors[np.argsort(-values, kind="stable")].astype(np.float64)
