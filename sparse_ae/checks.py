@@ -231,6 +231,12 @@ def error_at(where, error):
     return (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (where, error))
 
 
+def brief(said, most=400):
+    """A text, or that of an error, without its middle where it is long: what a file holds may take megabytes."""
+    said = str(said)
+    return said if len(said) <= most else "%s ... %s" % (said[:most // 2], said[-most // 4:])
+
+
 def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch):
     """Raise ValueError or TypeError for arguments of a call of `Trainer.fit` that can't be used."""
     check_count(n_epochs, "n_epochs")

@@ -23,7 +23,7 @@ from made import at
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sparse_ae.data import check_ratings, split_ratings  # noqa: E402
-from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+from sparse_ae.data.stores import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.data.synthetic import made_up_ratings  # noqa: E402
 from sparse_ae.model import AutoEncoder  # noqa: E402
 from sparse_ae.recommender.recommender import Recommender, Shallow  # noqa: E402

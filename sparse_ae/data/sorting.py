@@ -1,7 +1,5 @@
-"""Ratings sorted on disk, in three passes: numbered as they come, dealt out into buckets of rows, each of them sorted.
-
-None of the passes holds more than a chunk of the ratings; the ids are in memory.
-"""
+"""Ratings sorted on disk, in three passes, each of which holds a chunk at most; the ids are in memory."""
+import contextlib
 import os
 
 import numpy as np
@@ -11,17 +9,15 @@ from sparse_ae.data.ratings import index_dtype, merge_repeated
 
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 
-# Ratings sorted together, more or less, and ratings dealt out at a time: both take some tens of bytes each.
+# Ratings sorted together, more or less; it takes some tens of bytes each.
 _RATINGS_PER_BUCKET = 2 ** 22
-#: Ratings that are sorted at a time.
+
+#: Ratings dealt out at a time, which take some tens of bytes each.
 RATINGS_PER_DEAL = 2 ** 21
 
 
-# Pass 1: read, and number the ids as they come
-
-
 def number_entries(blocks, path, rows):
-    """Write the entries of all blocks to one file; return the ids by row and column, and the ratings in each row."""
+    """Pass 1: write all entries to a file; return the numbering of rows and of columns, and the entries in each row."""
     users, items = Numbering(), Numbering()
     by_row, by_col = rows.rows_columns(users, items)
     counts = np.zeros(0, np.int64)
@@ -39,11 +35,8 @@ def number_entries(blocks, path, rows):
     return by_row, by_col, counts
 
 
-# Pass 2: deal
-
-
-def deal(work, row_rank, col_rank, counts):
-    """Put the entries into files of rows that lie together, numbered by the ids' order; returns the files."""
+def deal_entries(work, row_rank, col_rank, counts):
+    """Pass 2: put the entries into files of adjacent rows, numbered by the ids' order; return the files."""
     bucket_of_row = (np.cumsum(counts) - 1) // _RATINGS_PER_BUCKET
     paths = [work / ("bucket%d" % bucket) for bucket in range(bucket_of_row[-1] + 1)]
     source = work / "entries"
@@ -61,17 +54,14 @@ def deal(work, row_rank, col_rank, counts):
     return [path for path in paths if path.exists()]
 
 
-# Pass 3: sort
-
-
 def sort_entries(buckets, folder, shape, counts, duplicates):
-    """Write the three arrays of the matrix, one bucket after the other.
+    """Pass 3: write the three arrays of the matrix, one bucket after the other.
 
     Returns a pair (row, column) for each bucket in which a pair comes twice and mustn't: the first to do so.
     """
     dtype = index_dtype(shape, int(counts.sum()))
     counts, repeated = counts.copy(), []
-    with array_file(folder / "data.npy", np.float32) as values, array_file(folder / "indices.npy", dtype) as indices:
+    with array_file(folder, "data", np.float32) as values, array_file(folder, "indices", dtype) as indices:
         for bucket in buckets:
             entries = np.fromfile(str(bucket), _ENTRY)
             keys = entries["row"].astype(np.int64) * shape[1] + entries["col"]
@@ -87,35 +77,36 @@ def sort_entries(buckets, folder, shape, counts, duplicates):
             floats.tofile(values)
             entries["col"][order].astype(dtype, copy=False).tofile(indices)
             bucket.unlink()
-        for file, each in ((values, np.float32), (indices, dtype)):
-            finish(file, each, int(counts.sum()))
-    np.save(str(folder / "indptr.npy"), np.concatenate([[0], np.cumsum(counts)]).astype(dtype), allow_pickle=False)
+    save(folder, indptr=np.concatenate([[0], np.cumsum(counts)]).astype(dtype))
     return repeated
 
 
-def array_file(path, dtype):
-    """A file that a one-dimensional array of yet unknown length is written to bit by bit, behind a .npy header."""
-    file = open(str(path), "wb")
-    _write_header(file, dtype, 0)
-    return file
+@contextlib.contextmanager
+def array_file(folder, name, dtype):
+    """A file that one-dimensional arrays are appended to, which becomes a `.npy` of all of them."""
+    with open(str(folder / (name + ".npy")), "wb") as file:
+        start = _write_header(file, dtype, 0)
+        yield file
+        length = (file.seek(0, os.SEEK_END) - start) // np.dtype(dtype).itemsize
+        file.seek(0)
+        _write_header(file, dtype, length)
+        to_disk(file)
 
 
 def _write_header(file, dtype, length):
-    """The header of a .npy file: NumPy pads it, so that it takes the same 128 bytes for any length."""
-    # An integer of NumPy's own would be written as NumPy 2 prints it, which nobody reads.
-    shape = (int(length),)
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    """Write the header of a .npy file, and return its size: NumPy pads it to 128 bytes, whatever the length."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
 
 
-def finish(file, dtype, length):
-    """Say in the header of an `array_file` how long its array has become, and have all of it on disk."""
-    file.seek(0)
-    _write_header(file, dtype, length)
-    to_disk(file)
+def save(folder, **arrays):
+    for name, array in arrays.items():
+        with open(str(folder / (name + ".npy")), "wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+            to_disk(file)
 
 
 def to_disk(file):
-    """Have what was written to a file on disk."""
     file.flush()
     os.fsync(file.fileno())  # else a power cut could leave the folder's new name with empty files

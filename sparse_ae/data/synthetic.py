@@ -8,7 +8,7 @@ quarter of the scale's half. Nobody can predict better than (1), clipped; how mu
 that is left to a perfect model is a little below `noise`, by what clipping takes away. Taste has no part in which pairs
 are rated: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
 
-Ratings come in chunks too, as many as you like: what doesn't fit into memory can be made, and stored with `outofcore`.
+Ratings come in chunks too, as many as you like: `store_ratings` stores what doesn't fit into memory.
 """
 import numbers
 from typing import NamedTuple, Tuple

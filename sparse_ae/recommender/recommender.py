@@ -36,7 +36,7 @@ import os
 import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, check_rng, state_of as state_of_rng
-from sparse_ae.data.outofcore import StoredRatings, overwriting_told
+from sparse_ae.data.stores import StoredRatings, overwriting_told
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import is_worth_a_refit

@@ -8,7 +8,7 @@ from sparse_ae.data import check_ratings, ratings_from_triples
 from sparse_ae.data.columns import as_array, as_vector_of_ids, unmasked
 from sparse_ae.data.feedback import as_counts, count_columns, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, positions
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_columns, as_ratings
 
 USERS, ITEMS = [1, 1, 2, 2], ["x", "y", "x", "y"]

@@ -7,7 +7,7 @@ from matrices import assert_canonical, assert_same
 
 from sparse_ae.data import check_ratings, lines
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings, ratings_from_table
 from sparse_ae.data.text import count_columns
 

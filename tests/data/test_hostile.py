@@ -17,7 +17,7 @@ from sparse_ae.data import datasets, layout, lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.files import unpacking
 

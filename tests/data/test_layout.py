@@ -5,7 +5,7 @@ import pytest
 from sparse_ae.data import lines, text
 from sparse_ae.data.layout import find_layout, holds_lines
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 
 
 def written(folder, content, name="ratings.csv"):

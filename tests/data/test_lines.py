@@ -7,7 +7,7 @@ import pytest
 from sparse_ae.data import lines
 from sparse_ae.data.lines import as_times, first_lines, lines_of
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 
 CONTENT = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 

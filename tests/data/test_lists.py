@@ -5,7 +5,7 @@ import pytest
 from sparse_ae.data import lines
 from sparse_ae.data.datasets import load_published
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.text import read_lists
 
 

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 from sparse_ae.data import lines, text
 from sparse_ae.data.layout import NAMES, PAIRS, RATINGS, TIMED_PAIRS, Layout, find_layout
 from sparse_ae.data.load import load_ratings
-from sparse_ae.data.outofcore import store_ratings
 from sparse_ae.data.splits import split_by_time
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.text import read_blocks, read_text
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import sparse_ae  # noqa: E402
 from sparse_ae import AutoEncoder, Recommender, Trainer  # noqa: E402
 from sparse_ae.data.datasets import jester  # noqa: E402
-from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+from sparse_ae.data.stores import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.recommender import search  # noqa: E402
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402

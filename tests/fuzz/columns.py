@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sparse_ae.data.feedback import as_counts, total_counts  # noqa: E402
 from sparse_ae.data.load import load_ratings  # noqa: E402
-from sparse_ae.data.outofcore import store_ratings  # noqa: E402
+from sparse_ae.data.stores import store_ratings  # noqa: E402
 from sparse_ae.data.tables import as_columns, as_ratings  # noqa: E402
 
 SECONDS, MEMORY = 20, 4 * 2 ** 30

@@ -28,7 +28,7 @@ from mutations import damaged, other_array, other_json  # noqa: E402
 from sparse_ae.data import check_ratings  # noqa: E402
 from sparse_ae.data.datasets import movielens  # noqa: E402
 from sparse_ae.data.load import load_ratings  # noqa: E402
-from sparse_ae.data.outofcore import open_ratings, store_ratings  # noqa: E402
+from sparse_ae.data.stores import open_ratings, store_ratings  # noqa: E402
 from sparse_ae.files import storage  # noqa: E402
 
 SECONDS, MEMORY = 20, 4 * 2 ** 30

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
 
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.files import storage
 from sparse_ae.recommender import ratings as fitting
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow

@@ -12,7 +12,7 @@ from made import levels, noise, triples
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.recommender import problem, ratings as fitting, sides
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.scoring.scorer import Blend

@@ -6,7 +6,7 @@ import pytest
 from made import SETTINGS, TRAIN
 
 from sparse_ae.data import minibatches
-from sparse_ae.data.outofcore import store_ratings
+from sparse_ae.data.stores import store_ratings
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import TrainingDiverged
 

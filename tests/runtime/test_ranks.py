@@ -20,7 +20,7 @@ from limits import HANGS
 from ranks import Fake
 
 from sparse_ae.data import check_ratings
-from sparse_ae.data.outofcore import open_ratings, store_ratings
+from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.trainer import Trainer

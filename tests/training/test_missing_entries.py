@@ -9,7 +9,7 @@ from made import likings
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data import Ratings
-from sparse_ae.data.outofcore import open_ratings, store_ratings
+from sparse_ae.data.stores import open_ratings, store_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.files import storage
 from sparse_ae.training.objectives import Missing, Observed

@@ -1,26 +1,26 @@
 """Ratings that don't fit into memory: a file becomes a CSR matrix on disk, from which mini-batches are read.
 
-The file is converted once, in chunks. A store is a folder of five `.npy` files and a note of what they are, with their
-checksums. `data`, `indices` and `indptr` are the matrix and are mapped into memory when it is opened: the system reads
-what is looked at, and may forget it again. `rows` and `cols` are the ids. Whether users or items are the rows is
-decided when the store is made, since one row has to lie together.
+The file is converted once, in chunks. A store is a folder of five `.npy` files, and a note of their checksums that has
+a checksum itself. `data`, `indices` and `indptr` are the matrix; they are mapped into memory when the store is opened,
+so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Whether users or items
+are the rows is decided when the store is made, since one row has to lie together.
 
 A store in parts is a folder of such folders. The note of each says which part it is, and of which store, by the
-checksums that all of it had in one part: exchanged, or of another store, they would be other columns' ratings.
+checksums that the whole had in one part: parts that were exchanged, or come from another store, would be other columns'
+ratings.
 
-Damage is found before anything is made of it: in the ids and `indptr`, and all of a small store, when it is opened; in
-`data` and `indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
+Damage is found before it is used: in the ids and `indptr`, and everywhere in a small store, on opening; in `data` and
+`indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
 
-The files have to stay as they are while they are in use. Each epoch begins by a look at their sizes: one that was cut
-short is an error then, but if that happens amid an epoch, the system ends the process (SIGBUS), since what it looks at
-is gone. A training goes on with what was written over it; where it fails by that, the error says that the files have
-changed.
+The files have to stay as they are while they are in use. Each epoch begins by comparing their sizes, so that a file
+that was cut short is an error; if that happens during an epoch, the system ends the process (SIGBUS). If a file is
+overwritten, training continues with the new bytes; if that causes an error, the error says so.
 
-Converting takes three passes, none of which holds more than a chunk: read the source and number the ids as they come;
-deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and for the time
-being up to three times the store's own room on disk, 8 bytes a rating.
+Converting takes three passes, each of which holds a chunk at most: read the source and number the ids as they come;
+deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and temporarily
+up to three times the store's own room on disk, 8 bytes a rating.
 
->>> from sparse_ae.data.outofcore import open_ratings, store_ratings
+>>> from sparse_ae import open_ratings, store_ratings
 >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
 >>> Recommender(rows="items").fit(open_ratings("ratings.store"), validation=None)           # doctest: +SKIP
 """
@@ -37,7 +37,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_bool, check_choice, check_count, check_path, error_at
+from sparse_ae.checks import brief, check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
 from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.lines import check_file
@@ -51,7 +51,6 @@ from sparse_ae.data.ratings import (
     repeated_pair,
 )
 from sparse_ae.data.side import Side
-from sparse_ae.data.sorting import array_file
 from sparse_ae.data.tables import as_columns, check_missing
 from sparse_ae.data.text import Block, read_lists, read_text
 from sparse_ae.files.storage import explained_writing
@@ -61,13 +60,14 @@ from sparse_ae.runtime.progress import announced
 
 __all__ = ["StoredRatings", "open_ratings", "store_ratings"]
 
-_FORMAT = 2
+# Format 2, of sparse_ae 1.0, has no checksum of the note.
+_FORMAT, _OLDEST = 3, 2
 _NOTE, _PART, _ARRAYS = "store.json", "part%d", ("data", "indices", "indptr", "rows", "cols")
 
 # Bytes of a file read at a time for its checksum.
 _BYTES_PER_PART = 2 ** 20
 
-# Up to how many bytes of `data` and `indices` are looked at when a store is opened.
+# Up to how many bytes of `data` and `indices` are read and checked when a store is opened.
 _SMALL = 2 ** 26
 
 
@@ -85,9 +85,9 @@ class StoredRatings(NamedTuple):
     folder : pathlib.Path or None
         Where they are.
     checksums : dict or None
-        Those of the files, by their names, that nobody has compared yet.
+        Checksums still to be verified, by file name; `check` empties it.
     part : (int, int)
-        Which part of how many this is: its columns are those at places `part[0]`, `part[0]` + `part[1]`, ... of all.
+        Which part of how many this is: its columns are those at indices `part[0]`, `part[0]` + `part[1]`, ... of all.
     """
 
     matrix: sp.csr_matrix
@@ -101,7 +101,7 @@ class StoredRatings(NamedTuple):
     def check(self):
         """Read all ratings once, unless that has been done: ValueError where the files aren't what was written."""
         if self.checksums:
-            with _damage_found(self.folder):
+            with _damage_reported(self.folder):
                 for name, checksum in sorted(self.checksums.items()):
                     _check_checksum(self.folder, name, checksum)
                 if check_ratings(self.matrix) is not self.matrix:
@@ -116,21 +116,21 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Parameters
     ----------
     source : str or path-like, or iterable of chunks
-        A text file of ratings, as `load_ratings` reads it; or anything that yields chunks of ratings, each in a
-        form that `tables.as_columns` takes, such as a tuple (users, items, ratings) of arrays. Timestamps are passed
-        over. Ids are numbers if they are in all chunks; else they are strings, and numbers among them become strings.
+        A text file of ratings, as `load_ratings` reads it; or anything that yields chunks of ratings, each in a form
+        that `as_ratings` takes, such as a tuple (users, items, ratings) of arrays. Timestamps are ignored. Ids are
+        numbers if they are in all chunks; else they are strings, and numbers among them become strings.
     folder : str or path-like
-        What to make. It must not exist; it is there once all of it is.
+        What to make. It must not exist; it appears once all of it is written.
     rows : {"items", "users"}
         What a row is; `Recommender` and its `rows` have to agree with it.
     duplicates : {"error", "first", "last", "mean", "sum"}
-        What becomes of a pair of user and item that comes more than once, as in `load_ratings`. The order is that
-        of the file, or of the chunks and what is in them.
+        What becomes of a pair of user and item that comes more than once, as in `load_ratings`. The order is that of
+        the file, or of the chunks and their entries.
     progress : bool
         Whether to show a bar on stderr, if that is a terminal and reading a file takes longer than some seconds; and a
         line there, if sorting on disk takes long.
     parts : int
-        For how many ranks, see `ranks.ranks`, the columns are dealt out. A store in parts is opened by as many.
+        The number of ranks, see `sparse_ae.ranks`, that the columns are dealt out to. As many open a store in parts.
     missing : float, optional
         The rating in a file's lines that stands for none, as in `load_ratings`.
     lists : bool
@@ -139,7 +139,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     Returns
     -------
     StoredRatings
-        As `open_ratings` gives them; None of a store in parts.
+        As `open_ratings` gives them; None for a store in parts.
 
     Raises
     ------
@@ -177,14 +177,14 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         try:
             blocks = _blocks_of_chunks(iter(source))
         except TypeError:
-            raise TypeError("source is %r; expected the path of a file of text, or what yields chunks of ratings"
-                            % (source,)) from None
+            raise TypeError("source is %s; expected the path of a file of text, or what yields chunks of ratings"
+                            % brief(repr(source))) from None
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
         with explained_writing(folder):
-            done = _written(blocks, work, source, read, rows=rows, duplicates=duplicates, progress=progress)
+            done = _write_store(blocks, work, source, read, rows=rows, duplicates=duplicates, progress=progress)
             if parts > 1:
-                done = _dealt_out(open_ratings(done), work / "parts", parts)
+                done = _deal_columns(open_ratings(done), work / "parts", parts)
         done.rename(folder)
     finally:
         shutil.rmtree(str(work), ignore_errors=True)
@@ -192,13 +192,13 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
 
 
 def open_ratings(folder, comm=None):
-    """Open a store. Of a large one nothing but the ids is read, and where its rows begin.
+    """Open a store. Only the ids and `indptr` of a large one are read.
 
     Parameters
     ----------
     folder : str or path-like
     comm : communicator of mpi4py, optional
-        Of a store in parts each of its ranks opens its own.
+        Each of its ranks opens its own part of a store in parts.
 
     Returns
     -------
@@ -226,32 +226,30 @@ def open_ratings(folder, comm=None):
                              % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
                                 else "these are %d ranks" % ranks.size, ranks.size))
         if ranks.size == 1:
-            return _opened(folder)
-        stored = _opened(folder / (_PART % ranks.rank), dict(_of_part(note), part=ranks.rank))
+            return _open_one(folder, note)
+        stored = _open_part(folder / (_PART % ranks.rank), dict(_of_part(note), part=ranks.rank))
     ranks.check_same({"the whole store's checksums": note.get("whole")})
     return stored._replace(part=(ranks.rank, ranks.size))
 
 
 def _of_part(note):
-    """Read from the note of a part which part it is."""
+    """Which part of which store a note says that it is of."""
     return {name: note.get(name) for name in ("part", "parts", "whole")}
 
 
-def _opened(folder, of_part=None):
+def _open_part(folder, expected):
     note = _read_note(folder)
-    if note["format"] > _FORMAT:
-        raise ValueError("%s has format %r of stored ratings; this sparse_ae reads formats up to %d: upgrade sparse_ae"
-                         % (folder, note["format"], _FORMAT))
-    if note["format"] < _FORMAT:
-        raise ValueError("%s has format %r of stored ratings, of before the first release; this sparse_ae reads format "
-                         "%d: make the store anew" % (folder, note["format"], _FORMAT))
-    if of_part is not None and _of_part(note) != of_part:
+    if _of_part(note) != expected:
         raise ValueError("%s holds part %r of %r of %s store; expected part %d of %d: folders of parts were exchanged, "
                          "or are from before the first release: put them back, or make the store anew"
                          % (folder, note.get("part"), note.get("parts"),
-                            "this" if note.get("whole") == of_part["whole"] else "another", of_part["part"],
-                            of_part["parts"]))
-    with _damage_found(folder):
+                            "this" if note.get("whole") == expected["whole"] else "another", expected["part"],
+                            expected["parts"]))
+    return _open_one(folder, note)
+
+
+def _open_one(folder, note):
+    with _damage_reported(folder):
         checksums, side = dict(note["checksums"]), Side(note["rows"])
         if sorted(checksums) != sorted(_ARRAYS):
             raise ValueError("%s isn't what was written" % _NOTE)
@@ -259,26 +257,24 @@ def _opened(folder, of_part=None):
             check_regular(folder / (name + ".npy"))
         for name in ("rows", "cols", "indptr"):
             _check_checksum(folder, name, checksums.pop(name))
-        parts = {name: _array(folder, name, mapped=name not in ("rows", "cols")) for name in _ARRAYS}
-        ids = [check_ids(parts[name], what) for name, what in (("rows", "row ids"), ("cols", "column ids"))]
-        dtypes, shape = [parts[name].dtype for name in _ARRAYS[:3]], (len(ids[0]), len(ids[1]))
-        if any(parts[name].ndim != 1 for name in _ARRAYS[:3]) or dtypes[0] != np.float32 or not (
-                dtypes[1] == dtypes[2] == index_dtype(shape, len(parts["data"]))):
-            raise ValueError("its files don't go together")
-        n, indptr = len(parts["data"]), parts["indptr"]
-        if (len(ids[0]) + 1, n) != (len(indptr), len(parts["indices"])) or not n or (indptr[0], indptr[-1]) != (0, n):
+        arrays = {name: _read_array(folder, name, mapped=name not in ("rows", "cols")) for name in _ARRAYS}
+        ids = [check_ids(arrays[name], what) for name, what in (("rows", "row ids"), ("cols", "column ids"))]
+        data, indices, indptr = (arrays[name] for name in _ARRAYS[:3])
+        n, shape = len(data) if data.ndim else 0, (len(ids[0]), len(ids[1]))
+        if not (data.ndim == indices.ndim == indptr.ndim == 1 and data.dtype == np.float32 and n
+                and indices.dtype == indptr.dtype == index_dtype(shape, n)
+                and (len(indptr), len(indices)) == (shape[0] + 1, n) and (indptr[0], indptr[-1]) == (0, n)):
             raise ValueError("its files don't go together")
         if np.any(indptr[1:] < indptr[:-1]):
             raise ValueError("its rows overlap")
-    matrix = canonical_csr(parts["data"], parts["indices"], indptr, shape)
-    stored = StoredRatings(matrix, ids[0], ids[1], side, folder, checksums)
-    if parts["data"].nbytes + parts["indices"].nbytes <= _SMALL:
+    stored = StoredRatings(canonical_csr(data, indices, indptr, shape), ids[0], ids[1], side, folder, checksums)
+    if data.nbytes + indices.nbytes <= _SMALL:
         stored.check()
     return stored
 
 
 def _read_note(folder):
-    """Read the note of a store, if it is one."""
+    """The note of a store; ValueError for any other file, another version's, and a changed one."""
     try:
         check_regular(folder / _NOTE)
         note = json.loads((folder / _NOTE).read_text())
@@ -286,28 +282,42 @@ def _read_note(folder):
             raise ValueError("%s says that it is a %r of %r" % (_NOTE, note["kind"], note["library"]))
         if isinstance(note["format"], bool) or not isinstance(note["format"], int):
             raise ValueError("its format is %r" % (note["format"],))
-    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # of no note, or a foreign one
-        if _unreadable(error):
+    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or somebody else's
+        if _says_nothing_of_contents(error):
             raise
         raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
-                         % (folder, type(error).__name__, error)) from error
+                         % (folder, type(error).__name__, brief(error))) from error
+    if not _OLDEST <= note["format"] <= _FORMAT:
+        raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
+                         % (folder, brief(note["format"]), _OLDEST, _FORMAT,
+                            "upgrade sparse_ae" if note["format"] > _FORMAT else
+                            "it is from before the first release, make the store anew"))
+    with _damage_reported(folder):
+        if note["format"] > 2 and note.get("checksum") != _checksum_of_note(note):
+            raise ValueError("the checksum of %s is wrong" % _NOTE)
     return note
+
+
+def _write_note(folder, rows, **more):
+    note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
+    note["checksum"] = _checksum_of_note(note)
+    with open(str(folder / _NOTE), "w") as file:
+        json.dump(note, file)
+        sorting.to_disk(file)
+
+
+def _checksum_of_note(note):
+    rest = {name: value for name, value in note.items() if name != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode("ascii"))
 
 
 @contextlib.contextmanager
 def overwriting_told(ratings):
-    """A context of work on ratings: an error in it is said to come of files that were overwritten, where they were.
-
-    Parameters
-    ----------
-    ratings : StoredRatings, or any others
-    """
+    """A context of work on ratings, stored or not: an error that overwritten files have caused says so."""
     try:
         yield
     except (ArithmeticError, LookupError, ValueError) as error:
-        if not isinstance(ratings, StoredRatings) or ratings.folder is None:
-            raise
-        changed = _overwritten(ratings.folder)
+        changed = _overwritten(ratings.folder) if isinstance(ratings, StoredRatings) and ratings.folder else []
         if not changed:
             raise
         raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong by now, and the work on "
@@ -316,31 +326,32 @@ def overwriting_told(ratings):
 
 
 def _overwritten(folder):
-    """The names of the files that aren't what the note says; none where they are gone: what is mapped stays."""
+    """The names of the files that differ from the note; empty if they are gone, since the map of a file stays."""
     try:
         checksums = _read_note(folder)["checksums"]
-        return ["%s.npy" % name for name in _ARRAYS if _checksum(folder / (name + ".npy")) != checksums.get(name)]
+        return ["%s.npy" % name for name in _ARRAYS if _checksum(folder, name) != checksums.get(name)]
     except (OSError, AttributeError, LookupError, TypeError, ValueError):  # no file, or no note of checksums any more
         return []
 
 
 @contextlib.contextmanager
-def _damage_found(folder):
-    """One error for what is wrong with a store."""
+def _damage_reported(folder):
+    """One error for whatever is wrong with a store."""
     try:
         yield
     except (OSError, LookupError, TypeError, ValueError) as error:
-        if _unreadable(error):
+        if _says_nothing_of_contents(error):
             raise
-        raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy" % (folder, error)) from error
+        raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy"
+                         % (folder, brief(error))) from error
 
 
-def _unreadable(error):
-    """Tell whether an error says nothing of what a file holds: no permission, say, but for a file that isn't there."""
+def _says_nothing_of_contents(error):
+    """Whether an error, such as no permission, says nothing of the contents of a file; a missing file is damage."""
     return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
-def _array(folder, name, mapped):
+def _read_array(folder, name, mapped):
     path = folder / (name + ".npy")
     with open(str(path), "rb") as file:
         try:
@@ -350,88 +361,24 @@ def _array(folder, name, mapped):
 
 
 def _check_checksum(folder, name, expected):
-    if _checksum(folder / (name + ".npy")) != expected:
+    if _checksum(folder, name) != expected:
         raise ValueError("the checksum of %s.npy is wrong" % name)
 
 
-def _checksum(path):
-    """The CRC-32 of a file."""
+def _checksum(folder, name):
     checksum = 0
-    with open(str(path), "rb") as file:
+    with open(str(folder / (name + ".npy")), "rb") as file:
         for part in iter(lambda: file.read(_BYTES_PER_PART), b""):
             checksum = zlib.crc32(part, checksum)
     return checksum
 
 
-def _written(blocks, work, source, read, rows, duplicates, progress):
-    """A folder in `work` with all that makes a store."""
-    by_row, by_col, counts = sorting.number_entries(blocks, work / "entries", rows)
-    with announced("all ratings are read; sorting them on disk ...", bool(progress)):
-        try:
-            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
-        except ValueError as error:  # an id that is too long
-            raise error_at(source, error) if isinstance(source, Path) else error from None
-        counts = counts[np.argsort(row_rank)]
-        buckets = sorting.deal(work, row_rank, col_rank, counts)
-        done = work / "store"
-        done.mkdir()
-        for name, array in (("rows", row_ids), ("cols", col_ids)):
-            np.save(str(done / (name + ".npy")), array, allow_pickle=False)
-        repeated = sorting.sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
-    if repeated:
-        pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
-        raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
-    _write_note(done, rows, checksums=_checksums(done))
-    return done
-
-
-def _dealt_out(stored, folder, n_parts):
-    """A folder with a store for each part of the columns of another."""
-    matrix = stored.matrix
-    if n_parts > matrix.shape[1]:
-        raise ValueError("parts is %d and the ratings have %d columns; expected as many parts at most"
-                         % (n_parts, matrix.shape[1]))
-    folder.mkdir()
-    of_all = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}
-    for part in range(n_parts):
-        where = folder / (_PART % part)
-        where.mkdir()
-        col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
-        n = 0
-        for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
-            n += np.count_nonzero(matrix.indices[start:start + sorting.RATINGS_PER_DEAL] % n_parts == part)
-        dtype = index_dtype((matrix.shape[0], len(col_ids)), n)
-        with array_file(where / "data.npy", np.float32) as data, array_file(where / "indices.npy", dtype) as indices:
-            for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
-                stop = min(start + sorting.RATINGS_PER_DEAL, matrix.nnz)
-                columns = np.asarray(matrix.indices[start:stop])
-                mine = np.flatnonzero(columns % n_parts == part)
-                matrix.data[start:stop][mine].tofile(data)
-                (columns[mine] // n_parts).astype(dtype).tofile(indices)
-                row = np.searchsorted(matrix.indptr, start + mine, side="right")
-                counts += np.bincount(row, minlength=len(counts))
-            for file, each in ((data, np.float32), (indices, dtype)):
-                sorting.finish(file, each, n)
-        for name, array in (("rows", stored.row_ids), ("cols", col_ids), ("indptr", np.cumsum(counts).astype(dtype))):
-            np.save(str(where / (name + ".npy")), array, allow_pickle=False)
-        _write_note(where, stored.rows, checksums=_checksums(where), part=part, **of_all)
-    _write_note(folder, stored.rows, **of_all)
-    return folder
-
-
 def _checksums(folder):
-    return {name: _checksum(folder / (name + ".npy")) for name in _ARRAYS}
-
-
-def _write_note(folder, rows, **more):
-    note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
-    with open(str(folder / _NOTE), "w") as file:
-        json.dump(note, file)
-        sorting.to_disk(file)
+    return {name: _checksum(folder, name) for name in _ARRAYS}
 
 
 def _blocks_of_chunks(source):
-    """A Block of each chunk of ratings in any form; none of them has lines."""
+    """A Block, without lines, of each chunk of ratings in any form."""
     for number, chunk in enumerate(source):
         users, items, values = as_columns(chunk)[:3]
         values = np.asarray(values)
@@ -446,16 +393,67 @@ def _blocks_of_chunks(source):
             yield Block(distinct(users, "users"), distinct(items, "items"), floats, None, ())
 
 
+def _write_store(blocks, work, source, read, rows, duplicates, progress):
+    """Make a store in a new folder within `work`, and return that."""
+    by_row, by_col, counts = sorting.number_entries(blocks, work / "entries", rows)
+    with announced("all ratings are read; sorting them on disk ...", bool(progress)):
+        try:
+            (row_ids, row_rank), (col_ids, col_rank) = by_row.ascending(), by_col.ascending()
+        except ValueError as error:  # an id that is too long
+            raise error_at(source, error) if isinstance(source, Path) else error from None
+        counts = counts[np.argsort(row_rank)]
+        buckets = sorting.deal_entries(work, row_rank, col_rank, counts)
+        done = work / "store"
+        done.mkdir()
+        sorting.save(done, rows=row_ids, cols=col_ids)
+        repeated = sorting.sort_entries(buckets, done, (len(row_ids), len(col_ids)), counts, duplicates)
+    if repeated:
+        pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
+        raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
+    _write_note(done, rows, checksums=_checksums(done))
+    return done
+
+
+def _deal_columns(stored, folder, n_parts):
+    """Make a folder with a store for each part of the columns of another, and return it."""
+    matrix = stored.matrix
+    if n_parts > matrix.shape[1]:
+        raise ValueError("parts is %d and the ratings have %d columns; expected as many parts at most"
+                         % (n_parts, matrix.shape[1]))
+    folder.mkdir()
+    whole = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}
+    starts = range(0, matrix.nnz, sorting.RATINGS_PER_DEAL)
+    for part in range(n_parts):
+        where = folder / (_PART % part)
+        where.mkdir()
+        col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
+        n = sum(np.count_nonzero(matrix.indices[start:start + sorting.RATINGS_PER_DEAL] % n_parts == part)
+                for start in starts)
+        dtype = index_dtype((matrix.shape[0], len(col_ids)), n)
+        with sorting.array_file(where, "data", np.float32) as data, \
+                sorting.array_file(where, "indices", dtype) as indices:
+            for start in starts:
+                columns = np.asarray(matrix.indices[start:start + sorting.RATINGS_PER_DEAL])
+                mine = np.flatnonzero(columns % n_parts == part)
+                matrix.data[start:start + sorting.RATINGS_PER_DEAL][mine].tofile(data)
+                (columns[mine] // n_parts).astype(dtype).tofile(indices)
+                row = np.searchsorted(matrix.indptr, start + mine, side="right")
+                counts += np.bincount(row, minlength=len(counts))
+        sorting.save(where, rows=stored.row_ids, cols=col_ids, indptr=np.cumsum(counts).astype(dtype))
+        _write_note(where, stored.rows, checksums=_checksums(where), part=part, **whole)
+    _write_note(folder, stored.rows, **whole)
+    return folder
+
+
 def _repeated_error(source, read, pairs):
-    """The error of pairs (user, item) that come twice; in a file, of the first to do so, whose lines are looked for."""
+    """The error for pairs (user, item) that come twice: in a file, the first repeat, whose lines are looked for."""
     if read is None:
         return repeated_pair(*pairs[0])
     lines = {pair: [] for pair in pairs}
     for block in read():
         users, items = ({str(each): k for k, each in enumerate(ids)} for ids, _ in (block.users, block.items))
         for user, item in pairs:
-            of_both = [(places == found.get(str(each), -1)) for each, found, (_, places) in
-                       ((user, users, block.users), (item, items, block.items))]
-            lines[user, item] += [block.lines[entry] for entry in np.flatnonzero(of_both[0] & of_both[1])]
+            both = ((block.users[1] == users.get(str(user), -1)) & (block.items[1] == items.get(str(item), -1)))
+            lines[user, item] += [block.lines[entry] for entry in np.flatnonzero(both)]
     pair = min(pairs, key=lambda each: lines[each][1])
     return repeated_pair(*pair, *("%s, line %d" % (source, line) for line in lines[pair][:2]))
