@@ -210,9 +210,16 @@ def check_size_of_ratings(extremes, said):
     return low, high
 
 
+def are_on_scale(ratings, rating_scale):
+    """Tell which ratings are on a scale: in float32, as ratings are stored, so that 0.1 is on a scale from 0.1."""
+    with np.errstate(over="ignore"):
+        ratings, (low, high) = np.asarray(ratings, np.float32), np.asarray(rating_scale, np.float32)
+    return (low <= ratings) & (ratings <= high)
+
+
 def check_on_scale(unknown, rating_scale):
-    """ValueError for what is predicted where nothing is known, `unknown`, if it isn't on the rating scale, if any."""
-    if rating_scale is not None and not rating_scale[0] <= unknown <= rating_scale[1]:
+    """ValueError for the rating to predict where nothing is known, `unknown`, if it is off the rating scale."""
+    if rating_scale is not None and not are_on_scale(unknown, rating_scale):
         raise ValueError("unknown is %g, off the rating scale, %g to %g; expected a rating to predict where nothing is "
                          "known" % ((unknown,) + tuple(rating_scale)))
 

@@ -143,6 +143,8 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
         rule = dict(n_hidden=int(np.clip(n_hidden, _LEAST_HIDDEN, most_hidden(n_rows, n_occurring, n_columns))),
                     batch_size=-(-n_rows // _updates_per_epoch(n, pace)), l2=known.l2,
                     learning_rate=pace * known.learning_rate, update="adagrad" if uses_adagrad else "adam")
+    if settings["update"] in ("rprop", "lbfgs") or getattr(settings["update"], "needs_all_rows", False):
+        rule["batch_size"] = None
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
     adagrad = isinstance(chosen["update"], str) and chosen["update"] == "adagrad"

@@ -9,7 +9,7 @@ import operator
 
 import numpy as np
 
-from sparse_ae.checks import check_bool, check_count, error_at, is_number
+from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is_number
 from sparse_ae.data.feedback import count_columns, from_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
 from sparse_ae.data.tables import as_columns, as_pairs
@@ -73,7 +73,7 @@ class Fitted:
     _level = 0.0
 
     def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
-        scorer, first = result.scorer, next(iter(result.choices.values()), None)
+        scorer = result.scorer
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
         self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.ranks
         self.models = {each.rows: each.model for each in scorer.scorers}
@@ -81,6 +81,7 @@ class Fitted:
         self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
         self.history, self.best_epoch = result.history, result.best_epoch
         self.validation_rmse, self.validation_lists = result.validation_rmse, result.validation_lists
+        first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
         self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
@@ -294,15 +295,15 @@ class Fitted:
     def _person_ratings(self, ratings):
         """Check a person's dict of ratings: a `PersonRatings`."""
         low, high = self.rating_scale
-        if not hasattr(ratings, "keys"):
+        if not hasattr(ratings, "items") or not callable(ratings.items):
             raise TypeError("ratings are %s; expected a dict of item id to rating, such as {%r: %g}, or a list of such "
                             "dicts" % (type(ratings).__name__, self.items[0].item(), 3 if self.is_counts else high))
-        ratings = {item: value for item, value in zip(ratings.keys(), ratings.values()) if value is not np.ma.masked}
-        items, values = list(ratings.keys()), list(ratings.values())
+        ratings = {item: value for item, value in ratings.items() if value is not np.ma.masked}
+        items, values = list(ratings), list(ratings.values())
         for item, value in zip(items, values):
             if not is_number(value):
                 raise TypeError("the rating of item %r is %r; expected a finite number" % (item, value))
-            if not self.is_counts and not low <= value <= high:
+            if not self.is_counts and not are_on_scale(value, (low, high)):
                 raise ValueError("the rating of item %r is %g; expected one within the rating scale, %g to %g"
                                  % (item, value, low, high))
         places, values = self._items.find(items), np.array(values, dtype=np.float64)

@@ -173,8 +173,9 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     by_name = dict.fromkeys(choices, 0.0)
     by_name.update(zip([each.name for each in members], weights))
     scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], given.everything.by("users"))
-    return FitResult(scorer, history, trained[0].epoch if trained else 0, choices, given.objective.at(0.0),
-                     validation_lists=found, weights=by_name)
+    best_epoch = next((each.epoch for each in trained if by_name[each.side]), 0)
+    return FitResult(scorer, history, best_epoch, choices, given.objective.at(0.0), validation_lists=found,
+                     weights=by_name)
 
 
 def _say_memory(given, train, names, lists):

@@ -6,6 +6,7 @@ import numpy as np
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import (
+    are_on_scale,
     check_bool,
     check_choice,
     check_finite,
@@ -39,6 +40,9 @@ _LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
 # Held-out ratings that are looked at after each epoch, about, and in which order rows are taken: their others are
 # encoded each time, which costs a third of what training on them does. MovieLens 1M learns as much by 12,000 of them.
 _WATCHED, _WATCHED_SEED = 25000, 0
+
+_OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
+                    "formulation")
 
 # Ratings by which the levels are shrunk that a decoder isn't to learn: with 0 to 3 it is better than without on real
 # sets; made-up ones with little noise like the more, and FilmTrust the less.
@@ -319,6 +323,11 @@ def _in_memory(settings, ratings, y, validation, objective, ranks):
 
 def _check_rows(settings, ranks):
     check_choice(settings.rows, "rows", ("auto", "items", "users", "both"))
+    if settings.closed_form is not None:
+        given = [name for name in _OF_AUTOENCODERS if not is_auto(getattr(settings, name))]
+        if given:
+            raise ValueError("network is %r, a closed form, and %s=%r; expected 'auto': this is a setting of "
+                             "autoencoders" % (settings.closed_form, given[0], getattr(settings, given[0])))
     if settings.rows != "both":
         return
     ranks.check_alone("rows is 'both' on %d ranks; expected 'items', 'users' or 'auto': ranks share out the columns of "
@@ -378,6 +387,9 @@ def _check_biases(biases):
 def _check_scale(rating_scale, values, objective):
     """Return the rating scale, and its lowest rating: None for counts, and where all ratings are equal."""
     least, most = check_size_of_ratings((values.min(), values.max()), "the ratings go from %g to %g")
+    if objective.counts and rating_scale is not None:
+        raise ValueError("rating_scale is %r and the objective is of counts, which have no scale; leave it out"
+                         % (rating_scale,))
     if not objective.clips and (objective.counts or rating_scale is None and least == most != 0):
         return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
@@ -386,7 +398,7 @@ def _check_scale(rating_scale, values, objective):
                              "objective='lists' if lists are wanted of who chose what" % least)
         return (least, most), least
     low, high = check_rating_scale(rating_scale)
-    if least < np.float32(low) or most > np.float32(high):  # ratings are float32: 0.3 is a little more there
+    if not are_on_scale((least, most), (low, high)).all():
         raise ValueError("rating %g is outside rating_scale=(%g, %g); pass rating_scale=(%g, %g), the lowest and "
                          "highest rating" % (least if least < low else most, low, high, least, most))
     return (low, high), low

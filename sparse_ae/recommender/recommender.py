@@ -44,7 +44,7 @@ from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs
 from sparse_ae.recommender.ratings import check_settings, fit_ratings, fit_residuals, most_trainings
-from sparse_ae.recommender.saving import fitted_of, named, named_part, state_of, unnamed, whole
+from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
@@ -67,7 +67,8 @@ class Recommender(RecommenderSettings, Answers):
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
         "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
-        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items". With
+        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items", or
+        "users" where missing entries count. With
         "lists" or "clicks" as the objective "auto" is a blend of closed forms and autoencoders, and all else
         autoencoders alone. Several ranks share out one model, and refuse "both"; "auto" is "items" there, "users" where
         missing entries count, and beside biases the other where one is crowded.
@@ -354,8 +355,7 @@ class Recommender(RecommenderSettings, Answers):
         ranks.check_call("save", path=path, parts=bool(parts))
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
-            meta = dict(meta, parts=[named_part(part) for part in meta["parts"]],
-                        settings=named(self.get_params()))
+            meta = named_meta(meta, self.get_params())
         if parts:
             own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
             saving.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
@@ -402,11 +402,11 @@ class Recommender(RecommenderSettings, Answers):
         errors = KeyError, TypeError, ValueError
         try:
             recommender = cls(**unnamed(meta["settings"]))
-            parts = [dict(part, choice=unnamed(part["choice"])) for part in meta["parts"]]
+            meta = unnamed_meta(meta)
         except errors as error:
             raise ranks.raised_by_all(refused(error)) from error
         try:
-            recommender.fitted_ = fitted_of(dict(meta, parts=parts), arrays, ratings, ranks)
+            recommender.fitted_ = fitted_of(meta, arrays, ratings, ranks)
         except errors as error:
             raise refused(error) from error
         return recommender

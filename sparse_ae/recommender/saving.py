@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases
-from sparse_ae.checks import MOST, check_dtype, check_rating_scale, is_integer, is_number
+from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, is_integer, is_number
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
@@ -67,7 +67,7 @@ def state_of(fitted):
             else:
                 own[name] = parameter
         parts.append({"rows": each.rows, "model": describe_model(each.model),
-                      "objective": fitted.objective.describe(),
+                      "objective": _described_objective(fitted.objective),
                       "parameters": {p.name: p.columns_axis for p in each.model.parameters},
                       "weight": fitted.weights[each.rows], "choice": dict(fitted.choices[each.rows]._asdict())})
     meta = {"parts": parts, "rating_scale": fitted.rating_scale, "unknown": fitted.unknown, "biases": None,
@@ -93,7 +93,25 @@ def _blend_of(fitted):
             arrays.update({"%s/%s" % (each.name, name): array for name, array in of_model.items()})
             entry.update(model=description, values=list(each.values), l2=each.l2)
         members.append(entry)
-    return {"members": members, "weights": dict(fitted.weights), "objective": fitted.objective.describe()}, arrays
+    choices = {side: dict(choice._asdict()) for side, choice in fitted.choices.items()}
+    return {"members": members, "weights": dict(fitted.weights), "choices": choices,
+            "objective": _described_objective(fitted.objective)}, arrays
+
+
+def _described_objective(objective):
+    """Describe an objective; ValueError for one that its description doesn't make again."""
+    description = objective.describe()
+    try:
+        again = objective_of(description)
+    except (TypeError, ValueError) as error:
+        raise ValueError("objective %s can't be saved, since no file could give it back: %s; store each argument of "
+                         "its __init__ under the argument's name, or override describe"
+                         % (type(objective).__name__, error)) from error
+    if again != objective:
+        raise ValueError("objective %s can't be saved: made again from describe() it is %r, not %r; store each "
+                         "argument of its __init__ under the argument's name, or override describe"
+                         % (type(objective).__name__, again, objective))
+    return description
 
 
 def _blend_from(entry, arrays, ratings, scorers, missing_rating):
@@ -149,6 +167,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     if "blend" in meta:
         scorer, objective = _blend_from(meta["blend"], arrays, ratings.by("users"), scorers, missing_rating)
         weights = meta["blend"]["weights"]
+        choices.update({side: Choice(**choice) for side, choice in meta["blend"].get("choices", {}).items()})
     else:
         objective = objectives[0]
         scorer = scorers[0] if biases is None else blend(scorers, [part["weight"] for part in meta["parts"]])
@@ -168,7 +187,7 @@ def _named(name, value):
     if isinstance(value, Shallow):
         return {"Shallow": named(value._asdict())}
     if isinstance(value, Objective):
-        return {"Objective": named(value.describe())}
+        return {"Objective": named(_described_objective(value))}
     if name == "network" and callable(value):
         return _named_network(value)
     return to_json(_name_of(name, value))
@@ -185,10 +204,25 @@ def _named_network(function):
     return describe(function)  # no address of memory: the same seed gives the same file
 
 
-def named_part(part):
-    """Return what is known of a model as JSON has it; TypeError for a function of one's own."""
-    return dict(part, model=_described("model", part["model"]), objective=named(part["objective"]),
-                choice=named(part["choice"]))
+def named_meta(meta, settings):
+    """Return what `state_of` gives, and settings, as JSON has them; TypeError for a model's own functions."""
+    parts = [dict(part, model=_described("model", part["model"]), objective=named(part["objective"]),
+                  choice=named(part["choice"])) for part in meta["parts"]]
+    return dict(_with_choices(meta, named), parts=parts, settings=named(settings))
+
+
+def unnamed_meta(meta):
+    """Return what `named_meta` was given, but for the settings, and functions that a file only has the names of."""
+    parts = [dict(part, choice=unnamed(part["choice"])) for part in meta["parts"]]
+    return dict(_with_choices(meta, unnamed), parts=parts)
+
+
+def _with_choices(meta, changed):
+    """The same with the choices of a blend changed; files of 1.0.0 have those of the members with a weight alone."""
+    choices = meta.get("blend", {}).get("choices")
+    if choices is None:
+        return meta
+    return dict(meta, blend=dict(meta["blend"], choices={side: changed(each) for side, each in choices.items()}))
 
 
 def _described(name, value):
@@ -225,9 +259,9 @@ def _name_of(setting, value):
     if not callable(value):
         return value
     if setting == "update":
-        return next((name for name, function in UPDATES.items() if function is value), repr(value))
+        return next((name for name, function in UPDATES.items() if function is value), describe(value))
     if setting == "learning_rate":
-        return repr(value)
+        return describe(value)
     if lasagnes_name(value) is not None:
         return lasagnes_name(value)
     raise TypeError("%s is %r, which no file can hold without code to run when it is read; expected a function of "
@@ -396,9 +430,9 @@ def _checked(meta, arrays, own=slice(None)):
     _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
                  meta["biases"] is not None, "blend" in meta)
     low, high = check_rating_scale(meta["rating_scale"])
-    least, most = matrix.data.min(initial=high), matrix.data.max(initial=low)  # of no ratings none is off the scale
-    if least < np.float32(low) or most > np.float32(high):
-        raise ValueError("its ratings are from %g to %g, on a scale from %g to %g" % (least, most, low, high))
+    if not are_on_scale(matrix.data, (low, high)).all():
+        raise ValueError("its ratings are from %g to %g, on a scale from %g to %g"
+                         % (matrix.data.min(), matrix.data.max(), low, high))
     if meta["unknown"] not in ("mean", "error") and not (isinstance(meta["unknown"], float)
                                                          and is_number(meta["unknown"])):
         raise ValueError("unknown is %r" % (meta["unknown"],))

@@ -42,7 +42,7 @@ where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outp
 """
 import numpy as np
 
-from sparse_ae.checks import check_finite, check_on_scale
+from sparse_ae.checks import are_on_scale, check_finite, check_on_scale
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.training.batch import Batch
@@ -210,9 +210,9 @@ class AsRated(Targets):
         if not ratings.nnz:
             return ratings
         low, high = self.rating_scale or model.reach
-        least, most = ratings.data.min(), ratings.data.max()
-        if least < low or most > high:
-            first = ratings.data[np.argmax((ratings.data < low) | (ratings.data > high))]
+        on_scale = are_on_scale(ratings.data, (low, high))
+        if not on_scale.all():
+            first, least, most = ratings.data[np.argmin(on_scale)], ratings.data.min(), ratings.data.max()
             scale = ("rating_scale=(%g, %g)" if self.rating_scale else "what f can reach, %g to %g") % (low, high)
             raise ValueError("rating %g is outside %s; pass rating_scale=(%g, %g), the lowest and highest rating"
                              % (first, scale, least, most))

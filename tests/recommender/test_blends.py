@@ -447,7 +447,8 @@ def test_what_is_saved_is_loaded(fitted, split, tmp_path):
     fitted.save(tmp_path / "first")
     loaded = Recommender.load(tmp_path / "first")
     for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
-        assert other.weights_ == fitted.weights_ and other.validation_lists_ == fitted.validation_lists_
+        for name in ("weights_", "validation_lists_", "choices_", "n_hidden_", "batch_size_", "l2_", "best_epoch_"):
+            assert getattr(other, name) == getattr(fitted, name), name
         users = np.repeat(train.users[:5], 40)
         items = np.tile(train.items, 5)
         assert (other.predict(users, items) == fitted.predict(users, items)).all()
@@ -456,6 +457,29 @@ def test_what_is_saved_is_loaded(fitted, split, tmp_path):
         assert (other.fold_in(rated).predict(train.items) == fitted.fold_in(rated).predict(train.items)).all()
     loaded.save(tmp_path / "second")
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+@pytest.mark.parametrize("side", ["items", "users", None])
+def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
+    """A model without a weight has been trained, and chosen for; it is no `model_`."""
+    n_members = []  # closed forms alone, then with users as rows, then with items as rows
+
+    def to_one_side(pool, *args):
+        n_members.append(len(pool.scores))
+        weights = [1.0] + [0.0] * (n_members[-1] - 1)
+        place = {"users": n_members[0], "items": n_members[0] + 1, None: n_members[-1]}[side]
+        return weights[:place] + [0.5] * (place < len(weights)) + weights[place + 1:], [0.5] * len(weights), 0.5
+
+    monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
+    monkeypatch.setattr(blends, "greedy_weights", to_one_side)
+    found = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
+    assert set(found.choices_) == ({"users"} if side == "users" else {"items", "users"})
+    if side is None:
+        assert (found.model_, found.n_hidden_, found.l2_, found.batch_size_, found.best_epoch_) == (None,) * 4 + (0,)
+    else:
+        epochs = [each for each in found.history_ if each["rows"] == side]
+        assert found.model_ is found.models_[side] and found.n_hidden_ == found.choices_[side].n_hidden
+        assert found.best_epoch_ == (epochs[-1]["restored"] or len(epochs))
 
 
 def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):

@@ -97,3 +97,38 @@ def test_nothing_is_there_before_fit():
         recommender.predict(1, 2)
     recommender.fit(RATINGS, validation=None)
     assert recommender.users_ is recommender.fitted_.users and np.isfinite(recommender.mean_)
+
+
+@pytest.mark.parametrize("low, high", [(0.1, 1.0), (0.1, 0.7), (0.3, 9.9)])
+def test_ratings_on_a_learned_scale_are_on_it(low, high):
+    """The scale is of float32 numbers: 0.1 is 0.10000000149 there, and 0.7 is 0.699999988."""
+    steps = np.linspace(low, high, 5)
+    users, items = np.nonzero(np.random.RandomState(0).rand(12, 8) < 0.7)
+    ratings = users, items, steps[(users * 3 + items) % 5]
+    found = sparse_ae.Recommender(n_hidden=2, n_epochs=1, unknown=low, progress=False).fit(ratings, validation=None)
+    assert np.isfinite(found.fold_in({0: low, 1: high, 2: steps[3]}).predict([3])).all()
+    for off in (low - 1e-3, high + 1e-3):
+        with pytest.raises(ValueError, match="expected one within the rating scale"):
+            found.fold_in({0: off})
+    same = [found.evaluate(form, k=3) for form in (
+        ratings, sparse_ae.data.ratings_from_triples(*ratings), (users, items, ratings[2].astype(np.float32)))]
+    for each in same[1:]:
+        assert each == pytest.approx(same[0], rel=1e-6)
+
+
+def test_fold_in_takes_a_series_and_words_for_what_is_no_dict():
+    pandas = pytest.importorskip("pandas")
+    recommender = made().fit(RATINGS, validation=None)
+    series = recommender.fold_in(pandas.Series({3: 4.0, 5: 1.0})).predict(recommender.items_)
+    assert series.tolist() == recommender.fold_in({3: 4.0, 5: 1.0}).predict(recommender.items_).tolist()
+    with pytest.raises(TypeError, match="ratings are ndarray; expected a dict"):
+        recommender.fold_in(np.ones(3))
+
+
+def test_lists_of_users_without_ratings_are_their_own():
+    rest = RATINGS.matrix[2:]
+    matrix = type(rest)((rest.data, rest.indices, np.append([0, 0], rest.indptr)), RATINGS.matrix.shape)
+    ratings = sparse_ae.data.Ratings(matrix, RATINGS.users, RATINGS.items)
+    first, second = made().fit(ratings, validation=None).recommend(ratings.users[:2], n=3)
+    first.scores[:] = 0
+    assert first.items.tolist() == second.items.tolist() and second.scores.all()

@@ -204,3 +204,11 @@ def test_what_is_said_of_outputs(stretch, said, monkeypatch, capsys):
     monkeypatch.setattr(probe, "stretch_on_validation", lambda *args: next(found))
     fitted(levels(36, 20)[0], l2="auto", n_epochs=2)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit, free", [("3000000", 1000000), ("max", None), (None, None)])
+def test_memory_of_a_container_is_told(limit, free, tmp_path):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+        (tmp_path / "memory.current").write_text("2000000")
+    assert probe.memory_of_container(tmp_path) == free

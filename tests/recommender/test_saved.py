@@ -1,11 +1,15 @@
 """A sound file with any part that is wrong is a ValueError that names the file, and never a crash or a wrong answer."""
 import copy
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sparse_ae.files import storage
 from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.training.objectives import Objective
+import lasagne
 
 USERS, ITEMS = map(np.ravel, np.indices((6, 4)))
 KEPT = (USERS * 5 + ITEMS * 3) % 7 != 0
@@ -158,3 +162,43 @@ def test_what_is_no_record_of_entries(written, tmp_path):
         refused(value, arrays, tmp_path)
     for version in (None, "2", 2.5, [2]):
         refused(dict(meta, format=version), arrays, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ratings", "plain", "lists"])
+def test_what_1_0_0_has_saved_is_read(name, tmp_path):
+    folder = Path(__file__).with_name("saved_by_1_0_0")
+    said, found = json.loads((folder / "answers.json").read_text())[name], Recommender.load(folder / (name + ".npz"))
+    found.save(tmp_path / "again")
+    for each in found, Recommender.load(tmp_path / "again"):
+        users, items = np.repeat(each.users_[:4], 3), np.tile(each.items_[:3], 4)
+        np.testing.assert_allclose(each.predict(users, items), said["predicted"], rtol=1e-5)
+        assert each.weights_ == said["weights"] and each.recommend(each.users_[0], 3).items.tolist() == said["listed"]
+        folded = each.fold_in({each.items_[0]: 5, each.items_[3]: 2})
+        np.testing.assert_allclose(folded.predict(each.items_[:4]), said["folded"], rtol=1e-4)
+
+
+class Scaled(Objective):
+    """Keeps its argument under another name."""
+
+    def __init__(self, factor=2.0):
+        self.times = factor
+
+    def cost(self, model, formulation, batch):
+        return self.times * (formulation.entries(model, batch).difference ** 2).sum()
+
+
+def test_an_objective_that_no_file_could_give_back_is_not_saved(tmp_path):
+    found = Recommender(objective=Scaled(), n_hidden=2, n_epochs=1, progress=False).fit(RATINGS, validation=None)
+    with pytest.raises(ValueError, match="Scaled can't be saved, .*'times'.*store each argument"):
+        found.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+def test_functions_are_saved_by_name_without_an_address(tmp_path):
+    """The same seed gives the same settings in a file: the address of a function is another in each process."""
+    recommender = Recommender(n_hidden=2, n_epochs=1, progress=False, learning_rate=lambda epoch: 0.01,
+                              update=lambda loss, params, rate: lasagne.updates.sgd(loss, params, rate))
+    recommender.fit(RATINGS, validation=None).save(tmp_path / "m")
+    meta = storage.read(tmp_path / "m", "recommender")[0]
+    for settings in meta["settings"], meta["parts"][0]["choice"]:
+        assert "lambda" in settings["update"] and " at 0x" not in settings["update"] + settings["learning_rate"]
