@@ -163,8 +163,10 @@ class ListValidation:
         """Compute the measure of each of `users` alone, whose mean it is: float array, (n,)."""
         hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
         # Many users have the same hits of as many relevant items: each such case is computed once.
-        _, first, which = np.unique(np.column_stack([hits, self._n_relevant]), axis=0, return_index=True,
-                                    return_inverse=True)
+        cases = [(of_user.tobytes(), n) for of_user, n in zip(hits, self._n_relevant)]
+        places = {case: place for place, case in enumerate(dict.fromkeys(cases))}
+        which = np.array([places[case] for case in cases])
+        first = np.unique(which, return_index=True)[1]
         return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in first])[which.ravel()]
 
     def measures(self, blocks):

@@ -451,7 +451,8 @@ class Fitted:
     def _judge(self, who, what, users, items, k):
         """Measure lists by relevant pairs: numbered over all ids that came, and as places of known ones."""
         _, first, who = np.unique(who, return_index=True, return_inverse=True)
-        n_relevant = np.bincount(np.unique(np.stack([who, what], axis=1), axis=0)[:, 0])
+        n_what = what.max() + 1
+        n_relevant = np.bincount(np.unique(who * n_what + what) // n_what)
         candidates, known = self._items.candidates(), np.flatnonzero(users[first] >= 0)
         lists = np.full((len(first), k), -1)
         lists[known] = stack_lists(self.scorer.best(users[first][known], k, True, candidates), k)
