@@ -470,8 +470,8 @@ def test_the_attributes_of_a_blend_are_its_models(side, split, monkeypatch):
         place = {"users": n_members[0], "items": n_members[0] + 1, None: n_members[-1]}[side]
         return weights[:place] + [0.5] * (place < len(weights)) + weights[place + 1:], [0.5] * len(weights), 0.5
 
-    monkeypatch.setattr(blends, "CLOSED", WITHOUT_FACTORS)
-    monkeypatch.setattr(blends, "greedy_weights", to_one_side)
+    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
+    monkeypatch.setattr(fitting_lists, "greedy_weights", to_one_side)
     found = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
     assert set(found.choices_) == ({"users"} if side == "users" else {"items", "users"})
     if side is None:
