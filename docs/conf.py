@@ -1,8 +1,12 @@
 """Settings of Sphinx: ``python -m sphinx -W docs build/docs`` builds the guide and the reference."""
+import importlib
+import inspect
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from latex2mathml import converter
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -14,71 +18,97 @@ author = "sparse_ae contributors"
 copyright = "sparse_ae contributors"
 version = release = sparse_ae.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
-myst_enable_extensions = ["dollarmath"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3  # so that pages can link to each other's sections, here as in a forge
-html_theme = "alabaster"
-html_theme_options = {"description": sparse_ae.__doc__.partition("\n")[0], "page_width": "1100px"}
+exclude_patterns = ["pages"]  # where .ci/run builds them
+html_theme = "furo"
+html_title = "sparse_ae %s" % release
+html_last_updated_fmt = "%Y-%m-%d"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_show_sphinx = False
+html_math_renderer = "mathml"
+copybutton_prompt_text = "$ "
+copybutton_exclude = ".linenos, .gp, .go"
 
-autodoc_default_options = {"members": True, "member-order": "bysource", "no-value": True}
+autodoc_default_options = {"no-value": True}
 autodoc_inherit_docstrings = False  # Theano's, of an Op's methods, are no reStructuredText
 autodoc_mock_imports = ["pygpu"]  # which few machines have
+autodoc_typehints = "none"
 numpydoc_show_class_members = False  # they are documented where they stand
 # Names in single backticks are code, as everywhere in numpydoc.
 default_role = "code"
 
+#: Which part of the reference a module's names are in, by how its name begins.
+ROOMS = [("recommender", "Recommender"), ("data", "Data"), ("evaluation", "Evaluation"), ("model", "Model"),
+         ("trainer", "Training"), ("training", "Training"), ("baselines", "Baselines"), ("networks", "Networks"),
+         ("layers", "Layers"), ("ops", "Ops"), ("scoring", "Scoring"), ("parameters", "Model"), ("contract", "Model"),
+         ("ranks", "Ranks"), ("theano_compat", "Theano")]
+#: Methods to document of classes that have others for the library's own use.
+METHODS = {
+    "Recommender": ["fit", "predict", "recommend", "similar_items", "fold_in", "evaluate", "save", "load", "score",
+                    "get_params", "set_params"],
+    "AutoEncoder": ["step", "scan", "loss", "ae_batch", "predict_pairs", "predict_blocks"],
+    "Network": [], "Decoder": [], "Batch": [], "Ranks": [], "Targets": [], "AsRated": [], "LBFGS": [],
+    "TrainingStep": [], "Choice": []}
 
-def public_modules():
-    """Return the modules that say what is public of them, by their room or, where they are in none, by themselves.
 
-    Of a room itself comes what it defines; what it takes from its modules has a place there.
-    """
-    found = {}
-    for path in sorted((ROOT / "sparse_ae").rglob("*.py")):
-        module, source = path.relative_to(ROOT).with_suffix("").parts, path.read_text(encoding="utf-8")
-        if not re.search(r"^__all__ =", source, re.MULTILINE):
-            continue
-        if path.stem != "__init__":
-            found.setdefault(module[1], []).append((".".join(module), []))
-        elif len(module) > 2:
-            own = re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE)
-            found.setdefault(module[1], []).insert(0, (
-                ".".join(module[:-1]), ["   :members: " + ", ".join(own) if own else "   :no-members:"]))
-    return found
+def public_objects():
+    """{room: [(name by which users know it, object)]}: all that an `__all__` names, once, `Recommender` first."""
+    modules = [path.relative_to(ROOT).with_suffix("").parts for path in sorted((ROOT / "sparse_ae").rglob("*.py"))
+               if re.search(r"^__all__ =", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    rooms, known = {}, set()
+    # The shortest name of an object is the one that pages use.
+    for parts in sorted(modules, key=lambda parts: (len(parts) - (parts[-1] == "__init__"), parts)):
+        module = importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+        for name in module.__all__:
+            found = getattr(module, name)
+            if id(found) in known or not (inspect.isclass(found) or callable(found)):
+                continue
+            known.add(id(found))
+            room = next(title for start, title in ROOMS if found.__module__.split(".")[1] == start)
+            rooms.setdefault(room, []).append(("%s.%s" % (module.__name__, name), found))
+    return {title: sorted(rooms[title], key=lambda each: each[0] != "sparse_ae.Recommender")
+            for title in dict.fromkeys(title for _, title in ROOMS) if title in rooms}
+
+
+def methods(name, found):
+    """The names of a class's methods to document: its own, with a docstring."""
+    own = [each for each, value in vars(found).items() if not each.startswith("_") and inspect.getdoc(value)
+           and (inspect.isfunction(value) or isinstance(value, (classmethod, staticmethod)))]
+    # A layer or an Op is called as Lasagne and Theano call theirs.
+    called_by_others = {"lasagne", "theano"} & {base.__module__.split(".")[0] for base in found.__mro__}
+    return METHODS.get(name, [] if called_by_others else own)
 
 
 def write_reference(app):
-    """Write a page for each room, made anew at each build: no module is forgotten."""
+    """Write a page for each public object and one for each room, made anew at each build: none is forgotten."""
     folder = Path(app.srcdir) / "reference" / "generated"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for room, modules in public_modules().items():
-        lines = ["# `%s`" % room, ""]
-        for module, options in modules:
-            lines += ["## `%s`" % module, "", "```{eval-rst}", ".. automodule:: " + module] + options
-            # What a recommender answers stands where people look for it.
-            lines += ["   :inherited-members: object, Exception, tuple", "   :exclude-members: with_traceback, add_note"
-                      ] * (module == "sparse_ae.recommender.recommender") + ["```", ""]
-        (folder / (room + ".md")).write_text("\n".join(lines), encoding="utf-8")
+    for room, objects in public_objects().items():
+        lines = ["# %s" % room, "", "| name | |", "|---|---|"]
+        for path, found in objects:
+            name = path.rpartition(".")[2]
+            first = (inspect.getdoc(found) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+            lines.append("| [`%s`](%s.md) | %s |" % (name, path, first))
+            kind, members = ("class", methods(name, found)) if inspect.isclass(found) else ("function", [])
+            page = ["# %s" % name, "", "```{eval-rst}", ".. auto%s:: %s" % (kind, path)]
+            if members:
+                page += ["   :members: " + ", ".join(members), "   :member-order: bysource"]
+            (folder / (path + ".md")).write_text("\n".join(page + ["```", ""]), encoding="utf-8")
+        lines += ["", "```{toctree}", ":hidden:", ""] + [path for path, _ in objects] + ["```", ""]
+        (folder / (room.lower() + ".md")).write_text("\n".join(lines), encoding="utf-8")
 
 
-def show_formulas(app, what, name, obj, options, lines):
-    """Have the indented formulas of a module's docstring shown as they stand, and its titles as no sections."""
-    if what != "module":
-        return
-    shown, before = [], ""
-    for number, line in enumerate(lines):
-        if line and not line.strip("-") and before == lines[number - 1]:
-            shown[-1:] = [".. rubric:: " + before, ""]
-            continue
-        begins = line.startswith("    ") and (number == 0 or not lines[number - 1].strip())
-        if begins and not before.endswith("::") and not before.startswith("    "):
-            shown += ["::", ""]
-        before = line if line.strip() else before
-        shown.append(line)
-    lines[:] = shown
+def show_formula(self, node):
+    """Write a formula as MathML, which browsers show without a script."""
+    self.body.append(converter.convert(node.astext(), display="block" if node.tagname == "math_block" else "inline"))
+    from docutils.nodes import SkipNode
+    raise SkipNode
 
 
 def setup(app):
+    app.add_html_math_renderer("mathml", (show_formula, None), (show_formula, None))
     app.connect("builder-inited", write_reference)
-    app.connect("autodoc-process-docstring", show_formulas)
