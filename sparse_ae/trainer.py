@@ -36,8 +36,7 @@ from sparse_ae.training.optimisers import (
     make_step,
     needs_all_rows,
 )
-from sparse_ae.training.run import EpochSums, Run, Validation
-from sparse_ae.training.stopping import Checkpoints, EarlyStopping
+from sparse_ae.training.run import Checkpoints, EarlyStopping, EpochSums, Run, Validation
 from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]

@@ -55,7 +55,7 @@ COMPILING = ["sparse_ae." + name for name in ("layers", "model", "networks", "ne
 NEVER_THEANO = [module for module in MODULES if room(module) in ("checks", "files", "data", "evaluation")] + [
     "sparse_ae." + name for name in """
     ranks ranks.ranks runtime.interrupts runtime.progress
-    training training.batch training.checkpoint training.run training.stopping training.targets
+    training training.batch training.checkpoint training.run training.targets
     scoring scoring.ranking scoring.shortlist
     baselines baselines.biases baselines.ease
     baselines.factors baselines.filters baselines.linalg baselines.lists baselines.wide

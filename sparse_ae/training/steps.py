@@ -6,19 +6,274 @@ is the post's compiled `ae_batch` under any update of Lasagne's form; `lbfgs.LBF
 import contextlib
 import functools
 from collections import OrderedDict
+from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from sparse_ae.ops import item_major
-from sparse_ae.ops.compiled import compile_update
-from sparse_ae.runtime.device import is_on_host
+from sparse_ae.checks import is_number
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, fast_mode, item_major, sampled_dot
+from sparse_ae.ops.compiled import compile_update, updating
+from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import get_formulation
-from sparse_ae.training.fused import SGD, NothingPending, find, fused_step
 from sparse_ae.training.objectives import Observed
+import lasagne
 import theano
 import theano.tensor as T
 
 __all__ = ["Step", "TrainingStep"]
+
+
+class FusedUpdate(NamedTuple):
+    """An update of Lasagne's that is an Op.
+
+    Attributes
+    ----------
+    function : callable
+        Of `lasagne.updates`.
+    settings : dict
+        Those of its arguments that may be given: by name the default, and what says whether the Op takes a value.
+    serves : callable
+        Whether it is the update of a model and an objective under the sparse formulation.
+    op : callable
+        From what the model's `fused` gives, and from the settings by name, to the Op.
+    kept : int
+        How many arrays are kept of each parameter.
+    rate : callable
+        From the learning rate and the settings to the Op's rate, and to updates of further variables.
+    of_model : callable
+        What else the Op is told of the model, by name.
+    """
+
+    function: Callable
+    settings: Dict[str, Tuple[float, Callable]]
+    serves: Callable
+    op: Callable
+    kept: int
+    rate: Callable = lambda learning_rate, settings: (learning_rate, [])
+    of_model: Callable = lambda model: {}
+
+    def settings_of(self, update):
+        """Give the settings of an update that is this one, with some given or not; None for another update.
+
+        An update with arguments that the Op doesn't take is another one, too.
+        """
+        given = {}
+        while isinstance(update, functools.partial):
+            if update.args:
+                return None
+            given = dict(update.keywords, **given)
+            update = update.func
+        if update is not self.function or not set(given) <= set(self.settings):
+            return None
+        if not all(is_number(value) and self.settings[name][1](value) for name, value in given.items()):
+            return None
+        return dict({name: default for name, (default, _) in self.settings.items()}, **given)
+
+
+def _is_share(value):
+    return 0 <= value < 1
+
+
+def _is_positive(value):
+    return 0 < value < np.inf
+
+
+def _has_one_decay(model, objective):
+    return objective.moves_rows_in_use(model) and not (on_gpu() and objective.fused(model) is None)
+
+
+def _has_no_decay_but_ratings(model, objective):
+    return objective.fused(model) is not None and (model.l2_weighted or not (model.l2_W or model.l2_V))
+
+
+def _is_in_c(model, objective):
+    return objective.fused(model) is not None and not on_gpu()
+
+
+def _adams_rate(learning_rate, settings):
+    t_before = theano.shared(np.asarray(0, learning_rate.dtype))
+    t = t_before + 1
+    return (learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)), [(t_before, t)]
+
+
+#: Plain SGD, whose weight decay waits for rows without a rating.
+SGD = FusedUpdate(lasagne.updates.sgd, {}, _has_one_decay, SGDStep, kept=0)
+#: The updates that one Op does; the first that fits is taken.
+FUSED = [
+    SGD,
+    FusedUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)}, _has_no_decay_but_ratings, AdagradStep,
+                kept=1),
+    FusedUpdate(lasagne.updates.adam, {"beta1": (0.9, _is_share), "beta2": (0.999, _is_share),
+                                       "epsilon": (1e-8, _is_positive)}, _is_in_c, AdamStep, kept=2, rate=_adams_rate,
+                of_model=lambda model: {"weighted": model.l2_weighted}),
+]
+
+
+def find_fused(update, model, objective):
+    """Find the row of `FUSED` that is an update of a model and an objective, and its settings; None without one."""
+    for fused in FUSED:
+        settings = fused.settings_of(update)
+        if settings is not None and fused.serves(model, objective):
+            return fused, settings
+    return None
+
+
+def fused_step(model, batch, fused, settings, learning_rate, decay_share):
+    """Compile `ae_batch` for sparse rows.
+
+    Parameters
+    ----------
+    model : AutoEncoder
+    batch : Batch
+        Of symbolic variables, CSR.
+    fused, settings
+        As `find_fused` gives them.
+    learning_rate, decay_share : Theano shared variables
+
+    Returns
+    -------
+    function : theano.compile.Function
+        Gives the loss and the squared error, and updates the parameters.
+    pending : PendingDecay or NothingPending
+    """
+    pending = NothingPending() if fused.kept else PendingDecay([model.W, model.V])
+    if model.fused() is None:
+        return _sgd_by_products(model, batch, learning_rate, decay_share, pending.variables[0]), pending
+    kept = [_zeros_like(p.variable, p.item_major) for p in model.parameters for _ in range(fused.kept)]
+    variables = model.params + kept + pending.variables
+    of_encoders = [p.item_major for p in model.parameters]
+    of_encoders += [each for each in of_encoders for _ in range(fused.kept)] + [False] * len(pending.variables)
+
+    def turned(arrays):
+        """V, U and what is kept for them as their transposes."""
+        return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
+
+    op = fused.op(*model.fused(), **settings, **fused.of_model(model))
+    rate, further = fused.rate(learning_rate, settings)
+    share = 1 if model.l2_weighted else decay_share
+    channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
+    *new, squared_error, loss = op(*turned(variables), *batch[:3], rate, model.l2_W * share, model.l2_V * share,
+                                   *channels)
+    # A parameter without broadcastable axes has none in its update, whatever the shape.
+    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
+    return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch", mode=fast_mode()), pending
+
+
+def _zeros_like(parameter, of_encoder):
+    """A variable for what an update keeps of a parameter, in its memory order."""
+    value = np.zeros_like(parameter.get_value(borrow=True))
+    variable = theano.shared(value, broadcastable=parameter.broadcastable)
+    if of_encoder:
+        item_major(variable)
+    return variable
+
+
+def _sgd_by_products(model, batch, learning_rate, decay_share, pending):
+    """`ae_batch` under plain SGD for nonlinearities that no Op knows, by the products of `csr`."""
+    data, indices, indptr = batch[:3]
+    W, V, mu, b = model.W, model.V, model.mu, model.b
+    factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
+    a = csr_dot(factor_V * data, indices, indptr, V.T)
+    h = model.hidden_activation(a)
+    s = sampled_dot(indices, indptr, factor_W * h, W) + b[indices]
+    squared_error = T.sum((model.output_activation(s) - batch.wanted) ** 2)
+    l2 = decay_share.astype("float64") * np.array([model.l2_W, model.l2_V])
+    loss = squared_error + T.dot(l2, pending[2:])
+    d_s, d_a, d_mu = T.grad(squared_error, [s, a, mu])
+
+    factors = pending[:2] * (1 - 2 * learning_rate.astype("float64") * l2)
+    steps = T.cast(-learning_rate / factors, model.dtype)
+    new_W, growth_W = add_csr_t_dot(W, steps[0], d_s, indices, indptr, h)
+    new_V_t, growth_V = add_csr_t_dot(V.T, steps[1], data, indices, indptr, d_a)
+    new_mu = mu - learning_rate * d_mu
+    new_b = T.inc_subtensor(b[indices], -learning_rate * d_s)
+    squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
+    updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, T.concatenate([factors, squares]))]
+    return updating(batch.present, [loss, squared_error], updates, name="ae_batch")
+
+
+class NothingPending:
+    """The decay of an update that leaves none for later.
+
+    Attributes
+    ----------
+    variables : list of Theano shared variables
+        In which a step keeps what is pending.
+    functions : list of theano.compile.Function
+        Those by which it is written on a GPU.
+    """
+
+    def __init__(self):
+        self.variables, self.functions = [], []
+
+    def begin(self):
+        """Begin to let decay wait."""
+
+    def limit(self):
+        """Write it if it has grown large; after each step."""
+
+    def write(self):
+        """Write it into the parameters."""
+
+
+class PendingDecay(NothingPending):
+    """The weight decay that plain SGD hasn't written into W and V yet: a factor of each.
+
+    A step moves the rows in use alone, and multiplies the factors by ``1 - 2 learning_rate l2``: see
+    `ops.fused_updates.SGDStep`. From `begin` on **the values of W and V are stale**: what they stand for is c_W W and
+    c_V V. `write` multiplies the factors in, which costs as much as reading both.
+
+    Parameters
+    ----------
+    parameters : list of two Theano shared variables
+        W and V.
+
+    Attributes
+    ----------
+    variables : list of a Theano shared variable
+        (4,) float64, on the host: c_W, c_V, and the squared norms of c_W W and c_V V.
+    """
+
+    LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
+
+    def __init__(self, parameters):
+        super().__init__()
+        self._parameters = parameters
+        self.variables = [theano.shared(np.ones(4), name="pending", target="cpu")]
+        if not is_on_host(parameters[0]):
+            factor = T.scalar("factor", parameters[0].dtype)
+            self.functions = [theano.function([], [T.sum(p ** 2) for p in parameters])]
+            self.functions += [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
+
+    def begin(self):
+        self.variables[0].set_value(np.append([1.0, 1.0], self._norms()))
+
+    def limit(self):
+        if self.variables[0].get_value(borrow=True)[:2].min() < self.LEAST:
+            self.write()
+
+    def write(self):
+        pending = self.variables[0].get_value(borrow=True)
+        for i in np.flatnonzero(pending[:2] != 1):
+            self._multiply(i, pending[i])
+            pending[i] = 1
+        self.variables[0].set_value(pending, borrow=True)
+
+    def _norms(self):
+        """The squared norms of W and V."""
+        if self.functions:
+            return [float(x) for x in self.functions[0]()]
+        values = (p.get_value(borrow=True) for p in self._parameters)
+        return [np.einsum("ij,ij->", x, x, dtype="float64") for x in values]
+
+    def _multiply(self, i, factor):
+        factor = np.dtype(self._parameters[i].dtype).type(factor)
+        if self.functions:
+            self.functions[1 + i](factor)
+            return
+        value = self._parameters[i].get_value(borrow=True)
+        value *= factor
+        self._parameters[i].set_value(value, borrow=True)
 
 
 class Step:
@@ -166,7 +421,7 @@ class TrainingStep(Step):
                            key=lambda x: not x.ndim)
 
     def _compiled(self):
-        fused = find(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
+        fused = find_fused(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
         if fused is not None:
             batch = self.formulation.inputs(self.channels, self.model.dtype)
             return fused_step(self.model, batch, *fused, self.learning_rate, self.decay_share)
