@@ -31,10 +31,10 @@ import operator
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
-from sparse_ae.ops import csr_dot, item_major, sampled_dot
+from sparse_ae.contract import Decoder, Model, Parameter, create_parameter
+from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name, range_of
-from sparse_ae.parameters import Decoder, Parameter, create_parameter, portable_state
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
@@ -48,7 +48,7 @@ __all__ = ["AutoEncoder"]
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 
-class AutoEncoder:
+class AutoEncoder(Model):
     """The masked autoencoder: its parameters, its cost, its predictions.
 
     Parameters
@@ -113,7 +113,7 @@ class AutoEncoder:
         For sizes, scales, names or arrays that can't be used.
     """
 
-    reads_entries = False  # dense rows do as well
+    n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
 
     def __init__(self, n_items, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, W=init.GlorotUniform(),
                  V=init.GlorotUniform(), mu=init.Constant(0.0), b=init.Constant(0.0), rng=0, dtype="float32",
@@ -144,18 +144,13 @@ class AutoEncoder:
                     made.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
             finally:
                 lasagne.random.set_rng(lasagne_rng)
-        self.parameters, self.params = made, [each.variable for each in made]
+        self.parameters = made
         self.W, self.V, self.mu, self.b = self.params[:4]
         self.encoders = [each.variable for each in made if each.item_major]
         self.U = self.encoders[1] if self.encoders[1:] else None
         self.channels = ("indicator",) * len(self.encoders[1:])
         for encoder in self.encoders:
             item_major(encoder)
-        self.compiled = {}
-
-    def __getstate__(self):
-        # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        return portable_state(dict(vars(self), compiled={}), self.parameters)
 
     def building(self):
         """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
@@ -197,23 +192,6 @@ class AutoEncoder:
         if self.ranks.size == 1:
             return self.g(weighted + self.mu)
         return self.g(SumOverRanks(self.ranks)(weighted, self.mu, after))
-
-    def decode(self, h, batch=None):
-        """Build the graph of outputs from hidden units (n_rows, k).
-
-        Parameters
-        ----------
-        h : matrix, (n_rows, k)
-        batch : Batch of CSR, optional
-            Outputs are those at its entries, (nnz,); all, (n_rows, n_items), when not given.
-        """
-        return self.output_activation(self.scores(h, batch))
-
-    def scores(self, h, batch=None):
-        """Build the graph of ``W h + b``, of which `decode` makes outputs."""
-        if batch is None:
-            return T.dot(h, self.W.T) + self.b
-        return sampled_dot(batch.indices, batch.indptr, h, self.W) + self.b[batch.indices]
 
     def output_activation(self, scores):
         """f over the rating scale, from ``W h + b`` of any shape."""

@@ -117,7 +117,7 @@ class Trainer:
                  rng=0, progress=True, unknown=None, objective=Observed()):
         if isinstance(model, type) or not all(hasattr(model, name)
                                            for name in ("parameters", "encode", "decode", "decoder")):
-            raise TypeError("model is %r; expected an AutoEncoder, or another that keeps training.contract" % (model,))
+            raise TypeError("model is %r; expected an AutoEncoder, or another that keeps sparse_ae.contract" % (model,))
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):

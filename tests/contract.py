@@ -1,4 +1,4 @@
-"""Tests that any model inherits which keeps `training.contract`: those of `AutoEncoder`, and of networks of layers.
+"""Tests that the tests of any `Model` inherit: those of `AutoEncoder`, of networks of layers, and of a toy.
 
     class TestMine(ModelContract):
         def make(self, **settings):
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sparse_ae.contract import describe_model, model_of
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.batch import Batch
-from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Observed
 import theano

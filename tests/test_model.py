@@ -235,7 +235,7 @@ def with_two_encoders():
 def test_a_model_on_a_gpu_comes_back_where_there_is_none(copied, monkeypatch):
     """What pickle holds of its variables are arrays, wherever they are; here they only are said to be on a GPU."""
     model = AutoEncoder(7, 3, rating_scale=(1, 5), U=lasagne.init.Normal(0.1), rng=1)
-    monkeypatch.setattr("sparse_ae.parameters.is_on_host", lambda variable: False)
+    monkeypatch.setattr("sparse_ae.contract.is_on_host", lambda variable: False)
     state = model.__getstate__()
     assert not any(isinstance(each, theano.Variable) for value in state.values()
                    for each in (value if isinstance(value, list) else [value]))

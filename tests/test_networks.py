@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from contract import N_COLUMNS, ModelContract, ratings
 from devices import ON_GPU
 
+from sparse_ae.contract import describe_model, model_of
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -23,7 +24,6 @@ from sparse_ae.networks import Network, deep, denoising, multinomial, ordinal, s
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
-from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Missing, Multinomial, Ordinal, objective_of
 from sparse_ae.training.targets import BeyondBiases

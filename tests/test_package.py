@@ -30,7 +30,7 @@ ROOMS = """
     ranks
     files
     data ops
-    layers parameters
+    layers contract
     model
     training
     networks scoring

@@ -1,8 +1,8 @@
 """Networks of Lasagne layers that train, predict and are listed as the post's model is.
 
 A network is any stack of layers from the ratings to an `ObservedLayer`, whose W and b are the decoder; all that stands
-before it makes the hidden units. It keeps `training.contract`, so that `Trainer` trains it, with its objectives, its
-checkpoints and its measures, and whatever needs no more than a decoder takes it.
+before it makes the hidden units. It is a `Model`, so that `Trainer` trains it, with its objectives, its checkpoints and
+its metrics, and everything that needs no more than a decoder takes it.
 
 ==============  =================================================================================================
 `shallow`       the post's: f(W g(V r + mu) + b)

@@ -2,14 +2,13 @@
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
+from sparse_ae.contract import Decoder, Model, Parameter
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import described, made_layer, said
 from sparse_ae.networks.drawing import drawing
 from sparse_ae.ops.nonlinearities import find, range_of
-from sparse_ae.parameters import Decoder, Parameter
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import on_gpu
-from sparse_ae.training.contract import Model
 import theano
 import theano.sparse
 from lasagne import layers
@@ -18,7 +17,7 @@ __all__ = ["Network"]
 
 
 class Network(Model):
-    """A stack of Lasagne layers that keeps `training.contract`.
+    """A stack of Lasagne layers that keeps the contract of a `Model`.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, check_count, check_number, check_run
+from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
@@ -28,7 +29,6 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import blend
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
-from sparse_ae.training.contract import Model
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Objective, check_objective
 import lasagne
@@ -497,7 +497,7 @@ def _made_by(network, n_columns, choice, rng, rating_scale, two_encoders):
         pass
     model = network(n_columns, choice.n_hidden, rating_scale=rating_scale, l2=choice.l2, rng=rng, **more)
     if not isinstance(model, Model):
-        raise TypeError("network=%s has made %r; expected a model that keeps training.contract, such as a "
+        raise TypeError("network=%s has made %r; expected a model that keeps sparse_ae.contract, such as a "
                         "networks.Network" % (name, model))
     if model.n_columns != n_columns:
         raise ValueError("network=%s has made a model of %d columns; expected %d" % (name, model.n_columns, n_columns))

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sparse_ae import networks
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, is_integer, is_number
+from sparse_ae.contract import describe_model, model_of
 from sparse_ae.data.ids import check_ids
 from sparse_ae.data.ratings import canonical_csr, check_ratings
 from sparse_ae.data.side import Side
@@ -36,7 +37,6 @@ from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
 from sparse_ae.training.checkpoint import describe
-from sparse_ae.training.contract import describe_model, model_of
 from sparse_ae.training.objectives import Objective, objective_of
 from sparse_ae.training.optimisers import UPDATES
 from sparse_ae.training.targets import unit_of_scores

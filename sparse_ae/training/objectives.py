@@ -36,6 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
+from sparse_ae.contract import kinds_of
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
 from sparse_ae.training.targets import missing_rating_of
@@ -391,10 +392,3 @@ def objective_of(description):
         raise ValueError("the objective is %r; expected one of %s: where it is of a class of your own, import that "
                          "first" % (name, ", ".join(sorted(kinds))))
     return kinds[name](**settings)
-
-
-def kinds_of(base):
-    """Iterate over all classes that are made of one, those of programs included."""
-    for kind in base.__subclasses__():
-        yield kind
-        yield from kinds_of(kind)

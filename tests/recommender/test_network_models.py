@@ -199,7 +199,7 @@ def odd(n_columns, n_hidden, rating_scale, l2, rng):
 
 @pytest.mark.parametrize("network, settings, error, message", [
     (mine, {}, TypeError, r"network=.*mine can't be called \(.*indicator.*\); expected a function that takes \(n_col"),
-    (lambda *args, **kwargs: 3, {}, TypeError, "has made 3; expected a model that keeps training.contract"),
+    (lambda *args, **kwargs: 3, {}, TypeError, "has made 3; expected a model that keeps sparse_ae.contract"),
     (lambda n_columns, *args, **kwargs: deep(n_columns + 1), {}, ValueError, "made a model of 2 columns; expected 1"),
     (lambda *args, indicator, **kwargs: deep(*args, **kwargs), {}, ValueError,
      "has made a model that reads nothing beside the ratings; expected one that reads indicator: an InputLayer named"),

@@ -4,10 +4,10 @@ import pytest
 from contract import N_COLUMNS, ModelContract, ratings
 from toys import Absolute, Toy
 
+from sparse_ae.contract import model_of
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
-from sparse_ae.training.contract import model_of
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Missing, objective_of
 import lasagne
