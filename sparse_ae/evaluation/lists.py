@@ -13,23 +13,10 @@ import numpy as np
 
 from sparse_ae.checks import check_choice, check_count, check_finite, check_rng
 from sparse_ae.data.ratings import check_ratings, rating_counts
-from sparse_ae.evaluation.metrics import (
-    coverage,
-    hit_rate_at_k,
-    map_at_k,
-    mean_popularity,
-    mrr_at_k,
-    ndcg_at_k,
-    precision_at_k,
-    recall_at_k,
-)
+from sparse_ae.evaluation.metrics import BY_USER, coverage, mean_popularity
 from sparse_ae.scoring.ranking import leave_out, top_n
 
 __all__ = ["evaluate_lists"]
-
-#: The measures of hits, by name: the higher, the better.
-MEASURES = {"precision": precision_at_k, "recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k,
-            "map": map_at_k, "mrr": mrr_at_k}
 
 # Scores, or ratings, held at a time.
 _BLOCK = 2 ** 22
@@ -74,41 +61,10 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
 
 
 class ListValidation:
-    """Held-out ratings made ready to judge lists, again and again, as after each epoch of training.
+    """Held-out ratings made ready to judge lists, again and again; arguments and errors are those of `evaluate_lists`.
 
-    Parameters
-    ----------
-    train, held_out, k, relevant
-        As `evaluate_lists` takes them.
-    most_users : int, optional
-        At most so many users are judged, drawn once; all of them when not given.
-    rng : numpy.random.RandomState or int
-        Draws them.
-
-    Attributes
-    ----------
-    users : numpy.ndarray of int, shape (n,)
-        Rows of the users with a relevant item, ascending: who needs a list.
-    candidates : numpy.ndarray of int, shape (n_candidates,)
-        Columns with a training rating, ascending: what the lists are made of.
-    k : int
-    relevant : float
-        The rating from which an item is relevant.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `evaluate_lists`, and for a bad most_users or rng.
-
-    Examples
-    --------
-    >>> import numpy as np, scipy.sparse as sp
-    >>> train = sp.csr_matrix(np.array([[5, 1, 0, 0], [0, 0, 2, 4]]))
-    >>> held_out = sp.csr_matrix(np.array([[0, 0, 5, 0], [4, 1, 0, 0]]))
-    >>> validation = ListValidation(train, held_out, k=1)
-    >>> lists = np.array([[2], [1]])  # positions among validation.candidates, a row for each of validation.users
-    >>> validation([(lists, None)], "recall")
-    0.5
+    `users` are the rows that need lists, ascending: those with a relevant item, `most_users` of them drawn by `rng`.
+    `candidates` are the columns with a training rating, ascending, which lists are made of.
     """
 
     def __init__(self, train, held_out, k=10, relevant=None, most_users=None, rng=0):
@@ -137,37 +93,17 @@ class ListValidation:
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
     def __call__(self, blocks, measure):
-        """One of the `MEASURES` of lists.
-
-        Parameters
-        ----------
-        blocks : iterable
-            The lists of `users`, in this order, some at a time: pairs of an array of int, shape (users in the block,
-            k), positions among `candidates`, and anything; as `Scorer.best` yields them.
-        measure : str
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ValueError
-            For a measure that isn't one of `MEASURES`, and lists that aren't those of `users`.
-        """
-        check_choice(measure, "measure", MEASURES)
-        hits = _hits(self._lists(blocks), self.candidates, self._whose, self._items)
-        return MEASURES[measure](hits, self._n_relevant)
+        """The mean of `by_user`, a float."""
+        return float(np.mean(self.by_user(blocks, measure)))
 
     def by_user(self, blocks, measure):
-        """Compute the measure of each of `users` alone, whose mean it is: float array, (n,)."""
-        hits, measure = _hits(self._lists(blocks), self.candidates, self._whose, self._items), MEASURES[measure]
-        # Many users have the same hits of as many relevant items: each such case is computed once.
-        cases = [(of_user.tobytes(), n) for of_user, n in zip(hits, self._n_relevant)]
-        places = {case: place for place, case in enumerate(dict.fromkeys(cases))}
-        which = np.array([places[case] for case in cases])
-        first = np.unique(which, return_index=True)[1]
-        return np.array([measure(hits[u:u + 1], self._n_relevant[u:u + 1]) for u in first])[which.ravel()]
+        """The value of one of `metrics.BY_USER` for each of `users`: float array, (n,).
+
+        `blocks` are the lists of `users` in this order, some at a time: pairs of an int array (n, k), positions among
+        `candidates`, and anything, as `Scorer.best` yields them.
+        """
+        check_choice(measure, "measure", BY_USER)
+        return BY_USER[measure](_hits(self._lists(blocks), self.candidates, self._whose, self._items), self._n_relevant)
 
     def measures(self, blocks):
         """All that `evaluate_lists` returns, of such lists as a call takes."""
@@ -197,68 +133,24 @@ class ListValidation:
 
 
 def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
-    """Measures of lists, by the relevant items that are known.
+    """Measure lists, (n_lists, k), by relevant pairs: a dict as of `evaluate_lists`.
 
-    Parameters
-    ----------
-    lists : int array, (n_lists, k)
-        Positions among the candidates, -1 where there is no item, as of `ranking.top_n`.
-    candidates : int array, (n_candidates,)
-        The items that there were to choose from.
-    whose, items : int arrays, (n_pairs,)
-        The relevant pairs: which list, and an item; below 0 one that can't be on a list.
-    n_relevant : int array, (n_lists,)
-        How many items are relevant for each, 1 at least.
-    popularity : float array, (n_candidates,)
-
-    Returns
-    -------
-    dict
-        As `evaluate_lists`; "popularity" is NaN if all lists are empty.
+    Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`; list u has
+    `n_relevant[u]` of them, 1 at least. "popularity" is NaN if all lists are empty.
     """
     hits = _hits(lists, candidates, whose, items)
-    found = {name: measure(hits, n_relevant) for name, measure in MEASURES.items()}
+    found = {name: float(np.mean(of_user(hits, n_relevant))) for name, of_user in BY_USER.items()}
     return dict(found, coverage=coverage(lists, len(candidates)),
                 popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
 
 
-def parse_measure(measure, name):
-    """Parse what models are chosen by: a measure of lists and their length, or the RMSE.
-
-    Parameters
-    ----------
-    measure : str
-        "rmse"; or one of `MEASURES` and a length, such as "ndcg@10".
-    name : str
-        What errors call it.
-
-    Returns
-    -------
-    (str, int), or None
-        None for the RMSE.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
-    if isinstance(measure, str):
-        if measure == "rmse":
-            return None
-        found, _, k = measure.partition("@")
-        if found in MEASURES and k.isdigit() and int(k):
-            return found, int(k)
-    raise ValueError("%s is %r; expected 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
-                     % (name, measure, ", ".join(MEASURES)))
-
-
 def no_measures():
-    """Return what `judge_lists` would of no lists: NaN, and 0 users."""
-    return dict(dict.fromkeys(list(MEASURES) + ["coverage", "popularity"], np.nan), n_users=0)
+    """The result of `judge_lists` without a list: NaN, and 0 users."""
+    return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
 
 
 def check_relevant(relevant):
-    """Return the rating from which an item is relevant as a float; ValueError for what is none."""
+    """`relevant` as a float; ValueError where it isn't a number."""
     return check_finite(relevant, "relevant", "the rating from which an item is relevant, such as 4")
 
 
@@ -268,7 +160,7 @@ def are_relevant(values, relevant):
 
 
 def relevant_from(low, high):
-    """The rating from which an item is relevant, where nobody says it: three quarters up the scale."""
+    """The rating from which an item is relevant by default: three quarters up the scale."""
     return low + 0.75 * (high - low)
 
 

@@ -4,7 +4,7 @@ Over n predicted ratings, r observed and p predicted:
 
     RMSE = sqrt(sum((r - p)**2) / n)        MAE = sum(|r - p|) / n
 
-Both are computed from sums over entries and a count. Means of blocks would weigh an entry by the size of its block.
+Both are computed from sums over entries and a count.
 
 For lists of k recommendations, let hit_uj be 1 if the j-th item on user u's list is relevant for u, else 0, and R_u the
 number of items that are relevant for u. Over the users with R_u > 0, each of these is a mean of
@@ -24,7 +24,7 @@ Information Retrieval, 2008, section 8.4, cut off at k. The mean average precisi
 denominators in use: with min(k, R_u), as here, the best list has 1; trec_eval's map_cut divides by R_u, whatever k is.
 Which of two items with equal scores comes first is for `ranking` to say.
 
-Measures of the lists themselves, whether or not anybody likes them, over the n_u items on each user's list, n_u <= k:
+Measures of the lists themselves, over the n_u items on each user's list, n_u <= k:
 
     coverage    =  different items that are on at least one list  /  items that could have been
     popularity  =  sum over all lists of the popularity of what is on them  /  sum over u of n_u
@@ -32,6 +32,8 @@ Measures of the lists themselves, whether or not anybody likes them, over the n_
 The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
 no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.
 """
+from typing import NamedTuple, Optional
+
 import numpy as np
 
 from sparse_ae.checks import check_count
@@ -41,15 +43,7 @@ __all__ = ["rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rat
 
 
 class ErrorSums:
-    """Squared and absolute errors, summed in float64 over as many blocks as come.
-
-    Attributes
-    ----------
-    count : int
-        The number of ratings so far.
-    squared, absolute : float
-        Sums of (observed - predicted)**2 and of abs(observed - predicted).
-    """
+    """Squared and absolute errors, summed in float64 over as many blocks as come; `count` ratings so far."""
 
     def __init__(self):
         self.count = 0
@@ -57,19 +51,7 @@ class ErrorSums:
         self.absolute = 0.0
 
     def add(self, observed, predicted):
-        """Add a block, which may be empty; returns self.
-
-        Parameters
-        ----------
-        observed, predicted : array_like of float, of the same shape
-
-        Raises
-        ------
-        ValueError
-            If the shapes differ, or a value is missing (NaN, masked) or infinite; the sums then stay as they were.
-        TypeError
-            If the values aren't real numbers.
-        """
+        """Add a block, which may be empty, and return self; the sums stay as they were where it is refused."""
         observed, predicted = _floats("ratings", observed), _floats("predictions", predicted)
         if observed.shape != predicted.shape:
             raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
@@ -101,7 +83,7 @@ def rmse(observed, predicted):
     Parameters
     ----------
     observed, predicted : array_like of float, of the same shape
-        The n ratings and what was predicted for them.
+        The n ratings and their predictions.
 
     Returns
     -------
@@ -109,30 +91,75 @@ def rmse(observed, predicted):
 
     Raises
     ------
-    TypeError, ValueError
-        As `ErrorSums.add`, and if there are no ratings.
+    ValueError
+        If the shapes differ, there are no ratings, or a value is missing (NaN, masked) or infinite.
+    TypeError
+        If the values aren't real numbers.
     """
     return ErrorSums().add(observed, predicted).rmse()
 
 
 def mae(observed, predicted):
-    """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64.
-
-    Parameters
-    ----------
-    observed, predicted : array_like of float, of the same shape
-        The n ratings and what was predicted for them.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `ErrorSums.add`, and if there are no ratings.
-    """
+    """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s."""
     return ErrorSums().add(observed, predicted).mae()
+
+
+class Measure(NamedTuple):
+    """What models are chosen by: a metric of lists and their length k, or "rmse" without a length.
+
+    `relevant` is the rating from which an item is relevant, once it is known.
+    """
+
+    name: str
+    k: Optional[int] = None
+    relevant: Optional[float] = None
+
+    @classmethod
+    def parse(cls, text, argument):
+        """The measure that "rmse" or a text such as "ndcg@10" names; errors call it `argument`."""
+        if isinstance(text, str):
+            name, _, k = text.partition("@")
+            if text == "rmse":
+                return cls("rmse")
+            if name in BY_USER and k.isdigit() and int(k):
+                return cls(name, int(k))
+        raise ValueError("%s is %r; expected 'rmse', or one of %s and the length of lists, such as 'ndcg@10'"
+                         % (argument, text, ", ".join(BY_USER)))
+
+    @property
+    def label(self):
+        """As `parse` takes it."""
+        return self.name if self.k is None else "%s@%d" % (self.name, self.k)
+
+
+def _precision(hits, n_relevant):
+    return hits.sum(axis=1) / hits.shape[1]
+
+
+def _recall(hits, n_relevant):
+    return hits.sum(axis=1) / n_relevant
+
+
+def _ndcg(hits, n_relevant):
+    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
+    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
+
+
+def _hit_rate(hits, n_relevant):
+    return hits.any(axis=1).astype(np.float64)
+
+
+def _map(hits, n_relevant):
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
+
+
+def _mrr(hits, n_relevant):
+    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
+
+
+#: From hits (n_users, k) and numbers of relevant items (n_users,), 1 at least, to each user's value, float (n_users,).
+BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
 
 
 def precision_at_k(hits, n_relevant):
@@ -155,8 +182,7 @@ def precision_at_k(hits, n_relevant):
     ValueError
         For shapes that don't fit, more hits than relevant items, and where no user has a relevant item.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    return float(np.mean(hits.sum(axis=1) / hits.shape[1]))
+    return _mean("precision", hits, n_relevant)
 
 
 def recall_at_k(hits, n_relevant):
@@ -165,8 +191,7 @@ def recall_at_k(hits, n_relevant):
     Parameters, result and errors are those of `precision_at_k`; with R_u relevant items and k < R_u, recall stays
     below 1.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    return float(np.mean(hits.sum(axis=1) / n_relevant))
+    return _mean("recall", hits, n_relevant)
 
 
 def ndcg_at_k(hits, n_relevant):
@@ -174,10 +199,7 @@ def ndcg_at_k(hits, n_relevant):
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
-    ideal = np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
-    return float(np.mean(hits.dot(discounts) / ideal))
+    return _mean("ndcg", hits, n_relevant)
 
 
 def hit_rate_at_k(hits, n_relevant):
@@ -185,8 +207,7 @@ def hit_rate_at_k(hits, n_relevant):
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    return float(np.mean(hits.any(axis=1)))
+    return _mean("hit_rate", hits, n_relevant)
 
 
 def map_at_k(hits, n_relevant):
@@ -194,10 +215,7 @@ def map_at_k(hits, n_relevant):
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    k = hits.shape[1]
-    precisions = np.cumsum(hits, axis=1) / np.arange(1, k + 1)
-    return float(np.mean(np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, k)))
+    return _mean("map", hits, n_relevant)
 
 
 def mrr_at_k(hits, n_relevant):
@@ -205,8 +223,7 @@ def mrr_at_k(hits, n_relevant):
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    hits, n_relevant = _hits(hits, n_relevant)
-    return float(np.mean(hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)))
+    return _mean("mrr", hits, n_relevant)
 
 
 def coverage(lists, n_candidates):
@@ -223,11 +240,6 @@ def coverage(lists, n_candidates):
     -------
     float
         From 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        For lists that aren't such an array, and where there is no candidate.
     """
     n_candidates = check_count(n_candidates, "n_candidates")
     return len(np.unique(_listed(lists, n_candidates))) / n_candidates
@@ -250,8 +262,8 @@ def mean_popularity(lists, popularity):
 
     Raises
     ------
-    TypeError, ValueError
-        For lists that aren't such an array, popularities that aren't numbers, and where no list has an item.
+    ValueError
+        Where no list has an item.
     """
     popularity = _floats("popularity", popularity)
     if popularity.ndim != 1:
@@ -276,8 +288,8 @@ def _listed(lists, n_candidates):
     return lists[lists >= 0]
 
 
-def _hits(hits, n_relevant):
-    """Both as arrays, of the users who have a relevant item."""
+def _mean(name, hits, n_relevant):
+    """The mean of a metric over the users who have a relevant item."""
     hits, n_relevant = np.asarray(hits), np.asarray(n_relevant)
     if hits.ndim != 2 or hits.dtype != bool or not hits.shape[1]:
         raise ValueError("hits are an array of %s of shape %r; expected bool, (users, k), k at least 1"
@@ -293,7 +305,7 @@ def _hits(hits, n_relevant):
     if not counted.any():
         raise ValueError("none of %d users has a relevant item; expected at least one: lower the rating from which an "
                          "item is relevant" % len(hits))
-    return hits[counted], n_relevant[counted]
+    return float(np.mean(BY_USER[name](hits[counted], n_relevant[counted])))
 
 
 def _floats(name, values):

@@ -24,7 +24,8 @@ from sparse_ae.data.splits import split_ratings
 from sparse_ae.data.stores import StoredRatings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.evaluation.lists import ListValidation, are_relevant, parse_measure, relevant_from
+from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
+from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
@@ -49,18 +50,6 @@ _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_
 _LEVELS_SHRUNK_BY = 1.0
 
 
-class Lists(NamedTuple):
-    """A measure of lists: its name in `metrics`, their length, and the rating from which an item is relevant."""
-
-    name: str
-    k: int
-    relevant: float
-
-    @property
-    def label(self):
-        return "%s@%d" % (self.name, self.k)
-
-
 class FitInputs(NamedTuple):
     """All that a fit works on.
 
@@ -81,7 +70,7 @@ class FitInputs(NamedTuple):
     unknown : "mean", "error" or float
     missing_rating, unit : float or None
         None unless outputs are scores; the unit is that of `targets`.
-    lists : Lists or None
+    lists : Measure or None
         The measure that validation goes by; None for the RMSE.
     guarded : bool
         Whether a model counts only if it is clearly better than none.
@@ -102,7 +91,7 @@ class FitInputs(NamedTuple):
     unknown: Union[str, float]
     missing_rating: Optional[float] = None
     unit: Optional[float] = None
-    lists: Optional[Lists] = None
+    lists: Optional[Measure] = None
     guarded: bool = True
     ranks: Ranks = ALONE
     progress: bool = False
@@ -132,7 +121,7 @@ class FitInputs(NamedTuple):
             check_bool(settings.progress, "progress")
             _check_biases(settings.biases)
             objective = check_objective(settings.objective)
-            is_counts, measure = objective.counts, parse_measure(objective.measure, "the objective's measure")
+            is_counts, measure = objective.counts, Measure.parse(objective.measure, "the objective's measure")
             _check_rows(settings, ranks)
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
             everything, users, items, sides, validation = read(settings, ratings, y, validation, objective, ranks)
@@ -154,9 +143,9 @@ class FitInputs(NamedTuple):
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
-        relevant = scale[0] if is_counts else relevant_from(*scale)
+        lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
-                   missing_rating, unit, measure and Lists(*measure, relevant), settings.biases != "unguarded",
+                   missing_rating, unit, lists, settings.biases != "unguarded",
                    ranks, bool(settings.progress) and ranks.first)
 
     @property

@@ -31,7 +31,7 @@ from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
-from sparse_ae.evaluation.lists import parse_measure
+from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.recommender.defaults import is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
@@ -270,8 +270,8 @@ class _Criterion:
     def __init__(self, recommender, measure):
         if is_auto(measure):
             measure = getattr(recommender, "measure", "rmse")
-        lists = parse_measure(measure, "measure")
-        self.name, self.key, self.k = ("rmse", "rmse", None) if lists is None else ("%s@%d" % lists,) + lists
+        measure = Measure.parse(measure, "measure")
+        self.name, self.key, self.k = measure.label, measure.name, measure.k
 
     def error(self, candidate):
         """The lower, the better."""

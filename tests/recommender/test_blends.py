@@ -15,11 +15,11 @@ from sparse_ae.baselines import wide
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
+from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.files import storage
 from sparse_ae.recommender import lists as fitting_lists, members
 from sparse_ae.recommender.lists import BlendMeasure, fit_closed, greedy_weights, pooled
 from sparse_ae.recommender.members import CLOSED, FIRST, Values, model_arrays, model_from
-from sparse_ae.recommender.problem import Lists
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.training.objectives import Missing
 
@@ -363,7 +363,7 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     half = rng.rand(*relevant.shape) < 0.5
     there, more = Scores(relevant * half + 1e-3 * rng.rand(*relevant.shape)), Scores(relevant * ~half)
     said = pooled([there], train, lists.users)
-    measure = BlendMeasure(said, [1.0], lists, Lists("ndcg", 5, 4.0),
+    measure = BlendMeasure(said, [1.0], lists, Measure("ndcg", 5),
                                 Trained([Scores(-relevant), more, Scores(-relevant)]), train, least=1)
     without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
     assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
