@@ -1,11 +1,10 @@
 """The command ``compare``: biases, factorisation and autoencoders on a file of ratings."""
-
 import time
 
 from sparse_ae.cli.settings import add_ratings, add_settings, load, recommender_of, size
 
-# Seconds between two reports of progress.
-_BETWEEN_SIGNS = 20.0
+# Seconds between two progress reports.
+_BETWEEN_REPORTS = 20.0
 
 
 def add_compare(commands):
@@ -23,34 +22,34 @@ def add_compare(commands):
 
 
 def _run_compare(parsed):
+    from sparse_ae.cli.comparing import contenders, split_for_test
     from sparse_ae.data.zeros import tell_of_zeros
-    from sparse_ae.recommender.compare import Comparison
     from sparse_ae.runtime.progress import announced, figure
-    # The table is sign of life enough, and what `_signs` says between two rows.
+    # The table shows progress, with what `_reporter` says between two rows.
     recommender = recommender_of(parsed, progress=False)
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:
         tell_of_zeros(ratings.matrix.data)
-    comparison = Comparison(recommender, ratings, parsed.test_fraction, parsed.factors)
-    print("%s; tested on %d of them" % (size(ratings, comparison.rating_scale), comparison.test.matrix.nnz))
+    train, test, scale = split_for_test(recommender, ratings, parsed.test_fraction)
+    print("%s; tested on %d of them" % (size(ratings, scale), test.matrix.nnz))
     print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
-    for name, contend in comparison.contenders.items():
+    for name, contend in contenders(recommender, train, test, scale, parsed.factors).items():
         start = time.perf_counter()
-        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_SIGNS):
-            rmse, remark = contend(_signs(name, parsed.progress))
+        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_REPORTS):
+            rmse, remark = contend(_reporter(name, parsed.progress))
         print(("%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)).rstrip(), flush=True)
 
 
-def _signs(name, wanted):
-    """Make what `on_epoch` takes: it says a line on stderr now and then."""
+def _reporter(name, wanted):
+    """A function of an epoch's record that says a line on stderr now and then."""
     from sparse_ae.runtime.progress import errors_of, say
-    start = time.perf_counter()
-    last = [start]
+    start = last = time.perf_counter()
 
-    def note(record):
+    def report(record):
+        nonlocal last
         now = time.perf_counter()
-        if wanted and now - last[0] >= _BETWEEN_SIGNS:
-            last[0] = now
+        if wanted and now - last >= _BETWEEN_REPORTS:
+            last = now
             say("%s: epoch %d, %s; %.0f s so far" % (name, record["epoch"], errors_of(record), now - start))
 
-    return note
+    return report

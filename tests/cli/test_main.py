@@ -315,7 +315,7 @@ def test_tune(files, tmp_path, capsys):
 
 
 def test_compare(files, capsys, monkeypatch):
-    monkeypatch.setattr(compare, "_BETWEEN_SIGNS", 0.0)
+    monkeypatch.setattr(compare, "_BETWEEN_REPORTS", 0.0)
     command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
                        *QUICK])
     printed = capsys.readouterr()
@@ -356,7 +356,7 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
                                             for user in range(60) for item in range(4)))
     monkeypatch.setattr("sparse_ae.recommender.defaults._MOST_PER_ROW", 40)
-    monkeypatch.setattr(compare, "_BETWEEN_SIGNS", 1e6)
+    monkeypatch.setattr(compare, "_BETWEEN_REPORTS", 1e6)
     table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
     assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
         (False, True), (True, True), (False, True)]

@@ -4,8 +4,8 @@ import pytest
 import scipy.sparse as sp
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.cli.comparing import contenders, split_for_test
 from sparse_ae.data.tables import as_ratings
-from sparse_ae.recommender.compare import Comparison
 from sparse_ae.recommender.recommender import Recommender
 
 
@@ -18,23 +18,25 @@ def ratings():
 
 
 def test_all_are_tested_on_the_same_part_which_none_has_seen(ratings):
-    comparison = Comparison(Recommender(rng=3), ratings, test_fraction=0.25)
-    train, test = comparison.train.matrix, comparison.test.matrix
+    recommender = Recommender(rng=3)
+    parts = split_for_test(recommender, ratings, 0.25)
+    train, test = parts[0].matrix, parts[1].matrix
     assert (train.nnz, test.nnz) == (225, 75) and not train.multiply(test).nnz
-    assert abs(train + test - ratings.matrix).max() == 0 and comparison.rating_scale == (1.0, 5.0)
+    assert abs(train + test - ratings.matrix).max() == 0 and parts[2] == (1.0, 5.0)
     pairs = test.tocoo()
-    beside = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), 1, 5)
-    error, remark = comparison.contenders["biases"](None)
-    assert error == pytest.approx(np.sqrt(np.mean((pairs.data - beside) ** 2)), rel=1e-6) and remark == ""
+    predicted = np.clip(predict_biases(fit_biases(train), pairs.row, pairs.col), 1, 5)
+    error, remark = contenders(recommender, *parts, 10)["biases"](None)
+    assert error == pytest.approx(np.sqrt(np.mean((pairs.data - predicted) ** 2)), rel=1e-6) and remark == ""
 
 
-def test_without_biases_there_is_nothing_to_weigh_both_sides_beside(ratings):
+def test_without_biases_there_is_nothing_to_weigh_both_sides_against(ratings):
     names = ["biases", "factorisation", "autoencoder, items as rows", "autoencoder, users as rows"]
-    assert list(Comparison(Recommender(biases=False), ratings).contenders) == names
-    assert list(Comparison(Recommender(), ratings).contenders) == names + ["autoencoder, both"]
+    parts = split_for_test(Recommender(), ratings, 0.2)
+    assert list(contenders(Recommender(biases=False), *parts, 10)) == names
+    assert list(contenders(Recommender(), *parts, 10)) == names + ["autoencoder, both"]
 
 
 def test_a_scale_has_two_ends(ratings):
     ratings.matrix.data[:] = 3
     with pytest.raises(ValueError, match=r"rating_scale is \(3.0, 3.0\)"):
-        Comparison(Recommender(), ratings)
+        split_for_test(Recommender(), ratings, 0.2)

@@ -1,0 +1,88 @@
+"""Biases, matrix factorisation and autoencoders, trained on a part of the ratings and tested on the rest."""
+from functools import partial
+
+import numpy as np
+
+from sparse_ae.baselines.biases import fit_biases, predict_biases
+from sparse_ae.baselines.factorization import fit_factors, predict_factors
+from sparse_ae.checks import check_rating_scale
+from sparse_ae.data.splits import split_ratings
+from sparse_ae.evaluation.metrics import rmse
+from sparse_ae.recommender.defaults import useful_sides, validation_fraction
+
+# Passes of the factorisation at most.
+_PASSES = 50
+
+
+def split_for_test(recommender, ratings, test_fraction):
+    """The ratings to train on and to test on, drawn by the recommender's seed, and the rating scale."""
+    split = split_ratings(ratings, test_fraction, recommender.rng)
+    data = split.train.data
+    scale = recommender.rating_scale or (float(data.min()), float(data.max()))
+    check_rating_scale(scale)
+    return ratings.part(split.train), ratings.part(split.test), scale
+
+
+def contenders(recommender, train, test, scale, n_factors):
+    """{name: function}: each trains, given what to call with an epoch's record, and returns its test RMSE and a remark.
+
+    The recommender has the settings of the autoencoders, but for `rows`.
+    """
+    found = {"biases": partial(_biases, train, test, scale),
+             "factorisation": partial(_factors, train.matrix, test.matrix, scale, n_factors, recommender.rng)}
+    # The post's way is of one side, and takes items unless it is told otherwise.
+    by_default, both = ("items",), ("items", "users")
+    ways = [("items", "items as rows", ("items",)), ("users", "users as rows", ("users",))]
+    if recommender.biases:
+        by_default = useful_sides(both, train.matrix)
+        ways.append(("both", "both", both))
+    for rows, name, sides in ways:
+        settings = dict(recommender.get_params(), rows=rows)
+        found["autoencoder, " + name] = partial(_autoencoder, type(recommender)(**settings), train, test,
+                                                sides == by_default)
+    return found
+
+
+def _biases(train, test, scale, on_epoch):
+    biases = fit_biases(train)
+    return _clipped_error(test.matrix, scale, lambda rows, cols: predict_biases(biases, rows, cols)), ""
+
+
+def _factors(train, test, scale, n_factors, rng, on_epoch):
+    """As many passes as are best on a part of the training ratings, on the scale of 1 to 5 that it is made for."""
+    low, high = scale
+
+    def scaled(matrix):
+        matrix = matrix.copy()
+        matrix.data = 1 + 4 * (matrix.data - low) / (high - low)
+        return matrix
+
+    def error(factors, matrix):
+        return _clipped_error(matrix, (1, 5), lambda rows, cols: predict_factors(factors, rows, cols))
+
+    def note(record, factors):
+        on_epoch(record)
+        errors.append(error(factors, part.test))
+
+    train, errors = scaled(train), []
+    part = split_ratings(train, validation_fraction(train.nnz), rng)
+    fit_factors(part.train, n_factors, n_epochs=_PASSES, rng=rng, on_epoch=note)
+    factors = fit_factors(train, n_factors, n_epochs=int(np.argmin(errors)) + 1, rng=rng,
+                          on_epoch=lambda record, factors: on_epoch(record))
+    return (high - low) / 4 * error(factors, scaled(test)), ""
+
+
+def _autoencoder(recommender, train, test, is_default, on_epoch):
+    fitted = recommender.fit(train, on_epoch=on_epoch)
+    used = [side for side, weight in fitted.weights_.items() if weight]
+    remarks = ["what fit takes"] if is_default else []
+    if not used:
+        remarks.append("biases alone: no autoencoder was clearly better on validation")
+    elif len(used) < len(fitted.weights_):
+        remarks.append("%s as rows alone" % used[0])
+    return fitted.evaluate(test, k=None)["rmse"], "; ".join(remarks)
+
+
+def _clipped_error(test, scale, predict):
+    pairs = test.tocoo()
+    return rmse(pairs.data, np.clip(predict(pairs.row, pairs.col), *scale))
