@@ -64,9 +64,15 @@ def _same_units(a, b, name_a, name_b):
 
 
 class _Product(CsrOp):
-    """One of the three products."""
+    """One of the three products, which is linear in each of two inputs."""
 
     headers = ("products.h",)
+    linear_in = (0, 3)
+
+    def R_op(self, inputs, eval_points):
+        terms = [self(*inputs[:i] + [eval_points[i]] + inputs[i + 1:]) for i in self.linear_in
+                 if eval_points[i] is not None]
+        return [T.add(*terms) if len(terms) > 1 else terms[0] if terms else None]
 
 
 class CsrDot(_Product):
@@ -100,6 +106,8 @@ class CsrDot(_Product):
 
 class SampledDot(_Product):
     """A F' at the stored entries of a CSR block; see `sampled_dot`."""
+
+    linear_in = (2, 3)
 
     def make_node(self, indices, indptr, A, F):
         A, F = float_tensors(A=(A, 2), F=(F, 2))

@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import os
+import sys
 import zlib
 
 import numpy as np
@@ -40,6 +41,17 @@ def _c_code(headers):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             texts.append(_BEFORE.get(name, "") + file.read())
     return "\n".join(texts)
+
+
+@functools.lru_cache(maxsize=None)
+def _checksum_of_modules(kind):
+    """A checksum of the Python files that define an Op's class and its bases, which write parts of its C code."""
+    modules = sorted({each.__module__ for each in kind.__mro__ if each.__module__.startswith("sparse_ae.")})
+    checksum = 0
+    for module in modules:
+        with open(sys.modules[module].__file__, "rb") as file:
+            checksum = zlib.crc32(file.read(), checksum)
+    return checksum
 
 
 @contextlib.contextmanager
@@ -86,9 +98,9 @@ class CsrOp(gof.Op):
             return super().make_thunk(*arguments, **keywords)
 
     def c_code_cache_version(self):
-        # Theano looks a compiled Op up by its version, not by its code: with the code's checksum in it, an upgrade
-        # never runs old code.
-        return 1, zlib.crc32(_c_code(self.headers).encode())
+        # Theano looks a compiled Op up by its version, not by its code: with checksums of all files that its code is
+        # made from, an upgrade never runs old code.
+        return 2, zlib.crc32(_c_code(self.headers).encode()), _checksum_of_modules(type(self))
 
     def c_call(self, function, dtype, inputs, outputs, sub):
         """A call of a template of the headers, which returns 0 where all went well."""

@@ -167,6 +167,24 @@ def test_gradients_by_finite_differences():
     verify_grad(lambda data, A: csr.csr_t_dot(data, indices, indptr, A, 3), [g["data"], g["A"]], rng=rng)
 
 
+def test_directional_derivatives_by_finite_differences():
+    """Theano's `Rop`, in all inputs and in one alone."""
+    g, rng = good(), np.random.RandomState(3)
+    data, A, F = T.dvector(), T.dmatrix(), T.dmatrix()
+    values = [g["data"], g["A"], g["F"]]
+    for inputs, graph in [([data, F], csr.csr_dot(data, g["indices"], g["indptr"], F)),
+                          ([A, F], csr.sampled_dot(g["indices"], g["indptr"], A, F)),
+                          ([data, A], csr.csr_t_dot(data, g["indices"], g["indptr"], A, 3))]:
+        f = theano.function([data, A, F], graph, on_unused_input="ignore")
+        for chosen in (inputs, inputs[:1], inputs[1:]):
+            steps = [rng.randn(*x.shape) if variable in chosen else np.zeros_like(x)
+                     for variable, x in zip((data, A, F), values)]
+            points = [step for variable, step in zip((data, A, F), steps) if variable in chosen]
+            rop = theano.function([data, A, F], T.Rop(graph, chosen, points), on_unused_input="ignore")
+            differences = [f(*[x + sign * 1e-6 * step for x, step in zip(values, steps)]) for sign in (1, -1)]
+            np.testing.assert_allclose(rop(*values), (differences[0] - differences[1]) / 2e-6, rtol=1e-7, atol=1e-8)
+
+
 def test_second_derivative_by_finite_differences():
     g = good()
     indices, indptr = g["indices"], g["indptr"]

@@ -1,4 +1,5 @@
 """What the Ops share, on the NumPy side: a block's checks, its products, the types of tensors."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -51,6 +52,20 @@ def test_types_of_tensors():
         float_tensors(a=(T.fvector(), 2))
     with pytest.raises(TypeError, match="a is of dtype complex64; expected float32 or float64"):
         float_tensors(a=(T.cvector(), 1))
+
+
+def test_an_op_of_changed_code_is_compiled_anew(tmp_path, monkeypatch):
+    """Its version follows every file that its C code is made from: the headers, and the modules of its classes."""
+    def version_with(line):
+        (tmp_path / "sparse_ae.own.py").write_text("from sparse_ae.ops.op import CsrOp\n\n\n"
+                                                   "class Own(CsrOp):\n    def c_code(self, *_):\n        %s\n" % line)
+        spec = importlib.util.spec_from_file_location("sparse_ae.own", str(tmp_path / "sparse_ae.own.py"))
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "sparse_ae.own", module)
+        spec.loader.exec_module(module)
+        return module.Own().c_code_cache_version()
+
+    assert version_with("return 'a'") == version_with("return 'a'") != version_with("return 'b'")
 
 
 COUNTS = """
