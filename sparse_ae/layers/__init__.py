@@ -28,8 +28,7 @@ is made by C code from the entries. Where it goes follows from the update:
   ``theano.function`` that Theano optimises as by default, where nobody else asks for the gradient: not with a
   `total_norm_constraint`, nor with a weight decay on W under Adagrad. SGD with a decay passes over W once for it.
 - `lasagne.updates.adam`, `momentum`, `rmsprop` and so on move every row in every step: the gradient is an array of W's
-  shape. Functions compiled with ``mode=sparse_ae.ops.fast_mode()`` run the update as one pass over W and what is kept
-  of it, on all cores.
+  shape, and the update one pass over W and what is kept of it, on all cores.
 
 Examples
 --------

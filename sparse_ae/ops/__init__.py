@@ -5,10 +5,10 @@ pass over the ratings: `SquaredError`, see `fused`, and `SGDStep`, `AdagradStep`
 squares of all outputs, where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`.
 Ordered levels from scores: see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse
 variable, `item_major` a shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along
-the products' gradients touch the rows in use alone, in any function; see `rows`. Functions compiled with `fast_mode()`
-run Adam and the like in one pass over each parameter; see `updates`.
+the products' gradients touch the rows in use alone, in any function; see `rows`. Functions that hold one of these Ops
+run Adam and the like in one pass over each parameter; see `updates` and `rewrites`.
 """
-from sparse_ae.ops import blas, rows, scalars, updates, views  # noqa: F401  (register their rewrites)
+from sparse_ae.ops import rows, updates  # noqa: F401  (register their rewrites)
 from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major are for the other rooms)
     add_csr_t_dot,
     csr_arrays,
@@ -22,8 +22,8 @@ from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.fused import SquaredError
 from sparse_ae.ops.fused_updates import AdagradStep, AdamStep, SGDStep
-from sparse_ae.ops.mode import fast_mode
 from sparse_ae.ops.op import before_nodes
+from sparse_ae.ops.rewrites import fast_mode
 from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu

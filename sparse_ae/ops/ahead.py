@@ -1,14 +1,9 @@
 """C code compiled ahead: that of several Ops at once, and while Theano is still at work on the graph.
 
 Theano has the compiler make a module for one Op, waits for it, and goes on to the next. `compile_ahead` starts the
-compiler for all of a graph's Ops that it will be asked for. When Theano comes to one of them it takes what has been
-made, and files it in its cache as if it had been compiled just then. Theano compiles as ever what wasn't made, for
-whatever reason.
-
-An Op may have a compiler of its own: by this means, which Theano offers, ours are taken from what was begun. They are
-those that take longest, and are known before Theano has rewritten the graph. Once it has, in functions of
-`mode.fast_mode` and `mode.ahead_mode`, all other pieces of C are begun too, one after another on as many processors as
-there are; their Ops are told of the compiler.
+compiler for our Ops of a graph, which take longest and are known before Theano rewrites it; `CompileAhead`, the last
+rewrite, starts it for all other pieces of C. When Theano comes to one of them it takes the module that has been made,
+and files it in its cache. It compiles as ever a piece that wasn't begun, for whatever reason.
 
 Two thirds of the time that a piece of Theano's takes to compile is for the standard headers. Where there are more
 pieces than processors, several are therefore made one text, each in a namespace of its own; see `_joined`. The library
@@ -16,6 +11,7 @@ that is made of it has the modules of all, and each gets a copy.
 """
 import atexit
 import contextlib
+import functools
 import multiprocessing
 import os
 import re
@@ -23,7 +19,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 from sparse_ae.runtime.device import on_gpu
 from sparse_ae.runtime.processors import processors
@@ -37,22 +33,16 @@ from theano.gof.cc import CLinker, get_module_cache
 QUICK = ["-std=gnu++11", "-g0"]
 
 _BEGUN = {}  # source code -> the compiler's process, the folder that it works in
-_WAITING = []  # groups, source code -> Theano's linker: what is begun as soon as a processor is free
 _is_first = [True]  # as the innermost `for_first_process` says
 
 
-class AheadCompiler(cmodule.GCC_compiler):
-    """Theano's compiler, of which `compile_str` takes what `compile_ahead` has begun."""
-
-    @staticmethod
-    def compile_str(module_name, src_code, location=None, **keywords):
-        for group in [group for group in _WAITING if src_code in group]:  # sooner than its turn has come
-            _WAITING.remove(group)
-            _begin(group)
-        _begin_what_waits()
+def _taking_what_is_begun(compile_str):
+    """Theano's `GCC_compiler.compile_str`, but that it takes a module which has been begun."""
+    @functools.wraps(compile_str)
+    def taking(module_name, src_code, location=None, *arguments, **keywords):
         if src_code in _BEGUN:
             process, folder = _BEGUN[src_code]
-            made = _status(process) == 0
+            made = process.wait() == 0
             del _BEGUN[src_code]
             library = os.path.join(location, _library(module_name))
             try:
@@ -66,12 +56,19 @@ class AheadCompiler(cmodule.GCC_compiler):
                     file.write(src_code)
                 open(os.path.join(location, "__init__.py"), "w").close()
                 return cmodule.dlimport(library)
-        return cmodule.GCC_compiler.compile_str(module_name, src_code, location, **keywords)
+        return compile_str(module_name, src_code, location, *arguments, **keywords)
+
+    return taking
+
+
+# An Op may name a compiler of its own, but Theano's Ops would have to be marked for it, and a mark stays for good: in
+# the process's other functions, in pickles of graphs, and in the keys of Theano's cache.
+cmodule.GCC_compiler.compile_str = staticmethod(_taking_what_is_begun(cmodule.GCC_compiler.compile_str))
 
 
 @contextlib.contextmanager
 def for_first_process(is_first):
-    """Enter a context in which nothing is compiled ahead but by the first of the processes that build the same."""
+    """Enter a context in which only the first of the processes that build the same compiles ahead."""
     _is_first.append(is_first)
     try:
         yield
@@ -80,70 +77,20 @@ def for_first_process(is_first):
 
 
 def compile_ahead(*variables):
-    """Start the compiler for our Ops that the variables are computed by, but for those that are in Theano's cache.
-
-    Parameters
-    ----------
-    variables : Theano variables
-        Of a graph that is about to be compiled in Theano's default mode. Of functions of other modes, and in other
-        processes than the first, which would all do the same at once, nothing comes of it.
-    """
-    if not is_worthwhile():
-        return
-    graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
-    # As Theano will: an Op's code is another where two of its inputs are one.
-    gof.MergeOptimizer().optimize(graph)
-    found, cache = {}, get_module_cache()
-    for linker in linkers(graph):
-        key = linker.cmodule_key()
-        if key in cache.entry_from_key:  # as in every process but the first: no code is written then
-            continue
-        source = source_of(linker)
-        # Ops of other settings can have the same code.
-        if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
-            found[source] = linker
-    for group in _groups(found, max(1, processors() - 1)):  # Theano keeps one busy
-        _begin(group)
-    _let_the_longest_go_first()
+    """Start the compiler for our Ops of a graph that is about to be compiled, but for those in Theano's cache."""
+    if is_worthwhile():
+        graph = gof.FunctionGraph(gof.graph.inputs(variables), list(variables))
+        # As Theano will: an Op's code is another where two of its inputs are one.
+        gof.MergeOptimizer().optimize(graph)
+        _begin_all(linkers(graph), max(1, processors() - 1))  # Theano keeps one busy
 
 
 class CompileAhead(gof.Optimizer):
     """Begins with all pieces of C that a graph is compiled to. It comes after all rewrites, and changes nothing."""
 
     def apply(self, fgraph):
-        if not is_worthwhile():
-            return
-        # Ours first: they take longest.
-        cache, found = get_module_cache(), OrderedDict()
-        order = sorted(fgraph.toposort(), key=lambda node: not _is_ours(node.op))
-        for node in order:
-            if hasattr(type(node.op), "c_compiler") and not _is_ours(node.op):
-                continue
-            try:
-                node.op.prepare_node(node, storage_map=None, compute_map=None, impl="c")
-                linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
-                key = linker.cmodule_key()
-                if not key or not key[0] or key in cache.entry_from_key:
-                    continue
-                source = source_of(linker)
-            except Exception:  # it has no C: Theano will find that out, too, and run it in Python
-                continue
-            if cmodule.get_module_hash(source, key) in cache.module_hash_to_key_data:
-                continue
-            if not _is_ours(node.op):
-                node.op.c_compiler = _ahead_compiler
-            if source not in _BEGUN and not any(source in group for group in _WAITING):
-                found[source] = linker
-        _WAITING.extend(_groups(found, 2 * processors()))
-        _begin_what_waits()
-
-
-def _is_ours(op):
-    return hasattr(type(op), "c_compiler") and op.c_compiler() is AheadCompiler
-
-
-def _ahead_compiler():
-    return AheadCompiler
+        if is_worthwhile():
+            _begin_all(filter(None, map(_linker_of, fgraph.toposort())), processors())
 
 
 def is_worthwhile():
@@ -155,21 +102,25 @@ def is_worthwhile():
 
 
 def linkers(graph):
-    """For each of our Ops in a graph Theano's linker, which knows what its compilation takes.
-
-    Parameters
-    ----------
-    graph : theano.gof.FunctionGraph
-
-    Yields
-    ------
-    theano.gof.cc.CLinker
-    """
+    """Theano's linkers for our Ops in a `FunctionGraph`, in place where they will work in place."""
     for node in graph.apply_nodes:
-        if _is_ours(node.op):
-            if getattr(node.op, "updated", None) and not node.op.inplace:  # it will be its twin that works in place
+        if hasattr(node.op, "headers"):
+            if getattr(node.op, "updated", None) and not node.op.inplace:
                 node = node.op.in_place().make_node(*node.inputs)
             yield CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
+
+
+def _linker_of(node):
+    """Theano's linker for a node, as Theano makes it; None for an Op without C code, or with its own compiler."""
+    if hasattr(node.op, "c_compiler"):
+        return None
+    try:
+        node.op.prepare_node(node, storage_map=None, compute_map=None, impl="c")
+        linker = CLinker().accept(gof.FunctionGraph(node.inputs, node.outputs))
+        linker.cmodule_key()
+    except Exception:  # Theano will find that out, too, and run it in Python
+        return None
+    return linker
 
 
 def source_of(linker):
@@ -177,37 +128,26 @@ def source_of(linker):
     return linker.get_dynamic_module().code()
 
 
-def _begin_what_waits():
-    """Keep as many compilers running as there are processors for."""
-    running = len({process for process, _ in _BEGUN.values() if process.poll() is None})
-    while _WAITING and running <= processors():
-        _begin(_WAITING.pop(0))
-        running += 1
-
-
-def _status(process):
-    """Wait for a compiler's status. When another one ends in the meantime, the next begins."""
-    while True:
+def _begin_all(linkers, most):
+    """Start some `most` compilers for what hasn't begun and isn't in Theano's cache."""
+    cache, found = get_module_cache(), OrderedDict()
+    for linker in linkers:
+        key = linker.cmodule_key()
+        if not key or not key[0] or key in cache.entry_from_key:
+            continue
         try:
-            return process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            _begin_what_waits()
+            source = source_of(linker)
+        except Exception:  # as in `_linker_of`
+            continue
+        # Ops of other settings can have the same code.
+        if source not in _BEGUN and cmodule.get_module_hash(source, key) not in cache.module_hash_to_key_data:
+            found[source] = linker
+    for group in _groups(found, most):
+        _begin(group)
 
 
 def _groups(found, most):
-    """Share sources out among some `most` compilations: those alone that can't be joined, all others with their like.
-
-    Parameters
-    ----------
-    found : dict
-        Linkers by source code.
-    most : int
-
-    Returns
-    -------
-    list of dict
-        The longest sources first.
-    """
+    """Share linkers by source code out among some `most` dicts: each that can't be joined alone, the longest first."""
     kinds = OrderedDict()
     for source in sorted(found, key=len, reverse=True):
         alone = not _can_be_joined(source, found[source])
@@ -237,7 +177,7 @@ def _joined(sources):
         before = re.match(r"(?:#include .*\n)*", source).group()
         body = source[len(before):]
         headers.update((line.strip(), None) for line in before.splitlines())
-        # Of those within, some stand under conditions.
+        # Some of those within stand under conditions.
         headers.update(("#if __has_include(%s)\n#include %s\n#endif" % (name, name), None)
                        for name in re.findall(r"^[ \t]*#[ \t]*include[ \t]*(<.*>)", body, re.MULTILINE))
         modules += ["namespace module_%d {" % i, body, "}"]
@@ -275,21 +215,6 @@ def _begin(group):
     _BEGUN.update((source, (process, folder)) for source in group)
 
 
-def _let_the_longest_go_first():
-    """Let the one that takes longest, which all wait for, go first: the others stand back.
-
-    Not altogether: beside programs that keep all processors busy they have to get on, too.
-    """
-    lengths = Counter()
-    for source, (process, _) in _BEGUN.items():
-        if process.poll() is None:
-            lengths[process] += len(source)
-    lower = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
-    for process, _ in lengths.most_common()[1:]:
-        with contextlib.suppress(OSError):  # one has just ended, or it isn't for this process to say
-            os.setpriority(os.PRIO_PGRP, process.pid, lower)
-
-
 def _library(module_name):
     return "%s.%s" % (module_name, cmodule.get_lib_extension())
 
@@ -297,7 +222,6 @@ def _library(module_name):
 @atexit.register
 def _end():
     """End what nobody has asked for."""
-    _WAITING.clear()
     while _BEGUN:
         process, folder = _BEGUN.popitem()[1]  # of several sources, perhaps
         if process.poll() is None:
@@ -310,6 +234,4 @@ def _end():
 
 
 if hasattr(os, "register_at_fork"):
-    # The processes are the parent's.
-    os.register_at_fork(after_in_child=_BEGUN.clear)
-    os.register_at_fork(after_in_child=_WAITING.clear)
+    os.register_at_fork(after_in_child=_BEGUN.clear)  # the processes are the parent's

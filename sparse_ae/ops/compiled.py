@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from sparse_ae.ops import fast_mode, item_major, made_item_major, register_for_gpu
-from sparse_ae.ops.ahead import compile_ahead, for_first_process, is_worthwhile
-from sparse_ae.ops.mode import AHEAD, ahead_mode
+from sparse_ae.ops import item_major, made_item_major, register_for_gpu
+from sparse_ae.ops.ahead import compile_ahead, for_first_process
+from sparse_ae.ops.rewrites import rewriting_mode
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
@@ -65,7 +65,7 @@ def updating(inputs, outputs, updates=(), **keywords):
     """Compile a function with updates as `theano.function` does, the C code of our Ops ahead: see `ahead`."""
     updates = list(updates.items() if isinstance(updates, dict) else updates)
     compile_ahead(*outputs, *(new for _, new in updates))
-    return theano.function(inputs, outputs, updates=updates, **keywords)
+    return theano.function(inputs, outputs, updates=updates, mode=rewriting_mode(), **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
@@ -76,23 +76,13 @@ def compiled(inputs, outputs, **keywords):
     callable
         With positional arguments. One call runs at a time, of all that this has made.
     """
-    function = theano.function(inputs, outputs, **dict({"mode": ahead_mode()}, **keywords))
+    function = theano.function(inputs, outputs, **dict({"mode": rewriting_mode()}, **keywords))
 
     def call(*values):
         with _CALLING:
             return function(*values)
 
     return call
-
-
-def begin_function(inputs, outputs):
-    """Have the compiler begin with all pieces of C of a function that `compiled` is to make later, and wait for none.
-
-    Where nothing is begun ahead, see `ahead.is_worthwhile`, the graph isn't rewritten for it either.
-    """
-    if is_worthwhile():
-        optimizer = theano.compile.mode.get_default_mode().provided_optimizer
-        theano.function(inputs, outputs, mode=theano.Mode("py", optimizer).including(AHEAD))
 
 
 def compile_update(model, inputs, loss, squared_error, update, learning_rate):
@@ -133,4 +123,4 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     # Inputs of a wider dtype than the parameters' make wider updates.
     updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
     updates.update((variable, made_item_major(new)) for variable, new in updates.items() if shapes[variable] in turned)
-    return updating(inputs, [loss, squared_error], updates, name="ae_batch", mode=fast_mode())
+    return updating(inputs, [loss, squared_error], updates, name="ae_batch")

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.ops.ahead import QUICK, AheadCompiler
+from sparse_ae.ops.ahead import QUICK
 from sparse_ae.ops.nonlinearities import C_ENUM
 import theano
 import theano.tensor as T
@@ -81,10 +81,6 @@ class CsrOp(gof.Op):
 
     def c_support_code(self):
         return _c_code(self.headers)
-
-    @staticmethod
-    def c_compiler():
-        return AheadCompiler
 
     def c_compile_args(self):
         # Without errno a square root is an instruction, for a whole vector at once. Jump threading, common expressions

@@ -6,14 +6,14 @@ value, on one thread unless its flag `openmp` is set. `FuseUpdates` finds in a f
 on the same arrays, with all that is element by element before them, such as the weight decay's gradient, and makes one
 loop of them: on all cores, by vectors, in place where nobody needs the old values.
 
-It applies to functions compiled with `mode.fast_mode`, and to no others.
+It applies to functions that hold an Op of this package, see `rewrites`.
 """
 from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.mode import TAG
 from sparse_ae.ops.op import UpdateOp
+from sparse_ae.ops.rewrites import register
 import theano
 import theano.tensor as T
 from theano import gof
@@ -229,4 +229,4 @@ class FuseUpdates(gof.Optimizer):
 
 
 # Before Theano fuses what is element by element (49), and after it has worked its products out.
-theano.compile.optdb.register("sparse_ae_fuse_updates", FuseUpdates(), 48.8, TAG)
+register("fuse_updates", FuseUpdates(), 48.8)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparse_ae.ops import csr_dot, sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
-from sparse_ae.ops.compiled import begin_function, compiled
+from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
 from sparse_ae.ops.nonlinearities import find
 from sparse_ae.runtime.device import is_on_host, kept_on_host, on_gpu
@@ -187,11 +187,8 @@ class Outputs:
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
             pairs = sampled_dot(cols, indptr, h, self.decoder.W)
             batch = self._batch()
-            if hasattr(self.model, "products"):
-                compile_ahead(pairs, *self.model.products(batch))
-            else:
-                compile_ahead(pairs)
-                begin_function(batch.present, self.model.encode(batch))
+            has_products = hasattr(self.model, "products")
+            compile_ahead(pairs, *(self.model.products(batch) if has_products else [self.model.encode(batch)]))
 
     def compile_for_all(self):
         """Compile now what predictions need, unless a process is alone, which waits until they are asked for."""

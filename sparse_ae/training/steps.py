@@ -11,7 +11,7 @@ from typing import Callable, Dict, NamedTuple, Tuple
 import numpy as np
 
 from sparse_ae.checks import is_number
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, fast_mode, item_major, sampled_dot
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.compiled import compile_update, updating
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import get_formulation
@@ -156,7 +156,7 @@ def fused_step(model, batch, fused, settings, learning_rate, decay_share):
                                    *channels)
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
-    return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch", mode=fast_mode()), pending
+    return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch"), pending
 
 
 def _zeros_like(parameter, of_encoder):

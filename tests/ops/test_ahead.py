@@ -13,7 +13,8 @@ from devices import ON_GPU
 from ranks import Fake
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import ahead, csr_dot, fast_mode
+from sparse_ae.ops import ahead
+from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.optimisers import make_step
@@ -24,6 +25,7 @@ from theano import gof
 from theano.compile.function_module import FunctionMaker
 from theano.configparser import change_flags
 from theano.gof.cmodule import GCC_compiler
+from theano.tensor.blas import _dot22 as dot22
 
 needs_compiler = pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason=(
     "there is no compiler, or it is switched off; or a GPU is in use, for which nothing begins"))
@@ -31,7 +33,7 @@ AS_IT_IS = theano.Mode("cvm", None)  # no rewrite, so none that begins with anyt
 
 
 class OfTheanos(gof.Op):
-    """A number times another; in C of which no cache has heard before, by Theano's own compiler."""
+    """A number times another; in C of which no cache has heard before."""
 
     __props__ = ("factor", "version")
 
@@ -56,11 +58,9 @@ class OfTheanos(gof.Op):
 
 
 class Times(OfTheanos):
-    """The same by ours."""
+    """The same as one of ours."""
 
-    @staticmethod
-    def c_compiler():
-        return ahead.AheadCompiler
+    headers = ()
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +74,14 @@ def nothing_left():
 @pytest.fixture
 def theanos(monkeypatch):
     """The sources of `Times` that Theano had compiled by itself; in a new cache it has others compiled too, its own."""
-    found, compile_str = [], GCC_compiler.compile_str
+    found, compile_str = [], GCC_compiler.compile_str.__wrapped__
 
     def noted(module_name, src_code, *arguments, **keywords):
         if "Times" in src_code:
             found.append(src_code)
         return compile_str(module_name, src_code, *arguments, **keywords)
 
-    monkeypatch.setattr(GCC_compiler, "compile_str", staticmethod(noted))
+    monkeypatch.setattr(GCC_compiler, "compile_str", staticmethod(ahead._taking_what_is_begun(noted)))
     return found
 
 
@@ -103,12 +103,25 @@ def test_what_was_begun_is_not_compiled_again(theanos):
 def test_all_of_a_graph_is_begun_once_it_is_rewritten(theanos):
     x = T.dscalar("x")
     y = [make(factor)(x) for make in (OfTheanos, Times) for factor in (3, 5)]
-    function = theano.function([x], y, mode=fast_mode())
+    function = theano.function([x], y, mode=rewriting_mode())
     assert function(2.0) == [6.0, 10.0, 6.0, 10.0]
-    assert not theanos and not ahead._BEGUN and not ahead._WAITING
+    assert not theanos and not ahead._BEGUN
     again = pickle.loads(pickle.dumps(OfTheanos(3)))
     ahead.CompileAhead().apply(gof.FunctionGraph([x], [y[0]]))  # which is in the cache now
     assert not ahead._BEGUN and theano.function([x], again(x), mode=AS_IT_IS)(2.0) == 6.0
+
+
+@needs_compiler
+def test_theanos_own_ops_are_left_as_they_are(monkeypatch):
+    """Some are singletons of Theano's, which other functions and pickles of the process hold too."""
+    monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
+                                                                                 module_hash_to_key_data={}))
+    monkeypatch.setattr(ahead, "_begin", lambda group: None)
+    x, y = T.fmatrices(2)
+    graph = gof.FunctionGraph([x, y], [dot22(x, y)])
+    before = [dict(vars(node.op)) for node in graph.apply_nodes]
+    ahead.CompileAhead().apply(graph)
+    assert [vars(node.op) for node in graph.apply_nodes] == before and b"sparse_ae" not in pickle.dumps(dot22)
 
 
 @needs_compiler
@@ -145,10 +158,10 @@ def test_several_are_one_text(works, monkeypatch, theanos):
     monkeypatch.setattr(ahead, "_can_be_joined", lambda source, linker: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     x = T.dscalar("x")
-    function = theano.function([x], [OfTheanos(factor)(x) for factor in (3, 5, 7, 9, 11)], mode=fast_mode())
+    function = theano.function([x], [OfTheanos(factor)(x) for factor in (3, 5, 7, 9, 11)], mode=rewriting_mode())
     assert function(2.0) == [6.0, 10.0, 14.0, 18.0, 22.0]
-    assert sorted(joins) == [2, 3] and len(theanos) == (0 if works else 5)
-    assert not ahead._BEGUN and not ahead._WAITING
+    assert sorted(joins) == [5] and len(theanos) == (0 if works else 5)
+    assert not ahead._BEGUN
 
 
 def test_headers_and_macros_of_joined_modules_are_their_own():
@@ -160,54 +173,6 @@ def test_headers_and_macros_of_joined_modules_are_their_own():
         "#if __has_include(<omp.h>)", "#include <omp.h>", "#endif"]
     assert lines[5] == "namespace module_0 {" and lines.count("#undef SIZE") == 2
     assert lines.index("#undef SIZE") < lines.index("namespace module_1 {")
-
-
-@needs_compiler
-def test_no_more_compilers_run_than_there_are_processors_for(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    monkeypatch.setattr(subprocess.Popen, "poll", lambda self: None)  # none ends
-    x = T.dscalar("x")
-    sums = [OfTheanos(factor)(x) for factor in range(6)]
-    ahead.CompileAhead().apply(gof.FunctionGraph([x], sums))
-    assert (len(ahead._BEGUN), len(ahead._WAITING)) == (3, 3)  # Theano waits for one of them
-
-
-@needs_compiler
-@pytest.mark.parametrize("refused", [False, True])
-def test_the_longest_goes_first(refused, monkeypatch):
-    lowered = {}
-
-    def note(kind, pid, priority):
-        lowered[pid] = priority
-        if refused:
-            raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "getpriority", lambda *arguments: 3)
-    monkeypatch.setattr(os, "setpriority", note)
-    monkeypatch.setattr(subprocess.Popen, "poll", lambda self: None)  # none has ended before the others have begun
-    x = T.dscalar("x")
-    ahead.compile_ahead(*[Times(factor)(x) for factor in (3, 4.0000000000001, 5)])
-    longest, *others = sorted(ahead._BEGUN, key=len, reverse=True)
-    assert "4.0000000000001" in longest
-    assert lowered == {ahead._BEGUN[source][0].pid: 8 for source in others}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="there are no such priorities")
-def test_of_several_that_are_one_text_all_count(monkeypatch):
-    class Running:
-        poll = staticmethod(lambda: None)
-
-        def __init__(self, pid):
-            self.pid = pid
-
-    lowered, processes = [], [Running(5), Running(6)]
-    monkeypatch.setattr(os, "getpriority", lambda *arguments: 0)
-    monkeypatch.setattr(os, "setpriority", lambda kind, pid, priority: lowered.append(pid))
-    begun = {"x" * 30: processes[0], "y" * 20: processes[1], "z" * 20: processes[1]}
-    monkeypatch.setattr(ahead, "_BEGUN", {source: (process, None) for source, process in begun.items()})
-    ahead._let_the_longest_go_first()
-    monkeypatch.undo()
-    assert lowered == [5]
 
 
 @needs_compiler
@@ -306,11 +271,6 @@ def test_what_nobody_asks_for_is_gone_when_the_process_ends(tmp_path):
                                      env=dict(os.environ, THEANO_FLAGS=flags, TMPDIR=str(scratch))).strip()
     assert folder.startswith(str(compiled)) and not os.path.exists(folder)
     assert not list(scratch.iterdir()), "the compiler's own, which it had no time to remove"
-
-
-def test_ours_can_be_begun():
-    node = csr_dot(T.fvector(), *T.ivectors(2), T.fmatrix()).owner
-    assert node.op.c_compiler() is ahead.AheadCompiler
 
 
 def slow(*values):

@@ -12,12 +12,10 @@ from devices import needs_fork
 from limits import HANGS
 
 from sparse_ae import AutoEncoder, Recommender, Shallow, networks
-from sparse_ae.ops import compiled as compiled_module
 from sparse_ae.ops.compiled import building, compiled
 import theano
 import theano.tensor as T
 from theano.configparser import change_flags
-from theano.gof.link import PerformLinker
 
 N_USERS, N_ITEMS = 60, 50
 
@@ -194,12 +192,3 @@ def test_forked_children_get_what_the_parent_gets(fitted, times):
                           env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["True"] * 4, done.stderr[-2000:]
-
-
-@pytest.mark.parametrize("worthwhile", [True, False])
-def test_a_graph_is_rewritten_ahead_only_where_something_is_begun(worthwhile, monkeypatch):
-    rewritten = []
-    monkeypatch.setattr(compiled_module, "is_worthwhile", lambda: worthwhile)
-    monkeypatch.setattr(theano, "function", lambda inputs, outputs, mode: rewritten.append(mode.linker))
-    compiled_module.begin_function([], [])
-    assert [type(linker) for linker in rewritten] == [PerformLinker] * worthwhile

@@ -132,10 +132,10 @@ print(in_child(), openmp.omp_get_max_threads())
 
 def test_products_of_numpy_and_scipy_return_in_a_child():
     check(HELPERS + """
-from sparse_ae.ops import fast_mode
+from sparse_ae.ops.rewrites import rewriting_mode
 a = np.random.RandomState(0).rand(700, 700)
 x, y = T.dmatrices(2)
-f = theano.function([x, y], [T.dot(x, y), T.sum(x ** 2)], mode=fast_mode())
+f = theano.function([x, y], [T.dot(x, y), T.sum(x ** 2)], mode=rewriting_mode())
 wanted = f(a, a)
 print(all(in_child(lambda: all(np.allclose(*each) for each in zip(f(a, a), wanted))) for _ in range(5)))
 """)

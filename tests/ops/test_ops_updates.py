@@ -8,8 +8,7 @@ import scipy.sparse as sp
 from devices import ON_GPU
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import fast_mode
-from sparse_ae.ops.mode import TAG
+from sparse_ae.ops.rewrites import TAG, rewriting_mode
 from sparse_ae.ops.updates import UpdatePass
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
@@ -47,7 +46,7 @@ PLAIN = theano.Mode(linker="py", optimizer="fast_compile")
 
 
 def modes():
-    return fast_mode(), theano.Mode(linker="py", optimizer="fast_run").including(TAG)
+    return rewriting_mode(), theano.Mode(linker="py", optimizer="fast_run").including(TAG)
 
 
 def passes(function):
@@ -128,7 +127,7 @@ def test_every_update_in_one_pass_a_parameter(update, dtype):
 
 @functools.lru_cache(maxsize=None)
 def adam_problems():
-    return [Problem(lasagne.updates.adam, "float64", mode) for mode in (PLAIN, fast_mode())]
+    return [Problem(lasagne.updates.adam, "float64", mode) for mode in (PLAIN, rewriting_mode())]
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (700, 1300)])
@@ -179,7 +178,7 @@ def test_an_old_value_that_somebody_needs(which):
 def test_a_new_value_that_has_nothing_of_the_old():
     """There is no array to write to then: Theano went on replacing such an update by itself for ever."""
     x, g = theano.shared(np.ones((2, 3))), theano.shared(np.full((2, 3), 0.5))
-    function = theano.function([], updates=[(x, T.exp(g) + 1)], mode=fast_mode())
+    function = theano.function([], updates=[(x, T.exp(g) + 1)], mode=rewriting_mode())
     assert [op.pairs for op in passes(function)] == [()]
     function()
     np.testing.assert_allclose(x.get_value(), np.full((2, 3), np.exp(0.5) + 1), rtol=1e-15)
@@ -193,7 +192,7 @@ def test_updates_that_stand_on_each_others_sums():
         return [(x, new_x), (y, new_y)]
 
     results = []
-    for mode in (PLAIN, fast_mode()):
+    for mode in (PLAIN, rewriting_mode()):
         x, y = (theano.shared(np.arange(6.0).reshape(2, 3) + i) for i in range(2))
         function = theano.function([], updates=updates(x, y), mode=mode)
         function()
@@ -210,7 +209,7 @@ def test_what_others_need_too_is_computed_once():
         function = theano.function([], norm, updates=lasagne.updates.adam(grads, [x], 0.1), mode=mode)
         return function, [function() for _ in range(3)], x.get_value()
 
-    function, *got = clipped(fast_mode())
+    function, *got = clipped(rewriting_mode())
     for x, y in zip(got, clipped(PLAIN)[1:]):
         np.testing.assert_allclose(x, y, rtol=1e-12)
     assert len(passes(function)) == 1
@@ -237,5 +236,5 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_changes(which):
 def test_other_functions_are_left_alone():
     x = theano.shared(np.ones((2, 3)))
     assert not passes(theano.function([], updates=[(x, 2 * x)]))
-    assert not passes(theano.function([], 2 * x, mode=fast_mode()))
-    assert not passes(theano.function([], updates=[(x, T.dot(x, np.ones((3, 3))))], mode=fast_mode()))
+    assert not passes(theano.function([], 2 * x, mode=rewriting_mode()))
+    assert not passes(theano.function([], updates=[(x, T.dot(x, np.ones((3, 3))))], mode=rewriting_mode()))

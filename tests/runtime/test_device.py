@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 
-from sparse_ae.ops import fast_mode, item_major
+from sparse_ae.ops import item_major
+from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.runtime import device
 import theano
 
@@ -50,7 +51,7 @@ def test_variables_on_the_cpu_are_on_the_cpu_whatever_the_flags_say(flag, value,
     flags = types.SimpleNamespace(**dict({"device": "cpu", "init_gpu_device": ""}, **{flag: value}))
     monkeypatch.setattr(device, "theano", types.SimpleNamespace(config=flags, shared=theano.shared))
     assert not device.on_gpu() and device.device_name() is None
-    assert "sparse_ae" in fast_mode().provided_optimizer.include
+    assert "sparse_ae" in rewriting_mode().provided_optimizer.include
     device.warn_of_unused_gpu.cache_clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -73,7 +74,7 @@ def test_scan_can_follow_what_is_kept_on_the_host():
 def test_variables_on_a_gpu_are(monkeypatch):
     monkeypatch.setattr("theano.shared", OnCard)
     assert device.on_gpu()
-    assert "sparse_ae" not in fast_mode().provided_optimizer.include  # its rewrites are the CPU's
+    assert "sparse_ae" not in rewriting_mode().provided_optimizer.include  # its rewrites are the CPU's
 
 
 def test_item_major_lays_memory_out_on_the_card():

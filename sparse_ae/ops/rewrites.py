@@ -1,0 +1,237 @@
+"""Rewrites for a CPU: a BLAS that works in place, sums of squares, and small Ops in Python.
+
+They apply to functions that hold an Op of this package, in every mode with Theano's optimisations, and to all functions
+that the package compiles by `rewriting_mode`. Graphs without one of its Ops are left alone.
+
+- Without a BLAS of its own, as after a plain `pip install`, Theano takes NumPy's for a product, and for its in-place
+  `Gemm` a product, a copy and two strided loops, which take five times as long as the product. SciPy brings a BLAS too,
+  whose gemm works in place.
+- The squared norms of the weight decay write out a square and sum it on one thread; a dot product does neither.
+- A view, a shape, a look-up and an expression of single numbers take NumPy microseconds, as they take C; but the
+  compiler takes half a second for each.
+"""
+import numpy as np
+import scipy.linalg.blas
+
+from sparse_ae.ops.ahead import CompileAhead
+from sparse_ae.runtime.device import on_gpu
+import theano
+import theano.tensor as T
+from theano import gof
+from theano.compile.ops import Shape_i
+from theano.gof.utils import MethodNotDefined
+from theano.tensor.blas import Dot22, Gemm, _dot22 as dot22, gemm_inplace
+from theano.tensor.opt import MakeVector
+from theano.tensor.subtensor import AdvancedSubtensor1
+
+TAG = "sparse_ae"
+
+
+class WhereOurs(gof.Optimizer):
+    """A rewrite of graphs that hold an Op of this package, on a CPU; it leaves others alone."""
+
+    def __init__(self, rewrite):
+        self.rewrite = rewrite
+
+    def apply(self, fgraph):
+        if any(type(node.op).__module__.startswith("sparse_ae.") for node in fgraph.apply_nodes) and _may_rewrite():
+            self.rewrite.optimize(fgraph)
+
+
+def _may_rewrite():
+    """Not on a GPU, nor with ``linker=c``: some of the Ops have no C code."""
+    return not on_gpu() and not isinstance(theano.compile.mode.get_default_mode().linker, gof.CLinker)
+
+
+def register(name, rewrite, position):
+    """Register a rewrite for `rewriting_mode`, and for graphs with our Ops in the default mode."""
+    name = "sparse_ae_" + name
+    theano.compile.optdb.register(name, rewrite, position, TAG)
+    theano.compile.optdb.register(name + "_where_ours", WhereOurs(rewrite), position, "fast_run", "sparse_ae_default")
+
+
+def register_local(name, rewrite, position):
+    """As `register`, of a rewrite of single nodes."""
+    register(name, T.opt.in2out(rewrite, name="sparse_ae_" + name), position)
+
+
+def rewriting_mode():
+    """Theano's default mode, on a CPU with the rewrites, also of graphs without an Op of ours."""
+    default = theano.compile.mode.get_default_mode()
+    return default.including(TAG) if _may_rewrite() else default
+
+
+def fast_mode():
+    """Return Theano's default mode.
+
+    Up to 1.0 the rewrites for a CPU, such as Adam in one pass over each parameter, needed this mode. They now apply in
+    the default mode to every function that holds an Op of this package, so that it needs no ``mode=``.
+
+    Returns
+    -------
+    theano.Mode
+    """
+    return theano.compile.mode.get_default_mode()
+
+
+# BLAS
+
+
+class SciPyDot22(Dot22):
+    """``x y`` by SciPy's BLAS, in C order."""
+
+    def c_code(self, *args):
+        raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
+
+    def perform(self, node, inputs, outputs):
+        x, y = inputs
+        if x.shape[1] != y.shape[0]:
+            raise ValueError("shapes %r and %r don't fit: the first's columns must be as many as the second's rows"
+                             % (x.shape, y.shape))
+        if x.size and y.size:
+            outputs[0][0] = _gemm(1, y.T, x.T).T
+        else:
+            outputs[0][0] = np.zeros((x.shape[0], y.shape[1]), x.dtype)
+
+
+class SciPyGemm(Gemm):
+    """``z = b z + a x y`` in place, by SciPy's BLAS."""
+
+    def c_code(self, *args):
+        raise MethodNotDefined("c_code", type(self), self.__class__.__name__)
+
+    def perform(self, node, inputs, outputs, params=None):
+        z, a, x, y, b = inputs
+        if z.shape != (x.shape[0], y.shape[1]) or x.shape[1] != y.shape[0]:
+            raise ValueError("shapes %r = %r times %r don't fit" % (z.shape, x.shape, y.shape))
+        outputs[0][0] = z
+        if not x.size or not y.size:
+            z *= b
+            return
+        # BLAS counts by columns: it takes an array in C order as the transpose of one in its own order.
+        c, left, right = (z, x, y) if z.flags.f_contiguous else (z.T, y.T, x.T)
+        result = _gemm(a, left, right, b, c)
+        if not np.shares_memory(result, z):  # c was in neither order, and SciPy has worked on a copy
+            c[...] = result
+
+
+def _gemm(a, x, y, b=0, c=None):
+    """``a x y + b c`` in Fortran's order, written into `c` where that is in this order."""
+    gemm = scipy.linalg.blas.dgemm if x.dtype == "float64" else scipy.linalg.blas.sgemm
+    flip = [not matrix.flags.f_contiguous for matrix in (x, y)]
+    x, y = (matrix.T if transposed else matrix for matrix, transposed in zip((x, y), flip))
+    return gemm(a, x, y, b, c, *flip, overwrite_c=c is not None)
+
+
+class SquaredNorm(gof.Op):
+    """The sum of a tensor's squares."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return gof.Apply(self, [x], [T.scalar(dtype=x.dtype)])
+
+    def perform(self, node, inputs, outputs):
+        x = inputs[0].ravel(order="K")
+        outputs[0][0] = np.asarray(np.dot(x, x), x.dtype)
+
+    def infer_shape(self, node, shapes):
+        return [()]
+
+
+@gof.local_optimizer([Dot22, Gemm])
+def local_scipy_blas(node):
+    if node.outputs[0].dtype in ("float32", "float64"):
+        if node.op == dot22:
+            return [SciPyDot22()(*node.inputs)]
+        if node.op == gemm_inplace:
+            return [SciPyGemm(inplace=True)(*node.inputs)]
+    return False
+
+
+@gof.local_optimizer([T.Sum])
+def local_squared_norm(node):
+    if not isinstance(node.op, T.Sum) or node.outputs[0].ndim:
+        return False
+    square, = node.inputs
+    if (square.owner and square.owner.op == T.sqr and square.dtype in ("float32", "float64")
+            and square.dtype == node.outputs[0].dtype):
+        return [SquaredNorm()(square.owner.inputs[0])]
+    return False
+
+
+# Small Ops in Python
+
+
+class InPython(gof.Op):
+    """An Op that writes to none of its inputs, by its own Python."""
+
+    __props__ = ("op",)
+
+    def __init__(self, op):
+        self.op = op
+        # Its own methods: without a call between.
+        for name in ("view_map", "params_type", "get_params", "perform"):
+            if hasattr(op, name):
+                setattr(self, name, getattr(op, name))
+
+    def make_node(self, *inputs):
+        node = self.op.make_node(*inputs)
+        return gof.Apply(self, node.inputs, [x.type() for x in node.outputs])
+
+
+class NumberOp(gof.Op):
+    """A `theano.scalar.ScalarOp` of single numbers, by its own Python."""
+
+    __props__ = ("scalar_op",)
+
+    def __init__(self, scalar_op):
+        self.scalar_op = scalar_op
+
+    def make_node(self, *inputs):
+        scalars = [theano.scalar.get_scalar_type(x.dtype).make_variable() for x in inputs]
+        return gof.Apply(self, list(inputs), [T.scalar(dtype=self.scalar_op.make_node(*scalars).outputs[0].dtype)])
+
+    def prepare_node(self, node, storage_map, compute_map, impl):
+        self.scalar_op.prepare_node(node, None, None, "py")
+
+    def perform(self, node, inputs, outputs):
+        # Theano's C code says nothing of an overflow either; a loss that isn't finite is the trainer's matter.
+        with np.errstate(all="ignore"):
+            outputs[0][0] = np.asarray(self.scalar_op.impl(*inputs), node.outputs[0].dtype)
+
+    def infer_shape(self, node, shapes):
+        return [()]
+
+
+def _is_quick_in_python(node):
+    kind = type(node.op)  # some have GPU Ops for subclasses
+    if kind in (T.DimShuffle, Shape_i, MakeVector):
+        return True
+    # Theano's C keeps a matrix's memory from call to call.
+    return kind in (T.Alloc, AdvancedSubtensor1) and node.outputs[0].ndim < 2
+
+
+@gof.local_optimizer(None)
+def local_in_python(node):
+    if _is_quick_in_python(node):
+        return [InPython(node.op)(*node.inputs)]
+    return False
+
+
+@gof.local_optimizer([T.Elemwise])
+def local_numbers_by_numpy(node):
+    if isinstance(node.op, T.Elemwise) and len(node.outputs) == 1 and not node.outputs[0].ndim:
+        return [NumberOp(node.op.scalar_op)(*node.inputs)]
+    return False
+
+
+# Before the elementwise graphs are fused (49), where the square can still be seen.
+register_local("squared_norm", local_squared_norm, 48.7)
+# After they are, and before any of them works in place (75).
+register_local("numbers", local_numbers_by_numpy, 49.5)
+if not theano.config.blas.ldflags:
+    register_local("scipy_blas", local_scipy_blas, 70.5)  # after Theano has worked its products out (70)
+# After all of Theano's, the last of which is at 100 or so.
+register_local("in_python", local_in_python, 900)
+register("compile_ahead", CompileAhead(), 1000)

@@ -1,0 +1,277 @@
+"""The rewrites for a CPU: same numbers, in every memory order; where they apply, and that no other graph is touched."""
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from devices import ON_GPU
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.ops import csr_dot, fast_mode, rewrites, stored_arrays
+from sparse_ae.ops.rewrites import InPython, NumberOp, rewriting_mode
+from sparse_ae.ops.updates import UpdatePass
+from sparse_ae.training.formulations import FORMULATIONS
+import lasagne
+import theano
+import theano.sparse
+import theano.tensor as T
+from theano.compile.ops import Shape_i
+from theano.tensor.opt import MakeVector
+from theano.tensor.subtensor import AdvancedSubtensor1
+
+pytestmark = pytest.mark.skipif(ON_GPU, reason="the rewrites are the CPU's")
+
+AS_THEANO = theano.compile.mode.get_default_mode().excluding("sparse_ae_default")
+
+
+def ops(function):
+    return [node.op for node in function.maker.fgraph.toposort()]
+
+
+def laid_out(x, order):
+    return np.repeat(np.repeat(x, 2, axis=0), 2, axis=1)[::2, ::2] if order == "strided" else np.array(x, order=order)
+
+
+# Where they apply
+
+
+def adams_step(mode, is_ours=True):
+    """A linear model of sparse or dense rows under Adam with weight decay; and its weights."""
+    w = theano.shared(np.ones((4, 3)), "w")
+    x = theano.sparse.csr_matrix("x", "float64") if is_ours else T.dmatrix("x")
+    product = csr_dot(*stored_arrays(x), w) if is_ours else T.dot(x, w)
+    loss = T.sum(product ** 2) + 0.1 * T.sum(w ** 2)
+    return theano.function([x], loss, updates=lasagne.updates.adam(loss, [w], 0.1), mode=mode), w
+
+
+def test_a_function_with_an_op_of_ours_has_them_in_the_default_mode():
+    block, found = sp.csr_matrix(np.arange(8.0).reshape(2, 4)), []
+    for mode in (None, fast_mode(), rewriting_mode(), AS_THEANO):
+        function, w = adams_step(mode)
+        kinds = [type(op) for op in ops(function)]
+        has_them = mode is not AS_THEANO
+        assert [kind in kinds for kind in (UpdatePass, NumberOp, InPython, rewrites.SquaredNorm)] == [has_them] * 4
+        found.append([function(block) for _ in range(3)] + [w.get_value()])
+        if has_them:
+            assert kinds == [type(op) for op in ops(adams_step(None)[0])]
+            for x, y in zip(found[0], found[-1]):
+                np.testing.assert_array_equal(x, y)
+    for x, y in zip(found[0], found[-1]):
+        np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+GRAPHS = """
+import sparse_ae.theano_compat, numpy as np, theano, theano.sparse, theano.tensor as T, lasagne
+
+def graphs():
+    x, y = T.dmatrices(2)
+    s = theano.sparse.csr_matrix("s", "float64")
+    w = theano.shared(np.ones((3, 3)), "w")
+    loss = T.sum((T.nnet.sigmoid(T.dot(x, w)) - y) ** 2) + T.sum(w ** 2)
+    for inputs, outputs, updates in [([x, y], loss, lasagne.updates.adam(loss, [w], .1)),
+                                     ([x, y], loss, lasagne.updates.adagrad(loss, [w], .1)),
+                                     ([x, y], [T.dot(x, y).T, x.shape, x[0, 0] * 2 + y[1, 1], T.sum(x ** 2)], []),
+                                     ([x], theano.scan(lambda row: T.dot(row, w), x)[0], []),
+                                     ([s], theano.sparse.structured_dot(s, w), [])]:
+        function = theano.function(inputs, outputs, updates=updates, mode=theano.Mode("py", "fast_run"))
+        yield theano.printing.debugprint(function, file="str", ids="int")
+
+before = list(graphs())
+import sparse_ae.ops
+assert list(graphs()) == before and "Elemwise" in before[0]
+"""
+
+
+def test_theanos_own_graphs_are_what_they_are_without_the_package():
+    subprocess.run([sys.executable, "-c", GRAPHS], check=True)
+
+
+@pytest.mark.skipif(not theano.config.cxx, reason="there is no compiler")
+def test_a_function_that_is_all_in_c_has_none(monkeypatch):
+    monkeypatch.setattr(theano.compile.mode, "get_default_mode", lambda: theano.Mode("c", "fast_run"))
+    x = T.scalar("x", "float32")
+    for mode in (rewriting_mode(), fast_mode()):
+        assert theano.function([x], 2 * x, mode=mode)(3) == 6
+    data, (indices, indptr), F = T.dvector(), T.ivectors(2), T.dmatrix()
+    function = theano.function([data, indices, indptr, F], csr_dot(data, indices, indptr, F.T) * data[0])
+    assert function([2.0], [1], [0, 1], np.ones((3, 2))).tolist() == [[4, 4, 4]]
+
+
+# BLAS
+
+
+@pytest.mark.parametrize("z_order", ["C", "F", "strided"])
+@pytest.mark.parametrize("x_order", ["C", "F", "strided"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gemm_in_every_memory_order(z_order, x_order, dtype):
+    rng = np.random.RandomState(0)
+    z, x, y = (laid_out(rng.randn(*shape).astype(dtype), order)
+               for shape, order in [((4, 3), z_order), ((4, 5), x_order), ((5, 3), "C")])
+    expected = 0.5 * z.astype("float64") - 2 * x.astype("float64").dot(y.astype("float64"))
+    output = [None]
+    rewrites.SciPyGemm(inplace=True).perform(None, [z, np.array(-2, dtype), x, y, np.array(0.5, dtype)], [output])
+    assert output[0] is z
+    np.testing.assert_allclose(z, expected, rtol=1e-5)
+
+    product = [None]
+    rewrites.SciPyDot22().perform(None, [x, y], [product])
+    assert product[0].flags.c_contiguous and product[0].dtype == dtype
+    np.testing.assert_allclose(product[0], x.astype("float64").dot(y.astype("float64")), rtol=1e-4)
+
+
+def test_gemm_without_anything_to_add():
+    z, output = np.ones((4, 3)), [None]
+    rewrites.SciPyGemm(inplace=True).perform(None, [z, np.array(-2.0), np.ones((4, 0)), np.ones((0, 3)), np.array(0.5)],
+                                         [output])
+    np.testing.assert_array_equal(z, np.full((4, 3), 0.5))
+
+
+def test_an_empty_product():
+    product = [None]
+    rewrites.SciPyDot22().perform(None, [np.ones((4, 0)), np.ones((0, 3))], [product])
+    np.testing.assert_array_equal(product[0], np.zeros((4, 3)))
+
+
+def test_shapes_are_checked():
+    with pytest.raises(ValueError, match=r"shapes \(4, 5\) and \(4, 3\) don't fit"):
+        rewrites.SciPyDot22().perform(None, [np.ones((4, 5)), np.ones((4, 3))], [[None]])
+    with pytest.raises(ValueError, match=r"shapes \(4, 3\) = \(4, 5\) times \(4, 3\) don't fit"):
+        arguments = [np.ones((4, 3)), np.array(1.0), np.ones((4, 5)), np.ones((4, 3)), np.array(1.0)]
+        rewrites.SciPyGemm(inplace=True).perform(None, arguments, [[None]])
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_squared_norm(order):
+    x = T.matrix()
+    value = laid_out(np.random.RandomState(0).randn(3, 4).astype(theano.config.floatX), order)
+    function = theano.function([x], T.sum(x ** 2), mode=rewriting_mode())
+    assert any(isinstance(node.op, rewrites.SquaredNorm) for node in function.maker.fgraph.toposort())
+    np.testing.assert_allclose(function(value), (value.astype("float64") ** 2).sum(), rtol=1e-6)
+
+
+def test_only_whole_sums_of_squares_are_rewritten():
+    x = T.matrix()
+    for graph in (T.sum(x ** 2, axis=0), T.sum(x ** 3), T.sum(abs(x))):
+        function = theano.function([x], graph, mode=rewriting_mode())
+        assert not any(isinstance(node.op, rewrites.SquaredNorm) for node in function.maker.fgraph.toposort())
+
+
+@pytest.mark.skipif(bool(theano.config.blas.ldflags), reason="Theano has a BLAS of its own")
+def test_the_dense_graph_updates_W_and_V_in_one_call_each():
+    model = AutoEncoder(6, 2, rating_scale=(1, 5), rng=0)
+    batch = FORMULATIONS["dense"].inputs((), model.dtype)
+    function = model.ae_batch(batch.present, FORMULATIONS["dense"].cost(model, batch), lasagne.updates.sgd, 0.01)
+    kinds = [type(op) for op in ops(function)]
+    # The norms of W, V and the error.
+    assert list(map(kinds.count, (rewrites.SciPyGemm, rewrites.SciPyDot22, rewrites.SquaredNorm))) == [2, 3, 3]
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-5), ("float64", 1e-13)])
+def test_numbers_as_by_hand(dtype, tolerance):
+    rate, t = T.scalar("rate", dtype), T.scalar("t", dtype)
+    one = np.asarray(1, dtype)
+    function = theano.function([rate, t], rate * T.sqrt(one - np.asarray(0.999, dtype) ** t)
+                               / (one - np.asarray(0.9, dtype) ** t), mode=rewriting_mode())
+    found = function(np.asarray(0.01, dtype), np.asarray(7, dtype))
+    assert found.dtype == dtype and found.shape == ()
+    np.testing.assert_allclose(found, 0.01 * np.sqrt(1 - 0.999 ** 7) / (1 - 0.9 ** 7), rtol=tolerance)
+    assert any(isinstance(op, NumberOp) for op in ops(function))
+    assert not any(isinstance(op, T.Elemwise) for op in ops(function))
+
+
+def test_arrays_are_left_to_theano():
+    x = T.dvector("x")
+    function = theano.function([x], T.exp(x).sum() + 1, mode=rewriting_mode())
+    assert any(isinstance(op, T.Elemwise) for op in ops(function))
+    np.testing.assert_allclose(function([0.0, 1.0]), 2 + np.e, rtol=1e-14)
+
+
+def test_shared_numbers_move_on():
+    step, w = theano.shared(np.float64(0)), theano.shared(np.float64(1))
+    function = theano.function([], w, updates=[(step, step + 1), (w, w / (step + 1))], mode=rewriting_mode())
+    assert [float(function()) for _ in range(4)] == [1, 1, 0.5, 1 / 6] and step.get_value() == 4
+
+
+def test_adam_of_a_single_number():
+    found = []
+    for mode in (rewriting_mode(), AS_THEANO):
+        w = theano.shared(np.float64(3))
+        function = theano.function([], [], updates=lasagne.updates.adam((w - 1) ** 2, [w], 0.1), mode=mode)
+        for _ in range(5):
+            function()
+        found.append(float(w.get_value()))
+    assert found[0] == pytest.approx(found[1], rel=1e-12) and found[0] < 2.6
+
+
+def test_what_overflows_does_so_in_silence():
+    x = T.fscalar("x")
+    with np.errstate(all="raise"):
+        assert theano.function([x], x * x - 1, mode=rewriting_mode())(np.float32(1e30)) == np.inf
+
+
+def test_integers_and_conditions():
+    n, x = T.iscalar("n"), T.dscalar("x")
+    function = theano.function([n, x], T.switch(T.gt(n, 2), x * n, -x), mode=rewriting_mode())
+    assert (float(function(3, 2.0)), float(function(2, 2.0))) == (6.0, -2.0)
+
+
+# Views
+
+
+def test_views_shapes_and_look_ups_as_by_hand():
+    x, v, chosen = T.dmatrix("x"), T.dvector("v"), T.ivector("chosen")
+    outputs = [x.dimshuffle(1, "x", 0), T.stack([x.shape[0], x.shape[1] + 1]), v[chosen],
+               T.alloc(v[0], x.shape[1]), x.T.shape[0]]
+    function = theano.function([x, v, chosen], outputs, mode=rewriting_mode())
+    values = np.arange(6.0).reshape(2, 3), np.array([5.0, 7, 9]), np.array([2, 0, 2, -1], "int32")
+    for _ in range(2):  # the second time there is memory to write to
+        turned, shape, found, filled, length = function(*values)
+        np.testing.assert_array_equal(turned, [[[0, 3]], [[1, 4]], [[2, 5]]])
+        assert shape.tolist() == [2, 4] and shape.dtype == "int64"
+        assert found.tolist() == [9, 5, 9, 9] and filled.tolist() == [5, 5, 5] and length == 3
+    kinds = tuple(op.op.__class__ for op in ops(function) if isinstance(op, InPython))
+    assert {T.DimShuffle, MakeVector, Shape_i, AdvancedSubtensor1, T.Alloc} == set(kinds)
+    assert not any(isinstance(op, kinds) for op in ops(function))
+    with pytest.raises(IndexError):
+        function(*values[:2], np.array([3], "int32"))
+
+
+def test_a_view_is_known_for_one():
+    w = theano.shared(np.arange(6.0).reshape(2, 3))
+    function = theano.function([], w.T + 0 * w.sum(), updates=[(w, T.inc_subtensor(w[0], 10 * w.T[:, 1]))],
+                               mode=rewriting_mode())
+    np.testing.assert_array_equal(function(), np.arange(6.0).reshape(2, 3).T)
+    np.testing.assert_array_equal(w.get_value(), [[30, 41, 52], [3, 4, 5]])
+    turned = theano.function([], w.T, updates=[(w, w + 1)], mode=rewriting_mode())
+    before = w.get_value()
+    np.testing.assert_array_equal(turned(), before.T)
+
+
+def test_rows_of_matrices_are_left_to_c():
+    x, chosen = T.dmatrix("x"), T.ivector("chosen")
+    function = theano.function([x, chosen], [x[chosen], T.alloc(x.sum(), 2, 3)], mode=rewriting_mode())
+    kinds = {type(op) for op in ops(function)}
+    assert {AdvancedSubtensor1, T.Alloc} <= kinds
+    assert function(np.arange(4.0).reshape(2, 2), [1])[0].tolist() == [[2, 3]]
+
+
+def test_a_compiled_function_is_pickled():
+    x, v, chosen = T.dmatrix("x"), T.dvector("v"), T.ivector("chosen")
+    outputs = [x.dimshuffle(1, "x", 0), T.stack([x.shape[0], x.shape[1]]), v[chosen], T.alloc(v[0], x.shape[1])]
+    function = theano.function([x, v, chosen], outputs, mode=rewriting_mode())
+    again = pickle.loads(pickle.dumps(function))
+    values = np.arange(6.0).reshape(2, 3), np.array([5.0, 7, 9]), np.array([2, 0], "int32")
+    assert any(isinstance(op, InPython) for op in ops(again))
+    for one, other in zip(function(*values), again(*values)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_equal_ones_are_one():
+    made = [InPython(MakeVector("int64")) for _ in range(2)]
+    assert made[0] == made[1] == pickle.loads(pickle.dumps(made[0])) and hash(made[0]) == hash(made[1])
+    assert made[0] != InPython(MakeVector("int32"))
