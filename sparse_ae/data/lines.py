@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sparse_ae.files.unpacking import check_regular, check_size, unpack_limit
+from sparse_ae.runtime.progress import STDERR
 
 #: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
@@ -149,7 +150,7 @@ def lines_of(path, first=1, progress=False):
     # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
     shown = contextlib.nullcontext() if not progress else tqdm(
         total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
-        delay=_SECONDS_WITHOUT_PROGRESS)
+        delay=_SECONDS_WITHOUT_PROGRESS, file=STDERR)
     with opened(path) as stream, shown as bar:
         yield Lines(path, stream, first, bar)
 

@@ -3,13 +3,14 @@
 ==================  ================================================================================================
 where stderr is     a training shows
 ==================  ================================================================================================
-a terminal          a bar for each epoch, which goes when the epoch is over
-in a notebook       one bar for all epochs, a notebook's, where ipywidgets can draw it; else lines as below
+a terminal          a bar, which begins anew with each epoch and goes at the end
+in a notebook       a notebook's bar, where ipywidgets can draw it; else lines as below
 a pipe or a file    a line after some seconds, then every half minute, and one at the end; none where it ends sooner
+closed              nothing; neither where its reader has gone: training goes on in silence
 ==================  ================================================================================================
 
-Who asks for no progress gets nothing, and no lock is taken for it: even a disabled bar of tqdm's takes a lock that all
-forks of a process share. If one of them is killed while it holds the lock, the others wait for ever.
+No lock is taken without progress: even a disabled bar of tqdm's takes a lock that all forks of a process share. If one
+of them is killed while it holds the lock, the others wait for ever.
 """
 import contextlib
 import importlib
@@ -30,20 +31,38 @@ _now = time.monotonic
 _said = set()
 
 
+class _Stderr:
+    """What `sys.stderr` is at the time; nothing is written, and nothing raised, if it is closed or has no reader."""
+
+    def _call(self, name, *arguments):
+        with contextlib.suppress(OSError, ValueError):  # a broken pipe, no such descriptor; a closed file
+            return getattr(sys.stderr, name, lambda *_: None)(*arguments)
+
+    def write(self, text):
+        self._call("write", text)
+
+    def flush(self):
+        self._call("flush")
+
+    def isatty(self):
+        return bool(self._call("isatty"))
+
+    def __getattr__(self, name):
+        return getattr(sys.stderr, name)
+
+
+#: A file to print reports to.
+STDERR = _Stderr()
+
+
+def say(text):
+    """Print a line on stderr, at once."""
+    print(text, file=STDERR, flush=True)
+
+
 @contextlib.contextmanager
 def announced(message, wanted=True, after=2.0, once=False):
-    """Print a message on stderr if what is done meanwhile takes long.
-
-    Parameters
-    ----------
-    message : str
-    wanted : bool
-        Whether to print anything at all.
-    after : float
-        Seconds from which it takes long.
-    once : bool
-        Whether to print it only the first time in a process.
-    """
+    """Print a message on stderr if the context lasts longer than `after` seconds; only the first time if `once`."""
     def tell():
         _said.add(message)
         say(message)
@@ -59,42 +78,21 @@ def announced(message, wanted=True, after=2.0, once=False):
 
 
 def signs_of_life(wanted, n_epochs, n_rows):
-    """Make the progress reports of a training, as its surroundings allow.
+    """The progress reports of a training of at most `n_epochs` epochs of `n_rows` rows.
 
-    Parameters
-    ----------
-    wanted : bool or str
-        Whether to show anything at all; a text says what is trained, before all that is shown.
-    n_epochs : int
-        That are still to come, at most.
-    n_rows : int
-        In each of them.
-
-    Returns
-    -------
-    signs
-        With the methods ``epoch(number, last)``, a context manager for each epoch, where `last` is the record of the
-        epoch before or None; ``batch(n_rows, loss, rmse)`` after each mini-batch in it, with the means of the epoch
-        so far, of which the RMSE may be None; and ``end(history)``.
+    A text as `wanted` says what is trained, before all that is shown. The reports have ``epoch(number, last)``, a
+    context of an epoch, where `last` is the record of the one before or None; ``batch(n_rows, loss, rmse)`` after each
+    mini-batch in it, with the means of the epoch so far, whose RMSE may be None; and ``end(history)``.
     """
     if not wanted:
         return _Nothing()
     label = wanted + ", " if isinstance(wanted, str) else ""
-    if getattr(sys.stderr, "isatty", lambda: False)():
-        return _Bars(label, n_rows)
+    if STDERR.isatty():
+        return _Bar(label, tqdm, n_rows, file=STDERR)
     notebook_bar = _notebook_bar()
     if notebook_bar is not None:
-        return _NotebookBar(label, notebook_bar, n_epochs, n_rows)
-    return _Lines(label, n_epochs, n_rows)
-
-
-def validated(record):
-    """Find validation's measure in an epoch's record: its name and its value; None without validation."""
-    for name, value in record.items():
-        if name.startswith("validation_") and value is not None:
-            name = name[len("validation_"):].replace("blend_", "blend's ")
-            return name.replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
-    return None
+        return _Bar(label, notebook_bar, n_rows)
+    return _Lines(label, n_epochs)
 
 
 def _notebook_bar():
@@ -108,7 +106,7 @@ def _notebook_bar():
 
 
 class _Nothing:
-    """No sign."""
+    """No reports."""
 
     def epoch(self, number, last):
         return contextlib.nullcontext()
@@ -120,36 +118,20 @@ class _Nothing:
         pass
 
 
-class _Bars(_Nothing):
-    """A bar for each epoch."""
+class _Bar(_Nothing):
+    """One bar, since a notebook keeps an empty line for each that goes."""
 
-    def __init__(self, label, n_rows):
-        self._label, self._n_rows = label, n_rows
-
-    @contextlib.contextmanager
-    def epoch(self, number, last):
-        # disable=None: stderr may be another by now.
-        with tqdm(total=self._n_rows, desc=self._label + _title(number, last), unit="row", leave=False,
-                  disable=None) as self._bar:
-            yield
-
-    def batch(self, n_rows, loss, rmse):
-        if not self._bar.disable:
-            self._bar.set_postfix(refresh=False, **_postfix(loss, rmse))
-            self._bar.update(n_rows)
-
-
-class _NotebookBar(_Nothing):
-    """One bar for all epochs: a notebook keeps an empty line for each bar that goes."""
-
-    def __init__(self, label, make_bar, n_epochs, n_rows):
-        self._label, self._make_bar, self._total, self._bar = label, make_bar, n_epochs * n_rows, None
+    def __init__(self, label, make_bar, n_rows, **where):
+        self._label, self._bar = label, None
+        self._make = lambda: make_bar(total=n_rows, unit="row", leave=False, **where)
 
     @contextlib.contextmanager
     def epoch(self, number, last):
-        if self._bar is None:
-            self._bar = self._make_bar(total=self._total, unit="row", leave=False)
-        self._bar.set_description(self._label + _title(number, last), refresh=False)
+        # All that the bar of one batch of all rows can say while it lasts.
+        so_far = "" if last is None else ", %s so far" % _in_words(*validated(last) or _trained(last))
+        self._bar = self._bar or self._make()
+        self._bar.set_description("%sepoch %d%s" % (self._label, number, so_far), refresh=False)
+        self._bar.reset()
         try:
             yield
         except BaseException:
@@ -157,7 +139,7 @@ class _NotebookBar(_Nothing):
             raise
 
     def batch(self, n_rows, loss, rmse):
-        self._bar.set_postfix(refresh=False, **_postfix(loss, rmse))
+        self._bar.set_postfix(refresh=False, loss="%.4g" % loss, **{} if rmse is None else {"rmse": figure(rmse)})
         self._bar.update(n_rows)
 
     def end(self, history):
@@ -165,25 +147,12 @@ class _NotebookBar(_Nothing):
             self._bar.close()
 
 
-def _postfix(loss, rmse):
-    shown = {"loss": "%.4g" % loss}
-    return shown if rmse is None else dict(shown, rmse=figure(rmse))
-
-
-def _title(number, last):
-    if last is None:
-        return "epoch %d" % number
-    # All that the bar of one batch of all rows can say while it lasts.
-    return "epoch %d, %s so far" % (number, _in_words(*validated(last) or _trained(last)))
-
-
 class _Lines(_Nothing):
-    """A line now and then."""
+    """A line now and then; how long it will still take isn't known, since training may end early."""
 
-    def __init__(self, label, n_epochs, n_rows):
-        self._label, self._n_epochs, self._n_rows, self._done = label, n_epochs, n_rows, 0
-        self._start = _now()
-        self._next, self._first, self._last = self._start + _FIRST_LINE, None, None
+    def __init__(self, label, n_epochs):
+        self._label, self._n_epochs, self._first, self._start = label, n_epochs, None, _now()
+        self._next = self._start + _FIRST_LINE
 
     def epoch(self, number, last):
         if self._first is None:
@@ -192,30 +161,31 @@ class _Lines(_Nothing):
         return contextlib.nullcontext()
 
     def batch(self, n_rows, loss, rmse):
-        self._done += n_rows
         now = _now()
-        if now < self._next:
-            return
-        self._next = now + _BETWEEN_LINES
-        left = (now - self._start) * (self._n_epochs * self._n_rows / self._done - 1)
-        so_far = {"train_rmse": rmse, "loss": loss}
-        errors = errors_of(so_far if self._last is None else self._last)
-        say("%sepoch %d of at most %d: %s so far; %s, at most %s left"
-             % (self._label, self._number, self._first + self._n_epochs - 1, errors, _duration(now - self._start),
-                _duration(left)))
+        if now >= self._next:
+            self._next = now + _BETWEEN_LINES
+            say("%sepoch %d of at most %d: %s so far; %s"
+                % (self._label, self._number, self._first + self._n_epochs - 1,
+                   errors_of(self._last or {"train_rmse": rmse, "loss": loss}), _duration(now - self._start)))
 
     def end(self, history):
         took = _now() - self._start
         if took < _FIRST_LINE or not history:
             return
         best = history[-1]["restored"]
-        text = "%straining ended after epoch %d, in %s" % (self._label, len(history), _duration(took))
-        if best == 0:
-            text += "; none was better than what it began with, which is put back"
-        else:
-            best = best or len(history)
-            text += "; epoch %d: %s" % (best, errors_of(history[best - 1]))
-        say(text)
+        best = len(history) if best is None else best
+        told = "epoch %d: %s" % (best, errors_of(history[best - 1])) if best else \
+            "none was better than what it began with, which is put back"
+        say("%straining ended after epoch %d, in %s; %s" % (self._label, len(history), _duration(took), told))
+
+
+def validated(record):
+    """The name and value of validation's measure in an epoch's record; None without validation."""
+    for name, value in record.items():
+        if name.startswith("validation_") and value is not None:
+            name = name[len("validation_"):].replace("blend_", "blend's ")
+            return name.replace("rmse", "RMSE").replace("ndcg", "NDCG"), value
+    return None
 
 
 def errors_of(record):
@@ -224,13 +194,13 @@ def errors_of(record):
     return text if found is None else text + ", validation " + _in_words(*found)
 
 
+def figure(value):
+    """An error or a measure in words: four decimals, or four digits if it is less than 0.01: 0.8701, 3.142e-07."""
+    return ("%.4g" if 0 < abs(value) < 0.01 else "%.4f") % value
+
+
 def _in_words(name, value):
     return "%s %s" % (name, figure(value))
-
-
-def figure(value):
-    """An error or a measure in words: four decimals, and of what is less than 0.01, four digits: 0.8701, 3.142e-07."""
-    return ("%.4g" if 0 < abs(value) < 0.01 else "%.4f") % value
 
 
 def _trained(record):
@@ -244,8 +214,3 @@ def _duration(seconds):
         return "%d s" % seconds
     minutes = int(round(seconds / 60))
     return "%d min" % minutes if minutes < 100 else "%.1f h" % (minutes / 60)
-
-
-def say(text):
-    """Print a line on stderr, at once."""
-    print(text, file=sys.stderr, flush=True)

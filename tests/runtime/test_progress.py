@@ -9,7 +9,7 @@ import pytest
 from limits import HANGS
 
 from sparse_ae.runtime import progress
-from sparse_ae.runtime.progress import announced, errors_of, figure, signs_of_life
+from sparse_ae.runtime.progress import announced, errors_of, figure, say, signs_of_life
 
 
 class Terminal(io.StringIO):
@@ -22,18 +22,15 @@ class Bar:
 
     made = []
 
-    def __init__(self, desc=None, disable=False, **arguments):
-        self.desc, self.disable, self.arguments, self.counts, self.closed = desc, disable, arguments, [], False
+    def __init__(self, **arguments):
+        self.arguments, self.descriptions, self.counts, self.closed = arguments, [], [], False
         self.made.append(self)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
     def set_description(self, desc, refresh):
-        self.desc = desc
+        self.descriptions.append(desc)
+
+    def reset(self):
+        self.counts.append("reset")
 
     def set_postfix(self, refresh, **figures):
         self.figures = figures
@@ -85,15 +82,27 @@ def train(signs, n_epochs=2, n_batches=2, validation=None, clock=None, seconds=0
     return history
 
 
+@pytest.mark.parametrize("where", ["terminal", "notebook"])
 @pytest.mark.parametrize("validation, so_far", [(None, "1.0000"), (0.75, "0.7500")])
-def test_on_a_terminal_there_is_a_bar_for_each_epoch(monkeypatch, bars, validation, so_far):
-    monkeypatch.setattr(progress, "tqdm", Bar)
-    monkeypatch.setattr(sys, "stderr", Terminal())
+def test_a_bar_begins_anew_with_each_epoch(monkeypatch, bars, validation, so_far, where, request):
+    if where == "notebook":
+        request.getfixturevalue("notebook")
+    monkeypatch.setattr(*(("tqdm.auto.tqdm", Bar) if where == "notebook" else (progress, "tqdm", Bar)))
+    monkeypatch.setattr(sys, "stderr", io.StringIO() if where == "notebook" else Terminal())
     signs = signs_of_life(True, 2, 10)
-    signs.end(train(signs, validation=validation))
-    assert [bar.desc for bar in bars] == ["epoch 1", "epoch 2, RMSE %s so far" % so_far]
-    assert [(bar.counts, bar.arguments["total"], bar.closed) for bar in bars] == [([5, 5], 10, True)] * 2
-    assert bars[0].figures == {"loss": "2", "rmse": "0.5000"}
+    history = train(signs, validation=validation)
+    bar, = bars
+    assert bar.descriptions == ["epoch 1", "epoch 2, RMSE %s so far" % so_far] and not bar.closed
+    assert (bar.counts, bar.arguments["total"]) == (["reset", 5, 5] * 2, 10)
+    assert bar.figures == {"loss": "2", "rmse": "0.5000"}
+    signs.end(history)
+    assert bar.closed
+    with pytest.raises(KeyboardInterrupt):
+        with signs_of_life(True, 2, 10).epoch(1, None):
+            raise KeyboardInterrupt
+    assert bars[1].closed
+    signs_of_life(True, 2, 10).end([])
+    assert sys.stderr.getvalue() == ""
 
 
 def test_tqdm_takes_what_the_bars_are_given(monkeypatch):
@@ -102,26 +111,6 @@ def test_tqdm_takes_what_the_bars_are_given(monkeypatch):
     signs = signs_of_life(True, 2, 10)
     signs.end(train(signs))
     assert "epoch 1:" in terminal.getvalue() and "epoch 2, RMSE 1.0000 so far:" in terminal.getvalue()
-
-
-def test_in_a_notebook_one_bar_lasts_all_the_time(monkeypatch, bars, notebook):
-    import tqdm.auto
-    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    signs = signs_of_life(True, 2, 10)
-    history = train(signs)
-    bar, = bars
-    assert bar.desc == "epoch 2, RMSE 1.0000 so far" and bar.counts == [5] * 4 and bar.arguments["total"] == 20
-    assert not bar.closed
-    signs.end(history)
-    assert bar.closed
-    signs = signs_of_life(True, 2, 10)
-    with pytest.raises(KeyboardInterrupt):
-        with signs.epoch(1, None):
-            raise KeyboardInterrupt
-    assert bars[1].closed
-    signs_of_life(True, 2, 10).end([])
-    assert sys.stderr.getvalue() == ""
 
 
 def test_a_notebook_that_can_draw_no_bar_gets_lines(monkeypatch, notebook, capsys):
@@ -136,10 +125,10 @@ def test_in_a_pipe_there_is_a_line_now_and_then(clock, capsys):
     history[-1]["restored"] = 20
     signs.end(history)
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 4 of at most 100: training RMSE 0.3333, validation RMSE 0.8750 so far; 10 s, at most 5 min left",
-        "epoch 14 of at most 100: training RMSE 0.0769, validation RMSE 0.8750 so far; 40 s, at most 4 min left",
-        "epoch 24 of at most 100: training RMSE 0.0435, validation RMSE 0.8750 so far; 70 s, at most 4 min left",
-        "epoch 34 of at most 100: training RMSE 0.0303, validation RMSE 0.8750 so far; 2 min, at most 3 min left",
+        "epoch 4 of at most 100: training RMSE 0.3333, validation RMSE 0.8750 so far; 10 s",
+        "epoch 14 of at most 100: training RMSE 0.0769, validation RMSE 0.8750 so far; 40 s",
+        "epoch 24 of at most 100: training RMSE 0.0435, validation RMSE 0.8750 so far; 70 s",
+        "epoch 34 of at most 100: training RMSE 0.0303, validation RMSE 0.8750 so far; 2 min",
         "training ended after epoch 40, in 2 min; epoch 20: training RMSE 0.0500, validation RMSE 0.8750"]
 
 
@@ -150,7 +139,7 @@ def test_lines_of_the_first_epoch_of_a_later_call_and_of_nothing_better(clock, c
         signs.batch(10, 2.0, 0.5)
     signs.end([record(5, 1.0, restored=0)])
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h, at most 20.0 h left",
+        "epoch 5 of at most 14: training RMSE 0.5000 so far; 2.2 h",
         "training ended after epoch 1, in 2.2 h; none was better than what it began with, which is put back"]
 
 
@@ -168,7 +157,7 @@ def test_what_is_trained_stands_before_all_that_is_shown(monkeypatch, clock, cap
     monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(sys, "stderr", Terminal())
     train(signs_of_life(label, 2, 10))
-    assert bars[0].desc == "items as rows, on all ratings, epoch 1"
+    assert bars[0].descriptions[0] == "items as rows, on all ratings, epoch 1"
 
 
 def test_what_is_soon_over_says_nothing(clock, capsys):
@@ -177,7 +166,7 @@ def test_what_is_soon_over_says_nothing(clock, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_whoever_wants_no_sign_takes_none_of_its_locks(monkeypatch, clock, capsys, notebook):
+def test_without_progress_no_lock_is_taken(monkeypatch, clock, capsys, notebook):
     # tqdm's lock is shared by the forks of a process; one that is killed with it would stop the others for ever.
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", stream)
@@ -186,6 +175,34 @@ def test_whoever_wants_no_sign_takes_none_of_its_locks(monkeypatch, clock, capsy
         signs = signs_of_life(False, 2, 10)
         signs.end(train(signs, clock=clock, seconds=100))
         assert stream.getvalue() == ""
+
+
+class Broken(io.StringIO):
+    """A stream whose reader is gone."""
+
+    def __init__(self, error, terminal):
+        super().__init__()
+        self.error, self.isatty = error, lambda: terminal
+
+    def write(self, text):
+        raise self.error
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [
+    None, closed(), Broken(BrokenPipeError(32, "Broken pipe"), True), Broken(OSError(9, "Bad file descriptor"), False),
+    Broken(BrokenPipeError(32, "Broken pipe"), False)])
+def test_training_goes_on_in_silence_where_nothing_can_be_written(monkeypatch, capsys, clock, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    signs = signs_of_life(True, 100, 10)
+    signs.end(train(signs, 3, clock=clock, seconds=100))
+    say("a line")
+    assert capsys.readouterr().out == ""
 
 
 def test_what_takes_long_is_announced(monkeypatch, capsys):
