@@ -258,6 +258,19 @@ def test_other_modules_are_none_of_the_finders_business():
 # Settings
 
 
+def test_finders_of_old_are_passed_over(monkeypatch):
+    """As Python passes over six 1.15's, which has `find_module` alone."""
+    finder = next(each for each in sys.meta_path if each.__module__ == "sparse_ae.theano_compat.finder")
+    monkeypatch.setattr(sys, "meta_path", [finder, types.SimpleNamespace(find_module=lambda name, path=None: None)])
+    assert finder.find_spec("pygpu.of_old") is None
+
+
+def test_without_docstrings_and_with_threads_for_two_levels(tmp_path):
+    said = run("import os, sparse_ae, theano, theano.tensor, lasagne.layers\nassert False, 'left out by -OO'\n"
+               "print(os.environ['OMP_NUM_THREADS'])", "-OO", OMP_NUM_THREADS="2,1")
+    assert said == ("2,1\n", "")
+
+
 def test_flags_and_theanorc_mean_what_they_meant(tmp_path):
     rc = tmp_path / "rc"
     rc.write_text("[global]\nfloatX = float32\ncxx =\n[blas]\nldflags = -lmine\n")

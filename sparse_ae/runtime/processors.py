@@ -16,8 +16,8 @@ def processors():
 
 
 def thread_count():
-    """Return how many threads to work with: as ``OMP_NUM_THREADS`` says, else one for each processor; 8 at most."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").strip()
+    """How many threads to work with: the first number of ``OMP_NUM_THREADS``, else one per processor; 8 at most."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(_MOST, max(1, int(wanted)) if wanted.isdecimal() else processors())
 
 

@@ -28,7 +28,9 @@ class _FinderOfMended:
         if name == package and name not in sys.modules:
             _drop_leftovers_of_a_failed_import(package)
         for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target) if finder is not cls else None
+            # Python passes over finders of before 3.4, such as six 1.15's, which have no such method.
+            find_spec = getattr(finder, "find_spec", None)
+            spec = find_spec(name, path, target) if finder is not cls and find_spec is not None else None
             if spec is not None:
                 if spec.loader is not None:
                     # The loader is this spec's own, and stays what it is for all that ask it for sources or data.

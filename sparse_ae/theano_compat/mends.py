@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import logging
 import os
+import re
 import sys
 import types
 import zlib
@@ -88,8 +89,25 @@ def _compiledir_that_can_be_written_to():
 
 
 @contextlib.contextmanager
+def _one_number_of_threads():
+    """configdefaults.py:946 refuses OMP_NUM_THREADS=2,1, a number for each level of threads within threads.
+
+    What is made of it there, line 967 sets to False.
+    """
+    levels = os.environ.get("OMP_NUM_THREADS", "")
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)+", levels):
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = levels.split(",")[0]
+    try:
+        yield
+    finally:
+        os.environ["OMP_NUM_THREADS"] = levels
+
+
+@contextlib.contextmanager
 def _with_defaults_that_work():
-    with _no_compiler_without_headers(), _compiledir_that_can_be_written_to():
+    with _no_compiler_without_headers(), _compiledir_that_can_be_written_to(), _one_number_of_threads():
         yield
 
 
@@ -393,6 +411,11 @@ def _mend_cmodule(module):
     _mend_module_cache(module)
 
 
+def _mend_docstring(module):
+    """gof/opt.py:1680 adds to the docstring of a class, which is None under python -OO."""
+    module.PatternSub.__doc__ = module.PatternSub.__doc__ or ""
+
+
 def _mend_cache_key(module):
     """gof/cc.py:1454 takes an Op's empty __props__ for a missing version: each process compiles such an Op anew.
 
@@ -484,6 +507,7 @@ RUN_BY = {
 MEND_ONCE_RUN = {
     "theano.gof.cc": _mend_cache_key,
     "theano.gof.op": _mend_version_of_c_files,
+    "theano.gof.opt": _mend_docstring,
     "theano.gof.cmodule": _mend_cmodule,
     "theano.scalar.basic": _give_dropped_names,
     "theano.scalar.sharedvar": _give_dropped_names,

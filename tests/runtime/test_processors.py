@@ -7,7 +7,8 @@ import pytest
 from sparse_ae.runtime import processors
 
 
-@pytest.mark.parametrize("said, expected", [("3", 3), (" 2 ", 2), ("0", 1), ("64", 8), ("4,2", 5), ("", 5), (None, 5)])
+@pytest.mark.parametrize("said, expected", [
+    ("3", 3), (" 2 ", 2), ("0", 1), ("64", 8), ("4,2", 4), (",", 5), ("", 5), (None, 5)])
 def test_as_many_threads_as_openmp_is_told(monkeypatch, said, expected):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(processors, "processors", lambda: 5)
