@@ -32,7 +32,7 @@ import scipy.sparse as sp
 import scipy.stats
 
 import sparse_ae
-from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
+from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
 from sparse_ae.evaluation.lists import evaluate_lists
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.training.objectives import Missing
@@ -126,8 +126,6 @@ def contenders():
         ("most popular", ByRatings(fit_popular), {}, True),
         ("item k-NN, cosine", ByRatings(fit_neighbours), {"k": (50, 200), "shrinkage": (10.0, 100.0)}, True),
         ("EASE", ByRatings(fit_ease), {"l2": (500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)}, True),
-        ("factors of all entries", ByRatings(fit_all_entries),
-         {"n_factors": (64, 128), "missing_weight": (0.1, 0.2), "l2": (30.0, 60.0)}, True),
     ]
     if importlib.util.find_spec("implicit"):
         found += [("implicit, ALS", Implicit("als"),

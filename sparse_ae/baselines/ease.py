@@ -1,27 +1,24 @@
-"""EASE for many decays, on long tails, and on catalogues that a matrix of items doesn't hold.
+"""EASE for many decays, weighed by numbers of ratings.
 
-Beside what `lists` says of EASE, users and items may count by how many ratings they have. With n_u and n_j these
-numbers over their means,
+A linear autoencoder in which no item may predict itself (H. Steck, Embarrassingly Shallow Autoencoders for Sparse Data,
+WWW 2019). With n_u and n_j the users' and the items' numbers of ratings
+over their means, and B_j the weights that go out from item j,
 
     minimise sum over users of n_u^-a |x_u - x_u B|^2 + l2 sum over items of n_j^b |B_j|^2 with B_jj = 0
 
     B_ij = -P_ij / P_jj for i != j,    P = (X' diag(n_u^-a) X + l2 diag(n_j^b))^-1                                (1)
 
-where B_j is the row of weights that go out from item j. a = b = 0 is EASE. With a > 0 the users of hundreds of ratings,
-whose pairs of items are most of X'X, don't drown out the others; with b > 0 popular items are held back more. Dividing
-by powers of degrees is what graph models live on (Y. Shen et al., How Powerful is Graph Convolution for
-Recommendation?, CIKM 2021); in a ridge regression they are weights of its two sums.
+EASE is a = b = 0. With a > 0 the users of hundreds of ratings, whose pairs of items are most of X'X, count less; with
+b > 0 popular items decay more. Such powers of degrees are those of graph models (Y. Shen et al., How Powerful is Graph
+Convolution for Recommendation?, CIKM 2021).
 
-X'X is made once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D) D^-1/2
-is at most 1 + s, where s is the largest sum of absolute values in a row of D^-1/2 X'X D^-1/2. Up to 10,000 the system
-is solved in float32, which leaves three digits and more; beyond, in float64. It is X'X + D that is solved, by
+X'X is computed once, in float32, and serves any l2 and b. With D = l2 diag(n_j^b), the condition of D^-1/2 (X'X + D)
+D^-1/2 is at most 1 + s, where s is the largest sum of absolute values in a row of D^-1/2 X'X D^-1/2. Up to 10,000 the
+system is solved in float32, which leaves three digits and more; beyond, in float64. It is X'X + D that is solved, by
 Cholesky's factors, whose errors are the same with and without D^-1/2 on both sides (J. W. Demmel, On Floating Point
-Errors in Cholesky, LAPACK Working Note 14, 1989). Of popular items, whose rows are the largest, the decay is larger,
-too: of MovieLens 1M s is no more than 735 with the decays that are tried, and sums of rows of X'X are up to 23,000
-times the smallest decay.
+Errors in Cholesky, LAPACK Working Note 14, 1989).
 
-Where there are more items than fit, the most popular ones have weights among each other and the others none, and the
-score 0.
+With more items than fit, the most popular ones have weights among each other, and the others none, and the score 0.
 """
 from typing import NamedTuple
 
@@ -29,7 +26,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.baselines.linalg import csr_rows, symmetric_inverse, times
-from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.runtime.processors import work_in_threads
@@ -38,56 +34,50 @@ from sparse_ae.runtime.processors import work_in_threads
 _TILE, _FLOAT32 = 256, 1e4
 
 
-class SomeItemWeights(NamedTuple):
-    """The `lists.ItemWeights` of some items.
+class ItemWeights(NamedTuple):
+    """The weight of a rating of the item in the row in the score of the item in the column: (n_items, n_items).
 
-    Attributes
-    ----------
-    weights : numpy.ndarray of float32, shape (n, n)
-    columns : numpy.ndarray of int, shape (n,)
-        Which items they are of, ascending.
-    n_items : int
-        How many there are in all.
+    `weights` is an array or a csr_matrix of float32 or float64.
     """
+
+    weights: np.ndarray
+
+    def scores(self, ratings):
+        """Scores of all items for some users, in the weights' dtype, (n, n_items); the higher, the better.
+
+        `ratings` is a SciPy sparse matrix (n, n_items) of ratings that are known of each user, new or old.
+        """
+        return times(csr_rows(ratings, self.weights.shape[0], self.weights.dtype), self.weights)
+
+    def is_sound(self, n_items):
+        """Whether the arrays can be those of so many items."""
+        return self.weights.shape == (n_items, n_items)
+
+
+class SomeItemWeights(NamedTuple):
+    """The `ItemWeights` of some of the `n_items`, those in `columns` (n,), ascending; `weights` is float32 (n, n)."""
 
     weights: np.ndarray
     columns: np.ndarray
     n_items: int
 
     def scores(self, ratings):
-        """As `lists.ItemWeights.scores`; 0 for items without weights."""
+        """As `ItemWeights.scores`; 0 for items without weights."""
         ratings = csr_rows(ratings, self.n_items, np.float32)
         found = np.zeros((ratings.shape[0], self.n_items), np.float32)
         found[:, self.columns] = times(ratings[:, self.columns], self.weights)
         return found
 
+    def is_sound(self, n_items):
+        """Whether the arrays can be those of so many items."""
+        n, columns = len(self.columns), self.columns
+        return (self.weights.shape == (n, n) and columns.ndim == 1 and columns.dtype.kind == "i" and n > 0
+                and self.n_items == n_items and columns[0] >= 0 and columns[-1] < n_items
+                and (np.diff(columns) > 0).all())
+
 
 class EaseSystem:
-    """The sums over ratings of equation (1), for one a.
-
-    Parameters
-    ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        As `sparse_ae.data.check_ratings` takes it. The ratings count as they are.
-    user_power : float
-        a.
-    n_columns : int, optional
-        At most so many items, those with most ratings; of equal ones the first. All of them when not given.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, and for bad numbers.
-
-    Examples
-    --------
-    >>> import numpy as np, scipy.sparse as sp
-    >>> from sparse_ae.baselines.lists import fit_ease
-    >>> X = sp.csr_matrix(np.array([[5, 4, 0], [0, 2, 3], [4, 4, 1]]))
-    >>> found = EaseSystem(X).solve(2.0).scores(X)
-    >>> np.allclose(found, fit_ease(X, 2.0).scores(X), atol=1e-4)
-    True
-    """
+    """The sums over ratings of equation (1) with a = `user_power`, of the `n_columns` most rated items or all."""
 
     def __init__(self, train, user_power=0.0, n_columns=None):
         X = check_ratings(train).astype(np.float32)
@@ -111,20 +101,7 @@ class EaseSystem:
         work_in_threads(fill, range(0, len(self._gram), _TILE))
 
     def solve(self, l2, item_power=0.0):
-        """The weights of (1).
-
-        Parameters
-        ----------
-        l2 : float
-            More than 0.
-        item_power : float
-            b.
-
-        Returns
-        -------
-        lists.ItemWeights or SomeItemWeights
-            In float32.
-        """
+        """The weights of (1) with b = `item_power`, in float32: `ItemWeights`, or `SomeItemWeights`."""
         l2 = check_number(l2, "l2")
         decay = relative(self._of_items, check_number(item_power, "item_power", zero=True))
         roots = (1 / np.sqrt(decay)).astype(np.float32)

@@ -1,40 +1,62 @@
-"""Factors of all entries for many decays, from a start that is near them all.
+"""Factors of all entries: the factorisation X is about W H', where the missing entries count too.
 
-Equation (3) of `lists` is made small there by alternating least squares from factors that are drawn, which takes ten
-sweeps. From the first singular vectors of X two are enough: on MovieLens 100K, with 64 factors, a missing weight of 0.2
-and a decay of 10, the sum is then 0.3% above that of twelve sweeps, and after two sweeps from drawn factors 6%. The
-singular vectors serve all decays.
+Each missing entry counts v, as if it had been rated m:
 
-With right singular vectors V and singular values s, X is about X V V', so that H = V s^1/2 is where both sides' factors
-are equally long, as those that decay makes small are.
+    sum over O of (r_ui - W_u . H_i)^2 + v sum over all others of (m - W_u . H_i)^2 + l2 (|W|^2 + |H|^2)           (1)
+
+With H fixed, W_u is the solution of a linear system that needs a loop over u's own ratings only, as the rest is the
+same for all users,
+
+    (v H'H + (1 - v) sum over O_u of H_i H_i' + l2 I) W_u = v m sum_i H_i + sum over O_u of (r_ui - v m) H_i       (2)
+
+and the same with users and items exchanged: alternating least squares (Y. Hu, Y. Koren, C. Volinsky, Collaborative
+Filtering for Implicit Feedback Datasets, ICDM 2008, where the weights depend on the ratings; with one weight for what
+is missing: H. Steck, KDD 2010). A new user's factors are (2), so users' factors needn't be kept.
+
+From drawn factors that takes ten sweeps over users and items. With the first right singular vectors V of X and their
+singular values s, X is about X V V', so that H = V s^1/2 is where both sides' factors are equally long, as those that
+decay makes small are: from there two sweeps are enough, and the singular vectors serve all decays.
 """
+from typing import NamedTuple
+
 import numpy as np
 
-from sparse_ae.baselines.linalg import right_vectors, solve_factors
-from sparse_ae.baselines.lists import ItemFactors
-from sparse_ae.checks import check_count, check_number, check_share
+from sparse_ae.baselines.linalg import csr_rows, right_vectors, solve_factors
+from sparse_ae.checks import MOST, check_count, check_number, check_share
 from sparse_ae.data.ratings import check_ratings
 
 # Sweeps, and how exact the singular vectors need be that they begin with.
 _SWEEPS, _ACCURACY = 2, 1e-2
 
 
+class ItemFactors(NamedTuple):
+    """The items' side of equation (1): H, float32 or float64 (n_items, n_factors), v, m and l2."""
+
+    H: np.ndarray
+    missing_weight: float
+    missing_rating: float
+    l2: float
+
+    def scores(self, ratings):
+        """As `ItemWeights.scores`: each user's factors are solved for by equation (2)."""
+        return self.factors_of(ratings).dot(self.H.T)
+
+    def factors_of(self, ratings):
+        """The users' factors, (n, n_factors) in H's dtype; each by its own ratings alone."""
+        ratings = csr_rows(ratings, len(self.H), self.H.dtype)
+        return solve_factors(ratings, self.H, self.missing_weight, self.missing_rating, self.l2)
+
+    def is_sound(self, n_items):
+        """Whether the arrays can be those of so many items."""
+        return (self.H.ndim == 2 and self.H.shape[0] == n_items and self.H.shape[1] > 0
+                and all(isinstance(each, (int, float)) for each in self[1:])
+                and 0 <= self.missing_weight <= 1 and abs(self.missing_rating) <= MOST and 0 < self.l2 <= MOST)
+
+
 class FactorSystem:
-    """Ratings and the singular vectors to begin with, for one number of factors.
+    """Ratings, as they are, with m = 0 and v = `missing_weight`, and the singular vectors to begin with.
 
-    Parameters
-    ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        As `sparse_ae.data.check_ratings` takes it. The ratings count as they are, and missing ones as 0.
-    n_factors : int
-        At most so many; no more than there are users or items.
-    missing_weight : float
-        v of `lists`' equation (3), from 0 to 1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, and for bad numbers.
+    There are no more factors than users or items.
     """
 
     def __init__(self, train, n_factors=64, missing_weight=0.2):
@@ -46,12 +68,7 @@ class FactorSystem:
         self._start = (V * np.sqrt(np.linalg.norm(self._X.dot(V), axis=0))).astype(np.float32)
 
     def solve(self, l2):
-        """Sweep twice, with a decay of more than 0; float32.
-
-        Returns
-        -------
-        lists.ItemFactors
-        """
+        """The float32 `ItemFactors` with a decay of more than 0."""
         H, settings = self._start, (self._missing_weight, 0.0, check_number(l2, "l2"))
         for _ in range(_SWEEPS):
             H = solve_factors(self._by_items, solve_factors(self._X, H, *settings), *settings)

@@ -1,18 +1,18 @@
-"""Filters of graphs: what a user's ratings have of the directions in which most ratings go, and what they share.
+"""Filters of graphs (GF-CF: Y. Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021).
 
 With D_u and D_i diagonal, of users' and items' numbers of ratings, N = D_u^-1/2 X D_i^-1/2 and V (n_items, k) its first
-k right singular vectors, the scores of a row x are
+k right singular vectors, the ideal low-pass filter has for a row x the scores
 
     x D_i^-1/2 V V' D_i^1/2                                                                                       (1)
 
-which keeps of x what varies slowly over the graph of users and items, and takes the rest for noise: the ideal low-pass
-filter of GF-CF (Y. Shen et al., How Powerful is Graph Convolution for Recommendation?, CIKM 2021). It is linear in x,
-and takes k numbers for each item: long catalogues fit. So does a linear filter,
+It keeps what varies slowly over the graph of users and items, and takes the rest for noise. It is linear in x, and
+takes k numbers for each item: long catalogues fit. So does the linear filter,
 
     x D_i^-p N' N D_i^p                                                                                           (2)
 
-where an item's score are the users who share it with what is rated, the less the more ratings they have, and what is
-rated. GF-CF has p = 0; a larger p leans towards popular items, which is better on some data and worse on others.
+by which an item's score is the number of users who share it with the rated items, each user counting less the more
+ratings they have. GF-CF has p = 0; a larger p leans towards popular items, which is better on some data and worse on
+others.
 """
 from typing import NamedTuple
 
@@ -25,55 +25,41 @@ from sparse_ae.data.ratings import check_ratings, rating_counts
 
 
 class LowPass(NamedTuple):
-    """Equation (1).
-
-    Attributes
-    ----------
-    vectors : numpy.ndarray of float32, shape (k, n_items)
-        V'.
-    roots : numpy.ndarray of float32, shape (n_items,)
-        The diagonal of D_i^1/2.
-    """
+    """Equation (1): `vectors`, V', float32 (k, n_items), and `roots`, the diagonal of D_i^1/2, float32 (n_items,)."""
 
     vectors: np.ndarray
     roots: np.ndarray
 
     def scores(self, ratings):
-        """As `lists.ItemWeights.scores`, in float32."""
+        """As `ItemWeights.scores`, in float32."""
         ratings = csr_rows(ratings, len(self.roots), np.float32)
         found = ratings.dot(sp.diags(_inverted(self.roots))).dot(self.vectors.T).dot(self.vectors)
         found *= self.roots
         return found
 
+    def is_sound(self, n_items):
+        """Whether the arrays can be those of so many items."""
+        return self.vectors.ndim == 2 and self.vectors.shape[1] == n_items and self.roots.shape == (n_items,)
+
 
 class Shared(NamedTuple):
-    """Equation (2).
-
-    Attributes
-    ----------
-    N : csr_matrix of float32, shape (n_users, n_items)
-        Of users with ratings.
-    powers : numpy.ndarray of float32, shape (n_items,)
-        The diagonal of D_i^p.
-    """
+    """Equation (2): `N`, csr_matrix (n, n_items), of users with ratings, and `powers`, (n_items,); float32."""
 
     N: sp.csr_matrix
     powers: np.ndarray
 
     def scores(self, ratings):
-        """As `lists.ItemWeights.scores`, in float32."""
+        """As `ItemWeights.scores`, in float32."""
         ratings = csr_rows(ratings, self.N.shape[1], np.float32).dot(sp.diags(_inverted(self.powers)))
         return self.N.T.dot(ratings.dot(self.N.T).toarray().T).T * self.powers
 
+    def is_sound(self, n_items):
+        """Whether the arrays can be those of so many items."""
+        return sp.issparse(self.N) and self.N.shape[1] == n_items and self.powers.shape == (n_items,)
+
 
 class FilterSystem:
-    """N of equation (1), and as many singular vectors as were needed so far.
-
-    Parameters
-    ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        As `sparse_ae.data.check_ratings` takes it. The ratings count as they are.
-    """
+    """N of equation (1), and as many singular vectors as were needed so far."""
 
     def __init__(self, train):
         self._N, self._of_items = _normalised(train)
@@ -86,34 +72,11 @@ class FilterSystem:
         return max(1, int(min(rated)) - 1)
 
     def solve(self, k):
-        """The filter of k singular vectors, of `most` at most."""
+        """The `LowPass` of k singular vectors, of `most` at most."""
         k = min(check_count(k, "k"), self.most)
         if k > len(self._vectors):
             self._vectors = right_vectors(self._N, k)
         return LowPass(self._vectors[:k].astype(np.float32), self._of_items.astype(np.float32))
-
-
-def fit_low_pass(train, k=64):
-    """Compute the filter of equation (1).
-
-    Parameters
-    ----------
-    train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
-        What `sparse_ae.data.check_ratings` takes. The ratings count as they are.
-    k : int
-        How many singular vectors, fewer than there are users, or items, with ratings: on films 32 to 64 do well, of ten
-        thousands of places 256.
-
-    Returns
-    -------
-    LowPass
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, and for a bad k.
-    """
-    return FilterSystem(train).solve(k)
 
 
 class SharedSystem:

@@ -17,27 +17,14 @@ _ROWS, _ENTRIES = 64, 2 ** 13
 
 
 def solve_factors(ratings, H, missing_weight, missing_rating, l2):
-    """Solve equation (4) for each row.
+    """The factors of each row by equation (2) of `factors`, (n_rows, n_factors), from H, (n_columns, n_factors).
 
-    Parameters
-    ----------
-    ratings : csr_matrix of H's dtype, (n_rows, n_columns)
-    H : array of float64 or float32, (n_columns, n_factors)
-        Factors of the columns.
-    missing_weight, missing_rating, l2 : float
-
-    Returns
-    -------
-    numpy.ndarray of H's dtype, shape (n_rows, n_factors)
-        Factors of the rows.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a system is singular, to rounding: l2 is far too small for such factors.
+    LinAlgError if a system is singular, to rounding: l2 is far too small for such factors.
     """
     of_all = (missing_weight * H.T.dot(H) + l2 * np.eye(H.shape[1])).astype(H.dtype)
-    W = missing_weight * missing_rating * H.sum(axis=0) + _shifted(ratings, missing_weight * missing_rating).dot(H)
+    level = missing_weight * missing_rating
+    shifted = sp.csr_matrix((ratings.data - level, ratings.indices, ratings.indptr), ratings.shape)
+    W = level * H.sum(axis=0) + shifted.dot(H)
     W, beyond = np.ascontiguousarray(W, H.dtype), H.dtype.type(1 - missing_weight)
     solve, = scipy.linalg.get_lapack_funcs(("posv",), (H,))
     H, indptr = np.concatenate([H, np.zeros((1, H.shape[1]), H.dtype)]), ratings.indptr.astype(np.intp)
@@ -79,23 +66,7 @@ def _of_similar_lengths(rows, counts):
 
 
 def csr_rows(ratings, n_items, dtype=np.float64):
-    """Check what `scores` is given, and return it as CSR of a dtype.
-
-    Parameters
-    ----------
-    ratings : SciPy sparse matrix, shape (n, n_items)
-    n_items : int
-    dtype : numpy.dtype
-
-    Returns
-    -------
-    csr_matrix
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what isn't a sparse matrix, or has another number of columns.
-    """
+    """The ratings that `scores` is given, (n, n_items), as CSR of a dtype; TypeError or ValueError for others."""
     if not sp.issparse(ratings):
         raise TypeError("ratings are %s; expected a SciPy sparse matrix, a row for each user, such as train[users]"
                         % type(ratings).__name__)
@@ -106,67 +77,21 @@ def csr_rows(ratings, n_items, dtype=np.float64):
 
 
 def times(ratings, weights):
-    """The product of ratings and weights of items, as a dense array.
+    """The product of CSR ratings, (n, n_items), and weights, an array or CSR matrix (n_items, m), as an array.
 
     It goes through the ratings item by item: a row of weights is read once for all users, and stays in the nearest
     cache, which takes a third of the time that it takes user by user. The sums are in the same order.
-
-    Parameters
-    ----------
-    ratings : csr_matrix, (n, n_items)
-    weights : array or csr_matrix, (n_items, m)
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, m)
     """
     return ratings.dot(weights).toarray() if sp.issparse(weights) else ratings.tocsc().dot(weights)
 
 
-def _shifted(ratings, by):
-    """The ratings less a number, where there are some."""
-    return sp.csr_matrix((ratings.data - by, ratings.indices, ratings.indptr), ratings.shape)
-
-
-def lower_factor(matrix):
-    """Cholesky's factor of a matrix as `symmetric_inverse` takes it, in its place.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n)
-        In Fortran's order; above the diagonal is what was there.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        As `symmetric_inverse`.
-    """
-    factor, = scipy.linalg.get_lapack_funcs(("potrf",), (matrix,))
+def symmetric_inverse(matrix):
+    """The inverse of a positive definite, C-contiguous matrix, in its own place; LinAlgError if it isn't one."""
+    factor, inverse = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (matrix,))
     found, info = factor(matrix.T, lower=True, overwrite_a=True, clean=False)
     if info:
         raise np.linalg.LinAlgError("a matrix of %d x %d isn't positive definite, to rounding" % matrix.shape)
-    return found
-
-
-def symmetric_inverse(matrix):
-    """The inverse of a symmetric positive definite matrix, in the matrix's own place.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray of float32 or float64, shape (n, n)
-        C-contiguous; it is lost.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n)
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If it isn't positive definite, to rounding.
-    """
-    inverse, = scipy.linalg.get_lapack_funcs(("potri",), (matrix,))
-    found, _ = inverse(lower_factor(matrix), lower=True, overwrite_c=True)
+    found, _ = inverse(found, lower=True, overwrite_c=True)
     for start in range(0, len(found), _TILE):  # LAPACK has filled one triangle
         stop = start + _TILE
         found[start:stop, stop:] = found[stop:, start:stop].T
@@ -176,24 +101,10 @@ def symmetric_inverse(matrix):
 
 
 def right_vectors(N, k, accuracy=_ACCURACY):
-    """Compute the first k right singular vectors.
+    """The first k right singular vectors of a float64 CSR matrix, float64 (k, n_columns), largest singular value first.
 
-    Where not all of them are computed it is in float32, which leaves five digits, and with half as many of Lanczos's
-    vectors beside those that are sought, where ARPACK has as many again: for 256 of MovieLens 1M's that is 1.6 seconds
-    in place of 4.5.
-
-    Parameters
-    ----------
-    N : csr_matrix of float64, (n_rows, n_columns)
-    k : int
-        No more than there are rows or columns.
-    accuracy : float
-        Relative, of singular values, where not all of them are computed.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (k, n_columns)
-        Those of the largest singular values first.
+    Unless all are computed they are those of float32, with half as many of Lanczos's vectors beside them, where ARPACK
+    has as many again, and singular values to the relative `accuracy`.
     """
     if min(N.shape) <= max(_DENSE, 2 * k):
         if N.shape[0] > N.shape[1]:  # however many rows there are, nothing of their number is made

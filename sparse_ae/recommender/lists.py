@@ -1,29 +1,18 @@
-"""Lists by all that helps: closed forms first, then autoencoders, each weighed by the lists of validation users.
+"""Top-N recommendations by an ensemble, whose members are weighed by the lists of validation users.
 
-Cheap members come first: the most popular items, EASE, the infinitely wide autoencoder, a low-pass filter, factors of
-all entries and of what ratings differ by (`closed.CLOSED`). The decay of each is climbed to from a first guess, step by
-step, by the measure of lists on validation users that it makes together with those before it: the best one alone adds
-less. So is the power of ratings, by EASE, for all. Then comes an autoencoder with users as rows, if there is time, with
-no more work than `work` says; and where it adds nothing, one with items as rows. After every other epoch validation
-users' lists are made by all that there is with the autoencoder (`pool.BlendMeasure`); where these are no better for 200
-updates, after 400 at least, its training ends, and an autoencoder that never made them better is left out.
+Closed forms come first, in the order of `members.CLOSED`. The knob of each is climbed to by the metric of validation
+users' lists that it makes together with those before it: the best one alone adds less. So is the power of ratings, by
+EASE, for all. Then comes an autoencoder with users as rows, if there is time, with no more work than
+`defaults.bounded` allows, and, where it adds nothing, one with items as rows. After every other epoch lists are made by
+the ensemble with the autoencoder (`BlendMeasure`); its training ends when these get no better for 200 updates.
 
-All are members of a `scoring.list_blend.ListBlend`, whose weights are found greedily. They begin with `closed.FIRST`,
-or with the member whose lists are best if that is better, and move as long as the lists of validation users become
-better by a fifth of a standard error: a part of the weight to a member, or all of one's to the others. An autoencoder
-must be worth half a standard error: at a whole one it was left out where it would have made what was held out better.
-Closed forms then have weights halfway between those found and `closed.FIRST`, unless validation users are clearly
-against it. None is worse than the most popular items on validation users, which are a member too.
+The members are blended by `scoring.list_blend.ListBlend`. Weights begin with the members' shares, or with the member
+whose lists are best if that is better, and move greedily while lists become better by a fifth of a standard error: a
+part of the weight to a member, or all of one's to the others. An autoencoder must be worth half a standard error.
+Closed forms then have weights halfway between those found and their shares, unless validation users are clearly against
+it. The most popular items are a member, too, so that no ensemble is worse on validation users.
 
-Those with a weight are fitted again on all ratings, an autoencoder from the start, for the epochs that it took. Where
-it went on from what it had learned, for a quarter of them, NDCG at 10 of what was held out was 0.3999 in place of
-0.4024 on five splits of MovieLens 100K, 0.5248 in place of 0.5263 on two of FilmTrust, and the same on Douban and
-MovieLens 1M.
-
-These steps and thresholds were compared on three splits each of MovieLens 100K and FilmTrust, by ratings that took no
-part in fitting: without autoencoders the blend's NDCG at 10 was 2.3% above that of EASE with its best decay, which is a
-little too good, since the threshold is the best of some; with others, and without a first guess of weights, it was from
-1.4% to 2.4%.
+Members with a weight are fitted again on all ratings, an autoencoder from the start, for its best number of epochs.
 """
 import functools
 import time
@@ -32,9 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_number
+from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.guard import standard_score
-from sparse_ae.recommender.members import CLOSED, FIRST, AutoencoderMember, ClosedMember
+from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.probe import memory_there
 from sparse_ae.recommender.ratings import FitResult, choice_of, fit_side, say_what_is_chosen
 from sparse_ae.recommender.settings import in_words
@@ -45,17 +35,16 @@ from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 
-# Standard errors by which lists must become better for another power, and decays tried in each direction at most.
-_OTHER_POWER, _STEPS = 0.0, 5
+# Knobs tried in each direction at most.
+_STEPS = 5
 
-# Times the patience of `defaults` that training takes at least: a model has to become good before it adds to what is
-# good already. Of MovieLens 1M's users as rows it first did so after 350 updates.
+# Times the patience of `defaults` that training takes at least: a model adds to good lists only once it is good.
 _LEAST = 2
 
 # Bytes that are worth a line.
 _MUCH = 2 ** 29
 
-# Of the time that is left, what a training with validation may take: that on all ratings takes as long.
+# The share of the time left that a training with validation may take: that on all ratings takes as long.
 _SHARE = 0.5
 
 
@@ -72,23 +61,10 @@ class Deadline:
 
 
 def check_blend(settings, given, on_disk, seconds):
-    """Tell whether `fit_blend` is wanted: for "lists" and "clicks", and for a closed form that is a network by name.
+    """Whether `fit_blend` is to fit: "lists" and "clicks" with rows="auto", and closed forms.
 
-    With rows="auto", that is: "users", "items" and "both" ask for autoencoders, and for nothing else. On ranks, of
-    ratings on disk, with other objectives and without biases there are autoencoders only, too.
-
-    Parameters
-    ----------
-    settings : Recommender
-    given : FitInputs
-    on_disk : bool
-        Whether the ratings are.
-    seconds : float or None
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a closed form that can't serve, and for bad seconds.
+    Rows that are named ask for autoencoders and for nothing else. So do ranks, ratings on disk, other objectives, and
+    biases=False.
     """
     only, objective = settings.closed_form, settings.objective
     if only is not None:
@@ -108,66 +84,50 @@ def check_blend(settings, given, on_disk, seconds):
 
 
 def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
-    """Fit members, weigh them by the lists of validation users, and fit what has a weight on all ratings.
+    """Fit members, weigh them, and fit those with a weight on all ratings: a `ratings.FitResult`.
 
-    Parameters
-    ----------
-    settings : Recommender
-    given : FitInputs
-        Of one process, with an objective whose outputs are scores.
-    rng : numpy.random.RandomState
-    paths : list of str or None
-        Checkpoints of the autoencoders, as `ratings.fit_residuals` takes them.
-    run : dict
-        What goes on to `Trainer.fit`: on_epoch, checkpoint_every, resume.
-    refit : bool
-    seconds : float, optional
-        After so many nothing more is begun that can be left out, and trainings end with their epoch.
-
-    Returns
-    -------
-    ratings.FitResult
+    `paths` are checkpoints of the autoencoders, as `ratings.fit_residuals` takes them, `run` goes on to `Trainer.fit`.
+    After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
     """
     only = settings.closed_form
     deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
     refits = refit and given.everything is not given.train
+    forms = [form for form in CLOSED.values() if not form.centred or np.ptp(train.data)]
+    if only is not None:
+        forms = [CLOSED[only]]
+    _say_memory(given, train, forms, lists)
     members, power = [], None
-    names = [name for name in CLOSED if not CLOSED[name].centred or np.ptp(train.data)] if only is None else [only]
-    _say_memory(given, train, names, lists)
-    for k, name in enumerate(names):
-        if members and deadline.left <= 0 and name not in ("ease", "popular"):
-            given.tell("no time is left for %s" % ", ".join(names[k:]))
+    for k, form in enumerate(forms):
+        if members and deadline.left <= 0 and form.name not in ("ease", "popular"):
+            given.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
             break
-        note = CLOSED[name].note(train)
+        note = form.note(train)
         if note is not None:
-            given.tell("%s: %s" % (name, note))
-        beside = [each for each in members if each.name in FIRST]
-        # What is fitted again serves nobody but the judges until then.
-        member = fit_closed(name, train, given.missing_rating, _judge(lists, given, train, beside), power=power,
-                            counts=given.is_counts, deadline=deadline,
-                            users=lists.users if lists is not None and refits else None)
-        if power is None and member.l2 is not None:  # EASE's, for all
+            given.tell("%s: %s" % (form.name, note))
+        judge = _judge(lists, given, train, [each for each in members if each.share])
+        member = fit_closed(form, train, given.missing_rating, judge, power, given.is_counts, deadline)
+        if power is None and member.knob is not None:  # EASE's, for all
             power = member.values.power
         members.append(member)
-    trained, found, n_closed = [], None, len(members)
+    trained, found = [], None
     if len(members) == 1:
         weights = [1.0]
         if lists is not None:
             found = {members[0].name: float(_judge(lists, given, train)(members[0]).mean())}
     elif lists is None:
-        weights = _first(members)
+        weights = _shares(members)
     else:
-        weighed = _Weighed(members, lists, given, n_closed)
+        weighed = _weighed(members, lists, given, len(members))
         trained, weighed = _autoencoders(settings, given, rng, paths, run, weighed, deadline)
         members, weights = weighed.members, weighed.weights
         found = dict(zip([each.name for each in members], weighed.values), blend=weighed.value)
     given.tell(_verdict(given, members, weights, found))
     history = [record for each in trained for record in each.history]
     if refits:
-        members, more = _again(settings, given, members, weights, trained, rng, paths, run, deadline)
+        members, more = _refit(settings, given, members, weights, trained, rng, paths, run, deadline)
         history += more
     else:
-        members = [_of_all(each, given) for each in members]
+        members = [_with_all_ratings(each, given) for each in members]
     choices = {each.side: each.choice for each in trained}
     kept = [(each, weight) for each, weight in zip(members, weights) if weight]
     by_name = dict.fromkeys(choices, 0.0)
@@ -178,9 +138,9 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
                      weights=by_name)
 
 
-def _say_memory(given, train, names, lists):
-    """Say what closed forms take, before any is fitted, where it is much or more than there is."""
-    models = [CLOSED[name].memory(train) for name in names]
+def _say_memory(given, train, forms, lists):
+    """Say the memory that closed forms take, before any is fitted, where it is much or more than there is."""
+    models = [form.memory(train) for form in forms]
     # One is fitted at a time, beside the models of those before, which are a third of theirs, and their scores.
     needed = max(models) + sum(models) // 3 + (0 if lists is None else 4 * len(lists.users) * train.shape[1])
     there = memory_there()
@@ -191,15 +151,15 @@ def _say_memory(given, train, names, lists):
 
 
 def _judge(lists, given, train, beside=()):
-    """The worth of a member's lists, with those of other members, to each validation user; None without any."""
+    """From a member to the value of its lists, together with those `beside` it, for each validation user, (n,)."""
     if lists is None:
         return None
-    others = ListBlend(beside, [FIRST[each.name] for each in beside], train)
+    others = ListBlend(beside, [each.share for each in beside], train)
     blocks = others.blocks(lists.users)
     before = [others.grid(block) for block in blocks] if beside else [np.float32(0)] * len(blocks)
 
     def judge(member):
-        alone = ListBlend([member], [FIRST.get(member.name, 1.0)], train)
+        alone = ListBlend([member], [member.share or 1.0], train)
 
         def of_block(part):
             block, scores_before = part
@@ -212,37 +172,32 @@ def _judge(lists, given, train, beside=()):
     return judge
 
 
-def _first(members):
-    """The weights of `closed.FIRST`, of those that are there."""
-    weights = np.array([FIRST.get(each.name, 0.0) for each in members])
+def _shares(members):
+    """The members' shares as weights; alike where none has any."""
+    weights = np.array([each.share for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
 
 
-class _Weighed:
-    """Members with their weights, by the lists of validation users; after the first `n_closed` they must be worth more.
+class Weighed(NamedTuple):
+    """Members with weights; those after the first `n_closed` must be worth more. See `greedy_weights`."""
 
-    Attributes
-    ----------
-    members, weights, values : list
-        As `pool.greedy_weights` returns them; so is `value`.
-    pool : Pool
-    """
+    members: list
+    lists: ListValidation
+    n_closed: int
+    pool: "Pool"
+    weights: list
+    values: list
+    value: float
 
-    def __init__(self, members, lists, given, n_closed):
-        self.members, self.lists, self.n_closed = members, lists, n_closed
-        self.pool = pooled(members, given.train.by("users"), lists.users)
-        self.weights, self.values, self.value = greedy_weights(
-            self.pool, lists, given.lists.name, _first(members), set(range(n_closed, len(members))))
+
+def _weighed(members, lists, given, n_closed):
+    pool = pooled(members, given.train.by("users"), lists.users)
+    return Weighed(members, lists, n_closed, pool, *greedy_weights(pool, lists, given.lists.name, _shares(members),
+                                                                   set(range(n_closed, len(members)))))
 
 
 def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
-    """Train an autoencoder of users, else of items, in time: a list of `ratings.Trained`, and all members weighed.
-
-    Beside one that has a weight the other added next to nothing: on two splits each of MovieLens 100K and FilmTrust
-    NDCG at 10 of what was held out moved by -0.0036 to +0.0011 with a third of the weight to it. Where users as rows
-    added nothing, items did: 0.0023 to 0.0035 on two splits of Douban and one of MovieLens 100K, but not on one of
-    FilmTrust, where it was 0.0016 lower.
-    """
+    """Train an autoencoder of users, else of items, in time: a list of `ratings.Trained`, and all members `Weighed`."""
     sides, trained = given.sides, []
     seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
     paths = dict(zip(sides, paths))
@@ -271,7 +226,7 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
                                 run=dict(run, checkpoint=paths[side], seconds=seconds)))
         if not trained[-1].error and trained[-1].epoch:
             member = _autoencoder(given, trained[-1].scorer(given.train, biases, given))
-            weighed = _Weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)
+            weighed = _weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)
         elif not trained[-1].interrupted and not trained[-1].error:
             given.tell("%s as rows: no epoch adds to the lists of the others" % side)
         if trained[-1].interrupted:
@@ -279,8 +234,8 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
     return trained, weighed
 
 
-def _again(settings, given, members, weights, trained, rng, paths, run, deadline):
-    """Fit what has a weight on all ratings: the members, and the epochs that this took."""
+def _refit(settings, given, members, weights, trained, rng, paths, run, deadline):
+    """Fit the members with a weight on all ratings: the members, and the epochs that this took."""
     sides, found, history = given.sides, [], []
     seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
     by_side = {each.side: each for each in trained}
@@ -288,10 +243,8 @@ def _again(settings, given, members, weights, trained, rng, paths, run, deadline
     for member, weight in zip(members, weights):
         if not weight:
             found.append(member)
-        elif member.name in CLOSED:
-            form, ratings = CLOSED[member.name], given.everything.by("users")
-            model = form.solve(form.system(member.values(ratings)), member.l2)
-            found.append(ClosedMember(member.name, model, member.values, member.l2, ratings))
+        elif isinstance(member, ClosedForm):
+            found.append(member.refit(given.everything.by("users")))
         else:
             before = by_side[member.name]
             took = sum(record["seconds"] for record in before.history[:before.epoch])
@@ -304,15 +257,14 @@ def _again(settings, given, members, weights, trained, rng, paths, run, deadline
                 interrupted = again.interrupted
                 if not again.error and not interrupted:
                     before = again
-            found.append(_of_all(member, given, before))
+            found.append(_with_all_ratings(member, given, before))
     return found, history
 
 
-def _of_all(member, given, trained=None):
-    """A member as it is, to whom all ratings are known."""
-    ratings = given.everything.by("users")
-    if member.name in CLOSED:
-        return ClosedMember(member.name, member.model, member.values, member.l2, ratings)
+def _with_all_ratings(member, given, trained=None):
+    """A member as it is, to which all ratings are known; an autoencoder with another training's model, if given."""
+    if isinstance(member, ClosedForm):
+        return member.knowing(given.everything.by("users"))
     scorer = member.scorer
     scorer = given.scorer(scorer.model if trained is None else trained.model, given.everything, member.name,
                           given.baseline(given.everything))
@@ -329,7 +281,7 @@ def _verdict(given, members, weights, found):
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
     settings = "; ".join("%s: %s" % (each.name, in_words(each.chosen)) for each in members
-                         if each.name in CLOSED and each.l2 is not None)
+                         if isinstance(each, ClosedForm) and each.knob is not None)
     settings = " (%s)" % settings if settings else ""
     if found is None:
         return "without validation lists are %s%s" % (used, settings)
@@ -337,91 +289,56 @@ def _verdict(given, members, weights, found):
     return "validation %s: %s; lists are %s%s" % (given.lists.label, values, used, settings)
 
 
-def fit_closed(name, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None, users=None):
-    """Fit a closed form, with the decay and the power that make the best lists.
+def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None):
+    """Fit a class of `members.CLOSED` with the knob, and the power of ratings if not given, that make the best lists.
 
-    Parameters
-    ----------
-    name : str
-        One of `closed.CLOSED`.
-    ratings : csr_matrix, (n_users, n_items)
-    missing_rating : float
-    judge : callable, optional
-        From a member to what the lists that it makes alone are worth to each of some users, a float array; without it
-        the first guesses are taken.
-    power : int, optional
-        Of ratings; chosen, too, when not given, unless all ratings are equal.
-    counts : bool
-        Whether the ratings are made of counts.
-    deadline : Deadline, optional
-        After it nothing more is tried.
-    users : int array, optional
-        Known users, ascending, whose scores are enough: the member may have no others.
-
-    Returns
-    -------
-    closed.ClosedMember
+    `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
+    taken. `counts` says whether ratings are made of counts. After the deadline nothing more is tried.
     """
-    form, deadline = CLOSED[name], Deadline() if deadline is None else deadline
+    deadline = Deadline() if deadline is None else deadline
     # The highest ratings are what lists are judged by; counts have been brought nearer to each other by a logarithm.
     powers = ((1, 0, 2) if counts else (2, 1)) if power is None else (power,)
-    if judge is None or form.l2 is None or form.centred or not np.ptp(ratings.data):
+    if judge is None or form.first is None or form.centred or not np.ptp(ratings.data):
         powers = powers[:1]
 
     def system_of(power):
-        values = form.values(ratings, missing_rating, power)
-        system, solve = form.system(values(ratings)), form.solve
-        if users is not None and form.solve_for is not None:
-            solve = functools.partial(form.solve_for, users=users)
-        return system, lambda l2: ClosedMember(name, solve(system, l2), values, l2, ratings)
+        values = form.values_of(ratings, missing_rating, power)
+        system = form.system(values(ratings))
+        return system, lambda knob: form(form.solve(system, knob), values, knob, ratings)
 
     system, made = system_of(powers[0])
-    tries = [form.l2] if form.tries is None else form.tries(system)
-    best = made(tries[0])
-    if judge is None or form.l2 is None:
+    tries = form.tries(system)
+    best = made(form.first if tries is None else tries[0])
+    if judge is None or form.first is None:
         return best
-    if form.tries is None:
-        best, of_users = _climb(best, made, judge, form, deadline)
-    else:
-        best, of_users = _best_of(best, tries[1:], made, judge, deadline)
-    for power in powers[1:]:
+    of_users = judge(best)
+    if tries is None:
+        best, of_users = _climb(best, of_users, made, judge, form, deadline)
+    others = [(made, knob) for knob in (tries or ())[1:]] + [(power, None) for power in powers[1:]]
+    for how, knob in others:
         if deadline.left <= 0:
             break
-        other = system_of(power)[1](best.l2)
+        other = system_of(how)[1](best.knob) if knob is None else how(knob)
         its_users = judge(other)
-        if standard_score(its_users - of_users) > _OTHER_POWER:
+        if its_users.mean() > of_users.mean():
             best, of_users = other, its_users
     return best
 
 
-def _climb(best, made, judge, form, deadline):
-    """The member whose l2, up or down from the first one's by a factor, is better than its neighbours."""
-    of_users = judge(best)
+def _climb(best, of_users, made, judge, form, deadline):
+    """The member whose knob, up or down by a factor, is better than its neighbours, and its value to each user."""
     for step in (form.factor, 1 / form.factor):
         moved = False
         for _ in range(_STEPS):
             if deadline.left <= 0:
                 return best, of_users
-            other = made(best.l2 * step)
+            other = made(best.knob * step)
             its_users = judge(other)
             if standard_score(its_users - of_users) <= form.worth:
                 break
             best, of_users, moved = other, its_users, True
         if moved:
             break
-    return best, of_users
-
-
-def _best_of(best, tries, made, judge, deadline):
-    """The best member of the first and of those with some other l2."""
-    of_users = judge(best)
-    for l2 in tries:
-        if deadline.left <= 0:
-            break
-        other = made(l2)
-        its_users = judge(other)
-        if its_users.mean() > of_users.mean():
-            best, of_users = other, its_users
     return best, of_users
 
 
@@ -440,14 +357,10 @@ _POOL = 100
 
 
 class Pool(NamedTuple):
-    """The members' scores of the items that are among the best of one of them.
+    """Members' scores of the items that are among the best of one of them, for each user.
 
-    Attributes
-    ----------
-    places : int array, (n_users, n)
-        Among the candidates, ascending.
-    scores : list of float32 array, (n_users, n)
-        Of each member, as `ListBlend.standardised` gives them; -inf for what can't be on a list.
+    `places`, int (n_users, n), are positions among the candidates, ascending; `scores` has a float32 array (n_users, n)
+    of each member, as `ListBlend.standardised` gives them, -inf for items that can't be on a list.
     """
 
     places: np.ndarray
@@ -461,16 +374,7 @@ class Pool(NamedTuple):
 
 
 def pooled(members, ratings, users):
-    """Make the `Pool` of some users.
-
-    Parameters
-    ----------
-    members : list
-        As `scoring.list_blend` says.
-    ratings : csr_matrix, (n_users, n_items)
-        What has been seen.
-    users : int array
-    """
+    """The `Pool` of some users, whose `ratings`, (n_users, n_items), are left out."""
     blend = ListBlend(members, [1.0] * len(members), ratings)
 
     def of_block(block):
@@ -492,31 +396,11 @@ def pooled(members, ratings, users):
 
 
 class BlendMeasure:
-    """A measure for `Trainer.fit`: of the lists that a blend makes with the model that is being trained.
+    """A measure for `Trainer.fit`: of the lists that an ensemble makes with the model that is being trained.
 
-    The model gets the part of the weight that is best, or none: what it is worth is what it adds, and where that is
-    nothing more for `patience` epochs training ends. Histories have it as ``validation_blend_ndcg@10``: it says nothing
-    of the model's own lists.
-
-    Parameters
-    ----------
-    pool : Pool
-        Of the members that there are, and of ``lists.users``.
-    weights : list of float
-        Theirs.
-    lists : evaluation.lists.ListValidation
-    measure : inputs.Lists
-    member : members.AutoencoderMember
-        The model, as one more.
-    ratings : csr_matrix, (n_users, n_items)
-    least : int
-        Epochs that it takes at least to become good.
-
-    Attributes
-    ----------
-    name : str
-    every : int
-        Epochs from one look at lists to the next.
+    The model gets the best of some weights, or none; histories have the value as ``validation_blend_ndcg@10``. `pool`
+    and `weights` are of the other members and of ``lists.users``, `member` is the model; it is looked at after `every`
+    other epoch, and takes `least` epochs at least.
     """
 
     every = 2
@@ -549,28 +433,10 @@ class BlendMeasure:
 
 
 def greedy_weights(pool, lists, measure, first, dear=()):
-    """Weights of a pool's members, by the lists of validation users.
+    """Weights of a pool's members, with sum 1, each member's value alone, and the value of all together.
 
-    Parameters
-    ----------
-    pool : Pool
-        Of ``lists.users``.
-    lists : evaluation.lists.ListValidation
-    measure : str
-        One of `evaluation.lists.MEASURES`.
-    first : list of float
-        Weights to begin with, and to stay near where nothing speaks for others.
-    dear : set of int
-        Members that must be worth more.
-
-    Returns
-    -------
-    weights : list of float
-        Their sum is 1.
-    values : list of float
-        The measure of each member alone.
-    value : float
-        That of all together.
+    `first` are weights to begin with, and to stay near where nothing speaks for others; the places in `dear` must be
+    worth more.
     """
     def lists_by(weights):
         return [(pool.lists(weights, lists.k), None)]
@@ -616,10 +482,9 @@ def greedy_weights(pool, lists, measure, first, dear=()):
 
 
 def _halfway(weights, first, is_dear):
-    """Weights between those that were found and the first ones, which stay the same for dear members.
+    """Weights between those found and the first ones; those of dear members stay the same.
 
-    Those found on some users are partly theirs alone: halfway they do better by others, unless these users are clearly
-    for them, or the lists between would be worse than those of a member without a first weight.
+    Weights found on some users are partly noise: halfway is better for others.
     """
     first, of_dear = np.where(is_dear, 0.0, first), np.where(is_dear, weights, 0.0)
     if not first.any():

@@ -1,66 +1,40 @@
-"""Closed forms that make lists, as members of a `scoring.list_blend.ListBlend`.
+"""Members of a `scoring.list_blend.ListBlend`: closed forms, a class each, and trained autoencoders.
 
-They don't take ratings as they are but
+Closed forms don't take ratings as they are but
 
     x = ((r - missing_rating) / unit) ** power                                                                    (1)
 
 with the unit that makes the mean square of (r - missing_rating) / unit 1, so that decays don't follow the rating scale.
 A higher power, which keeps the sign, lets the highest ratings count more, by which lists are judged; 0 leaves nothing
-but who rated what. One that is `centred` has the mean rating in the place of missing_rating, and the power 1. `CLOSED`
-is the table of closed forms: what makes one, and the decays that are tried.
+but who rated what.
 """
 from collections import OrderedDict
 from functools import cached_property
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
-from sparse_ae.baselines.factors import FactorSystem
+from sparse_ae.baselines.ease import EaseSystem, ItemWeights, SomeItemWeights
+from sparse_ae.baselines.factors import FactorSystem, ItemFactors
 from sparse_ae.baselines.filters import FilterSystem, LowPass, Shared, SharedSystem
-from sparse_ae.baselines.lists import ItemFactors, ItemWeights, Popularity
+from sparse_ae.baselines.lists import Popularity, fit_popular
 from sparse_ae.baselines.wide import WideSystem, WideUsers
-from sparse_ae.checks import MOST
-from sparse_ae.data.ratings import rating_counts
+from sparse_ae.checks import MOST, is_number
 
-# Powers of users' and of items' numbers of ratings in EASE: on validation ratings of FilmTrust and MovieLens 100K 0.5
-# of both was as good as any of 0, 0.5 and 1, or better. On made-up plays the users' alone were better by 1.5%.
-_EASE_POWERS = 0.5, 0.5
+# Items that have weights among each other, and users whose kernels the wide autoencoder has, at most; and landmarks
+# beyond. 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
+MOST_DENSE, N_LANDMARKS = 8000, 1000
 
-# Items that have weights among each other, and rows of the infinitely wide autoencoder, at most; and landmarks beyond.
-# 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
-_MOST, _N_LANDMARKS = 8000, 1000
+# Bytes of a block of kernels, and those that a rating is copied to.
+_KERNELS, _A_RATING = 2 ** 27, 40
 
-# Factors of all entries, and the weight of missing ones. With a decay of 7 to 10 they were best on ratings of MovieLens
-# 100K and FilmTrust and on made-up plays. The lists of some validation users, to which they add the less the more
-# members there are, often preferred others, which were worse for what was held out by up to 7%: hence `worth`.
-_N_FACTORS, _MISSING_WEIGHT = 64, 0.2
-
-# Factors of what ratings differ by from their mean, where missing ones are next to nothing: of 16, 32 and 64 and of
-# missing weights from 0.005 to 0.05 these were best beside blends of MovieLens 100K and FilmTrust, with decays from 4
-# to 16. The others learn what people choose, these what they think of it: alone they make poor lists, and blends better
-# by 0.3 to 1%.
-_N_EXPLICIT, _MISSING_EXPLICIT = 32, 0.02
-
-# Singular vectors of the filter, at most; bytes of a block of kernels, and of what a rating is copied to.
-_MOST_VECTORS, _KERNELS, _A_RATING = 256, 2 ** 27, 40
-
-# Powers of the items' numbers of ratings in `filters.Shared`.
-_SHARED_POWERS = 0.0, 0.125, 0.25
-
-# Numbers of users' factors that are kept, 64 MB of float32: they are a third of the time that lists take.
+# Numbers of users' factors that are kept, 64 MB of float32.
 _MOST_SOLVED = 2 ** 24
 
 
 class Values(NamedTuple):
-    """Equation (1).
-
-    Attributes
-    ----------
-    missing_rating, unit : float
-    power : int
-    """
+    """Equation (1)."""
 
     missing_rating: float
     unit: float
@@ -82,202 +56,209 @@ class Values(NamedTuple):
         return sp.csr_matrix((data.astype(np.float32), ratings.indices, ratings.indptr), shape=ratings.shape)
 
 
-class ClosedForm(NamedTuple):
-    """A closed form, and the way to fit it.
+class ClosedForm:
+    """A fitted closed form: a model whose `scores` takes x, CSR; `ratings` (n_users, n_items) are of known users.
 
-    Attributes
-    ----------
-    system : callable
-        From ratings x (n_users, n_items) to what serves all decays.
-    solve : callable
-        From the system and a decay to a model with `scores`.
-    l2 : float or None
-        The decay that is tried first, and taken without validation; None where there is none. In its place the filter
-        has a number of singular vectors, and "neighbours" a power.
-    factor : float
-        From one decay to the next.
-    tries : callable
-        From the system to decays that are all tried, where this is cheap; without validation the first is taken.
-    worth : float
-        Standard errors by which lists must become better for another decay.
-    centred : bool
-        Whether x is what ratings differ by from their mean: there is nothing where all are equal.
-    solve_for : callable, optional
-        As `solve`, of the users, too, whose scores are enough, where that is quicker.
-    note : callable
-        From x to words about what is left out, where not all fits; None where all does.
-    matrices : callable
-        From x to how many bytes its matrices take at most, while decays are tried.
+    Each class says how to fit it: `system` makes of x what serves every `knob`, `solve` a model of the two. A knob is a
+    decay, unless `knob_name` says otherwise; `first` is tried first, and taken without validation, None where there is
+    no knob. Others are `factor` away each, or in `tries`, and must make lists better by `worth` standard errors.
+    `share` is the weight in a blend before validation.
     """
 
-    system: Callable
-    solve: Callable
-    l2: Optional[float] = None
-    factor: float = 2.0
-    tries: Optional[Callable] = None
-    worth: float = 0.0
-    centred: bool = False
-    solve_for: Optional[Callable] = None
-    note: Callable = lambda x: None
-    matrices: Callable = lambda x: 0
+    name, share = "", 0.0
+    knob_name, first, factor, worth = "l2", None, 2.0, 0.0
+    centred = False  # whether x is what ratings differ by from their mean, in the place of missing_rating, with power 1
 
-    def memory(self, x):
-        """Bytes that it takes at most, about: its matrices, and some for each rating."""
-        return self.matrices(x) + _A_RATING * x.nnz
+    def __init__(self, model, values, knob, ratings):
+        self.model, self.values, self.knob, self.ratings = model, values, knob, ratings
+        self.label = self.name
 
-    def values(self, ratings, missing_rating, power):
-        """Return the `Values` of a CSR matrix of ratings by which they are taken here."""
-        if self.centred:
+    @staticmethod
+    def system(x):
+        """All that doesn't depend on the knob."""
+        raise NotImplementedError
+
+    @staticmethod
+    def solve(system, knob):
+        """A model."""
+        return system.solve(knob)
+
+    @classmethod
+    def tries(cls, system):
+        """Knobs that are all tried, the first of them without validation; None where they are climbed to."""
+        return None
+
+    @staticmethod
+    def note(x):
+        """Words about what is left out; None where all fits."""
+        return None
+
+    @staticmethod
+    def matrices(x):
+        """Bytes that matrices take at most, while knobs are tried."""
+        return 0
+
+    @classmethod
+    def memory(cls, x):
+        """Bytes that it takes at most, about."""
+        return cls.matrices(x) + _A_RATING * x.nnz
+
+    @classmethod
+    def values_of(cls, ratings, missing_rating, power):
+        """The `Values` of a CSR matrix of ratings."""
+        if cls.centred:
             missing_rating, power = ratings.data.mean(dtype=np.float64), 1
             if not np.ptp(ratings.data):
                 raise ValueError("all ratings to train on are %g; expected some that differ, or another network: this "
                                  "one learns what they differ by" % missing_rating)
         return Values.of(ratings, missing_rating, power)
 
+    def refit(self, ratings):
+        """The same form with the same knob, fitted to other ratings."""
+        return type(self)(self.solve(self.system(self.values(ratings)), self.knob), self.values, self.knob, ratings)
 
-def _popularity(x):
-    return Popularity(rating_counts(x)[1].astype(np.float64))
-
-
-def _n_rated(x):
-    """Count the users, and the items, that have a rating."""
-    return int(np.count_nonzero(np.diff(x.indptr))), int(np.count_nonzero(np.bincount(x.indices)))
-
-
-def _ease(x):
-    return EaseSystem(x, _EASE_POWERS[0], min(_MOST, x.shape[1]))
-
-
-def _ease_note(x):
-    n = _n_rated(x)[1]
-    return "among the %d items with most ratings, of %d" % (_MOST, n) if n > _MOST else None
-
-
-def _ease_matrices(x):
-    """X'X, a system of float64 in its place, and the weights of two decays."""
-    return (4 + 8 + 4 + 4) * min(_MOST, x.shape[1]) ** 2
-
-
-def _wide(x):
-    """The wide autoencoder with users as rows, unless they are too many; with items as rows it errs where EASE does.
-
-    On validation ratings of MovieLens 1M a blend with EASE and the filter had an NDCG at 10 that was 2% above EASE's,
-    with items as rows 0.2%, though these were better alone.
-    """
-    users, items = _n_rated(x)
-    if users <= _MOST:
-        return WideSystem(x, "users")
-    return WideSystem(x, "items") if items <= _MOST else WideSystem(x, "users", _N_LANDMARKS)
-
-
-def _wide_note(x):
-    n = _n_rated(x)
-    return "by the %d users with most ratings, of %d" % (_N_LANDMARKS, n[0]) if min(n) > _MOST else None
-
-
-def _wide_matrices(x):
-    """The kernels, a system, and what comes of two decays; blocks of kernels are made in float64.
-
-    With users as rows that is up to two numbers for each in their place.
-    """
-    users, items = _n_rated(x)
-    if users <= _MOST:
-        return 8 * users * (users + max(users, min(2 * users, x.shape[1]))) + _KERNELS
-    if items <= _MOST:
-        return 16 * items ** 2 + _KERNELS
-    return 32 * _N_LANDMARKS ** 2 + 24 * _N_LANDMARKS * x.shape[1] + _KERNELS
-
-
-def _ranks(system):
-    """The numbers of singular vectors to try, no more than half of the data's rank, the usual one first."""
-    most = max(1, system.most // 2)
-    return [float(k) for k in (32, 64, 128, 256, 16, 8) if k <= most] or [float(min(32, most))]
-
-
-def _filter_matrices(x):
-    return _singular_vectors(x, _MOST_VECTORS)
-
-
-def _factors(x):
-    return FactorSystem(x, _N_FACTORS, _MISSING_WEIGHT)
-
-
-def _explicit(x):
-    return FactorSystem(x, _N_EXPLICIT, _MISSING_EXPLICIT)
-
-
-def _factor_matrices(x):
-    """The start, and factors of both sides before and after half a sweep."""
-    return _singular_vectors(x, _N_FACTORS) + 16 * min(_N_FACTORS, *x.shape) * sum(x.shape)
-
-
-def _singular_vectors(x, k):
-    """ARPACK's vectors and copies on the shorter side, and the singular ones on both, all counted as float64.
-
-    Of few users or items all singular vectors are made at once, with what LAPACK needs.
-    """
-    shorter = min(x.shape)
-    dense = 40 * shorter * (shorter + x.shape[1]) if shorter <= 2 * _MOST_VECTORS else 0
-    return max(dense, 8 * min(k, shorter) * (3 * shorter + 2 * max(x.shape)))
-
-
-#: The closed forms, by name: what fits each, and its settings to choose from.
-CLOSED = OrderedDict([
-    ("popular", ClosedForm(_popularity, lambda model, l2: model)),
-    ("ease", ClosedForm(_ease, lambda system, l2: system.solve(l2, _EASE_POWERS[1]), 200.0, note=_ease_note,
-                        matrices=_ease_matrices)),
-    ("wide", ClosedForm(_wide, lambda system, l2: system.solve(l2), 8.0,
-                        solve_for=lambda system, l2, users: system.solve_for(l2, users), note=_wide_note,
-                        matrices=_wide_matrices)),
-    ("filter", ClosedForm(FilterSystem, lambda system, k: system.solve(int(k)), 32.0, tries=_ranks,
-                          matrices=_filter_matrices)),
-    ("factors", ClosedForm(_factors, lambda system, l2: system.solve(l2), 8.0, 1.5, worth=1.0,
-                           matrices=_factor_matrices)),
-    ("explicit", ClosedForm(_explicit, lambda system, l2: system.solve(l2), 8.0, 1.5, worth=1.0, centred=True,
-                            matrices=_factor_matrices)),
-    ("neighbours", ClosedForm(SharedSystem, lambda system, power: system.solve(power), 0.0,
-                              tries=lambda system: _SHARED_POWERS)),
-])
-
-#: The share of each at first, and without validation; chosen on validation ratings of FilmTrust and MovieLens 100K.
-FIRST = {"ease": 0.23, "wide": 0.2, "filter": 0.14, "factors": 0.31, "explicit": 0.12}
-
-
-class ClosedMember:
-    """A closed form, as a member of a blend.
-
-    Parameters
-    ----------
-    name : str
-        One of `CLOSED`.
-    model : object
-        Its `scores` takes x, CSR, and returns scores of all items.
-    values : Values
-    l2 : float or None
-        What it was fitted with.
-    ratings : csr_matrix, (n_users, n_items)
-        What known users have rated.
-    """
-
-    def __init__(self, name, model, values, l2, ratings):
-        self.name, self.model, self.values, self.l2, self._ratings = name, model, values, l2, ratings
-        self.label = name
+    def knowing(self, ratings):
+        """The same model with other ratings of known users."""
+        return type(self)(self.model, self.values, self.knob, ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""
-        if isinstance(self.model, ItemFactors):
-            return self._factors_of(users).dot(self.model.H.T)
-        x = self.values(self._ratings[users])
-        if not hasattr(self.model, "scores_of_rows"):
-            return self.model.scores(x)
-        return self.model.scores_of_rows(x, self._places[users])
+        return self.model.scores(self.values(self.ratings[users]))
+
+    def of_people(self, people):
+        """As `of_users`, for a list of `PersonRatings`."""
+        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])]).astype(np.int64)
+        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
+        return self.model.scores(self.values(sp.csr_matrix((ratings.astype(np.float32), places, indptr),
+                                                           shape=(len(people), self.ratings.shape[1]))))
+
+    @property
+    def chosen(self):
+        """Its settings by name: a dict."""
+        return {self.knob_name: self.knob, "power": self.values.power}
+
+    def state(self):
+        """Its description, in JSON, and its arrays by name."""
+        description, arrays = _taken_apart(self.model)
+        return {"model": description, "values": list(self.values), "l2": self.knob}, arrays
+
+    @classmethod
+    def from_state(cls, entry, arrays, ratings):
+        """What `state` took apart; KeyError, TypeError or ValueError for anything else."""
+        values, knob = entry["values"], entry["l2"]
+        if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
+                knob is None or is_number(knob)):
+            raise ValueError("the settings of a closed form are %r" % (entry,))
+        return cls(_put_together(entry["model"], arrays, ratings.shape[1]), Values(*values), knob, ratings)
+
+
+class Popular(ClosedForm):
+    """The most popular items."""
+
+    name = "popular"
+    system = staticmethod(fit_popular)
+
+    @staticmethod
+    def solve(system, knob):
+        return system
+
+
+class Ease(ClosedForm):
+    """EASE, of the most popular items if there are too many."""
+
+    name, share, first = "ease", 0.23, 200.0
+
+    @staticmethod
+    def system(x):
+        return EaseSystem(x, 0.5, min(MOST_DENSE, x.shape[1]))
+
+    @staticmethod
+    def solve(system, knob):
+        return system.solve(knob, 0.5)
+
+    @staticmethod
+    def note(x):
+        n = np.count_nonzero(np.bincount(x.indices))
+        return "among the %d items with most ratings, of %d" % (MOST_DENSE, n) if n > MOST_DENSE else None
+
+    @staticmethod
+    def matrices(x):  # X'X, a system of float64 in its place, and the weights of two decays
+        return (4 + 8 + 4 + 4) * min(MOST_DENSE, x.shape[1]) ** 2
+
+
+class Wide(ClosedForm):
+    """The infinitely wide autoencoder of users, by landmarks if there are too many."""
+
+    name, share, first = "wide", 0.2, 8.0
+
+    @staticmethod
+    def system(x):
+        return WideSystem(x, None if np.count_nonzero(np.diff(x.indptr)) <= MOST_DENSE else N_LANDMARKS)
+
+    @staticmethod
+    def note(x):
+        n = np.count_nonzero(np.diff(x.indptr))
+        return "by the %d users with most ratings, of %d" % (N_LANDMARKS, n) if n > MOST_DENSE else None
+
+    @staticmethod
+    def matrices(x):  # kernels, a system, and two solutions of up to two numbers for each; blocks in float64
+        n = np.count_nonzero(np.diff(x.indptr))
+        if n <= MOST_DENSE:
+            return 8 * n * (n + max(n, min(2 * n, x.shape[1]))) + _KERNELS
+        return 32 * N_LANDMARKS ** 2 + 24 * N_LANDMARKS * x.shape[1] + _KERNELS
+
+    def of_users(self, users):
+        return self.model.scores_of_rows(self.values(self.ratings[users]), self._places[users])
+
+    @cached_property
+    def _places(self):
+        """The place of each user among those with ratings."""
+        return np.cumsum(np.diff(self.ratings.indptr) > 0) - 1
+
+
+class Filter(ClosedForm):
+    """The low-pass filter of so many singular vectors, no more than half of the data's rank."""
+
+    name, share, knob_name, first = "filter", 0.14, "vectors", 32.0
+    system = FilterSystem
+
+    @staticmethod
+    def solve(system, knob):
+        return system.solve(int(knob))
+
+    @classmethod
+    def tries(cls, system):
+        most = max(1, system.most // 2)
+        return [float(k) for k in (32, 64, 128, 256, 16, 8) if k <= most] or [float(most)]
+
+    @staticmethod
+    def matrices(x):
+        return _singular_vectors(x, 256)
+
+
+class Factors(ClosedForm):
+    """Factors of all entries, of which the missing ones count `missing_weight`."""
+
+    name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
+    n_factors, missing_weight = 64, 0.2
+
+    @classmethod
+    def system(cls, x):
+        return FactorSystem(x, cls.n_factors, cls.missing_weight)
+
+    @classmethod
+    def matrices(cls, x):  # the start, and factors of both sides before and after half a sweep
+        return _singular_vectors(x, cls.n_factors) + 16 * min(cls.n_factors, *x.shape) * sum(x.shape)
+
+    def of_users(self, users):
+        return self._factors_of(users).dot(self.model.H.T)
 
     def _factors_of(self, users):
-        """Solve for users' factors, or take those that were solved for before, which are the same to the last bit."""
+        """Users' factors, solved for once: they are the same to the last bit whoever else is asked for."""
         kept, known = self._solved
         new = users[~known[users]] if len(known) else users
         if len(new):
-            found = self.model.factors_of(self.values(self._ratings[new]))
+            found = self.model.factors_of(self.values(self.ratings[new]))
             if not len(known):
                 return found
             kept[new] = found
@@ -287,39 +268,65 @@ class ClosedMember:
     @cached_property
     def _solved(self):
         """Known users' factors, (n_users, k), and which of them have been solved for; empty, if they are too many."""
-        n_users = self._ratings.shape[0]
+        n_users = self.ratings.shape[0]
         if n_users * self.model.H.shape[1] > _MOST_SOLVED:
             n_users = 0
         return np.empty((n_users, self.model.H.shape[1]), self.model.H.dtype), np.zeros(n_users, bool)
 
-    @cached_property
-    def _places(self):
-        """The place of each user among those with ratings."""
-        return np.cumsum(np.diff(self._ratings.indptr) > 0) - 1
+    def state(self):
+        entry, arrays = super().state()
+        if len(self._solved[1]):
+            arrays["W"] = self._factors_of(np.arange(self.ratings.shape[0]))
+        return entry, arrays
 
-    def of_people(self, people):
-        """As `of_users`, for a list of `PersonRatings`."""
-        indptr = np.concatenate([[0], np.cumsum([len(each.places) for each in people])]).astype(np.int64)
-        ratings, places = (np.concatenate([each[k] for each in people]) for k in (1, 0))
-        return self.model.scores(self.values(sp.csr_matrix((ratings.astype(np.float32), places, indptr),
-                                                           shape=(len(people), self._ratings.shape[1]))))
+    @classmethod
+    def from_state(cls, entry, arrays, ratings):
+        found = super().from_state(entry, arrays, ratings)
+        if "W" in arrays:  # files of 1.0 have none
+            kept, known = found._solved
+            if arrays["W"].shape != kept.shape or arrays["W"].dtype != kept.dtype or not (
+                    np.abs(arrays["W"]) <= MOST).all():
+                raise ValueError("the users' factors are of shape %r; expected finite ones, %r"
+                                 % (arrays["W"].shape, kept.shape))
+            kept[:], known[:] = arrays["W"], True
+        return found
 
-    @property
-    def chosen(self):
-        """Its settings by name: a dict."""
-        knob = {"filter": "vectors", "neighbours": "item_power"}.get(self.name, "l2")
-        return {knob: self.l2, "power": self.values.power}
+
+class TasteFactors(Factors):
+    """Factors of what ratings differ by from their mean: what people think of what they choose."""
+
+    name, share, n_factors, missing_weight, centred = "explicit", 0.12, 32, 0.02, True
+
+
+class Neighbours(ClosedForm):
+    """The filter of what users share."""
+
+    name, knob_name, first = "neighbours", "item_power", 0.0
+    system = SharedSystem
+
+    @classmethod
+    def tries(cls, system):
+        return 0.0, 0.125, 0.25
+
+
+#: The closed forms by name, in the order in which they are fitted.
+CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter, Factors, TasteFactors, Neighbours))
+
+
+def _singular_vectors(x, k):
+    """Bytes of ARPACK's vectors and copies on the shorter side, and the singular ones on both, counted as float64.
+
+    Of few users or items all singular vectors are made at once, with what LAPACK needs.
+    """
+    shorter = min(x.shape)
+    dense = 40 * shorter * (shorter + x.shape[1]) if shorter <= 512 else 0
+    return max(dense, 8 * min(k, shorter) * (3 * shorter + 2 * max(x.shape)))
 
 
 class AutoencoderMember:
-    """A trained autoencoder, as a member of a blend; its name is what its rows are.
+    """A trained autoencoder as a member, by a `Scorer` and its `FoldIn`; its name is that of its rows."""
 
-    Parameters
-    ----------
-    scorer : scoring.scorer.Scorer
-    fold_in : scoring.fold_in.FoldIn
-        Its own.
-    """
+    share = 0.0
 
     def __init__(self, scorer, fold_in):
         self.name, self.scorer = scorer.rows, scorer
@@ -327,7 +334,7 @@ class AutoencoderMember:
         self._fold_in = fold_in
 
     def of_users(self, users):
-        """As `closed.ClosedMember.of_users`: by a product of matrices, to rounding the model's outputs."""
+        """As `ClosedForm.of_users`: by a product of matrices, to rounding the model's outputs."""
         scorer, items = self.scorer, np.arange(len(self.scorer.items_rated))
         decoder = scorer.outputs.decoder
         if decoder.nonlinearity is None:  # one that NumPy doesn't know
@@ -338,7 +345,7 @@ class AutoencoderMember:
         return scorer.rows.turned(found if decoder.is_linear else decoder.nonlinearity.ufunc(found))
 
     def of_people(self, people):
-        """As `closed.ClosedMember.of_people`, by `scoring.fold_in`."""
+        """As `ClosedForm.of_people`, by `scoring.fold_in`."""
         items = np.arange(len(self.scorer.items_rated))
         return np.stack([of_person(items) for of_person in self._fold_in(people)])
 
@@ -349,15 +356,8 @@ _KINDS = {kind.__name__: kind for kind in (Popularity, ItemWeights, SomeItemWeig
                                            Shared)}
 
 
-def model_arrays(model):
-    """Take a closed form's model apart, as `model_from` puts it together.
-
-    Returns
-    -------
-    description : dict
-        Its kind, and what of it is no array: in JSON.
-    arrays : dict of str to numpy.ndarray
-    """
+def _taken_apart(model):
+    """A model's kind and numbers, in JSON, and its arrays by name."""
     description, arrays = {"kind": type(model).__name__, "numbers": {}, "shapes": {}, "maps": 0}, {}
     for name, value in model._asdict().items():
         parts = [(name, value)]
@@ -376,62 +376,29 @@ def model_arrays(model):
     return description, arrays
 
 
-def arrays_of(name, arrays):
-    """Pick one model's arrays out of all, where they are called "name/W": by their own names."""
-    return {each[len(name) + 1:]: array for each, array in arrays.items() if each.startswith(name + "/")}
-
-
-def model_from(description, arrays):
-    """Put a model together; KeyError, TypeError or ValueError for what `model_arrays` didn't give."""
+def _put_together(description, arrays, n_items):
+    """A model of so many items; KeyError, TypeError or ValueError for what `_taken_apart` didn't give."""
     kind = _KINDS[description["kind"]]
 
     def found(name):
         if name in description["numbers"]:
             return description["numbers"][name]
         if name in description["shapes"]:
-            parts = [arrays["%s.%s" % (name, part)] for part in ("data", "indices", "indptr")]
-            return sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
+            parts = [_finite(arrays["%s.%s" % (name, part)]) for part in ("data", "indices", "indptr")]
+            matrix = sp.csr_matrix(tuple(parts), shape=tuple(description["shapes"][name]))
+            matrix.check_format(full_check=True)
+            return matrix
         if name == "maps":
             return tuple(found("maps%d" % k) for k in range(description["maps"]))
-        return arrays[name]
+        return _finite(arrays[name])
 
-    return kind(**{name: found(name) for name in kind._fields})
+    model = kind(**{name: found(name) for name in kind._fields})
+    if not model.is_sound(n_items):
+        raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
+    return model
 
 
-def check_model(model, n_items):
-    """Raise ValueError where a model that came from a file can't be one of so many items."""
-    kind, arrays = type(model).__name__, []
-    for value in model:
-        arrays += value if isinstance(value, tuple) else [value]
-    for each in arrays:
-        if sp.issparse(each):
-            each.check_format(full_check=True)
-        numbers = each.data if sp.issparse(each) else np.asarray(each)
-        if numbers.dtype.kind == "f" and not (np.abs(numbers) <= MOST).all():
-            raise ValueError("a closed form holds NaN, infinite or far too large values")
-    shapes = [np.shape(each) for each in arrays]
-    if kind == "SomeItemWeights":
-        n, columns = len(model.columns), model.columns
-        sound = (shapes[0] == (n, n) and columns.ndim == 1 and columns.dtype.kind == "i" and n > 0
-                 and model.n_items == n_items and columns[0] >= 0 and columns[-1] < n_items
-                 and (np.diff(columns) > 0).all())
-    elif kind == "WideUsers":
-        of_maps = [np.shape(each) for each in model.maps]
-        widths = [model.rows.shape[0]] + [shape[-1] for shape in of_maps]
-        sound = (sp.issparse(model.rows) and model.rows.shape[1] == widths[-1] == n_items and len(of_maps) > 0
-                 and all(shape == (before, width) for shape, before, width in zip(of_maps, widths, widths[1:]))
-                 and isinstance(model.ridge, (int, float)) and model.ridge >= 0)
-    elif kind == "ItemFactors":
-        numbers = model[1:]
-        sound = (len(shapes[0]) == 2 and shapes[0][0] == n_items and shapes[0][1] > 0
-                 and all(isinstance(each, (int, float)) for each in numbers)
-                 and 0 <= model.missing_weight <= 1 and abs(model.missing_rating) <= MOST and 0 < model.l2 <= MOST)
-    elif kind == "Shared":
-        sound = sp.issparse(model.N) and model.N.shape[1] == n_items and shapes[1] == (n_items,)
-    else:
-        expected = {"Popularity": [(n_items,)], "ItemWeights": [(n_items, n_items)],
-                    "LowPass": [(shapes[0][0], n_items) if len(shapes[0]) == 2 else None, (n_items,)]}
-        sound = shapes == expected[kind]
-    if not sound or any(np.asarray(each.data if sp.issparse(each) else each).dtype.kind not in "fi" for each in arrays):
-        raise ValueError("the arrays of a closed form of kind %s are of the shapes %s, with %d items"
-                         % (kind, ", ".join(map(str, shapes)), n_items))
+def _finite(array):
+    if array.dtype.kind not in "fi" or array.dtype.kind == "f" and not (np.abs(array) <= MOST).all():
+        raise ValueError("a closed form holds NaN, infinite or far too large values")
+    return array

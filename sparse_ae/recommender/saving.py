@@ -19,16 +19,7 @@ from sparse_ae.ops.nonlinearities import lasagnes_name
 from sparse_ae.ranks.ranks import ALONE, joined, joined_csr
 from sparse_ae.recommender.defaults import Choice
 from sparse_ae.recommender.fitted import fitted_by
-from sparse_ae.recommender.members import (
-    CLOSED,
-    AutoencoderMember,
-    ClosedMember,
-    Values,
-    arrays_of,
-    check_model,
-    model_arrays,
-    model_from,
-)
+from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow, from_json, to_json
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
@@ -88,10 +79,10 @@ def _blend_of(fitted):
     members, arrays = [], {}
     for each, weight in zip(fitted.scorer.members, fitted.scorer.weights):
         entry = {"name": each.name, "weight": weight}
-        if each.name in CLOSED:
-            description, of_model = model_arrays(each.model)
+        if isinstance(each, ClosedForm):
+            state, of_model = each.state()
             arrays.update({"%s/%s" % (each.name, name): array for name, array in of_model.items()})
-            entry.update(model=description, values=list(each.values), l2=each.l2)
+            entry.update(state)
         members.append(entry)
     choices = {side: dict(choice._asdict()) for side, choice in fitted.choices.items()}
     return {"members": members, "weights": dict(fitted.weights), "choices": choices,
@@ -119,12 +110,16 @@ def _blend_from(entry, arrays, ratings, scorers, missing_rating):
     members, objective, of_side = [], objective_of(entry["objective"]), {scorer.rows: scorer for scorer in scorers}
     for each in entry["members"]:
         if each["name"] in CLOSED:
-            model = model_from(each["model"], arrays_of(each["name"], arrays))
-            members.append(ClosedMember(each["name"], model, Values(*each["values"]), each["l2"], ratings))
+            members.append(CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), ratings))
         else:
             scorer = of_side[each["name"]]
             members.append(AutoencoderMember(scorer, FoldIn(scorer, objective, missing_rating)))
     return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
+
+
+def arrays_of(name, arrays):
+    """Pick one model's arrays out of all, where they are called "name/W": by their own names."""
+    return {each[len(name) + 1:]: array for each, array in arrays.items() if each.startswith(name + "/")}
 
 
 def whole(fitted, arrays, own):
@@ -426,7 +421,9 @@ def _checked(meta, arrays, own=slice(None)):
                 abs(numbers[0]) > MOST):
             raise ValueError("its biases are %r" % (meta["biases"],))
     if "blend" in meta:
-        _check_blend(meta["blend"], meta["parts"], arrays, sizes)
+        if meta["ratings_rows"] != "users":
+            raise ValueError("it is a blend whose ratings have %s as rows" % meta["ratings_rows"])
+        _check_blend(meta["blend"], meta["parts"], arrays, matrix)
     _check_parts(meta["parts"], arrays, {name: len(range(n)[own]) for name, n in sizes.items()},
                  meta["biases"] is not None, "blend" in meta)
     low, high = check_rating_scale(meta["rating_scale"])
@@ -482,7 +479,7 @@ def _checked_ratings(arrays, rows, sizes, own):
     return matrix
 
 
-def _check_blend(blend, parts, arrays, sizes):
+def _check_blend(blend, parts, arrays, matrix):
     """The members of a blend of lists."""
     sides = [part.get("rows") for part in parts]
     _check_names("entry of a blend", ("members", "weights", "objective"), blend)
@@ -496,11 +493,7 @@ def _check_blend(blend, parts, arrays, sizes):
             raise ValueError("a member of its blend is %r" % (each,))
         if each["name"] in CLOSED:
             _check_names("entry of a closed form", ("model", "values", "l2"), each)
-            values = each["values"]
-            if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
-                    each["l2"] is None or is_number(each["l2"])):
-                raise ValueError("the settings of a closed form are %r" % (each,))
-            check_model(model_from(each["model"], arrays_of(each["name"], arrays)), sizes["items"])
+            CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), matrix)
         elif each["name"] not in sides:
             raise ValueError("a member of its blend is %r" % (each["name"],))
     if len({each["name"] for each in members}) < len(members):

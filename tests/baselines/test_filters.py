@@ -5,7 +5,7 @@ from made import stars
 from numpy.testing import assert_allclose
 
 from sparse_ae.baselines import linalg
-from sparse_ae.baselines.filters import FilterSystem, SharedSystem, fit_low_pass
+from sparse_ae.baselines.filters import FilterSystem, SharedSystem
 
 
 def ratings(seed=0, shape=(14, 9)):
@@ -34,7 +34,7 @@ def test_by_the_dense_matrix(k, dense, monkeypatch):
                 if strangers[u, j] and of_items[j]:
                     expected[u, i] += (strangers[u, j] / np.sqrt(of_items[j]) * V[:, i].dot(V[:, j])
                                        * np.sqrt(of_items[i]))
-    scores = fit_low_pass(train, k).scores(strangers)
+    scores = FilterSystem(train).solve(k).scores(strangers)
     assert_allclose(scores, expected, atol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
 
@@ -48,7 +48,7 @@ def test_a_filter_of_fewer_vectors_is_the_first_ones():
 def test_all_vectors_would_let_everything_pass():
     """Which says nothing of what was not rated: 8 items have ratings, so that 7 vectors are the most."""
     train = ratings()
-    model = fit_low_pass(train, 100)
+    model = FilterSystem(train).solve(100)
     assert FilterSystem(train).most == 7 and model.vectors.shape == (7, 9)
     assert np.abs(model.scores(train)[train.toarray() == 0]).max() > 0.1
 
@@ -70,4 +70,4 @@ def test_what_users_share_by_loops(power):
 @pytest.mark.parametrize("k", [0, 2.5])
 def test_refused(k):
     with pytest.raises(ValueError, match="k is .*; expected a positive integer"):
-        fit_low_pass(ratings(), k)
+        FilterSystem(ratings()).solve(k)

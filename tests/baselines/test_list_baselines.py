@@ -7,13 +7,24 @@ from made import stars
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import linalg, lists as list_baselines
+from sparse_ae.baselines.ease import EaseSystem
+from sparse_ae.baselines.factors import FactorSystem
+from sparse_ae.baselines.filters import FilterSystem, SharedSystem
 from sparse_ae.baselines.linalg import solve_factors
-from sparse_ae.baselines.lists import fit_all_entries, fit_ease, fit_neighbours, fit_popular
+from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
+from sparse_ae.baselines.wide import WideSystem
 from sparse_ae.data import split_ratings
 from sparse_ae.data.load import load_ratings
 from sparse_ae.evaluation.lists import evaluate_lists
 
-FITS = [fit_popular, fit_neighbours, fit_ease, fit_all_entries]
+FITS = {
+    "popular": fit_popular, "neighbours": fit_neighbours, "ease": fit_ease,
+    "some items' ease": lambda train: EaseSystem(train, n_columns=4).solve(2.0),
+    "factors": lambda train: FactorSystem(train, 3).solve(2.0),
+    "low-pass filter": lambda train: FilterSystem(train).solve(3),
+    "shared users": lambda train: SharedSystem(train).solve(0.25), "wide": lambda train: WideSystem(train).solve(4.0),
+    "wide by landmarks": lambda train: WideSystem(train, 5).solve(4.0),
+}
 
 
 def ratings(seed=0, shape=(14, 9), low=1):
@@ -37,9 +48,9 @@ def test_ease_is_the_best_that_keeps_its_diagonal_at_zero(l2, tile):
     train = ratings()
     weights = fit_ease(train, l2).weights
     for j in range(9):
-        assert_allclose(weights[:, j], reference.ease_column(train.toarray().astype(float), j, l2), atol=1e-10)
+        assert_allclose(weights[:, j], reference.ease_column(train.toarray().astype(float), j, l2), atol=1e-5)
     assert not np.diag(weights).any() and not weights[5].any() and not weights[:, 5].any()
-    assert_allclose(fit_ease(train, l2).scores(train), train.toarray() @ weights, atol=1e-10)
+    assert_allclose(fit_ease(train, l2).scores(train), train.toarray() @ weights, atol=1e-4)
 
 
 @pytest.mark.parametrize("k", [1, 3, 20])
@@ -115,33 +126,17 @@ def test_the_judge_of_factors_is_judged():
         assert gradients[which][at] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6)
 
 
-def test_factors_get_better_and_are_kept_for_strangers():
-    train = ratings(low=0)  # stored zeros are ratings
-    rows = reference.pairs(train)
-    losses = []
-    for n_iterations in (1, 2, 3, 10):
-        model = fit_all_entries(train, 3, 0.2, 0.5, n_iterations, missing_rating=1)
-        W = solve_factors(train.astype(np.float64), model.H, 0.2, 1, 0.5)
-        losses.append(reference.all_entries(rows, W, model.H, 0.2, 1, 0.5)[0])
-        assert_allclose(model.scores(train), W @ model.H.T, atol=1e-12)
-    assert np.all(np.diff(losses) < 0)
-    alone = np.array([model.scores(train[[u]])[0] for u in range(14)])
-    assert_allclose(alone, model.scores(train), atol=1e-12)
-    found = [fit_all_entries(train, 3, l2=0.5, rng=rng).H for rng in (4, np.random.RandomState(4), 5)]
-    assert_array_equal(found[0], found[1])
-    assert np.abs(found[0] - found[2]).max() > 1e-6
-
-
-@pytest.mark.parametrize("fit", FITS)
-def test_common_to_all(fit):
-    train = ratings()
+@pytest.mark.parametrize("name", FITS)
+def test_common_to_all(name):
+    fit, train = FITS[name], ratings()
     before = train.copy()
     model = fit(train)
     scores = model.scores(train)
-    assert scores.shape == (14, 9) and scores.dtype == np.float64 and np.isfinite(scores).all()
-    nobody = model.scores(sp.csr_matrix((2, 9)))  # strangers without a rating
+    assert scores.shape == (14, 9) and scores.dtype.kind == "f" and np.isfinite(scores).all() and model.is_sound(9)
+    assert not model.is_sound(8)
+    nobody = model.scores(sp.csr_matrix((2, 9)))  # new users without a rating
     assert nobody.shape == (2, 9) and np.isfinite(nobody).all()
-    assert_allclose(model.scores(train[[4, 2]].tocoo()), scores[[4, 2]], atol=1e-12)
+    assert_allclose(model.scores(train[[4, 2]].tocoo()), scores[[4, 2]], atol=1e-5)
     assert_array_equal(train.data, before.data)
     assert_array_equal(train.indices, before.indices)
     measures = evaluate_lists(lambda users: model.scores(train[users]), train, ratings(1), k=3)
@@ -159,12 +154,6 @@ def test_common_to_all(fit):
     (lambda train: fit_ease(train, np.nan), "l2 is nan; expected a positive number"),
     (lambda train: fit_neighbours(train, 0), "k is 0; expected a positive integer"),
     (lambda train: fit_neighbours(train, shrinkage=-1), "shrinkage is -1; expected a finite number, 0 or more"),
-    (lambda train: fit_all_entries(train, 2.5), "n_factors is 2.5; expected a positive integer"),
-    (lambda train: fit_all_entries(train, missing_weight=1.5), "missing_weight is 1.5; expected a number from 0 to 1"),
-    (lambda train: fit_all_entries(train, l2=0), "l2 is 0; expected a positive number"),
-    (lambda train: fit_all_entries(train, n_iterations=0), "n_iterations is 0; expected a positive integer"),
-    (lambda train: fit_all_entries(train, missing_rating=np.inf), "missing_rating is inf; expected a finite number"),
-    (lambda train: fit_all_entries(train, rng=-1), "rng=-1 is no seed"),
 ])
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):
@@ -175,10 +164,10 @@ def test_movielens_100k(shared_data):
     """As far apart as everybody finds them: counts, then neighbours, then what is solved for."""
     split = split_ratings(load_ratings(shared_data / "ml-100k" / "u.data").matrix, 0.2, rng=0)
     ndcg = {}
-    for fit in FITS:
+    for fit in (fit_popular, fit_neighbours, fit_ease):
         model = fit(split.train)
         measures = evaluate_lists(lambda users, model=model: model.scores(split.train[users]), split.train, split.test)
         assert measures["n_users"] == 920
         ndcg[fit] = measures["ndcg"]
     assert 0.17 < ndcg[fit_popular] < 0.18 and 0.33 < ndcg[fit_neighbours] < 0.36
-    assert min(ndcg[fit_ease], ndcg[fit_all_entries]) > 0.38
+    assert ndcg[fit_ease] > 0.38
