@@ -36,8 +36,8 @@ from sparse_ae.checks import check_count, check_number
 from sparse_ae.data.ratings import check_ratings, rows_of_entries
 from sparse_ae.runtime.processors import thread_count, work_in_threads
 
-# Numbers of a block of a kernel held at a time, rows of (K + lambda I)^-1 that X is multiplied by at a time, and columns
-# for each row up to which their product is kept rather than the inverse.
+# Numbers of a block of a kernel held at a time, rows of the inverse that X is multiplied by at a time, and columns for
+# each row up to which their product is kept rather than the inverse.
 _BLOCK, _TILE, _WIDEST = 2 ** 22, 128, 2
 
 
