@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from sparse_ae.checks import MOST
 from sparse_ae.ops import item_major, sampled_dot
 from sparse_ae.ops.compiled import building
 from sparse_ae.ops.nonlinearities import Nonlinearity, find
@@ -339,7 +340,7 @@ class Model:
 
 def describe_model(model):
     """Return the description of a model, and of which kind it is."""
-    return dict(model.describe(), kind=type(model).__name__)
+    return dict(model.describe(), kind=name_of_kind(type(model), Model))
 
 
 def model_of(description, arrays, ranks=ALONE):
@@ -358,15 +359,32 @@ def model_of(description, arrays, ranks=ALONE):
         For a description or arrays that no model has given, and for a kind of model that isn't imported.
     """
     settings = dict(description)
-    kind, kinds = settings.pop("kind", None), {each.__name__: each for each in kinds_of(Model)}
-    if kind not in kinds:
-        raise ValueError("the model is a %r; expected one of %s: import the module first that has one of your own"
+    kind, kinds = settings.pop("kind", None), kinds_of(Model)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ValueError("the model is a %.80r; expected one of %s: import the module first that has one of your own"
                          % (kind, ", ".join(sorted(kinds))))
+    for name, value in arrays.items():
+        if value.size and not (np.min(value) >= -MOST and np.max(value) <= MOST):  # NaN neither
+            raise ValueError("%s holds numbers that are not finite, or beyond %g" % (name, MOST))
     return kinds[kind].from_description(settings, arrays, ranks)
 
 
 def kinds_of(base):
-    """Iterate over all classes that are made of one, those of programs included."""
+    """All classes that inherit from one, those of programs included, by the names that files have for them."""
+    return {name_of_kind(kind, base): kind for kind in _heirs(base)}
+
+
+def name_of_kind(kind, base):
+    """The name of a class; with its module if it isn't the library's, and the library has one of this name."""
+    taken = kind.__name__ in {each.__name__ for each in _heirs(base) if _is_ours(each)}
+    return "%s.%s" % (kind.__module__, kind.__name__) if taken and not _is_ours(kind) else kind.__name__
+
+
+def _heirs(base):
     for kind in base.__subclasses__():
         yield kind
-        yield from kinds_of(kind)
+        yield from _heirs(kind)
+
+
+def _is_ours(kind):
+    return kind.__module__.partition(".")[0] == "sparse_ae"

@@ -168,6 +168,9 @@ class AutoEncoder(Model):
 
     def scan(self, rating):
         """The post's `scan_res`, (n_rows, n_items): `step` over the rows of a dense mini-batch; 0 without a rating."""
+        if self.U is not None:
+            raise ValueError("scan of a model with a second encoder, U: the post's graph has one; use encode and "
+                             "decode")
         scan_res, _ = theano.scan(fn=self.step, outputs_info=None, sequences=[rating], non_sequences=self.params)
         return scan_res
 

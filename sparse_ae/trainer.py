@@ -247,16 +247,24 @@ class Trainer:
             check_bool(keep_optimiser, "keep_optimiser")
             if cut is not None:
                 check_fraction(cut, "cut", ", or None to stop at once")
+                if patience is None:
+                    raise ValueError("cut is %r without patience; expected patience too, after which the learning rate "
+                                     "is cut" % (cut,))
             judge = Validation(measure)
-            train, held_out = self._checked(train, validation, patience, targets)
+            if patience is not None and validation is None and measure is None:
+                raise ValueError("patience is %r without validation; expected held-out ratings, or a measure, to stop "
+                                 "early on" % (patience,))
+            train, held_out = self._checked(train, validation, targets)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
         self._check_agreement(data.counts, judge.name, n_epochs, patience=patience,
                               validation=held_out is not None, checkpoint=checkpoint is not None,
                               checkpoint_every=checkpoint_every, cut=cut, keep_optimiser=keep_optimiser)
-        if held_out is not None:
-            judge.value = measure or self._validator(train, held_out, targets)
+        if measure is not None:
+            judge.value = measure
+        elif held_out is not None:
+            judge.value = self._validator(train, held_out, targets)
         settings = None if checkpoint is None else own_settings_of(self, judge.name, train, held_out)
         checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
         with ranks.agreed():
@@ -278,11 +286,8 @@ class Trainer:
         signs.end(self.history)
         return self.history
 
-    def _checked(self, train, validation, patience, targets):
+    def _checked(self, train, validation, targets):
         """The ratings to train on and to validate on, of arguments of `fit` that go together."""
-        if patience is not None and validation is None:
-            raise ValueError("patience is %r without validation; expected held-out ratings to stop early on"
-                             % (patience,))
         train = targets.check(train, self.model)
         targets.check_unknown(self.unknown)
         return train, None if validation is None else _checked_validation(validation, train, self.model)
@@ -317,7 +322,7 @@ class Trainer:
         return saved.first
 
     def _compile(self, channels, predictions):
-        if self.step is not None:
+        if self.step is not None and self.step.channels == tuple(channels):
             return
         ranks = self.model.ranks
         with announced("Compiling the %s graph; Theano keeps it for the next time ..." % self.formulation,
@@ -325,8 +330,10 @@ class Trainer:
             rate = self._rate(len(self.history) + 1)
             if predictions:
                 Outputs(self.model).begin_compiling()
-            self.step = make_step(self.model, self.formulation, self.update, rate, channels,
-                                  self.objective)
+            before, self.step = self.step, make_step(self.model, self.formulation, self.update, rate, channels,
+                                                     self.objective)
+            if before is not None:  # for other targets; the optimiser goes on
+                self.step.set_state(before.get_state())
             if predictions:
                 Outputs(self.model).compile_for_all()
 

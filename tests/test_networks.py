@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from contract import N_COLUMNS, ModelContract, ratings
 from devices import ON_GPU
 
-from sparse_ae.contract import describe_model, model_of
+from sparse_ae.contract import Model, describe_model, model_of, name_of_kind
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -187,6 +187,44 @@ def test_each_is_made_again_from_its_description(make):
     assert [each[1:] for each in again.parameters] == [each[1:] for each in model.parameters]
     for name, value in values(again).items():
         np.testing.assert_array_equal(value, values(model)[name])
+
+
+def of_layers(n, **layer):
+    """A description of n layers between the ratings' and the output."""
+    description = describe_model(shallow(N_COLUMNS, 3))
+    first, hidden, output = description["layers"]
+    between = [dict({"kind": "ElemwiseSumLayer", "name": None, "inputs": [1 + i, 1 + i], "settings": {"coeffs": [1, 1]},
+                     "parameters": {}}, **layer) for i in range(n)]
+    return dict(description, layers=[first, hidden] + between + [dict(output, inputs=[1 + n, 0])])
+
+
+@pytest.mark.parametrize("description, message", [
+    (of_layers(40), "layer 11 adds up 1024 terms; expected at most 1000"),
+    (of_layers(800, inputs=[1]), "there are 803 layers; expected at most 200"),
+    (of_layers(1, inputs=7), "layer 2 stands on 7; expected the numbers of layers before it"),
+    (of_layers(1, inputs=[9]), "a layer stands on layer 9; expected one of the 2 before it"),
+    (of_layers(1, settings={"coeffs": [1e30, 1]}), "coeffs of a ElemwiseSumLayer is .*; no layer has that"),
+    (of_layers(1, parameters=[]), "layer 2 has settings, parameters or a name"),
+    (dict(of_layers(1), layers="xy"), "the layers are no list of dicts"),
+])
+def test_crafted_networks_are_refused(description, message):
+    with pytest.raises(ValueError, match=message):
+        model_of(json.loads(json.dumps(description)), values(shallow(N_COLUMNS, 3)))
+
+
+def test_numbers_that_no_parameter_has_are_refused():
+    model = shallow(N_COLUMNS, 3)
+    with pytest.raises(ValueError, match="W holds numbers that are not finite, or beyond 1e.18"):
+        model_of(describe_model(model), dict(values(model), W=values(model)["W"] * np.float32(1e30)))
+
+
+def test_a_class_of_a_programs_own_does_not_stand_for_the_librarys():
+    class Network(Model):
+        """Of this test."""
+
+    assert name_of_kind(Network, Model) == "test_networks.Network"
+    model = shallow(N_COLUMNS, 3)
+    assert type(model_of(describe_model(model), values(model))) is type(model)
 
 
 def test_hidden_units_are_the_same_to_rounding_whatever_other_rows_are_asked_for():

@@ -17,8 +17,9 @@ from sparse_ae import trainer as trainer_module
 from sparse_ae.model import AutoEncoder
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.trainer import Trainer, TrainingDiverged
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.optimisers import rprop
-from sparse_ae.training.targets import BeyondBiases
+from sparse_ae.training.targets import AsRated, BeyondBiases
 import lasagne
 
 FORMULATION = "dense"  # runs on every device; that all are equal is test_formulations.py's to show
@@ -184,6 +185,15 @@ def test_what_rprop_keeps_for_V_is_laid_out_as_V_is():
     t.fit(train, 2)
     like_V = [x for x in t.model.params + t.step.kept if x.get_value(borrow=True).shape == (4, 12)]
     assert len(like_V) == 3 and all(map(is_item_major, like_V))
+
+
+@pytest.mark.parametrize("n_items, update", [(4, "adam"), (4, "momentum"), (4, "adadelta"), (12, "momentum")])
+def test_each_array_that_an_update_keeps_is_laid_out_as_its_parameter(n_items, update):
+    """With as many items as hidden units W and V have one shape."""
+    t = Trainer(AutoEncoder(n_items, 4, rating_scale=(1, 5), rng=0), update, 0.01, formulation="dense", progress=False)
+    t.fit(checkerboard(20, n_items)[0], 2)
+    laid_out = [is_item_major(x) for x in t.model.params + t.step.kept if x.ndim == 2]
+    assert laid_out == [False, True] + [False] * (len(laid_out) // 2 - 1) + [True] * (len(laid_out) // 2 - 1)
 
 
 # Learning rates
@@ -469,6 +479,39 @@ def test_a_measure_ends_no_training_before_its_least_epochs(least, n_epochs, bes
     assert len(t.history) == n_epochs and (t.history[-1]["restored"] or n_epochs) == best
 
 
+@pytest.mark.parametrize("falsy", [False, True])
+def test_a_measure_needs_no_validation_ratings(falsy):
+    class Measure:
+        name, values = "made_up", [0.1, 0.3, 0.2, 0.1]
+
+        def __len__(self):
+            return 0 if falsy else 1
+
+        def __call__(self):
+            return self.values.pop(0)
+
+    train, test = checkerboard(40, 12)
+    history = trainer().fit(train, 9, validation=test if falsy else None, measure=Measure(), patience=2)
+    assert [record["validation_made_up"] for record in history] == [0.1, 0.3, 0.2, 0.1]
+    assert history[-1]["restored"] == 2 and history[-1]["validation_rmse"] is None
+
+
+def test_later_targets_may_bring_other_channels():
+    class Doubled(AsRated):
+        channels = ("target",)
+
+        def block(self, block, offsets):
+            return Batch.of(block, target=2 * block.data)
+
+    train, _ = checkerboard(40, 12)
+    t = trainer(update="momentum")
+    before = t.fit(train, 2)[-1]["loss"]
+    velocity = t.step.get_state()["update_0"]
+    t.fit(train, 1, targets=Doubled((1, 5)))
+    assert t.history[-1]["loss"] > 2 * before and t.step.channels == ("target",)
+    assert not np.array_equal(t.step.get_state()["update_0"], velocity)  # and began with it
+
+
 def test_a_real_divergence():
     train, _ = checkerboard(40, 12)
     model = AutoEncoder(12, 4, f="linear", g="linear", rng=0)
@@ -631,6 +674,7 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, measure_asked_every(0)), ValueError,
      "every of measure is 0; expected a positive integer"),
+    (dict(cut=0.1), lambda train: (train, 1), ValueError, "cut is 0.1 without patience"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),
@@ -644,10 +688,11 @@ def test_bad_input_is_refused_before_anything_is_compiled(settings, arguments, e
 
     monkeypatch.setattr(trainer_module, "make_step", compile_nothing)
     train, _ = checkerboard(40, 12)
-    t = trainer(**settings)
+    cut = settings.get("cut")
+    t = trainer(**{name: value for name, value in settings.items() if name != "cut"})
     t.model.rating_scale = (0, 5) if settings else (1, 5)
     with pytest.raises(error, match=message):
-        t.fit(*arguments(train))
+        t.fit(*arguments(train), cut=cut)
 
 
 @pytest.mark.parametrize("U, targets, message", [

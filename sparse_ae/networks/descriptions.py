@@ -1,7 +1,7 @@
 """Layers as JSON, by name and settings, and back: how a network is written to a file without pickle."""
 import numpy as np
 
-from sparse_ae.checks import check_count
+from sparse_ae.checks import MOST, check_bool, check_count, is_number
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -34,6 +34,31 @@ _PARAMETERS = {layers.DenseLayer: ("W", "b"), SparseInputDenseLayer: ("W", "b"),
                BatchNormLayer: ("beta", "gamma", "mean", "inv_std"), OrdinalLayer: ("steps",)}
 _KINDS = {kind.__name__: kind for kind in _SETTINGS}
 _LISTS = layers.ElemwiseSumLayer, layers.ConcatLayer
+
+# Bounds of a stack that files may hold: Theano's rewrites recurse over layers, and write sums of sums out as one.
+_MOST_LAYERS, _MOST_TERMS, _MOST_UNITS = 200, 1000, 2 ** 31 - 1
+_MIXING = "DenseLayer", "SparseInputDenseLayer", "ObservedLayer", "NonlinearityLayer"
+
+
+def check_stack(descriptions):
+    """Raise ValueError for layers, in their order, that are too many, or whose sums have too many terms."""
+    if not isinstance(descriptions, list) or not all(isinstance(each, dict) for each in descriptions):
+        raise ValueError("the layers are no list of dicts")
+    if len(descriptions) > _MOST_LAYERS:
+        raise ValueError("there are %d layers; expected at most %d" % (len(descriptions), _MOST_LAYERS))
+    terms = []
+    for number, each in enumerate(descriptions):
+        before, settings, parameters = each.get("inputs", []), each.get("settings", {}), each.get("parameters", {})
+        if not isinstance(before, list):
+            raise ValueError("layer %d stands on %.80r; expected the numbers of layers before it" % (number, before))
+        if not isinstance(settings, dict) or not isinstance(parameters, dict) or not all(
+                isinstance(text, str) or text is None for text in [each["name"], *parameters.values()]):
+            raise ValueError("layer %d has settings, parameters or a name that no layer has" % number)
+        n_terms = sum(_earlier(terms, place) for place in before)
+        mixes = each["kind"] in _MIXING and settings.get("nonlinearity") not in ("linear", "identity")
+        terms.append(1 if mixes or not before else n_terms)
+        if n_terms > _MOST_TERMS:
+            raise ValueError("layer %d adds up %d terms; expected at most %d" % (number, n_terms, _MOST_TERMS))
 
 
 def described(layer, stack, names):
@@ -82,6 +107,8 @@ def made_layer(description, made, arrays, variables, dtype):
         raise ValueError("a layer is a %r; expected one of %s" % (description["kind"], ", ".join(sorted(_KINDS))))
     kind = _KINDS[description["kind"]]
     settings = dict(description["settings"])
+    for name, value in settings.items():
+        _check_setting(name, value, kind)
     if "nonlinearity" in settings:
         settings["nonlinearity"] = nonlinearity_of(settings["nonlinearity"])
     parameters, before = description["parameters"], [_earlier(made, number) for number in description["inputs"]]
@@ -103,6 +130,23 @@ def made_layer(description, made, arrays, variables, dtype):
         layer = make()
     variables.update((of, getattr(layer, name)) for name, of in parameters.items() if of is not None)
     return layer
+
+
+def _check_setting(name, value, kind):
+    """Raise ValueError for a setting from a file that no layer has."""
+    if name in ("nonlinearity", "link"):
+        sound = isinstance(value, str)
+    elif name == "rescale":
+        sound = check_bool(value, name) in (True, False)
+    elif name == "num_units":
+        sound = check_count(value, name, most=_MOST_UNITS) > 0
+    elif name in ("levels", "coeffs"):
+        sound = isinstance(value, list) and all(is_number(each) and abs(each) <= MOST for each in value)
+    else:
+        sound = is_number(value) and abs(value) <= (1 if name in ("p", "alpha") else MOST)
+        sound = sound and (value >= 0 or name == "axis") and not (name == "p" and value == 1)
+    if not sound:
+        raise ValueError("%s of a %s is %.80r; no layer has that" % (name, kind.__name__, value))
 
 
 def _earlier(made, number):

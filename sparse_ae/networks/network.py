@@ -4,7 +4,7 @@ import numpy as np
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
 from sparse_ae.contract import Decoder, Model, Parameter
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
-from sparse_ae.networks.descriptions import described, made_layer, said
+from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
 from sparse_ae.networks.drawing import drawing
 from sparse_ae.ops.nonlinearities import find, range_of
 from sparse_ae.ranks.ranks import ALONE
@@ -118,7 +118,9 @@ class Network(Model):
         """
         names = {each.variable: each.name for each in self.parameters}
         stack = layers.get_all_layers(self.output_layer)
-        return {"layers": [described(layer, stack, names) for layer in stack], "dtype": self.dtype, "l2": self.l2,
+        described_layers = [described(layer, stack, names) for layer in stack]
+        check_stack(described_layers)
+        return {"layers": described_layers, "dtype": self.dtype, "l2": self.l2,
                 "rating_scale": None if self.rating_scale is None else list(self.rating_scale)}
 
     @classmethod
@@ -132,6 +134,7 @@ class Network(Model):
         """
         ranks.check_alone("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder")
         dtype = check_dtype(description["dtype"])
+        check_stack(description["layers"])
         variables, made = {}, []
         with drawing(0, dtype):  # noise is seeded, whatever the seed
             for each in description["layers"]:

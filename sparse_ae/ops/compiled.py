@@ -113,14 +113,22 @@ def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     if not isinstance(updates, Mapping):
         raise TypeError("update gave %r; expected a dict of new values by shared variable, as lasagne.updates.sgd gives"
                         % (updates,))
-    turned = {np.shape(each.variable.get_value(borrow=True, return_internal_type=True))
-              for each in model.parameters if each.item_major}
-    shapes = {x: np.shape(x.get_value(borrow=True, return_internal_type=True)) for x in updates}
-    for variable, shape in shapes.items():
-        # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
-        if variable not in params and shape in turned:
-            item_major(variable)
+    # What an update keeps for V gets V's memory order: Theano is slow where orders mix.
+    turned = [x for each in model.parameters for x in _with_kept(each.variable, updates, params) if each.item_major]
+    for variable in turned:
+        item_major(variable)
     # Inputs of a wider dtype than the parameters' make wider updates.
     updates = OrderedDict((variable, T.cast(new, variable.dtype)) for variable, new in updates.items())
-    updates.update((variable, made_item_major(new)) for variable, new in updates.items() if shapes[variable] in turned)
-    return updating(inputs, [loss, squared_error], updates, name="ae_batch")
+    updates.update((variable, made_item_major(new)) for variable, new in updates.items() if variable in turned)
+    return updating(inputs, [loss, squared_error], updates, name="ae_batch",
+                    on_unused_input="ignore")  # a cost needn't read the target
+
+
+def _with_kept(parameter, updates, params):
+    """A parameter and what an update keeps for it: arrays of its shape that its new value follows from."""
+    if parameter not in updates:
+        return []
+    shape = np.shape(parameter.get_value(borrow=True, return_internal_type=True))
+    read = theano.gof.graph.inputs([T.as_tensor_variable(updates[parameter])])
+    return [parameter] + [x for x in read if x in updates and x not in params
+                          and np.shape(x.get_value(borrow=True, return_internal_type=True)) == shape]

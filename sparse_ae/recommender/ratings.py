@@ -421,7 +421,7 @@ def fit_side(settings, given, side, biases, seed, run, measure_of=None, choice=N
     if refit:
         # Of a checkpoint with more epochs, which another run has left, the rates differ, and it is refused.
         trainer.learning_rate = lambda epoch: before.rates[epoch - 1] if epoch <= n_epochs else np.nan
-    measure = measure_of and measure_of(given.scorer(model, ratings, side, biases))
+    measure = None if measure_of is None or held_out is None else measure_of(given.scorer(model, ratings, side, biases))
 
     def on_record(record):
         record.update(rows=side, refit=refit)

@@ -90,7 +90,7 @@ def save(path, settings, run, ranks=ALONE):
     arrays = {"state/" + name: value for name, value in run.state.items()}
     if run.best is not None:
         meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
-        if run.best.epoch != len(run.history):  # else it is the state that the file has already
+        if run.best.state is not run.state:  # else the file has it already
             arrays.update(("best/" + name, value) for name, value in run.best.state.items())
     write_own(path, "checkpoint", len(run.history), meta, arrays, ranks)
 

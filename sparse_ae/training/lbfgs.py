@@ -49,12 +49,16 @@ class LBFGS(Step):
         self._trained = [each for each in model.parameters if each.trainable]
         with model.building():
             batch, loss, squared_error = self.graph()
+            if any(getattr(x, "default_update", None) is not None for x in theano.gof.graph.inputs([loss])):
+                raise ValueError("L-BFGS and a model that draws noise, or keeps running averages: each evaluation of "
+                                 "its cost would be of another function; use another update, such as 'adam', or a "
+                                 "network without dropout, noise and batch normalisation")
             gradients = T.grad(loss, [each.variable for each in self._trained])
             gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
                          for parameter, gradient in zip(self._trained, gradients)]
             gradient = T.concatenate([x.flatten() for x in gradients])
             self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
-                                             mode=rewriting_mode())
+                                             mode=rewriting_mode(), on_unused_input="ignore")
 
     def __call__(self, batch):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the

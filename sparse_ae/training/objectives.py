@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import MOST_RATING, check_bool, check_finite, check_share
-from sparse_ae.contract import kinds_of
+from sparse_ae.contract import kinds_of, name_of_kind
 from sparse_ae.ops.everywhere import squared_outputs
 from sparse_ae.ops.ordinal import ordinal_loss
 from sparse_ae.training.targets import missing_rating_of
@@ -166,7 +166,7 @@ class Objective:
 
     def describe(self):
         """Itself in JSON, as `objective_of` takes it: its class's name and its settings."""
-        return dict(vars(self), name=type(self).__name__)
+        return dict(vars(self), name=name_of_kind(type(self), Objective))
 
     def __repr__(self):
         defaults = inspect.signature(type(self)).parameters
@@ -387,8 +387,8 @@ def objective_of(description):
         For what describes none of this module, nor one that a program has added.
     """
     settings = dict(description)
-    name, kinds = settings.pop("name", None), {kind.__name__: kind for kind in kinds_of(Objective)}
-    if name not in kinds:
+    name, kinds = settings.pop("name", None), kinds_of(Objective)
+    if not isinstance(name, str) or name not in kinds:
         raise ValueError("the objective is %r; expected one of %s: where it is of a class of your own, import that "
                          "first" % (name, ", ".join(sorted(kinds))))
     return kinds[name](**settings)

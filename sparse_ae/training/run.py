@@ -77,12 +77,17 @@ class Run:
         history.append(record)
         self._late = self._end is not None and ranks.any(time.perf_counter() >= self._end)
         self.stopping.after_epoch(len(history), value)
-        self._checkpoints.after_epoch(history, self._first, self.stopping, self._trainer.rng,
-                                      self._late or self._is_over())
+        written = self._checkpoints.after_epoch(history, self._first, self.stopping, self._trainer.rng,
+                                                self._late or self._is_over())
         if self._on_epoch is not None:
-            with ranks.agreed():
-                self._on_epoch(record)
-        self.stopping.keep(len(history))  # somebody may have set parameters
+            try:
+                with ranks.agreed():
+                    self._on_epoch(record)
+            except Exception:
+                self._checkpoints.write_again(written, self._trainer)
+                raise
+            self._checkpoints.write_again(written, self._trainer)
+        self.stopping.keep(len(history))
 
 
 class Validation:
@@ -206,7 +211,7 @@ class EarlyStopping:
         if self.patience is not None:
             for record in history[first:]:
                 if record["restored"] is not None:
-                    self.factor, self._since = self._cut, record["epoch"]
+                    self.factor, self._since = self._cut or 1.0, record["epoch"]
             if saved is not None and saved.best is not None:
                 self.best = saved.best if self._keep_optimiser else saved.best._replace(
                     state={p.name: saved.best.state[p.name] for p in self._step.model.params})  # the file may have more
@@ -317,9 +322,22 @@ class Checkpoints:
         return saved
 
     def after_epoch(self, history, first, stopping, rng, is_last):
-        """Write the file where it is due, but not after an epoch that Ctrl-C cut short."""
+        """Write the file where it is due, but not after an epoch that Ctrl-C cut short; return what was written."""
         due = (len(history) - first) % self._every == 0 or is_last
-        if self._path is not None and due and not history[-1]["interrupted"]:
-            run = RunState(history, first, stopping.best, rng.get_state(legacy=False),
-                           stopping.state_after(len(history)))
+        if self._path is None or not due or history[-1]["interrupted"]:
+            return None
+        run = RunState(history, first, stopping.best, rng.get_state(legacy=False), stopping.state_after(len(history)))
+        save(self._path, self._settings, run, self._ranks)
+        return run
+
+    def write_again(self, written, trainer):
+        """Write the file once more where parameters or the generator aren't those that were `written`."""
+        if written is None:
+            return
+        rng = trainer.rng.get_state(legacy=False)
+        same = rng["state"]["pos"] == written.rng["state"]["pos"] and np.array_equal(
+            rng["state"]["key"], written.rng["state"]["key"]) and all(
+            np.array_equal(each.get_value(borrow=True), written.state[each.name]) for each in trainer.model.params)
+        if self._ranks.any(not same):
+            run = written._replace(rng=rng, state=trainer.step.get_state())
             save(self._path, self._settings, run, self._ranks)

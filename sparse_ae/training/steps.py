@@ -10,7 +10,7 @@ from typing import Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from sparse_ae.checks import is_number
+from sparse_ae.checks import generator_from, is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, item_major, sampled_dot
 from sparse_ae.ops.compiled import compile_update, updating
 from sparse_ae.runtime.device import is_on_host, on_gpu
@@ -351,7 +351,10 @@ class Step:
         raise NotImplementedError
 
     def set_state(self, state):
-        """Takes what `get_state` gave, or `get_parameters`: what the optimiser keeps stays as it is then."""
+        """Takes what `get_state` gave, or `get_parameters`: what the optimiser keeps stays as it is then.
+
+        `LBFGS` begins with the gradient again instead: its pairs are of the places where it was.
+        """
         raise NotImplementedError
 
     def ruined(self):
@@ -418,7 +421,7 @@ class TrainingStep(Step):
         changed = [x.variable for x in self.function.maker.expanded_inputs if x.update is not None]
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         self.kept = sorted((x for x in changed if x not in model.params + self.pending.variables),
-                           key=lambda x: not x.ndim)
+                           key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def _compiled(self):
         fused = find_fused(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
@@ -469,13 +472,17 @@ class TrainingStep(Step):
         return OrderedDict((name, copy_of(variable)) for name, variable in self._named_state())
 
     def check_state(self, state):
-        check_arrays(state, {name: variable.get_value(borrow=True) for name, variable in self._named_state()},
-                      finite=[p.name for p in self.model.params])
+        check_arrays(state, {name: as_array(variable.get_value(borrow=True)) for name, variable in self._named_state()},
+                     finite=[p.name for p in self.model.params])
+        for name, variable in self._named_state():
+            if isinstance(variable.get_value(borrow=True), np.random.RandomState):
+                as_generator(state[name])
 
     def set_state(self, state):
         for name, variable in self._named_state():
             if name in state:
-                variable.set_value(state[name], borrow=False)
+                is_generator = isinstance(variable.get_value(borrow=True), np.random.RandomState)
+                variable.set_value(as_generator(state[name]) if is_generator else state[name], borrow=False)
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]
@@ -483,8 +490,22 @@ class TrainingStep(Step):
 
 
 def copy_of(variable):
-    """Copy a shared variable's value, where it is."""
-    return variable.get_value(borrow=False, return_internal_type=True)
+    """Copy a shared variable's value, where it is; the state of a random generator as an array."""
+    return as_array(variable.get_value(borrow=False, return_internal_type=True))
+
+
+def as_array(value):
+    """The value itself; of a RandomState, its state as 628 uint32."""
+    if not isinstance(value, np.random.RandomState):
+        return value
+    _, keys, position, has_gauss, gauss = value.get_state()
+    return np.concatenate([keys, np.array([position, has_gauss], "uint32"), np.array([gauss]).view("uint32")])
+
+
+def as_generator(state):
+    """The RandomState whose state `as_array` gave; ValueError for a state that none has."""
+    keys, (position, has_gauss), gauss = state[:624].tolist(), state[624:626].tolist(), state[626:].copy()
+    return generator_from("MT19937", keys, position, has_gauss, gauss.view("float64")[0])
 
 
 def check_arrays(state, like, finite):

@@ -41,6 +41,10 @@ def test_damaged_models_and_checkpoints():
     assert run("files.py", 0, 8, *OF_MODELS).count("refused") == len(OF_MODELS)
 
 
+def test_crafted_networks():
+    assert "refused" in run("networks.py", 0, 150)
+
+
 def test_random_inputs_to_ops():
     assert "taken" in run("ops.py", 0, 40, "float32")
 
@@ -63,6 +67,11 @@ def test_arguments_that_differ_by_rank(monkeypatch):
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
     run("files.py", 8, 520, kind)
+
+
+@pytest.mark.slow
+def test_many_crafted_networks():
+    run("networks.py", 150, 5000)
 
 
 @pytest.mark.slow

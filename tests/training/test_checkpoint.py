@@ -145,6 +145,24 @@ def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     assert saved == [4]
 
 
+@pytest.mark.parametrize("patience", [None, 4])
+def test_what_on_epoch_changes_is_in_the_file(patience, tmp_path):
+    def halving(t, end=None):
+        def on_epoch(record):
+            t.model.b.set_value(t.model.b.get_value() / 2)
+            if record["epoch"] == end:
+                raise Killed
+        return on_epoch
+
+    whole, killed, resumed = (trainer(update="adam") for _ in range(3))
+    run = dict(validation=TEST, patience=patience)
+    whole.fit(TRAIN, 5, on_epoch=halving(whole), **run)
+    with pytest.raises(Killed):
+        killed.fit(TRAIN, 5, on_epoch=halving(killed, 3), checkpoint=tmp_path / "c", **run)
+    resumed.fit(TRAIN, 5, on_epoch=halving(resumed), checkpoint=tmp_path / "c", resume=True, **run)
+    assert outcome(resumed) == outcome(whole)
+
+
 def test_what_came_after_the_last_checkpoint_is_done_again(tmp_path):
     whole = trainer()
     whole.fit(TRAIN, 6)

@@ -8,9 +8,13 @@ from sparse_ae.contract import model_of
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS
 from sparse_ae.training.objectives import Missing, objective_of
+from sparse_ae.training.targets import AsRated
 import lasagne
+import theano.tensor as T
+from theano.tensor.shared_randomstreams import RandomStreams
 
 
 class TestAutoEncoder(ModelContract):
@@ -90,6 +94,45 @@ def test_descriptions_of_toys():
         model_of({"kind": "Lost"}, {})
 
 
+def test_a_model_that_draws_by_theanos_plain_streams(tmp_path):
+    """Their generators are no arrays; a checkpoint has them all the same."""
+    class Noisy(Toy):
+        def encode(self, batch, deterministic=True):
+            h = super().encode(batch)
+            return h if deterministic else h * RandomStreams(3).binomial(h.shape, p=0.5, dtype=h.dtype)
+
+    def trained(n_epochs, **run):
+        model = Noisy(N_COLUMNS)
+        Trainer(model, "momentum", 0.01, 4, progress=False).fit(ratings(), n_epochs, **run)
+        return [each.get_value().tobytes() for each in model.params]
+
+    whole = trained(4)
+    trained(2, checkpoint=tmp_path / "c")
+    assert trained(4, checkpoint=tmp_path / "c", resume=True) == whole
+    with pytest.raises(ValueError, match="L-BFGS and a model that draws noise"):
+        Trainer(Noisy(N_COLUMNS), "lbfgs", batch_size=None, progress=False).fit(ratings(), 1)
+
+
+@pytest.mark.parametrize("update", ["adam", "lbfgs"])
+def test_a_cost_that_reads_no_target(update):
+    class Ranked(Absolute):
+        def cost(self, model, formulation, batch):
+            return T.sum(T.nnet.softplus(-formulation.entries(model, batch).output))
+
+    class Apart(AsRated):
+        channels = ("target",)
+
+        def block(self, block, offsets):
+            return Batch.of(block, target=block.data)
+
+    trainer = Trainer(Toy(N_COLUMNS), update, 0.01, None, objective=Ranked(), progress=False)
+    history = trainer.fit(ratings(), 3, targets=Apart())
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
 def test_the_posts_graph_is_for_the_posts_model():
+    model = AutoEncoder(N_COLUMNS, 3, U=lasagne.init.Normal(0.1))
+    with pytest.raises(ValueError, match="scan of a model with a second encoder, U"):
+        model.scan(T.matrix())
     with pytest.raises(ValueError, match="formulation='scan' is the post's graph, .*the model is Toy"):
         Trainer(Toy(N_COLUMNS), formulation="scan", progress=False).fit(ratings(), 1)
