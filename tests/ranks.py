@@ -486,6 +486,8 @@ def difference(one, other):
     """The largest of all numbers; infinite where something isn't comparable."""
     if set(one) != set(other) or any(np.shape(one[name]) != np.shape(other[name]) for name in one):
         return float("inf")
+    if any(not np.array_equal(np.isnan(one[name]), np.isnan(other[name])) for name in one):
+        return float("inf")
     gaps = [np.abs(np.nan_to_num(one[name]) - np.nan_to_num(other[name])).max(initial=0) for name in one]
     return float(np.max(gaps))
 

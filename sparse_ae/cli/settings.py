@@ -82,6 +82,7 @@ SETTINGS = {
 }
 _AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
          "sparse_ae.recommender.defaults has the rules, and fit prints what it chose")
+_COLUMNS = "user", "item", "rating", "timestamp"
 # Where the command line has another word.
 _FLAGS = {"rng": "seed"}
 
@@ -135,6 +136,14 @@ def add_ratings(parser, text="a file with user, item, rating in each line, or in
                              "of timestamps")
     parser.add_argument("--lists", action="store_true",
                         help="each line of the file is a user and the items that the user chose")
+    parser.add_argument("--delimiter", metavar="CHARACTER",
+                        type=lambda text: "\t" if text in ("tab", "\\t") else text,
+                        help="what separates columns: , or ; or | or :: or tab, or a blank for any blanks (default: "
+                             "what the lines tell)")
+    for name in _COLUMNS:
+        parser.add_argument("--%s-column" % name, metavar="COLUMN",
+                            type=lambda text: int(text) if text.isdigit() else text,
+                            help="the column of the %s, by its name in the first line, or by its number from 0" % name)
     parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
 
 
@@ -146,7 +155,8 @@ def load(parsed, path=None, counts=None):
     duplicates = "sum" if counts and parsed.duplicates == "error" else parsed.duplicates
     return load_published(path or parsed.ratings, duplicates=duplicates, missing=parsed.missing,
                           pairs=counts and not parsed.lists, lists=parsed.lists, variable=parsed.variable,
-                          progress=getattr(parsed, "progress", True))
+                          progress=getattr(parsed, "progress", True), delimiter=parsed.delimiter,
+                          **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
 
 
 def add_fits(parser):

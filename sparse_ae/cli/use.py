@@ -126,7 +126,7 @@ def _read_pairs(path, *known):
 def _is_header(pair, known):
     """Tell whether a first pair names columns: no ids of the model, and called as `load_ratings` has it."""
     from sparse_ae.data.tables import COLUMN_WORDS
-    return all(any(word in field.lower() for word in COLUMN_WORDS[name]) and field not in ids.astype(str)
+    return all(any(word in field.lower() for word in sum(COLUMN_WORDS[name], ())) and field not in ids.astype(str)
                for field, name, ids in zip(pair, ("user", "item"), known))
 
 

@@ -54,7 +54,7 @@ def _distinct(values, vector, name):
         whole = np.isfinite(vector) & (vector == np.rint(vector)) & (np.abs(vector) <= 2 ** 53)
         if not whole.all():
             entry = int(np.argmin(whole))
-            raise ValueError("entry %d: the id in %s is %r; ids have to be integers or strings"
+            raise ValueError("entry %d: the id in %s is %.60r; ids have to be integers or strings"
                              % (entry, name, vector[entry].item()))
     if kind == "u" and int(vector.max()) > _INT64_MAX:
         raise ValueError("%s hold the id %d, which is too large for int64: pass them as strings" % (name, vector.max()))
@@ -148,11 +148,11 @@ def _checked_ids(name, values):
     for entry, value in enumerate(values):
         fits = isinstance(value, (str, numbers.Integral)) and not isinstance(value, (bool, np.bool_))
         if fits and isinstance(value, str) and value.endswith("\0"):
-            raise ValueError("entry %d: the id %r in %s ends in a NUL, which NumPy drops: strip it"
+            raise ValueError("entry %d: the id %.60r in %s ends in a NUL, which NumPy drops: strip it"
                              % (entry, value, name))
         if not fits or kind not in (None, isinstance(value, str)):
-            raise TypeError("entry %d: the id in %s is %r; ids have to be all integers or all strings: convert them, "
-                            "for example with str" % (entry, name, value))
+            raise TypeError("entry %d: the id in %s is %.60r; ids have to be all integers or all strings: convert "
+                            "them, for example with str" % (entry, name, value))
         if not isinstance(value, str) and abs(int(value)) > _INT64_MAX:
             raise ValueError("entry %d: the id %d in %s is too large for int64: pass the ids as strings"
                              % (entry, value, name))
@@ -250,7 +250,7 @@ def positions(ids, known, name):
         return np.zeros(0, np.intp)
     found, inverse = _distinct(ids, vector, name)
     if (found.dtype.kind == "U") != (known.dtype.kind == "U"):
-        raise TypeError("%s are %s such as %r; expected %s such as %r, as the ids in fit: convert them"
+        raise TypeError("%s are %s such as %.60r; expected %s such as %.60r, as the ids in fit: convert them"
                         % ((name,) + _kind(found) + _kind(known)))
     places = np.minimum(np.searchsorted(known, found), len(known) - 1)
     places = np.where(known[places] == found, places, -1)[inverse]
@@ -297,7 +297,7 @@ class Catalogue:
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
         if self.strict and (places < 0).any():
-            raise ValueError("the %s %r had no rating in fit, and with unknown='error' none is %s; leave it out, or "
+            raise ValueError("the %s %.60r had no rating in fit, and with unknown='error' none is %s; leave it out, or "
                              "set unknown to 'mean' or a number before fit"
                              % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
 

@@ -1,9 +1,15 @@
-"""The layout of ratings in a file of text, told by its first line and a few that follow."""
+"""How a text file is laid out: its delimiter, its header and its columns, told by the lines of its head.
+
+Each delimiter that may be meant is tried on all lines of the head. The one by which they all are ratings, pairs, lists
+or rows of a table is taken; where that is so for two of them the file is refused, with both readings.
+"""
 import csv
+import numbers
+import re
 from typing import NamedTuple, Optional, Tuple
 
-from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, first_lines
-from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns
+from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
+from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns, is_named, some_names
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and, if you like, a timestamp"
@@ -14,154 +20,190 @@ NAMES = tuple(COLUMN_WORDS)
 #: What is read where there are no timestamps, no ratings, or neither.
 RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
-# What names a column, of whichever.
-_WORDS = [word for words in COLUMN_WORDS.values() for word in words]
-
 # Columns whose names are looked at.
 _MOST_COLUMNS = 10 ** 5
+
+# Records of the head that are looked at.
+_MOST_RECORDS = 1000
 
 # Seconds since 1970 are above it from 1973 on.
 _TIMESTAMPS = 1e8
 
+# A delimiter that is on so many of the lines is no part of a field.
+_NEARLY_ALL = 0.9
+
 
 class Layout(NamedTuple):
-    """The layout of ratings in a file of text.
+    """The layout of ratings in a text file; without `names` it is a table, with a row of numbers for each user.
 
-    Attributes
-    ----------
-    first_line : int
-        The line, from 1, that the ratings begin on.
-    delimiter : str or None
-        What is between two columns; None for any blanks.
-    n_columns : int
-        How many there are.
-    columns : tuple of int
-        Which of them, from 0, are those of `names`.
-    named : bool
-        Whether the header calls them so, or the format does.
-    unread : tuple of str
-        The names of the others.
-    by_place : tuple of str
-        The names of the columns that are read, if a header names them otherwise.
-    maybe_named : tuple of str
-        Two words on the first line that are read as a pair, and may be a header as well.
-    missing : float or None
-        The rating that says that there is none; it may be NaN, as which a blank one counts then.
-    names : tuple of str
-        What is read: of `NAMES` all, those of `RATINGS`, `PAIRS` or `TIMED_PAIRS`.
+    Lines count from 1, `columns` are the places of the `names` from 0, a `delimiter` of None is any blanks. `missing`
+    is the rating that stands for none. Where `loose_times` is true, a timestamp that isn't one is no error: all are
+    left out then. `notes` are worth a line on stderr.
     """
 
     first_line: int
     delimiter: Optional[str]
     n_columns: int
     columns: Tuple[int, ...]
-    named: bool = True
-    unread: Tuple[str, ...] = ()
-    by_place: Tuple[str, ...] = ()
-    maybe_named: Tuple[str, ...] = ()
     missing: Optional[float] = None
     names: Tuple[str, ...] = RATINGS
+    loose_times: bool = False
+    notes: Tuple[str, ...] = ()
 
 
-def find_layout(path, pairs=False):
-    """Find where the ratings begin in a file of text, how they are separated, and which columns they are.
-
-    The first line that isn't blank tells. If it is a header, columns go by their names, as in `tables.as_ratings`; if
-    it has others, or there is none, by their order. Of pairs, two words are a header if they name columns and don't
-    come again in the lines that follow, or if there are numbers in one of their places on these. A header of pairs may
-    name a timestamp, a time or a date, too.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    pairs : bool
-        Whether two columns, user and item, are enough.
-
-    Returns
-    -------
-    Layout
-
-    Raises
-    ------
-    ValueError
-        If that line names no user, item and rating, and isn't three or four columns that may be these; and for what is
-        no text.
+class _Reading(NamedTuple):
+    """What a delimiter makes of the head: a layout, how many of the records fit it (0 to 1), one of them in words, and
+    why it is refused where no other delimiter fits.
     """
-    widths = (3, 4, 2) if pairs else (3, 4)
-    before, lines = first_lines(path)
-    found = [first_record(lines, delimiter) + (delimiter, name) for delimiter, name in DELIMITERS]
-    named = [each for each in found if len(each[0]) <= _MOST_COLUMNS
-             and all(word in find_columns(each[0], NAMES) for word in NAMES[:3])]
-    fields, n_lines, delimiter, name = (named or [each for wanted in (widths[:2], widths) for each in found
-                                                  if len(each[0]) in wanted]
-                                        or [max(found, key=lambda each: len(each[0]))])[0]
-    header, doubtful = bool(named), False
-    if not header and len(fields) == 2 and pairs:
-        header, doubtful = _is_header_of_pairs(fields, _following(lines, delimiter))
-    elif not header and 2 < len(fields) <= _MOST_COLUMNS:
-        header = _is_header(fields)
-    line = lines[0].rstrip("\r")
-    if "\r" in line and (delimiter in ("::", None) or len(fields) not in widths and not header):
-        raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
-                         "with such line ends" % (path, before + 1))
-    if len(fields) < 2 and len(line) > csv.field_size_limit():
-        raise ValueError("%s, line %d: there is a field of more than %d characters; expected ids and numbers: shorten "
-                         "it" % (path, before + 1, csv.field_size_limit()))
-    if len(fields) < 2:
-        raise ValueError("%s, line %d: found no delimiter in %.60r; expected %s, separated by tabs, commas, "
-                         "semicolons, '::' or blanks" % (path, before + 1, line, EXPECTED))
-    if header:
+
+    layout: Layout
+    share: float
+    shown: str
+    refusal: str = ""
+
+
+class _Head(NamedTuple):
+    """The first lines of a file, and what is asked of them."""
+
+    path: object
+    n_blank: int
+    lines: Tuple[str, ...]
+    pairs: bool = False
+    missing: Optional[float] = None
+    chosen: dict = {}
+    decided: bool = False  # that the delimiter was given
+
+    @property
+    def where(self):
+        return "%s, line %d" % (self.path, self.n_blank + 1)
+
+
+def check_delimiter(delimiter):
+    """Return what separates two columns: "::", or one character that isn't part of numbers; None where None is given.
+    """
+    if delimiter is None or isinstance(delimiter, str) and (
+            delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
+            and not delimiter.isalnum()):
+        return delimiter
+    raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for any "
+                     "blanks" % (delimiter,))
+
+
+def check_columns(chosen):
+    """Return which columns were given as user, item, rating or timestamp, by name or number: those that aren't None."""
+    for name, column in chosen.items():
+        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
+        if not (column is None or number or isinstance(column, str) and column.strip()):
+            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
+                             % (name, column))
+    chosen = {name: column for name, column in chosen.items() if column is not None}
+    if len(set(chosen.values())) < len(chosen):
+        raise ValueError("the columns chosen are %s; expected another one for each"
+                         % ", ".join("%s=%r" % each for each in chosen.items()))
+    return chosen
+
+
+def in_words(**given):
+    """Arguments as they were given, but for those that are None or False."""
+    return ", ".join("%s=%.60r" % each for each in given.items() if each[1] is not None and each[1] is not False)
+
+
+def refuse_beside_lists(**given):
+    """ValueError where any of these arguments was given."""
+    if in_words(**given):
+        raise ValueError("lists=True was given with %s; lists have users and items, and nothing else: leave it out"
+                         % in_words(**given))
+
+
+def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or_table=False):
+    """The `Layout` of a text file of ratings or, if `pairs`, of users and items alone; or, if `or_table`, of a table.
+
+    The first line that isn't blank may be a header, by whose names columns are found as by `tables.as_ratings`; else
+    they go by their order. `chosen` are columns by name or number, as {"user": 0}.
+
+    Raises ValueError where no delimiter, or more than one, makes such a file of the first lines.
+    """
+    head = _Head(path, *first_lines(path), pairs, missing, chosen or {}, delimiter is not None)
+    return _detect(head, delimiter, _lines_or_table if or_table else _lines)
+
+
+def find_lists(path, delimiter=None):
+    """The `Layout` of a text file of which each line is a user and items: only its first line and delimiter count."""
+    return _detect(_Head(path, *first_lines(path), decided=delimiter is not None), delimiter, _lists)
+
+
+# Delimiters
+
+
+def _detect(head, delimiter, lay_out):
+    """The `Layout` by the one delimiter that fits."""
+    delimiters = _delimiters(head.lines) if delimiter is None else [None if delimiter == " " else delimiter]
+    found, failures = [], []
+    for each in delimiters:
+        records, n_lines = _records(head.lines, each)
         try:
-            read, columns = _named_columns(fields, pairs, "%s, line %d: ratings" % (path, before + 1))
+            found.append((len(records[0]), lay_out(head, each, records, n_lines)))
         except ValueError as error:
-            way_out = "; " + AS_LISTS if _is_ragged(fields, lines, delimiter) else ""
-            if not pairs and not way_out and "rating" not in find_columns(fields, NAMES):
-                way_out = "; " + AS_PAIRS
-            raise ValueError("%s%s" % (error, way_out)) from None
-        unread = tuple(field.strip() for place, field in enumerate(fields) if place not in columns)
-        called_so = len(find_columns(fields, read)) == len(columns)
-        by_place = () if called_so else tuple(fields[place].strip() for place in columns)
-        return Layout(before + 1 + n_lines, delimiter, len(fields), columns, called_so, unread, by_place, names=read)
-    if len(fields) not in widths:
-        raise ValueError("%s, line %d: found %d columns, separated by %s; expected %s: keep just these%s"
-                         % (path, before + 1, len(fields), name, EXPECTED, _way_out(fields, lines, delimiter)))
-    return Layout(before + 1, delimiter, len(fields), tuple(range(len(fields))), named=False, names=NAMES[:len(fields)],
-                  maybe_named=tuple(field.strip() for field in fields) if doubtful else ())
+            failures.append((len(records[0]), error))
+    fit = [reading for _, reading in found if reading.share >= 0.5]
+    if len(fit) > 1:
+        raise ValueError("%s: there are two ways to read it: %s; or %s; expected one: say which by delimiter=%r or "
+                         "delimiter=%r (--delimiter)" % (head.where, fit[0].shown, fit[1].shown,
+                                                         *(each.layout.delimiter or " " for each in fit[:2])))
+    best = max((reading for _, reading in found), key=lambda each: each.share, default=None)
+    if best is not None and best.share > 0:
+        if best.refusal:
+            raise ValueError(best.refusal)
+        return best.layout
+    # Nothing fits: what makes the most columns says what is wrong with them.
+    _, best = max(found + failures, key=lambda each: each[0])
+    if isinstance(best, ValueError):
+        raise best
+    return best.layout
 
 
-def holds_lines(path):
-    """Tell a rating in each line from a table, of a file of text of which it is said what stands for no rating.
-
-    So has one with a header that names any of user, item and rating, and one of three columns, or of four of which the
-    last can only be timestamps. There may be tables of so few items, but hardly as files.
-
-    Parameters
-    ----------
-    path : pathlib.Path
+def _delimiters(lines):
+    """The delimiters to try: blanks only where no other one is on nearly every line; or between numbers, where there
+    are blanks too, or two tabs.
     """
-    try:
-        layout = find_layout(path)
-    except ValueError:
-        return False
-    before, lines = first_lines(path)
-    first = first_record(lines, layout.delimiter)[0]
-    if layout.first_line > before + 1:
-        return layout.named or any(word in field.lower() for field in first for word in _WORDS)
-    if layout.n_columns == 3:
-        return True
-    times = [fields[3] for fields in [first] + _following(lines, layout.delimiter) if len(fields) == 4]
-    return all(_is_number_or_blank(time) and time.strip() and float(time) > _TIMESTAMPS for time in times)
+    strong = [each for each, _ in DELIMITERS if each is not None]
+    lines = [line for line in lines[:_MOST_RECORDS] if line.strip()]
+    if "\t" in lines[0] and all(re.fullmatch(r"[-\d\s.]*", line) for line in lines):
+        if any(re.search(r"\d +\d", line) for line in lines):
+            return [None]
+        if all("\t\t" in line for line in lines):
+            return strong + [None]
+    return strong if _everywhere(lines) else strong + [None]
 
 
-def first_record(lines, delimiter):
-    """The fields of the first record, none if it makes no sense with the delimiter, and how many lines it takes."""
+def _everywhere(lines):
+    """The delimiters, but for blanks, that are on nearly every line that holds any, outside of quotes."""
+    lines = [re.sub('"[^"]*"', "", line) if '"' in line else line.strip() for line in lines[:_MOST_RECORDS]]
+    lines = [line for line in lines if re.search("::|[\t,; ]", line)]
+    strong = [each for each, _ in DELIMITERS if each is not None]
+    return [each for each in strong if lines and sum(each in line for line in lines) >= _NEARLY_ALL * len(lines)]
+
+
+def _records(lines, delimiter):
+    """The fields of the first records that aren't blank, and how many lines the first takes; [] for one that is wrong.
+    """
     if delimiter in ("::", None):
-        return lines[0].split(delimiter), 1
-    rows = csv_reader((line + "\n" for line in lines), delimiter)
-    try:
-        return next(rows), rows.line_num
-    except csv.Error:
-        return [], 1
+        return [line.rstrip("\r").split(delimiter) for line in lines[:_MOST_RECORDS] if line.strip()], 1
+    rows, records, n_lines = csv_reader((line + "\n" for line in lines), delimiter), [], 1
+    while len(records) < _MOST_RECORDS:
+        try:
+            fields = next(rows, None)
+        except csv.Error:
+            if records and rows.line_num >= len(lines):
+                break  # the head may have cut it off
+            records.append([])
+            continue
+        if fields is None:
+            break
+        if any(field.strip() for field in fields) or len(fields) > 1:
+            n_lines = n_lines if records else rows.line_num
+            records.append(fields)
+    return records, n_lines
 
 
 def csv_reader(texts, delimiter):
@@ -169,83 +211,297 @@ def csv_reader(texts, delimiter):
     return csv.reader(texts, delimiter=delimiter, skipinitialspace=True, strict=True)
 
 
-def _following(lines, delimiter):
-    """The fields of some lines after the first, each taken for a record."""
-    found = []
-    for line in lines[1:-1] if len(lines) > 2 else lines[1:]:  # the last may be a part of one
-        if line.strip():
-            found.append(first_record([line.rstrip("\r")], delimiter)[0])
-    return found
+def _check_line(head, delimiter, fields, expected):
+    """ValueError where the first line ends in CR, or has a field that is too long, or no delimiter."""
+    line = head.lines[0].rstrip("\r")
+    if "\r" in (line if delimiter in ("::", None) else re.sub('"[^"]*("|$)', "", line)):
+        raise ValueError("%s: a CR stands within the line; expected lines that end in LF or CR LF: save it with such "
+                         "line ends" % head.where)
+    if len(fields) < 2 and len(line) > csv.field_size_limit():
+        raise ValueError("%s: there is a field of more than %d characters; expected ids and numbers: shorten it"
+                         % (head.where, csv.field_size_limit()))
+    if len(fields) < 2:
+        raise ValueError("%s: found no delimiter in %.60r; expected %s" % (head.where, line, expected))
 
 
-def _is_header(fields):
-    """Tell whether a first line of three or more names the columns: no number, and its rating isn't just missing.
-    """
-    if any(field.strip() and _is_number_or_blank(field) for field in fields):
+def _share(records, fits):
+    """How many of some records fit; all of none do."""
+    return sum(map(fits, records)) / len(records) if records else 1.0
+
+
+def _shown(delimiter, fields, names, columns):
+    """A record in words, as a delimiter reads it."""
+    said = dict(DELIMITERS).get(delimiter, repr(delimiter))
+    return "separated by %s, %s" % (said, ", ".join("%s %.30r" % (name, fields[column].strip())
+                                                    for name, column in zip(names, columns) if column < len(fields)))
+
+
+# Ratings and pairs
+
+
+def _lines(head, delimiter, records, n_lines):
+    """The `_Reading` of ratings, or of pairs, in each line."""
+    fields, rest = records[0], records[1:]
+    _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
+    names = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else []
+    known = find_columns(names, NAMES)
+    notes, sure, doubtful, refusal = [], all(name in known for name in RATINGS), False, ""
+    if head.chosen:
+        read, columns, header = _chosen_columns(head, names, rest)
+        sure = True
+    elif sure or len(names) > 2 and _is_header(names, () if "user" in known and "item" in known else rest):
+        header = True
+        read, columns = _columns_of_header(head, names, rest)
+    else:
+        header = False
+        if head.pairs and len(names) == 2:
+            header, doubtful = _is_header_of_pairs(names, rest)
+        if not 2 + (not head.pairs) <= len(fields) <= 4:
+            raise ValueError("%s: found %d columns, separated by %s; expected %s: keep just these%s"
+                             % (head.where, len(fields), dict(DELIMITERS).get(delimiter, repr(delimiter)), EXPECTED,
+                                _hint(fields, rest)))
+        read, columns = _columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
+        others = [each for each in _everywhere(head.lines) if each != delimiter]
+        if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
+            refusal = ("%s: it may be separated by %s or by %s, which both are on each line; expected one of them "
+                       "alone: say which by delimiter=%r or delimiter=%r (--delimiter)"
+                       % (head.where, dict(DELIMITERS)[delimiter], dict(DELIMITERS)[others[0]], delimiter or " ",
+                          others[0]))
+    columns = tuple(columns)
+    roles = dict(zip(read, columns))
+    unread = [name for place, name in enumerate(names) if place not in columns]
+    if header and unread:
+        notes.append(": columns for %s are read; others are left out: %s" % (", ".join(read), ", ".join(unread)))
+    by_place = header and not head.chosen and len(find_columns(names, read)) < len(columns)
+    if by_place:
+        notes.append(": the columns %s are read as %s, in this order"
+                     % (", ".join(names[place] for place in columns), ", ".join(read)))
+    if doubtful:
+        notes.append(": %r and %r, on its first line, are read as a user and an item; if they name the columns, drop "
+                     "that line" % tuple(names))
+    if header and not head.pairs and is_named(names[roles["rating"]], "counts"):
+        notes.append(": the column %s is read as the rating; if these are counts, read them with pairs=True and "
+                     "duplicates='sum' (fit --objective clicks)" % names[roles["rating"]])
+    records = rest if header else records
+    if len(read) == 4 and not sure:
+        _check_times(head, records, columns)
+        if not header and head.missing is None and all(
+                len(each) == 4 and _number(each[3]) is not None and _number(each[3]) <= _TIMESTAMPS
+                for each in records):
+            notes.append(" has four columns that no header calls user, item, rating and timestamp, as which they are "
+                         "read. If each line is a user's ratings, read it with missing=99 (--missing 99), where 99 "
+                         "stands for no rating")
+    if head.missing is not None and "rating" in read:
+        notes.append(": read as %s in each line; those whose rating is %g, which stands for none, are left out"
+                     % (", ".join(read), head.missing))
+    loose = "rating" not in read or header and "timestamp" in roles and "timestamp" not in head.chosen and is_named(
+        names[roles["timestamp"]], "dates")
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
+                    loose, tuple("%s%s" % (head.path, note) for note in notes))
+    return _Reading(layout, _share(records, lambda each: _fits(each, layout)),
+                    _shown(delimiter, (records or [fields])[0], read, columns), refusal)
+
+
+def _fits(fields, layout):
+    """Tell whether a record may be one of a layout; where no comma separates, it may stand for the decimal point."""
+    if len(fields) != layout.n_columns:
         return False
-    return fields[2].strip().lower() not in ("", "na", "n/a", "none", "null", "?")
+    values = {name: fields[column].strip() for name, column in zip(layout.names, layout.columns)}
+    if not values["user"] or not values["item"]:
+        return False
+    rating, time = values.get("rating", "1"), values.get("timestamp", "1")
+    if _number(rating, layout.delimiter) is None and (rating or layout.missing == layout.missing):
+        return False
+    return layout.loose_times or _number(time, layout.delimiter) is not None or _is_date(time)
 
 
-def _is_header_of_pairs(fields, following):
-    """Tell whether a first line of two fields, which may both be ids that are words, names the columns; or may."""
-    words = [field.strip().lower() for field in fields]
-    following = [[field.strip() for field in others] for others in following if len(others) == 2]
-    again = any(word == other.lower() for others in following for word, other in zip(words, others))
-    if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
-        return False, False
-    of_numbers = [bool(following) and all(others[k] and _is_number_or_blank(others[k]) for others in following)
-                  for k in (0, 1)]
-    if any(of_numbers) or all(any(each in word for each in _WORDS) for word in words):
-        return True, False
-    return False, True
-
-
-def _is_number_or_blank(field):
-    """Tell whether a field can be read as a number, or has nothing in it."""
+def _number(field, delimiter=","):
+    """The number that a field is, or None."""
     try:
-        float(field.strip() or 0)
+        return float(field if delimiter == "," else field.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def _is_date(field):
+    try:
+        return bool(len(as_times([field])))
     except ValueError:
         return False
-    return True
 
 
-def _named_columns(fields, pairs, table):
+def _check_times(head, records, columns):
+    """ValueError where the third of four columns are timestamps, and the fourth none."""
+    third, fourth = ([_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
+    if third and all(each is not None and each > _TIMESTAMPS for each in third) and all(
+            each is not None and each < _TIMESTAMPS for each in fourth):
+        raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
+                         "is; expected %s: reorder the columns" % (head.path, EXPECTED))
+
+
+# Headers
+
+
+def _is_header(names, rest):
+    """Tell whether a first line of three or more names the columns: it has no number, a rating that isn't just missing,
+    and no user or item that comes again.
+    """
+    if any(name and _number(name) is not None for name in names) or names[2].lower() in (
+            "", "na", "n/a", "none", "null", "?"):
+        return False
+    return not any(len(each) == len(names) and each[place].strip() == names[place]
+                   for each in rest for place in (0, 1))
+
+
+def _is_header_of_pairs(names, rest):
+    """Tell whether a first line of two fields, which may both be ids that are words, names the columns; or may.
+
+    It does if both words name columns and don't come again, or if there are numbers in one of the places below.
+    """
+    words = [name.lower() for name in names]
+    rest = [[field.strip() for field in each] for each in rest if len(each) == 2]
+    again = any(word == other.lower() for each in rest for word, other in zip(words, each))
+    if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
+        return False, False
+    of_numbers = [bool(rest) and all(_number(each[k]) is not None for each in rest) for k in (0, 1)]
+    header = any(of_numbers) or all(is_named(word) for word in words)
+    return header, not header
+
+
+def _columns_of_header(head, names, rest):
     """What is read by a header, and the places of it: ratings; of pairs, users and items with timestamps, if not so."""
-    names = [field.strip() for field in fields]
-    times = _times_of(names) if pairs else []
+    table = head.where + ": ratings"
+    times = find_columns(names, NAMES[3:]).get(NAMES[3], []) if head.pairs else []
     try:
         columns = choose_columns(names, 3, NAMES, table)
         if columns[2] not in times:
-            return NAMES[:len(columns)], tuple(columns)
-    except ValueError:
-        if not pairs:
-            raise
+            return NAMES[:len(columns)], columns
+    except ValueError as error:
+        if not head.pairs:
+            hint = ""
+            if any(len(each) != len(names) for each in rest):
+                hint = "; " + AS_LISTS
+            elif "rating" not in find_columns(names, NAMES):
+                hint = "; " + AS_PAIRS
+            raise ValueError("%s%s, or name the columns by user=, item= and rating= (--user-column ...)"
+                             % (error, hint)) from None
     others = [place for place in range(len(names)) if place not in times]
     if len(others) < 2:
         times, others = [], range(len(names))
     columns = [others[place] for place in choose_columns([names[place] for place in others], 2, PAIRS, table)]
-    return (TIMED_PAIRS, tuple(columns + times)) if len(times) == 1 else (PAIRS, tuple(columns))
+    return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
 
 
-def _times_of(names):
-    """The places of the timestamps of pairs by a header: those that are called so, else one that is called a date."""
-    found = find_columns(names, NAMES[3:]).get(NAMES[3])
-    return found or [place for place, name in enumerate(names) if name.lower() == "date"]
+def _chosen_columns(head, names, rest):
+    """What is read of a line whose columns were chosen, the places of it, and whether the first line is a header."""
+    places = {}
+    for name, column in head.chosen.items():
+        if isinstance(column, str):
+            same = [k for k, each in enumerate(names) if each == column.strip()] or [
+                k for k, each in enumerate(names) if each.lower() == column.strip().lower()]
+            if len(same) != 1:
+                raise ValueError("%s: %s=%r was given, and the columns are %s; expected the name of one of them"
+                                 % (head.where, name, column, some_names(names)))
+            places[name] = same[0]
+        elif column < len(names):
+            places[name] = int(column)
+        else:
+            raise ValueError("%s: %s=%d was given, and there are %d columns; expected one of them, counted from 0"
+                             % (head.where, name, column, len(names)))
+    header = any(isinstance(column, str) for column in head.chosen.values())
+    others = [place for place in range(len(names)) if place not in places.values()]
+    found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
+    if not header:
+        chosen = [names[place] for place in places.values()]
+        header = all(chosen) and not any(_number(each) is not None for each in chosen) and (
+            "rating" in places or bool(found) or any(map(is_named, chosen)))
+    if header:
+        places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
+    lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]
+    if lacking:
+        raise ValueError("%s: the columns are %s, and none is chosen, or named, for the %s; expected %s= as well%s"
+                         % (head.where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
+                            "; " + AS_PAIRS if lacking == ["rating"] else ""))
+    read = tuple(name for name in NAMES if name in places)
+    return read, [places[name] for name in read], header
 
 
-def _is_ragged(fields, lines, delimiter):
-    """Tell whether the lines after the first have other numbers of fields."""
-    return any(len(others) != len(fields) for others in _following(lines, delimiter))
-
-
-def _way_out(fields, lines, delimiter):
-    """Say what a first line of another number of columns may be."""
+def _hint(fields, rest):
+    """What a first line of another number of columns may be."""
     if len(fields) == 2:
         return ", or " + AS_PAIRS
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
-    ragged = _is_ragged(fields, lines, delimiter)
-    numbers = all(map(_is_number_or_blank, fields))
+    ragged = any(len(each) != len(fields) for each in rest)
+    numbers = all(not field.strip() or _number(field) is not None for field in fields)
     table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
              "stands for no rating" if numbers and not ragged else "")
-    return table + (", or " + AS_LISTS if ragged or numbers else "")
+    return (table + (", or " + AS_LISTS if ragged or numbers else "")
+            + ", or choose columns by user=, item= and rating= (--user-column ...)")
+
+
+# Tables and lists
+
+
+def _lines_or_table(head, delimiter, records, n_lines):
+    """The `_Reading` of lines, where a header says so, or three columns, or a fourth of timestamps; else of a table."""
+    fields = records[0]
+    try:
+        reading = _lines(head, delimiter, records, n_lines)
+    except ValueError:
+        if head.chosen:
+            raise
+        reading = None
+    if reading is not None:
+        header = reading.layout.first_line > head.n_blank + 1
+        if head.chosen or header and any(map(is_named, fields)) or not header and len(fields) < 4:
+            return reading
+        if not header and all(len(each) == 4 and ((_number(each[3]) or 0) > _TIMESTAMPS or _is_date(each[3].strip())
+                                                  and _number(each[3]) is None) for each in records):
+            return reading
+    _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
+    if delimiter is None and any("\t\t" in line for line in head.lines):
+        raise ValueError("%s: two tabs may leave out a number; expected one between two numbers" % head.where)
+    layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ())
+
+    def fits(each):
+        return len(each) == len(fields) and all(not field.strip() or _number(field, delimiter) is not None
+                                                for field in each)
+    return _Reading(layout, _share(records, fits), "separated by %s, a row of %d numbers, %s" % (
+        dict(DELIMITERS).get(delimiter, repr(delimiter)), len(fields), some_names(fields)))
+
+
+def _lists(head, delimiter, records, n_lines):
+    """The `_Reading` of a user and items in each line: how many of the lines with several fields it separates."""
+    records = [list_of(fields) for fields in records]
+    several = [line for line in head.lines[:_MOST_RECORDS] if re.search("::|[\t,; ]", line.strip())]
+    separated = [fields for fields in records if len(fields) > 1]
+    expected = "a user and some items, separated by blanks, tabs, commas, semicolons or '::'"
+    _check_line(head, delimiter, (separated or records)[0], expected)
+    first, rest = records[0], records[1:]
+    header = len(find_columns(first[:2], PAIRS)) == 2
+    notes = ()
+    if not header and rest and len(first) > 1 and not any(letter.isdigit() for field in first for letter in field):
+        header = all(field.isdigit() for fields in rest for field in fields)
+        notes = ("%s: its first line is taken for a header, since all ids below are numbers" % head.path,) * header
+    users = [fields[0] for fields in (separated[1:] if header and len(separated) > 1 else separated)]
+    if users and all(user.endswith(":") for user in users):
+        notes += ("%s: the ids of users end in a colon, such as %.30r" % (head.path, users[0]),)
+    refusal = ""
+    if not head.decided and users and all(re.fullmatch(r"\d+[\s:|]+\d+", user) for user in users):
+        refusal = ("%s: by %s the user is %.30r; expected one delimiter alone between ids: replace the other one"
+                   % (head.where, dict(DELIMITERS)[delimiter], users[0]))
+    layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS, notes=notes)
+    # A delimiter on the first line counts, however few of the others have it.
+    share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
+    shown = next((fields for fields in (rest if header else records) if len(fields) > 1), first)
+    return _Reading(layout, share, "separated by %s, user %.30r, items %s" % (
+        dict(DELIMITERS).get(delimiter, repr(delimiter)), shown[0], some_names(shown[1:])), refusal)
+
+
+def list_of(fields):
+    """The ids of a line of a list: without blanks around them, and without what isn't there at the end."""
+    fields = [field.strip() for field in fields]
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields

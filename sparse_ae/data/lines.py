@@ -120,6 +120,8 @@ def first_lines(path):
         head = stream.read(_HEAD)
         if b"\n" not in head:
             head += stream.readline(LONGEST_LINE)
+        elif stream.read(1):  # the last line goes on
+            head = head[:head.rindex(b"\n") + 1]
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
                          "and MATLAB .mat too): convert it, unpack it if it is an archive (sparse_ae.jester(path) and "
@@ -246,6 +248,12 @@ def as_times(fields):
         return as_floats(fields)
     except ValueError:
         return np.array([_time(field.strip()) for field in fields])
+
+
+def whole(times):
+    """Times as int64, if they all are whole numbers that float64 can hold; else as they are."""
+    fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
+    return times.astype(np.int64) if fit else times
 
 
 def _time(field):

@@ -4,17 +4,25 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, error_at
-from sparse_ae.data.layout import holds_lines
+from sparse_ae.data.layout import (
+    check_columns,
+    check_delimiter,
+    find_layout,
+    find_lists,
+    in_words,
+    refuse_beside_lists,
+)
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
-from sparse_ae.data.tables import check_missing, ratings_from_blocks, ratings_from_table
+from sparse_ae.data.tables import check_missing, ratings_from_blocks, ratings_from_table, refuse_list
 from sparse_ae.data.text import read_lists, read_table, read_text, whole_table
 
 __all__ = ["load_ratings"]
 
 
-def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False, lists=False):
+def load_ratings(path, variable=None, duplicates="error", missing=None, progress=True, pairs=False, lists=False,
+                 delimiter=None, user=None, item=None, rating=None, timestamp=None):
     """Read ratings from a file.
 
     The name's ending tells the format: `.npz` (`scipy.sparse.save_npz`), `.mtx` (MatrixMarket, coordinate format, real
@@ -63,6 +71,12 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         see `layout.find_layout`; if it names a third timestamp, time or date, these are read, unless one can't be.
     lists : bool
         Whether a line of text is a user and any number of items: each pair of them is a rating of 1.
+    delimiter : str, optional
+        What separates the columns of text: ",", ";", "\\t", "|" or another character, "::", or " " for any blanks.
+        Without it the lines tell; where two ways to read them fit, that is an error.
+    user, item, rating, timestamp : str or int, optional
+        Columns of text with a rating in each line: by the names in its first line, or by numbers from 0. Those that
+        aren't given are found by their names.
 
     Returns
     -------
@@ -78,33 +92,41 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
         If the file isn't what its name says, or holds no ratings, or one that can't be used, or would unpack to more
         than `unpacking` allows. The message names the file and the line or the entry.
     """
-    path = Path(check_path(path, "path"))
+    path = Path(check_path(path, "path")).expanduser()
     name = path.name.lower()
     check_duplicates(duplicates)
+    check_bool(pairs, "pairs")
+    number = None if missing is None else check_missing(missing)
+    chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
     check_file(path)
     if variable is not None and not name.endswith(".mat"):
         raise ValueError("variable=%r was given for %s; only a .mat file has variables: leave it out"
                          % (variable, path))
+    matrix = name.endswith(MATRIX_ENDINGS)
+    if matrix and (check_delimiter(delimiter) or chosen):
+        raise ValueError("%s was given for %s; only text has columns: leave it out"
+                         % (in_words(delimiter=delimiter, **chosen), path))
     if check_bool(lists, "lists"):
-        _check_lists(path, missing, pairs)
-        return build_ratings(*whole_table(path, read_lists(path, progress)), duplicates=duplicates)
-    if missing is not None and name.endswith(MATRIX_ENDINGS) and not name.endswith(".mat"):
+        if matrix:
+            raise ValueError("lists=True was given for %s; only text has lines: leave it out" % path)
+        refuse_beside_lists(missing=missing, pairs=pairs, **chosen)
+        blocks = read_lists(path, find_lists(path, check_delimiter(delimiter)), progress)
+        return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
+    if missing is not None and matrix and not name.endswith(".mat"):
         raise ValueError("missing=%r was given for %s; only text and the dense arrays of a .mat file have a number for "
                          "no rating: leave it out" % (missing, path))
     if name.endswith(".npz"):
         return _number_ids(path, read_npz(path), duplicates)
     if name.endswith(".mat"):
-        matrix = read_mat(path, variable, missing)
-        if missing is None:
-            return _number_ids(path, matrix, duplicates)
-        return _of_array(path, matrix, missing)
-    if name.endswith(MATRIX_ENDINGS):
+        array = read_mat(path, variable, missing)
+        return _number_ids(path, array, duplicates) if missing is None else _of_array(path, array, missing)
+    if matrix:
         return build_ratings(*read_mtx(path, progress), duplicates=duplicates)
-    if missing is not None and not holds_lines(path):
-        return ratings_from_blocks(read_table(path, progress), missing, "%s, line %%d, column %%d"
+    layout = find_layout(path, pairs, number, check_delimiter(delimiter), chosen, or_table=missing is not None)
+    if not layout.names:
+        return ratings_from_blocks(read_table(path, progress, layout), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
-    missing = None if missing is None else check_missing(missing)
-    return build_ratings(*whole_table(path, read_text(path, progress, pairs, missing)), duplicates=duplicates)
+    return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates)
 
 
 def _of_array(path, array, missing):
@@ -114,19 +136,12 @@ def _of_array(path, array, missing):
         raise error_at(path, error) from None
 
 
-def _check_lists(path, missing, pairs):
-    if path.name.lower().endswith(MATRIX_ENDINGS):
-        raise ValueError("lists=True was given for %s; only text has lines: leave it out" % path)
-    if missing is not None or pairs:
-        raise ValueError("lists=True was given with %s; lists have users and items, and nothing else: leave it out"
-                         % ("pairs=%r" % (pairs,) if missing is None else "missing=%r" % (missing,)))
-
-
 def _number_ids(path, matrix, duplicates):
     """Ratings of a matrix without ids."""
     check_shape(path, matrix.shape, matrix.nnz)
     try:
         matrix = check_ratings(matrix, duplicates)
+        refuse_list(matrix)
     except (TypeError, ValueError) as error:
         raise error_at(path, error) from None
     return Ratings(matrix, np.arange(matrix.shape[0], dtype=np.int64), np.arange(matrix.shape[1], dtype=np.int64))

@@ -4,6 +4,7 @@ A matrix of ratings has users as rows, items as columns (its transpose is as goo
 of an axis). *Observed means stored*: an entry that is stored is a rating, even if its value is 0; an entry that isn't
 stored is missing.
 """
+import contextlib
 import numbers
 from typing import NamedTuple, Optional
 
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
 from sparse_ae.data.ids import distinct
+from sparse_ae.data.lines import as_times, whole
 
 __all__ = ["Ratings", "check_ratings", "ratings_from_triples"]
 
@@ -131,7 +133,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
         raise ValueError("there are no ratings in the arrays given; expected at least one")
     if values.dtype.kind not in "iuf":
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
-        raise TypeError("entry %d: the rating is %r; ratings have to be real numbers: convert or drop it"
+        raise TypeError("entry %d: the rating is %.60r; ratings have to be real numbers: convert or drop it"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
     return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
                          where=lambda entry: "entry %d" % entry, duplicates=duplicates)
@@ -408,24 +410,19 @@ def _vector(name, values, as_vector=np.asarray):
 
 
 def check_timestamps(timestamps, where="entry %d".__mod__):
-    """Return the times of ratings as an array, (n,), once all are finite numbers or dates.
+    """Return the times of ratings as an array, (n,): finite numbers or datetime64; dates of ISO 8601 as in files.
 
-    Parameters
-    ----------
-    timestamps : array_like of numbers or datetime64, (n,)
-    where : callable
-        Puts the number of an entry into words.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For anything else. The message names the first entry that is none.
+    TypeError or ValueError for others, which names the first entry that is none by `where`.
     """
     column = _vector("timestamps", timestamps)
+    if column.dtype.kind in "OU" and all(isinstance(each, str) for each in column):
+        with contextlib.suppress(ValueError):
+            column = whole(as_times(column.tolist()))
     if column.dtype.kind not in "iufM":
         entry, value = next(((k, each) for k, each in enumerate(timestamps) if not _is_time(each)), (0, column[0]))
-        raise TypeError("%s: the timestamp is %r; expected numbers or datetime64: convert them or leave them out"
-                        % (where(entry), value))
+        raise TypeError("%s: the timestamp is %.60r; expected numbers or datetime64: convert them, as by "
+                        "pandas.to_datetime(column), or leave them out"
+                        % (where(entry), value.item() if isinstance(value, np.generic) else value))
     finite = np.isfinite(column)
     if not finite.all():
         entry = int(np.argmin(finite))
@@ -514,7 +511,8 @@ def repeated_pair(user, item, first=None, second=None):
     -------
     ValueError
     """
-    said = "user %r has rated item %r twice" % (user, item) if first is None else (
-        "%s: user %r has rated item %r already, in %s" % (second, user, item, first))
+    said = "user %.60r has rated item %.60r twice" % (user, item) if first is None else (
+        "%s: user %.60r has rated item %.60r already, in %s" % (second, user, item, first))
     return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
-                      "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\"")
+                      "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\", or "
+                      "\"sum\" if they are counts")

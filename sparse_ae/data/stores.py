@@ -40,6 +40,14 @@ import scipy.sparse as sp
 from sparse_ae.checks import brief, check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
 from sparse_ae.data.ids import check_ids, distinct
+from sparse_ae.data.layout import (
+    check_columns,
+    check_delimiter,
+    find_layout,
+    find_lists,
+    in_words,
+    refuse_beside_lists,
+)
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (
@@ -110,7 +118,7 @@ class StoredRatings(NamedTuple):
 
 
 def store_ratings(source, folder, rows="items", duplicates="error", progress=True, parts=1, missing=None,
-                  lists=False):
+                  lists=False, delimiter=None, user=None, item=None, rating=None, timestamp=None):
     """Convert ratings, in chunks, to a store on disk.
 
     Parameters
@@ -135,6 +143,8 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         The rating in a file's lines that stands for none, as in `load_ratings`.
     lists : bool
         Whether a line of the file is a user and any number of items, as in `load_ratings`.
+    delimiter, user, item, rating, timestamp
+        What separates the columns of a file, and which they are, as in `load_ratings`.
 
     Returns
     -------
@@ -151,27 +161,31 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
     rows = Side(check_choice(rows, "rows", ("items", "users")))
     check_duplicates(duplicates)
     parts = check_count(parts, "parts")
-    folder = Path(check_path(folder, "folder", "the path of a folder"))
+    delimiter = check_delimiter(delimiter)
+    chosen = check_columns({"user": user, "item": item, "rating": rating, "timestamp": timestamp})
+    folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
     if folder.exists():
         raise FileExistsError("%s exists; expected a new folder to make: delete it, or choose another name" % folder)
     if not folder.parent.is_dir():
         raise FileNotFoundError("there is no folder %s to make %s in; create it first" % (folder.parent, folder.name))
     if isinstance(source, (str, os.PathLike)):
-        source = Path(source)
+        source = Path(source).expanduser()
         check_file(source)
         if source.name.lower().endswith(MATRIX_ENDINGS):
             raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
-        if check_bool(lists, "lists") and missing is not None:
-            raise ValueError("lists=True was given with missing=%r; lists have users and items, and nothing else: "
-                             "leave it out" % (missing,))
         missing = None if missing is None else check_missing(missing)
-        read = partial(read_lists, source) if lists else partial(read_text, source, missing=missing)
+        if check_bool(lists, "lists"):
+            refuse_beside_lists(missing=missing, **chosen)
+        if lists:
+            read = partial(read_lists, source, find_lists(source, delimiter))
+        else:
+            read = partial(read_text, source, find_layout(source, False, missing, delimiter, chosen))
         blocks = read(progress=progress)
-    elif lists or missing is not None:
+    elif lists or missing is not None or delimiter is not None or chosen:
         raise TypeError("%s was given with chunks of ratings; only the lines of a file are read so: leave it out, and "
                         "give pairs a rating of 1, or leave out or mask what is no rating"
-                        % ("missing=%r" % (missing,) if missing is not None else "lists=%r" % (lists,)))
+                        % in_words(lists=lists, missing=missing, delimiter=delimiter, **chosen))
     else:
         read = None
         try:
@@ -212,7 +226,7 @@ def open_ratings(folder, comm=None):
     """
     ranks = Ranks(comm)
     with ranks.agreed():
-        folder = Path(check_path(folder, "folder", "the path of a folder"))
+        folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
         if not folder.is_dir():
             raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path"
                                     % folder)

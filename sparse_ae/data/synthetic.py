@@ -148,7 +148,7 @@ def made_up_ratings(n_users=1000, n_items=500, n_ratings=50000, n_factors=5, noi
     chunks = zip(*rating_chunks(taste, n_ratings, noise, step, rng))
     users, items, values = map(np.concatenate, chunks)
     matrix = check_ratings(sp.coo_matrix((values, (users, items)), shape=(n_users, n_items)))
-    return Ratings(matrix, np.arange(n_users), np.arange(n_items)), taste
+    return Ratings(matrix, np.arange(n_users, dtype=np.int64), np.arange(n_items, dtype=np.int64)), taste
 
 
 def _odds(n, power):

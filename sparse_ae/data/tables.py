@@ -4,6 +4,7 @@ the library works on, `data.Ratings`.
 Data frames are known by what they can do, not by what they are: a `columns` attribute and ``table[name]`` make a table,
 as in pandas and polars, neither of which is imported here.
 """
+import contextlib
 import math
 import numbers
 import os
@@ -21,22 +22,36 @@ from sparse_ae.data.ratings import (
     canonical_csr,
     check_duplicates,
     check_ratings,
+    check_timestamps,
     ratings_from_triples,
 )
 
 __all__ = ["as_ratings", "as_columns", "as_pairs"]
 
-#: Names of the columns of ratings, in tables as in the headers of files: the own one first, then synonyms.
-COLUMN_WORDS = {"user": ("user", "customer"), "item": ("item", "movie", "book", "product"),
-                "rating": ("rating", "score", "stars"), "timestamp": ("timestamp", "time")}
+#: Names of the columns of ratings, in tables as in the headers of files: the own one, then synonyms, in the order in
+#: which they count. The last of ratings are counts, the last of timestamps are dates.
+COLUMN_WORDS = {
+    "user": (("user",), ("customer",), ("client", "buyer", "shopper", "member", "account")),
+    "item": (("item",), ("movie", "book", "product"), ("sku", "article", "song", "track", "asin")),
+    "rating": (("rating",), ("score", "stars"),
+               ("quantity", "qty", "count", "plays", "playcount", "clicks", "views", "purchases")),
+    "timestamp": (("timestamp",), ("time",), ("date", "datetime", "orderdate", "ordertime", "orderedat", "createdat",
+                                              "purchasedate", "purchasedat", "eventtime")),
+}
+_KINDS = {"counts": COLUMN_WORDS["rating"][-1], "dates": COLUMN_WORDS["timestamp"][-1]}
 
-# What else a column that is read by its place may be called, the likeliest first: a user_rating is a rating, and a
-# playtime no timestamp.
-_HINTS = [(word, tuple(COLUMN_WORDS).index(name)) for name in ("timestamp", "rating", "user", "item")
-          for word in COLUMN_WORDS[name] if word != "time"]
+# What a column that is read by its place may be, by the end of a word in its name, the likeliest first: a user_rating
+# is a rating, and a playtime no timestamp. Words that others end in have to be whole.
+_HINTS = [(re.compile("(%s%s)(s|id|ids|name|title|no|nr|num|number|key|code|index)?"
+                      % ("" if tier == 2 else ".*", word)), tuple(COLUMN_WORDS).index(name))
+          for name in ("timestamp", "rating", "user", "item") for tier, words in enumerate(COLUMN_WORDS[name])
+          for word in words if word != "time" and word not in _KINDS["dates"]]
 
 # So many rows whose first number counts the others are no chance.
 _ROWS_NO_CHANCE = 10
+
+# So few columns, and so many rows, may be a list of ratings instead of a table of users by items.
+_COLUMNS_OF_A_LIST, _ROWS_OF_A_LIST = 8, 100
 
 # Names that an error lists: a table of ratings may have a column for each of thousands of items.
 _MOST_NAMES = 10
@@ -87,9 +102,9 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     """
     check_duplicates(duplicates)
     if missing is not None:
-        check_missing(missing)
+        missing = check_missing(missing)
         if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
-            raise TypeError("missing=%r was given with %s; expected a dense array, or columns: what a sparse matrix "
+            raise TypeError("missing=%g was given with %s; expected a dense array, or columns: what a sparse matrix "
                             "doesn't hold is missing, and eliminate_zeros() takes zeros out of it"
                             % (missing, type(ratings).__name__))
         if y is None and not isinstance(ratings, tuple) and not _has_columns(ratings):
@@ -167,7 +182,7 @@ def _masked(ratings, missing):
     with np.errstate(invalid="ignore"):
         rated = np.ma.filled(are_rated(ratings, missing), False)
     if ratings.size and not rated.any():
-        raise ValueError("all %d ratings are %r, which stands for no rating; expected at least one that isn't"
+        raise ValueError("all %d ratings are %g, which stands for no rating; expected at least one that isn't"
                          % (ratings.size, missing))
     return np.ma.array(ratings, mask=~rated)
 
@@ -219,10 +234,17 @@ def columns_of(table, fewest, most, name):
             "pass its ratings" if "ratings" in table._fields else
             "pass one of its parts, with the ids: ratings.part(split.train)"))
     wanted = tuple(COLUMN_WORDS)[:most]
+    if callable(getattr(table, "collect", None)):
+        raise TypeError("%s are a %s, which holds no values yet; expected a table of them: pass its .collect()"
+                        % (name, type(table).__name__))
     names = _column_names(table)
     if names is not None:
-        columns = [table[names[place]] for place in choose_columns(names, fewest, wanted, name)]
-        return [column if isinstance(column, (list, tuple)) else as_array(column) for column in columns]
+        places = choose_columns(names, fewest, wanted, name)
+        columns = [column if isinstance(column, (list, tuple)) else as_array(column)
+                   for column in (table[names[place]] for place in places)]
+        if len(columns) == 4:
+            columns[3:] = _times(columns[3], is_named(names[places[3]], "dates"))
+        return columns
     if most > 2 and isinstance(table, tuple) and fewest <= len(table) <= most:
         # Where none are known, None is what a variable of timestamps holds.
         return list(table[:-1] if len(table) == 4 and table[-1] is None else table)
@@ -244,6 +266,16 @@ def columns_of(table, fewest, most, name):
                         "missing=%s) first" % ("numpy.nan" if is_masked(array) else "...") if dense else ""))
 
 
+def _times(column, loose):
+    """[timestamps]; [] where one isn't a time and they are `loose`."""
+    if loose:
+        try:
+            check_timestamps(column)
+        except (TypeError, ValueError):
+            return []
+    return [column]
+
+
 def _object_array(rows):
     if isinstance(rows, (tuple, list)):
         lengths = {len(row) if isinstance(row, (tuple, list, np.ndarray)) else -1 for row in rows}
@@ -261,86 +293,79 @@ def _column_names(table):
     if isinstance(table, np.ndarray):
         return table.dtype.names and list(table.dtype.names)
     names = getattr(table, "columns", table if isinstance(table, Mapping) else None)
+    names = getattr(table, "column_names", names)  # of pyarrow, whose columns are the values
     return list(names) if names is not None and hasattr(table, "__getitem__") else None
 
 
 def find_columns(names, wanted):
-    """Find the columns called user, item, ... or a synonym, where none has the name itself.
+    """The places of the columns called user, item, ... or a synonym: {name: [place, ...]} of those that are there.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Case and what isn't a letter count for nothing, nor do an s, an id, and what is after a colon, as in RecBole's
-        files, at the end.
-    wanted : sequence of str
-        Keys of `COLUMN_WORDS`.
-
-    Returns
-    -------
-    dict of str to list of int
-        The places of each that is there.
+    Case and what isn't a letter count for nothing, nor do an s, an id, and what is after a colon, as in RecBole's
+    files, at the end.
     """
-    plain = [re.sub("[^a-z]", "", str(name).lower().partition(":")[0]) for name in names]
-    found = {}
+    plain, found = list(map(_plain, names)), {}
     for word in wanted:
-        for words in (COLUMN_WORDS[word][:1], COLUMN_WORDS[word][1:]):
-            known = {each + ending for each in words for ending in ("", "s", "id", "ids")}
-            places = [place for place, name in enumerate(plain) if name in known]
+        for words in COLUMN_WORDS[word]:
+            places = [place for place, name in enumerate(plain) if name in _with_endings(words)]
             if places:
                 found[word] = places
                 break
     return found
 
 
+def _plain(name):
+    return re.sub("[^a-z]", "", str(name).lower().partition(":")[0])
+
+
+def _with_endings(words):
+    return {word + ending for word in words for ending in ("", "s", "id", "ids")}
+
+
+def is_named(name, kind=None):
+    """Tell whether a name holds a word for a column of ratings; or is one of a kind, "counts" or "dates"."""
+    if kind is not None:
+        return _plain(name) in _with_endings(_KINDS[kind])
+    return any(word in str(name).lower() for tiers in COLUMN_WORDS.values() for words in tiers for word in words)
+
+
 def choose_columns(names, fewest, wanted, table):
-    """The places of user, item, ...: by name if all that are needed are there, else by position.
+    """The places of user, item, ...: by name if the `fewest` that are needed are there, else by position.
 
-    Parameters
-    ----------
-    names : sequence
-    fewest : int
-        How many of the wanted are needed.
-    wanted : sequence of str
-        Keys of `COLUMN_WORDS`, in their order.
-    table : str
-        What errors call the columns' table.
-
-    Returns
-    -------
-    list of int
-        At most one for each wanted.
-
-    Raises
-    ------
-    ValueError
-        For two columns of a name, and for names that contradict the position.
+    `table` is what errors call the columns' table: ValueError for two columns of a name, and for names that contradict
+    the position.
     """
     found = find_columns(names, wanted)
     for word, places in found.items():
         if len(places) > 1:
             raise ValueError("%s have several columns for the %s: %s; expected one: drop the others"
-                             % (table, word, _some(names[place] for place in places)))
+                             % (table, word, some_names(names[place] for place in places)))
     if all(word in found for word in wanted[:fewest]):
         return [found[word][0] for word in wanted if word in found]
-    hints = [next((place for word, place in _HINTS if word in str(name).lower()), None) for name in names]
-    contradicted = any(hint not in (None, place) for place, hint in enumerate(hints))
+    contradicted = any(_hint(name) not in (None, place) for place, name in enumerate(names))
     if contradicted or not fewest <= len(names) <= len(wanted):
         missing = [word for word in wanted[:fewest] if word not in found]
         unnamed, known = "", ""
         if missing:
             unnamed = ", none named for the " + " and the ".join(missing)
-            known = " (%s)" % "; ".join(
-                "the %s may be called %s" % (word, ", ".join(COLUMN_WORDS[word])) for word in missing)
+            known = " (%s)" % "; ".join("the %s may be called %s" % (word, ", ".join(sum(COLUMN_WORDS[word], ())))
+                                        for word in missing)
         raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s%s"
-                         % (table, _some(names), unnamed, ", ".join(wanted),
+                         % (table, some_names(names), unnamed, ", ".join(wanted),
                             fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)), known,
                             "" if len(names) <= _MOST_NAMES else ", or an array with a column for each item, read by "
                             "as_ratings(array, missing=...)"))
     return list(range(len(names)))
 
 
-def _some(names):
-    names = list(map(repr, names))
+def _hint(name):
+    """The place that a name speaks for, or None."""
+    words = [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
+    return next((place for pattern, place in _HINTS if any(map(pattern.fullmatch, words))), None)
+
+
+def some_names(names):
+    """The first of some names, for a message."""
+    names = ["%.60r" % (name,) for name in names]
     return ", ".join(names[:_MOST_NAMES]) + (" and %d more" % (len(names) - _MOST_NAMES)
                                              if len(names) > _MOST_NAMES else "")
 
@@ -362,63 +387,32 @@ def _real(column):
 
 
 def ratings_from_table(table, missing):
-    """Ratings of a dense table.
+    """`Ratings` of a dense array of users by items, of which those that are `missing`, or masked, are none.
 
-    Parameters
-    ----------
-    table : array_like of real numbers, shape (n_users, n_items)
-        What is masked isn't rated.
-    missing : float
-        What stands for "not rated" elsewhere; it may be NaN.
-
-    Returns
-    -------
-    Ratings
-        Users and items are numbered from 0, those without ratings too.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no such table, holds no rating, or one that isn't finite: the message names its row and column, counted
-        from 0.
+    TypeError or ValueError, which names row and column, from 0, for what is no such array, or not finite.
     """
-    if hasattr(table, "columns"):
-        raise TypeError("ratings are %s, whose columns and rows have names, and missing=%r was given; expected an "
+    missing = check_missing(missing)
+    if not isinstance(table, np.ndarray) and _column_names(table):
+        raise TypeError("ratings are %s, whose columns and rows have names, and missing=%g was given; expected an "
                         "array of numbers: pass ratings.to_numpy(), which numbers users and items from 0"
                         % (type(table).__name__, missing))
     array = np.asarray(table)
     if array.dtype.kind not in "iuf" or array.ndim != 2:
-        raise TypeError("ratings are of dtype %s and shape %r, and missing=%r was given; expected a table of real "
+        raise TypeError("ratings are of dtype %s and shape %r, and missing=%g was given; expected a table of real "
                         "numbers with a row for each user and a column for each item"
                         % (array.dtype, array.shape, missing))
-    if is_masked(table) and isinstance(missing, numbers.Real):
+    if is_masked(table):
         array = np.where(np.ma.getmaskarray(table), missing, array)
     return ratings_from_blocks([(range(len(array)), array)], missing, "row %d, column %d", first_column=0)
 
 
 def ratings_from_blocks(blocks, missing, where, first_column=1):
-    """Ratings of a dense table that comes some rows at a time.
+    """`Ratings` of a dense array that comes some rows at a time: pairs of the rows' numbers, and the rows.
 
-    Parameters
-    ----------
-    blocks : iterable of (sequence of int, numpy.ndarray of shape (n, n_items))
-        The numbers of some rows, for messages, and the rows.
-    missing : float
-    where : str
-        A pattern that puts the numbers of a row and a column into words.
-    first_column : int
-        The number of the first column, for messages.
-
-    Returns
-    -------
-    Ratings
-
-    Raises
-    ------
-    ValueError
-        If no entry is a rating, or one isn't finite, or the first column counts the others.
+    `where` is a pattern for the numbers of a row and a column in messages, `first_column` the first of the latter.
+    ValueError where none is a rating, one isn't finite, or the columns are no items.
     """
-    check_missing(missing)
+    missing = check_missing(missing)
     values, cols, lengths, n_items = [], [], [], 0
     for numbered, table in blocks:
         rated = are_rated(table, missing)
@@ -432,8 +426,8 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
         lengths.append(np.count_nonzero(rated, axis=1))
         n_items = table.shape[1]
     if not sum(map(len, values)):
-        raise ValueError("the table holds nothing but %r, which stands for no rating; expected at least one rating"
-                         % (missing,))
+        raise ValueError("the table holds nothing but %g, which stands for no rating; expected at least one rating"
+                         % missing)
     lengths, values = np.concatenate(lengths), np.concatenate(values)
     shape = len(lengths), n_items
     matrix = canonical_csr(values, np.concatenate(cols), np.concatenate([[0], np.cumsum(lengths)]), shape)
@@ -443,12 +437,32 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
             raise ValueError("the first column counts the ratings in the rest of its row, in each of %d rows, as in "
                              "Jester's data set 1; expected ratings alone: leave that column out, or read Jester's "
                              "file by sparse_ae.jester(path)" % shape[0])
+    refuse_list(matrix)
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
 
 
+def refuse_list(matrix):
+    """ValueError for a matrix of users by items that is a list of ratings: in its rows are user, item, rating, ...
+
+    So are many rows of few columns, the first two of many different whole numbers, and another one of few.
+    """
+    n_rows, n_cols = matrix.shape
+    if not 3 <= n_cols <= _COLUMNS_OF_A_LIST or n_rows < _ROWS_OF_A_LIST or matrix[:, :2].nnz < 1.9 * n_rows:
+        return
+    n_values = [len(np.unique(matrix[:, column].data)) for column in range(n_cols)]
+    ids = matrix[:, :2]
+    if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
+        rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
+        raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
+                         "expected a row for each user: pass the columns alone, as_ratings(table[:, [0, 1, %d]]), or "
+                         "name those of a text file by user=0, item=1, rating=%d"
+                         % (n_rows, n_cols, rating, rating))
+
+
 def check_missing(missing):
-    """Return what stands for no rating, a number that may be NaN; ValueError for anything else."""
-    if not isinstance(missing, numbers.Real) or isinstance(missing, (bool, np.bool_)) or math.isinf(missing):
-        raise ValueError("missing is %r; expected the number that stands for no rating, such as 99, 0 or nan"
-                         % (missing,))
-    return missing
+    """Return what stands for no rating as a float, which may be NaN; ValueError for anything else."""
+    with contextlib.suppress(OverflowError):  # a whole number beyond float64
+        if isinstance(missing, numbers.Real) and not isinstance(missing, (bool, np.bool_)) and not math.isinf(missing):
+            return float(missing)
+    raise ValueError("missing is %.60r; expected the number that stands for no rating, such as 99, 0 or nan"
+                     % (missing,))

@@ -1,4 +1,4 @@
-"""Text with a rating in each line, read a block of lines at a time, for `load_ratings` and `store_ratings` alike.
+"""Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
 
 A block whose lines all look alike is cut up by NumPy, its numbers parsed there too; one with anything else in it, right
 or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
@@ -8,6 +8,7 @@ import bisect
 import contextlib
 import csv
 import math
+import re
 from array import array
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -16,8 +17,8 @@ import numpy as np
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
-from sparse_ae.data.layout import EXPECTED, PAIRS, TIMED_PAIRS, Layout, csv_reader, find_layout, first_record
-from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of
+from sparse_ae.data.layout import PAIRS, Layout, csv_reader, find_layout, list_of
+from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
@@ -26,21 +27,15 @@ _POWERS = 10.0 ** np.arange(16)
 # Two columns, whatever comes after them.
 _TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
 
+_DECIMALS = ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
+             "the file")
+
 
 class Block(NamedTuple):
-    """Some of a file's ratings, in its order.
+    """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
 
-    Attributes
-    ----------
-    users, items : (ids, places)
-        The distinct ids, int64 or, if one of them isn't a plain whole number, a list of str, and where each entry's id
-        is among them, (n,).
-    ratings : numpy.ndarray of float32, (n,)
-        Finite.
-    timestamps : numpy.ndarray of int64 or float64, (n,), or None
-        Finite.
-    lines : sequence of int, length n
-        The line that each entry begins on, from 1.
+    Of users, and of items, there are the distinct ids, int64 or, if one of them isn't a plain whole number, a list of
+    str; and where each entry's id is among them, (n,).
     """
 
     users: Tuple[Sequence, np.ndarray]
@@ -50,75 +45,27 @@ class Block(NamedTuple):
     lines: Sequence
 
 
-def read_text(path, progress=False, pairs=False, missing=None):
-    """Read the ratings of a file of text, whatever its layout, a block of lines at a time.
+def read_text(path, layout, progress=False):
+    """Yield a Block, never an empty one, for each block of lines of a text file; ValueError as `read_blocks`.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    progress : bool
-        As in `read_blocks`.
-    pairs : bool
-        As in `layout.find_layout`.
-    missing : float, optional
-        As in `layout.Layout`.
-
-    Yields
-    ------
-    Block
-
-    Raises
-    ------
-    ValueError
-        As `find_layout` and `read_blocks`, and if there is a header and nothing else.
+    With `progress`, say on stderr what the layout leaves open.
     """
-    n_read, layout = 0, find_layout(path, pairs)._replace(missing=missing)
-    if progress and layout.unread:
-        say("%s: columns for %s are read; others are left out: %s"
-            % (path, ", ".join(layout.names), ", ".join(layout.unread)))
-    if progress and layout.by_place:
-        say("%s: the columns %s are read as %s, in this order"
-            % (path, ", ".join(layout.by_place), ", ".join(layout.names)))
-    if progress and layout.maybe_named:
-        say("%s: %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that line"
-            % ((path,) + layout.maybe_named))
+    for note in layout.notes if progress else ():
+        say(note)
+    n_read = 0
     for block in read_blocks(path, layout, progress):
         n_read += len(block.lines)
         yield block
     if not n_read:
-        raise ValueError("%s holds a header and no ratings%s; fetch or write it again"
-                         % (path, "" if missing is None else ", or none but %r, which stands for no rating" % missing))
+        raise ValueError("%s holds a header and no ratings%s; fetch or write it again" % (
+            path, "" if layout.missing is None else ", or none but %g, which stands for no rating" % layout.missing))
 
 
 def read_blocks(path, layout, progress=False):
-    """Read the ratings of a file of text, a block of lines at a time.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    layout : Layout
-    progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds; and to say
-        there how four columns were read if no header says what they are.
-
-    Yields
-    ------
-    Block
-        None of them empty.
-
-    Raises
-    ------
-    ValueError
-        For the first line that isn't a rating; in the end if the columns turn out to be in another order. The message
-        names the file.
-    """
-    lowest, latest, unread = np.inf, -np.inf, None
+    """Yield a Block for each block of lines; ValueError, which names the line, for the first one that is no rating."""
+    unread = None
     with lines_of(path, layout.first_line, progress) as lines:
-        for text in iter(lines.read_block, b""):
-            # Millions of blank lines, one by one, would take long.
-            if text[0] in b"\r\n\t " and not _with_line_feeds(text).strip(b"\n\t "):
-                lines.number += text.count(b"\n")
-                continue
+        for text in _texts(lines):
             block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
             if block is None:
                 block = _parse_records(lines, text, layout)
@@ -126,49 +73,30 @@ def read_blocks(path, layout, progress=False):
                 lines.number += text.count(b"\n")
             if not len(block.lines):
                 continue
-            if block.timestamps is None and layout.names == TIMED_PAIRS and unread is None:
+            if block.timestamps is None and "timestamp" in layout.names and unread is None:
                 unread = block.lines[0], block.lines[-1]
-            elif block.timestamps is not None:
-                lowest, latest = min(lowest, block.ratings.min()), max(latest, block.timestamps.max())
             yield block
-    # Seconds since 1970 are above 1e8 from 1973 on; no header told of them.
-    if not layout.named and np.inf > lowest > 1e8 > latest:
-        raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
-                         "is; expected %s: reorder the columns" % (path, EXPECTED))
     if progress and unread is not None:
         say("%s: the timestamps are left out, for one of those in lines %d to %d is neither a number nor a date"
             % ((path,) + unread))
-    if progress and layout.missing is not None and "rating" in layout.names:
-        say("%s: read as %s in each line; those whose rating is %g, which stands for none, are left out"
-            % (path, ", ".join(layout.names), layout.missing))
-    elif progress and not layout.named and not layout.by_place and -np.inf < latest <= 1e8:
-        say("%s has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
-            "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"
-            % path)
+
+
+def _texts(lines):
+    """The blocks of a file that aren't blank: millions of blank lines, one by one, would take long."""
+    for text in iter(lines.read_block, b""):
+        if text[0] in b"\r\n\t " and not text.strip(b"\r\n\t "):
+            lines.number += text.count(b"\n")
+        else:
+            yield text
 
 
 def read_pairs(path):
-    """Read the first two columns of a file of text, whatever its layout and whatever comes after them.
+    """Yield line, user and item, as they stand there, of the first two columns of a text file; its header too.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Yields
-    ------
-    line : int
-        The line that the record begins on, from 1.
-    user, item : str
-        As they stand there, without blanks around them; those of a header too, if there is one.
-
-    Raises
-    ------
-    ValueError
-        For a record of one column, one without a user or an item, and what is no text. The message names the file and
-        the line.
+    ValueError, which names the line, for one column, or no user or item.
     """
     before, first = first_lines(path)
-    delimiter = next((each for each, _ in DELIMITERS if len(first_record(first, each)[0]) > 1), None)
+    delimiter = next((each for each, _ in DELIMITERS if each is None or _fields_of(first, each) > 1), None)
     with lines_of(path, before + 1) as lines:
         for text in iter(lines.read_block, b""):
             numbers, records, failure = _records(lines, text, delimiter)
@@ -182,6 +110,16 @@ def read_pairs(path):
                 yield number, fields[0].strip(), fields[1].strip()
             if failure is not None:
                 raise failure
+
+
+def _fields_of(lines, delimiter):
+    """How many fields the first of some lines has."""
+    if delimiter == "::":
+        return len(lines[0].split(delimiter))
+    try:
+        return len(next(csv_reader((line + "\n" for line in lines), delimiter)))
+    except csv.Error:
+        return 0
 
 
 # Lines without a surprise
@@ -213,7 +151,7 @@ def _parse_alike(lines, text, layout):
     if np.any(marks[:, :-1] != ord(delimiter)) or np.any(marks[:, -1] != ord("\n")):
         return None
     n_controls = np.count_nonzero(letters < ord(" "))  # a CR, a NUL, a tab that counts as a blank
-    if n_controls != (ends.size if delimiter == "\t" else len(stops)):
+    if n_controls != (ends.size if delimiter < " " else len(stops)):
         return None
     starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
     if b'"' in text and layout.delimiter not in ("::", None):
@@ -293,7 +231,7 @@ def _records(lines, block, delimiter):
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
     texts = lines.one_by_one(lines.decode(block))
     if delimiter in ("::", None):
-        rows = (line.split(delimiter) for line in texts)
+        rows = (_fields(lines.path, lines.number - 1, line, delimiter) for line in texts)
     else:
         rows = csv_reader(texts, delimiter)
     numbers, records, failure = array("q"), [], None
@@ -312,6 +250,15 @@ def _records(lines, block, delimiter):
     return numbers, records, failure
 
 
+def _fields(path, number, line, delimiter):
+    """The fields of a line that knows no quotes; ValueError for a CR within it, which would count as a blank."""
+    line = line.rstrip("\r\n")
+    if "\r" in line:
+        raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
+                         "with such line ends" % (path, number))
+    return line.split(delimiter)
+
+
 def _nothing():
     return Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, range(0))
 
@@ -321,20 +268,22 @@ def _convert(columns, lines, layout):
 
     Entries whose rating is the one that says that there is none are left out first.
     """
-    if layout.missing is not None and "rating" in layout.names:
+    values = dict(zip(layout.names, columns))
+    if layout.missing is not None and "rating" in values:
         try:
-            rated = _rated(columns[2], layout.missing)
+            rated = _rated(values["rating"], layout.missing)
         except ValueError:
             return None
-        if not any(rated):
+        if not rated.any():
             return _nothing()
-        if not all(rated):
+        if not rated.all():
             places = np.flatnonzero(rated)
-            columns = [column[places] if isinstance(column, np.ndarray) else [column[k] for k in places]
-                       for column in columns]
+            values = {name: column[places] if isinstance(column, np.ndarray) else [column[k] for k in places]
+                      for name, column in values.items()}
             lines = np.asarray(lines)[places]
     ids = []
-    for column in columns[:2]:
+    for name in PAIRS:
+        column = values[name]
         if isinstance(column, np.ndarray):
             ids.append(distinct_integers(column))
         else:
@@ -342,23 +291,24 @@ def _convert(columns, lines, layout):
             if not all(column):
                 return None
             ids.append(distinct_texts(column))
-    values = dict(zip(layout.names[2:], columns[2:]))
     try:
-        ratings = _read(values["rating"], as_floats) if "rating" in values else np.ones(len(columns[0]))
-        times = _read(values["timestamp"], as_times) if "timestamp" in values else None
-        if times is not None and not np.isfinite(times).all():
-            raise ValueError
+        ratings = _read(values["rating"], as_floats) if "rating" in values else np.ones(len(values["user"]))
     except ValueError:
-        if layout.names != TIMED_PAIRS:
-            return None
-        times = None
+        return None
     ratings, bad = as_float32(ratings)
     if bad is not None:
         return None
-    if times is not None and times.dtype == np.float64:
-        if np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53)):
-            times = times.astype(np.int64)
-    return Block(*ids, ratings, times, lines)
+    times = None
+    try:
+        if "timestamp" in values:
+            times = _read(values["timestamp"], as_times)
+            if not np.isfinite(times).all():
+                raise ValueError
+    except ValueError:
+        if not layout.loose_times:
+            return None
+        times = None
+    return Block(*ids, ratings, None if times is None else whole(times), lines)
 
 
 def _read(column, as_numbers):
@@ -388,41 +338,33 @@ def _check_record(where, fields, layout):
         try:
             rating = as_floats([fields["rating"]])
         except ValueError:
-            raise ValueError("%s: the rating %r isn't a number; expected one such as 3 or 4.5: %s"
-                             % (where, fields["rating"].strip(), _way_out(fields["rating"]))) from None
+            raise ValueError("%s: the rating %.60r isn't a number; expected one such as 3 or 4.5: %s"
+                             % (where, fields["rating"].strip(), _hint(fields["rating"]))) from None
         bad = as_float32(rating)[1]
         if bad is not None:
             raise ValueError("%s: %s" % (where, bad[1]))
-    if "timestamp" in fields and layout.names != TIMED_PAIRS:
+    if "timestamp" in fields and not layout.loose_times:
         try:
             time = as_times([fields["timestamp"]])[0]
         except ValueError:
-            raise ValueError("%s: the timestamp %r is neither a number nor a date; expected one such as 978300760 or "
-                             "2001-01-01 08:30: mend it, or leave the column out"
+            raise ValueError("%s: the timestamp %.60r is neither a number nor a date; expected one such as 978300760 "
+                             "or 2001-01-01 08:30: mend it, or leave the column out"
                              % (where, fields["timestamp"].strip())) from None
         if not np.isfinite(time):
             raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
                              "out" % (where, time))
 
 
-def _way_out(rating):
+def _hint(rating):
     """Say what to do about a rating that is no number."""
-    if _is_date(rating):
+    with contextlib.suppress(ValueError):
+        as_floats([rating.replace(",", ".")])
+        return _DECIMALS
+    with contextlib.suppress(ValueError):
+        as_times([rating])
         return ("mend or drop the line; or if all are dates, let the first line name the columns, user,item,timestamp, "
                 "and read it with pairs=True")
-    try:
-        as_floats([rating.replace(",", ".")])
-    except ValueError:
-        return "mend or drop the line"
-    return ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
-            "the file")
-
-
-def _is_date(text):
-    with contextlib.suppress(ValueError):
-        as_times([text])
-        return True
-    return False
+    return "mend or drop the line"
 
 
 def whole_table(path, blocks):
@@ -453,171 +395,84 @@ def whole_table(path, blocks):
 # Lists
 
 
-def read_lists(path, progress=False):
-    """Read a file of lists, a block of lines at a time.
+def read_lists(path, layout, progress=False):
+    """Yield a Block for each block of lines of which each is a user and items, each pair a rating of 1.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
-
-    Yields
-    ------
-    Block
-        With a rating of 1 for each pair of a user and one of the user's items.
-
-    Raises
-    ------
-    ValueError
-        For a line without a user, or with nothing between two delimiters; if there are users and no items; and for
-        what is no text. The message names the file and the line.
+    ValueError, which names the line, for nothing between two delimiters; and for users without items alone.
     """
-    delimiter, first = _layout(path)
-    empty = True
-    with lines_of(path, first, progress) as lines:
-        for text in iter(lines.read_block, b""):
-            if not text.strip():  # millions of blank lines, one by one, would take long
-                lines.number += text.count(b"\n")
-                continue
-            block = _parsed(lines, text, delimiter)
-            if len(block.lines):
-                empty = False
-                yield block
-    if empty:
+    for note in layout.notes if progress else ():
+        say(note)
+    n_lists, n_items, doubtful = 0, 0, None
+    with lines_of(path, layout.first_line, progress) as lines:
+        for text in _texts(lines):
+            numbers, records, failure = _records(lines, text, layout.delimiter)
+            users, items, lengths, of = [], [], [], []
+            for number, fields in zip(numbers, records):
+                fields = list_of(fields)
+                if not all(fields):
+                    raise ValueError("%s, line %d: there is nothing for %s; expected a user and items: mend or drop it"
+                                     % (path, number, "item %d" % fields.index("") if fields[0] else "the user"))
+                if len(fields) > 1:
+                    users.append(fields[0])
+                    items += fields[1:]
+                    lengths.append(len(fields) - 1)
+                    of.append(number)
+            if failure is not None:
+                raise failure
+            if users:
+                n_lists, n_items = n_lists + len(users), n_items + len(items)
+                doubtful = doubtful or next((item for item in items if re.search("[|/:+&]", item)), None)
+                ids, places = distinct_texts(users)
+                yield Block((ids, np.repeat(places, lengths).astype(np.intp)), distinct_texts(items),
+                            np.ones(len(items), np.float32), None, np.repeat(np.array(of, np.int64), lengths))
+    if not n_lists:
         raise ValueError("%s holds users and no items; expected a user and some items in each line: fetch or write it "
                          "again" % path)
-
-
-def _layout(path):
-    """Find what is between two ids, and the line, from 1, that they begin on."""
-    before, lines = first_lines(path)
-    lines = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line.strip()][:100]
-    found = [(sum(len(_ids_of(line, delimiter)) for line in lines), delimiter) for delimiter, _ in DELIMITERS]
-    n_fields, delimiter = max(found, key=lambda each: each[0])  # of equals the first
-    if n_fields == len(lines):
-        raise ValueError("%s, line %d: found no delimiter in %.60r; expected a user and some items, separated by "
-                         "blanks, tabs, commas, semicolons or '::'" % (path, before + 1, lines[0].rstrip("\r")))
-    for other, name in DELIMITERS[:-1]:
-        if other != delimiter and any(other in field for field in _ids_of(lines[0], delimiter)[:2]):
-            raise ValueError("%s, line %d: %.60r holds %s, and more of %s; expected one of them alone: replace the "
-                             "others" % (path, before + 1, lines[0].rstrip("\r"), name, dict(DELIMITERS)[delimiter]))
-    try:
-        header = find_layout(path, pairs=True)
-    except ValueError:
-        header = None
-    named = header is not None and header.n_columns == 2 and header.first_line > before + 1
-    return delimiter, before + 1 + named
-
-
-def _ids_of(line, delimiter):
-    """The ids of a line; of what isn't there at its end none."""
-    fields = [field.strip() for field in line.split(delimiter)]
-    while fields and not fields[-1]:
-        fields.pop()
-    return fields
-
-
-def _parsed(lines, text, delimiter):
-    """The Block, perhaps empty, of whole lines."""
-    users, items, lengths, numbers = [], [], [], []
-    decoded = lines.decode(text)
-    for line in decoded[:-1].split("\n") if decoded.endswith("\n") else decoded.split("\n"):
-        fields = line.split() if delimiter is None else _ids_of(line, delimiter)
-        if "\0" in line:
-            raise ValueError("%s, line %d: there is a NUL byte in it; expected text: write the file again"
-                             % (lines.path, lines.number))
-        if fields and not all(fields):
-            raise ValueError("%s, line %d: there is nothing for %s; expected a user and items: mend or drop it"
-                             % (lines.path, lines.number, "the user" if not fields[0] else
-                                "item %d" % fields.index("")))
-        if len(fields) > 1:
-            users.append(fields[0])
-            items += fields[1:]
-            lengths.append(len(fields) - 1)
-            numbers.append(lines.number)
-        lines.number += 1
-    ids, places = distinct_texts(users)
-    return Block((ids, np.repeat(places, lengths).astype(np.intp)), distinct_texts(items),
-                 np.ones(len(items), np.float32), None, np.repeat(np.array(numbers, np.int64), lengths))
+    if progress and n_lists == n_items and doubtful:
+        say("%s: each user has one item, such as %.30r; if these are several, separate them as the others are"
+            % (path, doubtful))
 
 
 # Tables
 
 
-def read_table(path, progress=False):
-    """Read a dense table of numbers from a file of text, some rows at a time.
+def read_table(path, progress=False, layout=None):
+    """Yield the line of each row, from 1, and the rows, float64, for each block of lines of a table of numbers.
 
-    Numbers are separated as ratings in text are, and may be in quotes; one that isn't there counts as NaN.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
-
-    Yields
-    ------
-    numbers : list of int, length n
-        The line of each row, from 1.
-    table : numpy.ndarray of float64, shape (n, n_columns)
-
-    Raises
-    ------
-    ValueError
-        For what is no number, and a row of another length than the first.
+    Numbers may be in quotes; one that isn't there counts as NaN. ValueError, which names the line, for what is no
+    number, and for a row of another length than the first.
     """
-    first, delimiter = _first_row(path)
-    n_columns = len(first)
+    layout = layout or find_layout(path, or_table=True, missing=math.nan)
     with lines_of(path, progress=progress) as lines:
         for block in iter(lines.read_block, b""):
             numbered, fields = [], []
             for line in lines.decode(block).replace('"', "").split("\n"):
                 if line.strip():
-                    row = line.rstrip("\r").split(delimiter)
-                    if len(row) != n_columns:
-                        way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
+                    row = _fields(path, lines.number, line, layout.delimiter)
+                    if len(row) != layout.n_columns:
+                        hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
                         raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
-                                         "drop it%s" % (path, lines.number, len(row), n_columns, way_out))
+                                         "drop it%s" % (path, lines.number, len(row), layout.n_columns, hint))
                     numbered.append(lines.number)
                     fields += row
                 lines.number += 1
             lines.number -= block.endswith(b"\n")
             try:
-                table = _numbers(fields).reshape(-1, n_columns)
+                table = _numbers(fields).reshape(-1, layout.n_columns)
             except ValueError:
-                _name_what_is_no_number(path, numbered, fields, n_columns)
+                _name_what_is_no_number(path, numbered, fields, layout.n_columns)
             if numbered:
                 yield numbered, table
 
 
 def count_columns(path):
-    """The number of columns that a file of text has, if its first line is of numbers, as that of a table is; else 0.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ValueError
-        For what is no text, or blank.
-    """
-    first, _ = _first_row(path)
+    """The number of columns of a text file whose first line is of numbers, as that of a table is; else 0."""
+    line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
+    fields = max((line.split(delimiter) for delimiter, _ in DELIMITERS), key=len)
     try:
-        return len(_numbers(first))
+        return len(_numbers(fields))
     except ValueError:
         return 0
-
-
-def _first_row(path):
-    """The first line's fields, and the delimiter: that which makes the most of them."""
-    line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
-    return max(((line.split(delimiter), delimiter) for delimiter, _ in DELIMITERS), key=lambda each: len(each[0]))
 
 
 def _numbers(fields):
@@ -629,9 +484,9 @@ def _name_what_is_no_number(path, numbered, fields, n_columns):
         try:
             _numbers([field])
         except ValueError:
-            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: mend "
-                             "it, or drop the header"
-                             % (path, numbered[k // n_columns], k % n_columns + 1, field)) from None
+            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: %s" % (
+                path, numbered[k // n_columns], k % n_columns + 1, field,
+                _DECIMALS if _hint(field) == _DECIMALS else "mend it, or drop the header")) from None
 
 
 # Digits

@@ -303,4 +303,4 @@ def test_a_line_of_millions_of_columns(tmp_path, monkeypatch):
     path.write_bytes(b"," * 2 ** 18)
     monkeypatch.setattr(layout, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
     refused(load_ratings, path, "line 1: found 262145 columns, separated by commas; expected user, item, rating")
-    assert max(looked_at) == 1
+    assert max(looked_at) <= 1

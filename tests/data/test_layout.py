@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import lines, text
-from sparse_ae.data.layout import find_layout, holds_lines
+from sparse_ae.data.layout import find_layout
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
 
@@ -38,9 +38,8 @@ def test_a_header_of_pairs(tmp_path, header):
 @pytest.mark.parametrize("header", ["Item;Ratings", "Ratings;User", "product;stars"])
 def test_a_header_of_other_columns_is_no_pair(tmp_path, header):
     path = written(tmp_path, header + "\nA7;5\nA8;4\nA9;5\n")
-    for read in (lambda: load_ratings(path, pairs=True), lambda: list(text.read_text(path, pairs=True))):
-        with pytest.raises(ValueError, match="line 1: ratings have the columns .*none named for the (user|item)"):
-            read()
+    with pytest.raises(ValueError, match="line 1: ratings have the columns .*none named for the (user|item)"):
+        load_ratings(path, pairs=True)
 
 
 @pytest.mark.parametrize("first, others", [
@@ -79,7 +78,6 @@ HEADERS = ["", "user,item,rating\n", '"User-ID","ISBN","Book-Rating"\n']
 def test_lines_whose_rating_stands_for_none(tmp_path, monkeypatch, before, size):
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
     path = written(tmp_path, before + "\n".join(LINES) + "\n")
-    assert holds_lines(path)
     got = load_ratings(path, missing=0)
     assert triples(got) == WANT and got.users.tolist() == [0, 1, 3]  # nobody has rated 7
     stored = store_ratings(path, tmp_path / "store", rows="users", missing=0)
@@ -109,9 +107,9 @@ def test_lines_with_timestamps(tmp_path):
     got = load_ratings(path, missing=0)
     assert triples(got) == [(1, 8, 5)] and got.timestamps.tolist() == [978300761]
     table = written(tmp_path, "1,7,0,3\n1,8,5,3\n")
-    assert load_ratings(table, missing=0).matrix.shape == (2, 4) and not holds_lines(table)
-    assert not holds_lines(written(tmp_path, "a,b,c,d\n1,2,3,4\n"))
-    assert not holds_lines(written(tmp_path, "1,2,3,4,5\n"))
+    assert load_ratings(table, missing=0).matrix.shape == (2, 4)
+    for content in ("a,b,c,d\n1,2,3,4\n", "1,2,3,4,5\n"):
+        assert not find_layout(written(tmp_path, content), missing=0, or_table=True).names
 
 
 def test_how_lines_are_read_is_said(tmp_path, monkeypatch):
@@ -133,3 +131,80 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
                  lambda: store_ratings(path, tmp_path / "store", missing=missing)):
         with pytest.raises(error, match=message):
             read()
+
+
+# The delimiter and the columns
+
+
+@pytest.mark.parametrize("content, given, message", [
+    ("3,5;99;4,5\n99;2,5;1,5\n", {}, "user '3', item '5;99;4', rating '5'; or .*user '3,5', item '99', rating '4,5'"),
+    ("1;2;3,5;2,0\n", {}, "delimiter=',' or delimiter=';' .--delimiter."),
+    ("1;2;3,5;20\n", {}, "line 1: the rating '3,5' isn't a number; .*write a point for the comma"),
+    ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=";"), "the rating '4,5' isn't a number; .*write a point for the comma"),
+    ("1,5;2;3,5\n2,0;2;4,5\n", dict(missing=0), "there are two ways to read it"),
+    ("1,5;2;3,5;1\n2,0;2;4,5;2\n", dict(missing=0), "line 1, column 1: '1,5' isn't a number; .*write a point"),
+    ("10,20,5,x,y,Toy Story 1995\n", {}, "line 1: found 6 columns, separated by commas"),
+    ("7,9,web,mobile,2024-05-01 08:30\n", dict(pairs=True), "line 1: found 5 columns, separated by commas"),
+    ("Ann Lee,Toy Story 5\n", {}, "line 1: found 2 columns, separated by commas"),
+    ("1,5\t2,5\n", dict(pairs=True), "there are two ways to read it"),
+    ("3,5;4\n2,5;5\n", dict(pairs=True), "there are two ways to read it"),
+    ("1,2,A;B\n3,4,C;D\n", dict(pairs=True), "it may be separated by semicolons or by commas, which both are on"),
+    ("a,b\tc,d\n", dict(pairs=True), "there are two ways to read it"),
+    ("ann,heat,good\nbob,heat,3\n", {}, "line 1: the rating 'good' isn't a number"),
+    ("user,item\r1,2\r3,4\r", dict(lists=True), "line 1: a CR stands within the line"),
+    ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: a CR stands within the line"),
+    ("1 2 3\n3 4\r5\n", dict(missing=99), "line 2: a CR stands within the line"),
+    ("7 1,2,3\n8 4,5\n", dict(lists=True), "line 1: by commas the user is '7 1'; expected one delimiter alone"),
+    ("1;2;3\n", dict(delimiter=","), "line 1: found no delimiter in '1;2;3'"),
+    ("1,2,3\n", dict(delimiter="a"), "delimiter is 'a'; expected one character such as"),
+    ("1,2,3\n", dict(pairs="False"), "pairs is 'False'; expected True or False"),
+    ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that stands for no rating"),
+    ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, and the columns are 'a', 'b', 'c', 'd'"),
+    ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the columns chosen are user='a', item='a'; expected another one"),
+    ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, and there are 3 columns; .*counted from 0"),
+    ("1,2,3\n", dict(user=-1), "user is -1; expected the name of a column, or its number, counted from 0"),
+    ("who,what,n\na,b,1\n", dict(user="who", item="what"), "none is chosen, or named, for the rating; .*pairs=True"),
+    ("1,2,3\n", dict(user=0, lists=True), "lists=True was given with user=0; lists have users and items"),
+])
+def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, content, given, message):
+    path = written(tmp_path, content)
+    with pytest.raises(ValueError, match=message):
+        load_ratings(path, **given)
+    if not {"pairs"} & set(given) and ("missing" not in given or given["missing"] == 10 ** 400):
+        with pytest.raises(ValueError, match=message):
+            store_ratings(path, tmp_path / "store", **given)
+
+
+@pytest.mark.parametrize("content, given, want", [
+    ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=","), [("3", "5;99;4", 5), ("99;2", "5;1", 5)]),
+    ("1|2|3\n4|5|6\n", dict(delimiter="|"), [(1, 2, 3), (4, 5, 6)]),
+    ("1\x012\x013\n4\x015\x016\n", dict(delimiter="\x01"), [(1, 2, 3), (4, 5, 6)]),
+    ("1 2  3\n4 5 6\n", dict(delimiter=" "), [(1, 2, 3), (4, 5, 6)]),
+    ("Ann Lee,Toy Story\nBob Ray,Heat 2\n", dict(pairs=True), [("Ann Lee", "Toy Story", 1), ("Bob Ray", "Heat 2", 1)]),
+    ("7,9\n8,9\n", dict(pairs=True, missing=0), [(7, 9, 1), (8, 9, 1)]),
+    ("1,2,5,2024-05-01\n", dict(missing=0), [(1, 2, 5)]),
+    ("n,who,x,what\n5,a,0,b\n3,c,0,d\n", dict(user="who", item="WHAT", rating="n"), [("a", "b", 5), ("c", "d", 3)]),
+    ("5,a,0,b\n3,c,0,d\n", dict(user=1, item=3, rating=0), [("a", "b", 5), ("c", "d", 3)]),
+    ("n,who,x,what\n5,a,0,b\n3,c,0,d\n", dict(user=1, item=3, rating=0), [("a", "b", 5), ("c", "d", 3)]),
+    ("user,item,rating,mine\n1,2,3,4\n", dict(rating="mine"), [(1, 2, 4)]),
+    ("user,item,rating,mine\n1,2,3,4\n", dict(rating=3), [(1, 2, 4)]),
+    ("1,x,2\n3,y,4\n", dict(user=0, item=2, pairs=True), [(1, 2, 1), (3, 4, 1)]),
+    ("ann\tgreen tea\tjam\nbob\tjam\n", dict(lists=True), [("ann", "green tea", 1), ("ann", "jam", 1),
+                                                          ("bob", "jam", 1)]),
+    ('"ann","green, tea",jam\n"bob",jam\n', dict(lists=True), [("ann", "green, tea", 1), ("ann", "jam", 1),
+                                                              ("bob", "jam", 1)]),
+    ("uid items\n1 2 3\n4 5\n", dict(lists=True), [(1, 2, 1), (1, 3, 1), (4, 5, 1)]),
+    ("user,items\nann,tea,jam\n", dict(lists=True), [("ann", "jam", 1), ("ann", "tea", 1)]),
+])
+def test_what_can_be_read_in_one_way(tmp_path, content, given, want):
+    path = written(tmp_path, content)
+    assert triples(load_ratings(path, **given)) == want
+    if not {"pairs", "missing"} & set(given):
+        stored = store_ratings(path, tmp_path / "store", rows="users", **given)
+        assert stored.matrix.nnz == len(want) and stored.row_ids.tolist() == sorted({each[0] for each in want})
+
+
+def test_home_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written(tmp_path, "1,2,3\n")
+    assert triples(load_ratings("~/ratings.csv")) == [(1, 2, 3)]

@@ -202,3 +202,44 @@ def test_positions():
             ([1.5], ValueError, "the id in items is 1.5"), ([None], TypeError, "the id in items is None")]:
         with pytest.raises(error, match=message):
             positions(ids, np.array([4]), "items")
+
+
+@pytest.mark.parametrize("missing", [99.9, np.float64(99.9), np.float32(99.9)])
+def test_what_stands_for_none_is_compared_as_the_ratings_are(missing):
+    array = np.array([[99.9, 3], [4, 99.9]], np.float32)
+    assert as_ratings(array, missing=missing).matrix.nnz == 2
+    assert as_ratings((USERS, ITEMS, array.ravel()[:3]), missing=missing).matrix.nnz == 2
+
+
+def test_rows_of_a_list_are_no_users():
+    rng = np.random.RandomState(0)
+    rows = np.column_stack([np.arange(400) // 5, rng.permutation(400), rng.randint(1, 6, (400, 2))])
+    with pytest.raises(ValueError, match=r"columns look like users, items and ratings in each of 400 rows.*"
+                                         r"as_ratings\(table\[:, \[0, 1, 2\]\]\)"):
+        as_ratings(rows, missing=0)
+    assert as_ratings(rows[:, 2:], missing=0).matrix.shape == (400, 2)
+
+
+def test_tables_of_others():
+    frame = type("LazyFrame", (), {"columns": ["user", "item", "rating"], "collect": lambda self: None})()
+    with pytest.raises(TypeError, match=r"ratings are a LazyFrame, which holds no values yet; .*pass its .collect\(\)"):
+        as_ratings(frame)
+    pyarrow = pytest.importorskip("pyarrow")
+    same(as_ratings(pyarrow.table({"rating": VALUES, "item": ITEMS, "user": USERS})), TRIPLES)
+
+
+@pytest.mark.parametrize("name, dates, want", [
+    ("timestamp", ["1970-01-02", "1970-01-01 00:00:01", "1970-01-01"], [1, 0, 86400]),
+    ("order_date", ["1970-01-02", "1970-01-01 00:00:01", "1970-01-01"], [1, 0, 86400]),
+    ("order_date", ["1/2/1970", "1970-01-01 00:00:01", None], None)])
+def test_dates(name, dates, want):
+    found = as_ratings({"user": USERS, "item": ITEMS, "rating": VALUES, name: dates}).timestamps
+    assert found is want or found.tolist() == want
+    with pytest.raises(TypeError, match="entry 0: the timestamp is '1/2/1970'; .*as by pandas.to_datetime"):
+        as_ratings((USERS, ITEMS, VALUES, ["1/2/1970"] * 3))
+
+
+def test_a_long_id_is_cut_in_messages():
+    with pytest.raises(ValueError, match="user 'aaa.* has rated") as said:
+        as_ratings((["a" * 10 ** 6] * 2, [1, 1], [2, 3]))
+    assert len(str(said.value)) < 600

@@ -129,10 +129,10 @@ TABLE = [
      "itemName,userName,rating\n1,2,3\n", "none named for the user and the item"),
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
-     r"none named for the rating; .* in that order \(the rating may be called rating, score, stars\); if these are "
+     r"none named for the rating; .* in that order \(the rating may be called rating, score, stars, .*\); if these are "
      r"pairs of user and item alone, as of clicks, read them with pairs=True \(fit --objective clicks\)"),
     ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
-     r"none named for the user; .* \(the user may be called user, customer\)$"),
+     r"none named for the user; .* \(the user may be called user, customer, .*\), or name the columns by user="),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
@@ -318,7 +318,7 @@ def test_the_quick_ways_leave_what_may_be_wrong(tmp_path, monkeypatch, line):
 def test_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", 16)
     path = written(tmp_path, "ratings", 'user,item,rating,time\n7,1,2,30\n8,1,2,30\n"a\nb\nc",1,2,0.5\n\n7,2,2,30\n')
-    blocks = list(read_text(path))
+    blocks = list(read_text(path, find_layout(path)))
     assert [line for block in blocks for line in block.lines] == [2, 3, 4, 8]
     users = [str(block.users[0][place]) for block in blocks for place in block.users[1]]
     assert users == ["7", "8", "a\nb\nc", "7"]
@@ -372,7 +372,7 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
 
 @pytest.mark.parametrize("header, line, columns, read", [
     ("user,item,date,device", "7,9,5,x", (0, 1, 2), TIMED_PAIRS), ("uid,iid,time", "7,9,5", (0, 1, 2), TIMED_PAIRS),
-    ("user,item,time,plays", "7,9,5,3", (0, 1, 2), TIMED_PAIRS), ("user,date", "7,9", (0, 1), PAIRS),
+    ("user,item,time,plays", "7,9,5,3", (0, 1, 3, 2), NAMES), ("user,date", "7,9", (0, 1), PAIRS),
     ("user,item,time,date", "7,9,5,x", (0, 1, 2), TIMED_PAIRS),
     ("user,item,plays,date", "7,9,5,3", (0, 1, 2, 3), NAMES),
     ("user,item,update", "7,9,5", (0, 1, 2), RATINGS)])
