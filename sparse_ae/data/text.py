@@ -231,7 +231,7 @@ def _records(lines, block, delimiter):
     stop = lines.number + block.count(b"\n") + (not block.endswith(b"\n"))
     texts = lines.one_by_one(lines.decode(block))
     if delimiter in ("::", None):
-        rows = (_fields(lines.path, lines.number - 1, line, delimiter) for line in texts)
+        rows = (_cut(lines.path, lines.number - 1, line, delimiter) for line in texts)
     else:
         rows = csv_reader(texts, delimiter)
     numbers, records, failure = array("q"), [], None
@@ -250,7 +250,7 @@ def _records(lines, block, delimiter):
     return numbers, records, failure
 
 
-def _fields(path, number, line, delimiter):
+def _cut(path, number, line, delimiter):
     """The fields of a line that knows no quotes; ValueError for a CR within it, which would count as a blank."""
     line = line.rstrip("\r\n")
     if "\r" in line:
@@ -448,7 +448,7 @@ def read_table(path, progress=False, layout=None):
             numbered, fields = [], []
             for line in lines.decode(block).replace('"', "").split("\n"):
                 if line.strip():
-                    row = _fields(path, lines.number, line, layout.delimiter)
+                    row = _cut(path, lines.number, line, layout.delimiter)
                     if len(row) != layout.n_columns:
                         hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
                         raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
