@@ -160,10 +160,10 @@ def load(parsed, path=None, counts=None):
 
 
 def add_fits(parser):
-    """Add how many fits are joined."""
+    """Add how many fits are averaged."""
     parser.add_argument("--fits", type=_count, default="auto", metavar="N",
-                        help="fits that are joined to one, which errs less and takes N times as long; auto is several "
-                             "where ratings are few (default: %(default)s)")
+                        help="fits that are averaged, for a lower error in N times the time; auto is 1 "
+                             "(default: %(default)s)")
 
 
 def add_validation(parser):

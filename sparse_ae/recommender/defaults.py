@@ -1,63 +1,32 @@
-"""Settings that fit the data: what "auto" stands for in `Recommender`.
+"""Settings that fit the data: "auto" stands for these in `Recommender`.
 
 With n ratings to train on, of residual variance s^2 (in the unit of `targets`, a quarter of the scale), in rows that
 have ratings:
 
-===============  =====================================  ==============================================================
-`n_hidden`       100 sqrt(n / 50,000), a multiple of    more ratings tell more apart, but not more than there are rows
-                 16 from 96 to 512; above 96 at most    or columns. Twice as many may gain 0.002 of RMSE, or lose 0.005
-                 the rows and columns with ratings,     where there are few tastes: of 100,000 ratings or fewer they
-                 and 2^25 numbers in W; twice as many   are tried. A parameter and its update are kept as five
-                 of few ratings, unless validation is   numbers, of three matrices: 2 GB
-                 against it by 0.3% of its MSE
-`batch_size`     an epoch is 12 mini-batches, with      6 to 24 are alike; so the cost of an adaptive update, which
-                 Adam 8 of more than 200,000 ratings;   moves all columns, stays in proportion to the ratings. Where
-                 of more than a million (n /            they are many, it is small beside that of all of them
-                 10^6)^(1/2) as many
-`l2`             50 s^2 (n / 50,000)^(1/3)              a decay balances the error that is left over, hence s^2; and
-                                                        grows more slowly than the ratings that pull against it. Where
-                                                        much of s^2 is taste, no noise, outputs are too small: by more
-                                                        than a tenth, on validation ratings, or none at all, they are
-                                                        learned again with a third of it, and perhaps a ninth; if too
-                                                        large, with three times as much. Beyond a million ratings this
-                                                        is found out with 64 hidden units, and how many are worth it:
-                                                        twice as many, until validation is no better by 0.1% of its MSE
-`update`,        Adam, 0.001, and 0.0015 of more than   the larger rate does as much in fewer updates; of few ratings
-`learning_rate`  200,000 ratings; Adagrad, 0.03, where  it costs up to 0.0007 of RMSE. Where columns have few each,
-                 columns have fewer than 3 ratings on   Adam's moves of all of them cost more than all else; Adagrad
-                 average                                moves those in use only, if the decay is for each rating: so it
-                                                        is then with l2="auto"
-`patience`       80 updates, at Adam's larger rate 53,  the error often rises at first, and stands still, before it
-                 at least 5 epochs, that gain a         falls: until it has, patience is twice as long. By 100 updates
-                 thousandth; then two fifths of it at   one of 20 trainings was given up too early, from 125 to 200 it
-                 0.15 times the rate. Where a rate is   made no difference. The smaller rate, from the best epoch on,
-                 given, 200, and any gain counts        brings up to 0.001 within a few epochs
-`n_epochs`       3,000 updates; without validation 430  the best epoch came after 190 to 650 updates on real ratings
-                 at 0.001
-`validation`     5,000 ratings, from 10% to 25%, but    fewer can't tell a gain from luck; the ratings aren't lost,
-                 200,000 at most                        for all are trained on in the end, where they are 2% or more
-fits             200,000 / n of them, from 1 to 4,      the mean of several, each with other validation ratings, errs
-                 with `n_hidden` units each, trained    less by 0.0005 to 0.001, and half as far apart from seed to
-                 on all ratings for 12% longer at the   seed; where ratings are few it costs seconds. See `joining`
-                 first rate than was best
-===============  =====================================  ==============================================================
+===============  =======================================================================================================
+`n_hidden`       100 sqrt(n / 50,000), a multiple of 16 from 96 to 512; above 96 at most the rows and columns with
+                 ratings, and 2^25 numbers in W. Beyond a million ratings, or 2^23 numbers in W, a pilot with 64 hidden
+                 units is trained first: twice as many are taken while the validation MSE falls by 0.1%
+`batch_size`     an epoch is 12 mini-batches; beyond a million ratings (n / 10^6)^(1/2) as many. All rows at once for
+                 "rprop" and "lbfgs"
+`l2`             50 s^2 (n / 50,000)^(1/3), which balances the error that is left over. If validation ratings would
+                 stretch the outputs by more than a tenth, a third of it, and perhaps a ninth; three times as much if
+                 they would shrink them to less than 0.7
+`update`,        Adam, 0.001; Adagrad, 0.03, if columns have fewer than 3 ratings on average: it moves those in use
+`learning_rate`  alone, if the decay is for each rating, as it is then with l2="auto"
+`patience`       80 updates, at least 5 epochs, that gain a thousandth, twice as long before the error has fallen; then
+                 two fifths of it at 0.15 times the rate. With a given rate 200 updates, and any gain counts
+`n_epochs`       3,000 updates; without validation 430
+`validation`     5,000 ratings, from 10% to 25%, but 200,000 at most; all are trained on in the end, where they are 2%
+                 or more
+===============  =======================================================================================================
 
-They were chosen on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M, Jester, long-tailed samples of
-MovieLens and made-up ratings of many kinds, from 2,000 to 900,000. On the real ones all stand at flat optima. With
-``biases=False``, where there are no residuals, "auto" is what was best on MovieLens.
+With ``biases=False`` "auto" is what was best on MovieLens. Where missing entries count, all columns have a gradient
+from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam at 0.002, and `n_epochs` 450 updates without validation.
 
-Where missing entries count, all columns have a gradient from every row, and the table has other lines:
-
-===============  =====================================  ==============================================================
-`l2`             40 (n / 50,000)^(2/3)                  the target is of the same size on any data (see `targets`)
-`update`         Adam, 0.002                            there is no column that a mini-batch doesn't move; half the
-                                                        rate takes twice the epochs to the same lists
-`n_epochs`       3,000 updates; without validation 450  the best epoch came after 300 to 600
-===============  =====================================  ==============================================================
-
-These were chosen by NDCG at 10 on validation ratings of FilmTrust, Douban, MovieLens 100K and 1M; l2 half or twice as
-large costs up to 1%.
+How these were chosen, on validation ratings of public and synthetic sets, is told in the decisions.
 """
+import functools
 import math
 from typing import NamedTuple, Optional, Tuple, Union
 
@@ -71,10 +40,8 @@ __all__ = ["Choice"]
 
 _TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
-_LARGER_STEPS, _MANY_RATINGS = 1.5, 200000
 _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
-_RATINGS_OF_FITS, _MOST_FITS = 200000, 4
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
 #: The share of the learning rate that is left, once validation stands still.
@@ -109,41 +76,24 @@ class Choice(NamedTuple):
 
 
 def choose(settings, train, variance, validated, objective, ranks=ALONE):
-    """Put numbers for "auto" in settings.
+    """Put numbers for "auto" in settings, a dict: a `Choice`.
 
-    Parameters
-    ----------
-    settings : dict
-        Those of `Recommender` that `Choice` has.
-    train : csr_matrix, (n_rows, n_columns)
-    variance : float or None
-        Of the residuals, in their unit; None without biases.
-    validated : bool
-        Whether training stops early.
-    objective : Objective
-    ranks : Ranks
-        Among which the columns are shared out: `train` has a rank's own.
-
-    Returns
-    -------
-    Choice
+    `variance` is of the residuals of `train`, CSR, in their unit, and None without biases; of several ranks each has
+    its own columns.
     """
     occurs = np.count_nonzero(occurring(train.indices, train.shape[1]))
     n, n_columns, n_occurring = map(int, ranks.sum(np.array([train.nnz, train.shape[1], occurs])))
     n_rows = max(1, int(np.count_nonzero(ranks.sum(np.diff(train.indptr)))))
     known = objective.rule(n, variance)
-    pace = 1.0  # how many of the usual updates one does the work of
     if known is None:
         rule = dict(_PLAIN)
     else:
         uses_adagrad = n < 3 * n_columns and not known.all_columns
-        if n > _MANY_RATINGS and not (uses_adagrad or known.all_columns) and _leaves_steps(settings):
-            pace = _LARGER_STEPS
         n_hidden = 16 * round(100 * np.sqrt(n / _TYPICAL) / 16)
         rule = dict(n_hidden=int(np.clip(n_hidden, _LEAST_HIDDEN, most_hidden(n_rows, n_occurring, n_columns))),
-                    batch_size=-(-n_rows // _updates_per_epoch(n, pace)), l2=known.l2,
-                    learning_rate=pace * known.learning_rate, update="adagrad" if uses_adagrad else "adam")
-    if settings["update"] in ("rprop", "lbfgs") or getattr(settings["update"], "needs_all_rows", False):
+                    batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
+                    learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")
+    if _needs_all_rows(settings["update"]):
         rule["batch_size"] = None
     chosen = {name: rule.get(name) if is_auto(settings[name]) else settings[name]
               for name in ("n_hidden", "batch_size", "l2", "update")}
@@ -159,28 +109,29 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     if is_auto(rate):
         rate = 0.03 if variance is not None and adagrad else rule["learning_rate"]
     if is_auto(n_epochs):
-        updates = _UPDATES_AT_MOST if validated or known is None else math.ceil(known.updates / pace)
+        updates = _UPDATES_AT_MOST if validated or known is None else known.updates
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
     if not validated:
         patience = None
     elif is_auto(patience):
         least = _PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE
         early = variance is not None and falls(settings["learning_rate"], objective)
-        updates = _BEFORE_RATE_FALLS / pace if early else _PATIENCE
+        updates = _BEFORE_RATE_FALLS if early else _PATIENCE
         patience = max(least, math.ceil(updates / per_epoch))
     return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+
+
+def _needs_all_rows(update):
+    """Tell whether an update is for no mini-batches, as `training.optimisers` has it."""
+    while isinstance(update, functools.partial):
+        update = update.func
+    return update in ("rprop", "lbfgs") or getattr(update, "needs_all_rows", False)
 
 
 def most_hidden(n_rows, n_occurring, n_columns):
     """Return how many hidden units there are to be at most, of so many rows and columns with ratings, and columns."""
     rank = min(n_rows, n_occurring)
     return max(_LEAST_HIDDEN, min(_MOST_HIDDEN, rank // 16 * 16, _MOST_NUMBERS // n_columns // 16 * 16))
-
-
-def _leaves_steps(settings):
-    """Tell whether all that steps depend on is to be chosen, for a model of which it is known how large they may be."""
-    return all(map(is_auto, map(settings.get, ("update", "learning_rate", "batch_size")))) and not callable(
-        settings.get("network"))
 
 
 def falls(learning_rate, objective):
@@ -191,23 +142,11 @@ def falls(learning_rate, objective):
     return is_auto(learning_rate) and objective.clips and objective.measure == "rmse"
 
 
-def _updates_per_epoch(n, pace):
-    return int(_UPDATES_PER_EPOCH / pace * max(1.0, np.sqrt(n / _OF_RATINGS)))
-
-
 def useful_sides(sides, ratings):
-    """Choose those that promise something among the models that ``rows="auto"`` would train.
+    """Choose the sides of ratings, CSR (n_users, n_items), that ``rows="auto"`` trains.
 
-    Parameters
-    ----------
-    sides : tuple of {"items", "users"}
-    ratings : csr_matrix, (n_users, n_items)
-
-    Returns
-    -------
-    tuple
-        Without the side whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive
-        the hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
+    Without the one whose rows have more than 10,000 ratings on average, if the other's have fewer: so many drive the
+    hidden units into saturation, and there are few rows to learn from. The 100 jokes of Jester are such.
     """
     n_users, n_items = ratings.shape
     if ratings.nnz / min(n_users, n_items) <= _MOST_PER_ROW:
@@ -225,11 +164,6 @@ def validation_fraction(n_ratings):
 def is_worth_a_refit(fraction):
     """Tell whether to train again on all ratings, where a fraction of them was held out."""
     return fraction >= WORTH_A_REFIT
-
-
-def fits_to_join(n_ratings):
-    """Choose how many fits to n ratings are to be joined."""
-    return int(np.clip(_RATINGS_OF_FITS // n_ratings, 1, _MOST_FITS))
 
 
 def is_auto(value):

@@ -42,8 +42,9 @@ _SHARES = 0.25, 0.5, 0.75
 # Standard errors by which a model that was chosen on the ratings may look better than it is.
 _CHOSEN = 1.5
 
-# Squared outputs, to those they would predict, that are nothing: what so strong a decay has left is of either sign.
-_NOTHING = 1e-3
+# Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
+# epoch's training error from which on a model has learned something.
+_NOTHING, _FALLEN = 1e-3, 0.98
 
 
 class _Known(NamedTuple):
@@ -74,9 +75,15 @@ def stretch_on_validation(given, trained, biases):
     """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
     _, outputs, beyond = _shown(given, trained, biases)
     if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(beyond, beyond):
-        return np.inf, np.dot(beyond, beyond)
+        return 0.0 if _overfits(trained.history) else np.inf, np.dot(beyond, beyond)
     stretch = max(0.0, np.dot(beyond, outputs) / np.dot(outputs, outputs))
     return stretch, np.sum((beyond - stretch * outputs) ** 2)
+
+
+def _overfits(history):
+    """Tell whether training errors have fallen, though no epoch was better than biases on validation ratings."""
+    errors = [record["train_rmse"] for record in history]
+    return bool(errors) and None not in errors and errors[-1] < _FALLEN * errors[0]
 
 
 def promises(given, trained, biases):
@@ -212,16 +219,9 @@ def shrunk_weights(outputs, residuals, groups):
 
 
 def mean_weights(weights):
-    """Estimate the weights of models from those of several fits.
+    """The weights (n_models,) of the mean of several fits, from theirs (n_fits, n_models): shrunk as by equation (3).
 
-    Parameters
-    ----------
-    weights : array_like of float, shape (n_fits, n_models)
-        Of two fits, or more; 0 where one shows nothing.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n_models,)
+    z is then of the standard errors between the fits; what one fit alone has found is luck, and counts nothing.
     """
     mean, variance = np.mean(weights, axis=0), np.var(weights, axis=0, ddof=1) / len(weights)
     return mean * np.clip(1 - variance / np.where(mean, mean, 1) ** 2, 0, None)

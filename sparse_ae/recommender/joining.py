@@ -1,14 +1,10 @@
-"""Several fits to the same ratings as one: the hidden units of their models side by side.
+"""Average models of the same kind as one: an ensemble (L. Breiman, Bagging predictors, Machine Learning 24, 1996).
 
-Where ratings are few, what a fit learns depends on which of them are held out for validation, and on the first weights.
-The mean of several fits errs less and depends on luck less (L. Breiman, Bagging predictors, Machine Learning 24, 1996).
-With a linear f it is a single model of the same kind. Of M models with weights w_m,
+With a linear f the average of M models with weights w_m is a single model with all their hidden units:
 
     sum of w_m (W_m h_m + b_m) / M  =  w (W h + b),    w = sum of w_m / M,    s_m = w_m / (w M)
 
     W = (s_1 W_1, s_2 W_2, ...),    h = (h_1, h_2, ...),    b = sum of s_m b_m                              (1)
-
-so that whoever predicts, lists, saves or folds in needn't know that it was learned in parts.
 """
 import numpy as np
 
@@ -21,21 +17,10 @@ def can_be_joined(model):
 
 
 def joined(models, weights):
-    """Return the mean of models, by equation (1), as one: an `AutoEncoder`, to be weighed by the mean of theirs.
+    """The mean of `AutoEncoder`s of one kind, by equation (1), to be weighed by the mean of their weights.
 
-    Its decay of W, by which people are folded in, draws as many numbers to their mean as strongly as the models' own
-    decays do: of models that are all the same ``|W|^2`` is sum of s_m^2 times as large, which the decay makes up for.
-
-    Parameters
-    ----------
-    models : list of AutoEncoder
-        With the same columns, nonlinearities and rating scale, and a linear f.
-    weights : list of float
-        Above 0.
-
-    Returns
-    -------
-    AutoEncoder
+    Its decay of W draws as strongly to the mean as the models' own: for equal models ``|W|^2`` is sum of s_m^2 times as
+    large, which the decay makes up for.
     """
     first, shares = models[0], np.array(weights) / np.sum(weights)
 

@@ -25,9 +25,10 @@ from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.probe import memory_there
-from sparse_ae.recommender.ratings import FitResult, choice_of, fit_side, say_what_is_chosen
+from sparse_ae.recommender.memory import memory_there
+from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
+from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
@@ -213,17 +214,17 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
         if deadline.left <= 0:
             given.tell("%s as rows: no time is left for an autoencoder" % side)
             break
-        choice = bounded(settings, choice_of(settings, given, side, biases), given.train.own(side))
+        trainer = SideTrainer(settings, given, side, biases, seeds[side], run)
+        choice = bounded(settings, trainer.choose(), given.train.own(side))
         if choice is None:
             given.tell("%s as rows: an autoencoder of %d columns is left out, for it takes too long; rows=%r trains one"
                        % (side, n_columns_of(given.train, side), str(side)))
             continue
-        say_what_is_chosen(settings, given, side, choice)
+        trainer.say(choice)
         least = _LEAST * choice.patience if is_auto(settings.patience) else 1
         seconds = None if deadline.left == np.inf else _SHARE * deadline.left
-        trained.append(fit_side(settings, given, side, biases, seeds[side], choice=choice,
-                                measure_of=functools.partial(measure_of, least),
-                                run=dict(run, checkpoint=paths[side], seconds=seconds)))
+        trained.append(trainer.train(choice, measure_of=functools.partial(measure_of, least), checkpoint=paths[side],
+                                     seconds=seconds))
         if not trained[-1].error and trained[-1].epoch:
             member = _autoencoder(given, trained[-1].scorer(given.train, biases, given))
             weighed = _weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)
@@ -250,9 +251,8 @@ def _refit(settings, given, members, weights, trained, rng, paths, run, deadline
             took = sum(record["seconds"] for record in before.history[:before.epoch])
             if not interrupted and took <= deadline.left:
                 path = paths[len(sides) + sides.index(member.name)]
-                biases = given.baseline(given.everything)
-                again = fit_side(settings, given, member.name, biases, seeds[member.name],
-                                 run=dict(run, checkpoint=path), before=before)
+                trainer = SideTrainer(settings, given, member.name, None, None, run)
+                again = trainer.refit(before, given.baseline(given.everything), seeds[member.name], checkpoint=path)
                 history += again.history
                 interrupted = again.interrupted
                 if not again.error and not interrupted:

@@ -43,7 +43,7 @@ from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs
-from sparse_ae.recommender.ratings import check_settings, fit_ratings, fit_residuals, most_trainings
+from sparse_ae.recommender.ratings import check_settings, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
@@ -59,10 +59,7 @@ class Recommender(RecommenderSettings, Answers):
     Parameters
     ----------
     n_hidden : int or "auto"
-        Hidden units. For this and each other "auto" see `defaults`. Where it is "auto", and ratings to predict are few
-        (100,000 or fewer, in no large matrix), twice as many are tried, and kept if validation isn't against it; and if
-        a fraction is cut off for it, several fits are joined to one with all their hidden units, each with other
-        validation ratings and first weights; see `joining`.
+        Hidden units. `defaults` has the rules for this and each other "auto".
     rows : {"auto", "items", "users", "both"}
         What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
         up their outputs with the weights that predict validation ratings best; without validation they count alike.
@@ -212,12 +209,12 @@ class Recommender(RecommenderSettings, Answers):
             there, and ratings that were held out before they were stored serve better.
         on_epoch : callable, optional
             Called with each epoch's dict, as `history_` has it, of every training that is there, and of those with
-            another decay or more hidden units that have been tried.
+            another decay that have been tried.
         checkpoint : str or path-like, optional
             A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
             Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows, of the trainings on all ratings, and of those with another decay. A training with more
-            hidden units, and further fits that are joined to the first, have none, and are made again.
+            the other rows, of the trainings on all ratings, and of those with another decay. Pilots and further fits
+            have none, and are made again.
         checkpoint_every : int
             Epochs from one checkpoint to the next.
         resume : bool
@@ -225,9 +222,7 @@ class Recommender(RecommenderSettings, Answers):
             is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
         refit : bool
             Beside biases, and if a fraction of 2% or more was cut off for validation: whether to train again on all
-            ratings, for as many epochs as were best, each of several fits for 12% more unless `n_epochs` is given.
-            It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
-            Without it there is one fit, however few ratings there are.
+            ratings, for as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
             Whose ranks share out the model's columns, and call this together, each with the same arguments; see
             `ranks.ranks`. Each brings all ratings, or its own part of those on disk, as
@@ -238,10 +233,9 @@ class Recommender(RecommenderSettings, Answers):
             there is time, and trainings end with the epoch that is under way. What must be done is done, late or not,
             and the outcome depends on how quick the machine is. Without `seconds` all is tried.
         fits : int or "auto"
-            How many fits are joined to one model with all their hidden units, each with other validation ratings and
-            first weights; see `joining`. "auto" is several where ratings are few, 1 elsewhere. It is for ratings,
-            predicted beside biases by the "shallow" network with a linear f, and takes so many times as long: of a
-            million ratings four are worth 0.0015 of RMSE.
+            How many fits are averaged to one model with all their hidden units, each with other validation ratings and
+            initial weights, in so many times the time; "auto" is 1. For ratings in residual mode, by the "shallow"
+            network with a linear f.
 
         Returns
         -------
@@ -260,7 +254,7 @@ class Recommender(RecommenderSettings, Answers):
         Notes
         -----
         Ctrl-C ends the training after the current mini-batch, with what there is then: a model that wasn't begun is
-        missing from `models_`, and what was not trained again on all ratings stays as it was.
+        missing from `models_`. Models are trained again on all ratings together, or stay as they were.
 
         Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
         off for validation. Held-out ratings given as `validation` are never input.
@@ -298,10 +292,8 @@ class Recommender(RecommenderSettings, Answers):
         with overwriting_told(ratings):
             if blended:
                 result = fit_blend(self, given, rng, paths, run, refit, seconds)
-            elif self.biases:
-                result = fit_residuals(self, given, rng, paths, run, refit, fits)
             else:
-                result = fit_ratings(self, given, rng, dict(run, checkpoint=checkpoint))
+                result = fit_ratings(self, given, rng, paths, run, refit, fits)
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
                                  missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self

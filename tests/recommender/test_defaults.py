@@ -1,11 +1,13 @@
 """Settings that fit the data: the table of the module's docstring, and that what is given passes through."""
+import functools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_ae.networks import deep
 from sparse_ae.recommender.defaults import choose, falls, is_auto, is_worth_a_refit, useful_sides, validation_fraction
 from sparse_ae.training.objectives import Missing, Observed, Ordinal
+from sparse_ae.training.optimisers import rprop
 
 NAMES = ("n_hidden", "batch_size", "l2", "update", "learning_rate", "n_epochs", "patience")
 AUTO = dict.fromkeys(NAMES, "auto")
@@ -59,22 +61,22 @@ def test_mini_batches():
     assert chosen(4 * 10 ** 6, 6000, missing_weight=0.2).batch_size == 250
 
 
-def test_larger_steps_are_fewer_where_ratings_are_many():
-    """Of 600 rows: each 12th part at Adam's 0.001, or each eighth at 1.5 times that."""
-    def paced(n, **settings):
+def test_steps():
+    """Each mini-batch is the 12th part of 600 rows; more of them beyond a million ratings."""
+    def steps(n, **settings):
         choice = chosen(n, **settings)
         return choice.batch_size, choice.learning_rate, choice.n_epochs, choice.patience
 
-    assert paced(200000) == (50, 0.001, 250, 7)
-    assert paced(200001) == (75, 0.0015, 375, 7)
-    assert paced(200001, validated=False) == (75, 0.0015, 36, None) and paced(200000, validated=False)[2] == 36
-    assert paced(200001, learning_rate=0.001) == (50, 0.001, 250, 17), "who gives a rate has the others' updates"
-    assert paced(200001, update="adagrad") == (50, 0.03, 250, 7) and paced(200001, update="sgd")[:2] == (50, 0.001)
-    assert paced(200001, batch_size=50) == (50, 0.001, 250, 7), "or what else the steps depend on"
-    assert paced(200001, network=deep)[:2] == (50, 0.001), "a network of one's own may not bear them"
-    assert paced(200001, n_columns=70000)[:2] == (50, 0.03), "nor are there larger steps of Adagrad"
-    assert paced(200001, missing_weight=0.2)[:2] == (50, 0.002) and paced(200001, variance=None)[1] == 0.001
-    assert chosen(4 * 10 ** 6, 6000).batch_size == 375
+    assert steps(900000) == (50, 0.001, 250, 7) and steps(900000, validated=False) == (50, 0.001, 36, None)
+    assert steps(900000, learning_rate=0.001) == (50, 0.001, 250, 17)
+    assert steps(200000, update="adagrad") == (50, 0.03, 250, 7) and steps(200000, update="sgd")[:2] == (50, 0.001)
+    assert steps(200000, missing_weight=0.2)[:2] == (50, 0.002) and steps(200000, variance=None)[1] == 0.001
+    assert chosen(4 * 10 ** 6, 6000).batch_size == 250
+
+
+@pytest.mark.parametrize("update", ["rprop", "lbfgs", rprop, functools.partial(rprop, increase=1.1)])
+def test_updates_of_all_rows_at_once_have_no_mini_batches(update):
+    assert chosen(1000, update=update).batch_size is None and chosen(1000, update=update, batch_size=5).batch_size == 5
 
 
 def test_decay():

@@ -13,7 +13,7 @@ from made import ITEMS, N_ITEMS, N_USERS, SETTINGS, TEST, TRAIN, USERS
 from sparse_ae.data import Ratings, ratings_from_triples
 from sparse_ae.data.stores import store_ratings
 from sparse_ae.files import storage
-from sparse_ae.recommender import ratings as fitting
+from sparse_ae.recommender import side_trainer
 from sparse_ae.recommender.recommender import NotFittedError, Recommender, Shallow
 from sparse_ae.trainer import TrainingDiverged
 import lasagne
@@ -65,12 +65,12 @@ def test_validation_is_cut_off_and_the_best_epoch_comes_back():
 def test_patience_is_longer_where_an_epoch_is_few_updates(batch_size, expected, monkeypatch):
     given = []
 
-    class Recording(fitting.Trainer):
+    class Recording(side_trainer.Trainer):
         def fit(self, *args, patience, **kwargs):
             given.append(patience)
             return super().fit(*args, patience=patience, **kwargs)
 
-    monkeypatch.setattr(fitting, "Trainer", Recording)
+    monkeypatch.setattr(side_trainer, "Trainer", Recording)
     settings = dict(SETTINGS, n_epochs=1, batch_size=batch_size, update="rprop" if batch_size is None else "adam")
     items, users = np.indices((25, 20)).reshape(2, -1)
     ratings = users, items, 1 + (users + items) % 5
@@ -469,7 +469,7 @@ def test_what_training_needs_only_is_described(tmp_path):
     recommender.fit(TRAIN, validation=None).save(tmp_path / "m")
     loaded = Recommender.load(tmp_path / "m")
     assert loaded.predict(*TEST[:2]).tobytes() == recommender.predict(*TEST[:2]).tobytes()
-    with pytest.raises(ValueError, match="update is 'functools.partial"):
+    with pytest.raises(ValueError, match="update is 'lasagne.updates.momentum.momentum=0.5"):
         loaded.fit(TRAIN)
 
 

@@ -1,0 +1,292 @@
+"""Fits of ratings: pilots, decays, memory, and the mean of several fits."""
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from made import levels, likings, noise, triples
+
+from sparse_ae.model import AutoEncoder
+from sparse_ae.networks import deep
+from sparse_ae.recommender import guard, memory, ratings as fitting
+from sparse_ae.recommender.climb import climb
+from sparse_ae.recommender.defaults import Choice
+from sparse_ae.recommender.joining import can_be_joined, joined
+from sparse_ae.recommender.recommender import Recommender
+from sparse_ae.recommender.settings import Shallow
+from sparse_ae.recommender.side_trainer import SideTrainer
+from sparse_ae.trainer import TrainingDiverged
+
+SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
+                formulation="sparse", rows="items", progress=False)
+CHOICE = Choice(n_hidden=100, batch_size=10, l2=1.0, update="adam", learning_rate=0.001, n_epochs=300, patience=17,
+                l2_weighted=False)
+
+
+def fitted(ratings=None, fit=None, **settings):
+    ratings = levels(36, 20)[0] if ratings is None else ratings
+    return Recommender(**dict(SETTINGS, **settings)).fit(triples(ratings), **(fit or {}))
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What is trained from now on with validation: pairs of a label, None for none, and a Trained."""
+    found, train = [], SideTrainer.train
+
+    def noted(self, choice, label=None, *args, **more):
+        found.append((label, train(self, choice, label, *args, **more)))
+        return found[-1][1]
+
+    monkeypatch.setattr(SideTrainer, "train", noted)
+    return found
+
+
+@pytest.fixture
+def with_pilots(monkeypatch):
+    """Few hidden units are 8 here, and tried first whatever is to be trained."""
+    monkeypatch.setattr(fitting, "_MANY_RATINGS", 1)
+    monkeypatch.setattr(fitting, "_PILOT_HIDDEN", 8)
+
+
+@pytest.mark.parametrize("values, worth, expected, n_asked", [
+    ([5, 3, 2, 2.5], 0, 2, 4),   # a step back ends it
+    ([5, 3, 2.9, 1], 0.5, 3, 3),  # so does one that isn't worth it
+    ([5, 6, 4, 3, 9], 0, 3, 5),  # where the first move is no good the other one is tried
+    ([5, 4, 3, 2, 1, 0], 0, 2, 4)])  # three steps at most
+def test_a_climb(values, worth, expected, n_asked):
+    asked = []
+
+    def judge(candidate):
+        asked.append(candidate)
+        return values[len(asked) - 1]
+
+    best, value = climb(0, [lambda n: n + 1, lambda n: n - 1], judge, lambda new, old: old - new, worth, most_steps=3)
+    assert value == expected and len(asked) == n_asked and values[asked.index(best)] == expected
+
+
+def test_a_side_that_shows_no_gain_is_left_out(with_pilots, capsys):
+    found = fitted(noise(36, 20), progress=True)
+    assert found.weights_ == {"items": 0.0} and found.best_epoch_ == 0
+    assert found.models_["items"].n_hidden == 8 == found.choices_["items"].n_hidden
+    assert "items as rows: with 8 hidden units validation ratings show no gain over biases; the 40 that were chosen " \
+        "are left out" in capsys.readouterr().err
+    everything = Recommender(**SETTINGS).fit(triples(noise(36, 20)), validation=None).biases_
+    assert (found.biases_.users == everything.users).all(), "biases of all ratings, where no model has a weight"
+
+
+def test_a_pilot_finds_decay_and_hidden_units(with_pilots, trained, capsys):
+    found = fitted(l2="auto", n_hidden="auto", progress=True)
+    (label, first), (_, second) = [(label, each.choice) for label, each in trained[:2]]
+    assert label == "items as rows, 8 hidden units first" and first.n_hidden == second.n_hidden == 8
+    assert second.l2 == pytest.approx(0.3 * first.l2), "the residuals are all taste, and no noise"
+    pilots, inwhole = ([each.choice for label, each in trained if bool(label) is few] for few in (True, False))
+    assert [each.n_hidden for each in pilots[3:]] == [16 * 2 ** n for n in range(len(pilots) - 3)]
+    assert inwhole[0].l2 in [choice.l2 for choice in pilots] and inwhole[0].n_hidden in (
+        [choice.n_hidden for choice in pilots] + [96])
+    epochs = [record["epoch"] for record in found.history_ if not record["refit"]]
+    assert epochs == list(range(1, len(epochs) + 1)), "those with few hidden units are in no history"
+    assert "again with l2=%.4g" % second.l2 in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_pilot_leaves_what_it_has_learned(with_pilots, monkeypatch):
+    trained, train = [], SideTrainer.train
+    monkeypatch.setattr(SideTrainer, "train", lambda *args, **more: trained.append(
+        train(*args, **more)._replace(interrupted=True)) or trained[-1])
+    found = fitted(l2="auto")
+    only, = trained
+    assert found.best_epoch_ == only.epoch > 0 and found.choices_["items"].n_hidden == 8
+    assert found.weights_["items"] > 0 and found.model_ is only.model
+
+
+def test_ctrl_c_while_decays_are_tried_leaves_the_history_of_the_best(trained, monkeypatch):
+    fitted(l2="auto", fit=dict(refit=False))
+    assert len(trained) > 1
+    train, n = SideTrainer.train, []
+
+    def second_is_interrupted(*args, **more):
+        n.append(1)
+        return train(*args, **more)._replace(interrupted=len(n) == 2)
+
+    monkeypatch.setattr(SideTrainer, "train", second_is_interrupted)
+    found = fitted(l2="auto")
+    assert len(n) == 2 and found.l2_ == trained[0][1].choice.l2 and not any(each["refit"] for each in found.history_)
+    assert [each["epoch"] for each in found.history_] == list(range(1, len(found.history_) + 1))
+
+
+def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
+    """No validation rating is of a user and an item with others."""
+    ids = np.arange(40)
+    Recommender(**dict(SETTINGS, l2="auto")).fit((ids, ids % 7, 1.0 + ids % 5), validation=0.2)
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize("outputs, epoch, errors, expected", [
+    ([0.05, 0.01, -0.06], 3, [1, 1], (np.inf, 9.0)),  # next to nothing: of either sign
+    ([0.5, -0.5, 0.5], 3, [1, 1], (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))),
+    ([0.5, -0.5, 0.5], 0, [1, 0.99], (np.inf, 9.0)),  # nothing is learned
+    ([0.5, -0.5, 0.5], 0, [1, 0.5], (0.0, 9.0))])  # it overfits from the first epoch on
+def test_how_much_outputs_are_to_be_stretched(outputs, epoch, errors, expected, monkeypatch):
+    monkeypatch.setattr(guard, "_shown", lambda *_: (None, np.array(outputs), np.array([1.0, -2.0, 2.0])))
+    best = SimpleNamespace(epoch=epoch, history=[dict(train_rmse=error) for error in errors])
+    assert guard.stretch_on_validation(None, best, None) == expected
+
+
+@pytest.mark.parametrize("stretch, said", [
+    (np.inf, "next to nothing is learned"), (1.5, "too small by a factor of 1.50"),
+    (0.4, "too large by a factor of 2.50"), (0.0, "make validation ratings worse")])
+def test_what_is_said_of_outputs(stretch, said, monkeypatch, capsys):
+    """Where another decay is tried."""
+    monkeypatch.setattr(fitting, "stretch_on_validation", lambda *args: (stretch, 2.0))
+    fitted(l2="auto", n_epochs=2, progress=True)
+    assert said in capsys.readouterr().err
+
+
+# Memory
+
+
+def test_memory_by_hand():
+    """W, V and U, now and of the best epoch, with their gradients and two sums of Adam's; Adagrad's one sum."""
+    numbers = 1000 * 100
+    assert memory.memory_needed(1000, CHOICE) == 3 * numbers * 5 * 4
+    assert memory.memory_needed(1000, CHOICE._replace(update="adagrad"), 8) == 3 * numbers * 3 * 8
+    there = memory.memory_there()
+    assert there is None or 2 ** 20 < there < 2 ** 50
+
+
+@pytest.mark.parametrize("there, said", [(1e3, True), (1e15, False), (None, False)])
+def test_too_little_memory_is_told(there, said, with_pilots, monkeypatch, capsys):
+    monkeypatch.setattr(fitting, "memory_there", lambda: there)
+    fitted(n_epochs=1, progress=True)
+    assert ("items as rows: training takes about 0.0 GB, of 0.0 GB of memory that are free; a smaller n_hidden than 40"
+            in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("limit, free", [("3000000", 1000000), ("max", None), (None, None)])
+def test_memory_of_a_container_is_told(limit, free, tmp_path):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+        (tmp_path / "memory.current").write_text("2000000")
+    assert memory.memory_of_container(tmp_path) == free
+
+
+# The mean of several fits
+
+
+def model(k, seed=0, n=5, **settings):
+    rng = np.random.RandomState(seed)
+    arrays = dict(W=rng.randn(n, k), V=rng.randn(k, n), U=rng.randn(k, n), mu=rng.randn(k), b=rng.randn(n))
+    return AutoEncoder(n, k, **dict(dict(arrays, f="linear", g="sigmoid", dtype="float64"), **settings))
+
+
+def output(model, row, rated, j):
+    """Output j for a row, by a loop over hidden units."""
+    W, V, mu, b, U = (parameter.get_value() for parameter in model.params)
+    total = b[j]
+    for i in range(len(mu)):
+        weighted = mu[i] + sum(V[i, c] * row[c] + U[i, c] * rated[c] for c in range(len(row)))
+        total += W[j, i] / (1 + np.exp(-weighted))
+    return total
+
+
+def test_the_mean_of_models_is_one_model_by_loops():
+    models, weights = [model(k, seed=k) for k in (2, 1, 3)], [0.5, 1.0, 0.25]
+    one = joined(models, weights)
+    assert one.n_hidden == 6 and one.dtype == "float64" and one.U is not None
+    row, rated = np.array([0, 0.5, 0, -2, 1]), np.array([0, 1, 0, 1, 1])
+    for j in range(5):
+        wanted = sum(w * output(each, row, rated, j) for w, each in zip(weights, models)) / 3
+        np.testing.assert_allclose(sum(weights) / 3 * output(one, row, rated, j), wanted, rtol=1e-12)
+
+
+def test_a_column_is_drawn_to_the_mean_as_strongly_as_of_one_model():
+    """Of models that are all the same, with the same shares, least squares with weight decay gives the same outputs."""
+    single = model(3, l2=(0.7, 0.2))
+    one = joined([single, single, single], [0.2, 0.5, 1.0])
+    assert one.l2_V == pytest.approx(0.2)
+    rng = np.random.RandomState(1)
+    h, ratings, shares = rng.randn(4, 3), rng.randn(4), np.array([0.2, 0.5, 1.0]) / 1.7
+    np.testing.assert_allclose(one.W.get_value(), np.hstack([s * single.W.get_value() for s in shares]))
+
+    def solved(h, l2):
+        return h.dot(np.linalg.solve(h.T.dot(h) + l2 * np.eye(h.shape[1]), h.T.dot(ratings)))
+
+    spread = np.hstack([h] * 3)
+    alike = joined([single] * 3, [1.0] * 3)
+    assert alike.l2_W == pytest.approx(3 * 0.7)
+    np.testing.assert_allclose(solved(spread, alike.l2_W), solved(h, 0.7))
+
+
+def test_decays_of_models_count_by_their_shares():
+    one = joined([model(2, l2=(1.0, 4.0)), model(2, l2=(3.0, 8.0))], [0.75, 0.25])
+    assert one.l2_V == pytest.approx(5.0)
+    assert one.l2_W == pytest.approx((0.75 * 1 + 0.25 * 3) / (0.75 ** 2 + 0.25 ** 2))
+
+
+def test_what_can_be_joined():
+    assert can_be_joined(model(2)) and can_be_joined(model(2, U=None))
+    assert not can_be_joined(model(2, f="sigmoid")), "a mean of sigmoids is none"
+    assert not can_be_joined(object())
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """The `_Fit`s that are made from now on."""
+    found, fit_once = [], fitting._fit_once
+    monkeypatch.setattr(fitting, "_fit_once", lambda *args, **more: found.append(fit_once(*args, **more)) or found[-1])
+    return found
+
+
+@pytest.mark.parametrize("n_fits", ["auto", 1, 3])
+def test_so_many_fits_as_are_asked_for(fits, n_fits, tmp_path):
+    found, n = fitted(fit=dict(fits=n_fits)), 1 if n_fits == "auto" else n_fits
+    assert len(fits) == n and found.model_.n_hidden == n * found.n_hidden_
+    assert found.history_ == fits[0].history and found.weights_["items"] > 0.5
+    users, items = found.users_[:9], found.items_[3]
+    found.save(tmp_path / "m")
+    assert (Recommender.load(tmp_path / "m").predict(users, items) == found.predict(users, items)).all()
+
+
+@pytest.mark.parametrize("n_fits, weight", [(2, 0), (3, (1 - 1 / 4) * 2 / 3)])
+def test_what_one_fit_alone_shows_is_luck(n_fits, weight):
+    shown = [[1.0]] * (n_fits - 1) + [[0.0]]
+    np.testing.assert_allclose(guard.mean_weights(shown), [weight])
+
+
+@pytest.mark.parametrize("ends", ["diverged", "interrupted", "between trainings"])
+def test_a_fit_that_does_not_end_well_is_left_out(fits, monkeypatch, capsys, ends):
+    fit_once = fitting._fit_once
+
+    def second_ends(*args, **more):
+        if fits and ends == "diverged":
+            raise TrainingDiverged("the loss is nan")
+        if fits and ends == "between trainings":
+            raise KeyboardInterrupt
+        ends_so = bool(fits)
+        return fit_once(*args, **more)._replace(interrupted=ends_so)
+
+    monkeypatch.setattr(fitting, "_fit_once", second_ends)
+    found = fitted(progress=True, fit=dict(fits=4))
+    first = fits[0]
+    assert found.weights_ == {"items": first.weights[0]} and found.model_ is first.trained[0].model
+    lines = capsys.readouterr().err
+    if ends == "diverged":
+        assert "fit 4: the loss is nan; it is left out" in lines
+    else:  # and nothing is begun after it
+        assert "fit 2 was interrupted, and is left out" in lines and "fit 3" not in lines and len(fits) < 3
+
+
+@pytest.mark.parametrize("settings, fit", [
+    ({}, dict(refit=False)), ({}, dict(validation=None)), ({}, dict(validation=0.01)),
+    (dict(network=Shallow(f="sigmoid")), {}), pytest.param(dict(network=deep), {}, id="deep"), (dict(biases=False), {}),
+    (dict(objective="lists"), {})], ids=str)
+def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
+    ratings = likings() if "objective" in settings else levels(36, 20)[0]
+    with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here: several fits are averaged where"):
+        fitted(ratings, fit=dict(fit, fits=2), **settings)
+    assert not fits
+
+
+@pytest.mark.parametrize("fits_, message", [(0, "fits is 0; expected a positive integer, such as 4, or 'auto'"),
+                                            ("4", "fits is '4'"), (2.0, "fits is 2.0"), (True, "fits is True")])
+def test_bad_numbers_of_fits(fits_, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(fit=dict(fits=fits_))
