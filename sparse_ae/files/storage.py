@@ -22,35 +22,25 @@ import zipfile
 
 import numpy as np
 
+from sparse_ae.checks import brief
 from sparse_ae.files.unpacking import check_archive, check_regular, is_of_the_machine, read_array, unpack_limit
 
 VERSION = 1
 
 _HEADER = "header"
 
-# What is written first, beside what it will replace; nobody else calls a file so.
+# The name of the file that is written first, and takes the place of another; a name that nobody else uses.
 _TEMPORARY = "%s.sparse_ae-%s.tmp"
 
 #: A pattern of the end of its name.
 TEMPORARY = r"\.sparse_ae-[0-9a-f]{32}\.tmp"
 
+# Lists within lists in a header, and the digits of its whole numbers: readers recurse, and convert them.
+_DEEPEST, _MOST_DIGITS = 200, 100
+
 
 def check_destination(path):
-    """Check before long work that its result can be written.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-
-    Raises
-    ------
-    FileNotFoundError, IsADirectoryError, PermissionError
-        If the folder of `path` doesn't exist or can't be written to, or `path` is a folder itself.
-    FileExistsError
-        If it is a pipe or a device, which a file would take the place of.
-    OSError
-        If the name is too long for what is written first, which has 47 characters more.
-    """
+    """Raise OSError, before long work, where its result can't be written to `path`: FileNotFoundError and its like."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
     if os.path.isdir(path):
@@ -64,17 +54,12 @@ def check_destination(path):
     if not os.access(folder, os.W_OK):
         raise PermissionError("can't write %s: no permission for its folder %s; choose another one"
                               % (os.path.basename(path), folder))
-    try:
+    with contextlib.suppress(FileNotFoundError):  # as it should be; a name that is too long is another OSError
         os.lstat(_TEMPORARY % (path, uuid.uuid4().hex))
-    except FileNotFoundError:
-        pass  # as it should be: the system could have one of that name
 
 
 def check_replaceable(path):
-    """Check that a file of that name, if there is one, holds nothing but what `write` wrote: FileExistsError if not.
-
-    A file of ratings, named where a model's name was meant, would be lost.
-    """
+    """FileExistsError for a file that `write` hasn't written: ratings, named where a model was meant, would be lost."""
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):
         check_destination(path)
@@ -89,7 +74,7 @@ def check_replaceable(path):
         if is_of_the_machine(error):
             raise
         header = None
-    if not _is_ours(header):
+    if header is None:
         raise FileExistsError("%s exists and isn't a file of sparse_ae, or is a damaged one; what it holds would be "
                               "lost: choose another name, or delete it first" % path)
 
@@ -97,27 +82,10 @@ def check_replaceable(path):
 def write(path, kind, meta, arrays):
     """Write a file, or leave the old one of that name as it is.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        Taken as it is: no ending is added. An existing file is replaced, of a symbolic link the file that it points to;
-        who may read and write it stays as it was.
-    kind : str
-        What the file is, such as "checkpoint"; `read` is asked for the same.
-    meta : dict
-        Of what JSON has: str, int, float (which come back with the same bits), bool, None, lists, and dicts with keys
-        of str.
-    arrays : dict of str to array
-        Of any dtype but object. C and Fortran order are kept.
-
-    Raises
-    ------
-    TypeError
-        For object arrays and for values that JSON doesn't have; nothing is written then.
-    ValueError
-        For an array named "header".
-    OSError
-        As `check_destination`, and what the disk says.
+    `path` gets no ending. A file that it replaces leaves its permissions behind, a symbolic link stays one. `kind` is
+    what `read` is asked for. `meta` is a dict of what JSON has: floats come back with the same bits, tuples as lists.
+    `arrays` is a dict of arrays of any dtype but object, whose order, C or Fortran, is kept. TypeError, ValueError, and
+    OSError as `check_destination` raises it, come before anything is written.
     """
     path = os.path.realpath(path)
     if _HEADER in arrays:
@@ -152,7 +120,7 @@ def write(path, kind, meta, arrays):
 
 @contextlib.contextmanager
 def explained_writing(path):
-    """Says what it means, of what is written to become `path`, that there is no room left on the disk."""
+    """A context of writing to `path`: its OSError says what to do where no room is left on the disk."""
     try:
         yield
     except OSError as error:
@@ -164,18 +132,10 @@ def explained_writing(path):
 
 
 def remove_abandoned(path, after=3600.0):
-    """Remove the temporary files that processes killed amid `write` have left beside a file.
+    """Remove the temporary files that processes killed within `write` have left beside a file; others stay.
 
-    They are known by their names, which begin with that file's and have the library's and 32 hexadecimal digits in
-    them. All else stays, whatever its name.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file that they were to become.
-    after : float
-        How long ago they must have been written to, in seconds. After an hour no process can be at it still; 0 is for
-        who knows that there is no other process.
+    They are those that were last written to `after` seconds ago. After an hour no process can be at it still; 0 is for
+    a caller who knows that there is no other process.
     """
     path = os.path.realpath(path)
     ours = re.compile(re.escape(path) + TEMPORARY)
@@ -187,29 +147,31 @@ def remove_abandoned(path, after=3600.0):
 
 
 def read(path, kind):
-    """Read a file that `write` wrote.
+    """The meta and the arrays of a file that `write` wrote as this `kind`; arrays are in the machine's byte order.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-    kind : str
-        What the file is expected to be.
-
-    Returns
-    -------
-    meta : dict
-        As given to `write`; tuples have become lists.
-    arrays : dict of str to numpy.ndarray
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is truncated or damaged, not of this library, of another kind, or of a later version of the format.
-    OSError, MemoryError
-        As the machine raises them.
+    FileNotFoundError if there is no such file. ValueError if it is damaged, not of this library, of another kind, or of
+    a later version of the format; OSError and MemoryError as the machine raises them.
     """
+    with _opened(path, kind) as archive:
+        with _explained(path, kind):
+            damaged = archive.testzip()  # before anything is made of a damaged entry's shape
+            if damaged is not None:
+                raise ValueError("the checksum of its entry %r is wrong" % damaged)
+        header = _checked_header(archive, path, kind)
+        with _explained(path, kind):
+            if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
+                raise ValueError("its entries are not those that its header names")
+            return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
+
+
+def read_meta(path, kind):
+    """The meta alone, without reading the arrays; otherwise as `read`."""
+    with _opened(path, kind) as archive:
+        return _checked_header(archive, path, kind)["meta"]
+
+
+@contextlib.contextmanager
+def _opened(path, kind):
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError("there is no file %s; expected a %s of sparse_ae: check the path" % (path, kind))
@@ -219,30 +181,17 @@ def read(path, kind):
         with _explained(path, kind):
             archive = zipfile.ZipFile(file)
             check_archive(path, archive)
-            damaged = archive.testzip()  # before anything is made of a damaged entry's shape
-            if damaged is not None:
-                raise ValueError("the checksum of its entry %r is wrong" % damaged)
-            header = _header(archive)
-        _check_header(header, archive.namelist(), path, kind)
-        with _explained(path, kind):
-            if sorted(archive.namelist()) != sorted(name + ".npy" for name in header["arrays"] + [_HEADER]):
-                raise ValueError("its entries are not those that its header names")
-            return header["meta"], {name: _array(archive, name) for name in header["arrays"]}
+        yield archive
 
 
 @contextlib.contextmanager
 def damage_named(path):
-    """A context of making something of a sound file's contents: an error in it is one ValueError that names the file.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    """
+    """A context of using a sound file's contents: an error in it becomes one ValueError that names the file."""
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("%s is damaged, or was changed by hand: %s; take a whole copy, or delete it and make it anew"
-                         % (path, error)) from error
+                         % (path, brief(error))) from error
 
 
 @contextlib.contextmanager
@@ -253,45 +202,67 @@ def _explained(path, kind):
     except Exception as error:
         if is_of_the_machine(error):
             raise
-        said = str(error) or type(error).__name__
+        said = brief(error) or type(error).__name__
         raise ValueError("%s can't be read: %s; expected a %s of sparse_ae. It is some other file, or was cut short or "
                          "damaged: take a whole copy" % (path, said, kind)) from error
 
 
 def _header(archive):
-    """The header's JSON value; None in a zip of somebody else."""
+    """The header, a dict; None in somebody else's zip."""
     if _HEADER + ".npy" not in archive.namelist():
         return None
+    text = str(_array(archive, _HEADER))
     try:
-        return json.loads(str(_array(archive, _HEADER)))
+        header = json.loads(text, parse_int=_whole_number)
     except (json.JSONDecodeError, RecursionError):
         return None
+    if not isinstance(header, dict) or header.get("library") != "sparse_ae":
+        return None
+    _check_depth(header)
+    return header
 
 
-def _is_ours(header):
-    return isinstance(header, dict) and header.get("library") == "sparse_ae"
+def _whole_number(digits):
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("its header holds a number of %d digits; expected at most %d" % (len(digits), _MOST_DIGITS))
+    return int(digits)
 
 
-def _check_header(header, names, path, kind):
-    if not _is_ours(header):
+def _check_depth(value):
+    """ValueError for values within more values than anything that is written."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [each for outer in level if isinstance(outer, (dict, list))
+                 for each in (outer.values() if isinstance(outer, dict) else outer)]
+        if not level:
+            return
+    raise ValueError("its header holds lists within lists, more than %d deep" % _DEEPEST)
+
+
+def _checked_header(archive, path, kind):
+    with _explained(path, kind):
+        header = _header(archive)
+    if header is None:
         raise ValueError("%s was not written by sparse_ae (it holds %s); expected a %s: check the path"
-                         % (path, ", ".join(names[:5]) or "nothing", kind))
+                         % (path, brief(", ".join(archive.namelist()[:5])) or "nothing", kind))
     version, arrays = header.get("version"), header.get("arrays")
     if not isinstance(version, int) or not isinstance(arrays, list) or "meta" not in header or not all(
             isinstance(name, str) for name in arrays + [header.get("kind")]):
         raise ValueError("%s can't be read: its header lacks what write puts there; expected a %s of sparse_ae: take a "
                          "whole copy" % (path, kind))
     if version > VERSION:
-        raise ValueError("%s has format version %r; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
-                         "write the file anew with this one" % (path, version, VERSION))
+        raise ValueError("%s has format version %s; this sparse_ae reads versions up to %d: upgrade sparse_ae, or "
+                         "write the file anew with this one" % (path, brief(version), VERSION))
     if header["kind"] != kind:
-        raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, header["kind"], kind))
+        raise ValueError("%s is a %s of sparse_ae; expected a %s: check the path" % (path, brief(header["kind"]), kind))
+    return header
 
 
 def _array(archive, name):
     entry = archive.getinfo(name + ".npy")
     with archive.open(entry) as stream:
         try:
-            return read_array(stream, entry.file_size)
+            array = read_array(stream, entry.file_size)
         except ValueError as error:  # an entry in another format, or one of pickled objects
             raise ValueError("entry %r: %s" % (name, error)) from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

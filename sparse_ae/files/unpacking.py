@@ -10,30 +10,22 @@ import stat
 
 import numpy as np
 
+from sparse_ae.checks import brief
+
 _VARIABLE = "SPARSE_AE_UNPACK_LIMIT"
 _ALWAYS, _TIMES = 2 ** 28, 100
 
-# Bytes of one item of an array. Of an array without items nothing else bounds them, and who converts one takes as many.
+# Bytes of one item of an array: an empty array may claim huge items, and converting it takes as many.
 _LONGEST_ITEM = 2 ** 24
 
 
 def unpack_limit(path):
-    """Return how many bytes a file may unpack to.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Raises
-    ------
-    ValueError
-        If the environment variable is no number of bytes.
-    """
+    """How many bytes a file may unpack to; ValueError if the environment variable is no number of bytes."""
     return limit_of(os.path.getsize(str(path)))
 
 
 def limit_of(size):
-    """Return how many bytes may be made of so many; ValueError as of `unpack_limit`."""
+    """How many bytes may be made of so many; ValueError as of `unpack_limit`."""
     given = os.environ.get(_VARIABLE)
     if not given:
         return max(_ALWAYS, _TIMES * size)
@@ -44,8 +36,7 @@ def limit_of(size):
 
 
 def check_size(path, size, what="it"):
-    """ValueError where what a file holds would take more than `unpack_limit` bytes; `what` names it, for the message.
-    """
+    """ValueError where contents of a file, which `what` names, would take more than `unpack_limit` bytes."""
     limit = unpack_limit(path)
     if size > limit:
         raise ValueError("%s is of %d bytes, and %s would take %d or more; expected at most %d: it is damaged, or made "
@@ -54,21 +45,18 @@ def check_size(path, size, what="it"):
 
 
 def check_archive(path, archive, names=None):
-    """Check some members of a `zipfile.ZipFile`, or all of them, as `check_size` does a file.
-
-    zipfile reads no more of a member than its header says.
-    """
+    """Check some members of a `zipfile.ZipFile`, or all: zipfile reads no more of a member than its header says."""
     check_size(path, sum(each.file_size for each in archive.infolist() if names is None or each.filename in names),
                "what is packed in it")
 
 
 def is_of_the_machine(error):
-    """Tell whether an error met in reading is of the disk or of memory, and says nothing of what the file holds."""
+    """Whether an error met in reading is of the disk or of memory, and says nothing of the contents of the file."""
     return isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def check_regular(path):
-    """OSError for what exists and is no file: reading a pipe or a device could wait for ever."""
+    """OSError for anything but a file: reading a pipe or a device could wait for ever."""
     mode = os.stat(str(path)).st_mode
     if not stat.S_ISREG(mode):
         kind = "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device or a socket"
@@ -76,13 +64,7 @@ def check_regular(path):
 
 
 def check_mapped(*arrays):
-    """ValueError for an array that is a map of a file which is shorter by now: the system ends who looks beyond it.
-
-    Parameters
-    ----------
-    *arrays : numpy.ndarray
-        Those that aren't maps of files are passed over.
-    """
+    """ValueError for an array that maps a file which is shorter by now: the system ends a process that reads beyond."""
     for array in arrays:
         while isinstance(array.base, np.ndarray):
             array = array.base
@@ -98,32 +80,16 @@ def check_mapped(*arrays):
 
 
 def read_array(stream, size, mapped=None):
-    """Read a `.npy` array, once its header is known to go with the size of what follows.
+    """The `.npy` array of `size` bytes, header and all, that a stream is at; `mapped` is its file, to be mapped.
 
-    Parameters
-    ----------
-    stream : binary stream
-        At the array's beginning.
-    size : int
-        How many bytes there are, header and all.
-    mapped : str or path-like, optional
-        The file that this is: the array is then a read-only map of it.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Raises
-    ------
-    ValueError
-        For what is no such array, holds objects, or is longer or shorter than its header says.
+    ValueError for anything else, for objects, and for a header that doesn't go with the size of what follows.
     """
     try:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = read(stream)
     except Exception as error:  # NumPy has a parser of Python read the header
-        reason = " ".join(str(error).split())  # old NumPys say it in two lines, with all the blanks of the header
+        reason = brief(" ".join(str(error).split()))  # old NumPys say it in two lines, with all blanks of the header
         raise ValueError("its header can't be read (%s: %s)" % (type(error).__name__, reason)) from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which only unpickling could read, and that runs code "
@@ -133,8 +99,8 @@ def read_array(stream, size, mapped=None):
         count *= length
     if min(shape, default=0) < 0 or not 0 <= dtype.itemsize <= _LONGEST_ITEM or dtype.itemsize == 0 and count or (
             stream.tell() + count * dtype.itemsize != size):
-        raise ValueError("its header announces the shape %r of %s, which doesn't go with the %d bytes there are"
-                         % (shape, dtype, size))
+        raise ValueError("its header announces the shape %s of %s, which doesn't go with the %d bytes there are"
+                         % (brief(shape), brief(dtype), size))
     order = "F" if fortran else "C"
     if mapped is not None and count:
         return np.memmap(str(mapped), dtype, "r", stream.tell(), shape, order)
