@@ -123,9 +123,12 @@ class Fitted:
         with self.ranks.agreed():
             u, i = self._pairs(users, items)
         self.ranks.check_call("predict", users=u, items=i)
-        predicted = predict_known(u, i, u >= 0, i >= 0, self.scorer.pairs, self._half_known, self._for_unknown,
-                                  self.scorer.clip)
+        predicted = self._predicted(u, i, self.scorer.pairs)
         return predicted if predicted.ndim else float(predicted)
+
+    def _predicted(self, u, i, pairs):
+        """Predict pairs of places, those of which both are known by `pairs`."""
+        return predict_known(u, i, u >= 0, i >= 0, pairs, self._half_known, self._for_unknown, self.scorer.clip)
 
     def _pairs(self, users, items):
         """Find the places of pairs, (n,) each or () for a single one; -1 where nothing is known."""
@@ -428,37 +431,37 @@ class Fitted:
                 check_relevant(relevant)
             users, items, values = self._columns(ratings, y)
         self.ranks.check_call("evaluate", ratings=np.asarray(values), k=repr(k), relevant=repr(relevant))
-        sums = ErrorSums().add(values, self.predict(users, items))
-        u, i = self._users.find(users), self._items.find(items)
-        known = (u >= 0) & (i >= 0)
-        measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
-                    "n_unknown": int(np.count_nonzero((u < 0) | (i < 0))),
-                    "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
-        if k is None:
-            return measures
-        if relevant is None:
-            relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
-        wanted = are_relevant(values, relevant)
-        if not wanted.any():
-            return dict(measures, **no_measures())
+        u, i = self._pairs(users, items)
+        known, wanted = (u >= 0) & (i >= 0), np.zeros(len(u), bool)
+        if k is not None:
+            if relevant is None:
+                relevant = self.rating_scale[0] if self.is_counts else relevant_from(*self.rating_scale)
+            wanted = are_relevant(values, relevant)
         who, what = distinct(users)[1][wanted], distinct(items)[1][wanted]
-        return dict(measures, **self._judge(who, what, u[wanted], i[wanted], k))
+        _, first, who = np.unique(who, return_index=True, return_inverse=True)
+        listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
+        lists = np.full((len(first), k or 1), -1)
+        predicted, lists[listed >= 0] = self._predicted_with_lists(u, i, listed[listed >= 0], k or 1, candidates)
+        sums = ErrorSums().add(values, predicted)
+        measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
+                    "n_unknown": int(np.count_nonzero(~known)),
+                    "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
+        if k is None or not wanted.any():
+            return measures if k is None else dict(measures, **no_measures())
+        n_what = what.max() + 1
+        n_relevant = np.bincount(np.unique(who * n_what + what) // n_what)
+        of_users, of_items = self.scorer.rating_counts()
+        return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
+                                            of_items[candidates] / np.count_nonzero(of_users)))
+
+    def _predicted_with_lists(self, u, i, users, k, candidates):
+        """Predict pairs of places, and make the lists of k of some users, (n_users, k)."""
+        return (self._predicted(u, i, self.scorer.pairs),
+                stack_lists(self.scorer.best(users, k, True, candidates), k))
 
     def _columns(self, ratings, y):
         """Read users, items and ratings as `fit` took them."""
         return (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
-
-    def _judge(self, who, what, users, items, k):
-        """Measure lists by relevant pairs: numbered over all ids that came, and as places of known ones."""
-        _, first, who = np.unique(who, return_index=True, return_inverse=True)
-        n_what = what.max() + 1
-        n_relevant = np.bincount(np.unique(who * n_what + what) // n_what)
-        candidates, known = self._items.candidates(), np.flatnonzero(users[first] >= 0)
-        lists = np.full((len(first), k), -1)
-        lists[known] = stack_lists(self.scorer.best(users[first][known], k, True, candidates), k)
-        of_users, of_items = self.scorer.rating_counts()
-        return judge_lists(lists, candidates, who, items, n_relevant,
-                           of_items[candidates] / np.count_nonzero(of_users))
 
 
 class FittedBesideBiases(Fitted):
@@ -504,6 +507,16 @@ class FittedBlend(Fitted):
 
     def _without_knowing(self):
         return 0.0
+
+    def _predicted_with_lists(self, u, i, users, k, candidates):
+        lists = []
+
+        def pairs(pair_users, pair_items):
+            best, scores = self.scorer.best_and_pairs(users, k, candidates, pair_users, pair_items)
+            lists.append(best)
+            return scores
+
+        return self._predicted(u, i, pairs), lists[0]
 
     def _folded(self, people):
         return [self._new_user(person, None) for person in people]

@@ -308,6 +308,13 @@ class Neighbours(ClosedForm):
     def tries(cls, system):
         return 0.0, 0.125, 0.25
 
+    def of_users(self, users):
+        return self.model.scores(self.values(self.ratings[users]), self._by_items)
+
+    @cached_property
+    def _by_items(self):
+        return self.model.N.T.tocsr()
+
 
 #: The closed forms by name, in the order in which they are fitted.
 CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter, Factors, TasteFactors, Neighbours))

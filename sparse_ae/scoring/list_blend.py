@@ -19,7 +19,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.runtime.processors import in_threads
+from sparse_ae.runtime.processors import in_threads, work_in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
@@ -109,6 +109,24 @@ class ListBlend(Rated):
 
         return in_threads(of_block, self.blocks(users))
 
+    def best_and_pairs(self, users, n, candidates, pair_users, pair_items):
+        """The lists of `best` for different users, (n_users, n), and the scores of `pairs`; each grid is made once."""
+        place = np.full(self.ratings.shape[0], -1)
+        place[users] = np.arange(len(users))
+        best, scores = np.full((len(users), n), -1), np.empty(len(pair_users), self.dtype)
+
+        def of_block(part):
+            block, at, indptr = part
+            grid, pairs = self.grid(block), at < len(pair_users)
+            at, rows = at[pairs], rows_of_entries(indptr)[pairs]
+            scores[at] = grid[rows, self._place[pair_items[at]]]
+            there = np.flatnonzero(place[block] >= 0)
+            grid = self._chosen(grid if len(there) == len(block) else grid[there], candidates)
+            best[place[block[there]]] = best_of(grid, n, candidates, self.rated_by(block[there]))[0]
+
+        work_in_threads(of_block, blocks_of_rows(np.concatenate([pair_users, users]), self.users_together()))
+        return best, scores
+
     def blocks(self, users):
         """List the parts of an array whose first axis is of users, as their scores are made together."""
         step = self.users_together()
@@ -174,4 +192,6 @@ class ListBlend(Rated):
         return total
 
     def _chosen(self, scores, candidates):
-        return scores if candidates is None else scores[:, self._place[candidates]]
+        if candidates is None or len(candidates) == len(self.candidates):
+            return scores
+        return scores[:, self._place[candidates]]

@@ -236,6 +236,17 @@ def test_relevant_is_the_same_in_any_form():
     assert measures[0]["n_users"] > 10 and measures[0] == pytest.approx(measures[1], abs=1e-6)
 
 
+def test_measures_take_each_users_scores_once(fitted, split, monkeypatch):
+    train, held_out = split
+    expected, asked = fitted.evaluate(held_out, k=5), []
+    member = fitted.fitted_.scorer.members[0]
+    of_users = member.of_users
+    monkeypatch.setattr(member, "of_users", lambda users: asked.append(users) or of_users(users))
+    assert fitted.evaluate(held_out, k=5) == expected
+    asked = np.concatenate(asked)
+    assert len(asked) == len(np.unique(asked)) == np.count_nonzero(np.diff(held_out.matrix.indptr))
+
+
 def test_an_autoencoder_that_diverges_is_told_of_once(split, capsys):
     Recommender(objective="lists", **dict(QUICK, update="momentum", learning_rate=20.0, progress=True)).fit(split[0])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("users as rows")]

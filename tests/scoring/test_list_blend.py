@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from made import stars
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines.lists import ItemWeights
 from sparse_ae.scoring import list_blend
@@ -92,6 +92,16 @@ def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
         expected = sorted(there, key=lambda i: (-grid[row, i], i))[:4]
         assert [i for i in best[row] if i >= 0] == expected
         assert_allclose(scores[row, :len(expected)], grid[row, expected], atol=1e-6)
+
+
+def test_lists_and_pairs_by_one_grid(blend):
+    """Of users with either, both or neither; some pairs twice."""
+    listed, users, items = np.array([13, 3, 2]), np.array([5, 3, 5, 0, 3, 13]), np.array([0, 8, 7, 2, 8, 0])
+    best, scores = blend.best_and_pairs(listed, 4, CANDIDATES, users, items)
+    assert_array_equal(best, np.concatenate([each for each, _ in blend.best(listed, 4, True, CANDIDATES)]))
+    assert_allclose(scores, blend.pairs(users, items), atol=1e-6)
+    best, scores = blend.best_and_pairs(listed[:0], 4, CANDIDATES, users[:0], items[:0])
+    assert best.shape == (0, 4) and scores.shape == (0,)
 
 
 def test_threads_make_the_same_lists(blend, monkeypatch):
