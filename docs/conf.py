@@ -43,7 +43,8 @@ default_role = "code"
 #: Which part of the reference a module's names are in, by how its name begins.
 ROOMS = [("recommender", "Recommender"), ("data", "Data"), ("evaluation", "Evaluation"), ("model", "Model"),
          ("trainer", "Training"), ("training", "Training"), ("baselines", "Baselines"), ("networks", "Networks"),
-         ("layers", "Layers"), ("ops", "Ops"), ("scoring", "Scoring"), ("parameters", "Model"), ("contract", "Model"),
+         ("layers", "Layers"), ("updates", "Layers"), ("ops", "Ops"), ("scoring", "Scoring"),
+         ("parameters", "Model"), ("contract", "Model"),
          ("ranks", "Ranks"), ("theano_compat", "Theano")]
 #: Methods to document of classes that have others for the library's own use.
 METHODS = {

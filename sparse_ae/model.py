@@ -233,6 +233,8 @@ class AutoEncoder(Model):
 
     def decay(self, share=1, counts=None):
         """Build the graph of the weight decay alone, a scalar; as `loss` has it."""
+        if not (self.l2_W or self.l2_V):
+            return T.zeros((), self.dtype)  # no gradient for rows that aren't in use
         if self.l2_weighted:
             return (self.l2_W * T.dot(counts, T.sum(self.W ** 2, axis=1))
                     + self.l2_V * sum(T.dot(counts, T.sum(V ** 2, axis=0)) for V in self.encoders))

@@ -91,6 +91,24 @@ def sgd(rows, parameters, learning_rate, **kwargs):
     return loss, squared_error, [p - learning_rate * d for p, d in zip(parameters, gradients)]
 
 
+def sparse_adam(values, gradients, used, learning_rate, beta1, beta2, epsilon, state=None):
+    """A step of Adam in which only the entries of `used`, arrays of bool, move, and what is kept of them.
+
+    `state` is what the step before returned: its number, and the means of gradients and of squares of each array.
+    Returns the new values and the state.
+    """
+    t, means, squares = state or (0, [np.zeros(x.shape) for x in values], [np.zeros(x.shape) for x in values])
+    values, means, squares, t = *([x.copy() for x in arrays] for arrays in (values, means, squares)), t + 1
+    for x, g, u, m, v in zip(values, gradients, used, means, squares):
+        for place in np.ndindex(x.shape):
+            if u[place]:
+                m[place] = beta1 * m[place] + (1 - beta1) * g[place]
+                v[place] = beta2 * v[place] + (1 - beta2) * g[place] ** 2
+                first, second = m[place] / (1 - beta1 ** t), v[place] / (1 - beta2 ** t)
+                x[place] -= learning_rate * first / (math.sqrt(second) + epsilon / math.sqrt(1 - beta2 ** t))
+    return values, (t, means, squares)
+
+
 def pairs(matrix):
     """A CSR matrix as the list of lists that the functions above take."""
     return [[(int(matrix.indices[p]), float(matrix.data[p])) for p in range(matrix.indptr[i], matrix.indptr[i + 1])]

@@ -30,7 +30,7 @@ ROOMS = """
     ranks
     files
     data ops
-    layers contract
+    layers contract updates
     model
     training
     networks scoring

@@ -3,11 +3,9 @@
 import csv
 import itertools
 import math
-import re
 import sys
 from pathlib import Path
 
-from sparse_ae.checks import brief
 from sparse_ae.cli.settings import add_ratings, load
 
 
@@ -42,9 +40,9 @@ def _run_recommend(parsed):
 
 
 def _add_form(parser):
-    parser.add_argument("--header", action="store_true", help="print the names of the columns first")
-    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header; "
-                                                           "between tabs only ids with a tab or a line end are quoted")
+    parser.add_argument("--header", action="store_true", help="print the names of the columns first, as a table has "
+                                                              "them")
+    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header")
 
 
 def _print_table(parsed, names, rows):
@@ -53,13 +51,7 @@ def _print_table(parsed, names, rows):
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
     else:
         for row in rows:
-            print("\t".join(map(_quoted, row)))
-
-
-def _quoted(value):
-    """A field between tabs, in quotes if it holds a tab or a line end itself."""
-    text = str(value)
-    return '"%s"' % text.replace('"', '""') if re.search("[\t\r\n]", text) else text
+            print("\t".join(map(str, row)))
 
 
 def _decimals(recommender):
@@ -69,13 +61,14 @@ def _decimals(recommender):
 
 
 def _ids(words, known, name):
-    """Ids as the model has them: strings, or numbers, which are written plainly: 7, not 007 or 1_0."""
+    """Ids as the model has them: numbers, or strings."""
     if known.dtype.kind == "U":
         return words
-    if not all(re.fullmatch("0|-?[1-9][0-9]{0,18}", word) for word in words):
+    try:
+        return [int(word) for word in words]
+    except ValueError:
         raise ValueError("%s %s: the ids of %ss in this model are numbers, such as %d"
-                         % (name, brief(", ".join(words)), name, known[0]))
-    return [int(word) for word in words]
+                         % (name, ", ".join(words), name, known[0])) from None
 
 
 def add_predict(commands):

@@ -1,8 +1,8 @@
 """Sparse Ops, for any graph; and rewrites that make dense graphs fast on a CPU.
 
 The three products and their gradients: `csr_dot`, `sampled_dot`, `csr_t_dot`; see `csr`. The masked autoencoder in one
-pass over the ratings: `SquaredError`, see `fused`, and `SGDStep`, `AdagradStep`, `AdamStep`, see `fused_updates`. The
-squares of all outputs, where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`.
+pass over the ratings: `SquaredError`, `SGDStep`, `AdagradStep`, `SparseAdamStep`, `AdamStep`; see `fused`. The squares
+of all outputs, where missing entries count, and none of which is made: `squared_outputs`; see `everywhere`.
 Ordered levels from scores: see `ordinal`. `csr_arrays` brings a SciPy matrix to them, `stored_arrays` a Theano sparse
 variable, `item_major` a shared variable into the memory order that they work fastest in. Plain SGD and Adagrad along
 the products' gradients touch the rows in use alone, in any function; see `rows`. Functions that hold one of these Ops
@@ -20,17 +20,16 @@ from sparse_ae.ops.csr import (  # noqa: F401  (item_major and made_item_major a
 )
 from sparse_ae.ops.dense import dense_rows
 from sparse_ae.ops.everywhere import squared_outputs
-from sparse_ae.ops.fused import SquaredError
-from sparse_ae.ops.fused_updates import AdagradStep, AdamStep, SGDStep
+from sparse_ae.ops.fused import AdagradStep, AdamStep, SGDStep, SparseAdamStep, SquaredError
 from sparse_ae.ops.op import before_nodes
 from sparse_ae.ops.rewrites import fast_mode
 from sparse_ae.ops.stored import stored_arrays, with_values
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
 
-__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SquaredError", "SumOverRanks", "add_csr_t_dot", "csr_arrays",
-           "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs", "stored_arrays",
-           "with_values"]
+__all__ = ["AdagradStep", "AdamStep", "SGDStep", "SparseAdamStep", "SquaredError", "SumOverRanks", "add_csr_t_dot",
+           "csr_arrays", "csr_dot", "csr_t_dot", "dense_rows", "fast_mode", "sampled_dot", "squared_outputs",
+           "stored_arrays", "with_values"]
 
 
 def register_for_gpu():

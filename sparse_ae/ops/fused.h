@@ -40,20 +40,18 @@ int sgd_step(const Ratings<T> &R, Parameters<T> &P, double *state, double learni
     return 0;
 }
 
-/* One step of Adagrad in place, with a decay for each rating. costs: as above; its decay is that of the rows in use. 0,
-   or -1 with a Python error set. */
-template <typename T, bool TWO>
-int adagrad_step(const Ratings<T> &R, Parameters<T> &P, double learning_rate, const double *l2, double epsilon,
-                 Workspace &ws, double *costs)
+/* One step of Adagrad, or of Adam on the rows in use, in place, with a decay for each rating; the rest of the goals is
+   set. costs: as above; its decay is that of the rows in use. 0, or -1 with a Python error set. */
+template <typename T, bool TWO, template <typename> class Sink>
+int step_of_rows(const Ratings<T> &R, Parameters<T> &P, double step, const double *l2, Workspace &ws, double *costs)
 {
     double sums[3];
     const double decays[] = {l2[0], l2[1], 0, 0, l2[1]};
     for (int i = 0; i < 5; i++) {
-        P.goal(i).step = learning_rate;
+        P.goal(i).step = step;
         P.goal(i).decay = decays[i];
-        P.goal(i).epsilon = epsilon;
     }
-    if (Pass<T, TWO, Adagrad>(R, P).run(ws, sums)) return -1;
+    if (Pass<T, TWO, Sink>(R, P).run(ws, sums)) return -1;
     costs[0] = sums[0];
     costs[1] = sums[0] + l2[0] * sums[1] + l2[1] * sums[2];
     return 0;
@@ -251,83 +249,96 @@ int sgd_step_op(PyArrayObject **in, PyArrayObject **out[7], bool inplace, const 
     return 0;
 }
 
+/* The arguments of a step that keeps KEPT arrays of each parameter, checked and taken over.
+   in: the N parameters W, V', mu, b and, with a second encoder, U'; what is kept of each; data, indices, indptr, the
+   rate, l2_W, l2_V, target, and seen. out: the first N (1 + KEPT), the squared error and the cost. */
+template <typename T, bool TWO, int KEPT> struct StepArguments {
+    enum { N = TWO ? 5 : 4, DATA = N * (1 + KEPT) };
+    PyArrayObject **in, ***out, *values[5];
+    CheckedRatings<T> block;
+    double rates[3], costs[2];  /* the rate, l2_W, l2_V */
+
+    StepArguments(PyArrayObject **in_, PyArrayObject ***out_)
+        : in(in_), out(out_), block(in_ + DATA, in_[DATA + 6], TWO ? in_[DATA + 7] : NULL) {}
+
+    int take(bool inplace, const char *misfit)
+    {
+        static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
+        if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
+        for (int i = 0; i < N * KEPT; i++)
+            if (!PyArray_SAMESHAPE(in[i / KEPT], in[N + i])) {
+                PyErr_Format(PyExc_ValueError, misfit, names[i / KEPT]);
+                return -1;
+            }
+        if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
+        for (int i = 0; i < 3; i++)
+            if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
+        for (int i = 0; i < DATA; i++)
+            if (take_over(inplace, in[i], out[i])) return -1;
+        for (int i = 0; i < N; i++) values[i] = *out[i];
+        return allocate(out[DATA], 0, 0, 0, NPY_FLOAT64) || allocate(out[DATA + 1], 0, 0, 0, NPY_FLOAT64) ? -1 : 0;
+    }
+    T *kept(int parameter, int which) const { return (T *)PyArray_DATA(*out[N + KEPT * parameter + which]); }
+    int give(int failed)
+    {
+        for (int i = 0; i < 2 && !failed; i++) *(double *)PyArray_DATA(*out[DATA + i]) = costs[i];
+        return failed;
+    }
+};
+
 template <typename T, bool TWO>
 int adagrad_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double epsilon, const Function &function,
                     Workspace &ws)
 {
-    /* in: the N parameters W, V', mu, b and, with a second encoder, U'; the squares of each; data, indices, indptr,
-       learning_rate, l2_W, l2_V, target, and seen; out: the first 2 N, the squared error and the cost */
-    enum { N = TWO ? 5 : 4, DATA = 2 * N };
-    static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
-    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
-    for (int i = 0; i < N; i++)
-        if (!PyArray_SAMESHAPE(in[i], in[N + i])) {
-            PyErr_Format(PyExc_ValueError, "the sum of squared gradients of %s is not of its shape", names[i]);
-            return -1;
-        }
-    CheckedRatings<T> block(in + DATA, in[DATA + 6], TWO ? in[DATA + 7] : NULL);
-    if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-    double rates[3];  /* learning_rate, l2_W, l2_V */
-    for (int i = 0; i < 3; i++)
-        if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
-    for (int i = 0; i < 2 * N; i++)
-        if (take_over(inplace, in[i], out[i])) return -1;
-    if (allocate(out[2 * N], 0, 0, 0, NPY_FLOAT64) || allocate(out[2 * N + 1], 0, 0, 0, NPY_FLOAT64)) return -1;
-    PyArrayObject *values[5];
-    for (int i = 0; i < N; i++) values[i] = *out[i];
-    Parameters<T> P(N, values, values, function);
-    for (int i = 0; i < N; i++) P.goal(i).squares = (T *)PyArray_DATA(*out[N + i]);
-    double costs[2];
-    if (adagrad_step<T, TWO>(block.R, P, rates[0], rates + 1, epsilon, ws, costs)) return -1;
-    for (int i = 0; i < 2; i++) *(double *)PyArray_DATA(*out[2 * N + i]) = costs[i];
-    return 0;
+    StepArguments<T, TWO, 1> step(in, out);
+    if (step.take(inplace, "the sum of squared gradients of %s is not of its shape")) return -1;
+    Parameters<T> P(step.N, step.values, step.values, function);
+    for (int i = 0; i < step.N; i++) {
+        P.goal(i).squares = step.kept(i, 0);
+        P.goal(i).epsilon = epsilon;
+    }
+    return step.give(step_of_rows<T, TWO, Adagrad>(step.block.R, P, step.rates[0], step.rates + 1, ws, step.costs));
+}
+
+static const char *const MISFIT_OF_MEANS =
+    "the means of the gradients of %s, or of their squares, are not of its shape";
+
+template <typename T, bool TWO>
+int sparse_adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double beta1, double beta2,
+                        double epsilon, const Function &function, Workspace &ws)
+{
+    StepArguments<T, TWO, 2> step(in, out);
+    if (step.take(inplace, MISFIT_OF_MEANS)) return -1;
+    Parameters<T> P(step.N, step.values, step.values, function);
+    for (int i = 0; i < step.N; i++) {
+        const Goal<T> goal = {P.goal(i).values, step.kept(i, 1), step.kept(i, 0), 0, 0, epsilon, beta1, beta2};
+        P.goal(i) = goal;
+    }
+    return step.give(step_of_rows<T, TWO, SparseAdam>(step.block.R, P, step.rates[0], step.rates + 1, ws, step.costs));
 }
 
 template <typename T, bool TWO>
 int adam_step_op(PyArrayObject **in, PyArrayObject **out[], bool inplace, double beta1, double beta2, double epsilon,
                  bool weighted, const Function &function, Workspace &ws)
 {
-    /* in: the N parameters W, V', mu, b and, with a second encoder, U'; the means and the squares of each; data,
-       indices, indptr, step, l2_W, l2_V, target, and seen; out: the first 3 N, the squared error and the cost */
-    enum { N = TWO ? 5 : 4, DATA = 3 * N };
-    static const char *const names[] = {"W", "V's transpose", "mu", "b", "U's transpose"};
-    if (check_parameters(in) || (TWO && check_second_encoder(in[1], in[4]))) return -1;
-    for (int i = 0; i < N; i++)
-        if (!PyArray_SAMESHAPE(in[i], in[N + 2 * i]) || !PyArray_SAMESHAPE(in[i], in[N + 2 * i + 1])) {
-            PyErr_Format(PyExc_ValueError,
-                         "the means of the gradients of %s, or of their squares, are not of its shape", names[i]);
-            return -1;
-        }
-    CheckedRatings<T> block(in + DATA, in[DATA + 6], TWO ? in[DATA + 7] : NULL);
-    if (block.check(PyArray_DIMS(in[DATA + 2])[0] - 1, PyArray_DIMS(in[0])[0])) return -1;
-    double rates[3];  /* step, l2_W, l2_V */
-    for (int i = 0; i < 3; i++)
-        if (to_double(in[DATA + 3 + i], &rates[i])) return -1;
-    for (int i = 0; i < 3 * N; i++)
-        if (take_over(inplace, in[i], out[i])) return -1;
-    if (allocate(out[3 * N], 0, 0, 0, NPY_FLOAT64) || allocate(out[3 * N + 1], 0, 0, 0, NPY_FLOAT64)) return -1;
-    PyArrayObject *values[5];
-    for (int i = 0; i < N; i++) values[i] = *out[i];
-    Parameters<T> P(N, values, values, function);
+    StepArguments<T, TWO, 2> step(in, out);
+    if (step.take(inplace, MISFIT_OF_MEANS)) return -1;
+    Parameters<T> P(step.N, step.values, step.values, function);
     Adam<T> all[5];
-    const npy_intp n_items = block.R.n_items, most_rows = block.R.nnz < n_items ? block.R.nnz : n_items,
-                   stride = Store<T>::stride(P.k);
+    const Ratings<T> &R = step.block.R;
+    const npy_intp most_rows = R.nnz < R.n_items ? R.nnz : R.n_items, stride = Store<T>::stride(P.k);
     const npy_intp sizes[] = {most_rows * stride, most_rows * stride, stride, most_rows, most_rows * stride};
-    const double decays[] = {rates[1], rates[2], 0, 0, rates[2]};
-    for (int i = 0; i < N; i++) {
-        const Adam<T> adam = {(T *)PyArray_DATA(*out[i]), (T *)PyArray_DATA(*out[N + 2 * i]),
-                              (T *)PyArray_DATA(*out[N + 2 * i + 1]), (T)decays[i], (T)rates[0], (T)epsilon, (T)beta1,
-                              (T)beta2, (T)(1 - beta1), (T)(1 - beta2)};
+    const double decays[] = {step.rates[1], step.rates[2], 0, 0, step.rates[2]};
+    for (int i = 0; i < step.N; i++) {
+        const Adam<T> adam = {P.goal(i).values, step.kept(i, 0), step.kept(i, 1), (T)decays[i], (T)step.rates[0],
+                              (T)epsilon, (T)beta1, (T)beta2, (T)(1 - beta1), (T)(1 - beta2)};
         all[i] = adam;
         if (!(P.goal(i).values = ws.gradients[i].get<T>(sizes[i]))) {
             PyErr_NoMemory();
             return -1;
         }
     }
-    double costs[2];
-    if (adam_step<T, TWO>(block.R, P, all, weighted, rates + 1, ws, costs)) return -1;
-    for (int i = 0; i < 2; i++) *(double *)PyArray_DATA(*out[3 * N + i]) = costs[i];
-    return 0;
+    return step.give(adam_step<T, TWO>(R, P, all, weighted, step.rates + 1, ws, step.costs));
 }
 
 template <typename T, bool TWO>

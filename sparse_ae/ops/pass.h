@@ -6,10 +6,10 @@
 
 namespace sparse_ae {
 
-/* One parameter on its way out, and the numbers of its update; a sink reads of them what it needs. */
+/* One parameter on its way out, and the numbers of its update; a sink reads those that it needs. */
 template <typename T> struct Goal {
-    T *values, *squares;  /* squares: Adagrad's sums of squared gradients, of the parameter's shape */
-    double step, decay, epsilon;
+    T *values, *squares, *means;  /* what an optimiser keeps is of the parameter's shape */
+    double step, decay, epsilon, beta1, beta2;
 };
 
 /* Of a sink's arrays that have the parameter's shape: the row of items[c], and how far apart rows are. */
@@ -80,6 +80,51 @@ template <typename T> struct Adagrad : OfParameter<T> {
     {
         squares[row] += gradient * gradient;
         values[row] -= step * gradient / std::sqrt(squares[row] + epsilon);
+    }
+};
+
+/* Adam of the rows in use alone, in place, with the same d as Adagrad: means = beta1 means + (1 - beta1) d, squares
+   likewise of d^2, row -= step * means / (sqrt(squares) + epsilon); sum: as Adagrad's. */
+template <typename T> struct SparseAdam : OfParameter<T> {
+    T *values, *squares, *means, step, decay, epsilon, beta1, beta2, rest1, rest2;
+    double sum;
+    explicit SparseAdam(const Goal<T> &to)
+        : values(to.values), squares(to.squares), means(to.means), step((T)to.step), decay((T)to.decay),
+          epsilon((T)to.epsilon), beta1((T)to.beta1), beta2((T)to.beta2), rest1((T)(1 - to.beta1)),
+          rest2((T)(1 - to.beta2)), sum(0)
+    {
+    }
+    template <int NV>
+    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x,
+                    const typename Simd<T>::vec *g)
+    {
+        typedef Block<T, NV> B;
+        typename Simd<T>::vec m[NV], a[NV], norm = B::splat(0);
+        const typename Simd<T>::vec pull = B::splat(2 * decay * n);
+        block.load(means + row, m);
+        block.load(squares + row, a);
+        for (int y = 0; y < NV; y++) {
+            const typename Simd<T>::vec d = g[y] + pull * x[y];
+            norm += x[y] * x[y];
+            m[y] = B::splat(beta1) * m[y] + B::splat(rest1) * d;
+            a[y] = B::splat(beta2) * a[y] + B::splat(rest2) * (d * d);
+            x[y] -= B::splat(step) * m[y] / (Simd<T>::root(a[y]) + B::splat(epsilon));
+        }
+        block.store(means + row, m);
+        block.store(squares + row, a);
+        block.store(values + row, x);
+        sum += (double)n * B::sum(norm);
+    }
+    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
+    {
+        block.prefetch(B, c, k, means);
+        block.prefetch(B, c, k, squares);
+    }
+    void add(npy_intp row, T gradient)
+    {
+        means[row] = beta1 * means[row] + rest1 * gradient;
+        squares[row] = beta2 * squares[row] + rest2 * (gradient * gradient);
+        values[row] -= step * means[row] / (std::sqrt(squares[row]) + epsilon);
     }
 };
 

@@ -47,6 +47,27 @@ template <typename T> struct AdagradRows {
     }
 };
 
+/* means = beta1 means + (1 - beta1) G, squares likewise of G^2, F -= step means / (sqrt(squares) + epsilon) */
+template <typename T> struct AdamRows {
+    T *F, *means, *squares, step, beta1, beta2, epsilon, rest1, rest2;
+    void prefetch(npy_intp first, npy_intp k) const
+    {
+        T *const arrays[] = {F, means, squares};
+        for (int i = 0; i < 3; i++) SgdRows<T>::fetch(arrays[i] + first, k);
+    }
+    void operator()(npy_intp first, npy_intp k, const T *g) const
+    {
+        const AdamRows here(*this);  /* a local copy: the stores below can't change it */
+        T *f = F + first, *m = means + first, *v = squares + first;
+        #pragma omp simd
+        for (npy_intp t = 0; t < k; t++) {
+            m[t] = here.beta1 * m[t] + here.rest1 * g[t];
+            v[t] = here.beta2 * v[t] + here.rest2 * (g[t] * g[t]);
+            f[t] -= here.step * m[t] / (std::sqrt(v[t]) + here.epsilon);
+        }
+    }
+};
+
 /* Gives `update` the rows of G = R' A that R has entries for. Each is one thread's, and adds up in the order of R's
    rows. 0, or -1 with a Python error set. */
 template <typename T, typename Update>
@@ -119,6 +140,32 @@ int adagrad_rows_op(bool inplace, PyArrayObject *F, PyArrayObject *squares, PyAr
     if (take_over(inplace, F, new_F) || take_over(inplace, squares, new_squares)) return -1;
     const AdagradRows<T> update = {(T *)PyArray_DATA(*new_F), (T *)PyArray_DATA(*new_squares),
                                    *(T *)PyArray_DATA(rate), *(T *)PyArray_DATA(epsilon)};
+    return update_rows(block.R, A.dim(1), A.data<T>(), update, ws);
+}
+
+template <typename T>
+int adam_rows_op(bool inplace, PyArrayObject *F, PyArrayObject *means, PyArrayObject *squares, PyArrayObject *step,
+                 PyArrayObject *beta1, PyArrayObject *beta2, PyArrayObject *epsilon, PyArrayObject *data,
+                 PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject **new_F,
+                 PyArrayObject **new_means, PyArrayObject **new_squares, Workspace &ws)
+{
+    CheckedCsr<T> block(data, indices, indptr);
+    Contiguous A(A_);
+    double numbers[4];
+    PyArrayObject *const given[] = {step, beta1, beta2, epsilon};
+    if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") || block.check(A.dim(0), PyArray_DIMS(F)[0]))
+        return -1;
+    if (!PyArray_SAMESHAPE(F, means) || !PyArray_SAMESHAPE(F, squares)) {
+        PyErr_SetString(PyExc_ValueError, "the means of the gradients, or of their squares, are not of F's shape");
+        return -1;
+    }
+    for (int i = 0; i < 4; i++)
+        if (to_double(given[i], &numbers[i])) return -1;
+    if (take_over(inplace, F, new_F) || take_over(inplace, means, new_means) || take_over(inplace, squares, new_squares))
+        return -1;
+    const AdamRows<T> update = {(T *)PyArray_DATA(*new_F), (T *)PyArray_DATA(*new_means),
+                                (T *)PyArray_DATA(*new_squares), (T)numbers[0], (T)numbers[1], (T)numbers[2],
+                                (T)numbers[3], (T)(1 - numbers[1]), (T)(1 - numbers[2])};
     return update_rows(block.R, A.dim(1), A.data<T>(), update, ws);
 }
 

@@ -21,6 +21,7 @@ from sparse_ae.ops.op import C_TYPES, UpdateOp, check_csr, csr_matrix, float_ten
 import theano
 import theano.tensor as T
 from theano import gof, scalar
+from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 
 class _RowsOp(UpdateOp):
@@ -107,6 +108,52 @@ class AdagradRows(_RowsOp):
         outputs[0][0], outputs[1][0] = F, squares
 
 
+class AdamRows(_RowsOp):
+    """Adam's step of the rows in use: means and squares fade and take in G and G^2, and F moves along their quotient.
+
+    Inputs: F, means, squares (n_items, k), step, beta1, beta2, epsilon, the block, A. Outputs: the first three, new.
+    """
+
+    function = "adam_rows_op"
+    updated = {0: 0, 1: 1, 2: 2}
+
+    def make_node(self, F, means, squares, step, beta1, beta2, epsilon, data, indices, indptr, A):
+        F, means, squares = float_tensors(F=(F, 2), means=(means, 2), squares=(squares, 2))
+        data, A = (T.cast(T.as_tensor_variable(x), F.dtype) for x in (data, A))  # no wider than F
+        data, A = float_tensors(data=(data, 1), A=(A, 2))
+        numbers = [T.cast(T.as_tensor_variable(x), "float64") for x in (step, beta1, beta2, epsilon)]
+        if any(x.ndim for x in numbers):
+            raise TypeError("step, beta1, beta2 and epsilon must be scalars")
+        inputs = [F, means, squares] + numbers + [data, index_vector(indices, "indices"),
+                                                  index_vector(indptr, "indptr"), A]
+        return gof.Apply(self, inputs, [x.type() for x in inputs[:3]])
+
+    def perform(self, node, inputs, outputs):
+        step, beta1, beta2, epsilon = map(float, inputs[3:7])
+        used, G = self.gradient(inputs[0], *inputs[7:])
+        if not inputs[0].shape == inputs[1].shape == inputs[2].shape:
+            raise ValueError("the means of the gradients, or of their squares, are not of F's shape")
+        F, means, squares = self.targets(inputs)
+        means[used] = beta1 * means[used] + (1 - beta1) * G
+        squares[used] = beta2 * squares[used] + (1 - beta2) * G ** 2
+        F[used] -= step * means[used] / (np.sqrt(squares[used]) + epsilon)
+        for output, new in zip(outputs, (F, means, squares)):
+            output[0] = new
+
+
+class EntryRows(gof.Op):
+    """The row of each entry of a CSR block, from its indptr."""
+
+    __props__ = ()
+
+    def make_node(self, indptr):
+        return gof.Apply(self, [indptr], [T.ivector()])
+
+    def perform(self, node, inputs, outputs):
+        lengths = np.diff(inputs[0])
+        outputs[0][0] = np.repeat(np.arange(len(lengths), dtype="int32"), lengths)
+
+
 def _elementwise(x, *scalar_ops):
     """The inputs of the Elemwise node of one of these scalar Ops that makes x; None if another does."""
     node = x.owner
@@ -170,10 +217,68 @@ def _is_product(x):
     return x.owner is not None and isinstance(x.owner.op, CsrTDot)
 
 
+def _block_of(x):
+    """The CSR block (data, indices, indptr, A) whose R' A is x; None where it is none.
+
+    That is a `CsrTDot`, or the product, element by element, of one with other matrices, which are looked up at the
+    rows in use. So is the gradient of F in a term that is summed over its units, as ``csr_dot(..., (F ** 2).sum(1))``.
+    """
+    if _is_product(x):
+        return x.owner.inputs[:4]
+    factors = _factors(x)
+    found = [y for y in factors if _product_within(y)]
+    if len(found) != 1:
+        return None
+    product, is_column = _product_within(found[0])
+    data, indices, indptr, A = product.owner.inputs[:4]
+    A = A[EntryRows()(indptr)]
+    if is_column:
+        A = T.addbroadcast(A, 1)
+    A = T.cast(T.mul(A, *[_at(y, indices) for y in factors if y is not found[0]]), x.dtype)
+    return [data, indices, T.arange(indices.shape[0] + 1, dtype="int32"), A]
+
+
+def _factors(x):
+    inputs = _elementwise(x, scalar.Mul)
+    return [z for y in inputs for z in _factors(y)] if inputs else [x]
+
+
+def _product_within(x):
+    """The `CsrTDot` that x is, and whether x repeats its single column; None for another x."""
+    is_column = False
+    while x.owner is not None and not _is_product(x):
+        is_column = is_column or x.ndim == 1 or x.broadcastable == (False, True)
+        op = x.owner.op
+        if _elementwise(x, scalar.Second):
+            x = x.owner.inputs[1]
+        elif (isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Identity, scalar.Cast)
+                or isinstance(op, T.DimShuffle) and tuple(op.new_order) in ((0,), (0, "x"), (0, 1))):
+            x = x.owner.inputs[0]
+        else:
+            return None
+    return (x, is_column) if _is_product(x) else None
+
+
+def _at(x, indices):
+    """Rows of x, an expression element by element of matrices, numbers and rows."""
+    if x.broadcastable[0]:
+        return x
+    if x.owner is not None and isinstance(x.owner.op, T.Elemwise):
+        return x.owner.op(*[_at(y, indices) for y in x.owner.inputs])
+    return x[indices]
+
+
+def _is_wanted_once(x):
+    """Whether nothing else in a function's graph asks for x, nor for the product that it is made of."""
+    product = x if _is_product(x) else next(filter(None, map(_product_within, _factors(x))))[0]
+    return len(x.clients) == 1 and len(product.clients) == 1
+
+
 def _sgd(new, old):
     """The update of `old` by products of CSR blocks that are wanted for nothing else; None where it is no such."""
     terms = _terms(new)
-    products = [term for term in terms if _is_product(term[0]) and len(term[0].clients) == 1]
+    blocks = [_block_of(x) for x, _, _ in terms]
+    products = [term for term, block in zip(terms, blocks) if block and _is_wanted_once(term[0])]
     others = [term for term in terms if term not in products]
     if not products or (old, [], False) not in others:
         return None
@@ -183,22 +288,20 @@ def _sgd(new, old):
         if numbers:
             x = T.mul(*numbers + [x])
         moved = moved - x if minus else moved + x
-    for x, numbers, minus in products:
-        moved = SGDRows()(moved, _product(numbers, not minus, x.dtype), *x.owner.inputs[:4])
+    for (x, numbers, minus), block in zip(terms, blocks):
+        if (x, numbers, minus) in products:
+            moved = SGDRows()(moved, _product(numbers, not minus, x.dtype), *block)
     return moved
 
 
-def _stacked(terms):
-    """A sum of products of CSR blocks as that of one block: data, indices, indptr, A."""
-    blocks = [x.owner.inputs[:4] for x, _, _ in terms]
-    data = [-block[0] if minus else block[0] for block, (_, _, minus) in zip(blocks, terms)]
+def _stacked(blocks):
+    """A sum of products of CSR blocks (data, indices, indptr, A) as that of one block."""
     indptr = blocks[0][2]
     for block in blocks[1:]:
         indptr = T.concatenate([indptr, block[2][1:] + indptr[-1]])
-    if len(blocks) == 1:
-        return data[0], blocks[0][1], indptr, blocks[0][3]
-    return T.concatenate(data), T.concatenate([block[1] for block in blocks]), indptr, T.concatenate(
-        [block[3] for block in blocks])
+    data, indices, A = (blocks[0][i] if len(blocks) == 1 else T.concatenate([block[i] for block in blocks])
+                        for i in (0, 1, 3))
+    return data, indices, indptr, A
 
 
 def _summands(x):
@@ -239,11 +342,14 @@ def _adagrad(new, old, updates):
     if any(client not in inside for x in (gradient, squared) for client, _ in x.clients):
         return None
     terms = [(gradient, [], False)] if _is_product(gradient) else _terms(gradient)
-    if not all(_is_product(x) and not scales and (x is gradient or len(x.clients) == 1) for x, scales, _ in terms):
+    blocks = [_block_of(x) for x, _, _ in terms]
+    if not all(block and not scales and (x is gradient or _is_wanted_once(x))
+               for block, (x, scales, _) in zip(blocks, terms)):
         return None
     epsilon = np.asarray(sum(float(x.data.item()) for x in numbers), old.dtype)
     rate = _product([x for x in factors if x is not gradient], False, old.dtype)
-    outputs = AdagradRows()(old, squares, rate, T.constant(epsilon), *_stacked(terms), return_list=True)
+    blocks = [[-block[0] if minus else block[0]] + block[1:] for block, (_, _, minus) in zip(blocks, terms)]
+    outputs = AdagradRows()(old, squares, rate, T.constant(epsilon), *_stacked(blocks), return_list=True)
     return list(zip((new, updates[squares]), outputs))
 
 
@@ -268,3 +374,81 @@ class UpdateRows(gof.Optimizer):
 
 # Before updates are made one pass (48.8), and what is element by element one function (49).
 theano.compile.optdb.register("sparse_ae_update_rows", UpdateRows(), 48.6, "fast_run")
+
+
+# Gradients as T.grad gives them, before any rewrite
+
+AS_IT_IS, TURNED, VECTOR = "as it is", "turned", "vector"  # how a parameter is laid out beside F (n_items, k)
+
+
+def rows_in_use(gradient):
+    """How a gradient is laid out, and the CSR block (data, indices, indptr, A) whose R' A it is; None for another.
+
+    It is a sum of `csr_t_dot`s and of gradients of look-ups ``F[indices]``, each times a number.
+    """
+    for layout in [VECTOR] if gradient.ndim == 1 else [AS_IT_IS, TURNED] if gradient.ndim == 2 else []:
+        blocks = _blocks(gradient, layout)
+        if blocks:
+            return layout, _stacked(blocks)
+    return None
+
+
+def _blocks(x, layout):
+    """The CSR blocks whose products add up to x; None where they don't."""
+    op = x.owner and x.owner.op
+    inputs = x.owner.inputs if x.owner else []
+    if isinstance(op, theano.compile.Rebroadcast) or _elementwise(x, scalar.Cast, scalar.Identity):
+        return _blocks(inputs[0], layout)
+    if isinstance(op, T.DimShuffle):
+        inner = {(TURNED, (1, 0)): AS_IT_IS, (AS_IT_IS, (1, 0)): TURNED, (VECTOR, (0,)): AS_IT_IS}
+        known = inner.get((layout, tuple(op.new_order))) if inputs[0].ndim == 2 else None
+        return known and _blocks(inputs[0], known)
+    if layout is AS_IT_IS and _block_of(x):
+        return [_block_of(x)]
+    if _is_of_look_up(x):
+        rows, indices = inputs[1:]
+        if layout is TURNED:
+            return None
+        indices = T.cast(T.switch(T.lt(indices, 0), indices + x.shape[0], indices), "int32")
+        return [[T.ones_like(indices, dtype=x.dtype), indices, T.arange(indices.shape[0] + 1, dtype="int32"),
+                 rows.dimshuffle(0, "x") if layout is VECTOR else rows]]
+    if _elementwise(x, scalar.Add, scalar.Sub):
+        parts = [_blocks(y, layout) for y in inputs]
+        if all(parts) and isinstance(op.scalar_op, scalar.Sub):
+            parts[1] = [[-block[0]] + block[1:] for block in parts[1]]
+        return sum(parts, []) if all(parts) else None
+    if _elementwise(x, scalar.Neg):
+        return _times(_blocks(inputs[0], layout), -1)
+    if _elementwise(x, scalar.Mul) and sum(not _is_number(y) for y in inputs) == 1:
+        inner, = (y for y in inputs if not _is_number(y))
+        return _times(_blocks(inner, layout), *[_as_scalar(y) for y in inputs if y is not inner])
+    if _elementwise(x, scalar.TrueDiv) and _is_number(inputs[1]):
+        return _times(_blocks(inputs[0], layout), 1 / _as_scalar(inputs[1]))
+    return None
+
+
+def _times(blocks, *numbers):
+    return blocks and [[T.mul(block[0], *numbers)] + block[1:] for block in blocks]
+
+
+def _is_of_look_up(x):
+    """Whether x is the gradient of F for ``F[indices]``: its rows, added into zeros."""
+    if x.owner is None or not isinstance(x.owner.op, AdvancedIncSubtensor1) or x.owner.op.set_instead_of_inc:
+        return False
+    try:
+        return T.get_scalar_constant_value(x.owner.inputs[0]) == 0
+    except T.NotScalarConstantError:
+        return False
+
+
+def holds_rows_in_use(x):
+    """Whether a gradient is made from one of rows in use, element by element and with others."""
+    passed, left, seen = (T.Elemwise, T.DimShuffle, theano.compile.Rebroadcast), [x], set()
+    while left:
+        x = left.pop()
+        if _is_product(x) or _is_of_look_up(x):
+            return True
+        if x not in seen and x.owner is not None and isinstance(x.owner.op, passed):
+            left += x.owner.inputs
+        seen.add(x)
+    return False

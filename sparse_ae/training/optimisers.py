@@ -13,6 +13,7 @@ import numpy as np
 from sparse_ae.training.lbfgs import LBFGS
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.steps import TrainingStep
+from sparse_ae.updates import sparse_adam
 import lasagne
 import theano
 import theano.tensor as T
@@ -89,10 +90,10 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
 rprop.needs_all_rows = True  # as a `steps.Step` says it
 
 
-#: By name: functions of lasagne.updates (which exports what works on updates and gradients too), RProp, L-BFGS.
+#: By name: functions of lasagne.updates (which exports what works on updates and gradients too), our own, L-BFGS.
 UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
     "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
-UPDATES.update(rprop=rprop, lbfgs=LBFGS)
+UPDATES.update(sparse_adam=sparse_adam, rprop=rprop, lbfgs=LBFGS)
 
 #: Updates in which a new entry follows from the old one, its gradients, and numbers that are the same for all.
 ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]

@@ -11,11 +11,21 @@ from typing import Callable, Dict, NamedTuple, Tuple
 import numpy as np
 
 from sparse_ae.checks import generator_from, is_number
-from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, add_csr_t_dot, csr_dot, item_major, sampled_dot
+from sparse_ae.ops import (
+    AdagradStep,
+    AdamStep,
+    SGDStep,
+    SparseAdamStep,
+    add_csr_t_dot,
+    csr_dot,
+    item_major,
+    sampled_dot,
+)
 from sparse_ae.ops.compiled import compile_update, updating
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
+from sparse_ae.updates import sparse_adam
 import lasagne
 import theano
 import theano.tensor as T
@@ -96,6 +106,7 @@ def _adams_rate(learning_rate, settings):
     return (learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)), [(t_before, t)]
 
 
+_ADAMS = {"beta1": (0.9, _is_share), "beta2": (0.999, _is_share), "epsilon": (1e-8, _is_positive)}
 #: Plain SGD, whose weight decay waits for rows without a rating.
 SGD = FusedUpdate(lasagne.updates.sgd, {}, _has_one_decay, SGDStep, kept=0)
 #: The updates that one Op does; the first that fits is taken.
@@ -103,8 +114,9 @@ FUSED = [
     SGD,
     FusedUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)}, _has_no_decay_but_ratings, AdagradStep,
                 kept=1),
-    FusedUpdate(lasagne.updates.adam, {"beta1": (0.9, _is_share), "beta2": (0.999, _is_share),
-                                       "epsilon": (1e-8, _is_positive)}, _is_in_c, AdamStep, kept=2, rate=_adams_rate,
+    FusedUpdate(sparse_adam, _ADAMS, lambda model, objective: _has_no_decay_but_ratings(model, objective)
+                and not on_gpu(), SparseAdamStep, kept=2, rate=_adams_rate),
+    FusedUpdate(lasagne.updates.adam, _ADAMS, _is_in_c, AdamStep, kept=2, rate=_adams_rate,
                 of_model=lambda model: {"weighted": model.l2_weighted}),
 ]
 
@@ -220,7 +232,7 @@ class PendingDecay(NothingPending):
     """The weight decay that plain SGD hasn't written into W and V yet: a factor of each.
 
     A step moves the rows in use alone, and multiplies the factors by ``1 - 2 learning_rate l2``: see
-    `ops.fused_updates.SGDStep`. From `begin` on **the values of W and V are stale**: what they stand for is c_W W and
+    `ops.SGDStep`. From `begin` on **the values of W and V are stale**: what they stand for is c_W W and
     c_V V. `write` multiplies the factors in, which costs as much as reading both.
 
     Parameters

@@ -145,6 +145,27 @@ def test_in_place_and_no_other_row(update, op):
         assert np.isfinite(new[used]).all() and (new[used] != old[used]).any() and np.isnan(new[UNUSED]).all()
 
 
+@pytest.mark.parametrize("column", [
+    lambda F: (F ** 2).sum(axis=1, keepdims=True), lambda F: (F ** 2).sum(axis=1)[:, None],
+    lambda F: T.exp(0.1 * F).sum(axis=1, keepdims=True), lambda F: F ** 3])
+@pytest.mark.parametrize("update, op", [(sgd, SGDRows), (adagrad, AdagradRows)])
+def test_terms_that_are_made_of_the_rows_are_rows_in_use_too(update, op, column):
+    """As the sums of squares of a factorisation machine."""
+    values, x = [], theano.sparse.csr_matrix("x", "float64")
+    for mode in (None, ALONG_ARRAYS):
+        F = theano.shared(np.random.RandomState(0).randn(N_COLUMNS, K), "F")
+        data, indices, indptr = stored_arrays(x)
+        squares = csr_dot(data ** 2, indices, indptr, column(F))
+        loss = T.sum(csr_dot(data, indices, indptr, F) ** 2) - 0.5 * T.sum(squares)
+        function = theano.function([x], updates=update([T.grad(loss, F)], [F]), mode=mode)
+        kinds = [type(node.op) for node in function.maker.fgraph.apply_nodes]
+        assert (op in kinds, CsrTDot in kinds) == ((True, False) if mode is None else (False, True))
+        for seed in range(3):
+            function(block("float64", seed))
+        values.append(F.get_value())
+    np.testing.assert_allclose(*values, rtol=1e-11)
+
+
 def test_sgd_with_a_weight_decay_moves_all_rows_without_an_array_of_the_products():
     found, expected = Problem(sgd, decay=0.1), Problem(sgd, decay=0.1, mode=ALONG_ARRAYS)
     assert found.count(CsrTDot) == 0 and found.count(SGDRows) == 2

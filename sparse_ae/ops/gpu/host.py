@@ -1,8 +1,7 @@
 """The numbers that the host computes for the kernels and from what they give, once a mini-batch, in float64."""
 import numpy as np
 
-from sparse_ae.ops.fused import check_shapes
-from sparse_ae.ops.fused_updates import next_factors
+from sparse_ae.ops.fused import check_shapes, next_factors
 import theano.tensor as T
 from theano import gof
 

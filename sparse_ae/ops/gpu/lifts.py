@@ -14,8 +14,7 @@ import numpy as np
 
 from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
-from sparse_ae.ops.fused import SquaredError
-from sparse_ae.ops.fused_updates import AdagradStep, SGDStep
+from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
 from sparse_ae.ops.gpu.host import (
     AdagradCosts,

@@ -1,0 +1,104 @@
+"""Updates in the form of `lasagne.updates`, for gradients of sparse input."""
+from collections import OrderedDict
+
+import numpy as np
+
+from sparse_ae.ops.rows import TURNED, VECTOR, AdamRows, holds_rows_in_use, rows_in_use
+import lasagne
+import theano
+import theano.tensor as T
+
+__all__ = ["sparse_adam"]
+
+
+def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    """Adam on the rows in use alone: another optimiser than Adam, in which all rows move in every step.
+
+    With sparse input most rows of a first layer's weights, (n_columns, k), have no entry in a mini-batch. Adam moves
+    them all the same, since its means of their gradients fade. Here both means and the values of such a row stay as
+    they are until a mini-batch uses it. In step t, for the rows in use with the gradient g:
+
+    * ``m := beta1 * m + (1 - beta1) * g``
+    * ``v := beta2 * v + (1 - beta2) * g ** 2``
+    * ``param := param - learning_rate * sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * m / (sqrt(v) + epsilon)``
+
+    t counts all steps. This is the definition of ``torch.optim.SparseAdam`` and TensorFlow's ``LazyAdam``. What a step
+    costs follows the entries of the mini-batch, and not the number of columns.
+
+    Parameters
+    ----------
+    loss_or_grads : symbolic expression or list of expressions
+        A scalar loss expression, or a list of gradient expressions as `theano.grad` gives them, times numbers at most.
+    params : list of shared variables
+        The variables to generate update expressions for
+    learning_rate, beta1, beta2, epsilon : float or symbolic scalar
+        As of `lasagne.updates.adam`.
+
+    Returns
+    -------
+    OrderedDict
+        A dictionary mapping each parameter, both means of its gradients, and the count of steps, to its new value
+
+    Raises
+    ------
+    ValueError
+        Where no gradient has rows in use, and for one that adds something for all rows, such as that of a weight decay:
+        every row moves then in every step.
+
+    Notes
+    -----
+    A row is in use where `csr_dot`, `sampled_dot` or a look-up ``F[indices]`` has an entry for it, even if its gradient
+    is 0. F may also be the transpose of the parameter. Parameters whose gradients have no such rows, as biases and the
+    weights of dense layers, move as by `lasagne.updates.adam`.
+
+    Compiled with optimisations, as by default, the step works in place where nobody needs the old value.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp, theano, theano.sparse, theano.tensor as T
+    >>> from sparse_ae.ops import csr_dot, stored_arrays
+    >>> from sparse_ae.updates import sparse_adam
+    >>> x, F = theano.sparse.csr_matrix("x", "float64"), theano.shared(np.ones((3, 2)), "F")
+    >>> loss = T.sum(csr_dot(*stored_arrays(x), F) ** 2)
+    >>> step = theano.function([x], loss, updates=sparse_adam(loss, [F], learning_rate=0.1))
+    >>> float(step(sp.csr_matrix([[0.0, 2.0, 0.0]])))
+    8.0
+    >>> F.get_value().round(3)
+    array([[1. , 1. ],
+           [0.9, 0.9],
+           [1. , 1. ]])
+    """
+    grads = lasagne.updates.get_or_compute_grads(loss_or_grads, params)
+    found = [rows_in_use(gradient) for gradient in grads]
+    for param, gradient, rows in zip(params, grads, found):
+        if rows is None and holds_rows_in_use(gradient):
+            raise ValueError("the gradient of %s moves all rows, as a weight decay does, beside those in use: "
+                             "sparse_adam takes a sum of gradients of rows in use, each times a number. Leave the "
+                             "decay out (l2=0, or l2_weighted=True of an AutoEncoder), or use lasagne.updates.adam"
+                             % param)
+    if not any(found):
+        raise ValueError("no gradient of %s is that of rows in use, as those of sparse_ae.ops.csr_dot and of layers on "
+                         "sparse input are: use lasagne.updates.adam. A weight decay on all rows is one cause (l2=0, "
+                         "or l2_weighted=True of an AutoEncoder, leaves rows in use), formulation='dense' another"
+                         % ", ".join(map(str, params)))
+    t_before = theano.shared(np.asarray(0.0))
+    t = t_before + 1
+    step = learning_rate * T.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
+    updates = OrderedDict()
+    for param, gradient, rows in zip(params, grads, found):
+        zeros = np.zeros_like(param.get_value(borrow=True))
+        old = [param] + [theano.shared(zeros.copy(), broadcastable=param.broadcastable) for _ in range(2)]
+        if rows is None:
+            mean = beta1 * old[1] + (1 - beta1) * gradient
+            square = beta2 * old[2] + (1 - beta2) * gradient ** 2
+            new = [param - step * mean / (T.sqrt(square) + epsilon), mean, square]
+        else:
+            layout, block = rows
+            there = {TURNED: (1, 0), VECTOR: (0, "x")}.get(layout, (0, 1))
+            back = {TURNED: (1, 0), VECTOR: (0,)}.get(layout, (0, 1))
+            new = AdamRows()(*[x.dimshuffle(*there) for x in old], step, beta1, beta2, epsilon, *block)
+            new = [x.dimshuffle(*back) for x in new]
+        updates.update((x, T.patternbroadcast(T.cast(value, x.dtype), x.broadcastable))
+                       for x, value in zip(old[1:] + old[:1], new[1:] + new[:1]))
+    updates[t_before] = t
+    return updates

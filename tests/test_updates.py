@@ -1,0 +1,206 @@
+"""Adam on the rows in use against its definition, by loops; what it touches; and as a name of the trainer's."""
+import functools
+
+import numpy as np
+import pytest
+import reference
+import scipy.sparse as sp
+from devices import ON_GPU, memory_of
+
+from sparse_ae import AutoEncoder, Trainer
+from sparse_ae.ops import SparseAdamStep, csr_dot, sampled_dot, stored_arrays
+from sparse_ae.ops.rows import AdamRows
+from sparse_ae.training.batch import Batch
+from sparse_ae.training.objectives import Missing, Observed
+from sparse_ae.training.steps import TrainingStep
+from sparse_ae.updates import sparse_adam
+import lasagne
+import theano
+import theano.sparse
+import theano.tensor as T
+from theano.configparser import change_flags
+
+N_COLUMNS, K, UNUSED = 8, 3, [2, 7]
+SETTINGS = dict(learning_rate=0.05, beta1=0.8, beta2=0.95, epsilon=1e-6)
+
+
+def block(dtype, seed):
+    """5 x 8 with an empty row, and a stored 0 whose column has no other entry in its first block."""
+    rng = np.random.RandomState(seed)
+    stored = rng.rand(5, N_COLUMNS) < 0.5
+    stored[1] = stored[:, UNUSED] = stored[:, 3] = False
+    stored[0, 3] = True
+    dense = np.where(stored, rng.randn(5, N_COLUMNS), 0)
+    dense[0, 3] = 0
+    indptr = np.append(0, stored.sum(axis=1).cumsum())
+    return sp.csr_matrix((dense[stored].astype(dtype), np.nonzero(stored)[1], indptr), dense.shape)
+
+
+class Steps:
+    """Steps of a cost that reads F (n, k), V (k, n), b (n,) and c (k,), the last in a dense layer."""
+
+    def __init__(self, dtype="float64", mode=None, scale=1.0):
+        rng = np.random.RandomState(0)
+        self.start = [rng.randn(N_COLUMNS, K), rng.randn(K, N_COLUMNS), rng.randn(N_COLUMNS), rng.randn(K)]
+        with change_flags(floatX=dtype):
+            F, V, b, c = self.params = [theano.shared(x.astype(dtype), name) for x, name in zip(self.start, "FVbc")]
+            x = theano.sparse.csr_matrix("x", dtype)
+            data, indices, indptr = stored_arrays(x)
+            h = T.tanh(csr_dot(data, indices, indptr, F) + csr_dot(data ** 2, indices, indptr, V.T) + c)
+            errors = sampled_dot(indices, indptr, h, F) + b[indices] - data
+            # F stands in it a third time, summed over its units.
+            self.cost = T.sum(errors ** 2) + T.sum(csr_dot(data, indices, indptr, (F ** 2).sum(axis=1, keepdims=True)))
+            grads = [scale * gradient for gradient in T.grad(self.cost, self.params)]
+            self.gradients = theano.function([x], grads, mode=theano.Mode("py", "fast_compile"))
+            updates = sparse_adam(grads, self.params, **SETTINGS)
+            self.kept = [each for each in updates if each not in self.params]
+            self.function = theano.function([x], self.cost, updates=updates, mode=mode)
+
+
+@pytest.mark.parametrize("dtype, mode, scale", [
+    ("float64", None, 1.0), ("float32", None, -0.5), ("float64", theano.Mode("py", "fast_run"), 1.0),
+    ("float64", theano.Mode("py", "fast_compile"), 2.0)])
+def test_by_loops(dtype, mode, scale):
+    steps = Steps(dtype, mode, scale)
+    expected, state = steps.start, None
+    for seed in range(4):
+        X = block(dtype, seed)
+        for variable, value in zip(steps.params, expected):  # gradients at the same place
+            variable.set_value(value.astype(dtype))
+        gradients = [x.astype("float64") for x in steps.gradients(X)]
+        column = np.isin(np.arange(N_COLUMNS), X.indices)
+        assert column[3] and not column[UNUSED].any()
+        used = [np.tile(column[:, np.newaxis], K), np.tile(column, (K, 1)), column, np.ones(K, bool)]
+        values = [x.get_value().astype("float64") for x in steps.params]
+        expected, state = reference.sparse_adam(values, gradients, used, state=state, **SETTINGS)
+        steps.function(X)
+        for variable, value in zip(steps.params, expected):
+            assert variable.dtype == dtype
+            np.testing.assert_allclose(variable.get_value(), value, **(
+                dict(rtol=1e-10) if dtype == "float64" else dict(rtol=1e-4, atol=1e-4)))
+
+
+@pytest.mark.skipif(ON_GPU, reason="of memory on the CPU")
+def test_in_place_and_no_other_row():
+    steps = Steps()
+    nodes = [node.op for node in steps.function.maker.fgraph.apply_nodes if isinstance(node.op, AdamRows)]
+    assert len(nodes) == 3 and all(op.inplace for op in nodes)
+    arrays = [x for x in steps.params + steps.kept if N_COLUMNS in x.get_value(borrow=True).shape]
+
+    def by_columns(value):
+        return (value.T if value.shape == (K, N_COLUMNS) else value).reshape(N_COLUMNS, -1)
+
+    for x in arrays:  # whatever reads or writes there leaves its mark
+        value = np.asfortranarray(x.get_value()) if x.get_value().shape == (K, N_COLUMNS) else x.get_value()
+        by_columns(value)[UNUSED] = np.nan
+        x.set_value(value, borrow=True)
+    places = [memory_of(x) for x in arrays]
+    assert len(arrays) == 9 and np.isfinite(steps.function(block("float64", 0)))
+    assert [memory_of(x) for x in arrays] == places
+    for x in arrays:
+        assert np.isnan(by_columns(x.get_value())).all(axis=1).nonzero()[0].tolist() == UNUSED
+
+
+def test_several_threads_give_the_same_bits_each_time():
+    rng, k = np.random.RandomState(0), 64
+    X = sp.random(200, 300, 0.3, "csr", random_state=rng)
+    F, A, means, squares = rng.randn(300, k), rng.randn(200, k), rng.randn(300, k), rng.rand(300, k)
+    inputs = [T.dmatrix() for _ in range(4)]
+    function = theano.function(inputs, AdamRows()(*inputs[:3], 0.1, 0.9, 0.99, 1e-8, X.data, X.indices, X.indptr,
+                                                  inputs[3]))
+    found = [[x.tobytes() for x in function(F, means, squares, A)] for _ in range(5)]
+    assert all(each == found[0] for each in found)
+    G = X.T.dot(A)
+    np.testing.assert_allclose(function(F, means, squares, A)[1], 0.9 * means + 0.1 * G, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda F, loss: loss + 0.1 * T.sum(F ** 2), "the gradient of F moves all rows, as a weight decay does"),
+    (lambda F, loss: T.sum(F ** 2), "no gradient of F is that of rows in use")])
+def test_gradients_for_all_rows_are_refused(change, message):
+    F, x = theano.shared(np.ones((3, 2)), "F"), theano.sparse.csr_matrix("x", "float64")
+    loss = change(F, T.sum(csr_dot(*stored_arrays(x), F) ** 2))
+    with pytest.raises(ValueError, match=message):
+        sparse_adam(loss, [F])
+
+
+# The trainer's
+
+
+def model(**settings):
+    return AutoEncoder(9, 4, **dict(dict(f="linear", g="sigmoid", rating_scale=(1, 5), l2=0, rng=1, dtype="float64"),
+                                    **settings))
+
+
+@pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
+@pytest.mark.parametrize("linker", [None, pytest.param("py", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("two, target", [(False, False), (True, True)])
+def test_one_pass_by_loops(two, target, linker, monkeypatch):
+    update = functools.partial(sparse_adam, beta1=0.8, beta2=0.95, epsilon=1e-6)
+    autoencoder = model(l2=(0.03, 0.02), l2_weighted=True, U=lasagne.init.Normal(0.5) if two else None)
+    if linker:
+        monkeypatch.setattr("sparse_ae.ops.compiled.rewriting_mode", lambda: theano.Mode(linker, "fast_run"))
+    step = TrainingStep(autoencoder, "sparse", update, 0.05, ("target",) * target + autoencoder.channels)
+    op, = (node.op for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, SparseAdamStep))
+    assert op.inplace
+    places = {x: memory_of(x) for x in autoencoder.params + step.kept if x.ndim}
+    low, span = autoencoder.fused()[2:4]
+    expected, state, rng = [x.get_value() for x in autoencoder.params], None, np.random.RandomState(3)
+    for _ in range(4):
+        X = sp.random(6, 9, 0.3, "csr", random_state=rng)
+        X.data = rng.randint(0, 6, X.nnz).astype(float)  # a stored 0 is a rating
+        extras = [rng.rand(X.nnz) if target else None, rng.rand(X.nnz) if two else None]
+        rows, targets, seen = ([list(part) for part in np.split(np.array(x, object), X.indptr[1:-1])] if x is not None
+                               else None for x in (list(map(tuple, zip(X.indices, X.data))), *extras))
+        rows = [[tuple(pair) for pair in row] for row in rows]
+        W, V, mu, b, *U = expected
+        cost, squared_error, gradients = reference.loss_and_gradients(
+            rows, W, V, mu, b, *U, f="linear", g="sigmoid", low=low, span=span, l2_W=0.03, l2_V=0.02, targets=targets,
+            seen=seen, weighted=True)
+        column = np.isin(np.arange(9), X.indices)
+        used = [np.tile(column[:, np.newaxis], 4), np.tile(column, (4, 1)), np.ones(4, bool), column]
+        expected, state = reference.sparse_adam(expected, gradients, used + used[1:2] * two, 0.05, 0.8, 0.95, 1e-6,
+                                                state)
+        np.testing.assert_allclose(step(Batch.of(X, *extras)), [cost, squared_error], rtol=1e-10)
+        for variable, value in zip(autoencoder.params, expected):
+            np.testing.assert_allclose(variable.get_value(), value, rtol=1e-9, atol=1e-12)
+    assert {x: memory_of(x) for x in places} == places
+
+
+@pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
+def test_what_no_pass_serves_is_a_graph_of_rows_in_use():
+    """Of a nonlinearity of one's own: with b's entries and V's columns in use alone, too."""
+    X, found = sp.random(6, 9, 0.3, "csr", random_state=0), []
+    X.data = np.arange(1.0, 1 + X.nnz) % 5
+    for f in ("linear", lambda x: x + 0 * abs(x)):
+        autoencoder = model(f=f)
+        step = TrainingStep(autoencoder, "sparse", sparse_adam, 0.05)
+        for _ in range(3):
+            step(Batch.of(X))
+        found.append([x.get_value() for x in autoencoder.params])
+        kinds = [type(node.op) for node in step.function.maker.fgraph.apply_nodes]
+        assert (SparseAdamStep in kinds) == (f == "linear") and kinds.count(AdamRows) == (0 if f == "linear" else 3)
+    for x, y in zip(*found):
+        np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("settings, formulation, objective", [
+    (dict(l2=0.1), "sparse", Observed()), ({}, "dense", Observed()), ({}, "sparse", Missing(0.1))])
+def test_what_moves_all_rows_is_refused_by_the_trainers_step(settings, formulation, objective):
+    with pytest.raises(ValueError, match="rows in use.*use lasagne.updates.adam"):
+        TrainingStep(model(**settings), formulation, sparse_adam, 0.05, objective=objective)
+
+
+@pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
+def test_a_resumed_run_is_the_whole_one_bit_by_bit(tmp_path):
+    X, found = sp.random(30, 9, 0.4, "csr", random_state=0), []
+    X.data = 1.0 + np.arange(X.nnz) % 5
+    for epochs in ([4], [2, 4]):
+        path = tmp_path / ("%d.zip" % len(epochs))
+        for n in epochs:
+            autoencoder = model()
+            Trainer(autoencoder, "sparse_adam", learning_rate=0.05, batch_size=8, rng=1, progress=False).fit(
+                X, n, checkpoint=path, resume=True)
+        found.append([x.get_value() for x in autoencoder.params])
+    for x, y in zip(*found):
+        np.testing.assert_array_equal(x, y)
