@@ -38,20 +38,9 @@ def as_vector_of_ids(ids):
 
 
 def unmasked(columns, which):
-    """Columns without the entries that are masked in one of them.
+    """Columns without the entries that are masked in that at place `which`, and where the others stood.
 
-    Parameters
-    ----------
-    columns : list of array_like, (n,)
-    which : int
-        The place of that one, the ratings.
-
-    Returns
-    -------
-    columns : list of array_like, (m,)
-        As they were, where none is masked, and where they don't go together: whoever uses them says so.
-    places : numpy.ndarray of int, (m,), or None
-        Where they stood; None where they are as they were.
+    Where none is masked, or they don't go together, the columns as they are, and None.
     """
     if not is_masked(columns[which]):
         return columns, None

@@ -18,25 +18,9 @@ __all__ = ["from_counts"]
 
 
 def total_counts(feedback, y=None):
-    """Counts, in any form that `tables.as_ratings` takes, or pairs alone: how often each pair came in all.
+    """`Ratings` of how often each pair came in all, of counts in any form that `as_ratings` takes, or of pairs alone.
 
-    Parameters
-    ----------
-    feedback : Ratings, sparse matrix, table, array of rows, or tuple of columns
-        Of users, items and counts; or of users and items, each pair as often as it came. Pairs that come more than
-        once are added up. Of a table with columns called user and item, and none called rating, score or stars, the
-        pairs alone count, whatever else it has.
-    y : array_like of float, (n,), optional
-        The counts, where `feedback` has only users and items.
-
-    Returns
-    -------
-    Ratings
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is none of these.
+    A table of users and items without a column for ratings or counts holds pairs, whatever else it has.
     """
     return as_ratings(_counted(feedback, y), y, duplicates="sum")
 

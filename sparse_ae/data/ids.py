@@ -13,27 +13,10 @@ _SMALL_ID = 2 ** 22
 
 
 def distinct(values, name="ids"):
-    """Find the distinct ids of a column, and where each of its entries is among them.
+    """The distinct ids of a column, ascending, int64 or str, and where each of its entries is among them.
 
-    Parameters
-    ----------
-    values : array_like of int or str, shape (n,)
-        Floats are taken if they all are whole numbers.
-    name : str
-        What messages call the column.
-
-    Returns
-    -------
-    ids : numpy.ndarray of int64 or str
-        Ascending.
-    places : numpy.ndarray of int, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what can't be an id: mixed types, fractions, numbers beyond int64, masked ones; and for a string so much
-        longer than others that an array of them, in which each takes as much as the longest, would take more than
-        `unpacking.limit_of` has it.
+    TypeError or ValueError for what can't be an id: mixed types, fractions, numbers beyond int64, masked ones; and for
+    a string so much longer than others that an array of them would take more than `unpacking.limit_of` has it.
     """
     refuse_masked(values, name)
     return _distinct(values, as_vector_of_ids(values), name)
@@ -64,18 +47,7 @@ def _distinct(values, vector, name):
 
 
 def distinct_integers(values):
-    """Do as `numpy.unique(values, return_inverse=True)`, without sorting where the numbers lie close together.
-
-    Parameters
-    ----------
-    values : numpy.ndarray of int64, shape (n,)
-
-    Returns
-    -------
-    ids : numpy.ndarray of int64
-        Ascending.
-    places : numpy.ndarray of int, shape (n,)
-    """
+    """As `numpy.unique(values, return_inverse=True)` of int64, without sorting where the numbers lie close together."""
     if len(values) < 2:
         return values, np.zeros(len(values), np.intp)
     lowest, highest = int(values.min()), int(values.max())
@@ -91,18 +63,9 @@ def distinct_integers(values):
 
 
 def distinct_texts(texts):
-    """The distinct ids of a column that was read as text.
+    """The distinct ids of a list of str, in order of appearance, and where each entry is among them.
 
-    Parameters
-    ----------
-    texts : list of str, length n
-
-    Returns
-    -------
-    ids : numpy.ndarray of int64, or list of str
-        In the order in which they come. Integers if that keeps all of them as they are written: 7, but not 007 or 7.0.
-    places : numpy.ndarray of int, shape (n,)
-        Where each entry's id is among them.
+    They are int64 if that keeps all of them as they are written, 7 but not 007 or 7.0; else a list of str.
     """
     codes = _Codes()
     places = np.fromiter(map(codes.__getitem__, texts), np.intp, len(texts))
@@ -161,7 +124,7 @@ def _checked_ids(name, values):
 
 
 class Numbering:
-    """Numbers ids as they come, a block at a time: all int or, from the first block on that isn't, all str."""
+    """Numbers ids in order of appearance, a block at a time; once one isn't an integer, all are strings."""
 
     def __init__(self):
         self._numbers, self._text = _Codes(), False
@@ -171,19 +134,7 @@ class Numbering:
         return len(self._numbers)
 
     def number(self, ids, places):
-        """The numbers of a block's ids, those of new ids included.
-
-        Parameters
-        ----------
-        ids : numpy.ndarray of int64 or str, or list of str
-            Distinct.
-        places : numpy.ndarray of int, shape (n,)
-            Where each entry's id is among them.
-
-        Returns
-        -------
-        numpy.ndarray of int32, (n,)
-        """
+        """The numbers, int32, of a block's distinct ids at some places; new ids get new numbers."""
         text = isinstance(ids, list) or ids.dtype.kind == "U"
         if text and not self._text:
             self._numbers, self._text = _Codes((str(each), number) for each, number in self._numbers.items()), True
@@ -216,26 +167,9 @@ class Numbering:
 
 
 def positions(ids, known, name):
-    """Find the place of an id, or of each of several, among the known ones.
+    """The place of an id, (), or of several, (n,), among the known ones, which ascend; -1 for an unknown one.
 
-    Parameters
-    ----------
-    ids : an id, or array_like of int or str, shape (n,)
-    known : numpy.ndarray of int64 or str
-        Distinct, ascending.
-    name : str
-        What the ids are, for messages: "users" or "items".
-
-    Returns
-    -------
-    numpy.ndarray of int, () or (n,)
-        -1 for an id that isn't known.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what can't be an id, and for strings where the known ids are numbers, or the other way round: none of them
-        could be known.
+    TypeError or ValueError for what can't be an id, and for strings where numbers are known, or the other way round.
     """
     if _is_ordinary(ids, known):  # as those that are asked for one by one
         place = known.searchsorted(ids)
@@ -269,18 +203,7 @@ def _kind(ids):
 
 
 class Catalogue:
-    """The ids of users, or of items, and which of them something is known of.
-
-    Parameters
-    ----------
-    name : {"user", "item"}
-    ids : numpy.ndarray of int64 or str, shape (n,)
-        Ascending.
-    rated : numpy.ndarray of bool, shape (n,)
-        Which of them had a rating in `fit`.
-    strict : bool
-        Whether asking for others is an error.
-    """
+    """The ids of users or items, ascending, and which have a rating in `fit`; others are an error to a `strict` one."""
 
     def __init__(self, name, ids, rated, strict):
         self.name, self.ids, self.rated, self.strict = name, ids, rated, strict

@@ -127,6 +127,13 @@ def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or
     return _detect(head, delimiter, _lines_or_table if or_table else _lines)
 
 
+def find_pairs(path):
+    """The first line, from 1, of a text file with two columns or more, whatever they are, and what separates them."""
+    before, lines = first_lines(path)
+    several = (each for each, _ in DELIMITERS if each is None or len(_records(lines, each)[0][0]) > 1)
+    return before + 1, next(several)
+
+
 def find_lists(path, delimiter=None):
     """The `Layout` of a text file of which each line is a user and items: only its first line and delimiter count."""
     return _detect(_Head(path, *first_lines(path), decided=delimiter is not None), delimiter, _lists)
@@ -224,6 +231,11 @@ def _check_line(head, delimiter, fields, expected):
         raise ValueError("%s: found no delimiter in %.60r; expected %s" % (head.where, line, expected))
 
 
+def _said(delimiter):
+    """A delimiter in words."""
+    return dict(DELIMITERS).get(delimiter, repr(delimiter))
+
+
 def _share(records, fits):
     """How many of some records fit; all of none do."""
     return sum(map(fits, records)) / len(records) if records else 1.0
@@ -231,9 +243,8 @@ def _share(records, fits):
 
 def _shown(delimiter, fields, names, columns):
     """A record in words, as a delimiter reads it."""
-    said = dict(DELIMITERS).get(delimiter, repr(delimiter))
-    return "separated by %s, %s" % (said, ", ".join("%s %.30r" % (name, fields[column].strip())
-                                                    for name, column in zip(names, columns) if column < len(fields)))
+    return "separated by %s, %s" % (_said(delimiter), ", ".join(
+        "%s %.30r" % (name, fields[column].strip()) for name, column in zip(names, columns) if column < len(fields)))
 
 
 # Ratings and pairs
@@ -258,14 +269,14 @@ def _lines(head, delimiter, records, n_lines):
             header, doubtful = _is_header_of_pairs(names, rest)
         if not 2 + (not head.pairs) <= len(fields) <= 4:
             raise ValueError("%s: found %d columns, separated by %s; expected %s: keep just these%s"
-                             % (head.where, len(fields), dict(DELIMITERS).get(delimiter, repr(delimiter)), EXPECTED,
+                             % (head.where, len(fields), _said(delimiter), EXPECTED,
                                 _hint(fields, rest)))
         read, columns = _columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
             refusal = ("%s: it may be separated by %s or by %s, which both are on each line; expected one of them "
                        "alone: say which by delimiter=%r or delimiter=%r (--delimiter)"
-                       % (head.where, dict(DELIMITERS)[delimiter], dict(DELIMITERS)[others[0]], delimiter or " ",
+                       % (head.where, _said(delimiter), _said(others[0]), delimiter or " ",
                           others[0]))
     columns = tuple(columns)
     roles = dict(zip(read, columns))
@@ -468,7 +479,7 @@ def _lines_or_table(head, delimiter, records, n_lines):
         return len(each) == len(fields) and all(not field.strip() or _number(field, delimiter) is not None
                                                 for field in each)
     return _Reading(layout, _share(records, fits), "separated by %s, a row of %d numbers, %s" % (
-        dict(DELIMITERS).get(delimiter, repr(delimiter)), len(fields), some_names(fields)))
+        _said(delimiter), len(fields), some_names(fields)))
 
 
 def _lists(head, delimiter, records, n_lines):
@@ -490,13 +501,13 @@ def _lists(head, delimiter, records, n_lines):
     refusal = ""
     if not head.decided and users and all(re.fullmatch(r"\d+[\s:|]+\d+", user) for user in users):
         refusal = ("%s: by %s the user is %.30r; expected one delimiter alone between ids: replace the other one"
-                   % (head.where, dict(DELIMITERS)[delimiter], users[0]))
+                   % (head.where, _said(delimiter), users[0]))
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS, notes=notes)
     # A delimiter on the first line counts, however few of the others have it.
     share = max(min(1.0, len(separated) / max(len(several), 1)), 0.5 * (len((rest[:header] or records)[0]) > 1))
     shown = next((fields for fields in (rest if header else records) if len(fields) > 1), first)
     return _Reading(layout, share, "separated by %s, user %.30r, items %s" % (
-        dict(DELIMITERS).get(delimiter, repr(delimiter)), shown[0], some_names(shown[1:])), refusal)
+        _said(delimiter), shown[0], some_names(shown[1:])), refusal)
 
 
 def list_of(fields):

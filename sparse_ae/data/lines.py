@@ -43,16 +43,7 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def check_file(path):
-    """Refuse a path that leads to no file, or to one without a byte.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Raises
-    ------
-    OSError, ValueError
-    """
+    """OSError or ValueError for a path that leads to no file, or to one without a byte."""
     if path.is_dir():
         raise IsADirectoryError("%s is a folder; expected a file of ratings: name one of the files in it" % path)
     if not path.exists():
@@ -64,12 +55,7 @@ def check_file(path):
 
 @contextlib.contextmanager
 def opened(path):
-    """The bytes of a file, unpacked if its name ends in .gz, as a binary stream.
-
-    Raises
-    ------
-    ValueError
-        Where the packed file is found to be damaged, or to hold more than `unpacking.unpack_limit`.
+    """The bytes of a file as a binary stream, unpacked if its name ends in .gz; ValueError for a damaged or huge one.
     """
     try:
         with (_Unpacked(path) if path.name.lower().endswith(".gz") else open(str(path), "rb")) as stream:
@@ -98,23 +84,9 @@ class _Unpacked(gzip.GzipFile):
 
 
 def first_lines(path):
-    """Read what a file of text begins with.
+    """The number of blank lines at the top of a text file, and some whole lines after them, without their line feed.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    n_blank : int
-        The number of blank lines at the top.
-    lines : list of str
-        Some lines after them, without their line feed; the last may be a part of one.
-
-    Raises
-    ------
-    ValueError
-        For what is no text, or blank.
+    ValueError for what is no text, or blank.
     """
     with opened(path) as stream:
         head = stream.read(_HEAD)
@@ -135,19 +107,7 @@ def first_lines(path):
 
 @contextlib.contextmanager
 def lines_of(path, first=1, progress=False):
-    """The lines of a file of text.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    first : int
-        The line, from 1, to begin on.
-    progress : bool
-        Whether to show a bar on stderr, if that is a terminal and reading takes longer than some seconds.
-
-    Yields
-    ------
-    Lines
+    """The `Lines` of a text file from a line on; `progress` shows a bar on a terminal, if reading takes some seconds.
     """
     # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
     shown = contextlib.nullcontext() if not progress else tqdm(
@@ -158,14 +118,7 @@ def lines_of(path, first=1, progress=False):
 
 
 class Lines:
-    """The lines of a file from one on, many at a time or, where a quoted field goes on, one by one.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    number : int
-        That of the next line, counted by whoever uses a block of lines.
-    """
+    """The lines of a file, in blocks or one by one; `number` is that of the next line, counted by what uses a block."""
 
     def __init__(self, path, stream, first, bar=None):
         self.path, self.number = path, first
@@ -238,11 +191,9 @@ def as_floats(fields):
 
 
 def as_times(fields):
-    """Fields of text as times, float64, (n,): numbers as they are, dates of ISO 8601 as seconds since 1970.
+    """Fields of text as float64, (n,): numbers, or dates of ISO 8601 as seconds since 1970; ValueError for others.
 
-    A date is ``YYYY-MM-DD``, alone or with ``hh``, ``hh:mm`` or ``hh:mm:ss`` after a T or a blank; seconds may have a
-    fraction, and an offset such as ``Z``, ``+01:00``, ``+0100`` or ``+01`` may follow, without which it is taken for
-    UTC. ValueError if one is neither.
+    A date may have a time after a T or a blank, and an offset such as Z or +01:00; it is UTC without one.
     """
     try:
         return as_floats(fields)

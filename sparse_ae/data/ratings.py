@@ -241,13 +241,7 @@ def occurring(indices, size):
 
 
 def entries_stored(matrix, rows, cols):
-    """Tell whether a CSR matrix stores an entry, be it 0, at each of some places: bool, (n,).
-
-    Parameters
-    ----------
-    matrix : csr_matrix, as `check_ratings` returns it
-    rows, cols : int arrays, (n,)
-        Within the matrix.
+    """Tell whether a CSR matrix, as of `check_ratings`, stores an entry, be it 0, at each of some places: bool, (n,).
     """
     rows, cols = np.asarray(rows), np.asarray(cols)
     stored, order = np.zeros(len(rows), bool), np.argsort(rows, kind="stable")
@@ -353,15 +347,9 @@ def _is_sorted(cols, indptr):
 
 
 def _row_major(rows, cols, n_rows):
-    """Entries sorted by row, then column, in the order that they came in for the same pair.
+    """Entries by row, column, and their order: that order, the columns, indptr, and which are of the pair of the next.
 
-    Returns
-    -------
-    order : int array, (n,), or None
-        Which entry comes where; None if they are in this order already.
-    cols, indptr : int arrays, (n,) and (n_rows + 1,)
-    same : bool array, (n - 1,), or None
-        Whether an entry is of the same pair as the one that follows; None if none is.
+    The order is None if they are in it already, the last None if no pair comes twice.
     """
     if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
         return None, cols, _indptr(rows, n_rows), None
@@ -467,22 +455,9 @@ def check_duplicates(duplicates):
 
 
 def merge_repeated(values, same, duplicates):
-    """One rating for each pair, of ratings in which those of a pair follow each other.
+    """One rating for each pair, of ratings in which those of a pair follow each other: the entry kept, and its rating.
 
-    Parameters
-    ----------
-    values : numpy.ndarray of float32, shape (n,)
-        The ratings of a pair in the order in which they came.
-    same : numpy.ndarray of bool, shape (n - 1,)
-        Whether an entry is of the same pair as the one that follows.
-    duplicates : {"first", "last", "mean", "sum"}
-
-    Returns
-    -------
-    kept : numpy.ndarray of int, shape (m,)
-        The entry of each pair that is kept; the last for a mean or a sum.
-    ratings : numpy.ndarray of float32, shape (m,)
-        Means and sums are those of the float32 numbers, in float64.
+    `same` tells whether an entry is of the pair of the next one. Of a mean or a sum, made in float64, the last is kept.
     """
     firsts = _firsts(same)
     lasts = np.flatnonzero(np.concatenate([~same, [True]]))
@@ -499,18 +474,7 @@ def _firsts(same):
 
 
 def repeated_pair(user, item, first=None, second=None):
-    """The error of a pair that comes twice.
-
-    Parameters
-    ----------
-    user, item : int or str
-    first, second : str, optional
-        Words for where it comes.
-
-    Returns
-    -------
-    ValueError
-    """
+    """The error of a pair that comes twice; `first` and `second` are words for where."""
     said = "user %.60r has rated item %.60r twice" % (user, item) if first is None else (
         "%s: user %.60r has rated item %.60r already, in %s" % (second, user, item, first))
     return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="

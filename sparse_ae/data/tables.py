@@ -121,18 +121,9 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
 
 
 def as_columns(ratings, y=None):
-    """The columns of ratings in any of the forms that `as_ratings` takes.
+    """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    Returns
-    -------
-    list of array_like, (n,)
-        Users, items, ratings and, if there are any, timestamps, without those whose ratings are masked. The ids aren't
-        checked; a pair may come twice.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `as_ratings`, but for what only `data.ratings_from_triples` finds.
+    What is masked is left out; ids aren't checked, and a pair may come twice. Errors are those of `as_ratings`.
     """
     return unmasked(_columns(ratings, y), 2)[0]
 
@@ -149,22 +140,7 @@ def _columns(ratings, y):
 
 
 def as_pairs(X):
-    """The columns of pairs.
-
-    Parameters
-    ----------
-    X : table, or array of rows, (n, 2)
-
-    Returns
-    -------
-    list of array_like, (n,)
-        Users and items.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `columns_of`.
-    """
+    """Users and items, (n,) each, of a table or an array of rows, (n, 2); TypeError or ValueError for others."""
     return columns_of(X, 2, 2, "X")
 
 
@@ -211,22 +187,8 @@ def _with_ascending_ids(ratings, duplicates):
 def columns_of(table, fewest, most, name):
     """The `fewest` to `most` columns of a table, an array of rows, or (if there can be three or more) a tuple.
 
-    Parameters
-    ----------
-    table : table, array of rows, or tuple of columns
-    fewest, most : int
-        How many of user, item, rating and timestamp, in this order.
-    name : str
-        What errors call them.
-
-    Returns
-    -------
-    list of array_like, (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none, or has other columns.
+    They are user, item, rating and timestamp, in this order; `name` is what errors call the table. TypeError or
+    ValueError if it is none, or has other columns.
     """
     if hasattr(table, "_fields"):  # a named tuple of the library's is a tuple, but not of columns
         raise TypeError("%s are a %s of %s; expected ratings: %s" % (

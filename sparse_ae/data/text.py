@@ -16,16 +16,12 @@ import numpy as np
 
 from sparse_ae.checks import error_at
 from sparse_ae.data.columns import are_rated
+from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
-from sparse_ae.data.layout import PAIRS, Layout, csv_reader, find_layout, list_of
+from sparse_ae.data.layout import PAIRS, Layout, csv_reader, find_layout, find_pairs, list_of
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
-
-_POWERS = 10.0 ** np.arange(16)
-
-# Two columns, whatever comes after them.
-_TWO = Layout(1, None, 2, (0, 1), names=PAIRS)
 
 _DECIMALS = ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
              "the file")
@@ -95,31 +91,19 @@ def read_pairs(path):
 
     ValueError, which names the line, for one column, or no user or item.
     """
-    before, first = first_lines(path)
-    delimiter = next((each for each, _ in DELIMITERS if each is None or _fields_of(first, each) > 1), None)
-    with lines_of(path, before + 1) as lines:
-        for text in iter(lines.read_block, b""):
-            numbers, records, failure = _records(lines, text, delimiter)
+    layout = Layout(*find_pairs(path), 2, (0, 1), names=PAIRS)
+    with lines_of(path, layout.first_line) as lines:
+        for text in _texts(lines):
+            numbers, records, failure = _records(lines, text, layout.delimiter)
             for number, fields in zip(numbers, records):
-                if not any(field.strip() for field in fields):
-                    continue
                 where = "%s, line %d" % (path, number)
                 if len(fields) < 2:
                     raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
-                _check_record(where, fields, _TWO)
-                yield number, fields[0].strip(), fields[1].strip()
+                if any(field.strip() for field in fields):
+                    _check_record(where, fields, layout)
+                    yield number, fields[0].strip(), fields[1].strip()
             if failure is not None:
                 raise failure
-
-
-def _fields_of(lines, delimiter):
-    """How many fields the first of some lines has."""
-    if delimiter == "::":
-        return len(lines[0].split(delimiter))
-    try:
-        return len(next(csv_reader((line + "\n" for line in lines), delimiter)))
-    except csv.Error:
-        return 0
 
 
 # Lines without a surprise
@@ -299,15 +283,13 @@ def _convert(columns, lines, layout):
     if bad is not None:
         return None
     times = None
-    try:
-        if "timestamp" in values:
+    if "timestamp" in values:
+        with contextlib.suppress(ValueError):
             times = _read(values["timestamp"], as_times)
-            if not np.isfinite(times).all():
-                raise ValueError
-    except ValueError:
-        if not layout.loose_times:
+        if times is not None and not np.isfinite(times).all():
+            times = None
+        if times is None and not layout.loose_times:
             return None
-        times = None
     return Block(*ids, ratings, None if times is None else whole(times), lines)
 
 
@@ -487,65 +469,3 @@ def _name_what_is_no_number(path, numbered, fields, n_columns):
             raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: %s" % (
                 path, numbered[k // n_columns], k % n_columns + 1, field,
                 _DECIMALS if _hint(field) == _DECIMALS else "mend it, or drop the header")) from None
-
-
-# Digits
-
-
-def parse_whole(letters, starts, stops):
-    """Parse whole numbers as int64; None where a field isn't up to 15 digits without a leading zero."""
-    widths = stops - starts
-    if widths.min() < 1 or widths.max() > 15 or np.any((letters[starts] == ord("0")) & (widths > 1)):
-        return None
-    values = np.zeros(len(starts), np.int64)
-    for place in range(widths.max()):
-        # As uint8, anything below "0" wraps around to more than 9.
-        digits = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)] - np.uint8(ord("0")), 0)
-        if digits.max() > 9:
-            return None
-        values += digits.astype(np.int64) * 10 ** place
-    return values
-
-
-def parse_decimals(letters, starts, stops):
-    """Numbers as float64, or None where a field isn't up to 15 digits with or without a point and a minus."""
-    negative = letters[starts] == ord("-")
-    widths = stops - starts - negative
-    if widths.min() < 1 or widths.max() > 16:
-        return None
-    digits, pointed, decimals = np.zeros(len(starts), np.int64), np.zeros(len(starts), bool), 0
-    zero = np.uint8(ord("0"))
-    for place in range(widths.max()):
-        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
-        point = letter == ord(".")
-        if point.any():
-            if (point & (pointed | (widths == 1))).any():
-                return None
-            letter, pointed, decimals = np.where(point, zero, letter), pointed | point, decimals + place * point
-        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
-        if digit.max() > 9:
-            return None
-        digits += digit.astype(np.int64) * np.where(pointed, 10 ** max(place - 1, 0), 10 ** place)
-    if digits.max() >= 10 ** 15:
-        return None
-    # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.
-    values = digits / _POWERS[decimals]
-    return np.where(negative, -values, values) if negative.any() else values
-
-
-def parse_floats(letters, starts, stops):
-    """Numbers of any form as float64, or None."""
-    widths = stops - starts
-    if widths.min() < 1 or widths.max() > 32:
-        return None
-    places = np.arange(widths.max())
-    fields = letters[np.minimum(starts[:, np.newaxis] + places, len(letters) - 1)]
-    inside = places < widths[:, np.newaxis]
-    # float() allows blanks around a number and an underscore between its digits.
-    if np.any(inside & ((fields <= ord(" ")) | (fields == ord("_")))):
-        return None
-    fields[~inside] = 0
-    try:
-        return fields.view("S%d" % len(places)).ravel().astype(np.float64)
-    except ValueError:
-        return None

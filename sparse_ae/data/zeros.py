@@ -14,18 +14,9 @@ _TIMES = 100
 
 
 def doubt_about_zeros(ratings):
-    """Say what speaks against zeros among some ratings being ratings, with the way out; None if nothing does.
+    """What speaks against the zeros among some ratings being ratings, and what to do; None if nothing does.
 
-    They are the lowest, and most of the ratings; or farther from the next than any two of the others are from each
-    other; or a hundredth as frequent as the next.
-
-    Parameters
-    ----------
-    ratings : numpy.ndarray of float, (n,)
-
-    Returns
-    -------
-    str or None
+    They are the lowest and most of the ratings, or far from the next one, or a hundredth as frequent as it.
     """
     n_zeros = len(ratings) - np.count_nonzero(ratings)
     if not 0 < n_zeros < len(ratings) or ratings.min() < 0:

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from sparse_ae.data.text import parse_decimals
+from sparse_ae.data.digits import parse_decimals
 
 
 def parsed_decimals(fields):
