@@ -40,11 +40,12 @@ class Outputs:
         self._on_host = is_on_host(self.decoder.W)
 
     def _made(self, name, make):
-        """Return what `make` makes, once for the model."""
-        if name not in self.model.compiled:
+        """The result of `make`, made once for the model."""
+        made = self.model.compiled
+        if name not in made:
             with self.model.building():
-                self.model.compiled[name] = make()
-        return self.model.compiled[name]
+                made[name] = make()
+        return made[name]
 
     # Hidden units
 
