@@ -4,7 +4,7 @@
     python large.py --ratings 2000000      # as many; people and items in proportion
     python large.py --quick                # 100,000
     python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
-    python large.py --ratings 2000000 --write docs/guide/large.md
+    python large.py --ratings 2000000 --write docs/results/large.md
 
 Ratings are tastes of ten factors and noise, in half stars (`sparse_ae.made_up_ratings`): nobody can predict better than
 the tastes themselves, whose RMSE on the test ratings, a twentieth, is told beside the recommender's and the biases'.
