@@ -45,15 +45,15 @@ def test_whole_numbers():
 
 @pytest.mark.parametrize("size", [7, 2 ** 20])
 @pytest.mark.parametrize("delimiter", ["\t", ",", "::", ";", " ", ", "])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_files(tmp_path, monkeypatch, delimiter, end, size):
+def test_files(tmp_path, monkeypatch, delimiter, size):
     monkeypatch.setattr(lines, "_BYTES_PER_BLOCK", size)
-    content = end.join(delimiter.join(map(str, row)) for row in TABLE)
-    for name, before, after in (("a", "", ""), ("b", "", end), ("c", "\ufeff" + end, end + "  " + end)):
-        path = tmp_path / name
-        path.write_bytes((before + content + after).encode("utf-8"))
-        check(load_ratings(path, missing=99))
-        assert count_columns(path) == 4
+    for end in ("\n", "\r\n"):
+        content = end.join(delimiter.join(map(str, row)) for row in TABLE)
+        for name, before, after in (("a", "", ""), ("b", "", end), ("c", "\ufeff" + end, end + "  " + end)):
+            path = tmp_path / name
+            path.write_bytes((before + content + after).encode("utf-8"))
+            check(load_ratings(path, missing=99))
+            assert count_columns(path) == 4
     (tmp_path / "d.csv.gz").write_bytes(gzip.compress(content.encode()))
     check(load_ratings(tmp_path / "d.csv.gz", missing=99))
 

@@ -7,88 +7,16 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 from made import many_stars
-from matrices import HEAD_73, assert_canonical, assert_same, broken, entries, save_73, small
-from numpy.testing import assert_array_equal
+from matrices import HEAD_73, assert_canonical, assert_same, broken, save_73, small
 
 from sparse_ae.data.load import load_ratings
 
 # Files of text
 
-ROWS = [("3", "20", "4.5", "100"), ("3", "9", "0", "101"), ("12", "20", "1", "102")]
-
-
 def written(tmp_path, content, name="ratings.txt", encoding="utf-8"):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
     return path
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("tail", ["", "end", "end end"])
-@pytest.mark.parametrize("header", [None, ("userId", "movieId", "rating", "timestamp")])
-@pytest.mark.parametrize("n_columns", [3, 4])
-@pytest.mark.parametrize("delimiter", ["\t", ",", "::", ";", " "])
-def test_delimited_text(tmp_path, delimiter, n_columns, header, tail, end):
-    lines = [delimiter.join(row[:n_columns]) for row in ([header] if header else []) + ROWS]
-    got = load_ratings(written(tmp_path, end.join(lines) + tail.replace("end", end).replace(" ", "")))
-    assert_canonical(got.matrix)
-    assert got.users.tolist() == [3, 12] and got.items.tolist() == [9, 20]
-    assert got.users.dtype == got.items.dtype == np.int64
-    assert entries(got.matrix) == {(0, 0): 0, (0, 1): 4.5, (1, 1): 1}
-    if n_columns == 4:
-        assert got.timestamps.dtype == np.int64 and got.timestamps.tolist() == [101, 100, 102]
-    else:
-        assert got.timestamps is None
-
-
-@pytest.mark.parametrize("text, users, items, values", [
-    ('"a, b",x,3\n"say ""hi""",y,4\n', ["a, b", 'say "hi"'], ["x", "y"], [3, 4]),
-    ('u,i,r\n"two\nlines",x,3\nb,y,4\n', ["b", "two\nlines"], ["x", "y"], [4, 3]),
-    ("007,x,3\n7,x,4\n", ["007", "7"], ["x"], [3, 4]),
-    ("1.0,x,3\n2.0,x,4\n", ["1.0", "2.0"], ["x"], [3, 4]),
-    ("-1,5,3\n-9223372036854775807,5,4\n", [-9223372036854775807, -1], [5], [4, 3]),
-    ("99999999999999999999,5,3\n1,5,4\n", ["1", "99999999999999999999"], [5], [4, 3]),
-    ("1, 5, 3\n2 ,6 ,4 \n", [1, 2], [5, 6], [3, 4]),
-    ('"a", "x, y", 3\nb, z, 4\n', ["a", "b"], ["x, y", "z"], [3, 4]),
-    ('"a\rb",x,3\n"c\r\nd",y,4\r\n', ["a\rb", "c\r\nd"], ["x", "y"], [3, 4]),
-    ("1   5\t3\n22  6  4\n", [1, 22], [5, 6], [3, 4]),
-    ("\n\n1,5,3\n\n  \n2,6,4\n\n", [1, 2], [5, 6], [3, 4]),
-    ("user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t4\n", [1, 2], [5, 6], [3, 4]),
-    ("\ufeffuserId,movieId,rating\n1,5,3\n2,6,4\n", [1, 2], [5, 6], [3, 4]),
-    ("\ufeff1,5,3\n2,6,4\n", [1, 2], [5, 6], [3, 4]),
-    ("1,5,-3.5\n2,6,1e-1\n", [1, 2], [5, 6], [-3.5, 0.1]),
-    ("1::a,b::3\n2::a;c::4\n", [1, 2], ["a,b", "a;c"], [3, 4]),
-    ("1,5,3\n", [1], [5], [3]),
-])
-def test_text_as_people_write_it(tmp_path, text, users, items, values):
-    got = load_ratings(written(tmp_path, text))
-    assert got.users.tolist() == users and got.items.tolist() == items
-    assert_array_equal(got.matrix.data, np.array(values, np.float32))
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_encodings(tmp_path, encoding):
-    text = "user,item,rating\nzo\xeb,\xe9t\xe9,4\n"
-    got = load_ratings(written(tmp_path, text, encoding=encoding))
-    assert got.users.tolist() == ["zo\xeb"] and got.items.tolist() == ["\xe9t\xe9"]
-
-
-@pytest.mark.parametrize("times, dtype", [(("1.5", "2"), np.float64), (("2.0", "1e3"), np.int64)])
-def test_timestamps(tmp_path, times, dtype):
-    got = load_ratings(written(tmp_path, "1,1,3,%s\n2,1,3,%s\n" % times))
-    assert got.timestamps.dtype == dtype
-    assert got.timestamps.tolist() == [float(time) for time in times]
-
-
-def test_dates_are_seconds_since_1970_in_utc(tmp_path):
-    times = ["1970-01-02", "1970-01-01 01:00", "1970-01-01T01:00:00Z", "1970-01-01T01:00:07+01:00", "5", "25.e-1"]
-    got = load_ratings(written(tmp_path, "".join("%d,1,3,%s\n" % each for each in enumerate(times))))
-    assert got.timestamps.tolist() == [86400, 3600, 3600, 7, 5, 2.5]
-
-
-def test_compressed_text(tmp_path):
-    got = load_ratings(written(tmp_path, gzip.compress(b"1,5,3\n2,6,4\n"), "ratings.csv.gz"))
-    assert entries(got.matrix) == {(0, 0): 3, (1, 1): 4}
 
 
 def test_no_such_file(tmp_path):
