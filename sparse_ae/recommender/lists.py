@@ -22,6 +22,7 @@ import numpy as np
 
 from sparse_ae.checks import check_number
 from sparse_ae.evaluation.lists import ListValidation
+from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
@@ -311,9 +312,14 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
     best = made(form.first if tries is None else tries[0])
     if judge is None or form.first is None:
         return best
-    of_users = judge(best)
     if tries is None:
-        best, of_users = _climb(best, of_users, made, judge, form, deadline)
+        def by(factor):
+            return lambda best: None if deadline.left <= 0 else made(best.knob * factor)
+
+        best, of_users = climb(best, [by(form.factor), by(1 / form.factor)], judge,
+                               lambda new, old: standard_score(new - old), form.worth, _STEPS)
+    else:
+        of_users = judge(best)
     others = [(made, knob) for knob in (tries or ())[1:]] + [(power, None) for power in powers[1:]]
     for how, knob in others:
         if deadline.left <= 0:
@@ -323,23 +329,6 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
         if its_users.mean() > of_users.mean():
             best, of_users = other, its_users
     return best
-
-
-def _climb(best, of_users, made, judge, form, deadline):
-    """The member whose knob, up or down by a factor, is better than its neighbours, and its value to each user."""
-    for step in (form.factor, 1 / form.factor):
-        moved = False
-        for _ in range(_STEPS):
-            if deadline.left <= 0:
-                return best, of_users
-            other = made(best.knob * step)
-            its_users = judge(other)
-            if standard_score(its_users - of_users) <= form.worth:
-                break
-            best, of_users, moved = other, its_users, True
-        if moved:
-            break
-    return best, of_users
 
 
 # Weights

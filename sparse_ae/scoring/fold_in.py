@@ -1,25 +1,17 @@
-"""A person whom a recommender has never seen, folded in from some ratings without training.
+"""New users, folded in from some ratings without training.
 
-With users as rows this is what an autoencoder does anyway: the ratings go through the encoder. With items as rows a
-person is a column of the ratings, and a new column has no parameters. Its row w of W and its output bias b are solved
-for, with everything else as it is; they are what is least, of all (w, b), in
+With users as rows the ratings go through the encoder. With items as rows a new user is a column of the ratings that has
+no parameters. Its row w of W and its output bias b are solved for, with everything else as it is; they minimise
 
     sum over rated items (f(w h_item + b) - rating)**2  +  l2 (|w - mean of w|**2 + (b - mean of b)**2)        (1)
 
 where h_item, (k,), are the items' hidden units, the means are over the users that the model knows, and l2 is its weight
-decay of W, times the number of ratings where that counts each of them. The first sum and the decay are what training
-has for a user; drawn to the mean instead of 0, a person with hardly any ratings is close to the average one. One thing
-is lost: the ratings don't go into the hidden units of the items, to which training would have let them contribute.
-Beside biases the person's offset comes first, by equation (3) of `baselines`, and what it leaves over of the ratings
-stands in the place of the ratings, less their level, as in training: see `targets`. Where missing entries count, all
-items that the person hasn't rated stand in the sum too, with their weight. With a linear f, (1) is a system of k + 1
-linear equations, or of one for each rating where these are fewer; what is of all items is computed once, see
-`ColumnSolver`.
-
-For 157 users of MovieLens 100K who were left out of `fit` and folded in with 80% of their ratings, the RMSE on the
-others was 0.879 with items as rows, and 0.878 when they were trained with. With users as rows it was 0.908 and 0.898:
-that the ratings go through the encoder as anybody's do doesn't make a stranger's ratings as well known to it as those
-that it was trained on (``examples/fold_in.py``).
+decay of W, times the number of ratings where that counts each of them. Shrunk to the mean instead of 0, a user with
+hardly any ratings is close to the average one. The ratings don't go into the hidden units of the items, to which
+training would have let them contribute. In residual mode the user's offset comes first, by equation (3) of
+`baselines.biases`, and the residuals stand in the place of the ratings, less their level: see `training.targets`. Where
+missing entries count, all unrated items are in the sum too, with their weight. With a linear f, (1) is a system of
+k + 1 linear equations, or of one for each rating where these are fewer; see `ColumnSolver`.
 """
 from typing import NamedTuple
 
@@ -41,28 +33,12 @@ _TOGETHER = 512
 
 
 class NewUser:
-    """A person whose ratings came after `fit`, as `Recommender.fold_in` makes one.
-
-    Parameters
-    ----------
-    catalogue : data.ids.Catalogue
-        Of the items.
-    person : PersonRatings
-    outputs : callable
-        From places of items, (n,), to the model's outputs for this person, (n,), not clipped.
-    clip : callable
-        Brings outputs into the rating scale, in place.
-    level : float, optional
-        The biases' prediction for this person and an item of which nothing is known; without biases there is none.
-    unknown : float, optional
-        The prediction for such an item without biases; None if that is an error.
-    ranks : Ranks
-        That call the methods together, where the outputs are those of several.
+    """A user whose ratings came after `fit`, as `Recommender.fold_in` makes one.
 
     Attributes
     ----------
     items : numpy.ndarray of int64 or str, shape (n_rated,)
-        The ids of what was rated, ascending.
+        The ids of the rated items, ascending.
     ratings : numpy.ndarray of float64, shape (n_rated,)
     """
 
@@ -82,11 +58,6 @@ class NewUser:
         -------
         numpy.ndarray, shape (n,); a float for a single id
             As `Recommender.predict` gives them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For what can't be ids, and, with ``unknown="error"``, for an item without a rating in `fit`.
         """
         level = self._level
         with self._ranks.agreed():
@@ -107,7 +78,7 @@ class NewUser:
         n : int
             How many; there are fewer where no more can be recommended.
         exclude_seen : bool
-            Whether to leave out what this person has rated.
+            Whether to leave out the rated items.
         items : array_like of ids, optional
             Recommend from these only.
 
@@ -115,12 +86,6 @@ class NewUser:
         -------
         Recommendations
             As `Recommender.recommend` gives them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For what can't be ids, a count or a bool, and, with ``unknown="error"``, for an item without a rating in
-            `fit`.
         """
         with self._ranks.agreed():
             check_count(n, "n")
@@ -134,16 +99,7 @@ class NewUser:
 
 
 class PersonRatings(NamedTuple):
-    """A new user's ratings.
-
-    Attributes
-    ----------
-    places : int array, (n_rated,)
-        Of items, ascending.
-    ratings : float64 array, (n_rated,)
-    offset : float
-        The person's own of the biases; 0 without.
-    """
+    """A new user's ratings, float64, of items at `places`, ascending, and their offset in residual mode; 0 else."""
 
     places: np.ndarray
     ratings: np.ndarray
@@ -151,17 +107,7 @@ class PersonRatings(NamedTuple):
 
 
 class FoldIn:
-    """Folds people into a trained model, whichever side its rows are.
-
-    Parameters
-    ----------
-    scorer : Scorer
-        Outputs are to be added to the baseline of its targets.
-    objective : Objective
-        That the model was trained with.
-    mean : float
-        The biases' mean.
-    """
+    """Folds people into a trained model, whichever side its rows are; `mean` is that of the biases."""
 
     def __init__(self, scorer, objective, mean=0.0):
         self._scorer, self._objective, self._mean, self._solver = scorer, objective, mean, None
@@ -169,7 +115,7 @@ class FoldIn:
     def __call__(self, people):
         """Iterate over functions, one for each `PersonRatings`, from places of items, (n,), to the model's outputs.
 
-        ValueError for an objective of which nobody knows how to solve for a column.
+        ValueError for an objective that can't solve for a column.
         """
         if self._scorer.rows == "users":
             return _row_outputs(self._scorer, people, self._mean)
@@ -217,25 +163,13 @@ def _column_output(scorer, w, b, unit):
 
 
 class ColumnSolver:
-    """Solves equation (1) for columns that a model has no parameters for.
+    """Solves equation (1) for columns that a model, whose rows are items, has no parameters for.
 
     With a linear f and missing entries the equations are ``(A + c h' h) q = r + h' v``, where A and r are of all items
     and h (n, k + 1) is of the rated ones, with a column of ones. Since n is mostly less than k + 1, n equations are
-    solved instead (the identity of Woodbury): with z = h A^-1, of which the rows of all items are computed once,
+    solved instead (the identity of Woodbury): with z = h A^-1, whose rows for all items are computed once,
 
         q = A^-1 r + z' (v - c t),    (1 + c h z') t = h A^-1 r + h z' v                 (2)
-
-    Parameters
-    ----------
-    scorer : Scorer
-        Of a model whose rows are items.
-    objective : Objective
-        That it was trained with.
-
-    Raises
-    ------
-    ValueError
-        For an objective of which nobody knows how to solve for a column.
     """
 
     def __init__(self, scorer, objective):

@@ -1,8 +1,7 @@
 """Lists by several models at once: each one's scores brought to one scale for each user, and added with weights.
 
-Models that make lists give scores of all sizes: counts, squared errors' least, cosines. Their scores of a user's
-candidates, the items that have ratings and that the user hasn't rated, are comparable once their mean is 0 and
-their variance 1 there,
+Models that make lists give scores of all sizes. Their scores of a user's candidates, the items that have ratings and
+that the user hasn't rated, are comparable once their mean is 0 and their variance 1 there,
 
     score_ui  =  sum over members m of w_m (s_mui - mean_mu) / std_mu                                             (1)
 
@@ -29,24 +28,9 @@ _TOGETHER = 512
 
 
 class ListBlend(Rated):
-    """Scores (1) of known users and of strangers.
+    """Scores (1) of known users and new ones: members with their weights w, 0 or more, and what counts as seen.
 
-    Parameters
-    ----------
-    members : list
-        Of what the module's docstring says.
-    weights : list of float
-        w, 0 or more; members of 0 aren't asked.
-    ratings : csr_matrix, (n_users, n_items)
-        What counts as seen, checked.
-
-    Attributes
-    ----------
-    mean, users_rated, items_rated
-        As of `Rated`.
-    dtype : numpy.dtype
-    candidates : int array, ascending
-        Items with a rating.
+    `candidates`, ascending, are the items with a rating.
     """
 
     rows, dtype, ranks = USERS, np.dtype(np.float32), ALONE
@@ -139,11 +123,7 @@ class ListBlend(Rated):
     def standardised(self, scores, seen):
         """One member's term of (1) without its weight, of all candidates: float32, (n, n_candidates).
 
-        Parameters
-        ----------
-        scores : float array, (n, n_items)
-        seen : (int array, int array)
-            Pairs that count neither in the mean nor in the variance: rows, and items with ratings.
+        `seen` are pairs, rows and items, that count neither in the mean nor in the variance.
         """
         found = np.empty((len(scores), len(self.candidates)), np.float32)
         for part, term in self._terms(scores, seen):
@@ -151,10 +131,7 @@ class ListBlend(Rated):
         return found
 
     def _terms(self, scores, seen):
-        """Make what `standardised` returns, some users at a time, so that passes over their scores are within a cache.
-
-        Yields a slice and an array that may be written to.
-        """
+        """Yield slices of users and `standardised` terms that may be written to, few enough to stay in a cache."""
         rows, at, n_candidates = seen[0], self._place[seen[1]], len(self.candidates)
         step = max(1, _PART // max(1, n_candidates))
         starts = np.arange(0, len(scores), step)

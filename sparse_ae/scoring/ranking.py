@@ -109,24 +109,9 @@ def _frame(**columns):
 
 
 def top_n(scores, n):
-    """The n best of each row, the best first; of equal scores the one that comes first in the row.
+    """Positions of the n best of each row, (n_rows, n), the best first; of equal scores the first; -1 without more.
 
-    Parameters
-    ----------
-    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
-        -inf for what must not be chosen. No NaN.
-    n : int
-        How many, 1 or more.
-
-    Returns
-    -------
-    numpy.ndarray of int, shape (n_rows, n)
-        Positions among the candidates; -1 where there are no more.
-
-    Raises
-    ------
-    ValueError
-        For a bad n, and for NaN among the scores.
+    `scores` is a float array (n_rows, n_candidates), -inf for candidates to leave out; ValueError for NaN.
     """
     n = check_count(n, "n")
     scores = np.asarray(scores)
@@ -145,20 +130,10 @@ def top_n(scores, n):
 
 
 def floors(scores, n):
-    """Find for each row a score that n of its entries reach, hardly ever many more; -inf where fewer are above it.
+    """For each row a score that n of its entries reach, hardly ever many more; -inf where fewer are above it.
 
-    It is the n-th of the highest scores of groups of entries, of which there are twice as many as n or more. The n best
-    are rarely in the same group.
-
-    Parameters
-    ----------
-    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
-        No NaN.
-    n : int
-
-    Returns
-    -------
-    numpy.ndarray of `scores`' dtype, (n_rows,)
+    It is the n-th of the highest scores of groups of entries, twice as many groups as n or more. The n best are rarely
+    in the same group.
     """
     n_rows, n_candidates = scores.shape
     if n >= n_candidates:
@@ -174,13 +149,7 @@ def floors(scores, n):
 
 
 def reaching(scores, lowest):
-    """Find scores, (n_rows, n_candidates), as high as their row's `lowest`, (n_rows,), and not -inf.
-
-    Returns
-    -------
-    rows, places : int arrays, (n,)
-        Row by row, the places of each ascending.
-    """
+    """Rows and places, row by row, of scores that are as high as their row's `lowest`, and not -inf."""
     rows, places = np.divmod(np.flatnonzero(scores >= lowest[:, np.newaxis]), max(1, scores.shape[1]))
     if (lowest == -np.inf).any():
         there = scores[rows, places] > -np.inf
@@ -189,13 +158,7 @@ def reaching(scores, lowest):
 
 
 def ordered(rows, scores, n_rows, n):
-    """The n best of each row among some entries: those that `reaching` gives, with their scores.
-
-    Returns
-    -------
-    int array, (n_rows, n)
-        Positions among the entries, as `top_n` has them among candidates.
-    """
+    """The n best of each row among entries that `reaching` gives: positions among the entries, (n_rows, n), or -1."""
     counts = np.bincount(rows, minlength=n_rows)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = n_rows, counts.max(initial=0)
@@ -208,16 +171,7 @@ def ordered(rows, scores, n_rows, n):
 
 
 def leave_out(scores, candidates, rows, items):
-    """Set the scores of some pairs to -inf, in place.
-
-    Parameters
-    ----------
-    scores : numpy.ndarray of float, shape (n_rows, n_candidates)
-    candidates : numpy.ndarray of int, shape (n_candidates,)
-        The items that the columns are of, ascending.
-    rows, items : numpy.ndarray of int, shape (n,)
-        The pairs. Items that are no candidates are passed over.
-    """
+    """Set scores of pairs of rows and items to -inf, in place; items beside the ascending `candidates` are skipped."""
     if not len(candidates):
         return
     last = candidates[-1]
@@ -233,10 +187,7 @@ def leave_out(scores, candidates, rows, items):
 
 
 def best_of(scores, n, candidates, seen=None):
-    """As `top_n`, of what isn't left out: the positions, and the scores there; -inf where there are no more.
-
-    `candidates` and pairs that were `seen`, if any are to be left out, are as `leave_out` takes them.
-    """
+    """As `top_n`, without pairs that were `seen`: the positions, and the scores there, -inf where there are no more."""
     if seen is not None:
         leave_out(scores, candidates, *seen)
     best = top_n(scores, n)
@@ -247,7 +198,7 @@ def best_of(scores, n, candidates, seen=None):
 
 
 def recommendations(ids, best, scores):
-    """A row of `top_n` in ids, those of the candidates; `scores` (n,) go with `best`."""
+    """A row of `top_n` in the candidates' ids; `scores` (n,) go with `best`."""
     best = best[best >= 0]
     return Recommendations(ids[best], scores[:len(best)])
 
