@@ -57,7 +57,7 @@ def _cores():
 
 def _data_cache():
     try:
-        from sparse_ae.data.download import cache_folder
+        from sparse_ae.data.datasets import cache_folder
         return cache_folder()
     except ImportError as error:
         return "unknown (%s)" % error

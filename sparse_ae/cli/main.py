@@ -61,12 +61,15 @@ def main(arguments=None):
     except BrokenPipeError:  # whoever reads has had enough, as head has; what is left can't be written later either
         _drop_output()
         sys.exit(1)
-    except (ArithmeticError, ImportError, OSError, TypeError, ValueError) as error:
+    except KeyboardInterrupt:
+        parser.exit(130, "%s: interrupted\n" % parser.prog)  # as shells call an end by Ctrl-C
+    except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         try:
             sys.stdout.flush()
         except OSError:  # a full disk: Python would try once more in the end, and say so in two lines of its own
             _drop_output()
-        parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())))
+        parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())
+                                              or "there is not enough memory"))
 
 
 def _drop_output():

@@ -3,9 +3,11 @@
 import csv
 import itertools
 import math
+import re
 import sys
 from pathlib import Path
 
+from sparse_ae.checks import brief
 from sparse_ae.cli.settings import add_ratings, load
 
 
@@ -40,9 +42,9 @@ def _run_recommend(parsed):
 
 
 def _add_form(parser):
-    parser.add_argument("--header", action="store_true", help="print the names of the columns first, as a table has "
-                                                              "them")
-    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header")
+    parser.add_argument("--header", action="store_true", help="print the names of the columns first")
+    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header; "
+                                                           "between tabs only ids with a tab or a line end are quoted")
 
 
 def _print_table(parsed, names, rows):
@@ -51,7 +53,13 @@ def _print_table(parsed, names, rows):
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
     else:
         for row in rows:
-            print("\t".join(map(str, row)))
+            print("\t".join(map(_quoted, row)))
+
+
+def _quoted(value):
+    """A field between tabs, in quotes if it holds a tab or a line end itself."""
+    text = str(value)
+    return '"%s"' % text.replace('"', '""') if re.search("[\t\r\n]", text) else text
 
 
 def _decimals(recommender):
@@ -61,14 +69,13 @@ def _decimals(recommender):
 
 
 def _ids(words, known, name):
-    """Ids as the model has them: numbers, or strings."""
+    """Ids as the model has them: strings, or numbers, which are written plainly: 7, not 007 or 1_0."""
     if known.dtype.kind == "U":
         return words
-    try:
-        return [int(word) for word in words]
-    except ValueError:
+    if not all(re.fullmatch("0|-?[1-9][0-9]{0,18}", word) for word in words):
         raise ValueError("%s %s: the ids of %ss in this model are numbers, such as %d"
-                         % (name, ", ".join(words), name, known[0])) from None
+                         % (name, brief(", ".join(words)), name, known[0]))
+    return [int(word) for word in words]
 
 
 def add_predict(commands):

@@ -1,9 +1,7 @@
 """Named public data sets: fetched, verified, cached, parsed.
 
 MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, checked against its
-published checksum before it enters the cache, and checked again whenever it is read from there. Where GroupLens can't
-be reached, the 100k ratings come from the wheel of RecBole 1.2.1 on the package index, which carries the lines of
-`u.data` unchanged and in order.
+published checksum before it enters the cache, and checked again whenever it is read from there.
 
 Jester [2]_ has what MovieLens lacks: ratings below zero, zeros that are ratings, and most of a small matrix filled in.
 
@@ -18,12 +16,10 @@ publish.
 """
 
 import contextlib
-import csv
 import errno
 import hashlib
-import html
 import io
-import re
+import os
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -32,17 +28,22 @@ from typing import Any, Dict, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import check_path
-from sparse_ae.data.download import Source, fetch, over_http, wheel_downloader
+from sparse_ae.checks import brief, check_path
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
 from sparse_ae.data.tables import ratings_from_blocks
 from sparse_ae.data.text import count_columns, read_table
+from sparse_ae.data.titles import read_titles, titles_beside
 from sparse_ae.files.unpacking import check_archive, check_regular
+from sparse_ae.runtime.progress import say
+from sparse_ae.theano_compat import folders
 
 __all__ = ["Dataset", "jester", "load_published", "movielens", "movielens_100k_folds"]
+
+# Seconds to connect, and between two pieces: a network that drops packets must not hold up the error for minutes.
+_TIMEOUTS = 5, 30
 
 
 class Dataset(NamedTuple):
@@ -69,43 +70,43 @@ class Dataset(NamedTuple):
 
 
 class _Release(NamedTuple):
+    """A published archive, and what to look for at a path: a file and its folder by name, else by their looks."""
+
+    label: str
     ratings_file: str
-    n_ratings: int
-    checksum: str
+    folder: str
+    home: str
+    url: str = ""
+    checksum: str = ""
+    n_ratings: int = 0
 
 
-_HOME = "https://grouplens.org/datasets/movielens/"
-_ARCHIVE = "https://files.grouplens.org/datasets/movielens/ml-%s.zip"
+_MOVIELENS_HOME = "https://grouplens.org/datasets/movielens/"
 
 # The md5 that GroupLens publishes beside an archive; for latest-small it has none: the sha256 of TensorFlow Datasets.
 _RELEASES = {
-    "100k": _Release("u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
-    "1m": _Release("ratings.dat", 1000209, "md5:c4d9eecfca2ab87c1945afe126590906"),
-    "latest-small": _Release("ratings.csv", 100836,
-                             "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"),
-    "10m": _Release("ratings.dat", 10000054, "md5:ce571fd55effeba0271552578f2648bd"),
-    "20m": _Release("ratings.csv", 20000263, "md5:cd245b17a1ae2cc31bb14903e1204af3"),
-    "25m": _Release("ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
-    "32m": _Release("ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"),
-}
+    name: _Release("MovieLens " + name, ratings_file, "ml-" + name, _MOVIELENS_HOME,  # ml-10m.zip has ml-10M100K
+                   "https://files.grouplens.org/datasets/movielens/ml-%s.zip" % name, checksum, n_ratings)
+    for name, ratings_file, n_ratings, checksum in (
+        ("100k", "u.data", 100000, "md5:0e33842e24a9c977be4e0107933c0723"),
+        ("1m", "ratings.dat", 1000209, "md5:c4d9eecfca2ab87c1945afe126590906"),
+        ("latest-small", "ratings.csv", 100836,
+         "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436"),
+        ("10m", "ratings.dat", 10000054, "md5:ce571fd55effeba0271552578f2648bd"),
+        ("20m", "ratings.csv", 20000263, "md5:cd245b17a1ae2cc31bb14903e1204af3"),
+        ("25m", "ratings.csv", 25000095, "md5:6b51fb2759a8657d3bfcbfc42b592ada"),
+        ("32m", "ratings.csv", 32000204, "md5:d472be332d4daa821edc399621853b57"))}
 _U_DATA_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
 
-_RECBOLE = "recbole==1.2.1"
-_RECBOLE_WHEEL = "recbole-1.2.1-py3-none-any.whl"
-_RECBOLE_CHECKSUM = "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
-_RECBOLE_RATINGS = "recbole/dataset_example/ml-100k/ml-100k.inter"
+# The page has no checksum; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
+_JESTER = _Release("Jester 2", "jester_ratings.dat", "jester", "https://eigentaste.berkeley.edu/dataset/",
+                   "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip",
+                   "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09")
 
-_JESTER_HOME = "https://eigentaste.berkeley.edu/dataset/"
-_JESTER_ARCHIVE = "https://eigentaste.berkeley.edu/dataset/archive/jester_dataset_2.zip"
-# The page has none; this one is OmniRec's, whose loader keeps it for the Web Archive's copy of the file.
-_JESTER_CHECKSUM = "sha256:5c2b9fb8346fc132ac1be6a9264fef9a6d153da68f3201839ac25c19f9a59a09"
-
-# A table of data set 1: how many columns there are after the first, and what stands for no rating.
+# A table of data set 1: how many columns there are after the first, and the number that stands for no rating.
 _JESTER_JOKES, _JESTER_MISSING = 100, 99
 
 _TABLES = (".csv", ".tsv", ".dat", ".data", ".inter")
-_TITLES = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
-           "jester_ratings.dat": "jester_items.dat"}
 _NO_RATINGS = ("movies.dat", "users.dat", "tags.dat", "movies.csv", "users.csv", "tags.csv", "links.csv",
                "genome-scores.csv", "genome-tags.csv", "jester_items.dat")
 
@@ -136,23 +137,20 @@ def movielens(name="100k", path=None):
     TypeError, ValueError
         For an unknown name, and for a file that can't be read or holds the ratings of another size.
     FileNotFoundError
-        Where `path` doesn't exist or holds no ratings, and where no source could be reached: the message says what
-        was tried.
+        Where `path` doesn't exist or holds no ratings, and where the archive couldn't be fetched.
 
     Notes
     -----
-    Downloads are cached in `download.cache_folder()`. The RecBole wheel, which stands in for "100k" where GroupLens
-    can't be reached, keeps a title and its year apart, and spells the title of item 267 "unkonwn". Both are mended
-    here, after which its titles equal those of `u.item`.
+    Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
 
     The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
     """
     if not isinstance(name, str) or name not in _RELEASES:
         raise ValueError("unknown MovieLens size %r. Known sizes: %s. A file or folder of your own goes into path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
-    with _located(_fetch(name) if path is None else path, _movielens(name)) as (ratings_file, titles_file):
+    with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
         ratings = load_ratings(ratings_file, variable=_variable(ratings_file))
-        titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
+        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     for other, release in _RELEASES.items():
         if other != name and ratings.matrix.nnz == release.n_ratings:
             raise ValueError("%s holds %d ratings: that is MovieLens %s, but %r was asked for. "
@@ -169,7 +167,7 @@ def movielens_100k_folds(path=None):
     Parameters
     ----------
     path : str or path-like, optional
-        As in :func:`movielens`, but it must lead to `u.data` as GroupLens ships it, or to the RecBole wheel.
+        As in :func:`movielens`, but it must lead to `u.data` as GroupLens ships it.
 
     Returns
     -------
@@ -184,8 +182,13 @@ def movielens_100k_folds(path=None):
     FileNotFoundError
         As in :func:`movielens`.
     """
-    with _located(_fetch("100k") if path is None else path, _movielens("100k")) as (ratings_file, _):
-        lines = _u_data(ratings_file.read_bytes(), ratings_file)
+    with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
+        lines = ratings_file.read_bytes()
+        digest = hashlib.sha256(lines).hexdigest()
+        if digest != _U_DATA_SHA256:
+            raise ValueError("%s does not hold the lines of MovieLens 100k's u.data in their order: sha256 %s, "
+                             "expected %s. Take u.data from a fresh copy of ml-100k.zip: %s"
+                             % (ratings_file, digest, _U_DATA_SHA256, _MOVIELENS_HOME))
     triples = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2))
     block = np.arange(len(triples)) // 20000
     return [(_matrix_100k(triples[block != i]), _matrix_100k(triples[block == i])) for i in range(5)]
@@ -223,13 +226,12 @@ def jester(path=None):
 
     Notes
     -----
-    The archive is cached in `download.cache_folder()`. Cite Goldberg et al. (2001), see the module's docstring.
+    The archive is cached as those of :func:`movielens` are. Cite Goldberg et al. (2001), see the module's docstring.
     """
-    wanted = _Wanted("Jester 2", "jester_ratings.dat", "jester", _JESTER_HOME)
-    with _located(_fetch_jester() if path is None else path, wanted) as (ratings_file, titles_file):
-        first = not _is_matrix(ratings_file.name) and count_columns(ratings_file) == 1 + _JESTER_JOKES
+    with _located(path, _JESTER, "jester(path=") as (ratings_file, titles_file):
+        first = _is_as_wide_as_jester(ratings_file)
         ratings = _read_jester_table(ratings_file) if first else load_ratings(ratings_file)
-        titles = {} if titles_file is None else _read_titles(titles_file, ratings.items)
+        titles = {} if titles_file is None else read_titles(titles_file, ratings.items)
     low, high = ratings.matrix.data.min(), ratings.matrix.data.max()
     if low < -10 or high > 10:
         raise ValueError("%s holds ratings from %g to %g; expected -10 to 10, as in jester_ratings.dat of data set 2, "
@@ -260,16 +262,20 @@ def load_published(path, missing=None, progress=True, **more):
     path = Path(check_path(path, "path"))
     check_file(path)
     if path.suffix.lower() == ".zip":
-        with _located(path, _Wanted("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
+        with _located(path, _Release("a data set", "ratings.csv", "", "where it was published")) as (ratings_file, _):
             return load_published(ratings_file, missing, progress, **more)
     if missing in (None, _JESTER_MISSING) and not more.get("lists") and _is_jester_table(path):
         return _read_jester_table(path, progress)
     return load_ratings(path, missing=missing, progress=progress, **more)
 
 
+def _is_as_wide_as_jester(path):
+    return not path.name.lower().endswith(MATRIX_ENDINGS) and count_columns(path) == 1 + _JESTER_JOKES
+
+
 def _is_jester_table(path):
-    """Tell whether a file looks like a table of Jester's data set 1 by its first rows."""
-    if _is_matrix(path.name) or count_columns(path) != 1 + _JESTER_JOKES:
+    """Whether a file looks like a table of Jester's data set 1, by its first rows."""
+    if not _is_as_wide_as_jester(path):
         return False
     _, table = next(read_table(path))
     return np.array_equal(table[:, 0], _counts(table))
@@ -299,127 +305,128 @@ def _without_counts(path, blocks):
         yield lines, table[:, 1:]
 
 
-def _fetch(name):
-    """Path of a MovieLens archive."""
-    sources = [Source("GroupLens", _ARCHIVE % name, "ml-%s.zip" % name, _RELEASES[name].checksum, over_http)]
-    if name == "100k":
-        downloader = wheel_downloader(_RECBOLE_WHEEL, _check_wheel)
-        sources.append(Source("package index", _RECBOLE, _RECBOLE_WHEEL, _RECBOLE_CHECKSUM, downloader))
-    return fetch(sources, "MovieLens %s" % name, _HOME, "movielens(%r, path='.../ml-%s.zip')" % (name, name))
-
-
-def _fetch_jester():
-    sources = [Source("Berkeley", _JESTER_ARCHIVE, "jester_dataset_2.zip", _JESTER_CHECKSUM, over_http)]
-    return fetch(sources, "Jester 2", _JESTER_HOME, "jester(path='.../jester_dataset_2.zip')")
-
-
-def _check_wheel(archive):
-    _u_data(archive.read(_RECBOLE_RATINGS), "%s in %s" % (_RECBOLE_RATINGS, _RECBOLE_WHEEL))
-
-
-def _u_data(raw, where):
-    """The bytes of `u.data`, out of that file or out of RecBole's copy, which has a header line."""
-    if raw.startswith(b"user_id:token"):
-        raw = raw.partition(b"\n")[2]
-    digest = hashlib.sha256(raw).hexdigest()
-    if digest != _U_DATA_SHA256:
-        raise ValueError("%s does not hold the lines of MovieLens 100k's u.data in their order: sha256 %s, expected "
-                         "%s. Take u.data from a fresh copy of ml-100k.zip: %s"
-                         % (where, digest, _U_DATA_SHA256, _HOME))
-    return raw
-
-
 def _matrix_100k(triples):
     users, items, values = triples.T
     return sp.csr_matrix((values.astype(np.float32), (users - 1, items - 1)), shape=(943, 1682))
 
 
-class _Wanted(NamedTuple):
-    """A data set to look for at a path: by name, else by its looks."""
-
-    label: str
-    ratings_file: str
-    folder: str
-    home: str
+# Downloads
 
 
-def _movielens(name):
-    # ml-10m.zip has the folder ml-10M100K
-    return _Wanted("MovieLens %s" % name, _RELEASES[name].ratings_file, "ml-%s" % name, _HOME)
+def cache_folder():
+    """The folder for downloads, which may not exist yet: SPARSE_AE_DATA, else the user's own, else a temporary one."""
+    return _cache_folder()[0]
+
+
+def _cache_folder():
+    """The same; and the user's own if a temporary one stands in for it, else None."""
+    folder = os.environ.get("SPARSE_AE_DATA")
+    if folder:
+        return Path(folder).expanduser(), None
+    import pooch
+    folder = Path(pooch.os_cache("sparse_ae"))
+    if not folder.is_dir() and not folders.can_be_made(str(folder)):
+        return Path(folders.temporary("sparse_ae")), folder
+    return folder, None
+
+
+def _fetch(release, call):
+    """The archive: from the cache, else from the network; FileNotFoundError, with what to do, if it can't be had."""
+    import pooch
+    (folder, users_own), name, logger = _cache_folder(), release.url.rpartition("/")[2], pooch.get_logger()
+    level, was_there = logger.level, (folder / name).is_file()
+    logger.setLevel("WARNING")  # pooch announces each download
+    try:
+        path = pooch.retrieve(release.url, release.checksum, name, folder,
+                              downloader=pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            "%s is not in the cache folder %s and could not be fetched from %s: %s: %s. Download %s from %s by any "
+            "other way and call %s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
+            % (release.label, folder, release.url, type(error).__name__, error, name, release.home, call, name)
+        ) from error
+    finally:
+        logger.setLevel(level)
+    if users_own is not None and not was_there:
+        say("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER"
+            % (users_own, folder))
+    return path
+
+
+# What is at a path
 
 
 @contextlib.contextmanager
-def _located(path, wanted):
-    """The ratings file and the titles file (or None) at `path`; those of an archive last as long as the block."""
-    path = Path(check_path(path, "path", "the path of a file or a folder")).expanduser()
+def _located(path, release, call=""):
+    """The ratings file and the titles file (or None) at `path`, or in the release's archive if that is None.
+
+    Those of an archive last as long as the context. `call` is the call that takes a path, up to the path.
+    """
+    path = Path(check_path(_fetch(release, call) if path is None else path, "path",
+                           "the path of a file or a folder")).expanduser()
     if not path.exists():
         raise FileNotFoundError("%s does not exist. Expected a %s archive, a folder or a ratings file: "
-                                "archives are at %s" % (path, wanted.label.split()[0], wanted.home))
+                                "archives are at %s" % (path, release.label.split()[0], release.home))
     if path.is_dir():
         files = [file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()]
-        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], wanted, path)
+        ratings, titles = _choose([file.relative_to(path).as_posix() for file in files], release, path)
         yield path / ratings, path / titles if titles else None
         return
     check_regular(path)
-    if path.suffix.lower() in (".zip", ".whl"):
+    if path.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
-            ratings, titles = _unpacked(path, folder, wanted)
+            ratings, titles = _unpacked(path, folder, release)
             try:
                 yield ratings, titles
             except (TypeError, ValueError) as error:
                 # The user has the archive, not the folder that it was unpacked in.
-                raise ValueError(str(error).replace(folder, str(path))) from error
+                said = str(error).replace(folder, str(path))
+                raise (TypeError if isinstance(error, TypeError) else ValueError)(said) from error
     else:
-        titles = _titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
+        titles = titles_beside(path.name, [file.name for file in path.parent.iterdir() if file.is_file()])
         yield path, path.parent / titles if titles else None
 
 
-def _unpacked(path, folder, wanted):
+def _unpacked(path, folder, release):
     """The ratings file and the titles file (or None) of an archive, unpacked to a folder."""
+    def not_readable(error):
+        return ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
+                          % (path, type(error).__name__, brief(error), release.home))
+
     try:
         archive = zipfile.ZipFile(str(path))
     except Exception as error:
-        raise _not_readable(path, error, wanted) from error
+        raise not_readable(error) from error
     with archive:
-        chosen = _choose(archive.namelist(), wanted, path)
+        chosen = _choose(archive.namelist(), release, path)
         check_archive(path, archive, chosen)
         try:
             return [member and Path(archive.extract(member, folder)) for member in chosen]
         except Exception as error:  # each way of packing raises its own, and so do a password and a name of a folder's
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                 raise
-            raise _not_readable(path, error, wanted) from error
+            raise not_readable(error) from error
 
 
-def _not_readable(path, error, wanted):
-    return ValueError("%s is not a readable zip archive (%s: %s). Download it again: %s"
-                      % (path, type(error).__name__, error, wanted.home))
-
-
-def _choose(entries, wanted, where):
+def _choose(entries, release, where):
     """The ratings entry and the titles entry (or None) among the '/'-separated file names of a folder or an archive."""
     entries = [PurePosixPath(entry) for entry in entries if not entry.endswith("/")]
     entries = [entry for entry in entries if not any(part.startswith((".", "__MACOSX")) for part in entry.parts)]
-    found = ([entry for entry in entries if entry.name == wanted.ratings_file]
+    found = ([entry for entry in entries if entry.name == release.ratings_file]
              or [entry for entry in entries
                  if entry.name.lower().endswith(_TABLES + MATRIX_ENDINGS) and entry.name not in _NO_RATINGS])
     if not found:
         raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
-                                % (where, wanted.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
-    # A folder of that name first (ml-10m.zip has ml-10M100K), then what lies highest.
-    ranks = [(not entry.parent.name.lower().startswith(wanted.folder), len(entry.parts)) for entry in found]
-    lowest = min(ranks)
-    best = [entry for entry, rank in zip(found, ranks) if rank == lowest]
+                                % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
+    # A folder of that name first, then the highest ones.
+    ranks = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
+    best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass the one you mean as path."
-                         % (where, wanted.label, _some(best)))
+                         % (where, release.label, _some(best)))
     folder = best[0].parent
-    titles = _titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
+    titles = titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
     return str(best[0]), str(folder / titles) if titles else None
-
-
-def _is_matrix(name):
-    return name.lower().endswith(MATRIX_ENDINGS)
 
 
 def _variable(ratings_file):
@@ -436,85 +443,3 @@ def _variable(ratings_file):
 def _some(entries, limit=10):
     names = [str(entry) for entry in sorted(entries)]
     return ", ".join(names[:limit] + (["..."] if len(names) > limit else [])) or "nothing"
-
-
-def _titles_beside(ratings, neighbours):
-    """The name of the titles file that goes with a ratings file, or None."""
-    if _is_matrix(ratings):
-        return None  # its items are positions; titles go by id
-    suffix = PurePosixPath(ratings).suffix.lower()
-    if ratings in _TITLES:
-        wanted = [_TITLES[ratings]]
-    elif suffix == ".inter":
-        wanted = [ratings[:-len(suffix)] + ".item"]
-    else:
-        wanted = list(_TITLES.values())
-    return next((titles for titles in wanted if titles in neighbours), None)
-
-
-def _read_titles(file, items):
-    """Raw item id to title, with ids of the type that `items` has."""
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
-    # Not splitlines(), which breaks lines at characters that latin-1 titles may hold.
-    lines = text.replace("\r\n", "\n").split("\n")
-    if file.name == "u.item":
-        rows = [line.split("|") for line in lines]
-    elif file.name == "movies.dat":
-        rows = [line.split("::") for line in lines]
-    elif file.name == "movies.csv":
-        try:
-            rows = list(csv.reader(lines))[1:]
-        except csv.Error as error:
-            raise ValueError("%s: %s. Mend it, or move the file away to load the ratings without titles."
-                             % (file, error)) from error
-    elif file.name == "jester_items.dat":
-        rows = _jester_rows(lines)
-    else:
-        rows = _recbole_rows(lines)
-    id_type = int if items.dtype.kind in "iu" else str
-    titles = {}
-    for row in rows:
-        if row in ([], [""]):
-            continue
-        try:
-            titles[id_type(row[0])] = row[1].strip()
-        except (ValueError, IndexError):
-            raise ValueError("%s: expected an item id (%s, as in the ratings) and a title in each line, got %r. "
-                             "Mend the line, or move the file away to load the ratings without titles."
-                             % (file, id_type.__name__, row)) from None
-    return titles
-
-
-def _jester_rows(lines):
-    """[id, text] for each joke of a file in which a line "7:" stands before the text of joke 7, in HTML."""
-    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # what is before the first, id, text, ...
-    rows = [[jokes[0]]] if jokes[0].strip() else []
-    for number, text in zip(jokes[1::2], jokes[2::2]):
-        rows.append([number, " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())])
-    return rows
-
-
-def _recbole_rows(lines):
-    """[id, "title (year)"] for each line of a RecBole item file, whose header names the columns."""
-    columns = [column.split(":")[0] for column in lines[0].split("\t")]
-    if "movie_title" not in columns or "item_id" not in columns:
-        return []
-    rows = []
-    for line in lines[1:]:
-        cells = line.split("\t")
-        row = dict(zip(columns, cells))
-        if len(cells) == len(columns):
-            rows.append([row["item_id"], _recbole_title(row["movie_title"], row.get("release_year"))])
-        else:
-            rows.append(cells[:1])
-    return rows
-
-
-def _recbole_title(title, year):
-    if title == "unkonwn":  # sic; the one title of ml-100k that has no year
-        return "unknown"
-    return "%s (%s)" % (title, year) if year else title

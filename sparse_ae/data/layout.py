@@ -176,9 +176,7 @@ def _delimiters(lines):
     strong = [each for each, _ in DELIMITERS if each is not None]
     lines = [line for line in lines[:_MOST_RECORDS] if line.strip()]
     if "\t" in lines[0] and all(re.fullmatch(r"[-\d\s.]*", line) for line in lines):
-        if any(re.search(r"\d +\d", line) for line in lines):
-            return [None]
-        if all("\t\t" in line for line in lines):
+        if any(re.search(r"\d +\d", line) for line in lines) or all("\t\t" in line for line in lines):
             return strong + [None]
     return strong if _everywhere(lines) else strong + [None]
 
@@ -260,7 +258,8 @@ def _lines(head, delimiter, records, n_lines):
     if head.chosen:
         read, columns, header = _chosen_columns(head, names, rest)
         sure = True
-    elif sure or len(names) > 2 and _is_header(names, () if "user" in known and "item" in known else rest):
+    elif sure or len(names) > 2 and _is_header(
+            names, () if "user" in known and "item" in known else rest, delimiter):
         header = True
         read, columns = _columns_of_header(head, names, rest)
     else:
@@ -353,11 +352,11 @@ def _check_times(head, records, columns):
 # Headers
 
 
-def _is_header(names, rest):
+def _is_header(names, rest, delimiter):
     """Tell whether a first line of three or more names the columns: it has no number, a rating that isn't just missing,
     and no user or item that comes again.
     """
-    if any(name and _number(name) is not None for name in names) or names[2].lower() in (
+    if any(name and _number(name, delimiter) is not None for name in names) or names[2].lower() in (
             "", "na", "n/a", "none", "null", "?"):
         return False
     return not any(len(each) == len(names) and each[place].strip() == names[place]

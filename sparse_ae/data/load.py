@@ -126,7 +126,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
     if not layout.names:
         return ratings_from_blocks(read_table(path, progress, layout), missing, "%s, line %%d, column %%d"
                                    % str(path).replace("%", "%%"))
-    return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates)
+    return build_ratings(*whole_table(path, read_text(path, layout, progress)), duplicates=duplicates, counts=pairs)
 
 
 def _of_array(path, array, missing):

@@ -423,8 +423,11 @@ def _is_time(value):
     return isinstance(value, (numbers.Real, np.datetime64)) and not isinstance(value, (bool, np.bool_))
 
 
-def build_ratings(users, items, values, timestamps, where, duplicates="error"):
-    """Ratings of (ids, positions) of users and items; `where` puts the number of an entry into words."""
+def build_ratings(users, items, values, timestamps, where, duplicates="error", counts=False):
+    """`Ratings` of (ids, positions) of users and items; `where` puts the number of an entry into words.
+
+    With `counts`, ValueError for a pair whose count isn't above 0.
+    """
     (user_ids, rows), (item_ids, cols) = users, items
     floats, bad = as_float32(values)
     if bad is not None:
@@ -446,7 +449,28 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error"):
         elif timestamps is not None:
             timestamps = timestamps[kept]
         sorted_cols, indptr = sorted_cols[kept], np.searchsorted(kept, indptr)
-    return Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
+    ratings = Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
+    if counts and not floats.min() > 0:
+        row, col = place_of_count(ratings)
+        entry = int(np.argmax((rows == row) & (cols == col) & ~(np.asarray(values) > 0)))
+        raise no_count(ratings, row, col, where(entry) + ": ")
+    return ratings
+
+
+def place_of_count(ratings):
+    """Row and column of the first of some ratings that is no count, since it isn't above 0; None if all are."""
+    wrong = np.flatnonzero(~(ratings.matrix.data > 0))
+    if not len(wrong):
+        return None
+    matrix = ratings.matrix
+    return int(np.searchsorted(matrix.indptr, wrong[0], side="right")) - 1, int(matrix.indices[wrong[0]])
+
+
+def no_count(ratings, row, col, where=""):
+    """The error of a pair whose count isn't above 0."""
+    return ValueError("%suser %.60r has item %.60r %g times in all; expected counts above 0: leave out what was given "
+                      "back, and zeros, as table[table.quantity > 0] of pandas does, or give what is left of each pair"
+                      % (where, ratings.users[row].item(), ratings.items[col].item(), ratings.matrix[row, col]))
 
 
 def check_duplicates(duplicates):

@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from sparse_ae.ops import csr_dot, sampled_dot
+from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.ahead import compile_ahead
 from sparse_ae.ops.compiled import compiled
 from sparse_ae.ops.gpu.hostcopy import HostCopy
@@ -23,17 +23,7 @@ _TOGETHER = 64
 
 
 class Outputs:
-    """A model's outputs as numbers, for predictions.
-
-    Parameters
-    ----------
-    model : Model
-
-    Attributes
-    ----------
-    model : Model
-    decoder : Decoder
-    """
+    """A model's outputs as numbers, for predictions."""
 
     def __init__(self, model):
         self.model, self.decoder = model, model.decoder()
@@ -50,7 +40,7 @@ class Outputs:
     # Hidden units
 
     def hidden(self, batch):
-        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k). It isn't checked, but for its indices."""
+        """Hidden units of each row of a `Batch` of CSR arrays, (n_rows, k); only its indices are checked."""
         read = batch._replace(target=None, indicator=batch.indicator if self.model.channels else None)
         return self._made("hidden", self._make_hidden)(*read.csr_arrays(self.model.dtype))
 
@@ -81,21 +71,10 @@ class Outputs:
     # Outputs
 
     def pairs(self, h, cols, indptr):
-        """Outputs, not clipped, of pairs: row r of h with the columns ``cols[indptr[r]:indptr[r + 1]]``.
+        """Outputs, not clipped, of pairs: row r of h, (n_rows, k), with the columns ``cols[indptr[r]:indptr[r + 1]]``.
 
         Each output is computed by itself: it is the same, to the last bit, whatever other pairs are asked for. A
         product of matrices is quicker, and would break ties differently each time.
-
-        Parameters
-        ----------
-        h : array, (n_rows, k)
-            Or what `sent` or `sent_rows` gave.
-        cols : int array, (n_pairs,)
-        indptr : int array, (n_rows + 1,)
-
-        Returns
-        -------
-        array of the model's dtype, (n_pairs,)
         """
         return self._made("pairs", self._make_pairs)(h, cols, indptr)
 
@@ -151,26 +130,6 @@ class Outputs:
     def _make_activation(self):
         scores = T.vector("scores")
         return compiled([scores], self.decoder.activation(scores), name="f")
-
-    # Where they are
-
-    def sent(self, h):
-        """Hidden units, (n_rows, k), where `pairs` takes them from: on a GPU it needn't be sent them at each call."""
-        return h if self._on_host else self._h().type.filter(h)
-
-    def sent_rows(self, h, rows):
-        """Some rows of what `sent` gave, where they are."""
-        if self._on_host:
-            return h[rows]
-        return self._made("sent_rows", self._make_sent_rows)(
-            np.ones(len(rows), self.model.dtype), rows.astype("int32", copy=False),
-            np.arange(len(rows) + 1, dtype="int32"), h)
-
-    def _make_sent_rows(self):
-        data, (indices, indptr), sent = T.vector("data"), T.ivectors("indices", "indptr"), self._h()
-        # By a matrix of ones and zeros: Theano's own look-up has OpenCL compile a program at every call.
-        rows = csr_dot(data, indices, indptr, sent).transfer(sent.type.context_name)
-        return compiled([data, indices, indptr, sent], rows, name="sent_rows")
 
     def _h(self):
         """Hidden units as an input that is where W is."""

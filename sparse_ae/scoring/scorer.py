@@ -30,18 +30,8 @@ _MOST_TRANSPOSED = 2 ** 25
 class Rated:
     """Ratings by users or by items; the base of scorers and of blends of lists.
 
-    Each attribute reads all ratings, which may be on disk: once, and only if it is asked for.
-
-    Attributes
-    ----------
-    ratings : csr_matrix of float32, (n_rows, n_columns)
-    rows : Side
-    ranks : Ranks
-        Who share out the columns.
-    mean : float
-        Of the ratings.
-    users_rated, items_rated : bool arrays, (n_users,) and (n_items,)
-        Who and what has a rating.
+    Each attribute reads all ratings, which may be on disk, once, and only if it is asked for: their `mean`, and the
+    bool arrays `users_rated` (n_users,) and `items_rated` (n_items,). `ranks` share out the columns.
     """
 
     @cached_property
@@ -80,27 +70,10 @@ class Rated:
 
 
 class Scorer(Rated):
-    """A model with the ratings that it encodes.
+    """A model with the ratings that it encodes, csr_matrix of float32 (n_rows, n_columns), by `rows`.
 
-    Parameters
-    ----------
-    model : AutoEncoder
-    ratings : csr_matrix of float32, (n_rows, n_columns)
-        The model's input, checked: by users or by items, as `rows` says.
-    rows : {"users", "items"}
-    targets : Targets, optional
-        What the model was trained on, and the way back from its outputs; by default the ratings themselves.
-    by_columns : csr_matrix, (n_columns, n_rows), optional
-        The ratings' transpose, where there is one already.
-
-    Attributes
-    ----------
-    mean, users_rated, items_rated
-        As of `Rated`.
-    clip : callable
-        Brings outputs into the rating scale, in place.
-    scorers, weights : lists
-        What the outputs are made of, of Scorer and of float.
+    `targets` say what the model was trained on, by default the ratings themselves, and how outputs are clipped into the
+    rating scale, in place. `by_columns` is the ratings' transpose, if there is one already.
     """
 
     def __init__(self, model, ratings, rows="users", targets=None, by_columns=None):
@@ -109,7 +82,7 @@ class Scorer(Rated):
         self.dtype, self.outputs = model.dtype, Outputs(model)
         self.targets.check_model(model)
         self.clip = self.targets.clip
-        self._item_units = self._sent_units = None
+        self._item_units = None
         self._transposed = by_columns if ratings.nnz <= _MOST_TRANSPOSED else None
 
     # What the outputs are made of.
@@ -146,38 +119,28 @@ class Scorer(Rated):
         rows, columns = self.rows.rows_columns(users, items)
         return self.targets.row_offsets[rows] + self.targets.column_offsets[columns]
 
-    def pairs(self, users, items, block_size=None, hidden=None):
-        """Compute outputs of pairs, (n,).
-
-        Parameters
-        ----------
-        users, items : int arrays, (n,)
-        block_size : int, optional
-            Rows encoded at a time.
-        hidden : dict of Scorer to callable, optional
-            What stands in the place of each of the `scorers`' `hidden`, where the units are known.
-        """
-        return (self.baseline(users, items) + self.pair_outputs(users, items, block_size, hidden)).astype(self.dtype)
+    def pairs(self, users, items, block_size=None):
+        """Compute outputs of pairs, (n,), encoding `block_size` rows at a time."""
+        return (self.baseline(users, items) + self.pair_outputs(users, items, block_size)).astype(self.dtype)
 
     def grid(self, users, items):
         """Compute outputs of all pairs of some users and some items, (n_users, n_items)."""
         # Added and rounded as in `pairs`, to the last bit.
         return (self.baseline(users[:, np.newaxis], items) + self.grid_outputs(users, items)).astype(self.dtype)
 
-    def pair_outputs(self, users, items, block_size=None, hidden=None):
+    def pair_outputs(self, users, items, block_size=None):
         """Compute what the model says of pairs beyond the biases, if there are any: (n,), in the ratings' unit."""
         rows, cols = self.rows.rows_columns(users, items)
         output = np.empty(len(rows), self.dtype)
-        hidden = self._sent if hidden is None else hidden[self]
         block_size = block_size or max(1, _BLOCK // self.model.n_hidden)
         for used, part, indptr in blocks_of_rows(rows, block_size, self.ratings.shape[0], self.model.ranks):
-            output[part] = self.outputs.pairs(hidden(used), cols[part], indptr)
+            output[part] = self.outputs.pairs(self.hidden(used), cols[part], indptr)
         return self.targets.unit * output
 
     def grid_outputs(self, users, items):
         """As `pair_outputs`, for all pairs of some users and some items, (n_users, n_items)."""
         rows, cols = self.rows.rows_columns(users, items)
-        h = self._sent(rows)
+        h = self.hidden(rows)
         output = np.empty((len(rows), len(cols)), self.dtype)
         for start in range(0, len(cols), _TILE):
             tile = cols[start:start + _TILE]
@@ -186,23 +149,10 @@ class Scorer(Rated):
         return self.targets.unit * self.rows.turned(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        """List the n best items for each of some users, block by block of users.
+        """Yield the n best of some candidates, ascending, for each of some users, block by block of users.
 
-        Parameters
-        ----------
-        users : int array, (n_users,)
-        n : int
-        exclude_seen : bool
-            Whether to leave out what a user has rated.
-        candidates : int array, ascending
-            The items to choose from.
-
-        Yields
-        ------
-        best : int array, (users in the block, n)
-            Positions among the candidates, the best first, -1 where there are no more; as `ranking.top_n`.
-        predicted : array, (users in the block, n)
-            Their predicted ratings, clipped.
+        Two arrays (users in the block, n): positions among the candidates as `ranking.top_n` gives them, and predicted
+        ratings, clipped.
         """
         step = users_together(candidates)
         pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
@@ -232,7 +182,7 @@ class Scorer(Rated):
 
     def forget(self):
         """Drop hidden units that were kept: the parameters have changed."""
-        self._item_units = self._sent_units = None
+        self._item_units = None
 
     def expect(self, n):
         """Encode all items ahead if more than half of their hidden units will be asked for, together or one by one."""
@@ -244,15 +194,6 @@ class Scorer(Rated):
         """As `hidden` without a copy: hidden units, and where those of each row are among them."""
         self.expect(len(rows))
         return (self._encode(rows), np.arange(len(rows))) if self._item_units is None else (self._item_units, rows)
-
-    def _sent(self, rows):
-        """As `hidden`, where the model decodes; on a GPU those of all items are kept there too."""
-        self.expect(len(rows))
-        if self._item_units is None:
-            return self.outputs.sent(self._encode(rows))
-        if self._sent_units is None:
-            self._sent_units = self.outputs.sent(self._item_units)
-        return self.outputs.sent_rows(self._sent_units, rows)
 
     def _encode(self, rows):
         h = np.empty((len(rows), self.model.n_hidden), self.dtype)
@@ -280,15 +221,7 @@ class Scorer(Rated):
 
 
 class Blend(Scorer):
-    """Biases, and beside them the outputs of one or two models, each with a weight.
-
-    Parameters
-    ----------
-    scorers : list of Scorer
-        With targets beyond the same biases.
-    weights : list of float
-        Of 0 where a model helps nothing: its outputs aren't computed then.
-    """
+    """Biases, and beside them the outputs of one or two scorers, with targets beyond the same biases, with weights."""
 
     def __init__(self, scorers, weights):
         first = scorers[0]
@@ -310,10 +243,10 @@ class Blend(Scorer):
     def rated_by(self, users):
         return self._scorers[0].rated_by(users)  # which keeps what it takes, for all blends of it
 
-    def pair_outputs(self, users, items, block_size=None, hidden=None):
+    def pair_outputs(self, users, items, block_size=None):
         output = np.zeros(len(users), self.dtype)
         for scorer, weight in self._used:
-            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size, hidden)
+            output += np.asarray(weight, self.dtype) * scorer.pair_outputs(users, items, block_size)
         return output
 
     def grid_outputs(self, users, items):
@@ -329,29 +262,10 @@ def users_together(candidates):
 
 
 def predict_known(users, items, user_known, item_known, both, one, neither, clip):
-    """Predict pairs, each by the most that is known of it.
+    """Predict pairs of places, (n,) or (), each by the most that is known of it: an array of their shape.
 
-    Parameters
-    ----------
-    users, items : int arrays, (n,) or ()
-        Places, as `both` and `one` take them.
-    user_known, item_known : bool arrays, (n,) or (), or bool
-        Who and what had a rating to learn from.
-    both : callable
-        From places of users and of items to the model's outputs for these pairs, where both are known.
-    one : callable or None
-        The same where one of the two is known: the biases' predictions. None without biases: such pairs are then
-        predicted as if nothing were known. The model's output for an empty row is no better than none: on the pairs
-        that a fifth of four data sets left cold, with either side as rows, the RMSE was within 0.01 of the biases', or
-        higher.
-    neither : float or None
-        The prediction for all others; None if there can't be any.
-    clip : callable
-        Brings outputs into the rating scale, in place.
-
-    Returns
-    -------
-    numpy.ndarray, (n,) or ()
+    `both` predicts pairs whose user and item had ratings, `one` those of which one had (None for those that are then
+    predicted as if nothing were known), and `neither` is the prediction for all others. `clip` works in place.
     """
     known = user_known & item_known
     outputs = clip(both(users[known], items[known]))
@@ -364,27 +278,11 @@ def predict_known(users, items, user_known, item_known, both, one, neither, clip
 
 
 def blocks_of_rows(rows, block_size, n_rows=None, ranks=ALONE):
-    """List pairs in the order of their rows, a block of rows at a time.
+    """List pairs in the order of their rows, `block_size` rows at a time: tuples (used, part, indptr).
 
-    Parameters
-    ----------
-    rows : int array, (n_pairs,)
-    block_size : int
-        Rows in a block.
-    n_rows : int, optional
-        How many there are.
-    ranks : Ranks, optional
-        Who are to have the same blocks, whatever pairs each of them has.
-
-    Returns
-    -------
-    list of tuples
-    used : int array
-        Rows of the block that have pairs, ascending.
-    part : int array
-        Positions of their pairs in `rows`.
-    indptr : int array, (len(used) + 1,)
-        Where those of each row begin within `part`, as in CSR.
+    `used` are the rows of a block that have pairs, ascending, `part` positions of their pairs in `rows`, and `indptr`
+    says where those of each row begin within `part`, as in CSR. All `ranks` have the same blocks of `n_rows` rows,
+    whatever pairs each of them has.
     """
     order = np.argsort(rows, kind="stable")
     used, counts = np.unique(rows, return_counts=True)

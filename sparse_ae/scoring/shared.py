@@ -10,14 +10,8 @@ from sparse_ae.scoring.scorer import Blend, Scorer, users_together
 class SharedScorer(Scorer):
     """A `Scorer` of ranks that have shared out a model's columns, by places of all users and items.
 
-    Every call is for all ranks together, with the same arguments, and all get the same.
-
-    Parameters
-    ----------
-    own : Scorer
-        Of the rank's own columns; a Blend of one, with a weight, too.
-    targets : Targets
-        As the own scorer's, of all columns.
+    Every call is for all ranks together, with the same arguments, and all get the same. `own` is the scorer of the
+    rank's own columns, a Blend of one with a weight, too; `targets` are of all columns.
     """
 
     def __init__(self, own, targets):
@@ -48,7 +42,7 @@ class SharedScorer(Scorer):
     def forget(self):
         self.own.forget()
 
-    def pair_outputs(self, users, items, block_size=None, hidden=None):
+    def pair_outputs(self, users, items, block_size=None):
         return self._by_pair(users, items, self.dtype, self.own.pair_outputs, block_size)
 
     def grid_outputs(self, users, items):

@@ -183,7 +183,7 @@ def test_help_fits_80_columns(command, capsys, monkeypatch):
     assert lines[0].startswith("usage: python -m sparse_ae") and max(map(len, lines)) <= 80
     if command in ("compare", "fit", "tune"):  # each group's title has a line of its own
         assert [line[:-1] for line in lines if line[:-1] in SETTINGS] == [
-            title for title in SETTINGS if command != "compare" or title != "lists and counts"]
+            title for title in SETTINGS]
 
 
 def test_pairs_that_come_twice_and_tables(files, tmp_path, capsys):
@@ -286,7 +286,7 @@ def test_lines_whose_rating_stands_for_none(tmp_path, capsys):
     n = sum(1 for user in range(9) for item in range(8) if user * item % 6)
     lines = run(capsys, "fit", path, "-o", tmp_path / "m", "--rows", "users", "--missing", 0, "--no-progress",
                 *QUICK)
-    assert lines[0].startswith("%d ratings from 2 to 5, " % n) or lines[0].startswith("%d ratings from 1 to 5, " % n)
+    assert lines[0] == "%d ratings from 1 to 5, 7 users, 6 items" % n
 
 
 @pytest.mark.parametrize("text, message", [
@@ -432,6 +432,10 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["recommend", "{files}/text.npz", "--user", "u3", "stranger"], "the user 'stranger' had no rating in fit"),
     (["recommend", "{files}/numbers.npz", "--user", "3", "u4"],
      "user 3, u4: the ids of users in this model are numbers, such as 0"),
+    (["predict", "{files}/numbers.npz", "--user", "1_0", "--item", "100"],
+     "user 1_0: the ids of users in this model are numbers, such as 0"),
+    (["predict", "{files}/numbers.npz", "--user", "3", "--item", "0100", "100"], "item 0100, 100: the ids of items"),
+    (["recommend", "{files}/numbers.npz", "--user", "\N{ARABIC-INDIC DIGIT THREE}"], "the ids of users in this model"),
     (["recommend", "{files}/numbers.npz", "--user", "3", "--items", "tea"],
      "item tea: the ids of items in this model are numbers"),
     (["recommend", "{files}/text.npz", "--user", "u3", "-n", "0"], "n is 0; expected a positive integer"),
@@ -446,7 +450,8 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["tune", "{files}/text.csv", "-o", "{tmp}/m", "--seconds", "-1"], "seconds is -1.0; expected a finite number"),
     (["tune", "{files}/text.csv", "-o", "{tmp}/m", "--jobs", "0"], "n_jobs is 0; expected a number of processes"),
     (["compare", "nowhere.csv"], "there is no file nowhere.csv"),
-    (["compare", "{files}/text.csv", "--test-fraction", "1.5"], "1.5"),
+    (["compare", "{files}/text.csv", "--test-fraction", "1.5"],
+     "test_fraction is 1.5; expected a number between 0 and 1"),
     (["frobnicate"], "invalid choice: 'frobnicate'"),
 ])
 def test_errors_are_one_line(files, tmp_path, capsys, arguments, message):
@@ -459,6 +464,30 @@ def test_a_loss_that_diverges_is_one_line_too(files, tmp_path, capsys):
     err = fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", *QUICK, "--update", "sgd",
                 "--learning-rate", "1e30", "--l2", 0)
     assert "in epoch " in err and "Lower the learning rate" in err
+
+
+@pytest.mark.parametrize("error, status, said", [
+    (MemoryError(), 2, "error: there is not enough memory"),
+    (RuntimeError("rank 1: the disk is full"), 2, "rank 1: the"),
+    (KeyboardInterrupt(), 130, "python -m sparse_ae: interrupted")])
+def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(Recommender, "load", fail)
+    with pytest.raises(SystemExit) as exit:
+        command_line.main(["recommend", str(files / "text.npz"), "--user", "u3"])
+    err = capsys.readouterr().err
+    assert exit.value.code == status and said in err and err.count("\n") == 1
+
+
+def test_ids_that_hold_tabs_and_line_ends(tmp_path, capsys):
+    ratings, model = tmp_path / "ratings.csv", tmp_path / "m"
+    ratings.write_text("".join('%s,"i\t%d",%d\n' % (user, item, 1 + item % 2 * 4) for user in ("a", '"b ""x"""')
+                               for item in range(4)))
+    run(capsys, "fit", ratings, "-o", model, *QUICK, "--validation", "none", "--rows", "users")
+    lines = run(capsys, "predict", model, "--user", 'b "x"', "--item", "i\t1")
+    assert re.fullmatch(r'b "x"\t"i\t1"\t\d\.\d{4}', lines[0])
 
 
 def test_without_theano(files, monkeypatch, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_ae.data.download import cache_folder
+from sparse_ae.data.datasets import cache_folder
 from sparse_ae.theano_compat import folders
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,7 @@ import scipy.sparse as sp
 from matrices import save_73
 
 from sparse_ae.data import datasets
-from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
-from sparse_ae.data.download import cache_folder
+from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_100k = pytest.mark.skipif(not (SHARED / "ml-100k" / "u.data").exists(), reason="MovieLens 100k is not at hand")
@@ -110,35 +109,8 @@ def serve(monkeypatch, path):
     return asked
 
 
-def serve_wheel(monkeypatch, path):
-    """Make `path` what pip delivers; returns the list of commands run."""
-    commands = []
-
-    def run(command, **_):
-        commands.append(command)
-        target = Path(command[command.index("--dest") + 1], "recbole-1.2.1-py3-none-any.whl")
-        target.write_bytes(path.read_bytes())
-        return subprocess.CompletedProcess(command, 0, stdout=b"")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    return commands
-
-
-def wheel_of(path, u_data, item=b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"):
-    inter = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + u_data
-    folder = "recbole/dataset_example/ml-100k/"
-    return write_zip(path, {folder + "ml-100k.inter": inter, folder + "ml-100k.item": item,
-                            folder + "ml-100k.user": b"user_id:token\tage:token\n1\t24\n",
-                            "recbole/properties/dataset/ml-100k.yaml": b"x: 1\n"})
-
-
 def expect(monkeypatch, name, path):
     monkeypatch.setitem(datasets._RELEASES, name, datasets._RELEASES[name]._replace(checksum=checksum(path)))
-
-
-def expect_wheel(monkeypatch, path, u_data):
-    monkeypatch.setattr(datasets, "_RECBOLE_CHECKSUM", checksum(path))
-    monkeypatch.setattr(datasets, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
 
 
 def check(dataset, titles):
@@ -161,11 +133,7 @@ def no_network(request, monkeypatch, tmp_path):
             raise requests.ConnectionError("no route to host")
         return download
 
-    def run(command, **_):
-        return subprocess.CompletedProcess(command, 1, stdout=b"WARNING: Retrying\nERROR: No matching distribution\n")
-
     monkeypatch.setattr(pooch, "HTTPDownloader", over_http)
-    monkeypatch.setattr(subprocess, "run", run)
 
 
 def cached():
@@ -175,8 +143,8 @@ def cached():
 # What the user has on disk
 
 @pytest.mark.parametrize("form", ["archive", "folder", "folder above", "file"])
-@pytest.mark.parametrize("name", list(datasets._RELEASES))
-def test_every_size_loads_from_a_path(tmp_path, name, form):
+@pytest.mark.parametrize("name", ["100k", "10m", "25m"])  # 1m has 10m's layout in Latin-1, all others 25m's
+def test_every_layout_loads_from_a_path(tmp_path, name, form):
     if form == "archive":
         path, titles = archive_of(tmp_path, name)
     else:
@@ -297,23 +265,41 @@ def test_a_wrong_download_never_enters_the_cache(tmp_path, monkeypatch):
     truncated.write_bytes(good.read_bytes()[:-20])
     serve(monkeypatch, truncated)
     with pytest.raises(FileNotFoundError, match=r"(?s)MovieLens 1m is not in the cache folder .*cache and could not be "
-                                                r"fetched.*GroupLens, https://files.*/movielens/ml-1m.zip: "
+                                                r"fetched from https://files.*/movielens/ml-1m.zip: "
                                                 r"ValueError: SHA256 hash of downloaded file .* does not match"):
         movielens("1m")
     assert cached() == []
-    serve(monkeypatch, good)
-    check(movielens("1m"), titles)
-
-
-def test_a_damaged_cached_file_is_fetched_again(tmp_path, monkeypatch):
-    good, titles = archive_of(tmp_path / "server", "latest-small")
-    expect(monkeypatch, "latest-small", good)
     asked = serve(monkeypatch, good)
-    cache_folder().mkdir()
-    (cache_folder() / "ml-latest-small.zip").write_bytes(good.read_bytes()[:100])
-    check(movielens("latest-small"), titles)
-    assert len(asked) == 1
-    assert checksum(cache_folder() / "ml-latest-small.zip") == checksum(good)
+    check(movielens("1m"), titles)
+    (cache_folder() / "ml-1m.zip").write_bytes(good.read_bytes()[:100])  # damaged since
+    check(movielens("1m"), titles)
+    assert len(asked) == 2 and checksum(cache_folder() / "ml-1m.zip") == checksum(good)
+
+
+def test_cache_folders(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setenv("SPARSE_AE_DATA", "~/ratings")
+    assert cache_folder() == Path.home() / "ratings"
+    monkeypatch.setenv("SPARSE_AE_DATA", "")
+    assert cache_folder() == tmp_path / "sparse_ae"
+    good, titles = archive_of(tmp_path / "server", "1m")
+    expect(monkeypatch, "1m", good)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPARSE_AE_DATA", str(tmp_path / "file" / "cache"))
+    with pytest.raises(FileNotFoundError, match="(?s)SPARSE_AE_DATA"):
+        movielens("1m")
+    monkeypatch.delenv("SPARSE_AE_DATA")
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "file" / name)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(FileNotFoundError):
+        movielens("1m")
+    assert capsys.readouterr() == ("", "")
+    serve(monkeypatch, good)
+    for said in ("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER\n"
+                 % (tmp_path / "file" / "sparse_ae", cache_folder()), ""):
+        check(movielens("1m"), titles)
+        assert capsys.readouterr() == ("", said) and cache_folder().parent == tmp_path
 
 
 def test_an_interrupted_download_leaves_no_file(monkeypatch):
@@ -343,103 +329,27 @@ def test_http_has_short_time_limits(monkeypatch):
     assert limits == [(5, 30)]
 
 
-# What the package index delivers
-
-def test_without_grouplens_100k_comes_from_the_wheel(tmp_path, monkeypatch, capfd):
-    item = ("item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-            "10\tCaf\xe9 Society\t1995\tDrama\n20\tHeat\t1995\tCrime\n30\tSpeed\t1994\tx\n"
-            "40\tunkonwn\tunkonwn\tunkonwn\n50\tNo Year\t\tx\n")
-    wheel = wheel_of(tmp_path / "index" / "recbole.whl", joined("\t"), item.encode("utf-8"))
-    expect_wheel(monkeypatch, wheel, joined("\t"))
-    commands = serve_wheel(monkeypatch, wheel)
-    titles = {**TITLES, 40: "unknown", 50: "No Year"}
-    check(movielens("100k"), titles)
-    assert len(commands) == 1
-    assert commands[0][:4] == [sys.executable, "-m", "pip", "download"]
-    assert commands[0][-1] == "recbole==1.2.1"
-    assert "--no-deps" in commands[0] and "--only-binary=:all:" in commands[0]
-    assert cached() == ["recbole-1.2.1-py3-none-any.whl"]
-    check(movielens("100k"), titles)
-    assert len(commands) == 1
-    check(movielens("100k", path=wheel), titles)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_grouplens_is_asked_first(tmp_path, monkeypatch):
-    archive, titles = archive_of(tmp_path / "server", "100k")
-    expect(monkeypatch, "100k", archive)
-    serve(monkeypatch, archive)
-    commands = serve_wheel(monkeypatch, archive)
-    check(movielens("100k"), titles)
-    assert commands == []
-
-
-def test_a_wheel_with_other_ratings_is_refused(tmp_path, monkeypatch):
-    shuffled = b"".join(reversed(joined("\t").splitlines(True)))
-    wheel = wheel_of(tmp_path / "index" / "recbole.whl", shuffled)
-    expect_wheel(monkeypatch, wheel, joined("\t"))
-    serve_wheel(monkeypatch, wheel)
-    with pytest.raises(FileNotFoundError, match=r"package index, recbole==1\.2\.1: ValueError: .*ml-100k\.inter in "
-                                                r"recbole.*whl does not hold the lines of MovieLens 100k's u\.data in "
-                                                r"their order"):
-        movielens("100k")
-    assert cached() == []
-
-
-@pytest.mark.parametrize("content, reason", [(b"no zip", "BadZipFile"), (None, "KeyError: .*ml-100k.inter")])
-def test_a_broken_wheel_is_a_reason_among_others(tmp_path, monkeypatch, content, reason):
-    wheel = write_zip(tmp_path / "recbole.whl", {"recbole/__init__.py": b""})
-    if content:
-        wheel.write_bytes(content)
-    serve_wheel(monkeypatch, wheel)
-    with pytest.raises(FileNotFoundError, match="package index, recbole==1.2.1: " + reason):
-        movielens("100k")
-    assert cached() == []
-
-
-def test_a_slow_index_is_given_up(monkeypatch):
-    def run(command, timeout, **_):
-        raise subprocess.TimeoutExpired(command, timeout)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(FileNotFoundError, match="OSError: pip download did not end within 120 seconds"):
-        movielens("100k")
-
-
-@needs_100k
-def test_the_wheel_gives_the_same_data_set_as_grouplens(tmp_path, monkeypatch):
-    folder = SHARED / "ml-100k"
-    u_data, u_item = [(folder / file_name).read_bytes() for file_name in ("u.data", "u.item")]
-    rows = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
-    for line in u_item.decode("latin-1").split("\n")[:-1]:
-        item, title = line.split("|")[:2]
-        title, _, year = title.strip().rpartition(" (")
-        rows.append("\t".join([item] + ([title, year[:-1], "x"] if title else ["unkonwn"] * 3)))
-    wheel = wheel_of(tmp_path / "index" / "recbole.whl", u_data, lines(rows).encode("utf-8"))
-    monkeypatch.setattr(datasets, "_RECBOLE_CHECKSUM", checksum(wheel))
-    serve_wheel(monkeypatch, wheel)
-    ours, theirs = movielens("100k"), movielens("100k", path=folder)
-    assert (ours.ratings.matrix != theirs.ratings.matrix).nnz == 0
-    np.testing.assert_array_equal(ours.ratings.timestamps, theirs.ratings.timestamps)
-    assert ours.titles == theirs.titles
-    assert len(ours.titles) == 1682
-
-
 # When it can't be had
 
 def test_with_neither_network_nor_path_the_error_says_what_was_tried():
     with pytest.raises(FileNotFoundError) as caught:
         movielens()
     said = str(caught.value)
-    for part in ("MovieLens 100k is not in the cache folder %s and could not be fetched" % cache_folder(),
-                 "GroupLens, https://files.grouplens.org/datasets/movielens/ml-100k.zip: ConnectionError: no route to",
-                 "package index, recbole==1.2.1: OSError: pip download failed: ERROR: No matching distribution\n",
+    for part in ("MovieLens 100k is not in the cache folder %s and could not be fetched from " % cache_folder(),
+                 "https://files.grouplens.org/datasets/movielens/ml-100k.zip: ConnectionError: no route to",
                  "Download ml-100k.zip from https://grouplens.org/datasets/movielens/",
                  "call movielens('100k', path='.../ml-100k.zip')", "SPARSE_AE_DATA"):
         assert part in said
-    with pytest.raises(FileNotFoundError, match="could not be fetched") as caught:
-        movielens("32m")
-    assert "package index" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["1m", "latest-small", "20m", "32m"])
+def test_releases_are_those_of_grouplens(name, monkeypatch):
+    """Where they come from, and by which checksum and file they are known."""
+    release = datasets._RELEASES[name]
+    assert release.url == "https://files.grouplens.org/datasets/movielens/ml-%s.zip" % name
+    algorithm, digest = release.checksum.split(":")
+    assert len(digest) == {"md5": 32, "sha256": 64}[algorithm]
+    assert release.ratings_file == ("ratings.dat" if name == "1m" else "ratings.csv") and release.n_ratings > 10 ** 5
 
 
 @pytest.mark.parametrize("name", ["100K", "ml-100k", "5m", None, 100])
@@ -502,6 +412,10 @@ def test_an_error_in_an_archived_file_names_the_archive(tmp_path):
         movielens("1m", path=archive)
     assert "sparse_ae-" not in str(caught.value)
     assert "line 5" in str(caught.value)
+    file = io.BytesIO()
+    sp.save_npz(file, sp.eye(3).tocsr().astype(bool))
+    with pytest.raises(TypeError, match=r"bool\.zip/ml-1m/r\.npz: ratings are of dtype bool"):
+        movielens("1m", path=write_zip(tmp_path / "bool.zip", {"ml-1m/r.npz": file.getvalue()}))
 
 
 @pytest.mark.parametrize("line", ["lonely", "x|No number (1999)"])
@@ -510,26 +424,17 @@ def test_a_broken_titles_line(tmp_path, line):
     with (folder / "u.item").open("a") as file:
         file.write(line + "\n")
     with pytest.raises(ValueError, match=r"u\.item: expected an item id \(int, as in the ratings\) and a title in each "
-                                         r"line, got \['%s'.*Mend the line, or move the file" % line.split("|")[0]):
+                                         r"line, got \['%s'.*Correct the line, or move the file" % line.split("|")[0]):
         movielens("100k", path=folder)
-
-
-def test_a_broken_recbole_titles_line(tmp_path):
-    item = b"item_id:token\tmovie_title:token_seq\n10\tHeat\n20\n"
-    wheel = wheel_of(tmp_path / "recbole.whl", joined("\t"), item)
-    with pytest.raises(ValueError, match=r"recbole\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
-        movielens("100k", path=wheel)
 
 
 # Folds
 
 @needs_100k
-@pytest.mark.parametrize("form", ["folder", "file", "wheel"])
-def test_the_folds_are_grouplens_own(tmp_path, form):
+@pytest.mark.parametrize("form", ["folder", "file"])
+def test_the_folds_are_grouplens_own(form):
     folder = SHARED / "ml-100k"
-    path = {"folder": folder, "file": folder / "u.data",
-            "wheel": wheel_of(tmp_path / "recbole.whl", (folder / "u.data").read_bytes())}[form]
-    folds = movielens_100k_folds(path)
+    folds = movielens_100k_folds(folder if form == "folder" else folder / "u.data")
     assert len(folds) == 5
     for i, fold in enumerate(folds, 1):
         for matrix, kind in zip(fold, ("base", "test")):
@@ -545,9 +450,10 @@ def test_the_folds_are_grouplens_own(tmp_path, form):
 def test_folds_come_from_the_cache_too(tmp_path, monkeypatch):
     pairs = np.random.RandomState(0).permutation(943 * 1682)[:100000]
     u_data = lines("%d\t%d\t%d\t1" % (pair // 1682 + 1, pair % 1682 + 1, pair % 5 + 1) for pair in pairs).encode()
-    wheel = wheel_of(tmp_path / "recbole.whl", u_data)
-    expect_wheel(monkeypatch, wheel, u_data)
-    commands = serve_wheel(monkeypatch, wheel)
+    archive = write_zip(tmp_path / "server" / "ml-100k.zip", {"ml-100k/u.data": u_data})
+    expect(monkeypatch, "100k", archive)
+    monkeypatch.setattr(datasets, "_U_DATA_SHA256", hashlib.sha256(u_data).hexdigest())
+    asked = serve(monkeypatch, archive)
     train, test = movielens_100k_folds()[3]
     third = pairs[60000:80000]
     expected = np.zeros((943, 1682))
@@ -555,7 +461,7 @@ def test_folds_come_from_the_cache_too(tmp_path, monkeypatch):
     np.testing.assert_array_equal(test.toarray(), expected)
     assert train.nnz == 80000 and train.multiply(test).nnz == 0
     movielens_100k_folds()
-    assert len(commands) == 1
+    assert len(asked) == 1
 
 
 def test_folds_refuse_other_lines(tmp_path):
@@ -636,12 +542,12 @@ def test_jester(tmp_path, form, with_jokes):
 def test_jester_is_fetched_once_and_verified(tmp_path, monkeypatch):
     archive = write_zip(tmp_path / "jester.zip", {"jester_ratings.dat": JESTER, "jester_items.dat": b""})
     asked = serve(monkeypatch, archive)
-    with pytest.raises(FileNotFoundError, match="(?s)Jester 2 is not in the cache folder .*Berkeley, https://eigentaste.*hash"):
+    with pytest.raises(FileNotFoundError, match="(?s)Jester 2 is not in the cache folder .*https://eigentaste.*hash"):
         jester()
-    monkeypatch.setattr(datasets, "_JESTER_CHECKSUM", checksum(archive))
+    monkeypatch.setattr(datasets, "_JESTER", datasets._JESTER._replace(checksum=checksum(archive)))
     for _ in range(2):
         check_jester(jester(), {})
-    assert asked == [datasets._JESTER_ARCHIVE] * 2 and cached() == ["jester_dataset_2.zip"]
+    assert asked == [datasets._JESTER.url] * 2 and cached() == ["jester_dataset_2.zip"]
 
 
 def test_jester_out_of_reach(tmp_path):

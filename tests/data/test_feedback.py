@@ -63,7 +63,7 @@ def test_orders_of_a_shop(tmp_path):
     path.write_text(ORDERS % -1)
     assert load_ratings(path, pairs=True, duplicates="sum").matrix.nnz == 3  # one is left
     path.write_text(ORDERS % -2)
-    with pytest.raises(ValueError, match=r"orders.csv, line 4: user 'C17' has item 'SKU-4' 0 times in all; expected "
+    with pytest.raises(ValueError, match=r"orders.csv, line 4: user 'C17' has item 'SKU-4' 0 times in all; .*expected "
                                          r"counts above 0: leave out what was given back, .*table.quantity > 0"):
         load_ratings(path, pairs=True, duplicates="sum")
     orders = [line.split(",") for line in (ORDERS % -2).split()]

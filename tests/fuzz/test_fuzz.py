@@ -32,6 +32,15 @@ def test_masked_columns_and_long_ids():
     assert "taken" in run("columns.py", 0, 200)
 
 
+def test_text_of_known_truth():
+    assert "refused" in run("forms.py", 0, 150)
+
+
+@pytest.mark.slow
+def test_much_text_of_known_truth():
+    run("forms.py", 150, 2150)
+
+
 @pytest.mark.slow
 def test_many_masked_columns_and_long_ids():
     run("columns.py", 200, 5200)

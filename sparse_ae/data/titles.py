@@ -1,0 +1,59 @@
+"""Titles of items, from the files that MovieLens and Jester ship beside their ratings."""
+import csv
+import html
+import re
+
+from sparse_ae.checks import brief
+from sparse_ae.data.matrices import MATRIX_ENDINGS
+
+
+def titles_beside(ratings, neighbours):
+    """The name of the titles file that goes with a ratings file, or None."""
+    if ratings.lower().endswith(MATRIX_ENDINGS):
+        return None  # its items are positions; titles go by id
+    known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
+             "jester_ratings.dat": "jester_items.dat"}
+    wanted = [known[ratings]] if ratings in known else list(known.values())
+    return next((titles for titles in wanted if titles in neighbours), None)
+
+
+def read_titles(file, items):
+    """Raw item id to title, with ids of the type that `items` has."""
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # 100k and 1m; 10m has the layout of 1m, in utf-8
+    # Not splitlines(), which breaks lines at characters that latin-1 titles may hold.
+    lines = text.replace("\r\n", "\n").split("\n")
+    if file.name == "jester_items.dat":
+        rows = _jester_rows(lines)
+    elif file.name == "movies.csv":
+        try:
+            rows = list(csv.reader(lines))[1:]
+        except csv.Error as error:
+            raise ValueError("%s: %s. Correct it, or move the file away to load the ratings without titles."
+                             % (file, error)) from error
+    else:
+        rows = [line.split("|" if file.name == "u.item" else "::") for line in lines]
+    id_type = int if items.dtype.kind in "iu" else str
+    titles = {}
+    for row in rows:
+        if row in ([], [""]):
+            continue
+        try:
+            titles[id_type(row[0])] = row[1].strip()
+        except (ValueError, IndexError):
+            raise ValueError("%s: expected an item id (%s, as in the ratings) and a title in each line, got %s. "
+                             "Correct the line, or move the file away to load the ratings without titles."
+                             % (file, id_type.__name__, brief(repr(row)))) from None
+    return titles
+
+
+def _jester_rows(lines):
+    """[id, text] for each joke of a file in which a line "7:" stands before the text of joke 7, in HTML."""
+    jokes = re.split(r"^([0-9]+):\s*$", "\n".join(lines), flags=re.MULTILINE)  # what is before the first, id, text, ...
+    rows = [[jokes[0]]] if jokes[0].strip() else []
+    for number, text in zip(jokes[1::2], jokes[2::2]):
+        rows.append([number, " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())])
+    return rows

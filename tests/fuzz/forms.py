@@ -1,0 +1,122 @@
+"""Text files of every form whose truth is known: ``python tests/fuzz/forms.py FIRST_SEED LAST_SEED``.
+
+Each seed is a small file of ratings, pairs, lists or a table, with some delimiter, header, line ends, quotes, blanks
+within names, decimal commas. `load_ratings` reads what was written, or refuses it; where it refuses, the delimiter and
+the columns are given, and it reads it, unless that can't help. Anything else ends this process with the seed on stderr.
+"""
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+
+from sparse_ae.data.load import load_ratings  # noqa: E402
+
+NAMES = ["Ann Lee", "Bob", "O'Hara, Jo", "Zo\u00eb", "x;y", "Eve 2", "tab\there", "7th", "A.B."]
+TITLES = ["Toy Story 1995", "Heat", "Salt, fine", "a;b;c", "Up 5", "M*A*S*H", "10,000 BC", "21 3"]
+HEADERS = {"user": ["user", "userId", "customer_id", "User-ID"], "item": ["item", "movieId", "sku", "product"],
+           "rating": ["rating", "score", "stars"], "timestamp": ["timestamp", "time"], "part": ["part"]}
+
+
+def ids(rng, names, numbers):
+    """Some distinct ids: numbers, or names."""
+    if numbers:
+        return ["%d" % each for each in rng.choice(2000, rng.randint(3, 7), replace=False)]
+    return [names[k] for k in rng.permutation(len(names))[:rng.randint(3, 7)]]
+
+
+def written(field, delimiter, rng, quotes):
+    """A field as it stands in a file; None if it can't."""
+    needs = delimiter in field or "\n" in field or '"' in field or delimiter == " " and not field.isalnum()
+    if quotes and delimiter not in ("::", " ") and (needs or rng.rand() < 0.2):
+        return '"%s"' % field.replace('"', '""')
+    return None if needs or delimiter == " " and any(letter.isspace() for letter in field) else field
+
+
+def decimal(number, comma):
+    text = "%g" % number
+    return text.replace(".", ",") if comma else text
+
+
+def made(rng):
+    """The records of a file, what they say, and how `load_ratings` is asked: (rows, truth, given, columns, comma)."""
+    form = rng.choice(["ratings", "ratings", "pairs", "lists", "table"])
+    comma = bool(form in ("ratings", "table") and rng.rand() < 0.3)
+    if form == "table":
+        values = rng.choice([99, 1, 2.5, 4, 0], (rng.randint(2, 7), rng.choice([2, 4, 5])))  # three are read as lines
+        values[0, 0] = 2.5
+        truth = {(str(row), str(col)): float(values[row, col]) for row, col in zip(*np.nonzero(values != 99))}
+        return [[decimal(each, comma) for each in row] for row in values], truth, {"missing": 99}, None, comma
+    users, items = ids(rng, NAMES, rng.rand() < 0.5), ids(rng, TITLES, rng.rand() < 0.5)
+    pairs = [(user, item) for user in users for item in items]
+    pairs = [pairs[k] for k in sorted(rng.permutation(len(pairs))[:rng.randint(2, 12)])]
+    if form == "lists":
+        chosen = {user: [item for each, item in pairs if each == user] for user, _ in pairs}
+        return [[user] + chosen[user] for user in chosen], {pair: 1.0 for pair in pairs}, {"lists": True}, None, False
+    if form == "pairs":
+        return [list(pair) for pair in pairs], {pair: 1.0 for pair in pairs}, {"pairs": True}, ["user", "item"], False
+    values = rng.choice([1, 2, 3.5, 4.5, 5], len(pairs))
+    rows = [[user, item, decimal(value, comma)] for (user, item), value in zip(pairs, values)]
+    columns = ["user", "item", "rating"]
+    if rng.rand() < 0.3:
+        columns.append("timestamp")
+        rows = [row + ["%d" % (10 ** 9 + k)] for k, row in enumerate(rows)]
+    return rows, dict(zip(pairs, values.astype(float).tolist())), {}, columns, comma
+
+
+def case(rng, folder):
+    """Write a file, read it, and compare: "read", "refused", or "read when told" how."""
+    rows, truth, given, columns, comma = made(rng)
+    delimiter = str(rng.choice(["\t", ",", ";", "::", " "]))
+    quotes, header = rng.rand() < 0.5, columns is not None and rng.rand() < 0.5
+    told = {"delimiter": delimiter}
+    if header:
+        names, places = [str(rng.choice(HEADERS[column])) for column in columns], list(columns)
+        if rng.rand() < 0.3:
+            rows, names = [row + [str(rng.choice(["train", "test"]))] for row in rows], names + ["part"]
+            order = rng.permutation(len(names))
+            rows, names = [[row[k] for k in order] for row in rows], [names[k] for k in order]
+            places = [(columns + ["part"])[k] for k in order]
+        told.update({column: places.index(column) for column in columns})
+        rows = [names] + rows
+    fields = [[written(field, delimiter, rng, quotes and not (header and k == 0)) for field in row]
+              for k, row in enumerate(rows)]
+    if any(field is None for row in fields for field in row):
+        return "none"
+    end = str(rng.choice(["\n", "\r\n", "\r"], p=[0.6, 0.3, 0.1]))
+    around = " " if rng.rand() < 0.1 and delimiter in (",", ";") else ""
+    text = "\n" * rng.randint(2) + end.join((delimiter + around).join(row) for row in fields) + end * rng.randint(2)
+    path = folder / "file"
+    path.write_bytes(text.encode("utf-8-sig" if rng.rand() < 0.1 else "utf-8"))
+    for more, outcome in (({}, "read"), (told, "read when told")):
+        try:
+            found = load_ratings(path, progress=False, **given, **more)
+        except ValueError as error:
+            said = str(error)
+            assert str(path) in said, "no file in %s" % said
+            continue
+        coo = found.matrix.tocoo()
+        got = {(str(user), str(item)): value for user, item, value in zip(
+            found.users[coo.row].tolist(), found.items[coo.col].tolist(), coo.data.tolist())}
+        assert got == truth, "%r\n was read as %r\n and is %r" % (text, got, truth)
+        return outcome
+    assert comma or end == "\r", "%r\n is refused: %s" % (text, said)
+    return "refused"
+
+
+def main(first, last):
+    counts = {"read": 0, "read when told": 0, "refused": 0, "none": 0}
+    for seed in range(first, last):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                counts[case(np.random.RandomState(seed), Path(folder))] += 1
+            except Exception:
+                print("seed %d" % seed, file=sys.stderr)
+                raise
+    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
