@@ -51,23 +51,7 @@ class Factors(NamedTuple):
 
 
 def factor_cost(W, H, c, d, data, rows, indices, indptr, l2):
-    """Equation (2) as a graph, for ratings less their mean.
-
-    Parameters
-    ----------
-    W, H : matrices, (n_users, k) and (n_items, k)
-    c, d : vectors, (n_users,) and (n_items,)
-    data : vector, (nnz,)
-        The ratings less their mean.
-    rows : int32 vector, (nnz,)
-        The row of each, which `indptr` tells as well.
-    indices, indptr : int32 vectors, (nnz,) and (n_users + 1,)
-    l2 : float
-
-    Returns
-    -------
-    cost, squared_error : scalars
-    """
+    """Equation (2) as a graph, and its squared error alone, of ratings less their mean in CSR, with their `rows`."""
     error = sampled_dot(indices, indptr, W, H) + c[rows] + d[indices] - data
     squared_error = T.sum(error ** 2)
     n_u = T.extra_ops.diff(indptr).astype(W.dtype)
@@ -110,8 +94,6 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
 
     Raises
     ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, and for settings that can't be used.
     ArithmeticError
         When the cost becomes NaN or infinite.
     """
@@ -169,11 +151,6 @@ def predict_factors(factors, user_places, item_places):
     Returns
     -------
     numpy.ndarray of float64, shape (n,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `biases.predict_biases`.
     """
     predicted = predict_biases(factors.biases, user_places, item_places)
     user_places, item_places = np.asarray(user_places), np.asarray(item_places)

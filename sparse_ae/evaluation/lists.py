@@ -49,12 +49,6 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
             For what share of the users with training ratings an item on these lists was rated, in the mean.
         "n_users"
             How many users there are.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, the two differ in shape, no held-out rating is relevant, for a bad k or
-        relevant, and for scores that aren't such an array.
     """
     validation = ListValidation(train, held_out, k, relevant)
     return validation.measures(validation.best_by(scores))

@@ -1,4 +1,4 @@
-"""Pictures of a training and of a model, drawn with matplotlib (``pip install matplotlib``).
+"""Plots of a training and of a model, drawn with matplotlib; ImportError without it (``pip install matplotlib``).
 
 ========================  ============================================================================
 `learning_curves`         RMSE after each epoch, beside what simpler models reach
@@ -7,9 +7,8 @@
 `hidden_units`            the items that hidden units stand for
 ========================  ============================================================================
 
-Each draws into the axes that it is given and returns them; without any, into a figure of its own that no window
-shows: ``learning_curves(trainer.history).figure.savefig("curves.png")``. Nothing of pyplot is touched, neither its
-current figure nor its settings, and fonts and sizes are those of the user's matplotlibrc.
+Each draws into the axes `ax`, or into a figure of its own that no window shows, and returns the axes:
+``learning_curves(trainer.history).figure.savefig("curves.png")``. pyplot's figures and settings stay as they are.
 """
 import numpy as np
 import scipy.linalg
@@ -41,13 +40,6 @@ def learning_curves(histories, baselines=None, ax=None):
     Returns
     -------
     matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If there is no history, or one without an epoch.
-    ImportError
-        If there is no matplotlib.
     """
     histories = _by_name(histories)
     for name, history in histories.items():
@@ -96,13 +88,6 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     Returns
     -------
     matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        For arrays that are empty or of other lengths, or a bad `n_bins`.
-    ImportError
-        If there is no matplotlib.
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     ax = _axes(ax, 5.5, 5.5)
@@ -138,13 +123,6 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
     Returns
     -------
     matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        For arrays that are empty or of other lengths, counts that aren't whole numbers, or a bad `n_bins`.
-    ImportError
-        If there is no matplotlib.
     """
     observed, predictions = _checked(observed, predicted, n_bins)
     counts = np.asarray(counts)
@@ -193,13 +171,6 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     Returns
     -------
     matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If `strengths` isn't a matrix of finite numbers, its rows and the titles aren't as many, or for a bad count.
-    ImportError
-        If there is no matplotlib.
     """
     strengths = np.asarray(strengths, dtype=float)
     if strengths.ndim != 2 or not strengths.size or not np.isfinite(strengths).all():

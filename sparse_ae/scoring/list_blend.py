@@ -120,18 +120,17 @@ class ListBlend(Rated):
         """Return how many users' scores are made at a time."""
         return min(_TOGETHER, max(1, _BLOCK // max(1, self.ratings.shape[1])))
 
-    def standardised(self, scores, seen):
-        """One member's term of (1) without its weight, of all candidates: float32, (n, n_candidates).
+    def standardised(self, scores, seen, weight=1.0):
+        """One member's term of (1), of all candidates: float32, (n, n_candidates).
 
         `seen` are pairs, rows and items, that count neither in the mean nor in the variance.
         """
-        found = np.empty((len(scores), len(self.candidates)), np.float32)
-        for part, term in self._terms(scores, seen):
-            found[part] = term
+        found = np.zeros((len(scores), len(self.candidates)), np.float32)
+        self._add(found, scores, seen, weight)
         return found
 
-    def _terms(self, scores, seen):
-        """Yield slices of users and `standardised` terms that may be written to, few enough to stay in a cache."""
+    def _add(self, total, scores, seen, weight):
+        """Add a member's term of (1) to `total`, (n, n_candidates), a few users at a time that stay in a cache."""
         rows, at, n_candidates = seen[0], self._place[seen[1]], len(self.candidates)
         step = max(1, _PART // max(1, n_candidates))
         starts = np.arange(0, len(scores), step)
@@ -142,30 +141,29 @@ class ListBlend(Rated):
             of_rows = rows[first:stop] - start
             flat, these = found.reshape(-1), of_rows * n_candidates + at[first:stop]
             n = np.maximum(n_candidates - np.bincount(of_rows, minlength=len(found)), 1)
-            # What is less is rounding alone.
-            largest = np.maximum(found.max(axis=1, initial=0), -found.min(axis=1, initial=0))
-            least = (1e-6 * largest.astype(np.float64)) ** 2
-            # What counts in no sum is 0 there. The mean is taken away twice, lest digits be lost where it is far off;
-            # float32 has enough then, whose sums are made in pairs.
-            seen_ones = flat[these]
+            seen_ones, level = flat[these], 0.0
+            # Seen ones count in no sum: they are 0 there. The mean is subtracted twice, so that no digits are lost if it
+            # is far from 0; float32 has enough then, whose sums are made in pairs.
             for _ in range(2):
                 flat[these] = 0
                 mean = (found.sum(axis=1) / n).astype(np.float32)
                 found -= mean[:, np.newaxis]
                 seen_ones -= mean[of_rows]
+                level = level + mean.astype(np.float64)
             flat[these] = 0
             variance = np.einsum("ij,ij->i", found, found, dtype=np.float64) / n
             flat[these] = seen_ones
-            found *= np.where(variance > least, 1 / np.sqrt(np.where(variance > least, variance, 1)), 0).astype(
-                np.float32)[:, np.newaxis]
-            yield slice(start, start + step), found
+            # A smaller variance is that of rounding errors of scores of this size.
+            largest = np.bincount(of_rows, seen_ones.astype(np.float64) ** 2, len(found)) + level ** 2 + variance
+            clear = variance > 1e-12 * largest
+            scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)
+            found *= scale.astype(np.float32)[:, np.newaxis]
+            total[start:start + step] += found
 
     def _blended(self, scores_of, n, seen):
         total = np.zeros((n, len(self.candidates)), self.dtype)
         for member, weight in self.used():
-            for part, term in self._terms(scores_of(member), seen):
-                term *= np.float32(weight)
-                total[part] += term
+            self._add(total, scores_of(member), seen, weight)
         return total
 
     def _chosen(self, scores, candidates):
