@@ -142,7 +142,7 @@ class ListBlend(Rated):
             flat, these = found.reshape(-1), of_rows * n_candidates + at[first:stop]
             n = np.maximum(n_candidates - np.bincount(of_rows, minlength=len(found)), 1)
             seen_ones, level = flat[these], 0.0
-            # Seen ones count in no sum: they are 0 there. The mean is subtracted twice, so that no digits are lost if it
+            # Seen ones count in no sum: they are 0 there. The mean is subtracted twice: no digits are lost where it
             # is far from 0; float32 has enough then, whose sums are made in pairs.
             for _ in range(2):
                 flat[these] = 0
