@@ -68,7 +68,7 @@ def public_objects():
             if id(found) in known or not (inspect.isclass(found) or callable(found)):
                 continue
             known.add(id(found))
-            room = next(title for start, title in ROOMS if found.__module__.split(".")[1] == start)
+            room = next((title for start, title in ROOMS if found.__module__.split(".")[1] == start), "Training")
             rooms.setdefault(room, []).append(("%s.%s" % (module.__name__, name), found))
     return {title: sorted(rooms[title], key=lambda each: each[0] != "sparse_ae.Recommender")
             for title in dict.fromkeys(title for _, title in ROOMS) if title in rooms}
