@@ -13,23 +13,32 @@ For given b_u, (2) is least at
 and the same with u and i exchanged. The sweeps alternate between the two (Koren, "Factor in the Neighbors", ACM TKDD
 4(1), 2010, section 2.1: (1), (2), and a single pass of (3) as its quick estimate).
 
-How much to shrink, the ratings tell themselves. Taken for draws from normal distributions, of variance s^2 around (1),
-t^2 of the b_u and v^2 of the b_i, the right shrinkages are
+The ratings tell how much to shrink. Taken for draws from normal distributions, of variance s^2 around (1), t^2 of the
+b_u and v^2 of the b_i, the right shrinkages are
 
     s^2 / t^2 for users,    s^2 / v^2 for items        (4)
 
 and the variances are estimated, in turn with the offsets, by expectation and maximisation: t^2 is the mean over users
 of b_u^2 + s^2 / (n_u + shrinkage), s^2 the residual sum of squares over the ratings less those that the offsets have
-spent (S. R. Searle, G. Casella, C. E. McCulloch, Variance Components, 1992, chapter 8). On 22 sets of ratings, made-up
-ones among them, that was as good on held-out ratings as the best of 1, 2, 5, 10, 25 and 50, and often better.
+spent (S. R. Searle, G. Casella, C. E. McCulloch, Variance Components, 1992, chapter 8).
+
+With slopes a user's ratings also depend on two features of the item: x_1, the logarithm of how many people have rated
+it, and x_2, its offset, both standardised (R. M. Bell, Y. Koren, Scalable Collaborative Filtering with Jointly Derived
+Neighborhood Interpolation Weights, ICDM 2007, section 3, "global effects"):
+
+    r_ui is about mu + b_u + b_i + s_u1 x_i1 + s_u2 x_i2        (5)
+
+Each family of slopes is a ridge regression of the residuals, one number for each user, on features of the item without
+the user's own rating, and shrunk by variances that are estimated by expectation and maximisation. Then the offsets are
+fitted again to what slopes leave over.
 """
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import check_number
-from sparse_ae.data.ratings import check_ratings, rating_counts
+from sparse_ae.data.ratings import Checked, check_ratings, rating_counts
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.processors import in_threads
 
@@ -42,12 +51,49 @@ _N_SWEEPS = 20
 _N_ESTIMATES = 30
 _FIRST_SHRINKAGE, _MOST_SHRINKAGE = 5.0, 1e9
 
+# Iterations of the variances of slopes, and their first ridge.
+_N_SLOPE_ESTIMATES, _FIRST_RIDGE = 25, 10.0
+
 # Ratings looked at together: they may be on disk.
 _PART = 2 ** 22
 
 
+class Slopes(NamedTuple):
+    """The last two terms of equation (5).
+
+    Attributes
+    ----------
+    users : numpy.ndarray of float64, shape (n_users, 2)
+        s_u; 0 for a user without a training rating.
+    items : numpy.ndarray of float64, shape (n_items, 2)
+        x_i.
+    unknown : numpy.ndarray of float64, shape (2,)
+        x of an item without ratings.
+    ridge : (float, float)
+        By which each family of slopes is shrunk.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    unknown: np.ndarray
+    ridge: Tuple[float, float]
+
+    def at(self, users, items):
+        """What slopes add to predictions of places that go together; -1 stands for an unknown user or item."""
+        features = np.where((items >= 0)[..., np.newaxis], self.items[items], self.unknown)
+        return np.where(users >= 0, np.sum(self.users[users] * features, axis=-1), 0.0)
+
+    def of_person(self, places, residuals):
+        """The slopes (2,) of somebody with these residuals of items at some places."""
+        slopes = np.zeros(2)
+        for k, (x, ridge) in enumerate(zip(self.items[places].T, self.ridge)):
+            slopes[k] = x.dot(residuals) / (x.dot(x) + ridge)
+            residuals = residuals - slopes[k] * x
+        return slopes
+
+
 class Biases(NamedTuple):
-    """The parameters of equation (1).
+    """The parameters of equation (1), or (5).
 
     Attributes
     ----------
@@ -59,16 +105,18 @@ class Biases(NamedTuple):
         b_i; 0 for an item without a training rating.
     shrinkage : (float, float)
         Of users and of items.
+    slopes : Slopes or None
     """
 
     mean: float
     users: np.ndarray
     items: np.ndarray
     shrinkage: Tuple[float, float] = (0.0, 0.0)
+    slopes: Optional[Slopes] = None
 
 
-def fit_biases(train, shrinkage="auto", ranks=ALONE):
-    """Fit the mean and the offsets of users and items to training ratings.
+def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
+    """Fit the mean, the offsets of users and items, and perhaps slopes of users, to training ratings.
 
     Parameters
     ----------
@@ -79,17 +127,17 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
         has one for users and one for items. "auto" takes what the ratings themselves say, equation (4).
     ranks : ranks.ranks.Ranks
         Among which the columns are shared out: `train` has a rank's own, and so have the items' offsets.
+    slopes : bool
+        Whether users have slopes, equation (5); in one process.
 
     Returns
     -------
     Biases
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, or for a bad shrinkage.
     """
     train = check_ratings(train)
+    if slopes:
+        ranks.check_alone("slopes on %d ranks; expected one process, or slopes=False")
+        return with_slopes(train, fit_biases(train, shrinkage), shrinkage)
     automatic = isinstance(shrinkage, str) and shrinkage == "auto"
     if automatic:
         pair = _FIRST_SHRINKAGE, _FIRST_SHRINKAGE
@@ -110,6 +158,77 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE):
         items = problem.items(users, pair[1])
         users = problem.users(problem.by_users(items), pair[0])
     return Biases(problem.mean, users, items, pair)
+
+
+def with_slopes(train, biases, shrinkage="auto", by_items=False):
+    """Biases of a CSR matrix with slopes of users, and offsets that are fitted again; rows are items if `by_items`.
+
+    `biases` have "users" for rows and "items" for columns, and so has what is returned but for its slopes.
+    """
+    slopes = _fit_slopes(train, biases, by_items)
+    return beyond_slopes(train, slopes, shrinkage, by_items)
+
+
+def beyond_slopes(train, slopes, shrinkage="auto", by_items=False):
+    """Biases with given slopes: offsets of what these leave over. Otherwise as `with_slopes`."""
+    said = [slopes.at(*_places(train, start, by_items)) for start in range(0, train.nnz, _PART)]
+    left = sp.csr_matrix(((train.data - np.concatenate(said)).astype(np.float32), train.indices, train.indptr),
+                         train.shape)
+    return fit_biases(Checked(left), shrinkage)._replace(slopes=slopes)
+
+
+def _places(train, start, by_items):
+    """Users and items of the ratings from one on: int arrays."""
+    stop = min(start + _PART, train.nnz)
+    rows = np.searchsorted(train.indptr, np.arange(start, stop), side="right") - 1
+    return (train.indices[start:stop], rows) if by_items else (rows, train.indices[start:stop])
+
+
+def _fit_slopes(train, biases, by_items):
+    """Equation (5)'s slopes: sums for each user over ratings, then ridge regressions of one number each."""
+    users, items, (_, shrinkage) = biases.users, biases.items, biases.shrinkage
+    counts = rating_counts(train)[1]
+    if by_items:
+        users, items, shrinkage = items, users, biases.shrinkage[0]
+        counts = rating_counts(train)[0]
+    sums = np.zeros((9, len(users)))  # of 1, x1, x2, x1^2, x1 x2, x2^2, e, x1 e, x2 e; and of e^2
+    squares = 0.0
+    for start in range(0, train.nnz, _PART):
+        u, i = _places(train, start, by_items)
+        e = train.data[start:start + _PART].astype(np.float64) - biases.mean - users[u] - items[i]
+        squares += e.dot(e)
+        x1 = np.log(counts[i])
+        x2 = (items[i] * (counts[i] + shrinkage) - e - items[i]) / _positive(counts[i] - 1 + shrinkage)
+        for k, terms in enumerate((None, x1, x2, x1 * x1, x1 * x2, x2 * x2, e, x1 * e, x2 * e)):
+            sums[k] += np.bincount(u, terms, len(users))
+    n, s1, s2, s11, s12, s22, e, e1, e2 = sums
+    means = np.array([s1.sum(), s2.sum()]) / train.nnz
+    spreads = np.sqrt(np.maximum(np.array([s11.sum(), s22.sum()]) / train.nnz - means ** 2, 0.0))
+    spreads[spreads < 1e-9] = np.inf  # a feature that tells nothing
+    # The same sums with standardised features.
+    (m1, m2), (d1, d2) = means, spreads
+    x11, x22 = (s11 - 2 * m1 * s1 + m1 ** 2 * n) / d1 ** 2, (s22 - 2 * m2 * s2 + m2 ** 2 * n) / d2 ** 2
+    x12 = (s12 - m1 * s2 - m2 * s1 + m1 * m2 * n) / (d1 * d2)
+    x1e, x2e = (e1 - m1 * e) / d1, (e2 - m2 * e) / d2
+    first, ridge_1 = _ridge(x11, x1e, squares, train.nnz)
+    squares = max(0.0, squares - 2 * first.dot(x1e) + (first ** 2).dot(x11))
+    second, ridge_2 = _ridge(x22, x2e - first * x12, squares, train.nnz)
+    features = np.stack([np.log(counts + 1.0), items], axis=1)
+    return Slopes(np.stack([first, second], axis=1), (features - means) / spreads, -means / spreads,
+                  (ridge_1, ridge_2))
+
+
+def _ridge(xx, xe, squares, n):
+    """Slopes of one family, and their ridge: the noise by the variance of slopes, by expectation and maximisation."""
+    has, noise, ridge = xx > 0, squares / n, _FIRST_RIDGE
+    if not has.any() or not noise:
+        return np.zeros(len(xx)), _MOST_SHRINKAGE
+    for _ in range(_N_SLOPE_ESTIMATES):
+        slopes = xe / (xx + ridge)
+        spread = np.mean(slopes[has] ** 2 + noise / (xx[has] + ridge))
+        noise = max(0.0, squares - 2 * slopes.dot(xe) + (slopes ** 2).dot(xx)) / n
+        ridge = min(noise / max(spread, 1e-12), _MOST_SHRINKAGE) or 1e-9
+    return xe / (xx + ridge), ridge
 
 
 class _Sums:
@@ -187,7 +306,7 @@ def _positive(weights):
 
 
 def predict_biases(biases, user_places, item_places):
-    """Predict ratings by equation (1), without clipping them to a rating scale.
+    """Predict ratings by equation (1), or (5), without clipping them to a rating scale.
 
     Parameters
     ----------
@@ -219,4 +338,5 @@ def predict_biases(biases, user_places, item_places):
                              % (name, places.min() if places.min() < 0 else places.max(), size - 1))
     if not user_places.size:
         return np.zeros(user_places.shape)
-    return biases.mean + biases.users[user_places] + biases.items[item_places]
+    predicted = biases.mean + biases.users[user_places] + biases.items[item_places]
+    return predicted if biases.slopes is None else predicted + biases.slopes.at(user_places, item_places)

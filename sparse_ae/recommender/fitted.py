@@ -318,11 +318,11 @@ class Fitted:
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
         places, values = places[order], values[order]
-        return PersonRatings(places, values, self._offset(places, values))
+        return self._beside_biases(PersonRatings(places, values))
 
-    def _offset(self, places, values):
-        """A person's own offset, of ratings of items at these places."""
-        return 0.0
+    def _beside_biases(self, person):
+        """`PersonRatings` with a person's own offset and slopes, and ratings without what slopes say of them."""
+        return person
 
     def _folded(self, people):
         """Make a `NewUser` of each `PersonRatings`: a list."""
@@ -479,21 +479,32 @@ class FittedBesideBiases(Fitted):
     def _half_known(self, users, items):
         """Predict pairs of places, one of which is -1, (n,)."""
         biases = self.biases
-        return (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
-                + np.where(items >= 0, biases.items[items], 0.0))
+        predicted = (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
+                     + np.where(items >= 0, biases.items[items], 0.0))
+        return predicted if biases.slopes is None else predicted + biases.slopes.at(users, items)
 
     def _liking(self, ratings):
         return self.biases
 
-    def _offset(self, places, values):
+    def _beside_biases(self, person):
         if self.missing_rating is not None:
-            return super()._offset(places, values)
-        # Equation (3) of `baselines`, for this person alone.
-        beyond = values - self.biases.mean - self.biases.items[places]
-        return np.sum(beyond) / (len(values) + self.biases.shrinkage[0])
+            return super()._beside_biases(person)
+        biases, (places, values, *_) = self.biases, person
+
+        def offset_of(values):  # equation (3) of `baselines`, for this person alone
+            return np.sum(values - biases.mean - biases.items[places]) / (len(values) + biases.shrinkage[0])
+
+        offset, slopes = offset_of(values), None
+        if biases.slopes is not None:
+            slopes = biases.slopes.of_person(places, values - biases.mean - biases.items[places] - offset)
+            values = values - biases.slopes.items[places].dot(slopes)
+            offset = offset_of(values)
+        return PersonRatings(places, values, offset, slopes)
 
     def _new_user(self, person, folded):
         scorer, of_items, level = self.scorer, self.biases.items, self.biases.mean + person.offset
+        if person.slopes is not None:
+            of_items = of_items + self.biases.slopes.items.dot(person.slopes)
 
         def outputs(items):
             beyond = sum(weight * each(items) for weight, each in folded)

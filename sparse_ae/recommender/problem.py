@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from sparse_ae.baselines.biases import Biases
+from sparse_ae.baselines.biases import Biases, predict_biases
 from sparse_ae.checks import (
     are_on_scale,
     check_bool,
@@ -28,8 +28,9 @@ from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_fr
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
+from sparse_ae.recommender.guard import shrunk_weights
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
-from sparse_ae.runtime.progress import say
+from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.checkpoint import fingerprint
 from sparse_ae.training.objectives import Objective, check_objective
 from sparse_ae.training.targets import unit_of_scores
@@ -77,6 +78,8 @@ class FitInputs(NamedTuple):
     ranks : Ranks
     progress : bool
         Whether `tell` says anything: of several ranks the first does.
+    slopes : bool
+        Whether biases have slopes of users.
     """
 
     objective: Objective
@@ -95,6 +98,7 @@ class FitInputs(NamedTuple):
     guarded: bool = True
     ranks: Ranks = ALONE
     progress: bool = False
+    slopes: bool = False
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
@@ -229,7 +233,28 @@ class FitInputs(NamedTuple):
 
     def baseline(self, ratings):
         """Return the `Biases` that a model of `OrientedRatings` is trained beside."""
-        return biases_of(ratings)
+        return biases_of(ratings, slopes=self.slopes)
+
+    def with_slopes(self):
+        """Have biases with slopes of users, where validation ratings show that these predict better.
+
+        For ratings in memory of one process.
+        """
+        if not self.goes_by_ratings or self.ranks.size > 1 or self.everything.in_parts:
+            return self
+        plain, sloped = biases_of(self.train), biases_of(self.train, slopes=True)
+        pairs = self.held_out.by(self.train.rows).tocoo()
+        u, i = self.train.rows.users_items(pairs.row, pairs.col)
+        known = (sloped.slopes.users[u] != 0).any(axis=1) & (plain.items[i] != 0)
+        u, i, ratings = u[known], i[known], pairs.data[known].astype(np.float64)
+        before = predict_biases(plain, u, i)
+        gain = predict_biases(sloped, u, i) - before
+        if not len(u) or not shrunk_weights(gain[:, np.newaxis], ratings - before, (u, i)).any():
+            return self
+        self.tell("biases: users have slopes over how many have rated an item, and over its offset; validation RMSE "
+                  "%s in place of %s" % tuple(figure(np.sqrt(np.mean((ratings - before - each) ** 2)))
+                                              for each in (gain, 0)))
+        return self._replace(slopes=True)
 
     def simplest(self, ratings, biases):
         """Return what models are held against, of `OrientedRatings` with their `baseline`: its name, and `Biases`."""
@@ -240,7 +265,7 @@ class FitInputs(NamedTuple):
 
         Beyond biases, a decoder that is trained on some `OrientedRatings` isn't taught the levels of these.
         """
-        levels = None if trained_on is None else biases_of(trained_on, _LEVELS_SHRUNK_BY)
+        levels = None if trained_on is None else biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes)
         return targets_of(biases, side, self.scale, self.unit, self.ranks, levels)
 
     def scorer(self, model, ratings, side, biases):

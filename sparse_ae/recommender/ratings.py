@@ -104,6 +104,8 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
     `paths` are checkpoints (None for none): of the trainings with validation, of those on all ratings, and of those
     with another decay, by sides. `run` goes on to `Trainer.fit`.
     """
+    if settings.biases:
+        problem = problem.with_slopes()
     first = _fit_once(settings, problem, rng, paths, run, refit)
     trained, weights, biases, found = first[:4]
     further = _further_fits(settings, problem, rng, 1 if is_auto(fits) or first.interrupted else fits)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae import networks
-from sparse_ae.baselines.biases import Biases
+from sparse_ae.baselines.biases import Biases, Slopes
 from sparse_ae.checks import MOST, are_on_scale, check_dtype, check_rating_scale, is_integer, is_number
 from sparse_ae.contract import describe_model, model_of
 from sparse_ae.data.ids import check_ids
@@ -71,7 +71,33 @@ def state_of(fitted):
     if fitted.biases is not None:
         meta["biases"] = {"mean": fitted.biases.mean, "shrinkage": fitted.biases.shrinkage}
         arrays.update(user_biases=fitted.biases.users, item_biases=fitted.biases.items)
+        slopes = fitted.biases.slopes
+        if slopes is not None:
+            meta["biases"]["slopes"] = {"unknown": slopes.unknown.tolist(), "ridge": list(slopes.ridge)}
+            arrays.update(user_slopes=slopes.users, item_slopes=slopes.items)
     return meta, arrays, own
+
+
+def _slopes_from(entry, arrays):
+    """The `Slopes` of a file; None in those of 1.0.0."""
+    slopes = entry.get("slopes")
+    if slopes is None:
+        return None
+    return Slopes(arrays["user_slopes"], arrays["item_slopes"], np.array(slopes["unknown"], np.float64),
+                  tuple(slopes["ridge"]))
+
+
+def _check_slopes(slopes, arrays, sizes):
+    _check_names("entry of slopes", ("unknown", "ridge"), slopes)
+    _check_names("array", ("user_slopes", "item_slopes"), arrays)
+    for name, size in (("user_slopes", sizes["users"]), ("item_slopes", sizes["items"])):
+        if arrays[name].shape != (size, 2) or arrays[name].dtype != np.float64 or not (
+                np.abs(arrays[name]) <= MOST).all():
+            raise ValueError("%s aren't %d pairs of finite float64 numbers" % (name, size))
+    for name, numbers in slopes.items():
+        if not isinstance(numbers, list) or len(numbers) != 2 or not all(
+                is_number(each) and abs(each) <= MOST for each in numbers):
+            raise ValueError("%s of its slopes is %r" % (name, numbers))
 
 
 def _blend_of(fitted):
@@ -144,7 +170,7 @@ def fitted_of(meta, arrays, ratings, ranks=ALONE):
     biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
-                        tuple(meta["biases"]["shrinkage"]))
+                        tuple(meta["biases"]["shrinkage"]), _slopes_from(meta["biases"], arrays))
     unit, scorers, choices = None, [], {}
     ratings = OrientedRatings(ratings, meta["ratings_rows"], ranks, in_parts=True)
     if missing_rating is not None:
@@ -420,6 +446,8 @@ def _checked(meta, arrays, own=slice(None)):
         if len(numbers) != 3 or not all(is_number(each) for each in numbers) or min(numbers[1:]) < 0 or (
                 abs(numbers[0]) > MOST):
             raise ValueError("its biases are %r" % (meta["biases"],))
+        if meta["biases"].get("slopes") is not None:
+            _check_slopes(meta["biases"]["slopes"], arrays, sizes)
     if "blend" in meta:
         if meta["ratings_rows"] != "users":
             raise ValueError("it is a blend whose ratings have %s as rows" % meta["ratings_rows"])

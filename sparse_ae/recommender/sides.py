@@ -3,7 +3,7 @@ import copy
 
 import numpy as np
 
-from sparse_ae.baselines.biases import Biases, fit_biases
+from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, with_slopes
 from sparse_ae.data.ratings import Checked
 from sparse_ae.data.side import ITEMS, Side
 from sparse_ae.ranks.ranks import ALONE
@@ -61,15 +61,21 @@ class OrientedRatings:
         return self._made[rows]
 
 
-def biases_of(ratings, shrinkage="auto"):
-    """The biases of `OrientedRatings`, which are read as they are laid out: once for each shrinkage."""
-    key = str(ratings.rows), shrinkage
+def biases_of(ratings, shrinkage="auto", slopes=False):
+    """The biases of `OrientedRatings`, which are read as they are laid out: once for each shrinkage and with slopes."""
+    key = str(ratings.rows), shrinkage, slopes
     if key not in ratings.biases:
-        biases = fit_biases(Checked(ratings.by(ratings.rows)), shrinkage, ranks=ratings.sharing)
+        matrix = ratings.by(ratings.rows)
+        if not slopes:
+            biases = fit_biases(Checked(matrix), shrinkage, ranks=ratings.sharing)
+        elif shrinkage == "auto":
+            biases = with_slopes(matrix, fit_biases(Checked(matrix)), by_items=ratings.rows == ITEMS)
+        else:
+            biases = beyond_slopes(matrix, biases_of(ratings, slopes=True).slopes, shrinkage, ratings.rows == ITEMS)
         biases = biases._replace(items=ratings.sharing.columns_of(biases.items))
         users_items = ratings.rows.users_items
         ratings.biases[key] = Biases(biases.mean, *users_items(biases.users, biases.items),
-                                     users_items(*biases.shrinkage))
+                                     users_items(*biases.shrinkage), biases.slopes)
     return ratings.biases[key]
 
 
@@ -96,9 +102,10 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
         offsets, columns = Side(rows).rows_columns(biases.users, biases.items)
         return biases.mean + offsets, columns[ranks.own]
 
+    slopes = biases.slopes and Side(rows).rows_columns(biases.slopes.users, biases.slopes.items)
     if levels is None:
-        return BeyondBiases(*offsets_of(biases), scale, unit, ranks)
-    return BeyondLevels(offsets_of(levels), *offsets_of(biases), scale, unit, ranks)
+        return BeyondBiases(*offsets_of(biases), scale, unit, ranks, slopes)
+    return BeyondLevels(offsets_of(levels), *offsets_of(biases), scale, unit, ranks, slopes)
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):

@@ -13,7 +13,7 @@ training would have let them contribute. In residual mode the user's offset come
 missing entries count, all unrated items are in the sum too, with their weight. With a linear f, (1) is a system of
 k + 1 linear equations, or of one for each rating where these are fewer; see `ColumnSolver`.
 """
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy.linalg
@@ -104,6 +104,7 @@ class PersonRatings(NamedTuple):
     places: np.ndarray
     ratings: np.ndarray
     offset: float = 0.0
+    slopes: Optional[np.ndarray] = None
 
 
 class FoldIn:
@@ -148,7 +149,7 @@ def _column_outputs(scorer, solver, people):
     """New columns, each solved for, as functions from places of rows, (n,), to outputs; otherwise as `_row_outputs`."""
     scorer.expect(sum(len(each.places) for each in people))
     targets = scorer.targets
-    for places, ratings, offset in people:
+    for places, ratings, offset, _ in people:
         wanted = (ratings - targets.row_offsets[places] - offset) / targets.unit
         yield _column_output(scorer, *solver(places, targets.without_level(wanted)), targets.unit)
 

@@ -116,8 +116,7 @@ class Scorer(Rated):
 
     def baseline(self, users, items):
         """Predict pairs without the model, float64, (n,) or the shape that the two broadcast to; not clipped."""
-        rows, columns = self.rows.rows_columns(users, items)
-        return self.targets.row_offsets[rows] + self.targets.column_offsets[columns]
+        return self.targets.baseline(*self.rows.rows_columns(users, items))
 
     def pairs(self, users, items, block_size=None):
         """Compute outputs of pairs, (n,), encoding `block_size` rows at a time."""

@@ -32,6 +32,10 @@ class Shortlist:
         self._of_users, of_items = scorer.rows.users_items(scorer.targets.row_offsets, scorer.targets.column_offsets)
         shift, self._parts = of_items[candidates].astype(np.float64), []
         self._size = np.abs(shift).max()
+        self._slopes = None
+        if getattr(scorer.targets, "slopes", None) is not None:
+            of_users, of_items = scorer.rows.users_items(*scorer.targets.slopes)
+            self._slopes = of_users, of_items[candidates].T
         for each, weight in scorer.used():
             W, b = each.outputs.W_on_host(), each.outputs.decoder.b.get_value(borrow=True)
             scale, by_users = float(weight * each.targets.unit * each.outputs.decoder.span), each.rows == "users"
@@ -72,6 +76,9 @@ class Shortlist:
     def estimates(self, users):
         """Outputs, (n_users, n_candidates), but for a number that is the same for all of a user's, and their bounds."""
         info, size = np.finfo(self._dtype), self._size + np.abs(self._of_users[users])
+        if self._slopes is not None:
+            of_users, of_items = self._slopes
+            size = size + np.abs(of_users[users]).dot(np.abs(of_items).max(axis=1))
         found, bound = np.zeros((len(users), len(self._candidates)), self._dtype), _AROUND * info.eps * size
         with np.errstate(over="ignore", invalid="ignore"):
             for factors, scale, q, largest in self._parts:
@@ -81,6 +88,8 @@ class Shortlist:
                 bound += (2 * k + _AROUND) * info.tiny * (1 + abs(scale)) * (1 + norms) * (1 + largest)  # underflow
                 found += (p * np.asarray(scale, self._dtype)).dot(q.T)
             found += self._shift
+            if self._slopes is not None:
+                found += of_users[users].dot(of_items)
             # Numbers on the way are to be far from the largest that there is.
             return found, np.where(size + bound / info.eps < info.max / 16, bound, np.inf)
 

@@ -40,6 +40,8 @@ shows in all entries, not in the ratings. Then b_ui is m for all, missing entrie
 
 where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outputs are scores: they aren't clipped.
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_finite, check_on_scale
@@ -101,6 +103,10 @@ class Targets:
         Batch
         """
         return self.block(block, self.row_offsets[rows])
+
+    def baseline(self, rows, columns):
+        """Predict pairs without a model, float64, (n,) or the shape that the two broadcast to; not clipped."""
+        return self.row_offsets[rows] + self.column_offsets[columns]
 
     def without_level(self, targets):
         """Targets of a column that the decoder isn't trained on, (n,), less their level, which it isn't to give."""
@@ -219,6 +225,14 @@ class AsRated(Targets):
         return ratings
 
 
+class _Entries(NamedTuple):
+    """A block's ratings, less what slopes say of them."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+
+
 class BeyondBiases(Targets):
     """Residuals beyond biases: equations (1) to (3).
 
@@ -234,17 +248,34 @@ class BeyondBiases(Targets):
     ranks : Ranks
         Among which the columns are shared out: a row's number of ratings is then of all of them, and what makes blocks
         is for all ranks to call together.
+    slopes : pair of float arrays, (n_rows, k) and (n_columns, k), optional
+        Whose products are added to the biases' prediction.
     """
 
     output_scale = -_LENGTH, _LENGTH
     channels = "target", "indicator"
 
-    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE):
+    def __init__(self, row_offsets, column_offsets, rating_scale, unit=None, ranks=ALONE, slopes=None):
         self.row_offsets = np.asarray(row_offsets, np.float64)
         self.column_offsets = np.asarray(column_offsets, np.float64)
         self.rating_scale = tuple(map(float, rating_scale))
         self.unit = (self.rating_scale[1] - self.rating_scale[0]) / _LENGTH if unit is None else unit
-        self.clips, self._ranks = unit is None, ranks
+        self.clips, self._ranks, self.slopes = unit is None, ranks, slopes
+
+    def baseline(self, rows, columns):
+        found = super().baseline(rows, columns)
+        if self.slopes is None:
+            return found
+        of_rows, of_columns = self.slopes
+        return found + np.sum(of_rows[rows] * of_columns[columns], axis=-1)
+
+    def batch(self, rows, block):
+        if self.slopes is not None:
+            of_rows, of_columns = self.slopes
+            counts = np.diff(block.indptr)
+            said = np.einsum("nk,nk->n", np.repeat(of_rows[rows], counts, axis=0), of_columns[block.indices])
+            block = _Entries(block.data - said, block.indices, block.indptr)
+        return super().batch(rows, block)
 
     def without_level(self, targets):
         # Of scores a missing entry is the level.
