@@ -263,7 +263,7 @@ class BeyondBiases(Targets):
         self.clips, self._ranks, self.slopes = unit is None, ranks, slopes
 
     def baseline(self, rows, columns):
-        found = super().baseline(rows, columns)
+        found = self.row_offsets[rows] + self.column_offsets[columns]
         if self.slopes is None:
             return found
         of_rows, of_columns = self.slopes
@@ -275,7 +275,7 @@ class BeyondBiases(Targets):
             counts = np.diff(block.indptr)
             said = np.einsum("nk,nk->n", np.repeat(of_rows[rows], counts, axis=0), of_columns[block.indices])
             block = _Entries(block.data - said, block.indices, block.indptr)
-        return super().batch(rows, block)
+        return self.block(block, self.row_offsets[rows])
 
     def without_level(self, targets):
         # Of scores a missing entry is the level.
