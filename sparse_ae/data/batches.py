@@ -1,4 +1,4 @@
-"""Mini-batches: blocks of rows of the ratings, as CSR and as dense rows."""
+"""Mini-batches: blocks of rows of the ratings."""
 import numpy as np
 import scipy.sparse as sp
 
@@ -52,31 +52,6 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
         rng.shuffle(rows)
     batches = (rows[first:first + batch_size] for first in range(0, len(rows), batch_size))
     return ((batch, matrix[batch]) for batch in batches)
-
-
-def dense_rows(block, dtype="float32"):
-    """Return a block of ratings as dense rows with 0 for what is missing: the form that the post's graph takes.
-
-    Parameters
-    ----------
-    block : scipy.sparse.csr_matrix, shape (n_rows, n_items)
-        Ratings, none of them 0, such as a block of `minibatches`.
-    dtype : str or numpy.dtype
-        The dtype of the result.
-
-    Returns
-    -------
-    numpy.ndarray of dtype, shape (n_rows, n_items)
-
-    Raises
-    ------
-    TypeError
-        If the block isn't CSR.
-    ValueError
-        If the block holds stored zeros.
-    """
-    refuse_stored_zeros(block)
-    return block.astype(dtype).toarray()
 
 
 def refuse_stored_zeros(matrix):

@@ -5,7 +5,7 @@ input, zeros that are stored included; the users and items that the cut leaves w
 
 ==================  ==============================================================================================
 `split_ratings`     a random part of them: the usual way
-`k_folds`           each rating is tested on once: the mean over folds has less luck in it than one split
+`k_folds`           each rating is tested on once: the mean over folds varies less than a single split
 `leave_k_out`       the same number of test ratings for each user, the newest if you like: what comes next for them?
 `split_by_time`     train on the past, test on what came after: what a system in use would have known
 ==================  ==============================================================================================
@@ -185,7 +185,7 @@ def _timestamps(ratings, matrix, who):
 
 
 def _n_test(test_fraction, n):
-    """Count how many of n entries a fraction is, once it leaves some on either side."""
+    """The number of entries that a fraction of n is, if it leaves some on either side."""
     n_test = int(round(check_fraction(test_fraction, "test_fraction", ", such as 0.2") * n))
     if not 0 < n_test < n:
         raise ValueError("test_fraction=%r puts %d of %d ratings into the test set; expected at least one on either "

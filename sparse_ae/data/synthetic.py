@@ -1,12 +1,12 @@
-"""Made-up ratings whose right answers are known.
+"""Synthetic ratings whose right answers are known.
 
     taste_ui = middle + spread (0.4 b_u + 0.6 c_i + p_u . q_i)        (1)
     rating   = taste_ui + noise e_ui, clipped to the scale            (2)
 
 with b_u, c_i and e_ui standard normal, p_u and q_i, (n_factors,), normal so that p_u . q_i has variance 1, and spread a
-quarter of the scale's half. Nobody can predict better than (1), clipped; how much (2) strays from it is known: the RMSE
-that is left to a perfect model is a little below `noise`, by what clipping takes away. Taste has no part in which pairs
-are rated: items are drawn by a popularity that falls as 1 / rank**0.8, users by one that falls more slowly.
+quarter of the scale's half. No model can predict better than (1), clipped; the RMSE of a perfect model is a little
+below `noise`, since ratings are clipped. Which pairs are rated doesn't depend on taste: items are drawn by a popularity
+that falls as 1 / rank**0.8, users by one that falls more slowly.
 
 Ratings come in chunks too, as many as you like: `store_ratings` stores what doesn't fit into memory.
 """
@@ -23,7 +23,7 @@ __all__ = ["made_up_ratings", "rating_chunks", "tastes"]
 
 
 class Taste(NamedTuple):
-    """The taste of everybody: equation (1).
+    """True preferences of all users: equation (1).
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Taste(NamedTuple):
     rating_scale: Tuple[float, float]
 
     def __call__(self, users, items):
-        """The right answer for users and items, arrays of places (n,): clipped to the scale, without noise."""
+        """The right answer for users and items, arrays of indices (n,): clipped to the scale, without noise."""
         return np.clip(self._raw(users, items), *self.rating_scale)
 
     def _raw(self, users, items):
@@ -92,7 +92,7 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
     Yields
     ------
     users, items : numpy.ndarray of int64, shape (n,)
-        Places in `taste`. Users ascend from chunk to chunk, not within one.
+        Indices in `taste`. Users ascend from chunk to chunk, not within one.
     ratings : numpy.ndarray of float32, shape (n,)
 
     Raises
@@ -158,7 +158,7 @@ def _odds(n, power):
 
 
 def _counts(odds, n_ratings, most):
-    """Draw how many ratings each user gives: in proportion to the odds, `most` at most, `n_ratings` in all."""
+    """The number of ratings of each user: in proportion to the odds, `most` at most, `n_ratings` in all."""
     counts = np.minimum((odds * n_ratings).astype(np.int64), most)
     while counts.sum() < n_ratings:  # what was rounded off, and what is above `most`, goes to those who have room
         room = np.flatnonzero(counts < most)

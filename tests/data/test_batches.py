@@ -7,7 +7,6 @@ from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import minibatches, refuse_stored_zeros, split_ratings
-from sparse_ae.data.batches import dense_rows
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 34, 1000])
@@ -56,23 +55,15 @@ def test_minibatches_refuse_at_the_call(matrix, batch_size, rng, error, message)
         minibatches(matrix, batch_size, rng)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_dense_rows(dtype):
-    block = small()[:2]
-    dense = dense_rows(block, dtype)
-    assert dense.dtype == dtype
-    assert_array_equal(dense, [[0, 5, 0, 3], [0, 0, 0, 0]])
-    refuse_stored_zeros(block)
-
-
-def test_dense_rows_refuse_stored_zeros():
+def test_stored_zeros_are_refused():
+    refuse_stored_zeros(small()[:2])
     with pytest.raises(ValueError, match=r"ratings hold 1 stored zero; a dense row cannot tell them from missing "
                                          r"entries. Remove them with eliminate_zeros\(\) or use formulation='sparse'"):
-        dense_rows(small())
+        refuse_stored_zeros(small())
     with pytest.raises(ValueError, match="ratings hold 3 stored zeros;"):
         refuse_stored_zeros(broken(data=[0, 0, 0, 2]))
     with pytest.raises(TypeError, match="the ratings are ndarray; expected a SciPy CSR matrix"):
-        dense_rows(np.eye(2))
+        refuse_stored_zeros(np.eye(2))
 
 
 def test_the_global_random_state_is_left_alone():
