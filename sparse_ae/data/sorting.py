@@ -101,10 +101,9 @@ def _write_header(file, dtype, length):
 
 
 def save(folder, **arrays):
+    """Write `.npy` files; they are small, and their checksums show whether a power cut has left them empty."""
     for name, array in arrays.items():
-        with open(str(folder / (name + ".npy")), "wb") as file:
-            np.lib.format.write_array(file, array, allow_pickle=False)
-            to_disk(file)
+        np.save(str(folder / (name + ".npy")), array, allow_pickle=False)
 
 
 def to_disk(file):

@@ -129,8 +129,16 @@ def of_npz(kind):
     return case, lambda folder: write(folder / "ratings.npz", parts), False, "ratings.npz"
 
 
+def sealed(note):
+    """A note's text, with its checksum where there may be one: crafted by somebody who knows the format."""
+    if isinstance(note, dict):
+        note.pop("checksum", None)
+        note["checksum"] = zlib.crc32(json.dumps(note, sort_keys=True).encode())
+    return json.dumps(note)
+
+
 def of_store(sound):
-    """A store with a changed byte in a file; or, if `sound`, with other arrays and the checksums of those."""
+    """A store with a changed byte in a file; or, if `sound`, with other arrays or a crafted note, checksums right."""
     def whole(folder):
         coo = matrix().tocoo()
         store_ratings([(coo.row, coo.col, coo.data)], folder / "store", rows="users")
@@ -151,12 +159,12 @@ def of_store(sound):
             path = note if rng.rand() < 0.2 else path
             path.write_bytes(damaged(path.read_bytes(), rng))
         elif rng.rand() < 0.2:
-            note.write_text(json.dumps(other_json(json.loads(note.read_text()), rng)))
+            note.write_text(sealed(other_json(json.loads(note.read_text()), rng)))
         else:
             np.save(str(path), other_array(np.load(str(path)), rng))
             said = json.loads(note.read_text())
             said["checksums"][name] = zlib.crc32(path.read_bytes())
-            note.write_text(json.dumps(said))
+            note.write_text(sealed(said))
         return read(folder)
 
     return case, whole, not sound, "store"
@@ -371,9 +379,8 @@ KINDS = {
     "mat 7.3": lambda: of_bytes(mat_73(), "ratings.mat", read_ratings, False),
     "movielens": lambda: of_bytes(zipped({"ml-1m/ratings.dat": lines("::"), "ml-1m/movies.dat": MOVIES}), "ml-1m.zip",
                                   read_movielens, False),  # a name may change, and with it what is read
-    "wheel": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t"),
-                                      "a/ml-100k.item": b"item_id:token\tmovie_title:token_seq\n1\tFilm\n"},
-                                     zipfile.ZIP_LZMA), "recbole.whl", read_movielens, False),
+    "lzma": lambda: of_bytes(zipped({"a/ml-100k.inter": b"user_id:token\titem_id:token\trating:float\n" + lines("\t")},
+                                    zipfile.ZIP_LZMA), "ml-100k.zip", read_movielens, False),
     "parts": of_parts, "store": lambda: of_store(False), "sound store": lambda: of_store(True),
     "model": lambda: of_model(False), "sound model": lambda: of_model(True),
     "checkpoint": lambda: of_checkpoint(False), "sound checkpoint": lambda: of_checkpoint(True),

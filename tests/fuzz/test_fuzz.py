@@ -8,7 +8,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 OF_DATA = ["csv", "tsv", "dat", "gz", "table", "lines", "lists", "mtx", "npz", "csr", "csc", "coo", "bsr", "dia", "mat",
-           "mat packed", "mat 4", "dense mat", "movielens", "wheel", "store", "sound store", "parts"]
+           "mat packed", "mat 4", "dense mat", "movielens", "lzma", "store", "sound store", "parts"]
 OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 
 
@@ -52,6 +52,10 @@ def test_damaged_models_and_checkpoints():
 
 def test_crafted_networks():
     assert "refused" in run("networks.py", 0, 150)
+
+
+def test_streams_that_are_closed_or_without_a_reader():
+    assert "in silence" in run("streams.py", 0, 200)
 
 
 def test_random_inputs_to_ops():
