@@ -182,7 +182,7 @@ def test_no_pipe_is_waited_for(tmp_path):
 @pytest.mark.parametrize("titles, message", [
     (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
     (b"movieId,title\n1\n", "expected an item id"), (b"movieId,title\nx,y\n", "expected an item id"),
-    (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id|")])
+    (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id .*9{50}")])
 def test_titles_that_are_none(tmp_path, titles, message):
     (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
     (tmp_path / "movies.csv").write_bytes(titles)

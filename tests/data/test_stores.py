@@ -213,18 +213,13 @@ def store(tmp_path):
     return folder, replaced
 
 
-@pytest.mark.parametrize("name", ["data", "indices", "indptr", "rows", "cols"])
-def test_a_changed_byte_is_found_when_a_small_store_is_opened_and_when_a_large_one_is_fitted(store, name, monkeypatch):
-    path = store[0] / (name + ".npy")
-    whole = path.read_bytes()
-    for position in range(0, len(whole), 7):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1:])
-        with monkeypatch.context() as patch:
-            with pytest.raises(ValueError, match="store is damaged: .*; make the store anew, or take a whole copy"):
-                open_ratings(store[0])
-            patch.setattr(stores, "_SMALL", 0)
-            with pytest.raises(ValueError, match="store is damaged: .*%s" % name):
-                Recommender(progress=False).fit(open_ratings(store[0]))
+def test_a_large_store_is_checked_when_it_is_fitted(store, monkeypatch):
+    monkeypatch.setattr(stores, "_SMALL", 0)
+    path = store[0] / "data.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    stored = open_ratings(store[0])
+    with pytest.raises(ValueError, match="store is damaged: the checksum of data.npy is wrong; make the store anew"):
+        Recommender(progress=False).fit(stored)
 
 
 def test_checking_reads_once(store, monkeypatch):
