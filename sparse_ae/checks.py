@@ -12,23 +12,7 @@ MOST, MOST_RATING = 1e18, 1e17
 
 
 def check_count(value, name, alternative="", most=None):
-    """Return a count of at least 1 as an int.
-
-    Parameters
-    ----------
-    value : int
-    name : str
-        What the message calls it.
-    alternative : str
-        What the message says might have come instead.
-    most : int, optional
-        The largest that will do.
-
-    Raises
-    ------
-    ValueError
-        If the value is anything else.
-    """
+    """Return a count of at least 1 as an int; `alternative` says what might have come instead."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError("%s is %r; expected a positive integer%s" % (name, value, alternative))
     if most is not None and value > most:
@@ -37,28 +21,13 @@ def check_count(value, name, alternative="", most=None):
 
 
 def check_rng(rng):
-    """Return the RandomState that `rng` is or is the seed of.
-
-    Parameters
-    ----------
-    rng : numpy.random.RandomState or int
-        A RandomState is returned as it is and moves on with every draw; an int starts a new one.
-
-    Returns
-    -------
-    numpy.random.RandomState
-
-    Raises
-    ------
-    TypeError, ValueError
-        If rng is anything else, or a seed outside 0 .. 2**32 - 1.
-    """
+    """Return the RandomState that `rng` is, which moves on with every draw, or a new one of the seed that it is."""
     if isinstance(rng, np.random.RandomState):
         return rng
     if not isinstance(rng, numbers.Integral) or isinstance(rng, bool):
         raise TypeError("rng is %r; expected a numpy.random.RandomState or an int seed, such as 0" % (rng,))
     if not 0 <= rng < 2 ** 32:
-        raise ValueError("rng=%d is no seed; expected 0 .. 2**32 - 1" % rng)
+        raise ValueError("rng=%d is not a valid seed; expected 0 .. 2**32 - 1" % rng)
     return np.random.RandomState(int(rng))
 
 
@@ -78,15 +47,12 @@ def is_integer(value):
 
 
 def generator_from(kind, keys, position, has_gauss, gauss):
-    """The RandomState of a state that came from a file; ValueError for one that none could have had.
-
-    NumPy takes any position, and draws from whatever lies behind the keys in memory.
-    """
+    """The RandomState of a state from a file; NumPy would take any position, and read memory behind the keys."""
     sound = (kind == "MT19937" and isinstance(keys, (list, tuple)) and len(keys) == 624
              and all(isinstance(key, int) and 0 <= key < 2 ** 32 for key in keys)
              and isinstance(position, int) and 0 <= position <= 624 and has_gauss in (0, 1) and is_number(gauss))
     if not sound:
-        raise ValueError("the state of its random generator is none")
+        raise ValueError("its random generator's state is not a valid one")
     rng = np.random.RandomState(0)
     rng.set_state((kind, np.array(keys, np.uint32), int(position), int(has_gauss), float(gauss)))
     return rng
@@ -99,23 +65,7 @@ def state_of(rng):
 
 
 def check_number(value, name, zero=False, alternative=""):
-    """Return a positive number as a float.
-
-    Parameters
-    ----------
-    value : float
-    name : str
-        What the message calls it.
-    zero : bool
-        Whether 0 will do.
-    alternative : str
-        What the message says might have come instead, or for example.
-
-    Raises
-    ------
-    ValueError
-        If the value is no number, infinite, NaN, negative, or 0 where that won't do.
-    """
+    """Return a positive number as a float; with `zero` 0 will do, and `alternative` says what else, or an example."""
     if not is_number(value) or not (value > 0 or zero and value == 0):
         raise ValueError("%s is %r; expected a %s%s"
                          % (name, value, "finite number, 0 or more" if zero else "positive number", alternative))
@@ -170,17 +120,7 @@ def check_dtype(dtype):
 
 
 def check_rating_scale(rating_scale):
-    """Return the lowest and the highest rating as floats.
-
-    Parameters
-    ----------
-    rating_scale : (float, float)
-
-    Raises
-    ------
-    ValueError
-        If they aren't two finite numbers, the lower first, in a tuple, a list or an array; or are beyond `MOST_RATING`.
-    """
+    """Return the lowest and the highest rating as floats: finite, at most `MOST_RATING`, the lower first."""
     pair = list(rating_scale) if isinstance(rating_scale, (tuple, list, np.ndarray)) and np.ndim(rating_scale) else []
     if len(pair) != 2:
         raise ValueError("rating_scale is %r; expected (lowest rating, highest rating)" % (rating_scale,))
@@ -190,19 +130,7 @@ def check_rating_scale(rating_scale):
 
 
 def check_size_of_ratings(extremes, said):
-    """Return the lowest and the highest of some ratings as floats.
-
-    Parameters
-    ----------
-    extremes : (float, float)
-    said : str
-        What the message says of them, with a place for each.
-
-    Raises
-    ------
-    ValueError
-        If one of them is beyond `MOST_RATING`.
-    """
+    """Return the two as floats; ValueError with `said`, which has a place for each, if one is beyond `MOST_RATING`."""
     low, high = map(float, extremes)
     if max(abs(low), abs(high)) > MOST_RATING:
         raise ValueError("%s; expected numbers up to %g: divide all ratings by a number that brings them there"
@@ -244,12 +172,22 @@ def brief(said, most=400):
     return said if len(said) <= most else "%s ... %s" % (said[:most // 2], said[-most // 4:])
 
 
-def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch):
-    """Raise ValueError or TypeError for arguments of a call of `Trainer.fit` that can't be used."""
+def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch, keep_optimiser=True, cut=None,
+              watched=True):
+    """Raise ValueError or TypeError for arguments of `Trainer.fit`; `watched` says whether there is a validation."""
     check_count(n_epochs, "n_epochs")
     check_count(checkpoint_every, "checkpoint_every")
+    check_bool(keep_optimiser, "keep_optimiser")
     if patience is not None:
         check_count(patience, "patience", ", or None to run all epochs")
+        if not watched:
+            raise ValueError("patience is %r without validation; expected held-out ratings, or a measure, to stop "
+                             "early on" % (patience,))
+    if cut is not None:
+        check_fraction(cut, "cut", ", or None to stop at once")
+        if patience is None:
+            raise ValueError("cut is %r without patience; expected patience too, after which the learning rate is cut"
+                             % (cut,))
     if on_epoch is not None and not callable(on_epoch):
         raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (on_epoch,))
     if checkpoint is not None:

@@ -1,24 +1,25 @@
-"""The contract of a model: what training, scoring, fold-in and files ask of one, its parameters and its last layer.
+"""The contract of a model: what training, scoring, fold-in and files ask of one.
 
-Whoever needs to know which axis of an array is columns, whether it decays, or how it lies in memory asks its
-`Parameter`, and never goes by a position, a name or a shape.
+Everything behind the last hidden layer (lists, fold-in, similar items, the sum over missing entries) needs the
+`Decoder` alone: any encoder may stand before it. A `Parameter` says which axis of its array is columns, whether it
+decays, and how it lies in memory: never go by a position, a name or a shape. tests/contract.py has tests for a model's
+own to inherit.
 """
 import contextlib
 import copy
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from sparse_ae.checks import MOST
+from sparse_ae.checks import MOST, check_dtype, check_rng
 from sparse_ae.ops import item_major, sampled_dot
-from sparse_ae.ops.compiled import building
+from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import Nonlinearity, find
-from sparse_ae.ranks.ranks import ALONE, OwnDraws
+from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import is_on_host
 import lasagne
 import theano
 import theano.tensor as T
-from lasagne import init
 
 __all__ = ["Decoder", "Model", "Parameter"]
 
@@ -38,7 +39,7 @@ class Parameter(NamedTuple):
     item_major : bool
         Whether its memory is column by column of the model, though columns aren't its first axis.
     trainable : bool
-        Whether updates change it; what isn't is part of the state all the same, such as running means.
+        Whether updates change it. False for running means and the like, which are part of the state all the same.
     """
 
     variable: Any
@@ -64,7 +65,7 @@ class Decoder(NamedTuple):
     l2 : float
         The weight decay of W.
     l2_weighted : bool
-        Whether it is that of each rating.
+        Whether it is per rating.
     ordinal : sparse_ae.layers.OrdinalLayer or None
         Where f is the expectation of ordered levels, the layer that knows their thresholds.
     """
@@ -81,7 +82,7 @@ class Decoder(NamedTuple):
 
     @classmethod
     def over(cls, rating_scale, W, b, f, l2=0.0, l2_weighted=False):
-        """Make one of whose f, if it is bounded, the range is stretched over the rating scale, if there is one."""
+        """Make a decoder that stretches the range of a bounded f over the rating scale, if there is one."""
         nonlinearity, low, span = find(f), 0.0, 1.0
         if rating_scale is not None and nonlinearity is not None and nonlinearity.is_bounded:
             f_low, f_high = nonlinearity.range
@@ -91,7 +92,7 @@ class Decoder(NamedTuple):
 
     @property
     def is_linear(self):
-        """Tell whether outputs are ``W h + b`` themselves."""
+        """Whether outputs are ``W h + b`` themselves."""
         return self.nonlinearity is not None and self.nonlinearity.is_linear
 
     def activation(self, scores):
@@ -102,7 +103,7 @@ class Decoder(NamedTuple):
         return np.asarray(self.low, output.dtype) + np.asarray(self.span, output.dtype) * output
 
     def score_of(self, output):
-        """The score ``W h + b`` whose output is `output`; of a bounded f, short of its ends, where it has no slope."""
+        """The score ``W h + b`` of an output; for a bounded f, short of its ends, where it has no slope."""
         value = (output - self.low) / self.span
         if self.nonlinearity is None:
             return value
@@ -113,84 +114,175 @@ class Decoder(NamedTuple):
         return self.nonlinearity.inverse(value)
 
 
-def create_parameter(spec, shape, name, dtype, ranks, axis):
-    """Make a shared variable of initial values.
+class OnePass(NamedTuple):
+    """A model f(W g(V r + U s + mu) + b) that one Op trains: its arguments; W, V, mu, b and perhaps U; its decay."""
 
-    Parameters
+    f: str
+    g: str
+    low: float
+    span: float
+    ranks: Any  # None for a process alone
+    parameters: Tuple[Parameter, ...]
+    l2_W: float
+    l2_V: float  # U's too
+    l2_weighted: bool
+
+    @property
+    def op_settings(self):
+        """The first arguments of the Ops of `ops.fused`."""
+        return self[:5]
+
+
+class Model:
+    """Base class of models: implement the methods that raise NotImplementedError; override others for speed.
+
+    Attributes
     ----------
-    spec : lasagne.init.Initializer, callable, array or Theano shared variable
-        Of all columns, but for a shared variable, which is of a rank's own; a callable is given the shape.
-    shape : tuple of int
-        Of all columns.
-    name, dtype : str
+    n_columns, n_all_columns : int
+        Columns of this process, and of all ranks together.
+    n_hidden : int
+        Units of the last hidden layer, k.
+    dtype : {"float32", "float64"}
     ranks : Ranks
-    axis : int or None
-        The axis that is columns.
-
-    Returns
-    -------
-    Theano shared variable
-        Of a rank's own columns, of which there may be none.
-
-    Raises
-    ------
-    TypeError, ValueError, MemoryError
-        For another shape or dtype, and for what makes no array of the shape.
+        Only `AutoEncoder` shares out its columns.
+    channels : tuple of str
+        What the encoder reads beside the ratings: () or ("indicator",); see `Batch`.
+    parameters : list of Parameter
+        All that is trained, and what else is part of the state.
+    rating_scale : (float, float) or None
+        What `AsRated` clips predictions to, where the model was made for ratings themselves.
+    reach : (float, float)
+        The lowest and the highest output that it comes near.
+    l2_weighted : bool
+        Whether its decay is per rating: `decay` is then given the ratings' number in each column.
+    reads_entries : bool
+        Whether the dense formulation, too, gives the encoder entries, and lays out outputs alone.
+    compiled : dict
+        Functions that were compiled for it, by name. They stay behind when it is copied or pickled.
     """
-    if axis is None or ranks.size == 1:
-        return _whole(spec, shape, name, dtype)
-    return _own(spec, shape, name, dtype, ranks, axis)
+
+    ranks, channels, rating_scale, reach, l2_weighted = ALONE, (), None, (-np.inf, np.inf), False
+    parameters, dtype, reads_entries = (), "float32", False
+    scan = None  # the post's graph, where a model has it
+
+    def encode(self, batch, deterministic=True):
+        """Build the graph of hidden units, (n_rows, k).
+
+        Parameters
+        ----------
+        batch : Batch of Theano variables
+            Of CSR or, where it `is_dense`, of dense rows.
+        deterministic : bool
+            False for training, where there may be noise.
+        """
+        raise NotImplementedError
+
+    def decoder(self):
+        """Return the last layer, a `Decoder`."""
+        raise NotImplementedError
+
+    def describe(self):
+        """Return JSON, as `from_description` takes it; TypeError for a function that can't be written down."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_description(cls, description, arrays, ranks=ALONE):
+        """Make the model of `describe`, with `parameters` that have these values, by their names."""
+        raise NotImplementedError
+
+    def decode(self, h, batch=None):
+        """Build the graph of outputs from hidden units (n_rows, k).
+
+        Parameters
+        ----------
+        h : matrix, (n_rows, k)
+        batch : Batch of CSR, optional
+            Outputs are those at its entries, (nnz,); all, (n_rows, n_columns), when not given.
+        """
+        return self.decoder().activation(self.scores(h, batch))
+
+    def scores(self, h, batch=None):
+        """Build the graph of ``W h + b``, from which `decode` makes outputs."""
+        decoder = self.decoder()
+        if batch is None:
+            return T.dot(h, decoder.W.T) + decoder.b
+        return sampled_dot(batch.indices, batch.indptr, h, decoder.W) + decoder.b[batch.indices]
+
+    def loss(self, squared_error, decay_share=1, counts=None):
+        """Build the graph of the loss: a data term, and the weight decay that falls to a mini-batch."""
+        return squared_error + self.decay(decay_share, counts)
+
+    def decay(self, share=1, counts=None):
+        """Build the graph of the weight decay that falls to a mini-batch, a scalar: `share` of all of it."""
+        terms = [each.decay * T.sum(each.variable ** 2) for each in self.parameters if each.decay]
+        return share * sum(terms) if terms else T.zeros((), self.dtype)
+
+    def ae_batch(self, inputs, squared_error, update=lasagne.updates.sgd, learning_rate=0.001, decay_share=1,
+                 counts=None):
+        """Compile the function that takes a mini-batch and updates the parameters, as `AutoEncoder.ae_batch`."""
+        with self.building():
+            loss = self.loss(squared_error, decay_share, counts)
+            return compile_update(self, inputs, loss, squared_error, update, learning_rate)
+
+    def one_pass(self):
+        """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
+        return None
+
+    def products(self, batch):
+        """Build the graphs that add up to the hidden units before mu and g; None for a model that isn't so made."""
+        return None
+
+    @property
+    def n_columns(self):
+        return self.decoder().W.get_value(borrow=True).shape[0]
+
+    @property
+    def n_all_columns(self):
+        return self.n_columns
+
+    @property
+    def n_hidden(self):
+        return self.decoder().W.get_value(borrow=True).shape[1]
+
+    @property
+    def params(self):
+        """The shared variables of `parameters`."""
+        return [each.variable for each in self.parameters]
+
+    @property
+    def compiled(self):
+        return vars(self).setdefault("_compiled_functions", {})
+
+    def building(self):
+        """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
+        return building(self.dtype, is_first=self.ranks.first)
+
+    def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
+        """Predict asked-for (row, column) pairs from ratings; see `scoring.predict.predict_pairs`."""
+        from sparse_ae.scoring.predict import predict_pairs
+        return predict_pairs(self, ratings, rows, cols, unknown, block_size)
+
+    def predict_blocks(self, ratings, block_size=256):
+        """Predict the ratings of all columns, a block of rows at a time; see `scoring.predict.predict_blocks`."""
+        from sparse_ae.scoring.predict import predict_blocks
+        return predict_blocks(self, ratings, block_size)
+
+    def __getstate__(self):
+        # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
+        state = {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
+        return portable_state(state, self.parameters)
 
 
-def _whole(spec, shape, name, dtype):
-    if isinstance(spec, (np.ndarray, theano.compile.SharedVariable)):
-        value = spec if isinstance(spec, np.ndarray) else spec.get_value(borrow=True)
-        if value.shape != shape:
-            raise ValueError("%s has shape %r; expected %r" % (name, value.shape, shape))
-        if isinstance(spec, np.ndarray):
-            if spec.dtype.kind not in "biuf":
-                raise TypeError("%s is an array of %s; expected real numbers" % (name, spec.dtype))
-            spec = spec.astype(dtype)
-        elif spec.dtype != dtype:
-            raise TypeError("%s is a shared variable of dtype %s and the model's is %s; expected the same: pass "
-                            "dtype=%r" % (name, spec.dtype, dtype, spec.dtype))
-    elif not callable(spec):
-        raise TypeError("%s is %r; expected an initialiser from lasagne.init, a function of a shape, an array or a "
-                        "Theano shared variable" % (name, spec))
-    try:
-        parameter = lasagne.utils.create_param(spec, shape, name=name)
-    except MemoryError as error:
-        raise MemoryError("there is no memory for %s, %s numbers; lower n_hidden"
-                          % (name, " x ".join(map(str, shape)))) from error
-    except Exception as error:  # Lasagne's, of a function that makes something else; and the function's own
-        raise ValueError("%s is %r, which makes nothing of the shape %r (%s: %s)"
-                         % (name, spec, shape, type(error).__name__, error)) from error
-    parameter.name = name
-    return parameter
-
-
-# What draws each number by itself, in order.
-_DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
-
-
-def _own(spec, shape, name, dtype, ranks, axis):
-    """As `_whole`, for a rank's own columns, of which there may be none; `spec` is of all, or a shared variable."""
-    own = list(shape)
-    own[axis] = ranks.n_own(shape[axis])
-    if isinstance(spec, theano.compile.SharedVariable):
-        return _whole(spec, tuple(own), name, dtype)
-    rng = lasagne.random.get_rng()
-    if isinstance(spec, _DRAWN_ONE_BY_ONE) and len(shape) == 2:
-        lasagne.random.set_rng(OwnDraws(rng, ranks, axis))
+@contextlib.contextmanager
+def drawing(rng, dtype, is_first=True):
+    """Enter a context in which Lasagne's initialisers and noise are seeded by `rng`, and make parameters of `dtype`."""
+    before, rng = lasagne.random.get_rng(), check_rng(rng)
+    with building(check_dtype(dtype), is_first=is_first):
+        lasagne.random.set_rng(rng)
         try:
-            value = np.asarray(spec(shape), dtype)
+            yield
         finally:
-            lasagne.random.set_rng(rng)
-    else:
-        value = _whole(spec, shape, name, dtype).get_value(borrow=True)
-        value = value[ranks.own].copy() if axis == 0 else value[:, ranks.own].copy()
-    assert value.shape == tuple(own), name
-    return theano.shared(value, name=name)
+            lasagne.random.set_rng(before)
 
 
 def portable_state(state, parameters):
@@ -229,135 +321,13 @@ def _shared_anywhere(value, name, is_item_major):
     return variable
 
 
-class Model:
-    """A model; what isn't implemented here a model has to say itself, and the rest it may say better.
-
-    Attributes
-    ----------
-    n_columns, n_all_columns : int
-        Columns of this process, and of all ranks together.
-    n_hidden : int
-        Of the last hidden layer, k.
-    dtype : {"float32", "float64"}
-    ranks : Ranks
-        Only `AutoEncoder` shares out its columns.
-    channels : tuple of str
-        What the encoder reads beside the ratings: () or ("indicator",); see `Batch`.
-    parameters : list of Parameter
-        All that is trained, and what else is part of the state.
-    rating_scale : (float, float) or None
-        What `AsRated` is to clip predictions to, where the model was made for ratings themselves.
-    reach : (float, float)
-        The lowest and the highest output that it comes near.
-    l2_weighted : bool
-        Whether its decay counts each rating: `decay` is then given `item_counts`.
-    reads_entries : bool
-        Whether the dense formulation, too, gives the encoder entries, and lays out what is decoded alone.
-    compiled : dict
-        For functions that were compiled for it, by name.
-    """
-
-    ranks, channels, rating_scale, reach, l2_weighted = ALONE, (), None, (-np.inf, np.inf), False
-    parameters, dtype, reads_entries = (), "float32", False
-
-    def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k).
-
-        Parameters
-        ----------
-        batch : Batch of Theano variables
-            Of CSR or, where it `is_dense`, of dense rows.
-        deterministic : bool
-            False for training, where there may be noise.
-        """
-        raise NotImplementedError
-
-    def decoder(self):
-        """Return the last layer, a `Decoder`."""
-        raise NotImplementedError
-
-    def describe(self):
-        """Return JSON, as `from_description` takes it; TypeError where a function of one's own can't be written."""
-        raise NotImplementedError
-
-    @classmethod
-    def from_description(cls, description, arrays, ranks=ALONE):
-        """Make the model of `describe`, with `parameters` that have these values, by their names."""
-        raise NotImplementedError
-
-    def decode(self, h, batch=None):
-        """Build the graph of outputs at the entries of a Batch of CSR, (nnz,); of all, (n_rows, n_columns), without."""
-        return self.decoder().activation(self.scores(h, batch))
-
-    def scores(self, h, batch=None):
-        """Build the graph of ``W h + b``, of which `decode` makes outputs."""
-        decoder = self.decoder()
-        if batch is None:
-            return T.dot(h, decoder.W.T) + decoder.b
-        return sampled_dot(batch.indices, batch.indptr, h, decoder.W) + decoder.b[batch.indices]
-
-    def decay(self, share=1, counts=None):
-        """Build the graph of the weight decay that falls to a mini-batch, a scalar: `share` of all of it."""
-        terms = [each.decay * T.sum(each.variable ** 2) for each in self.parameters if each.decay]
-        return share * sum(terms) if terms else T.zeros((), self.dtype)
-
-    def fused(self):
-        """Return the first arguments of the fused Ops; None where they can't serve it."""
-        return None
-
-    @property
-    def n_columns(self):
-        return self.decoder().W.get_value(borrow=True).shape[0]
-
-    @property
-    def n_all_columns(self):
-        return self.n_columns
-
-    @property
-    def n_hidden(self):
-        return self.decoder().W.get_value(borrow=True).shape[1]
-
-    @property
-    def params(self):
-        """The shared variables of `parameters`."""
-        return [each.variable for each in self.parameters]
-
-    @property
-    def compiled(self):
-        return vars(self).setdefault("_compiled_functions", {})
-
-    @contextlib.contextmanager
-    def building(self):
-        """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
-        with building(self.dtype):
-            yield
-
-    def __getstate__(self):
-        # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        state = {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
-        return portable_state(state, self.parameters)
-
-
 def describe_model(model):
-    """Return the description of a model, and of which kind it is."""
+    """Return the description of a model, with the name of its class."""
     return dict(model.describe(), kind=name_of_kind(type(model), Model))
 
 
 def model_of(description, arrays, ranks=ALONE):
-    """Make a model of what `describe_model` has said of it.
-
-    Parameters
-    ----------
-    description : dict
-    arrays : dict of str to array
-        The parameters' values; a rank's own columns.
-    ranks : Ranks
-
-    Raises
-    ------
-    LookupError, TypeError, ValueError
-        For a description or arrays that no model has given, and for a kind of model that isn't imported.
-    """
+    """Make the model that `describe_model` described, with these arrays (a rank's own columns) by name; or raise."""
     settings = dict(description)
     kind, kinds = settings.pop("kind", None), kinds_of(Model)
     if not isinstance(kind, str) or kind not in kinds:

@@ -31,10 +31,11 @@ import operator
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
-from sparse_ae.contract import Decoder, Model, Parameter, create_parameter
+from sparse_ae.contract import Decoder, Model, OnePass, Parameter, drawing
 from sparse_ae.ops import csr_dot, item_major
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import find, lasagnes, lasagnes_name, range_of
+from sparse_ae.ranks.initial import create_parameter
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.ranks.sums import SumOverRanks
 from sparse_ae.runtime.device import on_gpu
@@ -85,27 +86,18 @@ class AutoEncoder(Model):
 
     Attributes
     ----------
-    n_columns, n_all_columns : int
-        Columns of this process, and of all ranks together; the same without `comm`.
-    ranks : Ranks
     W, V, mu, b : Theano shared variables
         `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous.
     U : Theano shared variable or None
     params : list
-        The four, in this order, then U if there is one.
-    parameters : list of Parameter
-        The same, and what is known of each.
+        The four, in this order, then U if there is one; `parameters` has what is known of each.
     encoders : list
         V, then U if there is one.
-    reads_entries : bool
-        False: the encoder takes dense rows as well as CSR.
-    channels : tuple of str
-        What the encoders read beside the ratings: ("indicator",) where there is a U.
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
-    compiled : dict
-        Functions that were compiled for it, by name; they stay behind when it is copied or pickled.
+    others
+        As `sparse_ae.contract.Model` has them: n_columns, n_hidden, rating_scale, dtype, ranks, channels, compiled.
 
     Raises
     ------
@@ -131,30 +123,19 @@ class AutoEncoder(Model):
         self.l2_W, self.l2_V = _decays(l2)
         self.l2_weighted = check_bool(l2_weighted, "l2_weighted")
 
-        rng, k, n = check_rng(rng), self.n_hidden, self.n_all_columns
-        made = []
-        with self.building():
-            lasagne_rng = lasagne.random.get_rng()
-            lasagne.random.set_rng(rng)  # Lasagne's initialisers take theirs from here only
-            try:
-                for spec, shape, name, axis, decay in [
-                        (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
-                        (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, self.l2_V)]):
-                    variable = create_parameter(spec, shape, name, self.dtype, self.ranks, axis)
-                    made.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
-            finally:
-                lasagne.random.set_rng(lasagne_rng)
-        self.parameters = made
+        n, k, self.parameters = self.n_all_columns, self.n_hidden, []
+        with drawing(check_rng(rng), self.dtype, self.ranks.first):
+            for spec, shape, name, axis, decay in [
+                    (W, (n, k), "W", 0, self.l2_W), (V, (k, n), "V", 1, self.l2_V), (mu, (k,), "mu", None, 0.0),
+                    (b, (n,), "b", 0, 0.0)] + ([] if U is None else [(U, (k, n), "U", 1, self.l2_V)]):
+                variable = create_parameter(spec, shape, name, self.dtype, self.ranks, axis)
+                self.parameters.append(Parameter(variable, name, axis, decay, item_major=axis == 1))
         self.W, self.V, self.mu, self.b = self.params[:4]
-        self.encoders = [each.variable for each in made if each.item_major]
+        self.encoders = [each.variable for each in self.parameters if each.item_major]
         self.U = self.encoders[1] if self.encoders[1:] else None
         self.channels = ("indicator",) * len(self.encoders[1:])
         for encoder in self.encoders:
             item_major(encoder)
-
-    def building(self):
-        """Enter a context for building its graphs: Theano's floatX is its dtype within, and other threads wait."""
-        return building(self.dtype, is_first=self.ranks.first)
 
     # The graph
 
@@ -209,14 +190,13 @@ class AutoEncoder(Model):
         """The lowest and the highest output that f comes near."""
         return self.rating_scale or range_of(self.f)
 
-    def fused(self):
-        """Return the first arguments of the fused Ops; None where they can't serve it."""
-        f, g = find(self.f), find(self.g)
-        alone = self.ranks.size == 1
+    def one_pass(self):
+        """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
+        f, g, decoder, alone = find(self.f), find(self.g), self.decoder(), self.ranks.size == 1
         if f is None or g is None or (not alone and on_gpu()):  # those of a GPU have no place where to add up
             return None
-        decoder = self.decoder()
-        return f.name, g.name, decoder.low, decoder.span, None if alone else self.ranks
+        return OnePass(f.name, g.name, decoder.low, decoder.span, None if alone else self.ranks,
+                       tuple(self.parameters), self.l2_W, self.l2_V, self.l2_weighted)
 
     def loss(self, squared_error, decay_share=1, counts=None):
         """Equation (2), from its first sum.
@@ -277,58 +257,6 @@ class AutoEncoder(Model):
         with self.building():
             loss = self.loss(squared_error, decay_share, counts)
             return compile_update(self, inputs, loss, squared_error, update, learning_rate)
-
-    # Predictions
-
-    def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
-        """Predict asked-for (row, column) pairs; nothing else is decoded.
-
-        Parameters
-        ----------
-        ratings : sparse matrix, (n_rows, n_items)
-            The input: training ratings. Ratings to be predicted must not be among them.
-        rows, cols : int arrays, (n_pairs,)
-        unknown : float, optional
-            Prediction where the row or the column has no rating in `ratings`; their mean when not given.
-        block_size : int
-            Rows encoded at a time.
-
-        Returns
-        -------
-        array of `dtype`, (n_pairs,)
-            In the ratings' unit, clipped to `rating_scale`.
-
-        Raises
-        ------
-        ValueError, IndexError
-            For ratings of a wrong shape and for pairs outside it; for a bad setting; and for a model with U, of which
-            `scoring.scorer.Scorer` knows what the second encoder sees.
-        """
-        from sparse_ae.scoring.predict import predict_pairs
-        return predict_pairs(self, ratings, rows, cols, unknown, block_size)
-
-    def predict_blocks(self, ratings, block_size=256):
-        """Predict the ratings of all columns, a block of rows at a time.
-
-        Parameters
-        ----------
-        ratings : sparse matrix, (n_rows, n_items)
-        block_size : int
-            Rows in a block; a block takes ``block_size * n_items`` numbers of memory.
-
-        Yields
-        ------
-        rows : slice
-        predicted : array of `dtype`, (rows in the block, n_items)
-            Clipped to `rating_scale`. Columns without a rating in `ratings` are decoded like the others.
-
-        Raises
-        ------
-        ValueError
-            As `predict_pairs`, when the first block is asked for.
-        """
-        from sparse_ae.scoring.predict import predict_blocks
-        return predict_blocks(self, ratings, block_size)
 
     # Descriptions
 

@@ -12,31 +12,30 @@ from sparse_ae.checks import (
     check_choice,
     check_count,
     check_finite,
-    check_fraction,
     check_number,
     check_rng,
     check_run,
     error_at,
     state_of,
 )
+from sparse_ae.contract import Model
 from sparse_ae.data.batches import minibatches
 from sparse_ae.evaluation.metrics import rmse
 from sparse_ae.runtime.interrupts import sigint_as_flag
 from sparse_ae.runtime.progress import announced, signs_of_life
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.scorer import Scorer
-from sparse_ae.training.checkpoint import check_states, own_settings_of, settings_of
+from sparse_ae.training.checkpoint import CheckpointFile, check_states, own_settings_of, settings_of
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation, get_formulation
 from sparse_ae.training.objectives import Objective, Observed
 from sparse_ae.training.optimisers import (
     UPDATES,
     check_entrywise,
     check_update,
-    has_learning_rate,
     make_step,
-    needs_all_rows,
+    optimiser_of,
 )
-from sparse_ae.training.run import Checkpoints, EarlyStopping, EpochSums, Run, Validation
+from sparse_ae.training.run import EpochSums, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]
@@ -115,9 +114,9 @@ class Trainer:
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
                  rng=0, progress=True, unknown=None, objective=Observed()):
-        if isinstance(model, type) or not all(hasattr(model, name)
-                                           for name in ("parameters", "encode", "decode", "decoder")):
-            raise TypeError("model is %r; expected an AutoEncoder, or another that keeps sparse_ae.contract" % (model,))
+        if not isinstance(model, Model):
+            raise TypeError("model is %r; expected an AutoEncoder, a Network, or another sparse_ae.contract.Model"
+                            % (model,))
         self.model = model
         self.update = UPDATES.get(update) if isinstance(update, str) else update
         if not callable(self.update):
@@ -128,7 +127,7 @@ class Trainer:
             check_number(learning_rate, "learning_rate")
         if batch_size is not None:
             check_count(batch_size, "batch_size", ", or None for all rows at once")
-            if needs_all_rows(self.update):
+            if optimiser_of(self.update).needs_all_rows:
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
@@ -233,28 +232,29 @@ class Trainer:
         on each, and progress is shown by the first.
         """
         with self.model.ranks.together():
-            return self._fit(train, n_epochs, validation=validation, on_epoch=on_epoch, patience=patience,
-                             checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
-                             targets=targets, measure=measure, seconds=seconds, keep_optimiser=keep_optimiser, cut=cut)
+            data, run = self._prepare(train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every,
+                                      resume, targets, measure, seconds, keep_optimiser, cut)
+            signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come, len(data.rows))
+            while run.goes_on():
+                with sigint_as_flag() as run.interrupted:
+                    run.after_epoch(self._epoch(data, run, signs))
+            history = run.finish()
+            signs.end(history)
+            return history
 
-    def _fit(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
-             measure, seconds, keep_optimiser, cut):
+    def _prepare(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
+                 measure, seconds, keep_optimiser, cut):
+        """Check the arguments of `fit`, compile, and begin or resume: the `_Data` and the `TrainingRun`."""
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
             check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
-                      resume=resume, on_epoch=on_epoch)
-            check_bool(keep_optimiser, "keep_optimiser")
-            if cut is not None:
-                check_fraction(cut, "cut", ", or None to stop at once")
-                if patience is None:
-                    raise ValueError("cut is %r without patience; expected patience too, after which the learning rate "
-                                     "is cut" % (cut,))
+                      resume=resume, on_epoch=on_epoch, keep_optimiser=keep_optimiser, cut=cut,
+                      watched=validation is not None or measure is not None)
             judge = Validation(measure)
-            if patience is not None and validation is None and measure is None:
-                raise ValueError("patience is %r without validation; expected held-out ratings, or a measure, to stop "
-                                 "early on" % (patience,))
-            train, held_out = self._checked(train, validation, targets)
+            train = targets.check(train, self.model)
+            targets.check_unknown(self.unknown)
+            held_out = None if validation is None else _checked_validation(validation, train, self.model)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
@@ -265,32 +265,20 @@ class Trainer:
             judge.value = measure
         elif held_out is not None:
             judge.value = self._validator(train, held_out, targets)
-        settings = None if checkpoint is None else own_settings_of(self, judge.name, train, held_out)
-        checkpoints = Checkpoints(checkpoint, checkpoint_every, settings, ranks)
-        with ranks.agreed():
-            saved = checkpoints.read(resume, self.history, self._rate, cut)
+        file = saved = None
+        if checkpoint is not None:
+            settings = own_settings_of(self, judge.name, train, held_out)
+            file = CheckpointFile(checkpoint, checkpoint_every, settings, ranks)
+            with ranks.agreed():
+                saved = file.read(resume, self.history, self._rate, cut)
         self._compile(targets.channels, judge.value is not None)
-        first = len(self.history)
         if saved is not None:
-            first = self._go_on_from(saved, checkpoint)
-        stopping = EarlyStopping(self.step, patience, judge, cut, keep_optimiser)
-        stopping.begin(self.history, first, judge.value is not None and bool(self.history or targets.has_baseline),
-                       saved)
-        run = Run(self, first, n_epochs, judge, stopping, checkpoints, on_epoch, seconds)
-        signs = signs_of_life(ranks.first and self.progress, run.n_to_come, len(data.rows))
-
-        while run.goes_on():
-            with sigint_as_flag() as run.interrupted:
-                run.after_epoch(self._epoch(data, run, signs))
-        stopping.end(self.history)
-        signs.end(self.history)
-        return self.history
-
-    def _checked(self, train, validation, targets):
-        """The ratings to train on and to validate on, of arguments of `fit` that go together."""
-        train = targets.check(train, self.model)
-        targets.check_unknown(self.unknown)
-        return train, None if validation is None else _checked_validation(validation, train, self.model)
+            with ranks.agreed():
+                check_states(checkpoint, saved, self.step)
+        run = TrainingRun(self.step, self.history, self.rng, judge, n_epochs, patience, cut, seconds, keep_optimiser,
+                          file, on_epoch)
+        run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
+        return data, run
 
     def _check_agreement(self, counts, measured, n_epochs, **arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
@@ -312,15 +300,6 @@ class Trainer:
             get_formulation(self.formulation, self.model, self.objective).check(train, data.targets.channels)
             self.objective.check(self.model, train, data.targets)
 
-    def _go_on_from(self, saved, path):
-        """Take over what a file holds, and return how many epochs there were before the call of `fit` that wrote it."""
-        with self.model.ranks.agreed():
-            check_states(path, saved, self.step)
-        self.history[:] = saved.history
-        self.rng.set_state(saved.rng)
-        self.step.set_state(saved.state)
-        return saved.first
-
     def _compile(self, channels, predictions):
         if self.step is not None and self.step.channels == tuple(channels):
             return
@@ -338,7 +317,7 @@ class Trainer:
                 Outputs(self.model).compile_for_all()
 
     def _rate(self, epoch):
-        if not has_learning_rate(self.update):
+        if not optimiser_of(self.update).has_learning_rate:
             return None
         if callable(self.learning_rate):
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
@@ -362,7 +341,7 @@ class Trainer:
         """Train for an epoch, and return its record."""
         start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
         spent_in_sums = ranks.spending()
-        rate = self._set_rate(epoch, run.stopping.factor)
+        rate = self._set_rate(epoch, run.rate_factor)
         sums = EpochSums(data.targets.unit if self.objective.reports_rmse else None)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
@@ -385,8 +364,7 @@ class Trainer:
                     break
         diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
         if diverged:
-            good, state = run.stopping.good
-            self.step.set_state(state)
+            good = run.roll_back()
             raise ranks.raised_by_all(TrainingDiverged(
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
@@ -408,15 +386,7 @@ class Trainer:
 
 
 class _Data:
-    """The ratings that a call of `fit` trains on, what is made of them, and how many there are in each row.
-
-    Parameters
-    ----------
-    train : csr_matrix
-    targets : Targets
-    counts : int array, (n_rows,)
-        On all ranks.
-    """
+    """Ratings in CSR that a call of `fit` trains on, their targets, and how many each row has on all ranks."""
 
     def __init__(self, train, targets, counts):
         self.train, self.targets, self.counts = train, targets, counts

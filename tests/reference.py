@@ -13,6 +13,8 @@ NONLINEARITIES = {  # name -> (value, derivative)
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2),
     "tanh": (lambda x: np.tanh(x), lambda x: 1 / np.cosh(x) ** 2),
     "rectify": (lambda x: max(x, 0.0), lambda x: 1.0 if x > 0 else 0.0),
+    "very_leaky_rectify": (lambda x: x if x > 0 else x / 3, lambda x: 1.0 if x > 0 else 1 / 3),
+    "softplus": (lambda x: np.log1p(np.exp(x)), lambda x: 1 / (1 + np.exp(-x))),
 }
 
 

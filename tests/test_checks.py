@@ -114,7 +114,7 @@ def test_a_generator_from_a_file():
     rng.randn()
     kind, keys, *rest = rng.get_state()
     assert generator_from(kind, keys.tolist(), *rest).randn() == rng.randn()
-    with pytest.raises(ValueError, match="the state of its random generator is none"):
+    with pytest.raises(ValueError, match="its random generator's state is not a valid one"):
         generator_from(kind, keys.tolist(), 625, *rest[1:])  # NumPy would draw from what lies behind the keys
 
 
@@ -129,8 +129,8 @@ def test_check_rng():
     (True, TypeError, "rng is True"),
     (np.random, TypeError, "rng is <module"),
     (np.random.default_rng(0), TypeError, "rng is Generator"),
-    (-1, ValueError, "rng=-1 is no seed"),
-    (2 ** 32, ValueError, "rng=4294967296 is no seed"),
+    (-1, ValueError, "rng=-1 is not a valid seed"),
+    (2 ** 32, ValueError, "rng=4294967296 is not a valid seed"),
 ])
 def test_check_rng_refuses(rng, error, message):
     with pytest.raises(error, match=message):

@@ -198,7 +198,7 @@ def test_without_matplotlib_all_else_is_said(run, monkeypatch, tmp_path):
     (["--rows", "movies"], "argument --rows: invalid choice: 'movies'"),
     (["--epochs", "0"], "argument --epochs: '0' is no positive whole number"),
     (["--hidden", "many"], "argument --hidden: 'many' is no positive whole number"),
-    (["--seed", "-1"], "rng=-1 is no seed"),
+    (["--seed", "-1"], "rng=-1 is not a valid seed"),
     (["--plot", "no/such/folder/x.png"], "there is no folder .*no.such.folder for the picture"),
 ])
 def test_bad_arguments_are_one_line_and_status_2(example, folder, capsys, arguments, message):

@@ -11,6 +11,11 @@ import theano
 import theano.tensor as T
 
 
+def softplus(x):
+    """A nonlinearity that no Op knows."""
+    return T.nnet.softplus(x)
+
+
 class Toy(Model):
     """Two hidden layers: h = tanh(P tanh(V r))."""
 

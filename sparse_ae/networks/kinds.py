@@ -1,5 +1,6 @@
 """Networks to begin with, each a few lines of layers."""
 from sparse_ae.checks import check_count
+from sparse_ae.contract import drawing
 from sparse_ae.layers import (
     ObservedLayer,
     OrdinalLayer,
@@ -8,7 +9,6 @@ from sparse_ae.layers import (
     SparseInputNormLayer,
 )
 from sparse_ae.networks.descriptions import nonlinearity_of
-from sparse_ae.networks.drawing import drawing
 from sparse_ae.networks.network import Network
 from sparse_ae.ops.compiled import building
 import lasagne

@@ -2,10 +2,9 @@
 import numpy as np
 
 from sparse_ae.checks import check_dtype, check_number, check_rating_scale
-from sparse_ae.contract import Decoder, Model, Parameter
+from sparse_ae.contract import Decoder, Model, Parameter, drawing
 from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
 from sparse_ae.networks.descriptions import check_stack, described, made_layer, said
-from sparse_ae.networks.drawing import drawing
 from sparse_ae.ops.nonlinearities import find, range_of
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.runtime.device import on_gpu

@@ -42,9 +42,17 @@ static inline float tanh_(float x)
     return a < 0.625f ? small : (x < 0.f ? -large : large);
 }
 
+/* The slope of a rectifier below 0. */
+template <int KIND, typename T> static inline T leak()
+{
+    return KIND == LEAKY_RECTIFY ? T(0.01) : KIND == VERY_LEAKY_RECTIFY ? T(1) / T(3) : T(0);
+}
+
 template <int KIND, typename T> static inline T apply(T x)
 {
     switch (KIND) {
+    case RECTIFY: return x < T(0) ? T(0) : x;  // NaN stays NaN
+    case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY: return x < T(0) ? leak<KIND, T>() * x : x;
     case SIGMOID: return T(1) / (T(1) + exp_(-x));
     case TANH: return tanh_(x);
     default: return x;
@@ -55,6 +63,9 @@ template <int KIND, typename T> static inline T apply(T x)
 template <int KIND, typename T> static inline T slope(T y)
 {
     switch (KIND) {
+    case RECTIFY: return y > T(0) ? T(1) : T(0);
+    case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY:
+        return y > T(0) ? T(1) : y < T(0) ? leak<KIND, T>() : T(0.5) + T(0.5) * leak<KIND, T>();
     case SIGMOID: return y * (T(1) - y);
     case TANH: return T(1) - y * y;
     default: return T(1);
@@ -72,6 +83,9 @@ template <typename T> void apply_each(int kind, T *x, npy_intp n)
     switch (kind) {
     case SIGMOID: return apply_each<SIGMOID>(x, n);
     case TANH: return apply_each<TANH>(x, n);
+    case RECTIFY: return apply_each<RECTIFY>(x, n);
+    case LEAKY_RECTIFY: return apply_each<LEAKY_RECTIFY>(x, n);
+    case VERY_LEAKY_RECTIFY: return apply_each<VERY_LEAKY_RECTIFY>(x, n);
     default: return;
     }
 }
@@ -87,6 +101,9 @@ template <typename T> void times_slope(int kind, T *d, const T *y, npy_intp n)
     switch (kind) {
     case SIGMOID: return times_slope<SIGMOID>(d, y, n);
     case TANH: return times_slope<TANH>(d, y, n);
+    case RECTIFY: return times_slope<RECTIFY>(d, y, n);
+    case LEAKY_RECTIFY: return times_slope<LEAKY_RECTIFY>(d, y, n);
+    case VERY_LEAKY_RECTIFY: return times_slope<VERY_LEAKY_RECTIFY>(d, y, n);
     default: return;
     }
 }

@@ -52,8 +52,8 @@ class Nonlinearity(NamedTuple):
 
     @property
     def is_bounded(self):
-        """Tell whether there are numbers that it can't reach."""
-        return self.range != (-np.inf, np.inf)
+        """Tell whether its range has two ends."""
+        return bool(np.isfinite(self.range).all())
 
     @property
     def is_linear(self):
@@ -63,6 +63,24 @@ class Nonlinearity(NamedTuple):
 
 def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow warning for a large negative x
+
+
+def _rectifier(name, code, leak, leak_in_kernel):
+    """The record of a rectifier with this slope below 0; from a value of 0 nobody can tell on which side it was."""
+    def value(x, out=None):
+        return np.maximum(x, leak * x if leak else 0, out=out)
+
+    def slope(y):
+        return np.where(y > 0, 1, np.where(y < 0, leak, (1 + leak) / 2 if leak else 0)).astype(np.result_type(y))
+
+    def inverse(y):
+        return np.where(np.less(y, 0), np.divide(y, leak), y) if leak else np.maximum(y, 0)
+
+    at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(real)0"
+    return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), value, value, slope, inverse,
+                        range=(-np.inf if leak else 0.0, np.inf), steepest=1.0, error=0.0,
+                        kernel=("((x) < 0 ? %s * (x) : (x))" % leak_in_kernel if leak else "((x) < 0 ? (real)0 : (x))",
+                                "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
 
 
 #: The nonlinearities that C code, NumPy and kernels know alike, by name.
@@ -75,6 +93,9 @@ NONLINEARITIES = {each.name: each for each in [
                  kernel=("((real)1 / ((real)1 + exp(-(x))))", "((y) * ((real)1 - (y)))")),
     Nonlinearity("tanh", 2, lasagne.nonlinearities.tanh, np.tanh, np.tanh, lambda y: 1 - y * y, np.arctanh,
                  range=(-1.0, 1.0), steepest=1.0, error=0.0, kernel=("tanh(x)", "((real)1 - (y) * (y))")),
+    _rectifier("rectify", 3, 0, "(real)0"),
+    _rectifier("leaky_rectify", 4, 0.01, "(real)0.01"),
+    _rectifier("very_leaky_rectify", 5, 1 / 3, "((real)1 / (real)3)"),
 ]}
 
 #: The C enum by which nonlinearities.h knows them.
@@ -84,6 +105,9 @@ C_ENUM = "namespace sparse_ae { enum Nonlinearity { %s }; }\n" % ", ".join(
 
 def find(function):
     """The record of a function of `lasagne.nonlinearities`; None where the table has none."""
+    if isinstance(function, lasagne.nonlinearities.LeakyRectify):  # an object, of which a copied model has a copy
+        return next((each for each in NONLINEARITIES.values()
+                     if getattr(each.graph, "leakiness", None) == function.leakiness), None)
     return next((each for each in NONLINEARITIES.values() if each.graph is function), None)
 
 
@@ -100,5 +124,7 @@ def lasagnes(name):
 
 def lasagnes_name(function):
     """The name of a function of `lasagne.nonlinearities`; None for any other."""
-    name = getattr(function, "__name__", "")
+    known, name = find(function), getattr(function, "__name__", "")
+    if known is not None:
+        return known.name
     return name if name and getattr(lasagne.nonlinearities, name, None) is function else None

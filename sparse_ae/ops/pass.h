@@ -345,6 +345,9 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
         switch (P.f) {
         case SIGMOID: return errors_of<SIGMOID>(c0, c1, n_shares);
         case TANH: return errors_of<TANH>(c0, c1, n_shares);
+        case RECTIFY: return errors_of<RECTIFY>(c0, c1, n_shares);
+        case LEAKY_RECTIFY: return errors_of<LEAKY_RECTIFY>(c0, c1, n_shares);
+        case VERY_LEAKY_RECTIFY: return errors_of<VERY_LEAKY_RECTIFY>(c0, c1, n_shares);
         default: return errors_of<LINEAR>(c0, c1, n_shares);
         }
     }

@@ -19,9 +19,9 @@ The package doesn't import mpi4py. A program for several machines does, and pass
 
     mpiexec -n 4 python -m mpi4py program.py
 
-All ranks run the same program, and come to each call together. All refuse, with the same message, what one of them
-has to refuse; an error that comes to one alone, such as a lack of memory, ends the job, since the others would wait for
-ever. With `python -m mpi4py` that holds for the rest of the program, too.
+All ranks run the same program, and come to each call together. If one rank rejects its input, all raise the same
+error. Any other exception on one rank, such as a lack of memory, aborts the job: the others would wait for it for ever.
+With `python -m mpi4py` that holds for the rest of the program, too.
 """
 import builtins
 import contextlib
@@ -38,9 +38,6 @@ __all__ = ["Ranks"]
 
 # How many processes a launcher of MPI's has started, as it tells them: of MPICH and its kin, and of Open MPI.
 _LAUNCHED = "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"
-
-# Numbers drawn at a time.
-_PART = 2 ** 20
 
 
 class Ranks:
@@ -329,41 +326,6 @@ def _check_launcher(comm):
                 "%s=%s says that %s processes were started, and mpi4py knows of one: it runs on another MPI than the "
                 "launcher's (%s). Start the program with the mpiexec of that MPI, or install mpi4py for the other's"
                 % (name, started, started, sys.modules["mpi4py.MPI"].Get_library_version().split("\n")[0].strip("\0")))
-
-
-class OwnDraws:
-    """A generator that draws whole arrays, as initialisers ask for them, and keeps a rank's own columns.
-
-    Ranks that start from the same seed then have between them what one process would have drawn. Never is more in
-    memory than what is kept, and a block.
-
-    Parameters
-    ----------
-    rng : numpy.random.RandomState
-    ranks : Ranks
-    axis : int
-        Of the two of each array, the one of the columns.
-    """
-
-    def __init__(self, rng, ranks, axis):
-        self._rng, self._ranks, self._axis = rng, ranks, axis
-
-    def uniform(self, low=0.0, high=1.0, size=None):
-        return self._kept(size, lambda n: self._rng.uniform(low, high, n))
-
-    def normal(self, loc=0.0, scale=1.0, size=None):
-        return self._kept(size, lambda n: self._rng.normal(loc, scale, n))
-
-    def _kept(self, shape, draw):
-        ranks, axis, n_numbers = self._ranks, self._axis, int(np.prod(shape, dtype=np.int64))
-        kept = []
-        for start in range(0, n_numbers, _PART):
-            at = np.arange(start, min(start + _PART, n_numbers))
-            column = at % shape[1] if axis else at // shape[1]
-            kept.append(draw(len(at))[column % ranks.size == ranks.rank])
-        own = list(shape)
-        own[axis] = ranks.n_own(shape[axis])
-        return np.concatenate(kept).reshape(own)
 
 
 #: The ranks of a process by itself: one.

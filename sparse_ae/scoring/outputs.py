@@ -46,16 +46,17 @@ class Outputs:
 
     def _make_hidden(self):
         model, batch = self.model, self._batch()
-        if not hasattr(model, "products"):
+        products = model.products(batch)
+        if products is None:
             return _by_as_many_rows(compiled(batch.present, model.encode(batch), name="hidden"), model)
         g = find(model.g)  # NumPy needs no compiler, and is as fast
         if g is None or on_gpu():
             return compiled(batch.present, model.encode(batch), name="hidden")
-        products = compiled(batch.present, model.products(batch), name="hidden")
+        function_of_products = compiled(batch.present, products, name="hidden")
         g = g.ufunc
 
         def function(*arrays):
-            weighted, *more = products(*arrays)
+            weighted, *more = function_of_products(*arrays)
             for each in more:
                 weighted += each
             weighted = model.ranks.sum(weighted)

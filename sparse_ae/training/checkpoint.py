@@ -27,14 +27,9 @@ RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, measured):
-    """List what must be the same for a run to be resumed, but the learning rate and what is a rank's own: JSON by name.
+    """List, as JSON, what must be the same for a run to be resumed, but the rate and what is a rank's own.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        Its formulation must have been chosen.
-    measured : str
-        What the history calls the validation error.
+    `measured` is the validation's name in the history; the trainer's formulation must have been chosen.
     """
     model = trainer.model
     return OrderedDict([
@@ -56,35 +51,42 @@ def own_settings_of(trainer, measured, train, validation):
 
 
 def check_unused(path, resume):
-    """Raise what speaks against a checkpoint of that name: OSError, of a file that is there unless it is resumed from.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    resume : bool
-    """
+    """Raise OSError for a path that can't be written, or whose file is there though nothing is resumed."""
     storage.check_destination(path)
     if os.path.exists(path) and not resume:
         raise FileExistsError("%s exists; pass resume=True to go on from it, or another path, or delete it" % path)
 
 
+class CheckpointFile:
+    """The file of a run, written every so many epochs; `settings` are of `own_settings_of`."""
+
+    def __init__(self, path, every, settings, ranks):
+        self.path, self.every, self._settings, self._ranks = path, every, settings, ranks
+
+    def write(self, run):
+        """Write a `RunState`, or leave the file as it is."""
+        save(self.path, self._settings, run, self._ranks)
+
+    def read(self, resume, history, learning_rate, cut):
+        """Return the `RunState` to go on from, None without a file; raise if it can't be written, or read.
+
+        `learning_rate` is as of `load`.
+        """
+        check_unused(self.path, resume)
+        if resume:
+            storage.remove_abandoned(self.path, after=0)
+        if not os.path.exists(self.path):
+            return None
+        saved = load(self.path, self._settings, learning_rate, self._ranks, cut)
+        if history and history != saved.history[:saved.first]:
+            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
+                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
+                             % (self.path, saved.first, len(history)))
+        return saved
+
+
 def save(path, settings, run, ranks=ALONE):
-    """Write a checkpoint, or leave the file as it is.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    settings : dict
-        Of `own_settings_of`.
-    run : RunState
-    ranks : ranks.ranks.Ranks
-        Of several each writes a part of its own; all call it together.
-
-    Raises
-    ------
-    TypeError, ValueError, OSError
-        As `storage.write`.
-    """
+    """Write a `RunState` with settings of `own_settings_of`, whole or not at all; each rank writes its part."""
     meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
             "best": None}
     arrays = {"state/" + name: value for name, value in run.state.items()}
@@ -96,28 +98,10 @@ def save(path, settings, run, ranks=ALONE):
 
 
 def load(path, settings, learning_rate, ranks=ALONE, cut=None):
-    """Read a checkpoint of a run with these settings, checked whole but for the arrays; see `check_states` for those.
+    """Read the `RunState` of a run with these settings, checked but for its arrays; see `check_states` for those.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-    settings : dict
-        Of `own_settings_of`.
-    learning_rate : callable
-        From the number of an epoch to its rate, or None; compared with what the run has used since its call of `fit`.
-    ranks : ranks.ranks.Ranks
-        Of several each reads its own part.
-    cut : float, optional
-        By what the rate is multiplied once an epoch has been put back.
-
-    Returns
-    -------
-    RunState
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `storage.read`; ValueError too for a run with other settings, naming each, and for what no run has written.
+    `learning_rate` goes from the number of an epoch to its rate, and is compared with what the run has used since its
+    call of `fit`. ValueError names each setting that differs, and what no run has written.
     """
     path = path_of_own(path, "checkpoint", ranks)
     meta, arrays = storage.read(path, "checkpoint")
@@ -142,20 +126,7 @@ def load(path, settings, learning_rate, ranks=ALONE, cut=None):
 
 
 def check_states(path, run, step):
-    """Check a checkpoint's arrays against the step that is to take them.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file, for the message.
-    run : RunState
-    step : steps.Step
-
-    Raises
-    ------
-    ValueError
-        As its `check_state`.
-    """
+    """Raise ValueError for arrays of a checkpoint that the step can't take."""
     with storage.damage_named(path):
         step.check_state(run.state)
         if run.best is not None:
@@ -169,7 +140,7 @@ def _checked(meta, arrays):
     """The RunState of a file, once its parts are known to be what a run writes."""
     history, first, best, rng = (meta[name] for name in ("history", "first", "best", "rng"))
     if not isinstance(meta["settings"], dict) or not isinstance(history, list):
-        raise ValueError("its settings or its history are none")
+        raise ValueError("its settings or its history are missing or malformed")
     for number, record in enumerate(history, 1):
         if not isinstance(record, dict) or record["epoch"] != number or not all(
                 value is None or isinstance(value, (bool, int, float, str)) for value in record.values()):

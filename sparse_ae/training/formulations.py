@@ -9,18 +9,14 @@ batch of B rows with nnz ratings:
 `sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
-A formulation is pure pieces: symbolic inputs, a `Batch` of them; `entries`, the model's outputs for these as a graph,
-of which an objective makes a cost; `pack`, which makes of a Batch of CSR arrays those that the compiled function takes;
-`item_counts`, how many of its ratings each column has; and `check`, which raises for ratings that it can't take with
-these channels. `dense` and `sparse` ask the model to encode and decode, and serve any that keeps `contract`; `scan` is
-the post's, of one encoder and observed entries. A stored 0 is an observed rating for `dense` and `sparse`; `scan`
-refuses it.
+`dense` and `sparse` ask the model to encode and decode, and serve any `Model`; `scan` is the post's, of one encoder and
+observed entries. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses it.
 
 The decoder may be to give something else than the encoder sees: a *target* beside the ratings, at the same entries.
 And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
 """
 from collections import OrderedDict
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import scipy.sparse as sp
 
@@ -67,121 +63,104 @@ class Entries(NamedTuple):
         return T.sum(T.switch(self.observed, cost(output, self.target), 0))
 
 
-class Formulation(NamedTuple):
-    """See above.
+class Formulation:
+    """One of the graphs, in pure pieces; this is the sparse one.
 
     Attributes
     ----------
     name : str
-    inputs : callable
-        ``inputs(channels, dtype)``, a Batch of symbolic variables, with those of `CHANNELS` that are named.
-    entries : callable
-        ``entries(model, batch)``, an `Entries`.
-    item_counts : callable
-        ``item_counts(model, batch)``, a vector of the model's dtype, (n_columns,).
-    pack : callable
-        ``pack(batch, model)``, the arrays of a Batch of CSR as the compiled function takes them.
-    check : callable
-        ``check(ratings, channels)``.
-    fused : callable
-        ``fused(model, batch)``: where one Op computes the squared error of observed entries, a function from targets
-        (nnz,) to it; else None.
     """
 
-    name: str
-    inputs: Callable
-    entries: Callable
-    item_counts: Callable
-    pack: Callable
-    check: Callable
-    fused: Callable = lambda model, batch: None
+    name = "sparse"
+
+    def inputs(self, channels, dtype):
+        """Make a `Batch` of symbolic variables, with those of `CHANNELS` that are named."""
+        return Batch(T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr"),
+                     **_channels(T.vector, channels, dtype))
+
+    def entries(self, model, batch):
+        """Build the graph of the model's outputs beside what is wanted of them, an `Entries`."""
+        h = model.encode(batch, deterministic=False)
+        return Entries(model.decode(h, batch), batch.wanted, None, h)
+
+    def item_counts(self, model, batch):
+        """Build the graph of how many of its ratings each column has, (n_columns,), of the model's dtype."""
+        # Theano's bincount asks for the greatest index, and a block without ratings has none.
+        return T.inc_subtensor(T.zeros((model.n_columns,), "int32")[batch.indices], 1).astype(model.dtype)
+
+    def pack(self, batch, model):
+        """List the arrays of a `Batch` of CSR as the compiled function takes them."""
+        return batch.csr_arrays(model.dtype)
+
+    def check(self, ratings, channels):
+        """Raise ValueError for ratings that it can't take."""
+
+    def one_pass(self, model, batch):
+        """Return a function from targets (nnz,) to the squared error, by one Op; None where none computes it."""
+        one = model.one_pass()
+        if one is None:
+            return None
+        W, V, mu, b, *U = [each.variable.T if each.item_major else each.variable for each in one.parameters]
+
+        def squared_error(target):
+            return SquaredError(*one.op_settings)(W, V, mu, b, *batch[:3], target=target, U_t=U[0] if U else None,
+                                                  indicator=batch.indicator)[0]
+
+        return squared_error
 
     def cost(self, model, batch, objective=Observed()):
-        """The part of the cost of a batch that is no weight decay, a scalar."""
+        """Build the graph of the part of the cost of a batch that is no weight decay, a scalar."""
         return objective.cost(model, self, batch)
+
+
+class _Dense(Formulation):
+    name = "dense"
+
+    def entries(self, model, batch):
+        def rows(values):
+            return dense_rows(values, batch.indices, batch.indptr, model.n_columns)
+
+        laid_out = batch.map(rows)._replace(indices=None, indptr=None)
+        h = model.encode(batch if model.reads_entries else laid_out, deterministic=False)
+        return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
+
+    def one_pass(self, model, batch):
+        return None
+
+
+class _Scan(Formulation):
+    name = "scan"
+
+    def inputs(self, channels, dtype):
+        return Batch(T.matrix("rating", dtype), **_channels(T.matrix, channels, dtype))
+
+    def entries(self, model, batch):
+        return Entries(model.scan(batch.data), batch.wanted, T.neq(batch.data, 0))
+
+    def item_counts(self, model, batch):
+        return T.sum(T.neq(batch.data, 0), axis=0, dtype=model.dtype)
+
+    def pack(self, batch, model):
+        def matrix(data):
+            return sp.csr_matrix((data, batch.indices, batch.indptr), shape=(len(batch.indptr) - 1, model.n_columns))
+
+        batches.refuse_stored_zeros(matrix(batch.data))
+        rows = batch.map(lambda data: matrix(data).toarray().astype(model.dtype, copy=False))
+        return rows._replace(indices=None, indptr=None).present
+
+    def check(self, ratings, channels):
+        batches.refuse_stored_zeros(ratings)
+
+    def one_pass(self, model, batch):
+        return None
 
 
 def _channels(make, channels, dtype):
     return {name: make(name, dtype) for name in CHANNELS if name in channels}
 
 
-def _scan_inputs(channels, dtype):
-    return Batch(T.matrix("rating", dtype), **_channels(T.matrix, channels, dtype))
-
-
-def _scan_entries(model, batch):
-    return Entries(model.scan(batch.data), batch.wanted, T.neq(batch.data, 0))
-
-
-def _scan_item_counts(model, batch):
-    return T.sum(T.neq(batch.data, 0), axis=0, dtype=model.dtype)
-
-
-def _scan_pack(batch, model):
-    def rows(data):
-        matrix = sp.csr_matrix((data, batch.indices, batch.indptr), shape=(len(batch.indptr) - 1, model.n_columns))
-        return matrix.toarray().astype(model.dtype, copy=False)
-
-    batches.refuse_stored_zeros(sp.csr_matrix((batch.data, batch.indices, batch.indptr),
-                                              shape=(len(batch.indptr) - 1, model.n_columns)))
-    return batch.map(rows)._replace(indices=None, indptr=None).present
-
-
-def _scan_check(ratings, channels):
-    batches.refuse_stored_zeros(ratings)
-
-
-def _csr_inputs(channels, dtype):
-    return Batch(T.vector("data", dtype), T.ivector("indices"), T.ivector("indptr"),
-                 **_channels(T.vector, channels, dtype))
-
-
-def _csr_item_counts(model, batch):
-    # Theano's bincount asks for the greatest index, and a block without ratings has none.
-    return T.inc_subtensor(T.zeros((model.n_columns,), "int32")[batch.indices], 1).astype(model.dtype)
-
-
-def _csr_pack(batch, model):
-    return batch.csr_arrays(model.dtype)
-
-
-def _csr_check(ratings, channels):
-    pass
-
-
-def _dense_entries(model, batch):
-    def rows(values):
-        return dense_rows(values, batch.indices, batch.indptr, model.n_columns)
-
-    laid_out = batch.map(rows)._replace(indices=None, indptr=None)
-    h = model.encode(batch if model.reads_entries else laid_out, deterministic=False)
-    return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
-
-
-def _sparse_entries(model, batch):
-    h = model.encode(batch, deterministic=False)
-    return Entries(model.decode(h, batch), batch.wanted, None, h)
-
-
-def _sparse_fused(model, batch):
-    settings = model.fused()
-    if settings is None:
-        return None
-
-    def squared_error(target):
-        return SquaredError(*settings)(model.W, model.V.T, model.mu, model.b, batch.data, batch.indices, batch.indptr,
-                                       target=target, U_t=None if model.U is None else model.U.T,
-                                       indicator=batch.indicator)[0]
-
-    return squared_error
-
-
 #: The formulations, by name, in the order of their age: scan, dense, sparse.
-FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [
-    Formulation("scan", _scan_inputs, _scan_entries, _scan_item_counts, _scan_pack, _scan_check),
-    Formulation("dense", _csr_inputs, _dense_entries, _csr_item_counts, _csr_pack, _csr_check),
-    Formulation("sparse", _csr_inputs, _sparse_entries, _csr_item_counts, _csr_pack, _csr_check, _sparse_fused),
-])
+FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [_Scan(), _Dense(), Formulation()])
 
 # The density of ratings from which the dense graph is faster on a CPU: examples/benchmarks/benchmark.py --density.
 DENSE_FROM = 0.5
@@ -221,7 +200,7 @@ def get_formulation(name, model, objective=Observed()):
 
 def _refusal_of_scan(model):
     """Why the post's graph can't serve a model, in words; None if it can."""
-    if not hasattr(model, "scan"):
+    if model.scan is None:
         return ("formulation='scan' is the post's graph, of an AutoEncoder, and the model is %s; use "
                 "formulation='sparse' or 'dense'" % type(model).__name__)
     if model.channels:

@@ -48,7 +48,8 @@ class LBFGS(Step):
         self._known = None  # the last evaluation: (batch, decay_share, x, (loss, squared error, gradient))
         self._trained = [each for each in model.parameters if each.trainable]
         with model.building():
-            batch, loss, squared_error = self.graph()
+            batch, squared_error, counts = self.graph()
+            loss = model.loss(squared_error, self.decay_share, counts)
             if any(getattr(x, "default_update", None) is not None for x in theano.gof.graph.inputs([loss])):
                 raise ValueError("L-BFGS and a model that draws noise, or keeps running averages: each evaluation of "
                                  "its cost would be of another function; use another update, such as 'adam', or a "

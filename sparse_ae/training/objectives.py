@@ -4,9 +4,9 @@
 `Ordinal` is the likelihood of ratings as ordered levels, `Multinomial` that of a row's entries among all columns. An
 objective of one's own inherits `Objective`, and says no more than how it differs: at the least its `cost`.
 
-Lists that are learned from observed entries alone are poor: what people rate is what they chose to consume, and that
-they didn't choose the rest tells something. So let every missing entry count w, as if it had been rated m, where O are
-the observed entries, r their ratings and y the outputs:
+Rankings learned from observed entries alone are poor: people rate what they chose, so that missing entries carry
+information. So let every missing entry count w, as if it had been rated m, where O are the observed entries, r their
+ratings and y the outputs:
 
     sum over O of (r - y)^2  +  w sum over all others of (m - y)^2                                   (1)
 
@@ -54,13 +54,7 @@ _TYPICAL = 50000.0
 class Rule(NamedTuple):
     """Settings that fit the data, as `recommender.defaults` explains them.
 
-    Attributes
-    ----------
-    l2, learning_rate : float
-    updates : int
-        Updates without validation.
-    all_columns : bool
-        Whether each mini-batch has a gradient for every column, whoever has ratings.
+    `updates` is their number without validation; `all_columns` says whether each mini-batch moves every column.
     """
 
     l2: float
@@ -87,12 +81,14 @@ class Objective:
     measure : str
         By what `Recommender` validates: "rmse", or a measure of lists in `metrics` and their length, such as "ndcg@10"
         or "recall@20", of all items that validation users have no rating for in training.
+    squares_only : bool
+        Whether it is the squared error of observed entries and no more, so that one Op can make the whole step.
     folds_columns : bool
         Whether `scoring.fold_in` knows how to solve for a column that the model has no parameters for: by what
         `entry_cost` says, with `missing`.
     """
 
-    weight, rating, counts, measure = 0.0, 0.0, False, "rmse"
+    weight, rating, counts, measure, squares_only = 0.0, 0.0, False, "rmse", False
     reports_rmse, clips, folds_columns = True, True, True
 
     @property
@@ -101,10 +97,7 @@ class Objective:
         return self.weight, 0.0 if self.rating == "auto" else self.rating
 
     def missing_rating(self, rating_scale):
-        """Return what a missing entry is taken to be rated beside ratings on a scale; None for counts, and one rating.
-
-        ValueError for a number that is no rating.
-        """
+        """Return the rating assumed for a missing entry, given the scale (None for counts or a single rating value)."""
         if self.rating == "auto":
             return 0.0 if rating_scale is None else missing_rating_of(rating_scale)
         if abs(self.rating) > MOST_RATING:
@@ -113,7 +106,7 @@ class Objective:
         return self.rating
 
     def at(self, rating):
-        """Itself, with a number for `rating` if it has one of its own; None for no number."""
+        """A copy with this `rating`; itself if that is None, or the objective has none."""
         if rating is None or "rating" not in vars(self):
             return self
         found = copy.copy(self)
@@ -147,14 +140,6 @@ class Objective:
         """Have a model begin where ratings in a csr_matrix, of this mean, are likely on the whole; without biases."""
         typical = model.decoder().score_of(self.first_output(mean))
         model.decoder().b.set_value(np.full(model.n_columns, typical, model.dtype))
-
-    def fused(self, model):
-        """The first arguments of the Ops that make a whole step of it on sparse rows; None where there are none."""
-        return None
-
-    def moves_rows_in_use(self, model):
-        """Tell whether rows in use alone have a gradient, of a model whose products `training.steps` can take apart."""
-        return False
 
     def first_output(self, mean):
         """The output that a model without biases begins with, of ratings with this mean."""
@@ -190,18 +175,16 @@ class Observed(Objective):
         As `Objective` has it.
     """
 
+    squares_only = True
+
     def __init__(self, measure="rmse"):
         self.measure = measure
 
     def cost(self, model, formulation, batch):
-        fused = formulation.fused(model, batch)
-        return T.sum(formulation.entries(model, batch).difference ** 2) if fused is None else fused(batch.wanted)
-
-    def fused(self, model):
-        return model.fused()
-
-    def moves_rows_in_use(self, model):
-        return hasattr(model, "products") and not model.channels and not model.l2_weighted
+        squared_error = formulation.one_pass(model, batch)
+        if squared_error is None:
+            return T.sum(formulation.entries(model, batch).difference ** 2)
+        return squared_error(batch.wanted)
 
     def rule(self, n, variance):
         if variance is None:
@@ -236,12 +219,14 @@ class Missing(Objective):
 
     def cost(self, model, formulation, batch):
         w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # no wider, lest they widen the graph
-        fused = formulation.fused(model, batch) if self.weight <= MOST_SHIFTED else None
-        if fused:
+        squared_error = formulation.one_pass(model, batch) if self.weight <= MOST_SHIFTED else None
+        if squared_error is not None:
             # Equation (3) summed over observed entries, then (2) times w.
             rest, beyond = w.dtype.type(1 - w), batch.wanted - m
-            error = rest * fused(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
-            return error + _everywhere(model.encode(batch, deterministic=False, after=error), model, w, m)
+            error = rest * squared_error(m + beyond / rest) - w / rest * T.sum(beyond ** 2)
+            # On several ranks, which only an AutoEncoder has, sums are added up in one order.
+            h = model.encode(batch, deterministic=False, **{} if model.ranks.size == 1 else {"after": error})
+            return error + _everywhere(h, model, w, m)
         output, target, observed, h = formulation.entries(model, batch)
         if observed is not None:
             return T.sum(T.switch(observed, (output - target) ** 2, w * (output - m) ** 2))
@@ -352,18 +337,7 @@ _NAMED = {"ratings": Observed, "lists": Missing, "clicks": partial(Missing, coun
 
 
 def check_objective(objective):
-    """Return an `Objective`: itself, or the one that a name stands for.
-
-    Parameters
-    ----------
-    objective : {"ratings", "lists", "clicks"} or Objective
-        ``Observed()``, ``Missing()`` and ``Missing(counts=True)``.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return an `Objective`: itself, or the one that "ratings", "lists" or "clicks" stands for."""
     if isinstance(objective, Objective):
         return objective
     if isinstance(objective, str) and objective in _NAMED:
@@ -379,13 +353,7 @@ def _everywhere(h, model, w, m):
 
 
 def objective_of(description):
-    """The objective that `Objective.describe` describes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what describes none of this module, nor one that a program has added.
-    """
+    """Make the objective that `Objective.describe` describes; TypeError or ValueError where there is none."""
     settings = dict(description)
     name, kinds = settings.pop("name", None), kinds_of(Objective)
     if not isinstance(name, str) or name not in kinds:

@@ -7,6 +7,7 @@ while its sign stays and shrinks when it turns. It needs the gradient of all rat
 import functools
 import inspect
 from collections import OrderedDict
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -90,51 +91,52 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
 rprop.needs_all_rows = True  # as a `steps.Step` says it
 
 
-#: By name: functions of lasagne.updates (which exports what works on updates and gradients too), our own, L-BFGS.
-UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
-    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
-UPDATES.update(sparse_adam=sparse_adam, rprop=rprop, lbfgs=LBFGS)
+class Optimiser(NamedTuple):
+    """What training asks of an optimiser: an update of Lasagne's form, or a class of steps, such as `LBFGS`.
 
-#: Updates in which a new entry follows from the old one, its gradients, and numbers that are the same for all.
-ENTRYWISE = [update for name, update in UPDATES.items() if name != "lbfgs"]
+    `entrywise` says whether a new entry is known to follow from the old one, its gradients, and numbers that are the
+    same for all: only then may columns be shared out among processes. `steps.ONE_PASS` has those that are an Op.
+    """
+
+    function: Callable
+    needs_all_rows: bool = False
+    has_learning_rate: bool = True
+    entrywise: bool = True
+
+
+_OPTIMISERS = OrderedDict((name, Optimiser(getattr(lasagne.updates, name))) for name in [
+    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
+_OPTIMISERS["sparse_adam"] = Optimiser(sparse_adam)
+_OPTIMISERS["rprop"] = Optimiser(rprop, needs_all_rows=True)
+_OPTIMISERS["lbfgs"] = Optimiser(LBFGS, needs_all_rows=True, has_learning_rate=False, entrywise=False)
+
+#: By name: functions of lasagne.updates (which exports what works on updates and gradients too), our own, L-BFGS.
+UPDATES = OrderedDict((name, each.function) for name, each in _OPTIMISERS.items())
+
+
+def optimiser_of(update):
+    """The `Optimiser` that an update is, partial or not; one that isn't in the table says what it needs itself."""
+    while isinstance(update, functools.partial):
+        update = update.func
+    own = Optimiser(update, getattr(update, "needs_all_rows", False), not isinstance(update, type), False)
+    return next((each for each in _OPTIMISERS.values() if each.function is update), own)
 
 
 def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
-    """Compile the step of an optimiser.
-
-    Parameters
-    ----------
-    model : AutoEncoder
-    formulation : {"scan", "dense", "sparse"}
-    update : callable
-        Of the signature of `lasagne.updates.sgd`; or a class of steps, such as `LBFGS`; partial ones too.
-    learning_rate : float or None
-        None where the optimiser has none.
-    channels, objective
-        As `Step` takes them.
-
-    Returns
-    -------
-    Step
-    """
-    if has_learning_rate(update):
+    """Compile the `Step` of an update; `channels` and `objective` are as `Step` takes them."""
+    if optimiser_of(update).has_learning_rate:
         return TrainingStep(model, formulation, update, learning_rate, channels, objective)
     return update(model, formulation, channels, objective)
-
-
-def has_learning_rate(update):
-    """Tell whether an optimiser has a learning rate: an update of Lasagne's form has, a class of steps hasn't."""
-    return not isinstance(unwrapped(update), type)
 
 
 def check_update(update, given):
     """TypeError for a function that hasn't the signature of `lasagne.updates.sgd`; `given` is what the user said."""
     try:
         signature = inspect.signature(update)
-    except (TypeError, ValueError):  # of some of Python's own functions nobody knows it
+    except (TypeError, ValueError):  # some of Python's own functions have none
         return
     try:
-        signature.bind(None, [], *([0.1] if has_learning_rate(update) else [False]))
+        signature.bind(None, [], *([0.1] if optimiser_of(update).has_learning_rate else []))
     except TypeError as error:
         raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
                         "expected a function, as those of lasagne.updates are, or one of %s"
@@ -144,23 +146,9 @@ def check_update(update, given):
 def check_entrywise(update, given):
     """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is what the user said.
 
-    Where columns are shared out among processes, each has some rows of W and columns of V: what an entry becomes may
-    follow from itself, its own gradients, and numbers that are the same for all. So it does in the updates of
-    `ENTRYWISE`. In others, such as one with a norm's constraint or L-BFGS, it may follow from all entries together.
+    Updates with a norm's constraint, or L-BFGS, look at all entries together.
     """
-    if unwrapped(update) not in ENTRYWISE:
+    if not optimiser_of(update).entrywise:
         raise ValueError("update is %r and the columns are shared out among processes, where an update has to work "
                          "entry by entry; of these it is known: %s"
-                         % (given, ", ".join(sorted(each.__name__ for each in ENTRYWISE))))
-
-
-def needs_all_rows(update):
-    """Tell whether an optimiser needs the gradient of all ratings at once, and no mini-batches."""
-    return getattr(unwrapped(update), "needs_all_rows", False)
-
-
-def unwrapped(function):
-    """Give the function that a partial one, or a partial one of that, calls."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
+                         % (given, ", ".join(sorted(name for name, each in _OPTIMISERS.items() if each.entrywise))))

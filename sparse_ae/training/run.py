@@ -1,118 +1,174 @@
-"""A call of `Trainer.fit` between its epochs: stopping early, checkpoints in step, validation, and an epoch's sums.
+"""A call of `Trainer.fit` between its epochs: validation, stopping early, going back, checkpoints; an epoch's sums.
 
 Before it stops, a training may go on once from its best epoch with smaller steps: a rate serves until the error stands
 still, and a part of it then; see L. Bottou, F. E. Curtis, J. Nocedal, Optimization Methods for Large-Scale Machine
 Learning, SIAM Review 60, 2018.
 """
 import math
-import os
 import time
 
 import numpy as np
 
 from sparse_ae.checks import check_count
-from sparse_ae.files import storage
-from sparse_ae.training.checkpoint import Best, RunState, check_unused, load, save
+from sparse_ae.training.checkpoint import Best, RunState
 
-# The part of the error by which it must fall while patience lasts, lest the rate be cut or, after that, training end.
+# The part of the error by which it must fall while patience lasts; else the rate is cut or, after that, training ends.
 _GAIN = 0.001
 
-# Where the rate may be cut: the part of the first epoch's error by which it must have fallen lest patience last longer,
-# and how much longer; and what of it is left at a part of the rate, at which nothing rises before it falls.
+# Where the rate may be cut: patience lasts longer until the error has fallen by a part of the first epoch's, and this
+# many times as long; and this part of it is left at a smaller rate, at which nothing rises before it falls.
 _FALLEN, _BEFORE, _AFTER = 0.005, 2, 2 / 5
 
 
-class Run:
-    """Tells whether there is another epoch to come, and does what is done after each.
+class TrainingRun:
+    """Where a call of `Trainer.fit` stands: all that a checkpoint holds, and what is decided between epochs.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        Whose history grows.
-    first : int
-        Epochs there before this call.
-    n_epochs : int
-        In this call, at most.
-    validation : Validation
-    stopping : EarlyStopping
-    checkpoints : Checkpoints
-    on_epoch : callable or None
-    seconds : float or None
-        After so many it ends with the epoch that is under way.
-
-    Attributes
-    ----------
-    interrupted : list
-        Not empty once somebody wants to stop; for each epoch it is another one.
+    `first` is the number of epochs before the call; `best`, a `Best` or None, is one copy of all that a step changes;
+    `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C.
     """
 
-    def __init__(self, trainer, first, n_epochs, validation, stopping, checkpoints, on_epoch, seconds):
-        self._trainer, self._first, self._n_epochs, self._validation = trainer, first, n_epochs, validation
-        self.stopping, self._checkpoints, self._on_epoch = stopping, checkpoints, on_epoch
-        self._end, self._late, self.interrupted = None if seconds is None else time.perf_counter() + seconds, False, []
+    def __init__(self, step, history, rng, validation, n_epochs, patience=None, cut=None, seconds=None,
+                 keep_optimiser=True, file=None, on_epoch=None):
+        self.step, self.history, self.rng, self.first = step, history, rng, len(history)
+        self.best, self.rate_factor, self.interrupted = None, 1.0, []
+        self._validation, self._n_epochs, self._patience, self._cut = validation, n_epochs, patience, cut
+        self._keep_optimiser, self._file, self._on_epoch, self._ranks = keep_optimiser, file, on_epoch, step.model.ranks
+        self._end, self._late = None if seconds is None else time.perf_counter() + seconds, False
+        self._last, self._since = None, 0  # a copy of the last epoch where there is no best; when the rate was cut
+
+    def begin(self, saved=None, may_be_best=False):
+        """Begin where the history ends, or at the `RunState` of a file; the start may be one to go back to."""
+        if saved is not None:
+            self.first, self.history[:] = saved.first, saved.history
+            self.rng.set_state(saved.rng)
+            self.step.set_state(saved.state)
+        if self._patience is not None:
+            for record in self.history[self.first:]:
+                if record["restored"] is not None:
+                    self.rate_factor, self._since = self._cut or 1.0, record["epoch"]
+            if saved is not None and saved.best is not None:
+                self.best = saved.best
+                if not self._keep_optimiser:  # the file may have more
+                    self.best = self.best._replace(state={p.name: self.best.state[p.name]
+                                                          for p in self.step.model.params})
+            elif may_be_best:
+                self.best = Best(len(self.history), self._validation.sign * self._validation.value(), self._copy())
+        self._keep_last()
 
     @property
     def n_to_come(self):
         """Number of epochs still to come, at most."""
-        return self._n_epochs - (len(self._trainer.history) - self._first)
+        return self._n_epochs - (len(self.history) - self.first)
 
     def goes_on(self):
-        """Tell whether there is another epoch to come; for that the best one may be put back, see `EarlyStopping`."""
-        history = self._trainer.history
-        if self._trainer.model.ranks.any(self.interrupted):
-            history[-1]["interrupted"] = True  # while validation went on, perhaps: the epoch is whole then
+        """Whether there is another epoch to come; the best may be put back for it, to go on at a smaller rate."""
+        if self._ranks.any(self.interrupted):
+            self.history[-1]["interrupted"] = True  # while validation went on, perhaps: the epoch is whole then
             return False
         if self._late:
             return False
-        self.stopping.go_on(history)
+        if self._cut is not None and self.rate_factor == 1 and self._stands_still() and self.best.epoch != self.first:
+            self._put_best_back()
+            self.rate_factor, self._since = self._cut, len(self.history)
         return not self._is_over()
 
-    def _is_over(self):
-        return self.n_to_come <= 0 or self.stopping.is_over(self._trainer.history)
-
     def after_epoch(self, record):
-        """Add an epoch to the history, with what validation says of it."""
-        history, ranks = self._trainer.history, self._trainer.model.ranks
-        value = self._validation.complete(record, history)
-        history.append(record)
-        self._late = self._end is not None and ranks.any(time.perf_counter() >= self._end)
-        self.stopping.after_epoch(len(history), value)
-        written = self._checkpoints.after_epoch(history, self._first, self.stopping, self._trainer.rng,
-                                                self._late or self._is_over())
+        """Add an epoch to the history: validate, copy the best, write the file, call `on_epoch`."""
+        value = self._validation.complete(record, self.history)
+        self.history.append(record)
+        self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
+        self._last = None  # its memory is free for another copy
+        if self._patience is not None and (self.best is None or self._validation.sign * value < self.best.error):
+            self.best = None
+            self.best = Best(len(self.history), self._validation.sign * value, self._copy())
+        written = self._write_file()
         if self._on_epoch is not None:
             try:
-                with ranks.agreed():
+                with self._ranks.agreed():
                     self._on_epoch(record)
-            except Exception:
-                self._checkpoints.write_again(written, self._trainer)
+            except Exception:  # on all ranks
+                self._write_changes(written)
                 raise
-            self._checkpoints.write_again(written, self._trainer)
-        self.stopping.keep(len(history))
+            self._write_changes(written)
+        self._keep_last()
+
+    def roll_back(self):
+        """Put the best epoch back, or else the last one, after a divergence; return its number."""
+        epoch, state = self._last if self.best is None else (self.best.epoch, self.best.state)
+        self.step.set_state(state)
+        return epoch
+
+    def finish(self):
+        """Put the best epoch back, if it isn't the last, and return the history, which says so."""
+        if self.best is not None and self.best.epoch < len(self.history):
+            self._put_best_back()
+        return self.history
+
+    def _copy(self):
+        return self.step.get_state() if self._keep_optimiser else self.step.get_parameters()
+
+    def _keep_last(self):
+        if self.best is None:
+            self._last = len(self.history), self._copy()
+
+    def _put_best_back(self):
+        self.step.set_state(self.best.state)
+        self.history[-1]["restored"] = self.best.epoch
+
+    def _is_over(self):
+        return self.n_to_come <= 0 or self._stands_still()
+
+    def _stands_still(self):
+        """Whether patience has ended."""
+        if self.best is None or len(self.history) == self.first:
+            return False
+        errors = [self._validation.sign * record[self._validation.name] for record in self.history[self.first:]]
+        patience = self._patience if self._cut is None else self._patience_with_cut(errors)
+        then = len(self.history) - patience
+        if then < max(self.first, self._since) or len(errors) < self._validation.least:
+            return False
+        if self.best.epoch <= then or self._cut is None or then == self.first:
+            return self.best.epoch <= then
+        error = min(errors[:then - self.first])
+        return error - self.best.error < _GAIN * abs(error)
+
+    def _patience_with_cut(self, errors):
+        """How many epochs to wait: many before the error has fallen at all, which it may do late and at once."""
+        if self.rate_factor != 1:
+            return math.ceil(_AFTER * self._patience)
+        has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
+        return self._patience if has_fallen else math.ceil(_BEFORE * self._patience)
+
+    def _write_file(self):
+        """Write the file where it is due, but not after an epoch that Ctrl-C cut short; return what was written."""
+        if self._file is None or self.history[-1]["interrupted"]:
+            return None
+        if (len(self.history) - self.first) % self._file.every and not (self._late or self._is_over()):
+            return None
+        is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
+        state = self.best.state if is_best else self.step.get_state()  # no other copy of it
+        written = RunState(self.history, self.first, self.best, self.rng.get_state(legacy=False), state)
+        self._file.write(written)
+        return written
+
+    def _write_changes(self, written):
+        """Write the file again where `on_epoch` has changed parameters, or drawn from the generator."""
+        if written is None:
+            return
+        rng, before = self.rng.get_state(legacy=False), written.rng
+        same = rng["state"]["pos"] == before["state"]["pos"] and np.array_equal(rng["state"]["key"],
+                                                                                before["state"]["key"])
+        same = same and all(np.array_equal(each.get_value(borrow=True), np.asarray(written.state[each.name]))
+                            for each in self.step.model.params)
+        if self._ranks.any(not same):
+            self._file.write(written._replace(rng=rng, state=self.step.get_state()))
 
 
 class Validation:
-    """The judge of the model after an epoch, if there is one: an RMSE, or a measure.
+    """The judge of the model after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it.
 
-    Parameters
-    ----------
-    measure : callable, optional
-        As `Trainer.fit` takes it; by default it is an RMSE.
-
-    Attributes
-    ----------
-    name : str
-        In the history.
-    sign : {1, -1}
-        Of an error, the better the lower, and of a measure, the better the higher.
-    value : callable or None
-        Without arguments, what it is of the model as it is; None without validation ratings.
-    least : int
-        Epochs before which it ends no training.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is no measure.
+    `name` is that in the history; `sign` is 1 for an error and -1 for a measure, the better the higher; `value` gives
+    it for the model as it is, None without validation; `least` epochs pass before it ends a training.
     """
 
     def __init__(self, measure=None):
@@ -126,10 +182,7 @@ class Validation:
                                        for name in ("every", "least"))
 
     def complete(self, record, history):
-        """Add the value to the record of an epoch, and return it: the last one's again where it isn't asked for.
-
-        None without validation ratings. Where there is no last one, as after a `fit` without, it is asked for.
-        """
+        """Add the value to the record of an epoch, and return it; it is the last one's where it isn't asked for."""
         if self.value is None:
             return None
         last = history[-1].get(self.name) if history and (len(history) + 1) % self._every else None
@@ -138,13 +191,7 @@ class Validation:
 
 
 class EpochSums:
-    """Sums over the mini-batches of an epoch, and the means that are made of them.
-
-    Parameters
-    ----------
-    unit : float or None
-        Of errors, in the ratings' unit; None where there is no RMSE.
-    """
+    """Sums over the mini-batches of an epoch, and their means; `unit` is that of errors, None without an RMSE."""
 
     def __init__(self, unit):
         self._unit = unit
@@ -173,171 +220,3 @@ class EpochSums:
         if self._unit is None:
             return None
         return float(self._unit * np.sqrt(self._squared_errors / self._n_ratings))
-
-
-class EarlyStopping:
-    """Tells when validation stands still, and keeps what there is to go back to: one copy of what a step changes.
-
-    Parameters
-    ----------
-    step : training.steps.Step
-    patience : int or None
-        Epochs in a row without a better one that end the training; None for neither.
-    validation : training.run.Validation
-        Whose value is an error, the better the lower, or a measure, the better the higher.
-    cut : float, optional
-        By what the rate is multiplied once validation stands still, to go on from the best epoch until it does again.
-    keep_optimiser : bool
-        Whether what the optimiser remembers is put back, too.
-
-    Attributes
-    ----------
-    best : Best or None
-    factor : float
-        Of the learning rate: 1, or `cut`.
-    """
-
-    def __init__(self, step, patience, validation, cut=None, keep_optimiser=True):
-        self.patience, self.best, self.factor = patience, None, 1.0
-        self._step, self._validation, self._cut, self._keep_optimiser = step, validation, cut, keep_optimiser
-        self._last, self._first, self._since = None, 0, 0
-
-    def begin(self, history, first, may_be_best, saved=None):
-        """Begin after the epochs of a history, of which the `first` are of earlier calls of `fit`.
-
-        `may_be_best` tells whether the start is one to go back to; `saved` is the `RunState` of a file to go on from.
-        """
-        epoch, self._first = len(history), first
-        if self.patience is not None:
-            for record in history[first:]:
-                if record["restored"] is not None:
-                    self.factor, self._since = self._cut or 1.0, record["epoch"]
-            if saved is not None and saved.best is not None:
-                self.best = saved.best if self._keep_optimiser else saved.best._replace(
-                    state={p.name: saved.best.state[p.name] for p in self._step.model.params})  # the file may have more
-            elif may_be_best:
-                self.best = Best(epoch, self._validation.sign * self._validation.value(), self._copy())
-        self.keep(epoch)
-
-    def _copy(self):
-        return self._step.get_state() if self._keep_optimiser else self._step.get_parameters()
-
-    @property
-    def good(self):
-        """The epoch to go back to, and what was copied then: the best one's, or else the last one's."""
-        return self._last if self.best is None else (self.best.epoch, self.best.state)
-
-    def after_epoch(self, epoch, value):
-        """Note what validation has shown of the step, whose state is copied where it is the best so far."""
-        self._last = None  # its memory is free for another copy
-        if self.patience is not None and (self.best is None or self._validation.sign * value < self.best.error):
-            self.best = None
-            self.best = Best(epoch, self._validation.sign * value, self._copy())
-
-    def keep(self, epoch):
-        """Copy the step as it is, where there is no best epoch to go back to."""
-        if self.best is None:
-            self._last = epoch, self._copy()
-
-    def state_after(self, epoch):
-        """The step's whole state after the last epoch, this one: no other copy of it where it was the best."""
-        is_best = self.best is not None and self.best.epoch == epoch
-        return self.best.state if is_best and self._keep_optimiser else self._step.get_state()
-
-    def is_over(self, history):
-        """Tell whether there is nothing more to hope for after the epochs of a history."""
-        if self.best is None or len(history) == self._first:
-            return False
-        errors = [self._validation.sign * record[self._validation.name] for record in history[self._first:]]
-        patience = self.patience if self._cut is None else self._patience_with_cut(errors)
-        then = len(history) - patience
-        if then < max(self._first, self._since) or len(errors) < self._validation.least:
-            return False
-        if self.best.epoch <= then or self._cut is None or then == self._first:
-            return self.best.epoch <= then
-        error = min(errors[:then - self._first])
-        return error - self.best.error < _GAIN * abs(error)
-
-    def _patience_with_cut(self, errors):
-        """How many epochs to wait for: many before the error has fallen at all, which it may do late and at once."""
-        if self.factor != 1:
-            return math.ceil(_AFTER * self.patience)
-        has_fallen = errors[0] - min(errors) > _FALLEN * abs(errors[0])
-        return self.patience if has_fallen else math.ceil(_BEFORE * self.patience)
-
-    def go_on(self, history):
-        """Put the best epoch back, where it is over and may go on at a smaller rate; the history says so.
-
-        Where no epoch was better than the start there is nothing to go on from.
-        """
-        if self._cut is None or self.factor != 1 or not self.is_over(history) or self.best.epoch == self._first:
-            return
-        self._put_back(history)
-        self.factor, self._since = self._cut, len(history)
-
-    def end(self, history):
-        """Put the best epoch back, if it isn't the last; the history says so."""
-        if self.best is not None and self.best.epoch < len(history):
-            self._put_back(history)
-
-    def _put_back(self, history):
-        self._step.set_state(self.best.state)
-        history[-1]["restored"] = self.best.epoch
-
-
-class Checkpoints:
-    """Keeps the file of a run in step with it.
-
-    Parameters
-    ----------
-    path : str, os.PathLike or None
-        None for no file.
-    every : int
-        Epochs from one to the next.
-    settings : dict
-        Of `checkpoint.own_settings_of`.
-    ranks : Ranks
-    """
-
-    def __init__(self, path, every, settings, ranks):
-        self._path, self._every, self._settings, self._ranks = path, every, settings, ranks
-
-    def read(self, resume, history, learning_rate, cut):
-        """Read the `RunState` to go on from, None where there is none; raise what speaks against writing the file.
-
-        `learning_rate` is a function of the number of an epoch, as of `checkpoint.load`.
-        """
-        if self._path is None:
-            return None
-        check_unused(self._path, resume)
-        if resume:
-            storage.remove_abandoned(self._path, after=0)
-        if not os.path.exists(self._path):
-            return None
-        saved = load(self._path, self._settings, learning_rate, self._ranks, cut)
-        if history and history != saved.history[:saved.first]:
-            raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
-                             "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
-                             % (self._path, saved.first, len(history)))
-        return saved
-
-    def after_epoch(self, history, first, stopping, rng, is_last):
-        """Write the file where it is due, but not after an epoch that Ctrl-C cut short; return what was written."""
-        due = (len(history) - first) % self._every == 0 or is_last
-        if self._path is None or not due or history[-1]["interrupted"]:
-            return None
-        run = RunState(history, first, stopping.best, rng.get_state(legacy=False), stopping.state_after(len(history)))
-        save(self._path, self._settings, run, self._ranks)
-        return run
-
-    def write_again(self, written, trainer):
-        """Write the file once more where parameters or the generator aren't those that were `written`."""
-        if written is None:
-            return
-        rng = trainer.rng.get_state(legacy=False)
-        same = rng["state"]["pos"] == written.rng["state"]["pos"] and np.array_equal(
-            rng["state"]["key"], written.rng["state"]["key"]) and all(
-            np.array_equal(each.get_value(borrow=True), written.state[each.name]) for each in trainer.model.params)
-        if self._ranks.any(not same):
-            run = written._replace(rng=rng, state=trainer.step.get_state())
-            save(self._path, self._settings, run, self._ranks)

@@ -1,7 +1,8 @@
 """A step of an optimiser on a mini-batch of rows, which the trainer drives.
 
-`Step` is the protocol, which every driver keeps to: the trainer asks a step, and never which one it is. `TrainingStep`
-is the post's compiled `ae_batch` under any update of Lasagne's form; `lbfgs.LBFGS` is another.
+`Step` is the protocol that every driver keeps. `TrainingStep` is the post's `ae_batch`, compiled for any update of
+Lasagne's form; for the updates of `ONE_PASS`, on sparse rows, one Op does the same from the ratings to the new
+parameters. `lbfgs.LBFGS` is another step.
 """
 import contextlib
 import functools
@@ -11,17 +12,8 @@ from typing import Callable, Dict, NamedTuple, Tuple
 import numpy as np
 
 from sparse_ae.checks import generator_from, is_number
-from sparse_ae.ops import (
-    AdagradStep,
-    AdamStep,
-    SGDStep,
-    SparseAdamStep,
-    add_csr_t_dot,
-    csr_dot,
-    item_major,
-    sampled_dot,
-)
-from sparse_ae.ops.compiled import compile_update, updating
+from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
+from sparse_ae.ops.compiled import updating
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
@@ -33,25 +25,12 @@ import theano.tensor as T
 __all__ = ["Step", "TrainingStep"]
 
 
-class FusedUpdate(NamedTuple):
-    """An update of Lasagne's that is an Op.
+class OnePassUpdate(NamedTuple):
+    """An update of Lasagne's that an Op does in one pass over the ratings.
 
-    Attributes
-    ----------
-    function : callable
-        Of `lasagne.updates`.
-    settings : dict
-        Those of its arguments that may be given: by name the default, and what says whether the Op takes a value.
-    serves : callable
-        Whether it is the update of a model and an objective under the sparse formulation.
-    op : callable
-        From what the model's `fused` gives, and from the settings by name, to the Op.
-    kept : int
-        How many arrays are kept of each parameter.
-    rate : callable
-        From the learning rate and the settings to the Op's rate, and to updates of further variables.
-    of_model : callable
-        What else the Op is told of the model, by name.
+    `settings` has, by the name of an argument of `function`, its default and a test of values that the Op takes;
+    `serves` tells whether it is the update of a `OnePass`; `kept` is how many arrays it keeps of each parameter; `rate`
+    makes the Op's rate from the learning rate and the settings, and the updates of further variables.
     """
 
     function: Callable
@@ -60,13 +39,10 @@ class FusedUpdate(NamedTuple):
     op: Callable
     kept: int
     rate: Callable = lambda learning_rate, settings: (learning_rate, [])
-    of_model: Callable = lambda model: {}
+    of_model: Callable = lambda one_pass: {}
 
     def settings_of(self, update):
-        """Give the settings of an update that is this one, with some given or not; None for another update.
-
-        An update with arguments that the Op doesn't take is another one, too.
-        """
+        """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""
         given = {}
         while isinstance(update, functools.partial):
             if update.args:
@@ -88,188 +64,112 @@ def _is_positive(value):
     return 0 < value < np.inf
 
 
-def _has_one_decay(model, objective):
-    return objective.moves_rows_in_use(model) and not (on_gpu() and objective.fused(model) is None)
-
-
-def _has_no_decay_but_ratings(model, objective):
-    return objective.fused(model) is not None and (model.l2_weighted or not (model.l2_W or model.l2_V))
-
-
-def _is_in_c(model, objective):
-    return objective.fused(model) is not None and not on_gpu()
-
-
 def _adams_rate(learning_rate, settings):
     t_before = theano.shared(np.asarray(0, learning_rate.dtype))
     t = t_before + 1
     return (learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)), [(t_before, t)]
 
 
+def _decays_by_rating(one):
+    return one.l2_weighted or not (one.l2_W or one.l2_V)
+
+
 _ADAMS = {"beta1": (0.9, _is_share), "beta2": (0.999, _is_share), "epsilon": (1e-8, _is_positive)}
-#: Plain SGD, whose weight decay waits for rows without a rating.
-SGD = FusedUpdate(lasagne.updates.sgd, {}, _has_one_decay, SGDStep, kept=0)
-#: The updates that one Op does; the first that fits is taken.
-FUSED = [
+#: Plain SGD with one decay for all rows, which waits for rows without a rating.
+SGD = OnePassUpdate(lasagne.updates.sgd, {}, lambda one: len(one.parameters) == 4 and not one.l2_weighted, SGDStep,
+                    kept=0)
+#: The updates that one Op does. Adagrad and sparse Adam move the rows in use alone: exact without decay, or per rating.
+ONE_PASS = [
     SGD,
-    FusedUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)}, _has_no_decay_but_ratings, AdagradStep,
-                kept=1),
-    FusedUpdate(sparse_adam, _ADAMS, lambda model, objective: _has_no_decay_but_ratings(model, objective)
-                and not on_gpu(), SparseAdamStep, kept=2, rate=_adams_rate),
-    FusedUpdate(lasagne.updates.adam, _ADAMS, _is_in_c, AdamStep, kept=2, rate=_adams_rate,
-                of_model=lambda model: {"weighted": model.l2_weighted}),
+    OnePassUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)},
+                  _decays_by_rating, AdagradStep, kept=1),
+    OnePassUpdate(sparse_adam, _ADAMS, lambda one: _decays_by_rating(one) and not on_gpu(), SparseAdamStep, kept=2,
+                  rate=_adams_rate),
+    OnePassUpdate(lasagne.updates.adam, _ADAMS, lambda one: not on_gpu(), AdamStep, kept=2, rate=_adams_rate,
+                  of_model=lambda one: {"weighted": one.l2_weighted}),
 ]
 
 
-def find_fused(update, model, objective):
-    """Find the row of `FUSED` that is an update of a model and an objective, and its settings; None without one."""
-    for fused in FUSED:
-        settings = fused.settings_of(update)
-        if settings is not None and fused.serves(model, objective):
-            return fused, settings
+def find_one_pass(update, model, objective):
+    """The row of `ONE_PASS` for an update, its settings, and the model's `OnePass`; None where there is no such Op."""
+    one_pass = model.one_pass() if objective.squares_only else None
+    for row in ONE_PASS if one_pass is not None else []:
+        settings = row.settings_of(update)
+        if settings is not None and row.serves(one_pass):
+            return row, settings, one_pass
     return None
 
 
-def fused_step(model, batch, fused, settings, learning_rate, decay_share):
-    """Compile `ae_batch` for sparse rows.
+def one_pass_step(batch, row, settings, one_pass, learning_rate, decay_share):
+    """Compile `ae_batch` for sparse rows by one Op, as `find_one_pass` gives it.
 
-    Parameters
-    ----------
-    model : AutoEncoder
-    batch : Batch
-        Of symbolic variables, CSR.
-    fused, settings
-        As `find_fused` gives them.
-    learning_rate, decay_share : Theano shared variables
-
-    Returns
-    -------
-    function : theano.compile.Function
-        Gives the loss and the squared error, and updates the parameters.
-    pending : PendingDecay or NothingPending
+    Return the function, which gives the loss and the squared error, and a `PendingDecay` or None.
     """
-    pending = NothingPending() if fused.kept else PendingDecay([model.W, model.V])
-    if model.fused() is None:
-        return _sgd_by_products(model, batch, learning_rate, decay_share, pending.variables[0]), pending
-    kept = [_zeros_like(p.variable, p.item_major) for p in model.parameters for _ in range(fused.kept)]
-    variables = model.params + kept + pending.variables
-    of_encoders = [p.item_major for p in model.parameters]
-    of_encoders += [each for each in of_encoders for _ in range(fused.kept)] + [False] * len(pending.variables)
+    parameters = one_pass.parameters
+    pending = None if row.kept else PendingDecay([each.variable for each in parameters[:2]])
+    kept = [_zeros_like(p.variable, p.item_major) for p in parameters for _ in range(row.kept)]
+    variables = [each.variable for each in parameters] + kept + ([] if pending is None else [pending.variable])
+    as_rows = [p.item_major for p in parameters] + [p.item_major for p in parameters for _ in range(row.kept)] + [False]
 
-    def turned(arrays):
-        """V, U and what is kept for them as their transposes."""
-        return [x.T if of_encoder else x for x, of_encoder in zip(arrays, of_encoders)]
+    def transposed(arrays):
+        """V, U and what is kept for them as their transposes, as the Ops take them."""
+        return [x.T if is_encoder else x for x, is_encoder in zip(arrays, as_rows)]
 
-    op = fused.op(*model.fused(), **settings, **fused.of_model(model))
-    rate, further = fused.rate(learning_rate, settings)
-    share = 1 if model.l2_weighted else decay_share
+    op = row.op(*one_pass.op_settings, **settings, **row.of_model(one_pass))
+    rate, further = row.rate(learning_rate, settings)
+    share = 1 if one_pass.l2_weighted else decay_share
     channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
-    *new, squared_error, loss = op(*turned(variables), *batch[:3], rate, model.l2_W * share, model.l2_V * share,
-                                   *channels)
+    *new, squared_error, loss = op(*transposed(variables), *batch[:3], rate, one_pass.l2_W * share,
+                                   one_pass.l2_V * share, *channels)
     # A parameter without broadcastable axes has none in its update, whatever the shape.
-    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, turned(new))]
+    updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, transposed(new))]
     return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch"), pending
 
 
-def _zeros_like(parameter, of_encoder):
+def _zeros_like(parameter, is_encoder):
     """A variable for what an update keeps of a parameter, in its memory order."""
     value = np.zeros_like(parameter.get_value(borrow=True))
     variable = theano.shared(value, broadcastable=parameter.broadcastable)
-    if of_encoder:
+    if is_encoder:
         item_major(variable)
     return variable
 
 
-def _sgd_by_products(model, batch, learning_rate, decay_share, pending):
-    """`ae_batch` under plain SGD for nonlinearities that no Op knows, by the products of `csr`."""
-    data, indices, indptr = batch[:3]
-    W, V, mu, b = model.W, model.V, model.mu, model.b
-    factor_W, factor_V = (T.cast(pending[i], model.dtype) for i in (0, 1))
-    a = csr_dot(factor_V * data, indices, indptr, V.T)
-    h = model.hidden_activation(a)
-    s = sampled_dot(indices, indptr, factor_W * h, W) + b[indices]
-    squared_error = T.sum((model.output_activation(s) - batch.wanted) ** 2)
-    l2 = decay_share.astype("float64") * np.array([model.l2_W, model.l2_V])
-    loss = squared_error + T.dot(l2, pending[2:])
-    d_s, d_a, d_mu = T.grad(squared_error, [s, a, mu])
-
-    factors = pending[:2] * (1 - 2 * learning_rate.astype("float64") * l2)
-    steps = T.cast(-learning_rate / factors, model.dtype)
-    new_W, growth_W = add_csr_t_dot(W, steps[0], d_s, indices, indptr, h)
-    new_V_t, growth_V = add_csr_t_dot(V.T, steps[1], data, indices, indptr, d_a)
-    new_mu = mu - learning_rate * d_mu
-    new_b = T.inc_subtensor(b[indices], -learning_rate * d_s)
-    squares = (pending[2:] / pending[:2] ** 2 + T.stack([growth_W, growth_V])) * factors ** 2
-    updates = [(W, new_W), (V, new_V_t.T), (mu, new_mu), (b, new_b), (pending, T.concatenate([factors, squares]))]
-    return updating(batch.present, [loss, squared_error], updates, name="ae_batch")
-
-
-class NothingPending:
-    """The decay of an update that leaves none for later.
-
-    Attributes
-    ----------
-    variables : list of Theano shared variables
-        In which a step keeps what is pending.
-    functions : list of theano.compile.Function
-        Those by which it is written on a GPU.
-    """
-
-    def __init__(self):
-        self.variables, self.functions = [], []
-
-    def begin(self):
-        """Begin to let decay wait."""
-
-    def limit(self):
-        """Write it if it has grown large; after each step."""
-
-    def write(self):
-        """Write it into the parameters."""
-
-
-class PendingDecay(NothingPending):
+class PendingDecay:
     """The weight decay that plain SGD hasn't written into W and V yet: a factor of each.
 
     A step moves the rows in use alone, and multiplies the factors by ``1 - 2 learning_rate l2``: see
-    `ops.SGDStep`. From `begin` on **the values of W and V are stale**: what they stand for is c_W W and
-    c_V V. `write` multiplies the factors in, which costs as much as reading both.
-
-    Parameters
-    ----------
-    parameters : list of two Theano shared variables
-        W and V.
-
-    Attributes
-    ----------
-    variables : list of a Theano shared variable
-        (4,) float64, on the host: c_W, c_V, and the squared norms of c_W W and c_V V.
+    `ops.SGDStep`. From `begin` on **the values of W and V are stale**: they stand for c_W W and c_V V.
+    `write` multiplies the factors in, which costs as much as reading both. `variable` is (4,) float64, on the host:
+    c_W, c_V, and the squared norms of c_W W and c_V V; `functions` are those that a GPU needs.
     """
 
     LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
 
     def __init__(self, parameters):
-        super().__init__()
-        self._parameters = parameters
-        self.variables = [theano.shared(np.ones(4), name="pending", target="cpu")]
+        self._parameters, self.functions = parameters, []
+        self.variable = theano.shared(np.ones(4), name="pending", target="cpu")
         if not is_on_host(parameters[0]):
             factor = T.scalar("factor", parameters[0].dtype)
             self.functions = [theano.function([], [T.sum(p ** 2) for p in parameters])]
             self.functions += [theano.function([factor], updates=[(p, factor * p)]) for p in parameters]
 
     def begin(self):
-        self.variables[0].set_value(np.append([1.0, 1.0], self._norms()))
+        """Let decay wait from now on."""
+        self.variable.set_value(np.append([1.0, 1.0], self._norms()))
 
     def limit(self):
-        if self.variables[0].get_value(borrow=True)[:2].min() < self.LEAST:
+        """Write it if it has grown large; after each step."""
+        if self.variable.get_value(borrow=True)[:2].min() < self.LEAST:
             self.write()
 
     def write(self):
-        pending = self.variables[0].get_value(borrow=True)
+        """Write it into the parameters."""
+        pending = self.variable.get_value(borrow=True)
         for i in np.flatnonzero(pending[:2] != 1):
             self._multiply(i, pending[i])
             pending[i] = 1
-        self.variables[0].set_value(pending, borrow=True)
+        self.variable.set_value(pending, borrow=True)
 
     def _norms(self):
         """The squared norms of W and V."""
@@ -382,11 +282,10 @@ class Step:
         return theano.function([], [T.sum(p) for p in params])
 
     def graph(self):
-        """A symbolic `Batch`, its cost, and the part of the cost that is no weight decay."""
+        """A symbolic `Batch`, the data term of its cost, and with `l2_weighted` each column's number of ratings."""
         batch = self.formulation.inputs(self.channels, self.model.dtype)
-        squared_error = self.formulation.cost(self.model, batch, self.objective)
-        item_counts = self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
-        return batch, squared_error + self.model.decay(self.decay_share, item_counts), squared_error
+        squared_error = self.objective.cost(self.model, self.formulation, batch)
+        return batch, squared_error, self.formulation.item_counts(self.model, batch) if self.model.l2_weighted else None
 
 
 class TrainingStep(Step):
@@ -406,8 +305,8 @@ class TrainingStep(Step):
     ----------
     kept : list of Theano shared variables
         Those of the optimiser, in the order in which the state has them: "update_0", "update_1", ...
-    pending : PendingDecay or NothingPending
-        What waits between calls, within `deferred`.
+    pending : PendingDecay or None
+        The decay that waits between calls, within `deferred`.
 
     Raises
     ------
@@ -432,17 +331,18 @@ class TrainingStep(Step):
             self.function, self.pending = self._compiled()
         changed = [x.variable for x in self.function.maker.expanded_inputs if x.update is not None]
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
-        self.kept = sorted((x for x in changed if x not in model.params + self.pending.variables),
+        pending = [] if self.pending is None else [self.pending.variable]
+        self.kept = sorted((x for x in changed if x not in model.params + pending),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def _compiled(self):
-        fused = find_fused(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
-        if fused is not None:
+        found = find_one_pass(self._update, self.model, self.objective) if self.formulation.name == "sparse" else None
+        if found is not None:
             batch = self.formulation.inputs(self.channels, self.model.dtype)
-            return fused_step(self.model, batch, *fused, self.learning_rate, self.decay_share)
-        batch, loss, squared_error = self.graph()
-        function = compile_update(self.model, batch.present, loss, squared_error, self._update, self.learning_rate)
-        return function, NothingPending()
+            return one_pass_step(batch, *found, self.learning_rate, self.decay_share)
+        batch, squared_error, counts = self.graph()
+        return self.model.ae_batch(batch.present, squared_error, self._update, self.learning_rate, self.decay_share,
+                                   counts), None
 
     def set_learning_rate(self, rate):
         self.learning_rate.set_value(self._checked(rate))
@@ -464,20 +364,23 @@ class TrainingStep(Step):
             with self.deferred():
                 return self(batch)
         loss, squared_error = self.function(*self.formulation.pack(batch, self.model))
-        self.pending.limit()
+        if self.pending is not None:
+            self.pending.limit()
         return float(loss), float(squared_error)
 
     @contextlib.contextmanager
     def deferred(self):
         """A context in which the decay of untouched rows may be pending; W and V are exact again when it ends."""
         self.lay_out()
-        self.pending.begin()
+        if self.pending is not None:
+            self.pending.begin()
         self._deferred = True
         try:
             yield self
         finally:
             self._deferred = False
-            self.pending.write()
+            if self.pending is not None:
+                self.pending.write()
 
     def get_state(self):
         # What the update keeps is named update_0, update_1, ...

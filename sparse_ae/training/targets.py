@@ -1,44 +1,26 @@
 """Encoder inputs and decoder targets of ratings, and the way back from outputs to ratings.
 
-`AsRated` is the post's: ratings in, ratings out. The others train a model on what something simpler leaves over. All
-have the same methods, so that nobody asks which one it is. A wrapper that changes a batch's `data` alone, and leaves
-its target, would make a denoising autoencoder; it has its place around `Targets.batch`, where the trainer asks for it.
+`AsRated` is the post's: ratings in, ratings out. In residual mode the decoder learns what biases leave over. With the
+biases' prediction b_ui, and the scale from `low` to `high` brought to the length of MovieLens's,
 
-Biases say most of what there is to say of a rating: the mean, the user's offset and the item's. The decoder is left
-what they leave over, so that an item's level needn't pass through the encoder. With the biases' prediction b_ui, and
-the scale from `low` to `high` brought to the length of MovieLens's, for which step sizes, weights and decays were made,
+    residual    e_ui = (r_ui - b_ui) / unit,    unit = (high - low) / 4                                  (1)
+    prediction  b_ui + unit * output                                                                     (2)
 
-    residual    e_ui = (r_ui - b_ui) / unit,    unit = (high - low) / 4            (1)
-    prediction  b_ui + unit * output                                               (2)
+The encoder gets residuals and, through weights of its own, which entries are there, both scaled by the number n of
+ratings in the row, so that rows with many ratings don't saturate hidden units:
 
-The encoder gets the residuals, and beside them, through weights of its own, which entries are there: residuals near 0
-hide what was rated, and that alone tells a lot. Both are scaled by how many ratings n the row has,
+    x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                                            (3)
 
-    x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                   (3)
+A stored 0 is a rating. Where missing entries count as if rated m (see `objectives`), b_ui is m for all, and
 
-lest rows with many ratings drive the hidden units into saturation. Stored is observed: a residual of 0 is a rating.
+    unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                              (4)
 
-The biases' offsets are shrunk, so that what they leave over has levels of its own, of rows and columns with few ratings
-above all, and in expectation these are nothing but luck. A decoder that is to give e_ui learns them by heart before all
-else, in a b without decay, and undoes the shrinking: of sparse ratings validation is the worse from the first epoch on,
-and training stops there. So in training, where the ratings' own levels are given, it is to give what *they* leave over:
+where 3.75 is what MovieLens's ratings give with a unit of 1. Outputs are scores then, which aren't clipped. In
+training the target is what the ratings' own levels leave over, since shrunk offsets leave levels that are mostly noise:
 
-    target      e_ui - (level_ui - b_ui) / unit                                 (5)
+    target      e_ui - (level_ui - b_ui) / unit                                                          (5)
 
-The encoder gets e_ui all the same. Levels are biases that are shrunk by one rating. RMSE less the biases' on ratings
-held out of the training part, of (1) and of (5): FilmTrust -0.0094 and -0.0114 (three splits), Douban -0.0099 and
--0.0109, MovieLens 100K -0.0508 and -0.0524.
-
-Offsets that are parameters of the graph, one for each row beside b for each column, are no better, and a row that comes
-later has none. Validation RMSE of items as rows, the best of four decays of theirs, and beside it that of (1):
-FilmTrust 0.7845 and 0.7848, MovieLens 100K 0.9075 and 0.9064, Douban 0.7554 and 0.7397.
-
-Where missing entries count (see `objectives`), as if they had been rated m, biases have no part: how popular an item is
-shows in all entries, not in the ratings. Then b_ui is m for all, missing entries have the target 0, and the unit is
-
-    unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                 (4)
-
-where 3.75 is what MovieLens's ratings give with a unit of 1, whose m is 0. Outputs are scores: they aren't clipped.
+docs/explanation/biases.md says why, with figures.
 """
 from typing import NamedTuple
 
@@ -86,22 +68,11 @@ class Targets:
     row_offsets = column_offsets = None
 
     def block(self, block, offsets):
-        """As `batch`, for rows with these offsets, (n,), which needn't be known ones."""
+        """As `batch`, for rows given by their offsets, (n,); the rows may be new."""
         raise NotImplementedError
 
     def batch(self, rows, block):
-        """Make what a step, or a model's `hidden`, takes of some rows.
-
-        Parameters
-        ----------
-        rows : int array, (n,)
-        block : csr_matrix of float32, (n, n_columns)
-            Their ratings.
-
-        Returns
-        -------
-        Batch
-        """
+        """Make the `Batch` of some rows, (n,), whose ratings are `block`, a csr_matrix of float32, (n, n_columns)."""
         return self.block(block, self.row_offsets[rows])
 
     def baseline(self, rows, columns):
@@ -109,7 +80,7 @@ class Targets:
         return self.row_offsets[rows] + self.column_offsets[columns]
 
     def without_level(self, targets):
-        """Targets of a column that the decoder isn't trained on, (n,), less their level, which it isn't to give."""
+        """Subtract a new column's level from its targets, (n,): the decoder does not reproduce it."""
         return targets
 
     def clip(self, predicted):
@@ -138,24 +109,10 @@ class Targets:
                                  " and ".join(missing or unread), type(self).__name__))
 
     def check(self, ratings, model):
-        """Check ratings for a model to be trained on, or to encode.
+        """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32.
 
-        Parameters
-        ----------
-        ratings : sparse matrix, (n_rows, n_columns)
-            A rank's own columns.
-        model : Model
-
-        Returns
-        -------
-        csr_matrix of float32, (n_rows, n_columns)
-            In canonical form.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For another number of columns than the model's, ratings that its outputs can't reach, and what
-            `data.check_ratings` refuses.
+        TypeError or ValueError for what `data.check_ratings` refuses, another number of columns than the model's (a
+        rank's own), and ratings that its outputs can't reach.
         """
         self.check_model(model)
         ratings, ranks = check_own(ratings, model.ranks), model.ranks
@@ -236,20 +193,9 @@ class _Entries(NamedTuple):
 class BeyondBiases(Targets):
     """Residuals beyond biases: equations (1) to (3).
 
-    Parameters
-    ----------
-    row_offsets : float array, (n_rows,)
-        The biases' prediction for a row and a column is the sum of ``row_offsets[row]`` and
-        ``column_offsets[column]``.
-    column_offsets : float array, (n_columns,)
-    rating_scale : (float, float)
-    unit : float, optional
-        Of scores, equation (4); they aren't clipped. By default equation (1)'s.
-    ranks : Ranks
-        Among which the columns are shared out: a row's number of ratings is then of all of them, and what makes blocks
-        is for all ranks to call together.
-    slopes : pair of float arrays, (n_rows, k) and (n_columns, k), optional
-        Whose products are added to the biases' prediction.
+    The biases' prediction is ``row_offsets[row] + column_offsets[column]``. With `unit`, that of equation (4), outputs
+    are scores. Over ranks a row's number of ratings is of all of them, and all make blocks together.
+    `slopes`, a pair of arrays (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction.
     """
 
     output_scale = -_LENGTH, _LENGTH
@@ -299,15 +245,7 @@ class BeyondBiases(Targets):
 
 
 class BeyondLevels(BeyondBiases):
-    """As `BeyondBiases`, for training: the decoder is to give what the ratings' own levels leave over, equation (5).
-
-    Parameters
-    ----------
-    levels : pair of float arrays, (n_rows,) and (n_columns,)
-        To be summed as the offsets are.
-    *offsets, **more
-        As `BeyondBiases` takes them.
-    """
+    """As `BeyondBiases`, for training: targets (5), less `levels`, a pair of arrays that are summed as offsets are."""
 
     def __init__(self, levels, *offsets, **more):
         super().__init__(*offsets, **more)

@@ -30,7 +30,7 @@ import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
 SECONDS = 60
-NONLINEARITIES = "linear", "sigmoid", "tanh"
+NONLINEARITIES = "linear", "sigmoid", "tanh", "rectify", "leaky_rectify"
 
 
 def variables(dtype, **ndims):

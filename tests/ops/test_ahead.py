@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from devices import ON_GPU
 from ranks import Fake
+from toys import softplus
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import ahead
@@ -284,8 +285,8 @@ def slow(*values):
     ("sparse", "linear", lasagne.updates.adam, False, {}),
     ("sparse", "linear", lasagne.updates.rmsprop, False, {}),
     ("dense", "linear", lasagne.updates.adam, False, {}),
-    slow("sparse", "rectify", lasagne.updates.sgd, False, {}),
-    slow("sparse", "rectify", lasagne.updates.adam, False, {}),
+    slow("sparse", softplus, lasagne.updates.sgd, False, {}),
+    slow("sparse", softplus, lasagne.updates.adam, False, {}),
     slow("sparse", "linear", lasagne.updates.sgd, True, {}),
     slow("sparse", "linear", lasagne.updates.adam, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),
     slow("sparse", "linear", lasagne.updates.adagrad, True, dict(U=lasagne.init.Normal(), l2_weighted=True)),

@@ -135,7 +135,7 @@ def test_what_was_gained_before_a_kill_counts_after_it(stop, tmp_path, monkeypat
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr("sparse_ae.training.run.save", lambda path, settings, run, _:
+    monkeypatch.setattr("sparse_ae.training.checkpoint.save", lambda path, settings, run, _:
                         saved.append(len(run.history)))
     trainer().fit(TRAIN, 8, checkpoint=tmp_path / "run.npz", checkpoint_every=3)
     assert saved == [3, 6, 8]

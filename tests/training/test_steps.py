@@ -15,7 +15,7 @@ from sparse_ae.model import AutoEncoder
 from sparse_ae.training import lbfgs, optimisers, steps
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.lbfgs import LBFGS
-from sparse_ae.training.optimisers import has_learning_rate, make_step, needs_all_rows, rprop
+from sparse_ae.training.optimisers import make_step, optimiser_of, rprop
 from sparse_ae.training.steps import Step, TrainingStep
 import lasagne
 
@@ -38,12 +38,13 @@ def test_every_step_keeps_the_protocol():
     assert {cls for cls in ours if issubclass(cls, Step)} == {Step, TrainingStep, LBFGS}
 
 
-def test_lbfgs_takes_no_learning_rate_and_it_and_rprop_need_all_rows():
+def test_what_optimisers_need():
     partial = functools.partial
-    assert has_learning_rate(lasagne.updates.adam) and has_learning_rate(partial(rprop, increase=1.1))
-    assert not has_learning_rate(LBFGS) and not has_learning_rate(partial(LBFGS, memory=3))
-    assert needs_all_rows(rprop) and needs_all_rows(partial(partial(LBFGS), memory=3))
-    assert not needs_all_rows(lasagne.updates.sgd)
+    for update, expected in [(lasagne.updates.adam, (False, True, True)), (rprop, (True, True, True)),
+                             (partial(rprop, increase=1.1), (True, True, True)), (LBFGS, (True, False, False)),
+                             (partial(partial(LBFGS), memory=3), (True, False, False)),
+                             (lambda loss, params, rate: {}, (False, True, False))]:
+        assert optimiser_of(update)[1:] == expected
 
 
 def test_one_maker_of_steps():
