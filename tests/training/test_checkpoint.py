@@ -267,6 +267,18 @@ def test_what_is_in_the_file(tmp_path, monkeypatch):
     assert names[2] == sorted(["header"] + [part + name for part in ("state/", "best/") for name in kept])
 
 
+def test_a_run_of_1_0_0_goes_on(tmp_path):
+    """Written by 1.0.0 after three epochs; another BLAS may round otherwise."""
+    path = tmp_path / "run.npz"
+    path.write_bytes(Path(__file__).with_name("checkpoint_of_1_0_0.npz").read_bytes())
+    whole, resumed = (trainer(update="momentum", learning_rate=0.002) for _ in range(2))
+    whole.fit(TRAIN, 5, validation=TEST)
+    resumed.fit(TRAIN, 5, validation=TEST, checkpoint=path, resume=True)
+    for name, value in whole.step.get_state().items():
+        np.testing.assert_allclose(resumed.step.get_state()[name], value, rtol=1e-4, atol=1e-5)
+    assert [record["epoch"] for record in resumed.history] == [1, 2, 3, 4, 5]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "run.npz"
