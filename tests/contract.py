@@ -116,6 +116,14 @@ class ModelContract:
         lists = next(scorer.best(np.arange(N_ROWS), 3, True, np.arange(6)))[0]
         assert lists.shape == (N_ROWS, 3)
 
+    def test_pairs_are_predicted_as_blocks_are(self, model):
+        if model.channels:
+            pytest.skip("what it reads beside the ratings comes from targets")
+        matrix, (rows, columns) = ratings(), ratings().nonzero()
+        grid = np.vstack([block for _, block in model.predict_blocks(matrix, 5)])
+        assert grid.shape == (N_ROWS, N_COLUMNS)
+        np.testing.assert_allclose(model.predict_pairs(matrix, rows, columns), grid[rows, columns], **self.tolerance)
+
     def test_a_step_puts_its_state_back(self, model):
         if model.channels:
             pytest.skip("what it reads beside the ratings comes from targets")

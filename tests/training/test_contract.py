@@ -4,7 +4,7 @@ import pytest
 from contract import N_COLUMNS, ModelContract, ratings
 from toys import Absolute, Toy
 
-from sparse_ae.contract import model_of
+from sparse_ae.contract import Model, model_of
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
@@ -30,6 +30,34 @@ class TestTwoEncoders(ModelContract):
 class TestToy(ModelContract):
     def make(self):
         return Toy(N_COLUMNS)
+
+
+class Renamed(Model):
+    """The post's model under other names, which says by one method that one Op trains it."""
+
+    def __init__(self, like):
+        self.like, self.rating_scale = like, like.rating_scale
+        self.parameters = [each._replace(name="p%d" % i) for i, each in enumerate(like.parameters)]
+
+    def encode(self, batch, deterministic=True):
+        return self.like.encode(batch)
+
+    def decoder(self):
+        return self.like.decoder()
+
+    def one_pass(self):
+        return self.like.one_pass()._replace(parameters=tuple(self.parameters))
+
+
+@pytest.mark.parametrize("update", ["sgd", "adam"])
+def test_a_model_of_a_programs_own_is_trained_in_one_pass(update):
+    models = [AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1) for _ in range(2)]
+    losses = []
+    for model in (models[0], Renamed(models[1])):
+        trainer = Trainer(model, update, 0.01, 4, formulation="sparse", progress=False)
+        losses.append([record["loss"] for record in trainer.fit(ratings(), 3)])
+        assert (trainer.step.pending is not None) == (update == "sgd")
+    assert losses[0] == losses[1] and (models[0].W.get_value() == models[1].W.get_value()).all()
 
 
 def absolute_by_loops(model, smooth):
