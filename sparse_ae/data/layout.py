@@ -4,21 +4,24 @@ Each delimiter that may be meant is tried on all lines of the head. The one by w
 or rows of a table is taken; where that is so for two of them the file is refused, with both readings.
 """
 import csv
-import numbers
 import re
 from typing import NamedTuple, Optional, Tuple
 
+from sparse_ae.data.headers import (
+    NAMES,
+    PAIRS,
+    RATINGS,
+    as_number,
+    chosen_columns,
+    columns_of_header,
+    is_header,
+    is_header_of_pairs,
+)
 from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first_lines
-from sparse_ae.data.tables import COLUMN_WORDS, choose_columns, find_columns, is_named, some_names
+from sparse_ae.data.tables import find_columns, is_named, some_names
 
 #: The columns of a file of ratings, as errors name them.
 EXPECTED = "user, item, rating and, if you like, a timestamp"
-
-#: The columns of ratings, in the order in which they come without a header.
-NAMES = tuple(COLUMN_WORDS)
-
-#: What is read where there are no timestamps, no ratings, or neither.
-RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
 # Columns whose names are looked at.
 _MOST_COLUMNS = 10 ** 5
@@ -87,20 +90,6 @@ def check_delimiter(delimiter):
         return delimiter
     raise ValueError("delimiter is %.60r; expected one character such as ',', ';', '|' or '\\t', '::', or ' ' for any "
                      "blanks" % (delimiter,))
-
-
-def check_columns(chosen):
-    """Return which columns were given as user, item, rating or timestamp, by name or number: those that aren't None."""
-    for name, column in chosen.items():
-        number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
-        if not (column is None or number or isinstance(column, str) and column.strip()):
-            raise ValueError("%s is %.60r; expected the name of a column, or its number, counted from 0"
-                             % (name, column))
-    chosen = {name: column for name, column in chosen.items() if column is not None}
-    if len(set(chosen.values())) < len(chosen):
-        raise ValueError("the columns chosen are %s; expected another one for each"
-                         % ", ".join("%s=%r" % each for each in chosen.items()))
-    return chosen
 
 
 def in_words(**given):
@@ -254,62 +243,65 @@ def _lines(head, delimiter, records, n_lines):
     _check_line(head, delimiter, fields, EXPECTED + ", separated by tabs, commas, semicolons, '::' or blanks")
     names = [field.strip() for field in fields] if len(fields) <= _MOST_COLUMNS else []
     known = find_columns(names, NAMES)
-    notes, sure, doubtful, refusal = [], all(name in known for name in RATINGS), False, ""
+    sure, doubtful, refusal = all(name in known for name in RATINGS), False, ""
     if head.chosen:
-        read, columns, header = _chosen_columns(head, names, rest)
+        read, columns, header = chosen_columns(head, names, rest)
         sure = True
-    elif sure or len(names) > 2 and _is_header(
+    elif sure or len(names) > 2 and is_header(
             names, () if "user" in known and "item" in known else rest, delimiter):
         header = True
-        read, columns = _columns_of_header(head, names, rest)
+        read, columns = columns_of_header(head, names, rest)
     else:
         header = False
         if head.pairs and len(names) == 2:
-            header, doubtful = _is_header_of_pairs(names, rest)
+            header, doubtful = is_header_of_pairs(names, rest)
         if not 2 + (not head.pairs) <= len(fields) <= 4:
             raise ValueError("%s: found %d columns, separated by %s; expected %s: keep just these%s"
                              % (head.where, len(fields), _said(delimiter), EXPECTED,
                                 _hint(fields, rest)))
-        read, columns = _columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
+        read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
             refusal = ("%s: it may be separated by %s or by %s, which both are on each line; expected one of them "
                        "alone: say which by delimiter=%r or delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ",
                           others[0]))
-    columns = tuple(columns)
-    roles = dict(zip(read, columns))
-    unread = [name for place, name in enumerate(names) if place not in columns]
-    if header and unread:
-        notes.append(": columns for %s are read; others are left out: %s" % (", ".join(read), ", ".join(unread)))
-    by_place = header and not head.chosen and len(find_columns(names, read)) < len(columns)
-    if by_place:
-        notes.append(": the columns %s are read as %s, in this order"
-                     % (", ".join(names[place] for place in columns), ", ".join(read)))
-    if doubtful:
-        notes.append(": %r and %r, on its first line, are read as a user and an item; if they name the columns, drop "
-                     "that line" % tuple(names))
-    if header and not head.pairs and is_named(names[roles["rating"]], "counts"):
-        notes.append(": the column %s is read as the rating; if these are counts, read them with pairs=True and "
-                     "duplicates='sum' (fit --objective clicks)" % names[roles["rating"]])
     records = rest if header else records
+    columns, by_place = tuple(columns), not sure and len(find_columns(names, read)) < len(read)
     if len(read) == 4 and not sure:
         _check_times(head, records, columns)
-        if not header and head.missing is None and all(
-                len(each) == 4 and _number(each[3]) is not None and _number(each[3]) <= _TIMESTAMPS
-                for each in records):
-            notes.append(" has four columns that no header calls user, item, rating and timestamp, as which they are "
-                         "read. If each line is a user's ratings, read it with missing=99 (--missing 99), where 99 "
-                         "stands for no rating")
-    if head.missing is not None and "rating" in read:
-        notes.append(": read as %s in each line; those whose rating is %g, which stands for none, are left out"
-                     % (", ".join(read), head.missing))
-    loose = "rating" not in read or header and "timestamp" in roles and "timestamp" not in head.chosen and is_named(
-        names[roles["timestamp"]], "dates")
+    time = names[columns[-1]] if header and read[-1] == "timestamp" and "timestamp" not in head.chosen else ""
+    loose = "rating" not in read or is_named(time, "dates")
+    notes = _notes(head, names, read, columns, header, header and by_place)
+    if doubtful:
+        notes = [": %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that "
+                 "line" % tuple(names)]
+    if len(read) == 4 and not header and head.missing is None and all(
+            len(each) == 4 and (as_number(each[3]) or 0) <= _TIMESTAMPS and as_number(each[3]) is not None
+            for each in records):
+        notes = [" has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
+                 "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"]
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
                     loose, tuple("%s%s" % (head.path, note) for note in notes))
     return _Reading(layout, _share(records, lambda each: _fits(each, layout)),
                     _shown(delimiter, (records or [fields])[0], read, columns), refusal)
+
+
+def _notes(head, names, read, columns, header, by_place):
+    """What is worth saying of the columns that are read."""
+    notes, unread = [], [name for place, name in enumerate(names) if place not in columns]
+    if header and unread:
+        notes.append(": columns for %s are read; others are left out: %s" % (", ".join(read), ", ".join(unread)))
+    if by_place:
+        notes.append(": the columns %s are read as %s, in this order"
+                     % (", ".join(names[place] for place in columns), ", ".join(read)))
+    if header and not head.pairs and is_named(names[columns[2]], "counts"):
+        notes.append(": the column %s is read as the rating; if these are counts, read them with pairs=True and "
+                     "duplicates='sum' (fit --objective clicks)" % names[columns[2]])
+    if head.missing is not None and "rating" in read:
+        notes.append(": read as %s in each line; those whose rating is %g, which stands for none, are left out"
+                     % (", ".join(read), head.missing))
+    return notes
 
 
 def _fits(fields, layout):
@@ -320,17 +312,9 @@ def _fits(fields, layout):
     if not values["user"] or not values["item"]:
         return False
     rating, time = values.get("rating", "1"), values.get("timestamp", "1")
-    if _number(rating, layout.delimiter) is None and (rating or layout.missing == layout.missing):
+    if as_number(rating, layout.delimiter) is None and (rating or layout.missing == layout.missing):
         return False
-    return layout.loose_times or _number(time, layout.delimiter) is not None or _is_date(time)
-
-
-def _number(field, delimiter=","):
-    """The number that a field is, or None."""
-    try:
-        return float(field if delimiter == "," else field.replace(",", "."))
-    except ValueError:
-        return None
+    return layout.loose_times or as_number(time, layout.delimiter) is not None or _is_date(time)
 
 
 def _is_date(field):
@@ -342,98 +326,11 @@ def _is_date(field):
 
 def _check_times(head, records, columns):
     """ValueError where the third of four columns are timestamps, and the fourth none."""
-    third, fourth = ([_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
+    third, fourth = ([as_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
     if third and all(each is not None and each > _TIMESTAMPS for each in third) and all(
             each is not None and each < _TIMESTAMPS for each in fourth):
         raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
                          "is; expected %s: reorder the columns" % (head.path, EXPECTED))
-
-
-# Headers
-
-
-def _is_header(names, rest, delimiter):
-    """Tell whether a first line of three or more names the columns: it has no number, a rating that isn't just missing,
-    and no user or item that comes again.
-    """
-    if any(name and _number(name, delimiter) is not None for name in names) or names[2].lower() in (
-            "", "na", "n/a", "none", "null", "?"):
-        return False
-    return not any(len(each) == len(names) and each[place].strip() == names[place]
-                   for each in rest for place in (0, 1))
-
-
-def _is_header_of_pairs(names, rest):
-    """Tell whether a first line of two fields, which may both be ids that are words, names the columns; or may.
-
-    It does if both words name columns and don't come again, or if there are numbers in one of the places below.
-    """
-    words = [name.lower() for name in names]
-    rest = [[field.strip() for field in each] for each in rest if len(each) == 2]
-    again = any(word == other.lower() for each in rest for word, other in zip(words, each))
-    if again or not all(words) or any(letter.isdigit() for word in words for letter in word):
-        return False, False
-    of_numbers = [bool(rest) and all(_number(each[k]) is not None for each in rest) for k in (0, 1)]
-    header = any(of_numbers) or all(is_named(word) for word in words)
-    return header, not header
-
-
-def _columns_of_header(head, names, rest):
-    """What is read by a header, and the places of it: ratings; of pairs, users and items with timestamps, if not so."""
-    table = head.where + ": ratings"
-    times = find_columns(names, NAMES[3:]).get(NAMES[3], []) if head.pairs else []
-    try:
-        columns = choose_columns(names, 3, NAMES, table)
-        if columns[2] not in times:
-            return NAMES[:len(columns)], columns
-    except ValueError as error:
-        if not head.pairs:
-            hint = ""
-            if any(len(each) != len(names) for each in rest):
-                hint = "; " + AS_LISTS
-            elif "rating" not in find_columns(names, NAMES):
-                hint = "; " + AS_PAIRS
-            raise ValueError("%s%s, or name the columns by user=, item= and rating= (--user-column ...)"
-                             % (error, hint)) from None
-    others = [place for place in range(len(names)) if place not in times]
-    if len(others) < 2:
-        times, others = [], range(len(names))
-    columns = [others[place] for place in choose_columns([names[place] for place in others], 2, PAIRS, table)]
-    return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
-
-
-def _chosen_columns(head, names, rest):
-    """What is read of a line whose columns were chosen, the places of it, and whether the first line is a header."""
-    places = {}
-    for name, column in head.chosen.items():
-        if isinstance(column, str):
-            same = [k for k, each in enumerate(names) if each == column.strip()] or [
-                k for k, each in enumerate(names) if each.lower() == column.strip().lower()]
-            if len(same) != 1:
-                raise ValueError("%s: %s=%r was given, and the columns are %s; expected the name of one of them"
-                                 % (head.where, name, column, some_names(names)))
-            places[name] = same[0]
-        elif column < len(names):
-            places[name] = int(column)
-        else:
-            raise ValueError("%s: %s=%d was given, and there are %d columns; expected one of them, counted from 0"
-                             % (head.where, name, column, len(names)))
-    header = any(isinstance(column, str) for column in head.chosen.values())
-    others = [place for place in range(len(names)) if place not in places.values()]
-    found = find_columns([names[place] for place in others], [name for name in NAMES if name not in places])
-    if not header:
-        chosen = [names[place] for place in places.values()]
-        header = all(chosen) and not any(_number(each) is not None for each in chosen) and (
-            "rating" in places or bool(found) or any(map(is_named, chosen)))
-    if header:
-        places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
-    lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]
-    if lacking:
-        raise ValueError("%s: the columns are %s, and none is chosen, or named, for the %s; expected %s= as well%s"
-                         % (head.where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
-                            "; " + AS_PAIRS if lacking == ["rating"] else ""))
-    read = tuple(name for name in NAMES if name in places)
-    return read, [places[name] for name in read], header
 
 
 def _hint(fields, rest):
@@ -443,7 +340,7 @@ def _hint(fields, rest):
     if not 4 < len(fields) <= _MOST_COLUMNS:
         return ""
     ragged = any(len(each) != len(fields) for each in rest)
-    numbers = all(not field.strip() or _number(field) is not None for field in fields)
+    numbers = all(not field.strip() or as_number(field) is not None for field in fields)
     table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
              "stands for no rating" if numbers and not ragged else "")
     return (table + (", or " + AS_LISTS if ragged or numbers else "")
@@ -466,8 +363,8 @@ def _lines_or_table(head, delimiter, records, n_lines):
         header = reading.layout.first_line > head.n_blank + 1
         if head.chosen or header and any(map(is_named, fields)) or not header and len(fields) < 4:
             return reading
-        if not header and all(len(each) == 4 and ((_number(each[3]) or 0) > _TIMESTAMPS or _is_date(each[3].strip())
-                                                  and _number(each[3]) is None) for each in records):
+        if not header and all(len(each) == 4 and ((as_number(each[3]) or 0) > _TIMESTAMPS or _is_date(each[3].strip())
+                                                  and as_number(each[3]) is None) for each in records):
             return reading
     _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
     if delimiter is None and any("\t\t" in line for line in head.lines):
@@ -475,7 +372,7 @@ def _lines_or_table(head, delimiter, records, n_lines):
     layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ())
 
     def fits(each):
-        return len(each) == len(fields) and all(not field.strip() or _number(field, delimiter) is not None
+        return len(each) == len(fields) and all(not field.strip() or as_number(field, delimiter) is not None
                                                 for field in each)
     return _Reading(layout, _share(records, fits), "separated by %s, a row of %d numbers, %s" % (
         _said(delimiter), len(fields), some_names(fields)))

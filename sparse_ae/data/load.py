@@ -4,14 +4,8 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, error_at
-from sparse_ae.data.layout import (
-    check_columns,
-    check_delimiter,
-    find_layout,
-    find_lists,
-    in_words,
-    refuse_beside_lists,
-)
+from sparse_ae.data.headers import check_columns
+from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import check_choice, error_at
 from sparse_ae.data.columns import as_array, as_vector_of_ids, is_masked, unmasked
+from sparse_ae.data.entries import PART, check_compressed, in_order, is_sorted, rows_of_entries, triples
 from sparse_ae.data.ids import distinct
 from sparse_ae.data.lines import as_times, whole
 
@@ -22,9 +23,6 @@ __all__ = ["Ratings", "check_ratings", "ratings_from_triples"]
 DUPLICATES = "error", "first", "last", "mean", "sum"
 
 _INT32_MAX = np.iinfo(np.int32).max
-
-# Entries looked at together: ratings may be on disk, and what is made to look at all of them would not fit into memory.
-_PART = 2 ** 22
 
 
 class Ratings(NamedTuple):
@@ -188,55 +186,49 @@ def check_ratings(ratings, duplicates="error"):
 
     rows = None
     if matrix.format == "csr":
-        n_entries = _check_compressed(matrix, matrix.shape)
+        n_entries = check_compressed(matrix, matrix.shape)
         values, cols, indptr = matrix.data[:n_entries], matrix.indices[:n_entries], matrix.indptr
-        if not _is_sorted(cols, indptr):
+        if not is_sorted(cols, indptr):
             rows = rows_of_entries(indptr)
     elif matrix.format == "csc":
-        n_entries = _check_compressed(matrix, matrix.shape[::-1])
+        n_entries = check_compressed(matrix, matrix.shape[::-1])
         values, rows, cols = matrix.data[:n_entries], matrix.indices[:n_entries], rows_of_entries(matrix.indptr)
     else:
-        values, rows, cols = _triples(matrix)
+        values, rows, cols = triples(matrix)
     if not len(values):
         raise ValueError("ratings of shape %d x %d hold no entries; expected at least one stored rating"
                          % tuple(matrix.shape))
-    if rows is not None:
-        order, sorted_cols, indptr, same = _row_major(rows, cols, matrix.shape[0])
-        if same is not None and duplicates == "error":
-            first, second = _first_repeated(order, same)
-            raise ValueError("row %d, column %d is stored twice (%s and %s); expected one rating per pair: drop one, "
-                             "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add them "
-                             "up with sum_duplicates() if their sum is the rating"
-                             % (rows[first], cols[first], values[first], values[second]))
-        values, cols = values if order is None else values[order], sorted_cols
-    values, bad = as_float32(values)
+    floats, bad = as_float32(values)
     if bad is not None:
-        row = np.searchsorted(indptr, bad[0], side="right") - 1
+        row = np.searchsorted(indptr, bad[0], side="right") - 1 if rows is None else rows[bad[0]]
         raise ValueError("row %d, column %d: %s" % (row, cols[bad[0]], bad[1]))
-    if rows is not None and same is not None:
-        kept, values = merge_repeated(values, same, duplicates)
-        cols, indptr = cols[kept], np.searchsorted(kept, indptr)
-
-    dtype = index_dtype(matrix.shape, len(values))
-    if (type(matrix) is sp.csr_matrix and rows is None and len(values) == len(matrix.data)
+    if rows is not None:
+        def repeated(first, second):
+            return ValueError("row %d, column %d is stored twice (%s and %s); expected one rating per pair: drop one, "
+                              "let as_ratings(ratings, duplicates=\"last\") do it (or \"first\", \"mean\"), or add "
+                              "them up with sum_duplicates() if their sum is the rating"
+                              % (rows[first], cols[first], values[first], values[second]))
+        floats, cols, indptr, _ = in_order(rows, cols, floats, matrix.shape[0], duplicates, repeated)
+    dtype = index_dtype(matrix.shape, len(floats))
+    if (type(matrix) is sp.csr_matrix and rows is None and len(floats) == len(matrix.data)
             and matrix.dtype == np.float32 and matrix.indices.dtype == matrix.indptr.dtype == dtype):
         return matrix
-    return canonical_csr(values, cols, indptr, matrix.shape)
+    return canonical_csr(floats, cols, indptr, matrix.shape)
 
 
 def rating_counts(matrix):
     """Count the entries of each row and of each column of a CSR matrix, which may be on disk: two int arrays."""
     of_columns = np.zeros(matrix.shape[1], np.int64)
-    for start in range(0, matrix.nnz, _PART):
-        of_columns += np.bincount(matrix.indices[start:start + _PART], minlength=matrix.shape[1])
+    for start in range(0, matrix.nnz, PART):
+        of_columns += np.bincount(matrix.indices[start:start + PART], minlength=matrix.shape[1])
     return np.diff(matrix.indptr), of_columns
 
 
 def occurring(indices, size):
     """Tell whether each of 0 .. size - 1 is among the indices: bool, (size,)."""
     found = np.zeros(size, dtype=bool)
-    for start in range(0, len(indices), _PART):
-        found[indices[start:start + _PART]] = True
+    for start in range(0, len(indices), PART):
+        found[indices[start:start + PART]] = True
     return found
 
 
@@ -249,7 +241,7 @@ def entries_stored(matrix, rows, cols):
     start = 0
     while start < len(order):
         before = sizes[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(sizes, before + _PART, side="right")))
+        stop = max(start + 1, int(np.searchsorted(sizes, before + PART, side="right")))
         part = order[start:stop]
         start = stop
         used, place = np.unique(rows[part], return_inverse=True)
@@ -274,104 +266,6 @@ def canonical_csr(values, cols, indptr, shape):
 def index_dtype(shape, n_entries):
     """The dtype of a matrix's indices and indptr: int32 where its shape and its entries allow it, else int64."""
     return np.int32 if max(n_entries, *shape) <= _INT32_MAX else np.int64
-
-
-def _check_compressed(matrix, shape):
-    """Check the arrays of a CSR (shape as it is) or CSC (shape reversed) matrix; return how many entries they hold.
-
-    SciPy trusts these arrays: its C++ code reads and writes outside of them, or never ends, if they are wrong.
-    """
-    indptr, indices, n_major, n_minor = matrix.indptr, matrix.indices, shape[0], shape[1]
-    way_out = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
-    if (indptr.dtype.kind not in "iu" or indptr.shape != (n_major + 1,) or indptr[0] != 0
-            or np.any(indptr[1:] < indptr[:-1])):
-        raise ValueError("indptr of the %s matrix isn't %d integers that start at 0 and never fall: %s"
-                         % (matrix.format.upper(), n_major + 1, way_out))
-    n_entries = int(indptr[-1])
-    if n_entries > len(indices) or len(indices) != len(matrix.data):
-        raise ValueError("indptr of the %s matrix announces %d entries, but there are %d indices and %d values: %s"
-                         % (matrix.format.upper(), n_entries, len(indices), len(matrix.data), way_out))
-    _check_range(indices[:n_entries], n_minor, "index", way_out)
-    return n_entries
-
-
-def _check_range(indices, size, what, way_out):
-    """Check indices of any integer dtype."""
-    if indices.dtype.kind not in "iu":
-        raise ValueError("the %s of the entries is of dtype %s; expected integers: %s" % (what, indices.dtype, way_out))
-    if len(indices) and (indices.min() < 0 or indices.max() >= size):
-        entry = int(np.argmax((indices < 0) | (indices >= size)))
-        raise ValueError("entry %d has the %s %d; expected 0 .. %d: %s"
-                         % (entry, what, indices[entry], size - 1, way_out))
-
-
-def _triples(matrix):
-    """Values, rows and columns of a sparse matrix that is neither CSR nor CSC."""
-    if matrix.format == "coo":
-        if not len(matrix.row) == len(matrix.col) == len(matrix.data):
-            raise ValueError("the COO matrix has %d rows, %d columns and %d values; expected as many of each: build it "
-                             "anew" % (len(matrix.row), len(matrix.col), len(matrix.data)))
-        for indices, size, what in ((matrix.row, matrix.shape[0], "row"), (matrix.col, matrix.shape[1], "column")):
-            _check_range(indices, size, what, "mend the index, or give the matrix the shape it needs")
-        return matrix.data, matrix.row, matrix.col
-    if matrix.format == "bsr":
-        block = matrix.data.shape[1:]
-        _check_compressed(matrix, (matrix.shape[0] // block[0], matrix.shape[1] // block[1]))
-    coo = matrix.tocoo()
-    if matrix.format in ("bsr", "dia"):
-        stored = coo.data != 0
-        return coo.data[stored], coo.row[stored], coo.col[stored]
-    return _triples(coo)
-
-
-def rows_of_entries(indptr):
-    """The row (column, for CSC) of each entry."""
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-
-
-def _indptr(rows, n_rows):
-    """Find where each row starts once the entries are sorted by row."""
-    return np.concatenate([[0], np.cumsum(np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows))])
-
-
-def _is_sorted(cols, indptr):
-    """Tell whether the columns rise within each row, which rules out duplicates too."""
-    for first in range(0, len(cols) - 1, _PART):
-        last = min(first + _PART, len(cols) - 1)
-        rises = cols[first + 1:last + 1] > cols[first:last]
-        starts = indptr[np.searchsorted(indptr, first + 1):np.searchsorted(indptr, last, side="right")]
-        rises[starts - (first + 1)] = True
-        if not rises.all():
-            return False
-    return True
-
-
-def _row_major(rows, cols, n_rows):
-    """Entries by row, column, and their order: that order, the columns, indptr, and which are of the pair of the next.
-
-    The order is None if they are in it already, the last None if no pair comes twice.
-    """
-    if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
-        return None, cols, _indptr(rows, n_rows), None
-    # What SciPy does to turn rows into columns is a counting sort, which is stable. First of a matrix with a row for
-    # each entry, which has it in the column of `cols`; then of one whose values are the numbers of the entries.
-    n = len(cols)
-    number = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
-    by_col = sp.csr_matrix((np.empty(n, np.bool_), cols, number), shape=(n, int(cols.max()) + 1)).tocsc()
-    del number
-    by_row = sp.csc_matrix((by_col.indices, rows[by_col.indices], by_col.indptr),
-                           shape=(n_rows, by_col.shape[1])).tocsr()
-    same = by_row.indices[1:] == by_row.indices[:-1]
-    starts = by_row.indptr[1:-1]
-    same[starts[(starts > 0) & (starts < n)] - 1] = False
-    return by_row.data, by_row.indices, by_row.indptr, same if same.any() else None
-
-
-def _first_repeated(order, same):
-    """The first entry whose pair has come before, and the entry just before it of that pair: (before, it)."""
-    pairs = np.flatnonzero(same)
-    pair = pairs[np.argmin(order[pairs + 1])]
-    return order[pair], order[pair + 1]
 
 
 def as_float32(values):
@@ -435,20 +329,12 @@ def build_ratings(users, items, values, timestamps, where, duplicates="error", c
     if timestamps is not None:
         check_timestamps(timestamps, where)
     shape = (len(user_ids), len(item_ids))
-    order, sorted_cols, indptr, same = _row_major(rows, cols, shape[0])
-    if timestamps is not None:
-        timestamps = timestamps.copy() if order is None else timestamps[order]
-    if same is not None and duplicates == "error":
-        first, second = _first_repeated(order, same)
-        raise repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
-    floats = floats.copy() if order is None else floats[order]
-    if same is not None:
-        kept, floats = merge_repeated(floats, same, duplicates)
-        if timestamps is not None and duplicates in ("mean", "sum"):  # what is split by time must not be older than it
-            timestamps = np.maximum.reduceat(timestamps, _firsts(same))
-        elif timestamps is not None:
-            timestamps = timestamps[kept]
-        sorted_cols, indptr = sorted_cols[kept], np.searchsorted(kept, indptr)
+
+    def repeated(first, second):
+        return repeated_pair(user_ids[rows[first]].item(), item_ids[cols[first]].item(), where(first), where(second))
+
+    floats, sorted_cols, indptr, timestamps = in_order(rows, cols, floats, shape[0], duplicates, repeated, timestamps,
+                                                       copy=True)
     ratings = Ratings(canonical_csr(floats, sorted_cols, indptr, shape), user_ids, item_ids, timestamps)
     if counts and not floats.min() > 0:
         row, col = place_of_count(ratings)
@@ -476,25 +362,6 @@ def no_count(ratings, row, col, where=""):
 def check_duplicates(duplicates):
     """ValueError unless it is one of the ways to deal with pairs that come more than once."""
     check_choice(duplicates, "duplicates", DUPLICATES)
-
-
-def merge_repeated(values, same, duplicates):
-    """One rating for each pair, of ratings in which those of a pair follow each other: the entry kept, and its rating.
-
-    `same` tells whether an entry is of the pair of the next one. Of a mean or a sum, made in float64, the last is kept.
-    """
-    firsts = _firsts(same)
-    lasts = np.flatnonzero(np.concatenate([~same, [True]]))
-    kept = firsts if duplicates == "first" else lasts
-    if duplicates in ("mean", "sum"):
-        sums = np.add.reduceat(values, firsts, dtype=np.float64)
-        return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
-    return kept, values[kept]
-
-
-def _firsts(same):
-    """The first entry of each pair, as `merge_repeated` has them: int array, (m,)."""
-    return np.flatnonzero(np.concatenate([[True], ~same]))
 
 
 def repeated_pair(user, item, first=None, second=None):

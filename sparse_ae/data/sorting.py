@@ -4,8 +4,9 @@ import os
 
 import numpy as np
 
+from sparse_ae.data.entries import merge_repeated
 from sparse_ae.data.ids import Numbering
-from sparse_ae.data.ratings import index_dtype, merge_repeated
+from sparse_ae.data.ratings import index_dtype
 
 _ENTRY = np.dtype([("row", np.int32), ("col", np.int32), ("value", np.float32)])
 

@@ -39,15 +39,9 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
+from sparse_ae.data.headers import check_columns
 from sparse_ae.data.ids import check_ids, distinct
-from sparse_ae.data.layout import (
-    check_columns,
-    check_delimiter,
-    find_layout,
-    find_lists,
-    in_words,
-    refuse_beside_lists,
-)
+from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS
 from sparse_ae.data.ratings import (

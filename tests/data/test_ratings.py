@@ -6,7 +6,14 @@ from made import many_stars
 from matrices import assert_canonical, assert_same, broken, entries, small
 from numpy.testing import assert_array_equal
 
-from sparse_ae.data import check_ratings, minibatches, ratings as module, ratings_from_triples, split_ratings
+from sparse_ae.data import (
+    check_ratings,
+    entries as of_entries,
+    minibatches,
+    ratings as module,
+    ratings_from_triples,
+    split_ratings,
+)
 
 # check_ratings
 
@@ -53,7 +60,8 @@ def test_check_ratings_sorts_a_copy():
 
 @pytest.mark.parametrize("part", [1, 2, 3, 100])
 def test_check_ratings_sees_what_is_unsorted_in_any_part(part, monkeypatch):
-    monkeypatch.setattr(module, "_PART", part)
+    for each in (module, of_entries):
+        monkeypatch.setattr(each, "PART", part)
     rng = np.random.RandomState(0)
     for seed, (n_rows, n_items) in enumerate([(5, 3), (3, 8), (9, 2)] * 20):
         ratings = many_stars(n_rows, n_items, 0.5, seed)
@@ -80,7 +88,8 @@ def test_a_part_of_ratings_keeps_the_ids():
 
 
 def test_occurring(monkeypatch):
-    monkeypatch.setattr(module, "_PART", 2)
+    for each in (module, of_entries):
+        monkeypatch.setattr(each, "PART", 2)
     assert module.occurring(np.array([4, 0, 4, 2, 0]), 6).tolist() == [True, False, True, False, True, False]
     assert module.occurring(np.array([], int), 2).tolist() == [False, False]
 

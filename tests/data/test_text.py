@@ -10,7 +10,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sparse_ae.data import lines, text
-from sparse_ae.data.layout import NAMES, PAIRS, RATINGS, TIMED_PAIRS, Layout, find_layout
+from sparse_ae.data.headers import NAMES, PAIRS, RATINGS, TIMED_PAIRS
+from sparse_ae.data.layout import Layout, find_layout
 from sparse_ae.data.lines import as_times
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_by_time

@@ -56,7 +56,7 @@ def test_each_set_of_ratings_is_checked_once_and_transposed_once(monkeypatch, se
     if not is_fraction:
         ratings, validation = split_ratings(matrix, 0.2, 1)[:2]
     checked, transposed = Counter(), Counter()
-    check, tocsr = ratings_module._check_compressed, sp.csc_matrix.tocsr
+    check, tocsr = ratings_module.check_compressed, sp.csc_matrix.tocsr
 
     def counted(matrix, shape):
         checked[matrix.nnz] += 1
@@ -66,7 +66,7 @@ def test_each_set_of_ratings_is_checked_once_and_transposed_once(monkeypatch, se
         transposed[matrix.nnz] += 1
         return tocsr(matrix, *arguments, **options)
 
-    monkeypatch.setattr(ratings_module, "_check_compressed", counted)
+    monkeypatch.setattr(ratings_module, "check_compressed", counted)
     monkeypatch.setattr(sp.csc_matrix, "tocsr", counted_tocsr)
     Recommender(n_hidden=2, n_epochs=2, progress=False, **settings).fit(ratings, validation=validation)
     sets = {300, 240, 60} if is_fraction else {240, 60}

@@ -138,7 +138,7 @@ def test_are_rated(scorer):
 
 @pytest.mark.parametrize("part", [1, 2, 2 ** 22])
 def test_stored_zeros_are_rated(part, monkeypatch):
-    monkeypatch.setattr("sparse_ae.data.ratings._PART", part)
+    monkeypatch.setattr("sparse_ae.data.ratings.PART", part)
     matrix = small()
     rows, cols = map(np.ravel, np.indices(matrix.shape))
     order = np.random.RandomState(0).permutation(len(rows))

@@ -1,0 +1,138 @@
+"""The entries of a sparse matrix, as arrays: checked against its shape, and brought into order, one for each pair."""
+import numpy as np
+import scipy.sparse as sp
+
+# Entries looked at together: ratings may be on disk, and what is made to look at all of them would not fit into memory.
+PART = 2 ** 22
+
+
+def check_compressed(matrix, shape):
+    """Check the arrays of a CSR (shape as it is) or CSC (shape reversed) matrix; return how many entries they hold.
+
+    SciPy trusts these arrays: its C++ code reads and writes outside of them, or never ends, if they are wrong.
+    """
+    indptr, indices, n_major, n_minor = matrix.indptr, matrix.indices, shape[0], shape[1]
+    way_out = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
+    if (indptr.dtype.kind not in "iu" or indptr.shape != (n_major + 1,) or indptr[0] != 0
+            or np.any(indptr[1:] < indptr[:-1])):
+        raise ValueError("indptr of the %s matrix isn't %d integers that start at 0 and never fall: %s"
+                         % (matrix.format.upper(), n_major + 1, way_out))
+    n_entries = int(indptr[-1])
+    if n_entries > len(indices) or len(indices) != len(matrix.data):
+        raise ValueError("indptr of the %s matrix announces %d entries, but there are %d indices and %d values: %s"
+                         % (matrix.format.upper(), n_entries, len(indices), len(matrix.data), way_out))
+    _check_range(indices[:n_entries], n_minor, "index", way_out)
+    return n_entries
+
+
+def _check_range(indices, size, what, way_out):
+    """Check indices of any integer dtype."""
+    if indices.dtype.kind not in "iu":
+        raise ValueError("the %s of the entries is of dtype %s; expected integers: %s" % (what, indices.dtype, way_out))
+    if len(indices) and (indices.min() < 0 or indices.max() >= size):
+        entry = int(np.argmax((indices < 0) | (indices >= size)))
+        raise ValueError("entry %d has the %s %d; expected 0 .. %d: %s"
+                         % (entry, what, indices[entry], size - 1, way_out))
+
+
+def triples(matrix):
+    """Values, rows and columns of a sparse matrix that is neither CSR nor CSC."""
+    if matrix.format == "coo":
+        if not len(matrix.row) == len(matrix.col) == len(matrix.data):
+            raise ValueError("the COO matrix has %d rows, %d columns and %d values; expected as many of each: build it "
+                             "anew" % (len(matrix.row), len(matrix.col), len(matrix.data)))
+        for indices, size, what in ((matrix.row, matrix.shape[0], "row"), (matrix.col, matrix.shape[1], "column")):
+            _check_range(indices, size, what, "mend the index, or give the matrix the shape it needs")
+        return matrix.data, matrix.row, matrix.col
+    if matrix.format == "bsr":
+        block = matrix.data.shape[1:]
+        check_compressed(matrix, (matrix.shape[0] // block[0], matrix.shape[1] // block[1]))
+    coo = matrix.tocoo()
+    if matrix.format in ("bsr", "dia"):
+        stored = coo.data != 0
+        return coo.data[stored], coo.row[stored], coo.col[stored]
+    return triples(coo)
+
+
+def rows_of_entries(indptr):
+    """The row (column, for CSC) of each entry."""
+    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+
+
+def _indptr(rows, n_rows):
+    """Find where each row starts once the entries are sorted by row."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows.astype(np.int64, copy=False), minlength=n_rows))])
+
+
+def is_sorted(cols, indptr):
+    """Tell whether the columns rise within each row, which rules out duplicates too."""
+    for first in range(0, len(cols) - 1, PART):
+        last = min(first + PART, len(cols) - 1)
+        rises = cols[first + 1:last + 1] > cols[first:last]
+        starts = indptr[np.searchsorted(indptr, first + 1):np.searchsorted(indptr, last, side="right")]
+        rises[starts - (first + 1)] = True
+        if not rises.all():
+            return False
+    return True
+
+
+def _row_major(rows, cols, n_rows):
+    """Entries by row, column, and their order: that order, the columns, indptr, and which are of the pair of the next.
+
+    The order is None if they are in it already, the last None if no pair comes twice.
+    """
+    if np.all((rows[1:] > rows[:-1]) | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))):
+        return None, cols, _indptr(rows, n_rows), None
+    # What SciPy does to turn rows into columns is a counting sort, which is stable. First of a matrix with a row for
+    # each entry, which has it in the column of `cols`; then of one whose values are the numbers of the entries.
+    n = len(cols)
+    number = np.arange(n + 1, dtype=np.int32 if n < 2 ** 31 - 1 else np.int64)
+    by_col = sp.csr_matrix((np.empty(n, np.bool_), cols, number), shape=(n, int(cols.max()) + 1)).tocsc()
+    del number
+    by_row = sp.csc_matrix((by_col.indices, rows[by_col.indices], by_col.indptr),
+                           shape=(n_rows, by_col.shape[1])).tocsr()
+    same = by_row.indices[1:] == by_row.indices[:-1]
+    starts = by_row.indptr[1:-1]
+    same[starts[(starts > 0) & (starts < n)] - 1] = False
+    return by_row.data, by_row.indices, by_row.indptr, same if same.any() else None
+
+
+def in_order(rows, cols, values, n_rows, duplicates, repeated, times=None, copy=False):
+    """Values, columns, indptr and times of entries by row, then column, one of each pair as `duplicates` has it.
+
+    `repeated` makes an error of the numbers of two entries of one pair. With `copy`, nothing is shared with what came.
+    """
+    order, cols, indptr, same = _row_major(rows, cols, n_rows)
+    if same is not None and duplicates == "error":
+        pairs = np.flatnonzero(same)
+        first = pairs[np.argmin(order[pairs + 1])]  # of the first entry whose pair has come before
+        raise repeated(order[first], order[first + 1])
+    values, times = (each if each is None or order is None and not copy else each.copy() if order is None
+                     else each[order] for each in (values, times))
+    if same is not None:
+        kept, values = merge_repeated(values, same, duplicates)
+        if times is not None and duplicates in ("mean", "sum"):  # what is split by time must not be older than it
+            times = np.maximum.reduceat(times, _firsts(same))
+        elif times is not None:
+            times = times[kept]
+        cols, indptr = cols[kept], np.searchsorted(kept, indptr)
+    return values, cols, indptr, times
+
+
+def merge_repeated(values, same, duplicates):
+    """One rating for each pair, of ratings in which those of a pair follow each other: the entry kept, and its rating.
+
+    `same` tells whether an entry is of the pair of the next one. Of a mean or a sum, made in float64, the last is kept.
+    """
+    firsts = _firsts(same)
+    lasts = np.flatnonzero(np.concatenate([~same, [True]]))
+    kept = firsts if duplicates == "first" else lasts
+    if duplicates in ("mean", "sum"):
+        sums = np.add.reduceat(values, firsts, dtype=np.float64)
+        return kept, (sums / (lasts - firsts + 1) if duplicates == "mean" else sums).astype(np.float32)
+    return kept, values[kept]
+
+
+def _firsts(same):
+    """The first entry of each pair, as `merge_repeated` has them: int array, (m,)."""
+    return np.flatnonzero(np.concatenate([[True], ~same]))
