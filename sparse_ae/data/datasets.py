@@ -420,7 +420,8 @@ def _choose(entries, release, where):
                                 % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
     # A folder of that name first, then the highest ones.
     ranks = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
-    best = [entry for entry, rank in zip(found, ranks) if rank == min(ranks)]
+    likeliest = min(ranks)
+    best = [entry for entry, rank in zip(found, ranks) if rank == likeliest]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass the one you mean as path."
                          % (where, release.label, _some(best)))
