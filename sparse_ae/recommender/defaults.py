@@ -44,8 +44,8 @@ _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
 _VALIDATION, _LEAST_FRACTION, _MOST_FRACTION, _MOST_VALIDATION = 5000, 0.1, 0.25, 200000
 
-#: The share of the learning rate that is left, once validation stands still.
-LATE_RATE = 0.15
+# The share of the learning rate that is left, once validation stands still.
+_LATE_RATE = 0.15
 
 #: Held-out ratings that are a smaller part than this aren't worth another training on all.
 WORTH_A_REFIT = 0.02
@@ -59,7 +59,17 @@ _PLAIN_LEAST_PATIENCE = 10
 
 
 class Choice(NamedTuple):
-    """Settings of one side, as `Recommender` names them, none of them "auto"."""
+    """Settings of one side, as `Recommender` names them, none of them "auto".
+
+    Attributes
+    ----------
+    n_hidden, batch_size, l2, update, learning_rate, n_epochs, patience
+        As `Recommender` has them.
+    l2_weighted : bool
+        Whether the decay is for each rating.
+    cut : float or None
+        The share of the learning rate that is left, once validation stands still; None to stop then.
+    """
 
     n_hidden: int
     batch_size: Optional[int]
@@ -69,6 +79,7 @@ class Choice(NamedTuple):
     n_epochs: int
     patience: Optional[int]
     l2_weighted: bool
+    cut: Optional[float] = None
 
     def updates_per_epoch(self, n_rows):
         """Count the mini-batches of an epoch of so many rows with ratings."""
@@ -111,14 +122,15 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
     if is_auto(n_epochs):
         updates = _UPDATES_AT_MOST if validated or known is None else known.updates
         n_epochs = rule.get("n_epochs") or -(-updates // per_epoch)
+    early = variance is not None and falls(settings["learning_rate"], objective)
     if not validated:
         patience = None
     elif is_auto(patience):
         least = _PLAIN_LEAST_PATIENCE if variance is None else _LEAST_PATIENCE
-        early = variance is not None and falls(settings["learning_rate"], objective)
         updates = _BEFORE_RATE_FALLS if early else _PATIENCE
         patience = max(least, math.ceil(updates / per_epoch))
-    return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted, **chosen)
+    return Choice(learning_rate=rate, n_epochs=n_epochs, patience=patience, l2_weighted=weighted,
+                  cut=_LATE_RATE if early and patience is not None else None, **chosen)
 
 
 def _needs_all_rows(update):

@@ -27,7 +27,7 @@ from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_from
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
-from sparse_ae.recommender.defaults import is_auto, useful_sides, validation_fraction
+from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
 from sparse_ae.recommender.guard import shrunk_weights
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
 from sparse_ae.runtime.progress import figure, say
@@ -129,6 +129,7 @@ class FitInputs(NamedTuple):
             _check_rows(settings, ranks)
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
             everything, users, items, sides, validation = read(settings, ratings, y, validation, objective, ranks)
+            _check_choices(settings.choices, sides if objective.clips else (), settings.rows)
         matrix, sharing = everything.by(everything.rows), everything.sharing
         if everything.in_parts:
             rows, columns = everything.rows.rows_columns(users, items)
@@ -368,6 +369,19 @@ def _sides(settings, matrix, validation, objective, ranks):
 def _reader(is_counts):
     """Return what makes `Ratings` of feedback."""
     return (lambda *feedback: as_counts(total_counts(*feedback))) if is_counts else as_ratings
+
+
+def _check_choices(choices, sides, rows):
+    """Check the choices of a setting: a dict with a `Choice` for each side that is trained."""
+    if choices is None:
+        return
+    if not isinstance(choices, dict) or not all(isinstance(each, Choice) for each in choices.values()):
+        raise TypeError("choices is %r; expected None, or a dict of 'items' and 'users' to Choice, as choices_ is"
+                        % (choices,))
+    missing = [side for side in sides if side not in choices]
+    if missing:
+        raise ValueError("choices has %s, and with rows=%r there is a model of %s; expected a Choice for each"
+                         % (", ".join(choices) or "none", rows, " and ".join(missing)))
 
 
 def _check_validation(validation, n_ratings, biases):

@@ -108,7 +108,9 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
         problem = problem.with_slopes()
     first = _fit_once(settings, problem, rng, paths, run, refit)
     trained, weights, biases, found = first[:4]
-    further = _further_fits(settings, problem, rng, 1 if is_auto(fits) or first.interrupted else fits)
+    further = []
+    if not (is_auto(fits) or first.interrupted):
+        further = _further_fits(settings.with_choices({each.side: each.choice for each in trained}), problem, rng, fits)
     if further:
         trained, weights, found = _mean_of([first] + further)
         problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE, of %d fits" % (1 + len(further))))
@@ -163,7 +165,7 @@ def _fit_once(settings, problem, rng, paths, run, refit):
 def _train_side(trainer, paths, measure_of):
     """Train a model of one side, and again with another decay where validation says so: a `Trained`."""
     settings, problem, choice = trainer.settings, trainer.problem, trainer.choose()
-    searches = problem.goes_by_ratings and trainer.biases is not None
+    searches = problem.goes_by_ratings and trainer.biases is not None and settings.choices is None
     if searches and isinstance(check_network(settings.network), Shallow):
         ended, choice = _pilot(trainer, choice)
         if ended is not None:
@@ -275,7 +277,7 @@ def _stood_still(history):
 
 
 def _further_fits(settings, problem, rng, n_fits):
-    """Fit again on other random splits: as many `_Fit`s as end well. Ctrl-C ends them; whole ones count."""
+    """Fit again on other random splits by the same choices: as many `_Fit`s as end well, until Ctrl-C."""
     found, paths = [], [None] * most_trainings(len(problem.sides))
     for number in range(2, n_fits + 1):
         try:

@@ -45,7 +45,7 @@ from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs
 from sparse_ae.recommender.ratings import check_settings, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
-from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow
+from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
@@ -119,6 +119,9 @@ class Recommender(RecommenderSettings, Answers):
         Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
     progress : bool
         Whether to show progress on stderr, and to say there what was chosen and what validation has shown.
+    choices : dict of str to defaults.Choice, optional
+        Settings of the model of each side, "items" and "users", as `choices_` has them: nothing is searched for then,
+        and `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience` are passed over.
 
     Attributes
     ----------
@@ -297,6 +300,25 @@ class Recommender(RecommenderSettings, Answers):
         self.fitted_ = fitted_by(given.users, given.items, result, rating_scale=given.scale, unknown=given.unknown,
                                  missing_rating=given.missing_rating, is_counts=given.is_counts)
         return self
+
+    @property
+    def settings_(self):
+        """All settings of the last fit: ``Recommender(**settings_)`` gives the same model of the same ratings.
+
+        They have `choices_` as `choices`, so that nothing is searched for.
+        """
+        return dict(self.get_params(), choices=dict(self.choices_))
+
+    def __str__(self):
+        """The settings; after a fit a line on each model that has been trained, too."""
+        fitted = vars(self).get("fitted_")
+        lines = [repr(self)]
+        for side, choice in () if fitted is None else fitted.choices.items():
+            lines.append("%s as rows, weight %.2f: %s" % (side, fitted.weights[side], in_words(choice._asdict())))
+        for name, weight in () if fitted is None else fitted.weights.items():
+            if name not in fitted.choices:
+                lines.append("%s, weight %.2f" % (name, weight))
+        return "\n".join(lines)
 
     @property
     def measure(self):

@@ -209,6 +209,8 @@ def _named(name, value):
         return {"Shallow": named(value._asdict())}
     if isinstance(value, Objective):
         return {"Objective": named(_described_objective(value))}
+    if name == "choices" and value is not None:
+        return {"Choices": {side: named(choice._asdict()) for side, choice in value.items()}}
     if name == "network" and callable(value):
         return _named_network(value)
     return to_json(_name_of(name, value))
@@ -265,6 +267,8 @@ def _unnamed(value):
         return Shallow(**unnamed(value["Shallow"]))
     if isinstance(value, dict) and "Objective" in value:
         return objective_of(unnamed(value["Objective"]))
+    if isinstance(value, dict) and "Choices" in value:
+        return {side: Choice(**unnamed(choice)) for side, choice in value["Choices"].items()}
     if isinstance(value, dict) and "Network" in value:
         if value["Network"] not in _NETWORKS:
             raise ValueError("network is %r; expected one of %s" % (value["Network"], ", ".join(_NETWORKS)))
@@ -289,8 +293,8 @@ def _name_of(setting, value):
                     "lasagne.nonlinearities, or its name" % (setting, value))
 
 
-# Goes up when an older version can't read the files any more.
-FORMAT = 4
+# Goes up when an older version can't read the files any more; and the oldest that is read, of 1.0.0.
+FORMAT, _OLDEST = 5, 4
 
 # The kind of the files of a folder that have a rank's own columns.
 _OF_A_RANK = "part of a recommender"
@@ -424,9 +428,9 @@ def _check_format(path, meta):
     if version > FORMAT:
         raise ValueError("%s has format %r of a recommender; this sparse_ae reads formats up to %d: upgrade sparse_ae"
                          % (path, version, FORMAT))
-    if version < FORMAT:
-        raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads format "
-                         "%d: fit and save it anew" % (path, version, FORMAT))
+    if version < _OLDEST:
+        raise ValueError("%s has format %r of a recommender, of before the first release; this sparse_ae reads formats "
+                         "from %d: fit and save it anew" % (path, version, _OLDEST))
 
 
 def _checked(meta, arrays, own=slice(None)):

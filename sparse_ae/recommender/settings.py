@@ -107,7 +107,7 @@ class RecommenderSettings(Settings):
 
     def __init__(self, n_hidden="auto", rows="auto", objective="ratings", network="shallow", biases=True, l2="auto",
                  update="auto", learning_rate="auto", batch_size="auto", n_epochs="auto", patience="auto",
-                 formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True):
+                 formulation="auto", rating_scale=None, unknown="mean", rng=0, progress=True, choices=None):
         self.n_hidden = n_hidden
         self.rows = rows
         self.objective = objective
@@ -124,15 +124,16 @@ class RecommenderSettings(Settings):
         self.unknown = unknown
         self.rng = rng
         self.progress = progress
+        self.choices = choices
 
     @property
     def closed_form(self):
         """The one of `closed.CLOSED` that `network` names; None if it names none."""
         return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
-    def silent(self):
-        """Themselves, without progress."""
-        return RecommenderSettings(**dict(self.get_params(), progress=False))
+    def with_choices(self, choices):
+        """Themselves, with other `choices`."""
+        return RecommenderSettings(**dict(self.get_params(), choices=choices))
 
     def without_closed_form(self):
         """Themselves, with the post's model where `network` names a closed form."""

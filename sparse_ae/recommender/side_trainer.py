@@ -9,7 +9,7 @@ from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.recommender.defaults import LATE_RATE, Choice, choose, falls, is_auto
+from sparse_ae.recommender.defaults import Choice, choose, is_auto
 from sparse_ae.recommender.guard import lists_of
 from sparse_ae.recommender.memory import make_room
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
@@ -55,7 +55,10 @@ class SideTrainer:
         self.n_columns = n_columns_of(problem.train, side)
 
     def choose(self):
-        """The `Choice` that the settings and the ratings to train on make."""
+        """The `Choice` that the settings have, or make for the ratings to train on."""
+        given = (self.settings.choices or {}).get(self.side)
+        if given is not None:
+            return given
         train = self.problem.train.own(self.side)
         variance = self.problem.targets(self.biases, self.side).variance(train)
         return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective,
@@ -65,7 +68,7 @@ class SideTrainer:
         """Say a line on the settings that were chosen."""
         chosen = {name: value for name, value in choice._asdict().items()
                   if is_auto(getattr(self.settings, name, None))}
-        if chosen and self.biases is not None:
+        if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
     def train(self, choice, label=None, measure_of=None, **run):
@@ -73,13 +76,12 @@ class SideTrainer:
 
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is as SideTrainer has it, where it differs.
         """
-        problem, goes_on = self.problem, choice.patience is not None and falls(self.settings.learning_rate,
-                                                                               self._objective)
+        problem = self.problem
         held_out = problem.held_out
         if held_out is not None:
             held_out = held_out.own(self.side) if self.biases is None else problem.watched(self.side)
         return self._train(problem.train, held_out, choice, dict(self._run, **run), label or "%s as rows" % self.side,
-                           choice.n_epochs, choice.patience, LATE_RATE if goes_on else None, measure_of)
+                           choice.n_epochs, choice.patience, choice.cut, measure_of)
 
     def refit(self, trained, biases, seed, **run):
         """Train a model again on all ratings beside their biases, for as long as was best: a `Trained`."""

@@ -130,7 +130,7 @@ def test_what_is_given_passes_through():
 def test_without_biases_they_are_movielens():
     for n in (1000, 50000):
         choice = chosen(n, variance=None)
-        assert choice == (500, 256, 50.0, "adam", 0.001, 300, 67, False)
+        assert choice == (500, 256, 50.0, "adam", 0.001, 300, 67, False, None)
     assert chosen(500, variance=None, batch_size=10).patience == 10
     assert chosen(500, variance=None, validated=False).patience is None
 

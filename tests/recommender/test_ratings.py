@@ -290,3 +290,37 @@ def test_several_fits_that_cannot_be_joined_are_refused(fits, settings, fit):
 def test_bad_numbers_of_fits(fits_, message):
     with pytest.raises(ValueError, match=message):
         fitted(fit=dict(fits=fits_))
+
+
+# "auto" is a value
+
+
+@pytest.mark.parametrize("settings, fit", [
+    ({}, {}), (dict(rows="both"), {}), (dict(biases=False), {}), ({}, dict(fits=2)), ({}, dict(validation=None)),
+    (dict(objective="lists", rows="users"), {}), (dict(objective="lists", rows="auto"), {})], ids=str)
+def test_what_was_chosen_gives_the_same_model_without_a_search(settings, fit, trained, tmp_path):
+    ratings = likings() if "objective" in settings else levels(36, 20)[0]
+    auto = dict(dict.fromkeys(("l2", "n_hidden", "learning_rate", "batch_size", "patience"), "auto"), n_epochs=20)
+    if settings.get("rows") == "auto":
+        auto.update(formulation="auto", update="auto")
+    found = fitted(ratings, fit, **dict(auto, **settings))
+    searched = len(trained)
+    again = Recommender(**found.settings_).fit(triples(ratings), **fit)
+    assert again.choices_ == found.choices_ and again.weights_ == found.weights_
+    assert len(trained) - searched == len(found.choices_) * fit.get("fits", 1) <= searched
+    for side, model in found.models_.items():
+        for one, other in zip(model.params, again.models_[side].params):
+            np.testing.assert_array_equal(one.get_value(), other.get_value())
+    again.save(tmp_path / "m")
+    loaded = Recommender.load(tmp_path / "m")
+    assert loaded.choices == again.choices == found.choices_ == loaded.choices_ and loaded.settings_ == again.settings_
+
+
+def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
+    found = fitted(l2="auto")
+    assert str(Recommender(n_hidden=3)) == "Recommender(n_hidden=3)" and "choices" not in repr(found)
+    assert "items as rows, weight %.2f: n_hidden=40, batch_size=9, l2=" % found.weights_["items"] in str(found)
+    for choices, error, message in ((dict(items=3), TypeError, "choices is {'items': 3}; expected None, or a dict"),
+                                    ({}, ValueError, "choices has none, and with rows='items' there is a model of it")):
+        with pytest.raises(error, match=message):
+            fitted(choices=choices)

@@ -486,7 +486,7 @@ def test_foreign_and_future_files(fitted, tmp_path):
         Recommender.load(path)
     fitted.save(path)
     meta, arrays = storage.read(path, "recommender")
-    for version, message in ((5, "format 5 of a recommender; this sparse_ae reads formats up to 4: upgrade sparse_ae"),
+    for version, message in ((6, "format 6 of a recommender; this sparse_ae reads formats up to 5: upgrade sparse_ae"),
                              (2, "format 2 of a recommender, of before the first release; .* fit and save it anew")):
         storage.write(path, "recommender", dict(meta, format=version), arrays)
         with pytest.raises(ValueError, match="model.npz has " + message):
