@@ -9,7 +9,7 @@ from printed import blocks, run_page
 import sparse_ae
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "generated")
 
 
 def name(page):
@@ -28,6 +28,44 @@ def as_case(page):
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_page(page)
+
+
+#: Words of our own, and turns of phrase, for which the field has others; docs/develop/glossary.md has those.
+HOUSE_WORDS = [
+    r"strangers?", r"somebody", r"nobody", r"anybody", r"everybody", r"whoever", r"lest", r"made[- ]up", r"mend(s|ed)?",
+    r"errs?( less)?", r"first weights", r"joined fits", r"fits? (are|is) joined", r"tastes?", r"the guard",
+    r"beside biases", r"one's own", r"in words", r"dear(er|est)?", r"equal graphs", r"what is missing",
+    r"what so strong", r"less what is luck", r"measures? of lists", r"(make|makes|making|better|worse|good|best) lists",
+    r"lists? of what people", r"of which", r"of what", r"for it is", r"comes? twice", r"(is|are) said", r"held against",
+    r"cut off for it", r"(?<=[.:] )Of (?!course)", r"(?<=[.] )What (is|it|was|comes|becomes|a) (?!.*\?)"]
+
+
+def prose(text):
+    """A page without its code, tables' marks, formulas and targets of links."""
+    for pattern in (r"^```.*?^```$", r"^\$\$.*?^\$\$$", r"^<!-- table: .*?<!-- end -->$", r"<!--.*?-->"):
+        text = re.sub(pattern, "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`+[^`]*`+|\]\([^)]*\)", "", text)
+
+
+def house_words(text):
+    return [found.group(0) for found in re.finditer(r"\b(?:%s)(?!\w)" % "|".join(HOUSE_WORDS), text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("page", PAGES + [ROOT / "README.md", ROOT / "CONTRIBUTING.md"],
+                         ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_pages_are_in_the_words_of_the_field(page):
+    assert house_words(prose(page.read_text(encoding="utf-8"))) == []
+
+
+def test_house_words_are_found():
+    assert house_words("Of few ratings, as somebody said. Of course mended.") == ["somebody", "mended"]
+    assert house_words(prose("`tastes` and [x](tastes.md)\n```\nstrangers\n```\n")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_code_fits_the_column_of_a_page(page):
+    fences = re.findall(r"^```[^\n]*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert [line for text in fences for line in text.splitlines() if len(line) > 84] == []
 
 
 def without_a_page():
