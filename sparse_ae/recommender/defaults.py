@@ -21,8 +21,11 @@ have ratings:
                  or more
 ===============  =======================================================================================================
 
-With ``biases=False`` "auto" is what was best on MovieLens. Where missing entries count, all columns have a gradient
-from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam at 0.002, and `n_epochs` 450 updates without validation.
+With ``biases=False`` "auto" is what was best on MovieLens. So it is for an objective without a rule; beside biases its
+decay is 50 c (n / 50,000)^(1/3), with the mean cost c of a rating in a first epoch, and less and more are tried.
+
+Where missing entries count, all columns have a gradient from every row: `l2` is 40 (n / 50,000)^(2/3), the update Adam
+at 0.002, and `n_epochs` 450 updates without validation.
 
 How these were chosen, on validation ratings of public and synthetic sets, is told in the decisions.
 """
@@ -38,7 +41,7 @@ from sparse_ae.ranks.ranks import ALONE
 
 __all__ = ["Choice"]
 
-_TYPICAL = 50000.0
+TYPICAL = 50000.0
 _UPDATES_PER_EPOCH, _OF_RATINGS, _UPDATES_AT_MOST = 12, 10 ** 6, 3000
 _PATIENCE, _BEFORE_RATE_FALLS, _LEAST_PATIENCE = 200, 80, 5
 _LEAST_HIDDEN, _MOST_HIDDEN, _MOST_NUMBERS, _MOST_PER_ROW = 96, 512, 2 ** 25, 10000
@@ -54,7 +57,8 @@ WORTH_A_REFIT = 0.02
 _MOST_WORK, _UPDATES_OF_LISTS, _LEAST_HIDDEN_OF_LISTS = 2 ** 40, 600, 64
 
 # Without biases: MovieLens's.
-_PLAIN = dict(n_hidden=500, batch_size=256, l2=50.0, update="adam", learning_rate=0.001, n_epochs=300)
+PLAIN_L2 = 50.0
+_PLAIN = dict(n_hidden=500, batch_size=256, l2=PLAIN_L2, update="adam", learning_rate=0.001, n_epochs=300)
 _PLAIN_LEAST_PATIENCE = 10
 
 
@@ -100,7 +104,7 @@ def choose(settings, train, variance, validated, objective, ranks=ALONE):
         rule = dict(_PLAIN)
     else:
         uses_adagrad = n < 3 * n_columns and not known.all_columns
-        n_hidden = 16 * round(100 * np.sqrt(n / _TYPICAL) / 16)
+        n_hidden = 16 * round(100 * np.sqrt(n / TYPICAL) / 16)
         rule = dict(n_hidden=int(np.clip(n_hidden, _LEAST_HIDDEN, most_hidden(n_rows, n_occurring, n_columns))),
                     batch_size=-(-n_rows // int(_UPDATES_PER_EPOCH * max(1.0, np.sqrt(n / _OF_RATINGS)))), l2=known.l2,
                     learning_rate=known.learning_rate, update="adagrad" if uses_adagrad else "adam")

@@ -170,6 +170,8 @@ def _train_side(trainer, paths, measure_of):
         ended, choice = _pilot(trainer, choice)
         if ended is not None:
             return ended
+    if searches and is_auto(settings.l2) and not trainer.has_rule:
+        choice = trainer.measured(choice)
     trainer.say(choice)
     best = trainer.train(choice, measure_of=measure_of, checkpoint=paths[0])
     if searches and is_auto(settings.l2):
@@ -238,17 +240,25 @@ def _better_decay(trainer, best, tries):
         return best
     is_small = stretch > 1
 
+    def with_decay(factor, why, trained):
+        train = next(tries, None)
+        if train is None or tried[-1].interrupted:
+            return None
+        choice = trained.choice._replace(l2=trained.choice.l2 * factor)
+        problem.tell("%s as rows: %s; again with l2=%.4g" % (trained.side, why, choice.l2))
+        tried.append(train(choice))
+        return tried[-1]
+
     def with_other_decay(trained):
         stretch, _ = stretch_on_validation(problem, trained, trainer.biases)
         if _TOO_LARGE <= stretch <= _TOO_SMALL or (stretch > 1) != is_small:
             return None
-        choice = trained.choice._replace(l2=trained.choice.l2 * (_LESS_DECAY if is_small else 1 / _LESS_DECAY))
-        problem.tell("%s as rows: %s; again with l2=%.4g" % (trained.side, _in_words(stretch), choice.l2))
-        tried.append(next(tries)(choice))
-        return tried[-1]
+        return with_decay(_LESS_DECAY if is_small else 1 / _LESS_DECAY, _in_words(stretch), trained)
 
-    best, _ = climb(best, [with_other_decay], partial(_error_of, trainer), lambda new, old: old - new,
-                    most_steps=_MORE_TRIES)
+    moves = [with_other_decay]
+    if not trainer.has_rule:  # least squares tells nothing of the decay of another cost
+        moves = [partial(with_decay, factor, "its cost knows no decay") for factor in (_LESS_DECAY, 1 / _LESS_DECAY)]
+    best, _ = climb(best, moves, partial(_error_of, trainer), lambda new, old: old - new, most_steps=_MORE_TRIES)
     return best._replace(interrupted=tried[-1].interrupted)
 
 

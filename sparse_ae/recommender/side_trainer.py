@@ -9,7 +9,7 @@ from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.recommender.defaults import Choice, choose, is_auto
+from sparse_ae.recommender.defaults import PLAIN_L2, TYPICAL, Choice, choose, is_auto
 from sparse_ae.recommender.guard import lists_of
 from sparse_ae.recommender.memory import make_room
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
@@ -63,6 +63,21 @@ class SideTrainer:
         variance = self.problem.targets(self.biases, self.side).variance(train)
         return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective,
                       self.problem.ranks)
+
+    @property
+    def has_rule(self):
+        """Tell whether the objective knows a decay for the ratings; a cost of one's own has to be measured."""
+        return self._objective.rule(1, 1.0) is not None
+
+    def measured(self, choice):
+        """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
+        train = self.problem.train.own(self.side)
+        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, the scale of the cost" % self.side,
+                           **IN_MEMORY)
+        if first.error or first.interrupted:
+            return choice
+        mean = first.history[0]["data_loss"] / train.nnz
+        return choice._replace(l2=float(PLAIN_L2 * mean * (train.nnz / TYPICAL) ** (1 / 3)))
 
     def say(self, choice):
         """Say a line on the settings that were chosen."""

@@ -15,6 +15,7 @@ from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.trainer import TrainingDiverged
+from sparse_ae.training.objectives import Objective
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items", progress=False)
@@ -324,3 +325,37 @@ def test_choices_that_are_none_are_refused_and_print_tells_what_was_chosen():
                                     ({}, ValueError, "choices has none, and with rows='items' there is a model of it")):
         with pytest.raises(error, match=message):
             fitted(choices=choices)
+
+
+# Objectives that have no rule
+
+
+class Times(Objective):
+    """The absolute error, so many times."""
+
+    def __init__(self, times=1.0):
+        self.times = times
+
+    def cost(self, model, formulation, batch):
+        return self.times * abs(formulation.entries(model, batch).difference).sum()
+
+
+def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
+    """A hundred times the cost has a hundred times the decay."""
+    decays = []
+    for objective in (Times(), Times(100.0)):
+        del trained[:]
+        fitted(objective=objective, l2="auto", n_epochs=3, update="sgd", learning_rate=1e-6, progress=True)
+        decays.append([each.choice.l2 for label, each in trained if label is None][0])
+    one, hundred = decays
+    assert hundred == pytest.approx(100 * one, rel=0.01)
+    assert "its cost knows no decay; again with l2=%.4g" % (0.3 * one) in capsys.readouterr().err
+
+
+def test_less_decay_is_tried_for_a_cost_of_ones_own_and_more_if_that_is_worse(trained, monkeypatch):
+    errors = iter([3.0, 4.0, 2.0] + [1.0] * 9)
+    monkeypatch.setattr(fitting, "_error_of", lambda *args: next(errors))
+    monkeypatch.setattr(fitting, "stretch_on_validation", lambda *args: (1.0, 3.0))
+    fitted(objective=Times(), l2="auto", n_epochs=2)
+    first, less, more = [each.choice.l2 for label, each in trained if label is None]
+    assert (less, more) == (pytest.approx(0.3 * first), pytest.approx(first / 0.3))
