@@ -43,30 +43,6 @@ class Fitted:
     """The result of `Recommender.fit`; its public methods are those of `Recommender`.
 
     This one is of the post's model, ratings in, ratings out, which says nothing where a user or an item is unknown.
-
-    Parameters
-    ----------
-    users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
-        Ids, ascending.
-    result : ratings.FitResult
-    rating_scale : (float, float)
-    unknown : "mean", "error" or float
-        As the setting was when `fit` began.
-    missing_rating : float or None
-    is_counts : bool
-        Whether feedback is counts.
-
-    Attributes
-    ----------
-    users, items, users_rated, items_rated, rating_scale, mean, missing_rating, biases, models, model, weights,
-    validation_rmse, validation_lists, n_hidden, batch_size, l2, choices, history, best_epoch
-        As `Recommender` has them, with an underscore after their names.
-    scorer : scoring.scorer.Scorer
-        Of all models and biases together.
-    ranks : Ranks
-        Who call each method together.
-    ratings : csr_matrix
-        All that `fit` was given, by rows of the first model: its input, and what counts as seen.
     """
 
     # What people whom nobody knows begin with, less their own offset.

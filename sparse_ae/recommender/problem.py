@@ -52,35 +52,7 @@ _LEVELS_SHRUNK_BY = 1.0
 
 
 class FitInputs(NamedTuple):
-    """All that a fit works on.
-
-    Attributes
-    ----------
-    objective : Objective
-        The setting's, as it is given.
-    users, items : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
-        Ids, ascending.
-    sides : tuple of {"items", "users"}
-        Which models to train, by their rows.
-    everything, train : OrientedRatings
-        All ratings, and those to train on: the same unless some are cut off.
-    held_out : OrientedRatings or None
-    validation : None, float or ratings
-        The fraction to cut off, or the held-out ratings that came: what `with_held_out` makes `held_out` of.
-    scale : (float, float)
-    unknown : "mean", "error" or float
-    missing_rating, unit : float or None
-        None unless outputs are scores; the unit is that of `targets`.
-    lists : Measure or None
-        The measure that validation goes by; None for the RMSE.
-    guarded : bool
-        Whether a model counts only if it is clearly better than none.
-    ranks : Ranks
-    progress : bool
-        Whether `tell` says anything: of several ranks the first does.
-    slopes : bool
-        Whether biases have slopes of users.
-    """
+    """All that a fit works on."""
 
     objective: Objective
     users: np.ndarray
@@ -102,24 +74,7 @@ class FitInputs(NamedTuple):
 
     @classmethod
     def of(cls, settings, ratings, y=None, validation="auto", ranks=ALONE):
-        """Check what `fit` was given, and the settings that go with it; no rating is held out yet.
-
-        Parameters
-        ----------
-        settings : Recommender
-        ratings, y, validation
-            As `Recommender.fit` takes them.
-        ranks : Ranks
-            With whom this is called together.
-
-        Returns
-        -------
-        FitInputs
-
-        Raises
-        ------
-        TypeError, ValueError
-        """
+        """Check what `fit` was given, and the settings that go with it; no rating is held out yet."""
         with ranks.agreed():
             unknown = _check_unknown(settings.unknown)
             check_bool(settings.progress, "progress")

@@ -37,17 +37,7 @@ _NETWORKS = [name for name in networks.__all__ if name != "Network"]
 
 
 def state_of(fitted):
-    """Take a `Fitted` apart.
-
-    Returns
-    -------
-    meta : dict
-        All that is no array.
-    arrays : dict of str to array
-        What all ranks have.
-    own : dict of str to Parameter
-        Those of a rank's own columns.
-    """
+    """Take a `Fitted` apart: what is no array, arrays that all ranks have, and Parameters of a rank's own columns."""
     scorer = fitted.scorer
     parts, arrays, own = [], {"users": fitted.users, "items": fitted.items}, {}
     for each in scorer.scorers:
@@ -157,16 +147,7 @@ def whole(fitted, arrays, own):
 
 
 def fitted_of(meta, arrays, ratings, ranks=ALONE):
-    """Put a `Fitted` together; KeyError, TypeError or ValueError for what no `state_of` gave.
-
-    Parameters
-    ----------
-    meta, arrays : dict
-        As `state_of` gives them, `arrays` with the parameters, as arrays.
-    ratings : csr_matrix
-        By rows as ``meta["ratings_rows"]`` says; a rank's own columns.
-    ranks : Ranks
-    """
+    """Put a `Fitted` together; KeyError, TypeError or ValueError for what no `state_of` gave."""
     biases, scale, missing_rating = None, meta["rating_scale"], meta["missing_rating"]
     if meta["biases"] is not None:
         biases = Biases(meta["biases"]["mean"], arrays["user_biases"], arrays["item_biases"],
@@ -306,16 +287,7 @@ _PART = ("rows", "model", "objective", "parameters", "weight", "choice")
 
 
 def write(path, meta, arrays, ratings):
-    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    meta : dict
-    arrays : dict of str to array
-        Those of a model are named after its rows: ``"items/W"``, ...
-    ratings : csr_matrix
-    """
+    """Write a recommender's file over nothing but one of the library's; see `storage` for the errors."""
     storage.check_replaceable(path)
     arrays = dict(arrays, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
     storage.write(path, "recommender", dict(meta, format=FORMAT), arrays)
@@ -337,20 +309,7 @@ def _make_folder(folder):
 
 
 def write_parts(folder, meta, arrays, own, ratings, ranks):
-    """Write a recommender's folder, or leave the one of before as it is; for all ranks together.
-
-    Parameters
-    ----------
-    folder : str or os.PathLike
-    meta : dict
-    arrays : dict of str to array
-        What all ranks have.
-    own : dict of str to array
-        What is of a rank's own columns.
-    ratings : csr_matrix
-        A rank's own columns.
-    ranks : Ranks
-    """
+    """Write a recommender's folder, or leave the one of before as it is; for all ranks together."""
     ranks.on_first(_make_folder, folder)
     save = ranks.gathered(uuid.uuid4().hex)[0]
     own = dict(own, data=ratings.data, indices=ratings.indices, indptr=ratings.indptr)
@@ -359,27 +318,7 @@ def write_parts(folder, meta, arrays, own, ratings, ranks):
 
 
 def read(path, ranks=ALONE):
-    """Read a recommender's file, or its folder.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    ranks : Ranks
-        Of several each reads its own part of a folder, which must have as many. One process reads all, and joins them.
-
-    Returns
-    -------
-    meta : dict
-    arrays : dict of str to numpy.ndarray
-    ratings : scipy.sparse.csr_matrix of float32
-        What its arrays `data`, `indices` and `indptr` are; its rows are ``meta["ratings_rows"]``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged, of another kind, of a later version, or its parts don't go together.
-        The message names the file.
-    """
+    """Read a recommender's file, or its folder: (meta, arrays, CSR); a ValueError names what is damaged."""
     if os.path.isdir(path):
         return _read_folder(path, ranks)
     meta, arrays = storage.read(path, "recommender")

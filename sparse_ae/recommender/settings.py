@@ -87,13 +87,7 @@ class Shallow(NamedTuple):
 
 
 def check_network(network):
-    """Return what a recommender's model is made by: `Shallow`, or a callable.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    """
+    """Return what a recommender's model is made by: `Shallow`, or a callable."""
     if isinstance(network, str) and network == "shallow":
         return Shallow()
     if isinstance(network, Shallow) or callable(network):

@@ -13,24 +13,7 @@ from sparse_ae.training.targets import AsRated, BeyondBiases, BeyondLevels
 
 
 class OrientedRatings:
-    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for.
-
-    Parameters
-    ----------
-    matrix : csr_matrix
-    rows : {"users", "items"}
-    ranks : Ranks
-        Who needs the ratings' columns, each its own.
-    in_parts : bool
-        Whether each rank has nothing but its own columns in `matrix`, which then has no other side if they are several.
-
-    Attributes
-    ----------
-    sharing : Ranks
-        Who have a part of the matrix each: a process alone where every one has all of it.
-    biases : dict
-        What `biases_of` has made of them, by the rows they are read by, and the shrinkage.
-    """
+    """A matrix of ratings with users as rows and with items as rows: each made when it is first asked for."""
 
     def __init__(self, matrix, rows, ranks=ALONE, in_parts=False):
         self.rows, self.ranks, self.in_parts, self._made, self._own = Side(rows), ranks, in_parts, {rows: matrix}, {}
@@ -109,20 +92,7 @@ def targets_of(biases, rows, scale, unit=None, ranks=ALONE, levels=None):
 
 
 def scorer_of(model, ratings, side, biases, scale, unit=None):
-    """Make a `Scorer` of `OrientedRatings`; of all ranks together where there are others.
-
-    Parameters
-    ----------
-    model : AutoEncoder
-    ratings : OrientedRatings
-    side : {"users", "items"}
-        The model's rows.
-    biases : Biases or None
-        What the model was trained beside.
-    scale : (float, float)
-    unit : float, optional
-        Of scores; see `targets`.
-    """
+    """Make a `Scorer` of `OrientedRatings`; of all ranks together where there are others."""
     ranks, side = ratings.ranks, Side(side)
     targets = targets_of(biases, side, scale, unit, ranks)
     if ranks.size == 1:
