@@ -61,12 +61,13 @@ def test_errors_of_steps_tell_updates_apart(example, change, differs):
         example.agree_in_errors(field, [small_matrix()] * 3)
 
 
+@pytest.mark.parametrize("kind", ["Dense", "Sparse"])
 @pytest.mark.parametrize("recipe", ["THE_POST", "ADAM"])
-def test_pytorch_computes_the_same(example, recipe):
+def test_pytorch_computes_the_same(example, recipe, kind):
     pytest.importorskip("torch")
     recipe = getattr(example, recipe)
     start = example.start_values(30, 4, np.random.RandomState(0))
-    field = [example.Ours("sparse", start, recipe), example.Torch(start, recipe)]
+    field = [example.Ours("sparse", start, recipe)] + example.torch_if_installed(start, recipe, kind)
     example.agree_in_errors(field, [small_matrix()] * 3)
 
 

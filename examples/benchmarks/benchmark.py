@@ -75,6 +75,7 @@ THE_POST = Recipe("sgd", 1e-3)
 # The rate of SGD is small because an identity, unlike a sigmoid, lets large steps grow without end.
 SGD, ADAM, ADAGRAD = (Recipe(*each, f="identity", g="sigmoid", l2_weighted=each[0] == "adagrad")
                       for each in (("sgd", 1e-5), ("adam", 1e-3), ("adagrad", 0.03)))
+TORCH = {"torch": "Dense", "torch-sparse": "Sparse"}  # contenders, and their classes in torch_peers
 KEPT = {"sgd": 0, "adagrad": 1, "adam": 2}  # what an update keeps for a parameter, in numbers
 
 
@@ -126,50 +127,20 @@ class Ours:
         return [p.get_value() for p in self.model.params]
 
 
-class Torch:
-    """The same step as one would write it in PyTorch: masked, dense."""
-
-    formulation = "dense"
-
-    def __init__(self, start, recipe=THE_POST, name="PyTorch, dense"):
-        import torch
-        self.torch, self.recipe, self.name = torch, recipe, name
-        self.f, self.g = ((lambda x: x) if each == "identity" else getattr(torch, each)
-                          for each in (recipe.f, recipe.g))
-        self.W, self.V = (torch.tensor(x, requires_grad=True) for x in (start[0], np.ascontiguousarray(start[1].T)))
-        self.mu, self.b = torch.zeros(len(start[1]), requires_grad=True), torch.zeros(len(start[0]), requires_grad=True)
-        optimiser, options = {"sgd": (torch.optim.SGD, {}), "adam": (torch.optim.Adam, dict(fused=True))}[recipe.update]
-        self.optimiser = optimiser([self.W, self.V, self.mu, self.b], lr=recipe.learning_rate, **options)
-
-    def run(self, batches):
-        torch, errors = self.torch, []
-        for block in batches:
-            rating = torch.from_numpy(block.toarray())
-            output = self.f(torch.addmm(self.b, self.g(torch.addmm(self.mu, rating, self.V)), self.W.T))
-            error = (((output - rating) * (rating != 0)) ** 2).sum()
-            self.optimiser.zero_grad()
-            (error + L2 * ((self.W ** 2).sum() + (self.V ** 2).sum())).backward()
-            self.optimiser.step()
-            errors.append(error.item())
-        return errors
-
-    def parameters(self):
-        return [x.detach().numpy() for x in (self.W, self.V.T, self.mu, self.b)]
-
-
-def torch_if_installed(*args):
-    """[the contender], or nothing, which is said."""
+def torch_if_installed(start, recipe=THE_POST, kind="Dense", *name):
+    """[a contender of `torch_peers`], or nothing, which is said."""
     try:
-        return [Torch(*args)]
+        import torch_peers
     except ImportError:
         print("PyTorch is not installed: left out (pip install torch)")
         return []
+    return [getattr(torch_peers, kind)(start, recipe, L2, *name)]
 
 
 def contenders(names, start):
     for name in names:
-        if name == "torch":
-            yield from torch_if_installed(start)
+        if name in TORCH:
+            yield from torch_if_installed(start, THE_POST, TORCH[name])
         elif name == "scan" and device_name() and theano.config.device.startswith("opencl"):
             print("Theano's scan has no code for OpenCL: left out")
         else:
@@ -382,7 +353,7 @@ def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None, table=PR
     wide = sp.csr_matrix((matrix.data, 10 * matrix.indices, matrix.indptr), (matrix.shape[0], 10 * matrix.shape[1]))
     start = start_values(matrix.shape[1], k, rng)
     field = [(Ours("sparse", start, SGD, "SGD"), matrix), (Ours("sparse", start, ADAM, "Adam"), matrix)]
-    field += [(each, matrix) for each in torch_if_installed(start, ADAM, "Adam in PyTorch, dense")]
+    field += [(each, matrix) for each in torch_if_installed(start, ADAM, "Dense", "Adam in PyTorch, dense")]
     agree_in_errors([each for each, _ in field[1:]], [matrix[:min(batch_size, 16)]] * 3)
     field += [(Ours("sparse", start, ADAGRAD, "Adagrad"), matrix),
               (Ours("sparse", start_values(wide.shape[1], k, rng), ADAGRAD, "Adagrad, ten times the columns"), wide)]
@@ -510,8 +481,8 @@ def main(argv=None):
     parser.add_argument("--k", type=int, default=500, help="hidden units (default %(default)s)")
     parser.add_argument("--batch", type=int, nargs="+",
                         help="rows in a batch (default 64 and 512; with --updates 256)")
-    parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "scan"],
-                        choices=list(FORMULATIONS) + ["torch"], help="the first is what the others are compared with")
+    parser.add_argument("--contenders", nargs="+", default=["sparse", "dense", "torch", "torch-sparse", "scan"],
+                        choices=list(FORMULATIONS) + list(TORCH), help="the first is what the others are compared with")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is timed (default %(default)s)")
     parser.add_argument("--budget", type=float, default=10,
                         help="seconds after which a turn is cut short (default %(default)s)")
