@@ -174,9 +174,3 @@ def test_each_part_goes_with_the_floor(example, without_torch, capsys, monkeypat
     assert set(shared) <= set(rows(timed)) and set(shared) <= set(rows("| share of " + shares))
     assert "scan" not in shares
     assert all(re.fullmatch(r"[\d.]+%", cell) for name in shared for cell in rows("| share of " + shares)[name])
-
-
-def test_the_floor_is_no_matter_of_densities(example, capsys):
-    with pytest.raises(SystemExit) as exit:
-        example.main(["--floor", "--density"])
-    assert exit.value.code == 2 and "--floor is about a CPU's epochs and lists" in capsys.readouterr().err

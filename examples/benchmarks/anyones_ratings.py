@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import SETS, add_sets, random_splits
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -44,9 +45,7 @@ COLUMNS = {"biases": "biases", "factors": "factorisation", "SVD": "SVD", "KNN": 
 def main(argv=None):
     """Prints the table with the arguments of the command line, or with those given."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name in ("filmtrust", "douban", "jester", "ml-100k", "ml-1m", "data"):
-        parser.add_argument("--" + name, metavar="FILE",
-                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    add_sets(parser, *SETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
                         help="of the made-up sets; none for no such sets (default: %(default)s)")
@@ -82,11 +81,6 @@ def sets(args):
         for kind, settings in KINDS.items():
             yield "%d, %s" % (n, kind), (split for seed in args.seeds for split in random_splits(
                 sparse_ae.made_up_ratings(n_ratings=n, rng=seed, **settings(n))[0], 0.2, [seed]))
-
-
-def random_splits(ratings, test_fraction, seeds):
-    for seed in seeds:
-        yield sparse_ae.split_ratings(ratings, test_fraction, seed)[:2]
 
 
 def douban(path):

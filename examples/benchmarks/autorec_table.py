@@ -30,9 +30,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
+import common
 import numpy as np
 import pages
-import scipy.stats
 
 from sparse_ae import AutoEncoder, Recommender, Trainer, movielens, rmse, split_ratings
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -341,17 +341,8 @@ def cmfrec_als(train, test, seed):
 
 
 def interval(scores):
-    """Mean RMSE and, of several scores, half the width of its 95% interval by Student's t."""
-    centre, half = mean_and_half(scores)
-    return "%.4f" % centre if len(scores) == 1 else "%.4f ± %.4f" % (centre, half)
-
-
-def mean_and_half(scores):
-    """Mean RMSE and half the width of its 95% interval by Student's t, 0 for a single score."""
-    values = [score.rmse for score in scores]
-    if len(values) == 1:
-        return values[0], 0.0
-    return np.mean(values), scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    """Mean RMSE and, of several scores, half the width of its 95% interval, in words."""
+    return common.interval([score.rmse for score in scores])
 
 
 def seconds(scores):
@@ -391,7 +382,8 @@ def draw(curves, by_k, path):
     against_time.set(xscale="log", xlabel="seconds of training", ylabel="RMSE", title="MovieLens 1M, first split",
                      ylim=(min(ends) - 0.01, max(ends) + 0.03))
     for column, name in enumerate(("I-AutoRec", "matrix factorisation")):
-        means, halves = zip(*[mean_and_half(pair[column]) for pair in by_k.values()])
+        means, halves = zip(*[common.mean_and_half([score.rmse for score in pair[column]])
+                              for pair in by_k.values()])
         against_k.errorbar(list(by_k), means, yerr=halves, marker="o", capsize=3, label=name)
     against_k.set(xscale="log", xlabel="hidden units, or factors", ylabel="RMSE", title="MovieLens 1M")
     against_k.set_xticks(list(by_k))

@@ -4,7 +4,6 @@
     python benchmark.py                                # from the cache, else a synthetic matrix of its shape
     python benchmark.py --shape 138493,26744,20000000  # MovieLens 20M's shape
     python benchmark.py --updates                      # SGD, Adam and Adagrad as Recommender trains
-    python benchmark.py --density                      # where the dense graph overtakes the sparse one
     python benchmark.py --lists                        # the ten best items for every user, beside implicit
     python benchmark.py --updates --floor              # and what share of the machine's speed that is
     python benchmark.py --data ml-1m.zip --write docs/results/speed.md README.md
@@ -390,23 +389,6 @@ def updates(ratings, k, batch_size, rounds, budget, seed=0, floor=None, table=PR
     return medians
 
 
-def density_rule(k=200, n_rows=1024, n_items=2000, batch_size=64, rounds=5, table=PRINTED):
-    """Sparse against dense as the ratings get denser; the density from which dense is the faster one, or None."""
-    shown = table("by the density of ratings", "density", "sparse, s", "dense, s", "sparse / dense")
-    rng = np.random.RandomState(0)
-    field = list(contenders(["sparse", "dense"], start_values(n_items, k, rng)))
-    turn = None
-    for density in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0):
-        matrix = sp.random(n_rows, n_items, density, "csr", dtype="float32", random_state=rng)
-        sparse, dense = np.median([[seconds_per_epoch(contender, matrix, batch_size, 60, rng)[0] for contender in field]
-                                   for _ in range(rounds)], axis=0)
-        shown.row("%.2f" % density, "%.4f" % sparse, "%.4f" % dense, "%.2f" % (sparse / dense))
-        if turn is None and sparse > dense:
-            turn = density
-    print("The dense graph is the faster one %s." % ("from a density of %g" % turn if turn else "at none of these"))
-    return turn
-
-
 def factors(recommender, matrix):
     """Factors of users and of items whose products order a user's items as the model's outputs do."""
     model = recommender.model_
@@ -487,20 +469,13 @@ def main(argv=None):
     parser.add_argument("--budget", type=float, default=10,
                         help="seconds after which a turn is cut short (default %(default)s)")
     parser.add_argument("--updates", action="store_true", help="compare updates of the model that Recommender trains")
-    parser.add_argument("--density", action="store_true",
-                        help="compare sparse and dense over the density of ratings instead")
     parser.add_argument("--lists", action="store_true", help="time lists for all users instead of epochs")
     parser.add_argument("--floor", action="store_true", help="print the share of the machine's speed that each reaches")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     written = pages.Pages(__file__, args.write)
-    if args.floor and (args.density or device_name()):
-        parser.error("--floor is about a CPU's epochs and lists: it goes with neither --density nor device=cuda")
-    if args.density:
-        density_rule(table=written.table)
-        print(machine())
-        written.close()
-        return
+    if args.floor and device_name():
+        parser.error("--floor is about a CPU's epochs and lists: it doesn't go with device=cuda")
     name, matrix = load(args.data, args.shape)
     print(name)
 

@@ -18,12 +18,11 @@ ratings, on which is chosen, hold the test ratings of u2 to u5. Weight decays ar
 import argparse
 import functools
 import time
-from pathlib import Path
 from typing import Any, NamedTuple, Tuple
 
 import numpy as np
 import pages
-import scipy.stats
+from common import SETS, add_sets, bare, interval, movielens_matrices, random_splits
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -149,14 +148,6 @@ def table(written, label, splits, names, args):
     return found
 
 
-def interval(errors):
-    """The mean, with its 95% interval (Student's t) where there are several."""
-    if len(errors) == 1:
-        return "%.4f" % errors[0]
-    half = scipy.stats.t.ppf(0.975, len(errors) - 1) * np.std(errors, ddof=1) / np.sqrt(len(errors))
-    return "%.4f ± %.4f" % (np.mean(errors), half)
-
-
 def draw(found, label, path):
     from matplotlib.figure import Figure
     figure = Figure(figsize=(8, 0.5 + 0.4 * len(found)), constrained_layout=True)
@@ -168,8 +159,7 @@ def draw(found, label, path):
     ax.set_yticks(range(len(found)))
     ax.set_yticklabels(found)
     ax.invert_yaxis()
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    bare(ax)
     figure.savefig(path, dpi=120)
 
 
@@ -178,23 +168,16 @@ def sets(args):
     def by_items(pairs):
         return [(train.T.tocsr(), test.T.tocsr()) for train, test in pairs]
 
-    def nine_tenths(matrix):
-        return by_items(sparse_ae.split_ratings(matrix, 0.1, rng=seed)[:2] for seed in args.seeds)
-
     if args.ml_100k:
         folds = movielens_100k_folds(args.ml_100k)
         yield "MovieLens 100K, u1" + " ... u5" * (not args.quick), by_items(folds[:1] if args.quick else folds)
-    if args.ml_1m:
-        yield "MovieLens 1M, 90/10", nine_tenths(sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix)
-    if args.data:
-        yield Path(args.data).name, nine_tenths(sparse_ae.load_ratings(args.data).matrix)
+    for label, matrix in movielens_matrices(args):
+        yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, args.seeds))
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name in ("ml-100k", "ml-1m", "data"):
-        parser.add_argument("--" + name, metavar="FILE",
-                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    add_sets(parser, "ml-100k", "ml-1m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the splits")
     parser.add_argument("--hidden", type=int, nargs="+", default=[200, 500], metavar="K",
                         help="widths to choose from (default 200 500)")

@@ -20,11 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import python_path
 
 import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
@@ -70,9 +70,7 @@ print(epochs[0], time.time())
 
 def run(program, argument, **environment):
     """The numbers that a Python program prints last, run in a process of its own."""
-    package = str(Path(sparse_ae.__file__).resolve().parents[1])
-    paths = [package] + [path for path in [os.environ.get("PYTHONPATH")] if path]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths), **environment)
+    environment = dict(os.environ, PYTHONPATH=python_path(), **environment)
     printed = subprocess.run([sys.executable, "-c", program, str(argument)], env=environment, check=True,
                              stdout=subprocess.PIPE, universal_newlines=True).stdout
     return [float(number) for number in printed.splitlines()[-1].split()]

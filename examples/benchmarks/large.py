@@ -17,13 +17,13 @@ where others use the machine.
 """
 import argparse
 import os
-import sys
 import tempfile
 import time
 
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import memory
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -63,16 +63,8 @@ def forget_peak():
 
 
 def peak():
-    """The most memory that the process had, in MB; NaN where nobody tells."""
-    try:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        try:
-            import resource
-        except ImportError:  # Windows
-            return float("nan")
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2 ** 20)
+    """The most memory that the process had, in MB; NaN where the system doesn't tell."""
+    return memory("VmHWM")[0]
 
 
 def make(n_ratings, rng):

@@ -19,6 +19,7 @@ import warnings
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import bare
 
 from sparse_ae.layers import SparseInputDenseLayer
 import lasagne
@@ -160,8 +161,7 @@ def draw(curves, path):
            title="Texts as bags of words: the same network on sparse and on dense rows")
     ax.grid(True, which="major", color="0.9")
     ax.legend(frameon=False, fontsize=9)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    bare(ax)
     figure.savefig(path, dpi=120)
 
 

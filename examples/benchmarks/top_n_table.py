@@ -23,13 +23,12 @@ import argparse
 import importlib.util
 import itertools
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pages
 import scipy.sparse as sp
-import scipy.stats
+from common import add_sets, bare, interval, movielens_matrices
 
 import sparse_ae
 from sparse_ae.baselines.lists import fit_ease, fit_neighbours, fit_popular
@@ -146,9 +145,7 @@ def contenders():
 def main(argv=None):
     """Prints the tables with the arguments of the command line, or with those given."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name in ("ml-100k", "ml-1m", "data"):
-        parser.add_argument("--" + name, metavar="FILE",
-                            help="ratings of your own" if name == "data" else "where this set of ratings is")
+    add_sets(parser, "ml-100k", "ml-1m")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3, 4), help="of the splits")
     parser.add_argument("--only", choices=("splits", "strangers", "picture"), nargs="+",
                         default=("splits", "strangers", "picture"), help="not all of it")
@@ -188,10 +185,7 @@ def sets(args):
     """(label, matrix of ratings), users by items."""
     if args.ml_100k:
         yield "MovieLens 100K", sparse_ae.movielens("100k", path=args.ml_100k).ratings.matrix
-    if args.ml_1m:
-        yield "MovieLens 1M", sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix
-    if args.data:
-        yield Path(args.data).name, sparse_ae.load_ratings(args.data).matrix
+    yield from movielens_matrices(args)
 
 
 def split_of(matrix, seed, test_fraction=0.2):
@@ -246,14 +240,6 @@ def table(written, label, models, chosen, splits):
     return points
 
 
-def interval(values):
-    """A mean with its 95% interval."""
-    if len(values) < 2:
-        return "%.4f" % values.mean()
-    half = scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return "%.4f ± %.4f" % (values.mean(), half)
-
-
 def draw(label, matrix, seed, path):
     """NDCG at K and the RMSE against the weight of missing entries."""
     from matplotlib.figure import Figure
@@ -279,7 +265,7 @@ def draw(label, matrix, seed, path):
         ax.set_title(title, fontsize="medium")
         ax.set_xticks(places, ["%g" % w for w in WEIGHTS])
         ax.set_xlabel("weight of missing entries")
-        ax.spines[["top", "right"]].set_visible(False)
+        bare(ax)
     axes[1].legend(frameon=False)
     figure.suptitle("%s, users as rows, one split" % label)
     figure.savefig(path, dpi=120)
@@ -303,7 +289,7 @@ def draw_against_seconds(label, points, path):
     axes.set_xscale("log")
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("NDCG@%d" % K)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)
     figure.suptitle("%s, %d models: the higher and the further left, the better" % (label, len(points)))
     figure.savefig(path, dpi=120)
     print("drawn: %s" % path)

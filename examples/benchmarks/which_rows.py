@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pages
 import scipy.sparse as sp
+from common import bare
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
@@ -116,8 +117,7 @@ def draw(panels, path):
                 ax.plot(x, 1e3 * np.array(seconds), "o-", color=style[name][0], label=style[name][1], markersize=4)
         ax.set(xscale="log", yscale="log", xlabel=panel)
         ax.grid(True, which="major", color="0.9")
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        bare(ax)
     axes = figure.axes
     axes[0].set_ylabel("milliseconds per update")
     axes[0].set_title("More items, the same ratings", fontsize=11)

@@ -610,22 +610,6 @@ def test_a_save_in_parts_that_is_killed_leaves_the_one_before(tmp_path, monkeypa
 # The examples
 
 
-def test_the_plan_by_hand():
-    """10^6 items as rows, 10^9 columns on 1000 ranks: 10^6 of them each, and 10^8 ratings."""
-    lines = list(programs.load("many_machines").plan(1e9, 1e6, 1e11, 1000, 80, 100, 500, (1e-10, 1e-9)))
-    text = "\n".join(lines)
-    assert lines[0].startswith("items as rows: 1e+06 rows, 1e+09 columns, 1e+11 ratings; k=100")
-    figures = {line.strip().rsplit("  ", 1)[0].strip(): line.rsplit("  ", 1)[1].strip() for line in lines
-               if line.startswith("    ")}
-    assert figures["ratings (mapped from disk)"] == "0.808 GB" and figures["parameters"] == "0.800 GB"
-    assert figures["ids and offsets, Recommender"] == "17.017 GB"  # 8 bytes for either, and whether it was rated
-    assert figures["computing, SGD"] == "1 s"                    # 10^8 * 100 * 10^-10
-    assert figures["computing, Adam"] == "6.68 min"              # and 2000 updates of 2 * 10^8 parameters
-    assert figures["sums, as here"].startswith("0.95")           # 10^6 * 1600 bytes at 10^10 a second, and latencies
-    assert figures["summing all gradients instead"] == "88.9 h"  # 2000 times 2 * 10^11 numbers of 8 bytes
-    assert "fewer than 16 ratings on a rank; here it has 100" in text and "Adam moves all parameters" in text
-
-
 def test_lists_for_all(tmp_path, capsys):
     recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
                                                                                        validation=None)

@@ -1,0 +1,67 @@
+"""What the benchmarks share: intervals, memory, sets of ratings and the arguments that name them, pictures."""
+import os
+from pathlib import Path
+
+import numpy as np
+import scipy.stats
+
+import sparse_ae
+
+SETS = {"filmtrust": "FilmTrust", "douban": "Douban", "jester": "Jester", "ml-100k": "MovieLens 100K",
+        "ml-1m": "MovieLens 1M"}
+
+
+def interval(values):
+    """A mean and, of several values, half the width of its 95% interval by Student's t, in words."""
+    mean, half = mean_and_half(values)
+    return "%.4f" % mean if len(values) == 1 else "%.4f ± %.4f" % (mean, half)
+
+
+def mean_and_half(values):
+    """A mean and half the width of its 95% interval by Student's t, 0 for a single value."""
+    if len(values) == 1:
+        return values[0], 0.0
+    return np.mean(values), scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+def add_sets(parser, *names):
+    """Add an argument for each of these sets of ratings, and for a file of the user's own."""
+    for name in names:
+        parser.add_argument("--" + name, metavar="FILE", help="where %s is" % SETS[name])
+    parser.add_argument("--data", metavar="FILE", help="ratings of your own")
+
+
+def movielens_matrices(args):
+    """(label, users x items) of MovieLens 1M and of ratings of one's own, where the arguments name them."""
+    if args.ml_1m:
+        yield "MovieLens 1M", sparse_ae.movielens("1m", path=args.ml_1m).ratings.matrix
+    if args.data:
+        yield Path(args.data).name, sparse_ae.load_ratings(args.data).matrix
+
+
+def random_splits(ratings, test_fraction, seeds):
+    """(train, test) for each seed, made when its turn comes."""
+    for seed in seeds:
+        yield sparse_ae.split_ratings(ratings, test_fraction, seed)[:2]
+
+
+def memory(*names):
+    """MB of this process by names of Linux's /proc/self/status, such as RssAnon; NaN where there is no such line."""
+    try:
+        with open("/proc/self/status") as file:
+            lines = dict(line.split(":", 1) for line in file)
+    except OSError:
+        lines = {}
+    return tuple(int(lines[name].split()[0]) / 1024 if name in lines else float("nan") for name in names)
+
+
+def python_path():
+    """PYTHONPATH for programs that are to import this very package."""
+    package = str(Path(sparse_ae.__file__).resolve().parents[1])
+    return os.pathsep.join([package] + [path for path in [os.environ.get("PYTHONPATH")] if path])
+
+
+def bare(axes):
+    """Take the frame's upper and right line away."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
