@@ -1,0 +1,114 @@
+"""What does a step cost as features become many? A factorisation machine on 10^4 to 10^6 of them, by optimiser.
+
+    python feature_steps.py [--plot feature_steps.png] [--write docs/tutorial/sparse_input.md]
+
+Each step is one of `examples/million_features.py`'s factorisation machine: 64 rows of 20 features, 16 factors, float32,
+in Theano's default mode. SGD, Adagrad and `sparse_adam` move the rows of V that the mini-batch uses; Adam moves all.
+PyTorch's contender, where it is installed, has its parameters in `EmbeddingBag(sparse=True)`, with the optimisers that
+PyTorch has for sparse gradients. Contenders take turns, and the median of a contender's steps counts.
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pages
+from common import bare
+
+from sparse_ae.updates import sparse_adam
+import lasagne
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from million_features import BATCH, K, compiled, factorisation_machine, made_up_clicks  # noqa: E402
+
+SIZES = (10 ** 4, 10 ** 5, 10 ** 6)
+UPDATES = {"SGD": lasagne.updates.sgd, "Adagrad": lasagne.updates.adagrad, "sparse_adam": sparse_adam,
+           "Adam": lasagne.updates.adam}
+
+
+def steps_in_torch(n_features):
+    """{name: function of rows and clicks}, none where PyTorch isn't installed."""
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed: left out (pip install torch)")
+        return {}
+
+    def made(optimiser):
+        torch.manual_seed(0)
+        w, V = (torch.nn.EmbeddingBag(n_features, size, mode="sum", sparse=True) for size in (1, K))
+        torch.nn.init.normal_(V.weight, std=0.05)
+        torch.nn.init.zeros_(w.weight)
+        squares = torch.nn.Embedding(n_features, K, sparse=True)
+        squares.weight = V.weight
+        update = optimiser([w.weight, V.weight], lr=0.002)
+
+        def step(X, y):
+            indices, offsets = torch.from_numpy(X.indices).long(), torch.from_numpy(X.indptr[:-1]).long()
+            rows = torch.from_numpy(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)))
+            of_squares = torch.zeros(X.shape[0], K).index_add(0, rows, squares(indices) ** 2)
+            logits = w(indices, offsets)[:, 0] + 0.5 * (V(indices, offsets) ** 2 - of_squares).sum(1)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(y))
+            update.zero_grad()
+            loss.backward()
+            update.step()
+            return loss.item()
+
+        return step
+
+    return {"SGD in PyTorch, sparse": made(torch.optim.SGD), "Adagrad in PyTorch, sparse": made(torch.optim.Adagrad),
+            "SparseAdam in PyTorch": made(torch.optim.SparseAdam)}
+
+
+def milliseconds(n_features, n_steps):
+    """The median of each contender's steps."""
+    X, y = made_up_clicks(BATCH * n_steps, n_features, np.random.RandomState(0))
+    batches = [(X[start:start + BATCH], y[start:start + BATCH]) for start in range(0, BATCH * n_steps, BATCH)]
+    steps = {name: compiled(factorisation_machine, n_features, update, 0.002)[0] for name, update in UPDATES.items()}
+    steps.update(steps_in_torch(n_features))
+    times = {name: [] for name in steps}
+    for batch in batches:
+        for name, step in steps.items():
+            start = time.perf_counter()
+            loss = step(*batch)
+            times[name].append(time.perf_counter() - start)
+            if not np.isfinite(loss):
+                raise AssertionError("%s has diverged: its steps say nothing" % name)
+    return {name: 1000 * float(np.median(values)) for name, values in times.items()}
+
+
+def draw(found, path):
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(7, 4.2), constrained_layout=True)
+    ax = figure.subplots()
+    for name in next(iter(found.values())):
+        ax.plot(list(found), [each[name] for each in found.values()], "--o" if "PyTorch" in name else "-o",
+                markersize=4)
+        ax.annotate(" " + name, (max(found), found[max(found)][name]), va="center", fontsize=8)
+    ax.set(xscale="log", yscale="log", xlabel="one-hot features", ylabel="milliseconds a step",
+           title="A step of a factorisation machine: 64 rows of 20 features", xlim=(None, 8 * max(found)))
+    bare(ax)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of features (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=100, help="timed of each (default %(default)s)")
+    parser.add_argument("--plot", metavar="FILE", help="where a picture goes; none by default")
+    pages.add_argument(parser, __file__)
+    args = parser.parse_args(argv)
+    written = pages.Pages(__file__, args.write)
+    found = {size: milliseconds(size, args.steps) for size in args.sizes}
+    table = written.table("milliseconds a step", "", *["%d features" % size for size in found])
+    for name in next(iter(found.values())):
+        table.row(name, *[pages.three_digits(each[name]) for each in found.values()])
+    print("\n" + pages.machine())
+    written.close()
+    if args.plot:
+        draw(found, args.plot)
+
+
+if __name__ == "__main__":
+    main()
