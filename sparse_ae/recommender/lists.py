@@ -106,7 +106,8 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
         note = form.note(train)
         if note is not None:
             given.tell("%s: %s" % (form.name, note))
-        judge = _judge(lists, given, train, [each for each in members if each.share])
+        # One without a share has a weight only where its lists are among the best: it is judged by these alone.
+        judge = _judge(lists, given, train, [each for each in members if each.share and form.share])
         member = fit_closed(form, train, given.missing_rating, judge, power, given.is_counts, deadline)
         if power is None and member.knob is not None:  # EASE's, for all
             power = member.values.power

@@ -209,6 +209,15 @@ def test_powers_of_neighbours_are_tried_the_plain_form_too(best):
     assert member.knob == best and member.chosen == {"item_power": best, "power": 1}
 
 
+def test_without_a_share_a_member_is_judged_by_its_own_lists(split, monkeypatch):
+    beside, judge_of = [], fitting_lists._judge
+    monkeypatch.setattr(fitting_lists, "_judge", lambda *args: beside.append(
+        [each.name for each in args[3]] if len(args) > 3 else None) or judge_of(*args))
+    Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
+    assert beside[-1] == [] and beside[1:6] == [[], ["ease"], ["ease", "wide"], ["ease", "wide", "filter"],
+                                                ["ease", "wide", "filter", "factors"]]
+
+
 def test_what_is_popular_is_how_many_have_rated_it():
     """For everybody, users without ratings too: three ratings of 1 are more than one of 5."""
     train = Ratings(sp.csr_matrix((np.float32([1, 1, 1, 5, 2, 2]), (range(6), [0, 0, 0, 1, 2, 2])), shape=(7, 3)),
