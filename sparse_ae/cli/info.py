@@ -17,13 +17,7 @@ _OPTIONAL = ("matplotlib", "h5py", "joblib", "mpi4py", "pygpu")
 
 
 def info():
-    """Describe what runs here, as a bug report needs it.
-
-    Returns
-    -------
-    text : str
-        A line "name: value" for each fact, then a line for each thing that is missing, which says what to do.
-    """
+    """A line "name: value" for each fact of a bug report, then one that says what to do for each thing missing."""
     facts = [("sparse_ae", sparse_ae.__version__), ("python", "%s, %s" % (platform.python_version(), sys.executable))]
     missing = []
     for name in _REQUIRED + _OPTIONAL:
@@ -34,7 +28,8 @@ def info():
             missing.append("%s: pip install . in sparse_ae's folder brings it" % name)
         if version is None and name == "matplotlib":
             missing.append("matplotlib, for figures: pip install matplotlib")
-    facts += [("platform", platform.platform()), ("cores", _cores())]
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts += [("platform", platform.platform()), ("cores", "%s usable of %s" % (usable, os.cpu_count()))]
     facts += [(name, os.environ.get(name, "not set")) for name in ("OMP_NUM_THREADS", "THEANO_FLAGS", "THEANORC")]
     facts += _theano_facts(missing)
     facts.append(("data cache", _data_cache()))
@@ -48,11 +43,6 @@ def _version(name):
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cores():
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return "%s usable of %s" % (usable, os.cpu_count())
 
 
 def _data_cache():

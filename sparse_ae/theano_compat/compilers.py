@@ -22,7 +22,7 @@ NO_USE = (
 
 
 def any_compiler():
-    """Tell whether there is a C++ compiler of those that Theano looks for."""
+    """Whether there is a C++ compiler of those that Theano looks for."""
     return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
@@ -35,15 +35,7 @@ def include_folder(plat_specific=False):
 
 
 def python_headers():
-    """Find the folder in which Theano has its compiler look for Python.h.
-
-    Returns
-    -------
-    folder : str
-        The folder in which this Python's headers belong.
-    found : bool
-        Whether Python.h is there, or in an include path of the user's.
-    """
+    """The folder in which this Python's headers belong, and whether Python.h is there or in an include path."""
     folders = [include_folder(), include_folder(plat_specific=True)]
     of_users = [folder for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
                 for folder in os.environ.get(name, "").split(os.pathsep) if folder]

@@ -8,35 +8,14 @@ import tempfile
 
 
 def can_be_made(folder):
-    """Tell whether there is such a folder that can be written to, or may be; nothing is made to see.
-
-    Parameters
-    ----------
-    folder : str
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a folder can be written to, or could if it were made; nothing is made to see."""
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
 
 
 def temporary(name):
-    """A folder among the temporary ones that nobody else can write to.
-
-    It stays, and is this user's in each process. Where somebody else has made one of its name, it is this process's.
-
-    Parameters
-    ----------
-    name : str
-        What it is for.
-
-    Returns
-    -------
-    str
-    """
+    """A temporary folder that no other user can write to: this user's, or this process's if another made its name."""
     user = os.getuid() if hasattr(os, "getuid") else "me"  # on Windows the temporary folder itself is the user's
     folder = os.path.join(tempfile.gettempdir(), "%s-of-%s" % (name, user))
     try:

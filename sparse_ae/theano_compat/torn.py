@@ -19,7 +19,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 
 
 def is_whole(path):
-    """Tell whether a shared object is as long as its header says; True of what isn't ELF of 64 bits, nor empty."""
+    """Whether a shared object is as long as its header says; True for anything but ELF of 64 bits, unless empty."""
     length = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(64)
@@ -47,7 +47,7 @@ def check_whole(path):
 
 @contextlib.contextmanager
 def cache_writable(folder):
-    """Where the disk doesn't take what is written to the cache in a folder, the error says whose folder that is."""
+    """A context of writing to the cache: if the disk refuses, the error says whose folder it is, and what to do."""
     try:
         yield
     except OSError as error:
@@ -59,17 +59,9 @@ def cache_writable(folder):
 
 
 def run_extension(name, run, module):
-    """Runs a module that has Theano's own extension `name` compiled, if need be, and imports it.
+    """Have Python `run` a module that compiles Theano's extension `name`, if need be, and imports it.
 
-    It is removed first where it is torn: gof/lazylinker_c.py:72 takes it for compiled where its folder says of which
-    version it is, even if it is gone. Where it is deleted while it is made, it is made once more.
-
-    Parameters
-    ----------
-    name : str
-    run : callable
-        Python's, of a module.
-    module : module
+    A torn one is removed first: gof/lazylinker_c.py:72 takes it for compiled if its folder says which version it is.
     """
     import theano
     path, folder = list(sys.path), os.path.join(theano.config.compiledir, name)

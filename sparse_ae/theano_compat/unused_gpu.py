@@ -23,18 +23,7 @@ def pygpu_fault():
 
 
 def why_unused(device, error=None):
-    """Why Theano can't use a device, with what to do.
-
-    Parameters
-    ----------
-    device : str
-    error : Exception, optional
-        That of pygpu, when it was to begin; without, it is asked once more.
-
-    Returns
-    -------
-    str
-    """
+    """Why Theano can't use a device, with what to do; without pygpu's `error`, pygpu is asked once more."""
     fault = pygpu_fault()
     if fault is not None:
         return fault
