@@ -25,19 +25,19 @@ def check_columns(chosen):
     return chosen
 
 
-def as_number(field, delimiter=","):
-    """The number that a field is, or None."""
+def as_number(field):
+    """The number that a field is, or None; a comma within it may stand for the decimal point."""
     try:
-        return float(field if delimiter == "," else field.replace(",", "."))
+        return float(field.replace(",", "."))
     except ValueError:
         return None
 
 
-def is_header(names, rest, delimiter):
+def is_header(names, rest):
     """Tell whether a first line of three or more names the columns: it has no number, a rating that isn't just missing,
     and no user or item that comes again.
     """
-    if any(name and as_number(name, delimiter) is not None for name in names) or names[2].lower() in (
+    if any(name and as_number(name) is not None for name in names) or names[2].lower() in (
             "", "na", "n/a", "none", "null", "?"):
         return False
     return not any(len(each) == len(names) and each[place].strip() == names[place]

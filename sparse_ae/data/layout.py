@@ -248,7 +248,7 @@ def _lines(head, delimiter, records, n_lines):
         read, columns, header = chosen_columns(head, names, rest)
         sure = True
     elif sure or len(names) > 2 and is_header(
-            names, () if "user" in known and "item" in known else rest, delimiter):
+            names, () if "user" in known and "item" in known else rest):
         header = True
         read, columns = columns_of_header(head, names, rest)
     else:
@@ -312,9 +312,9 @@ def _fits(fields, layout):
     if not values["user"] or not values["item"]:
         return False
     rating, time = values.get("rating", "1"), values.get("timestamp", "1")
-    if as_number(rating, layout.delimiter) is None and (rating or layout.missing == layout.missing):
+    if as_number(rating) is None and (rating or layout.missing == layout.missing):
         return False
-    return layout.loose_times or as_number(time, layout.delimiter) is not None or _is_date(time)
+    return layout.loose_times or as_number(time) is not None or _is_date(time)
 
 
 def _is_date(field):
@@ -372,7 +372,7 @@ def _lines_or_table(head, delimiter, records, n_lines):
     layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ())
 
     def fits(each):
-        return len(each) == len(fields) and all(not field.strip() or as_number(field, delimiter) is not None
+        return len(each) == len(fields) and all(not field.strip() or as_number(field) is not None
                                                 for field in each)
     return _Reading(layout, _share(records, fits), "separated by %s, a row of %d numbers, %s" % (
         _said(delimiter), len(fields), some_names(fields)))

@@ -377,8 +377,9 @@ def _check_scale(rating_scale, values, objective):
         return (min(least, 0.0), max(most, 0.0)), None
     if rating_scale is None:
         if least == most:
-            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest), or "
-                             "objective='lists' if lists are wanted of who chose what" % least)
+            raise ValueError("all ratings are %g, which tells no scale; pass rating_scale=(lowest, highest)%s" % (
+                least, ", or objective='lists' if lists are wanted of who chose what" if objective.clips else
+                ", or a rating above 0, such as 1, for each pair"))
         return (least, most), least
     low, high = check_rating_scale(rating_scale)
     if not are_on_scale((least, most), (low, high)).all():

@@ -151,6 +151,8 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
     ("1,2,A;B\n3,4,C;D\n", dict(pairs=True), "it may be separated by semicolons or by commas, which both are on"),
     ("a,b\tc,d\n", dict(pairs=True), "there are two ways to read it"),
     ("ann,heat,good\nbob,heat,3\n", {}, "line 1: the rating 'good' isn't a number"),
+    ('ann,tea,"4,5"\nbob,jam,1\n', {}, "line 1: the rating '4,5' isn't a number; .*write a point for the comma"),
+    ("ann\ttea\t3,5\nbob\tjam\t1\n", {}, "line 1: the rating '3,5' isn't a number; .*write a point for the comma"),
     ("user,item\r1,2\r3,4\r", dict(lists=True), "line 1: a CR stands within the line"),
     ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: a CR stands within the line"),
     ("1 2 3\n3 4\r5\n", dict(missing=99), "line 2: a CR stands within the line"),

@@ -193,6 +193,8 @@ def test_equal_ratings_are_no_error(split):
     assert recommender.missing_rating_ == 0.0 and recommender.rating_scale_ == (0.0, 1.0)
     with pytest.raises(ValueError, match="all ratings are 1, which tells no scale; .* objective='lists' if lists"):
         Recommender(**dict(SETTINGS, objective="ratings")).fit(likes)
+    with pytest.raises(ValueError, match="all ratings are 0, which tells no scale; .* or a rating above 0, such as 1,"):
+        Recommender(**SETTINGS).fit(([1, 2], [1, 2], [0.0, 0.0]))
 
 
 def test_on_disk_as_in_memory(fitted, split, tmp_path):
