@@ -1,8 +1,11 @@
-"""Draws the pictures of the pages that show no run of an example: python docs/pictures/draw.py (needs matplotlib).
+"""Draws pictures of the pages, at the size at which they are shown.
 
-Diagrams of the data and the model are drawn by hand; the bars of `results.svg` read their figures from the tables of
-docs/results, which examples write.
+    python docs/pictures/draw.py [--ml-100k ml-100k.zip]
+
+Diagrams are drawn by hand; bars and curves read their figures from the tables of docs/results, which examples write.
+With MovieLens 100K the hidden units of `examples/movielens.py` are drawn, too. Needs matplotlib.
 """
+import argparse
 import sys
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "examples" / "benchmarks"))
+sys.path[:0] = [str(HERE.parents[1] / "examples" / "benchmarks"), str(HERE.parents[1] / "examples")]
 
 from pages import SECTION  # noqa: E402
 
@@ -159,6 +162,73 @@ def draw_results():
     save(figure, "results.svg")
 
 
+def draw_against_seconds():
+    """NDCG@10 against seconds of training for the methods that rank well, each named beside its dot."""
+    figures = cells("lists.md", "top_n_table, MovieLens 100K, 80/20")
+    figure = Figure(figsize=(WIDTH, 4.2), constrained_layout=True)
+    ax = figure.subplots()
+    # Names that would cover each other go to the other side, or below.
+    places = {"closed form, ease": (6, -12), "autoencoder, both": (-4, -16), "closed form, wide": (-8, 6),
+              "autoencoder, users": (8, -10), "autoencoder, items": (-8, -4), "EASE": (-8, 6)}
+    for name, row in figures.items():
+        value, seconds = float(row["NDCG@10"].split()[0]), float(row["seconds"])
+        if value < 0.3:
+            continue
+        ours, blend = name.startswith(("closed", "autoencoder", "blend")), name == "blend"
+        ax.plot(max(seconds, 0.1), value, "*" if blend else "o", color=BLUE if ours else GREY,
+                markersize=16 if blend else 7)
+        x, y = places.get(name, (8, 2))
+        label = "sparse_ae, the ensemble" if blend else name.replace("closed form, ", "")
+        ax.annotate(label, (max(seconds, 0.1), value),
+                    (x - (14 if blend else 0), y + (10 if blend else 0)), textcoords="offset points", fontsize=10,
+                    ha="right" if x < 0 else "left", weight="bold" if blend else "normal")
+    ax.set(xscale="log", xlim=(0.06, 60), ylim=(0.295, 0.42), xlabel="seconds of training", ylabel="NDCG@10")
+    ax.grid(True, color="0.92")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    save(figure, "against_seconds.svg")
+
+
+def draw_by_items():
+    """Milliseconds of an update of 64 rows, by the number of items, for the three graphs."""
+    figures = cells("speed.md", "which_rows, by items")
+    figure = Figure(figsize=(WIDTH, 3.4), constrained_layout=True)
+    ax = figure.subplots()
+    for graph, colour, label in (("scan", ORANGE, "scan: the post's graph"), ("dense", GREY, "dense, masked"),
+                                 ("sparse", BLUE, "sparse")):
+        values = [(float(items), float(row[graph + ", ms"])) for items, row in figures.items() if row[graph + ", ms"]]
+        ax.plot(*zip(*values), "o-", color=colour, markersize=5)
+        ax.annotate(label, values[-1], (8, 4), textcoords="offset points", color=colour, fontsize=10.5, weight="bold")
+    ax.set(xscale="log", yscale="log", xlim=(800, 4e6), xlabel="items (the same 6,400 ratings)",
+           ylabel="milliseconds per update")
+    ax.grid(True, color="0.92")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    save(figure, "by_items.svg")
+
+
+def draw_units(data):
+    """The films at both ends of some hidden units of the post's model, items as rows."""
+    import movielens
+
+    from sparse_ae.data.splits import split_ratings
+    from sparse_ae.evaluation import plots
+    args = movielens._parser().parse_args(["--data", str(data), "--rows", "items"])
+    _, ratings, titles = movielens.load(args.data)
+    split = split_ratings(ratings, test_fraction=0.2, rng=args.seed)
+    result = movielens.train("items", split, (1.0, 5.0), args)
+    figure = Figure(figsize=(WIDTH, 7.5), constrained_layout=True)
+    names = [titles[item] for item in ratings.items.tolist()]
+    plots.hidden_units(movielens.item_strengths(result), names, ax=figure.subplots()).set(
+        title="Films at both ends of five hidden units", xlabel=movielens.STRENGTH["items"])
+    save(figure, "units.svg")
+
+
 if __name__ == "__main__":
-    for draw in (draw_rows, draw_model, draw_flow, draw_results):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--ml-100k", type=Path, metavar="PATH", help="draw hidden units, too, from this archive")
+    path = parser.parse_args().ml_100k
+    for draw in (draw_rows, draw_model, draw_flow, draw_results, draw_against_seconds, draw_by_items):
         draw()
+    if path is not None:
+        draw_units(path)
