@@ -249,24 +249,6 @@ def test_a_model_on_a_gpu_comes_back_where_there_is_none(copied, monkeypatch):
     assert again.V.get_value(borrow=True).flags["F_CONTIGUOUS"]
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_is_a_model_of_its_own(model, copied):
-    matrix = ratings()
-    list(model.predict_blocks(matrix))  # everything is compiled
-    before = model.predict_pairs(matrix, [0, 1, 4], [2, 7, 0])
-    other = copied(model)
-    np.testing.assert_array_equal(other.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), before)
-    for p in other.params:
-        p.set_value(p.get_value() + np.asarray(0.3, DTYPE))
-    expected = outputs(other, matrix)
-    np.testing.assert_allclose(other.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), expected[[0, 1, 4], [2, 7, 0]],
-                               **TOLERANCE)
-    for rows, block in other.predict_blocks(matrix):
-        np.testing.assert_allclose(block, expected[rows], **TOLERANCE)
-    np.testing.assert_array_equal(Outputs(other).W_on_host(), other.W.get_value())
-    np.testing.assert_array_equal(model.predict_pairs(matrix, [0, 1, 4], [2, 7, 0]), before)
-
-
 @pytest.mark.parametrize("call, error, message", [
     (lambda m: m.predict_pairs(ratings(n_items=7), [0], [0]), ValueError,
      "ratings have 7 columns; the model has n_items=8.*transpose"),
