@@ -187,7 +187,6 @@ class AutoEncoder(Model):
 
     @property
     def reach(self):
-        """The lowest and the highest output that f comes near."""
         return self.rating_scale or range_of(self.f)
 
     def one_pass(self):
@@ -270,19 +269,9 @@ class AutoEncoder(Model):
 
     @classmethod
     def from_description(cls, description, arrays, ranks=ALONE):
-        """Make the model that `describe` describes.
+        """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters.
 
-        Parameters
-        ----------
-        description : dict
-        arrays : dict of str to array
-            By the names of its parameters: a rank's own columns.
-        ranks : Ranks
-
-        Raises
-        ------
-        LookupError, TypeError, ValueError
-            For what `describe` can't have given, and arrays that don't go with it.
+        LookupError, TypeError or ValueError for a description or arrays that no model has given.
         """
         settings = dict(description)
         n_encoders = settings.pop("encoders")
@@ -299,14 +288,9 @@ def _nonlinearity(spec, name, dtype):
     if not callable(function):
         raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
                          "or 'rectify', or a function of a Theano tensor" % (name, spec))
-    if lasagnes_name(function) is None:
-        _check_own(function, name, dtype)
-    return function
-
-
-def _check_own(function, name, dtype):
-    """Try a user's own nonlinearity."""
-    with building(dtype):
+    if lasagnes_name(function) is not None:
+        return function
+    with building(dtype):  # try a user's own
         x = T.matrix()
         try:
             y = function(x)
@@ -317,6 +301,7 @@ def _check_own(function, name, dtype):
         if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
             raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
                              "depends on it" % (name, function, y))
+    return function
 
 
 def _decays(l2):

@@ -293,13 +293,11 @@ class TrainingStep(Step):
 
     Parameters
     ----------
-    model : AutoEncoder
-    formulation : {"scan", "dense", "sparse"}
+    model, formulation, channels, objective
+        As `Step` takes them.
     update : callable
         Of the signature of `lasagne.updates.sgd`.
     learning_rate : float
-    channels : iterable of {"target", "indicator"}, optional
-        As `Step` takes it.
 
     Attributes
     ----------
@@ -315,11 +313,11 @@ class TrainingStep(Step):
 
     Notes
     -----
-    The sparse formulation under plain SGD works in place on the rows of the columns in the batch, and keeps the weight
-    decay of all others as one factor for W and one for V. A call writes that decay into W and V before it returns,
-    which costs as much as reading both; within ``with step.deferred():`` it is written once, at the end. Under Adagrad
-    it works in place on these rows too, where the decay is `l2_weighted` or 0: no other row has a gradient. Adam is one
-    Op on a CPU, `ops.AdamStep`, which passes over all rows; on a GPU, and for other updates, gradients are arrays.
+    On sparse rows plain SGD works in place on the rows in use, and keeps the decay of all others as one factor for W
+    and one for V; a call writes it into W and V, which costs as much as reading both, and within
+    ``with step.deferred():`` it is written once, at the end. Adagrad and sparse Adam work in place on these rows, too,
+    where the decay is `l2_weighted` or 0. Adam is one Op, which passes over all rows; for other updates gradients are
+    arrays.
     """
 
     def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
