@@ -51,7 +51,7 @@ template <int KIND, typename T> static inline T leak()
 template <int KIND, typename T> static inline T apply(T x)
 {
     switch (KIND) {
-    case RECTIFY: return x < T(0) ? T(0) : x;  // NaN stays NaN
+    case RECTIFY: return x < T(0) ? -T(0) : x + T(0);  // the sign of 0 is for the slope; NaN stays NaN
     case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY: return x < T(0) ? leak<KIND, T>() * x : x;
     case SIGMOID: return T(1) / (T(1) + exp_(-x));
     case TANH: return tanh_(x);
@@ -63,7 +63,7 @@ template <int KIND, typename T> static inline T apply(T x)
 template <int KIND, typename T> static inline T slope(T y)
 {
     switch (KIND) {
-    case RECTIFY: return y > T(0) ? T(1) : T(0);
+    case RECTIFY: return y > T(0) ? T(1) : std::signbit(y) ? T(0) : T(0.5);  // at 0 as Theano has it
     case LEAKY_RECTIFY: case VERY_LEAKY_RECTIFY:
         return y > T(0) ? T(1) : y < T(0) ? leak<KIND, T>() : T(0.5) + T(0.5) * leak<KIND, T>();
     case SIGMOID: return y * (T(1) - y);

@@ -66,20 +66,28 @@ def _sigmoid(x):
 
 
 def _rectifier(name, code, leak, leak_in_kernel):
-    """The record of a rectifier with this slope below 0; from a value of 0 nobody can tell on which side it was."""
-    def value(x, out=None):
+    """The record of a rectifier with this slope below 0.
+
+    Its slope at 0 is half way, as Theano has it: a value of 0 has a sign, minus where `rectify` was given less than 0.
+    """
+    def ufunc(x, out=None):
         return np.maximum(x, leak * x if leak else 0, out=out)
 
+    def value(x):
+        return np.where(x < 0, (leak * x if leak else -0.0 * np.abs(x)), x + 0.0).astype(np.result_type(x))
+
     def slope(y):
-        return np.where(y > 0, 1, np.where(y < 0, leak, (1 + leak) / 2 if leak else 0)).astype(np.result_type(y))
+        at_0 = (1 + leak) / 2 if leak else np.where(np.signbit(y), 0, 0.5)
+        return np.where(y > 0, 1, np.where(y < 0, leak, at_0)).astype(np.result_type(y))
 
     def inverse(y):
         return np.where(np.less(y, 0), np.divide(y, leak), y) if leak else np.maximum(y, 0)
 
-    at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(real)0"
-    return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), value, value, slope, inverse,
+    at_0 = "((real)0.5 + (real)0.5 * %s)" % leak_in_kernel if leak else "(signbit(y) ? (real)0 : (real)0.5)"
+    below = "%s * (x)" % leak_in_kernel if leak else "-(real)0"
+    return Nonlinearity(name, code, getattr(lasagne.nonlinearities, name), ufunc, value, slope, inverse,
                         range=(-np.inf if leak else 0.0, np.inf), steepest=1.0, error=0.0,
-                        kernel=("((x) < 0 ? %s * (x) : (x))" % leak_in_kernel if leak else "((x) < 0 ? (real)0 : (x))",
+                        kernel=("((x) < 0 ? %s : (x))" % below,
                                 "((y) > 0 ? (real)1 : (y) < 0 ? %s : %s)" % (leak_in_kernel, at_0)))
 
 

@@ -148,8 +148,8 @@ class Outputs:
             h, (cols, indptr) = T.matrix("h"), T.ivectors("cols", "indptr")
             pairs = sampled_dot(cols, indptr, h, self.decoder.W)
             batch = self._batch()
-            has_products = hasattr(self.model, "products")
-            compile_ahead(pairs, *(self.model.products(batch) if has_products else [self.model.encode(batch)]))
+            products = self.model.products(batch)
+            compile_ahead(pairs, *([self.model.encode(batch)] if products is None else products))
 
     def compile_for_all(self):
         """Compile now what predictions need, unless a process is alone, which waits until they are asked for."""

@@ -6,6 +6,7 @@ import pytest
 
 from sparse_ae.ops.nonlinearities import C_ENUM, NONLINEARITIES, find, lasagnes_name
 import lasagne
+import theano
 import theano.tensor as T
 
 X = np.linspace(-4, 4, 81)
@@ -30,6 +31,13 @@ def test_slope_is_the_derivative_from_the_value(record):
     assert record.slope(record.value(X)).max() == pytest.approx(record.steepest)
     invertible = slope > 0
     np.testing.assert_allclose(record.inverse(y)[invertible], x[invertible], atol=1e-12)
+
+
+def test_slope_at_0_is_theanos(record):
+    x = T.dvector()
+    for at in (np.array([0.0, -0.0]), np.array([-1e-300, -2.0])):
+        expected = theano.function([x], T.grad(record.graph(x).sum(), x))(at) if not record.is_linear else np.ones(2)
+        np.testing.assert_allclose(record.slope(record.value(at)), expected, rtol=1e-12)
 
 
 def test_range_is_reached_at_infinity(record):

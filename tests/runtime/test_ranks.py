@@ -210,7 +210,7 @@ def test_updates_that_may_need_all_parameters_are_refused(update):
 def test_updates_that_work_entry_by_entry_do_so():
     """Half of the entries by themselves become what they become among all."""
     x, slopes = np.linspace(-1, 1, 8), np.cos(np.arange(8))
-    for update in (UPDATES[name] for name in UPDATES if name != "lbfgs"):
+    for update in (UPDATES[name] for name in UPDATES if name not in ("lbfgs", "sparse_adam")):  # rows in use
         check_entrywise(functools.partial(update), "partial")
         found = []
         for part in (slice(None), slice(0, 4)):
