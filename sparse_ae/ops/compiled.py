@@ -18,6 +18,7 @@ import numpy as np
 
 from sparse_ae.ops import item_major, made_item_major, register_for_gpu
 from sparse_ae.ops.ahead import compile_ahead, for_first_process
+from sparse_ae.ops.once import function_once
 from sparse_ae.ops.rewrites import rewriting_mode
 import theano
 import theano.tensor as T
@@ -62,10 +63,10 @@ def building(dtype, is_first=True):
 
 
 def updating(inputs, outputs, updates=(), **keywords):
-    """Compile a function with updates as `theano.function` does, the C code of our Ops ahead: see `ahead`."""
+    """Compile a function with updates as `theano.function` does, once for equal graphs, the C code of our Ops ahead."""
     updates = list(updates.items() if isinstance(updates, dict) else updates)
-    compile_ahead(*outputs, *(new for _, new in updates))
-    return theano.function(inputs, outputs, updates=updates, mode=rewriting_mode(), **keywords)
+    with _BUILDING:
+        return function_once(inputs, outputs, updates, rewriting_mode(), _CALLING, compile_ahead, **keywords)
 
 
 def compiled(inputs, outputs, **keywords):
@@ -76,7 +77,9 @@ def compiled(inputs, outputs, **keywords):
     callable
         With positional arguments. One call runs at a time, of all that this has made.
     """
-    function = theano.function(inputs, outputs, **dict({"mode": rewriting_mode()}, **keywords))
+    mode = keywords.pop("mode", None) or rewriting_mode()
+    with _BUILDING:
+        function = function_once(inputs, outputs, [], mode, _CALLING, **keywords)
 
     def call(*values):
         with _CALLING:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from sparse_ae.checks import check_count
-from sparse_ae.ops.rewrites import rewriting_mode
+from sparse_ae.ops.compiled import updating
 from sparse_ae.training.objectives import Observed
 from sparse_ae.training.steps import Step, check_arrays
 import theano
@@ -58,8 +58,8 @@ class LBFGS(Step):
             gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
                          for parameter, gradient in zip(self._trained, gradients)]
             gradient = T.concatenate([x.flatten() for x in gradients])
-            self.function = theano.function(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
-                                             mode=rewriting_mode(), on_unused_input="ignore")
+            self.function = updating(batch.present, [loss, squared_error, gradient], name="loss_and_gradient",
+                                     on_unused_input="ignore")
 
     def __call__(self, batch):
         # Where no step along the direction lowers the cost, the parameters stay, and the next call starts along the

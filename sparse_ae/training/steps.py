@@ -14,6 +14,7 @@ import numpy as np
 from sparse_ae.checks import generator_from, is_number
 from sparse_ae.ops import AdagradStep, AdamStep, SGDStep, SparseAdamStep, item_major
 from sparse_ae.ops.compiled import updating
+from sparse_ae.ops.once import updated_by
 from sparse_ae.runtime.device import is_on_host, on_gpu
 from sparse_ae.training.formulations import get_formulation
 from sparse_ae.training.objectives import Observed
@@ -327,10 +328,9 @@ class TrainingStep(Step):
         self._deferred = False
         with model.building():
             self.function, self.pending = self._compiled()
-        changed = [x.variable for x in self.function.maker.expanded_inputs if x.update is not None]
         # In the same order from whatever graph: single numbers last, which Theano meets here or there.
         pending = [] if self.pending is None else [self.pending.variable]
-        self.kept = sorted((x for x in changed if x not in model.params + pending),
+        self.kept = sorted((x for x in updated_by(self.function) if x not in model.params + pending),
                            key=lambda x: not getattr(x, "ndim", 1))  # a plain random generator has none
 
     def _compiled(self):
