@@ -1,7 +1,10 @@
 """How a file is laid out: headers that are none and pairs that are a header, and ratings that stand for none."""
+import argparse
+
 import numpy as np
 import pytest
 
+from sparse_ae.cli import settings
 from sparse_ae.data import lines, text
 from sparse_ae.data.layout import find_layout
 from sparse_ae.data.load import load_ratings
@@ -210,3 +213,12 @@ def test_home_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     written(tmp_path, "1,2,3\n")
     assert triples(load_ratings("~/ratings.csv")) == [(1, 2, 3)]
+
+
+def test_options_of_the_command_line(tmp_path):
+    parser = argparse.ArgumentParser()
+    settings.add_ratings(parser)
+    path = written(tmp_path, "n\twho\twhat\n5\ta b\tx;y\n")
+    for options in (["--delimiter", "tab"], ["--delimiter", "\\t", "--rating-column", "n"]):
+        options += ["--user-column", "1", "--item-column", "what"] + ["--rating-column", "0"] * (len(options) == 2)
+        assert triples(settings.load(parser.parse_args([str(path)] + options), counts=False)) == [("a b", "x;y", 5)]
