@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 
 from sparse_ae.checks import check_bool, check_path, error_at
+from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.matrices import MATRIX_ENDINGS, check_shape, read_mat, read_mtx, read_npz
 from sparse_ae.data.ratings import Ratings, build_ratings, check_duplicates, check_ratings
 from sparse_ae.data.tables import check_missing, ratings_from_blocks, ratings_from_table, refuse_list
-from sparse_ae.data.text import read_lists, read_table, read_text, whole_table
+from sparse_ae.data.text import read_lists, read_table, read_text
 
 __all__ = ["load_ratings"]
 

@@ -39,6 +39,7 @@ import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_bool, check_choice, check_count, check_path, error_at
 from sparse_ae.data import sorting
+from sparse_ae.data.blocks import Block
 from sparse_ae.data.headers import check_columns
 from sparse_ae.data.ids import check_ids, distinct
 from sparse_ae.data.layout import check_delimiter, find_layout, find_lists, in_words, refuse_beside_lists
@@ -54,7 +55,7 @@ from sparse_ae.data.ratings import (
 )
 from sparse_ae.data.side import Side
 from sparse_ae.data.tables import as_columns, check_missing
-from sparse_ae.data.text import Block, read_lists, read_text
+from sparse_ae.data.text import read_lists, read_text
 from sparse_ae.files.storage import explained_writing
 from sparse_ae.files.unpacking import check_regular, is_of_the_machine, read_array
 from sparse_ae.ranks.ranks import Ranks

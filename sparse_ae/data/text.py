@@ -4,20 +4,18 @@ A block whose lines all look alike is cut up by NumPy, its numbers parsed there 
 or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
 is read doesn't depend on where a block ends.
 """
-import bisect
 import contextlib
 import csv
 import math
 import re
 from array import array
-from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from sparse_ae.checks import error_at
+from sparse_ae.data.blocks import Block, nothing
 from sparse_ae.data.columns import are_rated
 from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
-from sparse_ae.data.ids import Numbering, distinct_integers, distinct_texts
+from sparse_ae.data.ids import distinct_integers, distinct_texts
 from sparse_ae.data.layout import PAIRS, Layout, csv_reader, find_layout, find_pairs, list_of
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of, whole
 from sparse_ae.data.ratings import as_float32
@@ -25,20 +23,6 @@ from sparse_ae.runtime.progress import say
 
 _DECIMALS = ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
              "the file")
-
-
-class Block(NamedTuple):
-    """Some of a file's ratings, in its order: finite, with finite timestamps or None, and the line of each, from 1.
-
-    Of users, and of items, there are the distinct ids, int64 or, if one of them isn't a plain whole number, a list of
-    str; and where each entry's id is among them, (n,).
-    """
-
-    users: Tuple[Sequence, np.ndarray]
-    items: Tuple[Sequence, np.ndarray]
-    ratings: np.ndarray
-    timestamps: Optional[np.ndarray]
-    lines: Sequence
 
 
 def read_text(path, layout, progress=False):
@@ -188,7 +172,7 @@ def _parse_records(lines, text, layout):
     """The Block, perhaps empty, of whole lines of any text."""
     numbers, records, failure = _records(lines, text, layout.delimiter)
     if not records:
-        block = _nothing()
+        block = nothing()
     elif all(len(fields) == layout.n_columns for fields in records):
         columns = [[fields[column] for fields in records] for column in layout.columns]
         block = _convert(columns, numbers, layout)
@@ -243,10 +227,6 @@ def _cut(path, number, line, delimiter):
     return line.split(delimiter)
 
 
-def _nothing():
-    return Block(([], np.zeros(0, np.intp)), ([], np.zeros(0, np.intp)), np.zeros(0, np.float32), None, range(0))
-
-
 def _convert(columns, lines, layout):
     """The Block of columns that are arrays of numbers or sequences of str, or None if there is an error in one.
 
@@ -259,7 +239,7 @@ def _convert(columns, lines, layout):
         except ValueError:
             return None
         if not rated.any():
-            return _nothing()
+            return nothing()
         if not rated.all():
             places = np.flatnonzero(rated)
             values = {name: column[places] if isinstance(column, np.ndarray) else [column[k] for k in places]
@@ -347,31 +327,6 @@ def _hint(rating):
         return ("mend or drop the line; or if all are dates, let the first line name the columns, user,item,timestamp, "
                 "and read it with pairs=True")
     return "mend or drop the line"
-
-
-def whole_table(path, blocks):
-    """The arguments of `build_ratings` for all blocks of a file."""
-    users, items, parts, lines, starts = Numbering(), Numbering(), [], [], [0]
-    for block in blocks:
-        parts.append((users.number(*block.users), items.number(*block.items), block.ratings, block.timestamps))
-        lines.append(block.lines)
-        starts.append(starts[-1] + len(block.lines))
-
-    def where(entry):
-        number = bisect.bisect_right(starts, entry) - 1
-        return "%s, line %d" % (path, lines[number][entry - starts[number]])
-
-    if not parts:
-        return [(np.zeros(0, np.int64), np.zeros(0, np.intp))] * 2 + [np.zeros(0, np.float32), None, where]
-    rows, cols, values, timestamps = zip(*parts)
-    del parts
-    try:
-        (user_ids, user_places), (item_ids, item_places) = users.ascending(), items.ascending()
-    except ValueError as error:  # an id that is too long
-        raise error_at(path, error) from None
-    return [(user_ids, user_places[np.concatenate(rows)]), (item_ids, item_places[np.concatenate(cols)]),
-            np.concatenate(values), None if any(each is None for each in timestamps) else np.concatenate(timestamps),
-            where]
 
 
 # Lists
