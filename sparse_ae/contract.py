@@ -58,7 +58,7 @@ class Decoder(NamedTuple):
     W : Theano shared variable, (n_columns, k)
     b : Theano shared variable, (n_columns,)
     f : callable
-        Of a Theano tensor, element by element.
+        A function of a Theano tensor, element by element.
     nonlinearity : Nonlinearity or None
         f's record; None for one that isn't in the table.
     low, span : float
@@ -146,11 +146,11 @@ class Model:
     ranks : Ranks
         Only `AutoEncoder` shares out its columns.
     channels : tuple of str
-        What the encoder reads beside the ratings: () or ("indicator",); see `Batch`.
+        The encoder's inputs beside the ratings: () or ("indicator",); see `Batch`.
     parameters : list of Parameter
         All that is trained, and what else is part of the state.
     rating_scale : (float, float) or None
-        What `AsRated` clips predictions to, where the model was made for ratings themselves.
+        The range to which `AsRated` clips predictions, if the model was made for ratings themselves.
     reach : (float, float)
         The lowest and the highest output that it comes near.
     l2_weighted : bool
@@ -171,7 +171,7 @@ class Model:
         Parameters
         ----------
         batch : Batch of Theano variables
-            Of CSR or, where it `is_dense`, of dense rows.
+            CSR or, where it `is_dense`, dense rows.
         deterministic : bool
             False for training, where there may be noise.
         """
@@ -286,7 +286,7 @@ def drawing(rng, dtype, is_first=True):
 
 
 def portable_state(state, parameters):
-    """Make a model's state for pickle: what is on a GPU comes back where new variables land, there or on the CPU."""
+    """Make a model's state for pickle: variables on a GPU come back where new ones land, there or on the CPU."""
     if all(is_on_host(each.variable) for each in parameters):
         return state
     anywhere = {each.variable: _Anywhere(each) for each in parameters}

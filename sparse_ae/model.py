@@ -78,7 +78,7 @@ class AutoEncoder(Model):
     rng : numpy.random.RandomState or int
         Where the initialisers draw from.
     dtype : {"float32", "float64"}
-        Of the parameters, and of all that is computed with them, whatever Theano's floatX is. The post's is float32.
+        The dtype of the parameters and of everything computed with them, whatever Theano's floatX is.
     comm : communicator of mpi4py, optional
         Whose ranks share out the columns; see `ranks.ranks`. Each has its own columns' parameters, of the values that
         one process would have drawn; arrays are given whole, shared variables are a rank's own. Methods that encode are
@@ -90,7 +90,7 @@ class AutoEncoder(Model):
         `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous.
     U : Theano shared variable or None
     params : list
-        The four, in this order, then U if there is one; `parameters` has what is known of each.
+        The four, in this order, then U if there is one; `parameters` describes each.
     encoders : list
         V, then U if there is one.
     f, g : callable
@@ -230,7 +230,7 @@ class AutoEncoder(Model):
         squared_error : scalar
             The data term of the loss as a graph of `inputs` and `params`.
         update : callable
-            Of the signature of `lasagne.updates.sgd`.
+            With the signature of `lasagne.updates.sgd`.
         learning_rate, decay_share : float or Theano scalar
             `decay_share` as in `loss`; the post's is 1.
         counts : vector, (n_items,), optional
@@ -260,7 +260,7 @@ class AutoEncoder(Model):
     # Descriptions
 
     def describe(self):
-        """Return its settings, as `from_description` takes them: JSON, but for a function of one's own."""
+        """Return its settings, as `from_description` takes them: JSON, but for functions that Lasagne doesn't have."""
         return {"n_columns": self.n_all_columns, "n_hidden": self.n_hidden,
                 "rating_scale": None if self.rating_scale is None else list(self.rating_scale),
                 "f": lasagnes_name(self.f) or self.f, "g": lasagnes_name(self.g) or self.g,

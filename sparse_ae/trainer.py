@@ -72,12 +72,12 @@ class Trainer:
         Shuffles the rows.
     progress : bool or str
         Whether to show how far the training is, as `progress` tells, and to announce a long compilation; a text, such
-        as "items as rows", says beside it what is trained.
+        as "items as rows", is shown beside it.
     unknown : float, optional
-        What a validation rating in a row or a column without training ratings is predicted as; the mean of the
-        training ratings when not given.
+        The prediction for a validation rating in a row or a column without training ratings; by default the mean of
+        the training ratings.
     objective : Objective
-        What is summed over which entries: `Observed`, the post's, or another of `training.objectives`.
+        The cost: `Observed`, the post's squared error, or another of `training.objectives`.
 
     Attributes
     ----------
@@ -353,7 +353,7 @@ class Trainer:
                 if self.l2_per == "epoch":
                     self.step.decay_share.set_value(np.asarray(n / data.n_ratings, self.model.dtype))
                 batch = data.targets.batch(rows, block)
-                # That somebody wants to stop travels with the loss, lest one rank leave the loop alone.
+                # The wish to stop travels with the loss, so that all ranks leave the loop together.
                 said = ranks.sum(np.array([*self.step(batch), bool(run.interrupted)]))
                 loss, squared_error, stop = map(float, said)
                 sums.add(loss, squared_error, n)
@@ -394,7 +394,7 @@ class _Data:
 
 
 def _divergence(loss, step):
-    """Name what is no longer finite: an epoch's last update can ruin a parameter that its loss didn't show."""
+    """Name the loss or parameters that are not finite: the last update can ruin one that the loss didn't show."""
     if not np.isfinite(loss):
         return "the loss is %g" % loss
     ruined = step.ruined()

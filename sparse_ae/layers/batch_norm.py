@@ -75,7 +75,7 @@ class BatchNormLayer(Layer):
             inv_std = 1 / T.sqrt(input.var(axis=0) + epsilon)
             averages = []
             for kept, value in ((self.mean, mean), (self.inv_std, inv_std)):
-                # A clone that shares the memory, lest a second graph of the layer be updated by the first.
+                # A clone that shares the memory, so that a second graph of the layer isn't updated by the first.
                 average = theano.clone(kept, share_inputs=False)
                 average.default_update = rest * average + alpha * value
                 averages.append(average)

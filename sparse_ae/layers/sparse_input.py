@@ -1,4 +1,4 @@
-"""Layers on CSR input: dense units from it, noise on its entries, its rows by their length, and what is there."""
+"""Layers on CSR input: dense units from it, noise on its entries, its rows by their length, an indicator of entries."""
 from sparse_ae.ops import csr_dot, sampled_dot, stored_arrays, with_values
 import lasagne
 import theano

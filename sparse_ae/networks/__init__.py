@@ -13,7 +13,7 @@ its metrics, and everything that needs no more than a decoder takes it.
 `ordinal`       any of them with an output of ordered levels, such as stars, for `training.objectives.Ordinal`
 ==============  =================================================================================================
 
-Each is a few lines of layers, and a place to begin one of one's own.
+Each is a few lines of layers, and a place to begin another.
 
 Examples
 --------

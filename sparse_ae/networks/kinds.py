@@ -47,13 +47,13 @@ def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.
     n_columns, n_hidden : int
     rating_scale : (float, float), optional
     f, g : str
-        Of the outputs and the hidden units, by their names in `lasagne.nonlinearities`.
+        Nonlinearities of outputs and hidden units, by their names in `lasagne.nonlinearities`.
     l2 : float
     rng : numpy.random.RandomState or int
         For initial values, and the seeds of noise.
     dtype : {"float32", "float64"}
     indicator : bool
-        Whether a second encoder reads what is there, beside its values: as what is trained beyond biases does.
+        Whether a second encoder reads which entries are there, as in residual mode.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from lasagne import init
 # Numbers drawn at a time.
 _PART = 2 ** 20
 
-# What draws each number by itself, in order.
+# Initialisers that draw each number by itself, in order.
 _DRAWN_ONE_BY_ONE = init.Normal, init.Uniform, init.Glorot, init.He
 
 

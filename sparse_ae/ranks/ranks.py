@@ -58,7 +58,7 @@ class Ranks:
     Raises
     ------
     TypeError
-        For what is no communicator.
+        For anything that isn't a communicator.
     RuntimeError
         For a program that was started by the launcher of another MPI than mpi4py's: each process would take itself for
         the only one.
@@ -163,7 +163,7 @@ class Ranks:
         return bool(flag) if self.size == 1 else bool(self.sum(np.array([bool(flag)], np.int32))[0])
 
     def gathered(self, value):
-        """Gather the values of all ranks, of what pickle takes: a list."""
+        """Gather the values of all ranks, which pickle takes, as a list."""
         return [value] if self.size == 1 else self._comm.allgather(value)
 
     def columns_of(self, values):
@@ -188,7 +188,7 @@ class Ranks:
         Parameters
         ----------
         settings : dict, or callable
-            Of what JSON has, and arrays, of which a checksum is compared; or what makes it where it is needed.
+            Values that JSON has, and arrays, whose checksums are compared; or a function that makes the dict.
         """
         if self.size == 1:
             return

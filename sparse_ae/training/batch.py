@@ -13,13 +13,13 @@ class Batch(NamedTuple):
     Attributes
     ----------
     data : vector, (nnz,); or matrix, (n_rows, n_columns)
-        What the encoder sees, at the stored entries; or dense rows, which have no `indices` and no `indptr`.
+        The encoder's input at the stored entries; or dense rows, which have no `indices` and no `indptr`.
     indices, indptr : int vectors, (nnz,) and (n_rows + 1,); or None
         As of CSR.
     target : like `data`, or None
-        What the decoder is to give there; None where that is `data` itself.
+        The decoder's targets there; None where they are `data` itself.
     indicator : like `data`, or None
-        What a second encoder sees: nowhere 0 where there is an entry.
+        A second encoder's input: nowhere 0 where there is an entry.
     """
 
     data: Any

@@ -3,7 +3,7 @@
 The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
 and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
 
-Of a run on several ranks each writes its own part, see `files.parts`; their names have the number of the epoch.
+On several ranks each writes its own part, see `files.parts`; their names have the number of the epoch.
 """
 import functools
 import os
@@ -27,7 +27,7 @@ RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, measured):
-    """List, as JSON, what must be the same for a run to be resumed, but the rate and what is a rank's own.
+    """List, as JSON, what must be the same for a run to be resumed, but the rate and a rank's own settings.
 
     `measured` is the validation's name in the history; the trainer's formulation must have been chosen.
     """
@@ -45,7 +45,7 @@ def settings_of(trainer, measured):
 
 
 def own_settings_of(trainer, measured, train, validation):
-    """As `settings_of`, with what is a rank's own: CSR ratings, of which those of validation may be None."""
+    """As `settings_of`, with a rank's own columns and checksums of its ratings; `validation` may be None."""
     return dict(settings_of(trainer, measured), n_columns=trainer.model.n_columns, train=fingerprint(train),
                 validation=None if validation is None else fingerprint(validation))
 

@@ -31,7 +31,7 @@ __all__ = ["FORMULATIONS", "Entries", "Formulation", "choose_formulation", "get_
 
 
 class Entries(NamedTuple):
-    """Outputs beside what is wanted of them.
+    """Outputs beside their targets.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Entries(NamedTuple):
 
     @property
     def difference(self):
-        """Subtract what is wanted from outputs; 0 where nothing is observed."""
+        """Outputs less targets; 0 where nothing is observed."""
         # A switch, not a product: 0 times an infinite output is no 0.
         beyond = self.output - self.target
         return beyond if self.observed is None else T.switch(self.observed, beyond, 0)
@@ -79,7 +79,7 @@ class Formulation:
                      **_channels(T.vector, channels, dtype))
 
     def entries(self, model, batch):
-        """Build the graph of the model's outputs beside what is wanted of them, an `Entries`."""
+        """Build the graph of the model's outputs beside their targets, an `Entries`."""
         h = model.encode(batch, deterministic=False)
         return Entries(model.decode(h, batch), batch.wanted, None, h)
 

@@ -147,7 +147,7 @@ def missing_squared_error(hidden, W, b, predictions, value=0.0):
     predictions : vector, (n_entries,)
         The outputs at the stored entries.
     value : float
-        What a missing entry is held against.
+        The target of a missing entry.
 
     Returns
     -------

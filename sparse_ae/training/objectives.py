@@ -1,8 +1,8 @@
-"""Objectives: what is summed over which entries.
+"""Objectives: costs, and the entries over which they are summed.
 
 `Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too.
 `Ordinal` is the likelihood of ratings as ordered levels, `Multinomial` that of a row's entries among all columns. An
-objective of one's own inherits `Objective`, and says no more than how it differs: at the least its `cost`.
+objective of a program inherits `Objective`, and overrides what differs: at the least `cost`.
 
 Rankings learned from observed entries alone are poor: people rate what they chose, so that missing entries carry
 information. So let every missing entry count w, as if it had been rated m, where O are the observed entries, r their
@@ -69,9 +69,9 @@ class Objective:
     Attributes
     ----------
     weight : float
-        What a missing entry counts in the squared error; 0 where it doesn't.
+        The weight of a missing entry in the squared error; 0 where it has none.
     rating : float or "auto"
-        What it is taken to be rated. "auto" is for whoever knows the rating scale to choose; else 0.
+        The rating assumed for it. "auto" is chosen where the rating scale is known; else it is 0.
     counts : bool
         Whether the numbers are counts, of which `data.feedback` makes ratings.
     reports_rmse : bool
@@ -120,13 +120,13 @@ class Objective:
         ----------
         model : Model
         formulation : Formulation
-            Its `entries` are the model's outputs beside what is wanted.
+            Its `entries` are the model's outputs beside their targets.
         batch : Batch
         """
         raise NotImplementedError
 
     def entry_cost(self, decoder, scores, target):
-        """Build the graph of what each entry costs, of scores, ``W h + b``, and of what is wanted of their outputs."""
+        """Build the graph of each entry's cost, from scores, ``W h + b``, and targets of their outputs."""
         return (decoder.activation(scores) - target) ** 2
 
     def refusal(self, model, formulation):
@@ -146,7 +146,7 @@ class Objective:
         return mean
 
     def rule(self, n, variance):
-        """The `Rule` for n ratings whose targets have this variance; None where nobody has found one."""
+        """The `Rule` for n ratings whose targets have this variance; None where none is known."""
         return None
 
     def describe(self):
@@ -218,7 +218,7 @@ class Missing(Objective):
         self.measure, self.counts = measure, check_bool(counts, "counts")
 
     def cost(self, model, formulation, batch):
-        w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # no wider, lest they widen the graph
+        w, m = (np.dtype(model.dtype).type(number) for number in self.missing)  # wider ones would widen the graph
         squared_error = formulation.one_pass(model, batch) if self.weight <= MOST_SHIFTED else None
         if squared_error is not None:
             # Equation (3) summed over observed entries, then (2) times w.

@@ -197,7 +197,7 @@ class Step:
     model : AutoEncoder
     formulation : {"scan", "dense", "sparse"}
     channels : iterable of {"target", "indicator"}, optional
-        What the batches bring beside the ratings; by default what the model's encoders read.
+        The arrays that batches bring beside the ratings; by default those that the model's encoders read.
     objective : Objective
 
     Attributes
@@ -245,7 +245,7 @@ class Step:
     def get_state(self):
         """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps.
 
-        Of what is on a GPU the copies are there, too: `np.asarray` fetches one.
+        Copies of variables on a GPU are there, too: `np.asarray` fetches one.
         """
         raise NotImplementedError
 
@@ -254,7 +254,7 @@ class Step:
         return OrderedDict((p.name, copy_of(p)) for p in self.model.params)
 
     def lay_out(self):
-        """Bring V into the memory order that a step works fastest in; somebody may have set it."""
+        """Restore V's column-contiguous layout, which `set_value` may have undone."""
         for each in self.model.parameters:
             if each.item_major:
                 item_major(each.variable)
@@ -297,7 +297,7 @@ class TrainingStep(Step):
     model, formulation, channels, objective
         As `Step` takes them.
     update : callable
-        Of the signature of `lasagne.updates.sgd`.
+        With the signature of `lasagne.updates.sgd`.
     learning_rate : float
 
     Attributes

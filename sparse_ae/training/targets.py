@@ -53,11 +53,11 @@ class Targets:
     clips : bool
         Whether they are: scores aren't.
     unit : float
-        Of an output, in the ratings' own unit.
+        The size of an output's 1 in the ratings' own unit.
     output_scale : (float, float) or None
-        What outputs are to reach, in their own unit: the model's `rating_scale`.
+        The range that outputs must reach, in their own unit: the model's `rating_scale`.
     channels : tuple of str
-        What batches bring beside the ratings, as `Batch` names it.
+        The arrays that batches bring beside the ratings, as `Batch` names them.
     has_baseline : bool
         Whether a row or a column alone says something of a pair.
     row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,), or what is looked up as they are
