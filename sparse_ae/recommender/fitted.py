@@ -154,7 +154,7 @@ class Fitted:
             The latter is a sequence with one Recommendations for each user, in the order asked for, and has `users`,
             `items` and `scores` itself. Either has `to_frame`, where pandas is there. Items are ordered by the model's
             output before it is clipped to the rating scale, and equal ones by id, ascending. Scores are clipped: they
-            are those of `predict`.
+            are those of `predict`, with objective="lists" or "clicks" to rounding.
 
         Raises
         ------

@@ -62,7 +62,7 @@ class Deadline:
         return np.inf if self._end is None else self._end - time.monotonic()
 
 
-def check_blend(settings, given, on_disk, seconds):
+def check_blend(settings, problem, on_disk, seconds):
     """Whether `fit_blend` is to fit: "lists" and "clicks" with rows="auto", and closed forms.
 
     Rows that are named ask for autoencoders and for nothing else. So do ranks, ratings on disk, other objectives, and
@@ -70,12 +70,13 @@ def check_blend(settings, given, on_disk, seconds):
     """
     only, objective = settings.closed_form, settings.objective
     if only is not None:
-        if given.objective.clips:
+        if problem.objective.clips:
             raise ValueError("network is %r and objective %r; expected objective='lists', or 'clicks': it makes lists, "
                              "and predicts no ratings" % (only, objective))
-        given.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out", only)
+        problem.ranks.check_alone("network is %r on %d ranks; expected one process: closed forms aren't shared out",
+                                  only)
     by_name = isinstance(objective, str) and objective in ("lists", "clicks")
-    blended = only is not None or (by_name and settings.rows == "auto" and given.ranks.size == 1 and not on_disk
+    blended = only is not None or (by_name and settings.rows == "auto" and problem.ranks.size == 1 and not on_disk
                                    and bool(settings.biases))
     if seconds is not None:
         check_number(seconds, "seconds", alternative=", or None for as long as it takes")
@@ -85,30 +86,30 @@ def check_blend(settings, given, on_disk, seconds):
     return blended
 
 
-def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
+def fit_blend(settings, problem, rng, paths, run, refit, seconds=None):
     """Fit members, weigh them, and fit those with a weight on all ratings: a `ratings.FitResult`.
 
     `paths` are checkpoints of the autoencoders, as `ratings.fit_residuals` takes them, `run` goes on to `Trainer.fit`.
     After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
     """
     only = settings.closed_form
-    deadline, lists, train = Deadline(seconds), given.list_validation(), given.train.by("users")
-    refits = refit and given.everything is not given.train
+    deadline, lists, train = Deadline(seconds), problem.list_validation(), problem.train.by("users")
+    refits = refit and problem.everything is not problem.train
     forms = [form for form in CLOSED.values() if not form.centred or np.ptp(train.data)]
     if only is not None:
         forms = [CLOSED[only]]
-    _say_memory(given, train, forms, lists)
+    _say_memory(problem, train, forms, lists)
     members, power = [], None
     for k, form in enumerate(forms):
         if members and deadline.left <= 0 and form.name not in ("ease", "popular"):
-            given.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
+            problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
             break
         note = form.note(train)
         if note is not None:
-            given.tell("%s: %s" % (form.name, note))
+            problem.tell("%s: %s" % (form.name, note))
         # One without a share has a weight only where its lists are among the best: it is judged by these alone.
-        judge = _judge(lists, given, train, [each for each in members if each.share and form.share])
-        member = fit_closed(form, train, given.missing_rating, judge, power, given.is_counts, deadline)
+        judge = _judge(lists, problem, train, [each for each in members if each.share and form.share])
+        member = fit_closed(form, train, problem.missing_rating, judge, power, problem.is_counts, deadline)
         if power is None and member.knob is not None:  # EASE's, for all
             power = member.values.power
         members.append(member)
@@ -116,44 +117,44 @@ def fit_blend(settings, given, rng, paths, run, refit, seconds=None):
     if len(members) == 1:
         weights = [1.0]
         if lists is not None:
-            found = {members[0].name: float(_judge(lists, given, train)(members[0]).mean())}
+            found = {members[0].name: float(_judge(lists, problem, train)(members[0]).mean())}
     elif lists is None:
         weights = _shares(members)
     else:
-        weighed = _weighed(members, lists, given, len(members))
-        trained, weighed = _autoencoders(settings, given, rng, paths, run, weighed, deadline)
+        weighed = _weighed(members, lists, problem, len(members))
+        trained, weighed = _autoencoders(settings, problem, rng, paths, run, weighed, deadline)
         members, weights = weighed.members, weighed.weights
         found = dict(zip([each.name for each in members], weighed.values), blend=weighed.value)
-    given.tell(_verdict(given, members, weights, found))
+    problem.tell(_verdict(problem, members, weights, found))
     history = [record for each in trained for record in each.history]
     if refits:
-        members, more = _refit(settings, given, members, weights, trained, rng, paths, run, deadline)
+        members, more = _refit(settings, problem, members, weights, trained, rng, paths, run, deadline)
         history += more
     else:
-        members = [_with_all_ratings(each, given) for each in members]
+        members = [_with_all_ratings(each, problem) for each in members]
     choices = {each.side: each.choice for each in trained}
     kept = [(each, weight) for each, weight in zip(members, weights) if weight]
     by_name = dict.fromkeys(choices, 0.0)
     by_name.update(zip([each.name for each in members], weights))
-    scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], given.everything.by("users"))
+    scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], problem.everything.by("users"))
     best_epoch = next((each.epoch for each in trained if by_name[each.side]), 0)
-    return FitResult(scorer, history, best_epoch, choices, given.objective.at(0.0), validation_lists=found,
+    return FitResult(scorer, history, best_epoch, choices, problem.objective.at(0.0), validation_lists=found,
                      weights=by_name)
 
 
-def _say_memory(given, train, forms, lists):
+def _say_memory(problem, train, forms, lists):
     """Say the memory that closed forms take, before any is fitted, where it is much or more than there is."""
     models = [form.memory(train) for form in forms]
     # One is fitted at a time, beside the models of those before, which are a third of theirs, and their scores.
     needed = max(models) + sum(models) // 3 + (0 if lists is None else 4 * len(lists.users) * train.shape[1])
     there = memory_there()
     if needed >= _MUCH:
-        given.tell("closed forms take up to about %.1f GB of memory" % (needed / 1e9))
+        problem.tell("closed forms take up to about %.1f GB of memory" % (needed / 1e9))
     if there is not None and needed > there:
-        given.tell("of memory %.1f GB are free; network='neighbours' or 'popular' alone takes less" % (there / 1e9))
+        problem.tell("of memory %.1f GB are free; network='neighbours' or 'popular' alone takes less" % (there / 1e9))
 
 
-def _judge(lists, given, train, beside=()):
+def _judge(lists, problem, train, beside=()):
     """From a member to the value of its lists, together with those `beside` it, for each validation user, (n,)."""
     if lists is None:
         return None
@@ -170,7 +171,7 @@ def _judge(lists, given, train, beside=()):
             scores += scores_before
             return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))
 
-        return lists.by_user(in_threads(of_block, list(zip(blocks, before))), given.lists.name)
+        return lists.by_user(in_threads(of_block, list(zip(blocks, before))), problem.lists.name)
 
     return judge
 
@@ -193,34 +194,34 @@ class Weighed(NamedTuple):
     value: float
 
 
-def _weighed(members, lists, given, n_closed):
-    pool = pooled(members, given.train.by("users"), lists.users)
-    return Weighed(members, lists, n_closed, pool, *greedy_weights(pool, lists, given.lists.name, _shares(members),
+def _weighed(members, lists, problem, n_closed):
+    pool = pooled(members, problem.train.by("users"), lists.users)
+    return Weighed(members, lists, n_closed, pool, *greedy_weights(pool, lists, problem.lists.name, _shares(members),
                                                                    set(range(n_closed, len(members)))))
 
 
-def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
+def _autoencoders(settings, problem, rng, paths, run, weighed, deadline):
     """Train an autoencoder of users, else of items, in time: a list of `ratings.Trained`, and all members `Weighed`."""
-    sides, trained = given.sides, []
+    sides, trained = problem.sides, []
     seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
     paths = dict(zip(sides, paths))
-    biases, train = given.baseline(given.train), given.train.by("users")
+    biases, train = problem.baseline(problem.train), problem.train.by("users")
 
     def measure_of(least, scorer):
-        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, given.lists, _autoencoder(given, scorer),
+        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, problem.lists, _autoencoder(problem, scorer),
                             train, least)
 
     for side in sorted(sides, reverse=True):  # users first
         if any(weighed.weights[weighed.n_closed:]):
             break
         if deadline.left <= 0:
-            given.tell("%s as rows: no time is left for an autoencoder" % side)
+            problem.tell("%s as rows: no time is left for an autoencoder" % side)
             break
-        trainer = SideTrainer(settings, given, side, biases, seeds[side], run)
-        choice = bounded(settings, trainer.choose(), given.train.own(side))
+        trainer = SideTrainer(settings, problem, side, biases, seeds[side], run)
+        choice = bounded(settings, trainer.choose(), problem.train.own(side))
         if choice is None:
-            given.tell("%s as rows: an autoencoder of %d columns is left out, for it takes too long; rows=%r trains one"
-                       % (side, n_columns_of(given.train, side), str(side)))
+            problem.tell("%s as rows: an autoencoder of %d columns takes too long, and is left out; rows=%r trains one"
+                         % (side, n_columns_of(problem.train, side), str(side)))
             continue
         trainer.say(choice)
         least = _LEAST * choice.patience if is_auto(settings.patience) else 1
@@ -228,18 +229,18 @@ def _autoencoders(settings, given, rng, paths, run, weighed, deadline):
         trained.append(trainer.train(choice, measure_of=functools.partial(measure_of, least), checkpoint=paths[side],
                                      seconds=seconds))
         if not trained[-1].error and trained[-1].epoch:
-            member = _autoencoder(given, trained[-1].scorer(given.train, biases, given))
-            weighed = _weighed(weighed.members + [member], weighed.lists, given, weighed.n_closed)
+            member = _autoencoder(problem, trained[-1].scorer(problem.train, biases, problem))
+            weighed = _weighed(weighed.members + [member], weighed.lists, problem, weighed.n_closed)
         elif not trained[-1].interrupted and not trained[-1].error:
-            given.tell("%s as rows: no epoch adds to the lists of the others" % side)
+            problem.tell("%s as rows: no epoch adds to the lists of the others" % side)
         if trained[-1].interrupted:
             break
     return trained, weighed
 
 
-def _refit(settings, given, members, weights, trained, rng, paths, run, deadline):
+def _refit(settings, problem, members, weights, trained, rng, paths, run, deadline):
     """Fit the members with a weight on all ratings: the members, and the epochs that this took."""
-    sides, found, history = given.sides, [], []
+    sides, found, history = problem.sides, [], []
     seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
     by_side = {each.side: each for each in trained}
     interrupted = bool(trained) and trained[-1].interrupted
@@ -247,38 +248,38 @@ def _refit(settings, given, members, weights, trained, rng, paths, run, deadline
         if not weight:
             found.append(member)
         elif isinstance(member, ClosedForm):
-            found.append(member.refit(given.everything.by("users")))
+            found.append(member.refit(problem.everything.by("users")))
         else:
             before = by_side[member.name]
             took = sum(record["seconds"] for record in before.history[:before.epoch])
             if not interrupted and took <= deadline.left:
                 path = paths[len(sides) + sides.index(member.name)]
-                trainer = SideTrainer(settings, given, member.name, None, None, run)
-                again = trainer.refit(before, given.baseline(given.everything), seeds[member.name], checkpoint=path)
+                trainer = SideTrainer(settings, problem, member.name, None, None, run)
+                again = trainer.refit(before, problem.baseline(problem.everything), seeds[member.name], checkpoint=path)
                 history += again.history
                 interrupted = again.interrupted
                 if not again.error and not interrupted:
                     before = again
-            found.append(_with_all_ratings(member, given, before))
+            found.append(_with_all_ratings(member, problem, before))
     return found, history
 
 
-def _with_all_ratings(member, given, trained=None):
-    """A member as it is, to which all ratings are known; an autoencoder with another training's model, if given."""
+def _with_all_ratings(member, problem, trained=None):
+    """A member as it is, to which all ratings are known; an autoencoder with another training's model, if problem."""
     if isinstance(member, ClosedForm):
-        return member.knowing(given.everything.by("users"))
+        return member.knowing(problem.everything.by("users"))
     scorer = member.scorer
-    scorer = given.scorer(scorer.model if trained is None else trained.model, given.everything, member.name,
-                          given.baseline(given.everything))
-    return _autoencoder(given, scorer)
+    scorer = problem.scorer(scorer.model if trained is None else trained.model, problem.everything, member.name,
+                          problem.baseline(problem.everything))
+    return _autoencoder(problem, scorer)
 
 
-def _autoencoder(given, scorer):
+def _autoencoder(problem, scorer):
     """A trained autoencoder as a member."""
-    return AutoencoderMember(scorer, FoldIn(scorer, given.objective.at(0.0), given.missing_rating))
+    return AutoencoderMember(scorer, FoldIn(scorer, problem.objective.at(0.0), problem.missing_rating))
 
 
-def _verdict(given, members, weights, found):
+def _verdict(problem, members, weights, found):
     """The verdict of validation, in a line."""
     labels = {each.name: each.label for each in members}
     used = ", ".join("%.2f of %s" % (weight, each.label) for each, weight in zip(members, weights) if weight)
@@ -288,7 +289,7 @@ def _verdict(given, members, weights, found):
     if found is None:
         return "without validation lists are %s%s" % (used, settings)
     values = ", ".join("%s %s" % (labels.get(name, name), figure(value)) for name, value in found.items())
-    return "validation %s: %s; lists are %s%s" % (given.lists.label, values, used, settings)
+    return "validation %s: %s; lists are %s%s" % (problem.lists.label, values, used, settings)
 
 
 def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None):
@@ -422,11 +423,11 @@ class BlendMeasure:
         return self._lists([(lists, None)], self._measure)
 
 
-def greedy_weights(pool, lists, measure, first, dear=()):
+def greedy_weights(pool, lists, measure, first, expensive=()):
     """Weights of a pool's members, with sum 1, each member's value alone, and the value of all together.
 
-    `first` are weights to begin with, and to stay near where nothing speaks for others; the places in `dear` must be
-    worth more.
+    `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` must
+    be worth more.
     """
     def lists_by(weights):
         return [(pool.lists(weights, lists.k), None)]
@@ -439,7 +440,7 @@ def greedy_weights(pool, lists, measure, first, dear=()):
 
     alone = np.eye(len(pool.scores))
     values = [value_of(each) for each in alone]
-    cheap = [k for k in range(len(alone)) if k not in dear]
+    cheap = [k for k in range(len(alone)) if k not in expensive]
     nothing = np.array(values) < _NOTHING * max(values)
     if nothing.any():
         first = np.where(nothing, 0.0, first)
@@ -457,26 +458,26 @@ def greedy_weights(pool, lists, measure, first, dear=()):
                 moves.append((k, rest / rest.sum()))
         best, move = moves[int(np.argmax([value_of(each) for _, each in moves]))]
         its_users = by_user(move)
-        worth = _WORTH_MORE if best in dear and not weights[best] else _WORTH
+        worth = _WORTH_MORE if best in expensive and not weights[best] else _WORTH
         if standard_score(its_users - of_users) >= worth:
             weights, of_users = move, its_users
-        elif best in dear and not weights[best]:
+        elif best in expensive and not weights[best]:
             left.remove(best)
         else:
             break
-    between = _halfway(weights, first, np.isin(np.arange(len(alone)), list(dear)))
+    between = _halfway(weights, first, np.isin(np.arange(len(alone)), list(expensive)))
     its_users, least = by_user(between), max([values[k] for k in cheap if not first[k]], default=-np.inf)
     if its_users.mean() >= least and standard_score(of_users - its_users) < _CLEARLY:
         weights, of_users = between, its_users
     return weights.tolist(), values, float(of_users.mean())
 
 
-def _halfway(weights, first, is_dear):
-    """Weights between those found and the first ones; those of dear members stay the same.
+def _halfway(weights, first, is_expensive):
+    """Weights between those found and the first ones; those of expensive members stay the same.
 
     Weights found on some users are partly noise: halfway is better for others.
     """
-    first, of_dear = np.where(is_dear, 0.0, first), np.where(is_dear, weights, 0.0)
+    first, of_expensive = np.where(is_expensive, 0.0, first), np.where(is_expensive, weights, 0.0)
     if not first.any():
         return weights
-    return (weights + of_dear + (1 - of_dear.sum()) * first / first.sum()) / 2
+    return (weights + of_expensive + (1 - of_expensive.sum()) * first / first.sum()) / 2

@@ -341,7 +341,7 @@ def test_weights_go_to_what_makes_lists_better(split):
         for k, member in enumerate(members):  # the pool has all that is needed
             alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)
             assert lists(alone, measure) == pytest.approx(values[k])
-    weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], dear={0})[0]
+    weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], expensive={0})[0]
     assert weights == [0.0, 0.5, 0.5]
 
 
@@ -364,12 +364,12 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split
     said = pooled([Scores(rng.rand(*relevant.shape)), Scores(relevant * half), Scores(relevant * ~half)], train,
                   lists.users)
     first = np.array([0.6, 0.4, 0.0])
-    for dear in ((), {2}):
+    for expensive in ((), {2}):
         monkeypatch.setattr(fitting_lists, "_CLEARLY", -np.inf)
-        found = np.array(greedy_weights(said, lists, "ndcg", first, dear)[0])
+        found = np.array(greedy_weights(said, lists, "ndcg", first, expensive)[0])
         monkeypatch.setattr(fitting_lists, "_CLEARLY", np.inf)
-        weights, values, value = greedy_weights(said, lists, "ndcg", first, dear)
-        kept = found[2] if dear else 0.0
+        weights, values, value = greedy_weights(said, lists, "ndcg", first, expensive)
+        kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
         assert found[2] > 0.05 and weights == pytest.approx(expected) and weights[0] > found[0]
         assert value == lists([(said.lists(weights, 5), None)], "ndcg") >= values[2]
