@@ -32,7 +32,7 @@ from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.metrics import Measure
-from sparse_ae.recommender.defaults import is_auto, validation_fraction
+from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
 
@@ -195,9 +195,9 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     Returns
     -------
     Tuned
-        The RMSE of the best candidate is the least of several, and so a little too good. Of few ratings it may be
-        worse on others than the settings as given, which several fits are joined by (see `Recommender`) unless
-        `n_hidden` is a number: compare the two on ratings that `tune` hasn't seen.
+        The RMSE of the best candidate is the least of several, and so a little too good: compare it with the settings
+        as given on ratings that `tune` hasn't seen. Its `choices` are those of the first candidate with what was
+        changed, so that all candidates are trained by one schedule.
 
     Raises
     ------
@@ -228,13 +228,13 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     if tell is say and settings.get("rating_scale") is None and not getattr(recommender, "takes_counts", False):
         tell_of_zeros(ratings.matrix.data)
 
-    results, keep, best, fitted = [], train is ratings, None, None
+    results, keep, best, fitted, choices = [], train is ratings, None, None, None
 
     def tried(candidates):
         nonlocal best, fitted
-        found = run(_fit_candidate, [(recommender, params, train, held_out, measure, fit, keep)
+        found = run(_fit_candidate, [(recommender, params, choices, train, held_out, measure, fit, keep)
                                      for params in candidates])
-        for candidate, _, kept in found:
+        for candidate, _, _, kept in found:
             better = best is not None and measure.is_better(candidate, best)
             results.append(candidate)
             if better or best is None:
@@ -242,7 +242,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
             tell(_line(len(results), candidate, measure, better))
         return found
 
-    start_values = tried([{}])[0][1]
+    _, start_values, choices, _ = tried([{}])[0]
     while True:
         # The middle one: some candidates have had to wait for the compiler.
         if _now() - start + (1 if keep else 2) * np.median([result["seconds"] for result in results]) >= seconds:
@@ -259,7 +259,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         tell("the best is %s, as fitted beside the held-out ratings" % _words(best["params"]))
     else:
         tell("fitting %s on all ratings" % _words(best["params"]))
-        settings = copy.deepcopy(dict(recommender.get_params(), **best["params"]))
+        settings = _changed(recommender, best["params"], choices)
         fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
     return Tuned(fitted, sorted(results, key=lambda each: (each is not best, measure.error(each))))
 
@@ -301,9 +301,18 @@ def _validation_part(ratings, validation, rng, as_fitted):
         raise error_at("validation", error) from error
 
 
-def _fit_candidate(recommender, params, train, held_out, measure, fit, keep):
-    """A row of the table, what the settings are that can be changed from here, and what was fitted if it is kept."""
+def _changed(recommender, params, choices):
+    """Settings of a candidate: what `fit` has chosen, which are `choices`, but for what `params` change of it."""
     settings = copy.deepcopy(dict(recommender.get_params(), **params))
+    changed = {name: value for name, value in params.items() if name in Choice._fields}
+    if changed and choices and "choices" in settings:
+        settings["choices"] = {side: choice._replace(**changed) for side, choice in choices.items()}
+    return settings
+
+
+def _fit_candidate(recommender, params, choices, train, held_out, measure, fit, keep):
+    """A row of the table, settings that can be changed from here, the choices, and what was fitted if it is kept."""
+    settings = _changed(recommender, params, choices)
     if "progress" in settings:
         settings["progress"] = False
     start = _now()
@@ -313,12 +322,13 @@ def _fit_candidate(recommender, params, train, held_out, measure, fit, keep):
         if not params:
             raise
         return {"params": params, measure.name: np.inf if measure.k is None else -np.inf,
-                "seconds": _now() - start}, {}, None
+                "seconds": _now() - start}, {}, None, None
     value = fitted.evaluate(held_out, k=measure.k)[measure.key]
     seconds, values = _now() - start, _start_values(recommender, fitted)
     if "progress" in settings:
         fitted.progress = recommender.progress
-    return {"params": params, measure.name: value, "seconds": seconds}, values, fitted if keep else None
+    return ({"params": params, measure.name: value, "seconds": seconds}, values, getattr(fitted, "choices_", None),
+            fitted if keep else None)
 
 
 def _start_values(recommender, fitted):

@@ -219,7 +219,7 @@ class BeyondBiases(Targets):
         if self.slopes is not None:
             of_rows, of_columns = self.slopes
             counts = np.diff(block.indptr)
-            said = np.einsum("nk,nk->n", np.repeat(of_rows[rows], counts, axis=0), of_columns[block.indices])
+            said = sum(np.repeat(s, counts) * x[block.indices] for s, x in zip(of_rows[rows].T, of_columns.T))
             block = _Entries(block.data - said, block.indices, block.indptr)
         return self.block(block, self.row_offsets[rows])
 

@@ -396,3 +396,24 @@ def test_processes_that_begin_may_use_the_gpu(ratings, monkeypatch):
         cross_validate(Constant(), ratings, 2, n_jobs=2)
         assert os.environ.get("THEANO_GPU_IS_ALREADY_ACTIVE") == mark
     assert seen == [None, None]
+
+
+def test_tune_compares_what_fit_trains(ratings):
+    """A candidate has all that was chosen for the first one, but for what is changed: the schedule is the same."""
+    fits = []
+
+    class Noted(Recommender):
+        def fit(self, *args, **more):
+            fits.append(super().fit(*args, **more))
+            return self
+
+    _, table = tune(Noted(n_epochs=3, progress=False, rows="items"), ratings, seconds=1000)
+    first, *others = fits
+    chosen = first.choices_["items"]
+    assert first.choices is None and len(others) >= len(table) - 1 > 3 and chosen.cut == 0.15
+    for other in others:
+        if other.choices is not None:
+            changed = {name: getattr(other, name) for name in ("l2", "n_hidden", "learning_rate")
+                       if getattr(other, name) != "auto"}
+            assert changed and other.choices_["items"] == chosen._replace(**changed)
+    assert any(other.choices is not None for other in others)
