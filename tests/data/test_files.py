@@ -218,7 +218,7 @@ def test_npz_files_that_cannot_be_read(tmp_path):
     (small().astype(bool), TypeError, "m.npz: ratings are of dtype bool"),
     (broken(data=[5, np.nan, 0, 2]), ValueError, "m.npz: row 0, column 3: the rating is nan"),
     (sp.coo_matrix(([1, 2], ([0, 0], [1, 1]))), ValueError, r"m.npz: row 0, column 1 is stored twice"),
-    (broken(indices=[1, 9, 0, 1]), ValueError, "m.npz"),
+    (broken(indices=[1, 9, 0, 1]), ValueError, "m.npz: entry 1 has the index 9; expected 0 .. 3"),
 ])
 def test_matrix_files_with_wrong_entries(tmp_path, matrix, error, message):
     save(tmp_path / "m.npz", matrix)
