@@ -79,7 +79,7 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     expected = dict(n_hidden=3, rows="users", network=Shallow("sigmoid", "tanh", 0.1, "float64"), l2=0.01,
                     update="adagrad", learning_rate=0.02, batch_size=8, n_epochs=4, patience=2, rating_scale=(0, 6),
                     unknown=2.5, rng=3,
-                    formulation="sparse", biases="unguarded", progress=False, objective="ratings")
+                    formulation="sparse", biases="unguarded", progress=False, objective="ratings", choices=None)
     assert recommender.get_params() == expected
     again = Recommender(**expected).fit(load_ratings(files / "text.csv"), validation=0.2, refit=False)
     assert again.predict("u3", ["i100", "i101"]).tolist() == recommender.predict("u3", ["i100", "i101"]).tolist()
@@ -156,7 +156,7 @@ def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys
 
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
     shown = dict(Recommender().get_params(), **Shallow()._asdict())
-    del shown["network"]
+    del shown["network"], shown["choices"]  # which are no words of a command line
     assert {name for group in SETTINGS.values() for name, _, _ in group} == set(shown)
     with pytest.raises(SystemExit) as exit:
         command_line.main(["fit", "--help"])
