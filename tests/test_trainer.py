@@ -4,13 +4,13 @@ import functools
 import os
 import re
 import signal
-import time
 
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
 from devices import is_item_major
+from limits import wait_until
 from made import checkerboard
 
 from sparse_ae import trainer as trainer_module
@@ -544,8 +544,7 @@ def test_ctrl_c_ends_the_epoch_and_returns_what_there_is(monkeypatch):
         for i, batch in enumerate(minibatches(*arguments)):
             if len(t.history) == 1 and i == 2:
                 os.kill(os.getpid(), signal.SIGINT)
-                while signal.getsignal(signal.SIGINT) is not handler:
-                    time.sleep(0)  # Python runs the handler at its next chance
+                wait_until(lambda: signal.getsignal(signal.SIGINT) is handler)  # Python runs it at its next chance
             yield batch
 
     minibatches = trainer_module.minibatches
@@ -573,8 +572,7 @@ def test_ctrl_c_between_epochs(monkeypatch, tmp_path):
 
     def interrupted(observed, predicted):
         os.kill(os.getpid(), signal.SIGINT)
-        while signal.getsignal(signal.SIGINT) is not handler:
-            time.sleep(0)
+        wait_until(lambda: signal.getsignal(signal.SIGINT) is handler)
         return 1.0
 
     monkeypatch.setattr(trainer_module, "rmse", interrupted)

@@ -36,12 +36,12 @@ def test_text_of_known_truth():
     assert "refused" in run("forms.py", 0, 150)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_much_text_of_known_truth():
     run("forms.py", 150, 2150)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_masked_columns_and_long_ids():
     run("columns.py", 200, 5200)
 
@@ -76,38 +76,38 @@ def test_arguments_that_differ_by_rank(monkeypatch):
     assert "returned" in run("by_rank.py", 0, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", OF_DATA + OF_MODELS)
 def test_many_damaged_files(kind):
     run("files.py", 8, 520, kind)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_crafted_networks():
     run("networks.py", 150, 5000)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_random_inputs_to_ops():
     run("ops.py", 40, 5150)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_wrong_arguments():
     run("arguments.py", 60, 1100)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_settings_to_a_file_and_back():
     run("settings.py", 30, 1560)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_arguments_that_differ_by_rank(monkeypatch):
     monkeypatch.setenv("THEANO_FLAGS", os.environ.get("THEANO_FLAGS", "") + ",device=cpu,cxx=")
     run("by_rank.py", 60, 2100)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ops_under_sanitizers():
     run("sanitize.py")
