@@ -207,7 +207,6 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
 
 def csr_matrix(data, indices, indptr, n_items):
     """A SciPy matrix of the block's arrays."""
-    # n_rows columns rather than 0: SciPy refuses a matrix without columns.
     return sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_items))
 
 
