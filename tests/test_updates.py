@@ -144,7 +144,7 @@ def test_one_pass_by_loops(two, target, linker, monkeypatch):
     op, = (node.op for node in step.function.maker.fgraph.apply_nodes if isinstance(node.op, SparseAdamStep))
     assert op.inplace
     places = {x: memory_of(x) for x in autoencoder.params + step.kept if x.ndim}
-    low, span = autoencoder.fused()[2:4]
+    low, span = autoencoder.one_pass()[2:4]
     expected, state, rng = [x.get_value() for x in autoencoder.params], None, np.random.RandomState(3)
     for _ in range(4):
         X = sp.random(6, 9, 0.3, "csr", random_state=rng)

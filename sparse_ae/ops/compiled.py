@@ -46,15 +46,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 def building(dtype, is_first=True):
     """Enter a context for building graphs and compiling them: floatX is `dtype` within, and other threads wait.
 
-    Theano's checks of graphs that a user is writing are off within: the library's variables have no test values, and
-    some of its sums are float64 on purpose.
-
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}
-    is_first : bool
-        Whether this process is the first of those that build the same: nothing is compiled ahead in the others, which
-        find it in the cache.
+    Of several processes that build the same only the first compiles ahead; the others find it in the cache. Theano's
+    checks of graphs that a user is writing are off: the library's variables have no test values.
     """
     flags = {"floatX": dtype, "compute_test_value": "off", "warn_float64": "ignore"}
     with _BUILDING, change_flags(**flags), for_first_process(is_first):
@@ -70,13 +63,7 @@ def updating(inputs, outputs, updates=(), **keywords):
 
 
 def compiled(inputs, outputs, **keywords):
-    """Compile a function without updates that any thread may call at any time; else as `theano.function`.
-
-    Returns
-    -------
-    callable
-        With positional arguments. One call runs at a time, of all that this has made.
-    """
+    """Compile a function without updates, of positional arguments, that any thread may call at any time."""
     mode = keywords.pop("mode", None) or rewriting_mode()
     with _BUILDING:
         function = function_once(inputs, outputs, [], mode, _CALLING, **keywords)
@@ -91,25 +78,7 @@ def compiled(inputs, outputs, **keywords):
 def compile_update(model, inputs, loss, squared_error, update, learning_rate):
     """Compile a step of an update: a function of `inputs` that returns the loss and the squared error before it.
 
-    Parameters
-    ----------
-    model : Model
-        Whose `parameters` it changes. Call it within the model's `building()`.
-    inputs : list of Theano variables
-    loss, squared_error : scalars
-        Graphs of `inputs` and the parameters.
-    update : callable
-        Of the signature of `lasagne.updates.sgd`.
-    learning_rate : float or Theano scalar
-
-    Returns
-    -------
-    theano.function
-
-    Raises
-    ------
-    TypeError
-        If the update gives no dict.
+    Called within the model's `building()`. TypeError if the update gives no dict.
     """
     params = [each.variable for each in model.parameters if each.trainable]
     updates = update(loss, params, learning_rate)

@@ -14,28 +14,9 @@ import lasagne
 class Nonlinearity(NamedTuple):
     """A function of single numbers, whose derivative is a function of its value.
 
-    Attributes
-    ----------
-    name : str
-        As of `lasagne.nonlinearities`.
-    code : int
-        Its number in C.
-    graph : callable
-        Lasagne's function of a Theano tensor.
-    ufunc : callable or None
-        NumPy's or SciPy's, which takes `out`; None for the function that leaves numbers as they are.
-    value, slope : callable
-        Of an array, the value and, from the value, the derivative: those of the fused Ops where nothing is compiled.
-    inverse : callable
-        The number whose value is given.
-    range : (float, float)
-        What it comes near and never passes.
-    steepest : float
-        The largest derivative.
-    error : float
-        How far Theano's is off from `ufunc` at most, beside rounding.
-    kernel : (str, str)
-        `value` at x and `slope` from y in the dialect of a GPU's kernels.
+    `ufunc` is NumPy's or SciPy's, which takes `out`, and None for the identity; `value` and `slope`, its derivative
+    from the value, are of arrays, where nothing is compiled; `range` is never passed; `error` is how far Theano's is
+    off from `ufunc` at most, beside rounding; `kernel` is `value` at x and `slope` from y for a GPU's kernels.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Plain SGD and Adagrad on the rows in use: rewrites for any graph that multiplies by a CSR block.
+"""Plain SGD, Adagrad and Adam on the rows in use: Ops, and rewrites for any graph that multiplies by a CSR block.
 
 The gradient of ``csr_dot(..., F)`` and of ``sampled_dot(..., F)`` for F, (n_items, k), is ``csr_t_dot(...)``, which is
 0 in the rows of columns without an entry. As an array it costs as much as F, however few entries there are. Two
@@ -12,7 +12,8 @@ of Lasagne's updates leave such rows alone, and need no array:
 ==========================================  ====================================================================
 
 They apply to the updates of shared variables in every function that is optimised as by default, where nothing else in
-it asks for the gradient; both then work in place where nobody needs the old value.
+it asks for the gradient; both then work in place where nobody needs the old value. `AdamRows` is that of
+`sparse_ae.updates.sparse_adam`, which finds the rows in use itself: `rows_in_use`.
 """
 import numpy as np
 

@@ -24,13 +24,7 @@ __all__ = ["stored_arrays", "with_values"]
 
 
 class StoredArrays(gof.Op):
-    """See `stored_arrays`.
-
-    Parameters
-    ----------
-    n_columns : int or None
-        How many columns each matrix must have; None for any number.
-    """
+    """See `stored_arrays`; `n_columns` is how many columns each matrix must have, None for any number."""
 
     __props__ = ("n_columns",)
     view_map = {0: [0], 1: [0], 2: [0]}
