@@ -23,7 +23,7 @@ QUICK = ["--n-hidden", "3", "--n-epochs", "4", "--batch-size", "8", "--weight-sc
 
 # What the library says on stderr while it works.
 SIGNS = ("Compiling the ", "validation RMSE, of ", "validation: ", "validation ndcg@10: ", "items as rows",
-         "users as rows", "candidate ", "fitting ")
+         "users as rows", "candidate ", "fitting ", "biases: ")
 
 
 @pytest.fixture(scope="module")
