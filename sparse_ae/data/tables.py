@@ -327,9 +327,9 @@ def _hint(name):
 
 def some_names(names):
     """The first of some names, for a message."""
-    names = ["%.60r" % (name,) for name in names]
-    return ", ".join(names[:_MOST_NAMES]) + (" and %d more" % (len(names) - _MOST_NAMES)
-                                             if len(names) > _MOST_NAMES else "")
+    names = list(names)
+    return ", ".join("%.60r" % (name,) for name in names[:_MOST_NAMES]) + (
+        " and %d more" % (len(names) - _MOST_NAMES) if len(names) > _MOST_NAMES else "")
 
 
 def _real(column):
