@@ -17,7 +17,8 @@ import theano
 import theano.tensor as T
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU each graph is compiled for itself")
-STEPS = [("scan", "sgd")] + [(formulation, update) for formulation in ("dense", "sparse") for update in UPDATES]
+STEPS = [("scan", "sgd")] + [(formulation, update) for formulation in ("dense", "sparse") for update in UPDATES
+                             if (formulation, update) != ("dense", "sparse_adam")]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,8 @@ def made(monkeypatch):
 
 
 def step_of(formulation, update, seed, **settings):
-    settings = dict(dict(n_hidden=3, rating_scale=(1, 5), f="sigmoid", g="tanh", l2=0.01), **settings)
+    l2 = 0 if update == "sparse_adam" else 0.01  # a decay moves all rows
+    settings = dict(dict(n_hidden=3, rating_scale=(1, 5), f="sigmoid", g="tanh", l2=l2), **settings)
     return make_step(AutoEncoder(6, rng=seed, **settings), formulation, UPDATES[update], 0.02)
 
 
