@@ -147,48 +147,30 @@ class Recommender(RecommenderSettings, Answers):
         "ease", "wide", "filter", "factors", "explicit", "neighbours", "items", "users".
     validation_rmse_ : dict of str to float, or None
         On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
-        of "users", and with "both"; of joined fits on those of all. Empty where no validation rating is of a
-        user and an item that were both trained on, so that no model has shown what it is worth; None without
-        validation, and with ``biases=False``, where `history_` has it.
+        of "users", and with "both"; of several fits the root of the mean of their squares. Empty where no validation
+        rating is of a user and an item that were both trained on; None without validation, and with ``biases=False``,
+        where `history_` has it.
     validation_lists_ : dict of str to float, or None
         The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
         "popular" in the place of biases. Of a blend it has each member alone, and the "blend".
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
-        What `model_` was trained with; None without. Of joined fits each of the trainings had so many hidden units,
-        and this `l2` the first.
+        What `model_` was trained with; None without. `model_` has as many hidden units for each of several fits.
     choices_ : dict of str to defaults.Choice
         All that was chosen for each model, by rows.
     history_ : list of dict
         One for each epoch, as `Trainer.history`; of more than 25,000 validation ratings RMSEs after epochs are of some
-        rows. Beside biases those of one model come after another's, and the epochs on all ratings last; each has its
-        model's ``rows`` too, and whether it is a ``refit``. A training that another one with another decay, or more
-        hidden units, has taken the place of isn't there, nor are further fits that are joined to the first. Of a
-        blend's autoencoders ``validation_blend_ndcg@10`` is of the lists that all members make together with this one,
-        if it were given its best weight; of its own lists `validation_lists_` is.
+        rows. In residual mode each has its model's ``rows``, and whether it is a ``refit``, on all ratings. Pilots,
+        trainings that another decay has taken the place of, and further fits aren't there. Of a blend's autoencoders
+        ``validation_blend_ndcg@10`` is of the lists of all members together.
     best_epoch_ : int
         The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
         where no epoch was better than the biases alone.
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands for, and
-    why; in practice `n_hidden` and `n_epochs` trade accuracy for time.
-
-    With ``biases=False`` the defaults were chosen on validation ratings of MovieLens 100K and 1M, which are from 1 to
-    5; for ratings on a much wider scale lower the network's `weight_scale` in proportion. Better settings, chosen on
-    validation ratings too, are Adam at a constant rate for some epochs, then at a falling one, for a fixed number of
-    epochs on all ratings: ``fit(ratings, validation=None)`` with
-    ``learning_rate=lambda epoch: 0.001 * 0.75 ** max(0, epoch - hold)`` and
-
-    ===================  =======  ==========  ==========  ====  ========
-    ratings like         rows     l2          batch_size  hold  n_epochs
-    ===================  =======  ==========  ==========  ====  ========
-    MovieLens 1M         "items"  (100, 200)  256         22    30
-    MovieLens 1M         "users"  (200, 20)   256         12    20
-    MovieLens 100K       "items"  50          128         12    20
-    ===================  =======  ==========  ==========  ====  ========
-
-    ``examples/benchmarks/autorec_table.py`` has more of them, and shows what each reaches.
+    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands for; in
+    practice `n_hidden` and `n_epochs` trade accuracy for time. With ``biases=False`` the defaults are for ratings from
+    1 to 5, and ``examples/benchmarks/autorec_table.py`` has better settings.
     """
 
     # Training
