@@ -37,7 +37,7 @@ BRINGS_THEANO = sys.version_info >= (3, 12)
 setup(
     name="sparse_ae",
     version=version(),
-    description="Sparse-input networks in Theano and Lasagne: autoencoders for ratings and clicks, a recommender, Ops",
+    description="Recommendations from ratings, orders or clicks, and sparse-input layers, on Theano and Lasagne",
     long_description=readme(),
     long_description_content_type="text/markdown",
     author="sparse_ae contributors",

@@ -1,4 +1,6 @@
-"""Sparse autoencoders for collaborative filtering, on the real Theano and Lasagne.
+"""Recommendations from ratings, orders or clicks, and sparse-input layers, on the real Theano and Lasagne.
+
+The input of the networks is sparse, not their activations.
 
 For a user's ratings r, of which only the entries of the set O are observed, the model fits
 

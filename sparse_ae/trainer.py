@@ -62,8 +62,8 @@ class Trainer:
         Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it. The
         dense and the scan formulation make it dense, which takes ``n_rows * n_items`` numbers and more.
     formulation : {"auto", "scan", "dense", "sparse"}
-        Which of the equal graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings are
-        dense; the attribute `formulation` says which after the first `fit`.
+        Which of the equivalent graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings
+        are dense; the attribute `formulation` says which after the first `fit`.
     l2_per : {"batch", "epoch"}
         "batch" is the post's: the cost of each mini-batch has the whole weight decay, which is therefore the stronger
         the more mini-batches there are. With "epoch" each has the share that its ratings are of all ratings: an epoch
@@ -226,10 +226,10 @@ class Trainer:
 
         Notes
         -----
-        On ranks (see `ranks.ranks`) all call it with the same arguments, but for the ratings, of which each has
-        its own columns, and hold the same figures in `history`. `checkpoint` is then a file that names others beside
-        it, one of each rank; as many ranks can go on from it. `measure` has to be the same on all, `on_epoch` is called
-        on each, and progress is shown by the first.
+        On ranks (see `ranks.ranks`) all call it with the same arguments, except for the ratings, where each has its own
+        columns, and hold the same figures in `history`. `checkpoint` is then a file that names others beside it, one of
+        each rank; as many ranks can go on from it. `measure` has to be the same on all, `on_epoch` is called on each,
+        and progress is shown by the first.
         """
         with self.model.ranks.together():
             data, run = self._prepare(train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every,

@@ -51,7 +51,7 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
     is 0. F may also be the transpose of the parameter. Parameters whose gradients have no such rows, as biases and the
     weights of dense layers, move as by `lasagne.updates.adam`.
 
-    Compiled with optimisations, as by default, the step works in place where nobody needs the old value.
+    Compiled with optimisations, as by default, the step works in place if the old value isn't needed.
 
     Examples
     --------

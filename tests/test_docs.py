@@ -33,7 +33,7 @@ def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch):
 #: Words of our own, and turns of phrase, for which the field has others; docs/develop/glossary.md has those.
 HOUSE_WORDS = [
     r"strangers?", r"somebody", r"nobody", r"anybody", r"everybody", r"whoever", r"lest", r"made[- ]up", r"mend(s|ed)?",
-    r"errs?( less)?", r"first weights", r"joined fits", r"fits? (are|is) joined", r"tastes?", r"the guard",
+    r"errs?( less)?", r"first weights", r"joined fits", r"fits? (are|is) joined", r"tastes", r"the guard",
     r"beside biases", r"one's own", r"in words", r"dear(er|est)?", r"equal graphs", r"what is missing",
     r"what so strong", r"less what is luck", r"measures? of lists", r"(make|makes|making|better|worse|good|best) lists",
     r"lists? of what people", r"of which", r"of what", r"for it is", r"comes? twice", r"(is|are) said", r"held against",
@@ -55,6 +55,24 @@ def house_words(text):
                          ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_pages_are_in_the_words_of_the_field(page):
     assert house_words(prose(page.read_text(encoding="utf-8"))) == []
+
+
+def public_docstrings():
+    """(name, docstring) of what an `__all__` names, and of its methods."""
+    for path in sorted((ROOT / "sparse_ae").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        found = re.search(r"^__all__ = (\[.*?\])", source, re.DOTALL | re.MULTILINE)
+        for node in ast.parse(source).body if found else ():
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and '"%s"' % node.name in found.group(1):
+                for each in [node] + [each for each in getattr(node, "body", ()) if isinstance(each, ast.FunctionDef)]:
+                    if isinstance(node, ast.ClassDef) or each is node:
+                        yield "%s.%s.%s" % (path.stem, node.name, each.name), ast.get_docstring(each) or ""
+
+
+def test_public_docstrings_are_in_the_words_of_the_field():
+    found = list(public_docstrings())
+    assert len(found) > 100
+    assert [(name, words) for name, words in ((name, house_words(prose(text))) for name, text in found) if words] == []
 
 
 def test_house_words_are_found():

@@ -86,7 +86,7 @@ def fit_factors(train, n_factors=500, l2=0.06, n_epochs=25, learning_rate=0.005,
         Called as ``on_epoch(record, factors)`` after each pass. `record` is a dict: ``epoch`` (1, 2, ...), ``loss``
         (the cost) and ``train_rmse``, both before the pass's step, and the ``seconds`` that it took.
     dtype : {"float32", "float64"}
-        Of the factors, and of what is computed with them.
+        dtype of the factors and of the computation.
 
     Returns
     -------

@@ -117,7 +117,7 @@ def fit_ease(train, l2=4000.0):
     train : SciPy sparse matrix, shape (n_users, n_items), or Ratings
         What `sparse_ae.data.check_ratings` takes. The ratings count as they are.
     l2 : float
-        More than 0. It is held against sums of squared ratings: for stars, whose squares are some 14 on MovieLens, it
+        More than 0. Compare it with sums of squared ratings: for stars, whose squares are some 14 on MovieLens, it
         has to be as much larger than for the ones and zeros of the paper, which has 200 to 1000.
 
     Returns

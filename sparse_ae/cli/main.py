@@ -42,7 +42,7 @@ def main(arguments=None):
     SystemExit
         With status 2, and one line on stderr, for arguments, files and ratings that can't be used.
     """
-    parser = _Parser(prog="python -m sparse_ae", description="Sparse autoencoders for collaborative filtering.")
+    parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
     _check_streams(parser)
     parser.set_defaults(run=_run_info)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)

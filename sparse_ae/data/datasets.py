@@ -201,7 +201,7 @@ def jester(path=None):
     entry, and no missing one. Ten of the jokes have no ratings.
 
     Data set 1, from 1999 to 2003, is 4.1 million ratings of 100 jokes in three files, each of them a table: how many
-    jokes somebody has rated, then a number for each joke, 99 for those not rated.
+    jokes a person has rated, then a number for each joke, 99 for those not rated.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
 
     With `missing`, text is read as a dense table: a row of numbers for each user, a column for each item, without a
     header, separated in any of these ways. Its rows and columns are numbered from 0 too. Text with a header that
-    names any of user, item and rating, of three columns, or of four of which the last is timestamps, has a rating in
+    names any of user, item and rating, of three columns, or of four with timestamps last, has a rating in
     each line still.
 
     With `lists`, each line of text is a user and the items that the user chose, separated in any of these ways, as in

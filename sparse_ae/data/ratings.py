@@ -102,7 +102,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     ------
     TypeError, ValueError
         If the lengths differ, an id is neither an integer nor a string, a rating or a timestamp isn't a finite number,
-        a pair of user and item comes twice and `duplicates` says nothing else, or an id or a timestamp is masked. The
+        a pair of user and item is repeated and `duplicates` says nothing else, or an id or a timestamp is masked. The
         message names the entry, counted from 0.
     """
     check_duplicates(duplicates)
@@ -147,7 +147,7 @@ def check_ratings(ratings, duplicates="error"):
         Of `Checked` the matrix is returned, unread.
     duplicates : {"error", "first", "last", "mean", "sum"}
         What becomes of a pair that is stored more than once, as in `ratings_from_triples`. SciPy adds up such entries,
-        without a word, in most of what turns a COO matrix into another: ``coo.tocsr()``, and even
+        silently, in most conversions of a COO matrix: ``coo.tocsr()``, and even
         ``csr_matrix((values, (rows, columns)))``. Such a sum can't be told from a rating here.
 
     Returns

@@ -75,7 +75,7 @@ def split_ratings(ratings, test_fraction=0.2, rng=0):
 
 
 def k_folds(ratings, n_folds=5, rng=0):
-    """Cut the stored entries at random into folds, each of which is the test set once.
+    """Cut the stored entries at random into folds; each is the test set once.
 
     Parameters
     ----------

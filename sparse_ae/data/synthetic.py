@@ -80,7 +80,7 @@ def rating_chunks(taste, n_ratings, noise=0.5, step=None, rng=0, chunk_size=10 *
     ----------
     taste : Taste
     n_ratings : int
-        In all; no pair comes twice.
+        In all, without repeated pairs.
     noise : float
         Standard deviation of the noise, in the unit of the ratings.
     step : float, optional

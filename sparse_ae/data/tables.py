@@ -83,8 +83,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
         What becomes of a pair of user and item that comes more than once: it is refused, its first or last rating in
         the order given counts (whatever the timestamps say), or the mean or the sum of its ratings. A timestamp is that
         of the rating kept; beside a mean or a sum, the latest. SciPy adds up such entries, without a word, when it
-        makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that nobody has added up yet, shows
-        what came twice.
+        makes CSR or CSC of COO: of a matrix, only a COO one, or one with entries that haven't been added up yet, shows
+        repeated pairs.
     missing : float, optional
         The number that stands for "not rated" in a dense array, (n_users, n_items), or among the ratings of a table, of
         a tuple of columns, or in `y`; it may be NaN. All others are ratings, 0 included. An array of rows is taken for
@@ -123,7 +123,7 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
 def as_columns(ratings, y=None):
     """Users, items, ratings and any timestamps, (n,) each, of ratings in any form that `as_ratings` takes.
 
-    What is masked is left out; ids aren't checked, and a pair may come twice. Errors are those of `as_ratings`.
+    What is masked is left out; ids aren't checked, and pairs may repeat. Errors are those of `as_ratings`.
     """
     return unmasked(_columns(ratings, y), 2)[0]
 

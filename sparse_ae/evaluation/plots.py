@@ -149,7 +149,7 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
 
 
 def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
-    """Draw what some hidden units stand for: bars for the items of which a unit is strongest, at its either end.
+    """Draw some hidden units: bars for the items with the highest and the lowest strengths of each.
 
     With users as rows `strengths` is the decoder, ``model.W.get_value()``: how far an item's score rises with the unit.
     With items as rows it is the activations, `scoring.outputs.Outputs.hidden`, less their mean over the items: how much

@@ -51,7 +51,7 @@ class ObservedLayer(MergeLayer):
 
     Notes
     -----
-    What an update of W costs is said in the module's docstring; that of b is an array of num_units numbers.
+    The module's docstring tells the cost of an update of W; that of b is an array of num_units numbers.
 
     Examples
     --------

@@ -71,7 +71,7 @@ class SparseInputDenseLayer(DenseLayer):
 
     Notes
     -----
-    What an update of W costs is said in the module's docstring.
+    The module's docstring tells the cost of an update of W.
 
     Examples
     --------

@@ -65,7 +65,7 @@ def shallow(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.
 
 def deep(n_columns, n_hidden=500, depth=2, dropout=0.3, hide=0.0, rating_scale=None, f="linear", g="tanh", l2=0.1,
          rng=0, dtype="float32", indicator=False):
-    """Make a network of hidden layers of one width, each of which adds to the one before: h + g(U h + c).
+    """Make a network of hidden layers of one width, each with a residual connection: h + g(U h + c).
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def tied(n_columns, n_hidden, rating_scale=None, f="sigmoid", g="tanh", l2=0.1, 
 
 def multinomial(n_columns, n_hidden=200, hide=0.5, rating_scale=None, g="tanh", l2=0.01, rng=0, dtype="float32",
                 indicator=False):
-    """Make Mult-DAE: rows of length 1, of which a part is hidden, to scores of all columns.
+    """Make Mult-DAE: rows of length 1, partly masked, to scores of all columns.
 
     It is for lists, and trained with ``objective=training.objectives.Multinomial()``.
 

@@ -254,7 +254,7 @@ class SGDStep(FusedOp, UpdateOp):
 
     The weight decay of the rows that no rating touches is kept as a factor: the W and V of the cost are ``c_W W`` and
     ``c_V V``. A step multiplies the factors by ``1 - 2 learning_rate l2`` and moves the rows in use by their gradient
-    over the factor. This is exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. Whoever calls it
+    over the factor. This is exact: L. Bottou, Stochastic Gradient Descent Tricks, 2012, section 5.1. The caller
     multiplies a factor in before it gets small.
 
     Parameters

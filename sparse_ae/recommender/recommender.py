@@ -12,18 +12,17 @@ needing scikit-learn: its search and cross-validation take it, with pairs of use
 >>> recommender.recommend(8).items
 array(['jam'], dtype='<U3')
 
-Most of a rating is said by biases: the mean, the user's offset and the item's. By default the model is trained on what
-they leave over, and the two are added; see `targets`. With ``biases=False`` it is trained on the ratings themselves,
-as in the post.
+Biases explain most of a rating: the mean, the user's offset and the item's. In residual mode (``biases=True``, the
+default) the model is trained on what they leave over, and the two are added; see `targets`. With ``biases=False`` it is
+trained on the ratings themselves, as in the post.
 
 A model with items as rows reconstructs items from the ratings of their users: I-AutoRec, the better one on MovieLens.
 With users as rows it reconstructs users from the ratings of their items: U-AutoRec, and the post. S. Sedhain, A. K.
 Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. Which suits better depends on
 the ratings, and often both together do better than either.
 
-For lists rather than ratings set ``objective="lists"``: missing entries then count a little, as if they had
-been rated low, and the outputs are scores to rank by; see `training.objectives`. "clicks" does it of counts, and of
-pairs alone.
+To rank what a user would choose set ``objective="lists"``: missing entries then count a little, as if they had been
+rated low, and the outputs are scores; see `training.objectives`. "clicks" does the same for counts and pairs.
 
 >>> clicks = [(7, "tea"), (7, "jam"), (8, "tea"), (8, "ale"), (9, "jam")]
 >>> recommender = sparse_ae.Recommender(objective="clicks", n_epochs=2, progress=False)
@@ -54,171 +53,159 @@ __all__ = ["NotFittedError", "RecommendationLists", "Recommendations", "Recommen
 
 
 class Recommender(RecommenderSettings, Answers):
-    """A masked autoencoder over ratings with ids, beside biases.
+    """Recommender from ratings with ids: biases plus autoencoders, or an ensemble of ranking models.
 
     Parameters
     ----------
     n_hidden : int or "auto"
-        Hidden units. `defaults` has the rules for this and each other "auto".
+        Number of hidden units. `defaults` has the rules for this and every other "auto".
     rows : {"auto", "items", "users", "both"}
-        What is reconstructed; see the module's docstring. "both" trains a model of each, one after the other, and adds
-        up their outputs with the weights that predict validation ratings best; without validation they count alike.
-        "auto" is "both" where there is validation and neither side is crowded (see `defaults.useful_sides`); else
-        "items" or "users". Of ratings on disk it is what their rows are; with ``biases=False`` it is "items", or
-        "users" where missing entries count. With
-        "lists" or "clicks" as the objective "auto" is a blend of closed forms and autoencoders, and all else
-        autoencoders alone. Several ranks share out one model, and refuse "both"; "auto" is "items" there, "users" where
-        missing entries count, and beside biases the other where one is crowded.
+        What an autoencoder reconstructs. "both" trains one model of each and adds their outputs, with the weights that
+        predict validation ratings best (equal weights without validation). "auto" is "both" if there is validation and
+        neither side is crowded (see `defaults.useful_sides`), else "items" or "users"; for ratings on disk, the side
+        by which they are stored; with ``biases=False`` "items", or "users" if missing entries count; with "lists" or
+        "clicks" an ensemble of closed-form models and an autoencoder. Several ranks share one model, and refuse "both".
     objective : {"ratings", "lists", "clicks"} or Objective
-        What is learned. "ratings": to predict ratings, from those that were observed. "lists": to make lists of what
-        people would pick; a missing entry then counts a little, as if it had been rated low, and what is predicted are
-        scores to rank by, no estimates of ratings. "clicks": the same of pairs of user and item, and of counts of what
-        people did and how often. Either is a blend of all that makes better lists on validation ratings: the most
-        popular items, EASE, the infinitely wide autoencoder, filters, factors, an autoencoder of users or items; see
-        `blends`. It wants one process, and ratings in memory; else there are autoencoders only. So there are with an
-        `Objective`: ``Missing(0.1, measure="recall@20")`` is a list's with settings of its own; see
-        `training.objectives`.
-    network : "shallow", Shallow, callable, or the name of a closed form
-        The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` has it with other
-        nonlinearities, first weights or dtype. Another is made by a call, ``network(n_columns, n_hidden,
-        rating_scale=, l2=, rng=)``, as the functions of `networks` are called; beside biases with ``indicator=True``
-        too: it is then to read who has rated, through an InputLayer of this name. It runs in one process, on the CPU.
-        For lists "ease", "wide", "filter", "factors", "explicit", "neighbours" and "popular" are closed forms, which
-        are then there alone; see `closed`.
+        What is learned. "ratings": to predict ratings, from the observed ones. "lists": to rank the items that a user
+        would choose, from ratings; missing entries count a little, as if they had been rated low, and predictions are
+        scores. "clicks": the same from pairs of user and item, or counts. Both are a weighted ensemble of the most
+        popular items, EASE, the infinitely wide autoencoder, filters, factors and an autoencoder; see `lists`. The
+        ensemble needs one process and ratings in memory. With an `Objective`, such as
+        ``Missing(0.1, measure="recall@20")``, there are autoencoders only; see `training.objectives`.
+    network : "shallow", Shallow, callable, or the name of a closed-form model
+        The model. "shallow" is the post's, with one hidden layer; ``Shallow(g="tanh")`` sets its nonlinearities,
+        initial weights or dtype. A callable makes another, as the functions of `networks` do: ``network(n_columns,
+        n_hidden, rating_scale=, l2=, rng=)``, in residual mode also with ``indicator=True``: then an InputLayer of that
+        name gets which entries are rated. Such networks run in one process on the CPU. For rankings "ease", "wide",
+        "filter", "factors", "explicit", "neighbours" and "popular" are closed-form models, used alone; see `members`.
     biases : bool or "unguarded"
-        Whether the model predicts what biases leave over. False is the post's model: ratings in, ratings out. True has
-        a guard: a model counts as much as validation ratings are sure of it, see `guard`, and where they show none
-        to be better than the biases by more than two and a half standard errors, predictions are the biases'. With
-        "unguarded" it counts anyway. Without validation there is no telling. Of lists the most popular items take the
-        biases' place.
+        True is residual mode: models predict what the biases leave over, and each counts with a weight shrunk by its
+        standard error on validation ratings (see `guard`). Up to 2.5 standard errors the weight is 0. "unguarded" is
+        the same without shrinkage. False is the post's model: ratings in, ratings out. For rankings the most popular
+        items take the biases' place.
     l2 : float, (float, float) or "auto"
         Weight decay of W, the decoder, and V, the encoder: an epoch's cost is ``squared error + l2 (|W|^2 + |V|^2)``.
-        Beside biases the squared error is in the unit of `targets`, a quarter of the rating scale.
+        In residual mode the unit of the squared error is a quarter of the rating scale; see `targets`.
     update : str, callable or "auto"
-        The optimiser, as `Trainer` takes it.
+        The optimiser, as for `Trainer`.
     learning_rate : float, callable or "auto"
-        As `Trainer` takes it.
+        As for `Trainer`.
     batch_size : int, None or "auto"
-        Rows in a mini-batch; None for all at once, as "rprop" and "lbfgs" need it.
+        Rows in a mini-batch; None for all at once, which "rprop" and "lbfgs" need.
     n_epochs : int or "auto"
-        At most so many; exactly so many without validation.
+        The largest number of epochs; without validation the exact number.
     patience : int, "auto" or None
-        Training ends once the validation RMSE hasn't become better for so many epochs, and the parameters of the best
-        epoch are put back. None for neither. Where ratings are predicted beside biases and `learning_rate` is "auto",
-        gains of less than a thousandth in so many epochs are none, in twice as many before it has fallen by 0.5%;
-        training goes on from the best one at 0.15 times the rate, until two fifths as many epochs gain no more.
+        Training stops after so many epochs without a lower validation error, and the parameters of the best epoch are
+        restored; None switches both off. In residual mode with an "auto" `learning_rate`, a gain of less than a
+        thousandth counts as none; training then continues from the best epoch at 0.15 times the rate, with less
+        patience.
     formulation : {"auto", "scan", "dense", "sparse"}
-        As `Trainer` takes it.
+        As for `Trainer`.
     rating_scale : (float, float), optional
-        Lowest and highest rating, to which predictions are clipped; those of the ratings when not given.
+        Lowest and highest rating, to which predictions are clipped; read from the ratings if not given.
     unknown : "mean", "error" or float
-        What is predicted where nothing is known: the mean rating, a number (the paper's is 3), or nothing: it is an
-        error. That is where the user and the item had no rating in `fit`; with ``biases=False`` where one of them had
-        none.
+        The prediction if neither the user nor the item had a rating in `fit` (with ``biases=False``, if one of them
+        had none): the mean rating, a number (the paper's is 3), or an error.
     rng : int or numpy.random.RandomState
-        Cuts off the validation ratings, draws the first weights, shuffles. The same seed gives the same bytes.
+        Source of the validation split, the initial weights and the shuffling. The same seed gives the same bytes.
     progress : bool
-        Whether to show progress on stderr, and to say there what was chosen and what validation has shown.
+        Whether to report progress, choices and validation errors on stderr.
     choices : dict of str to defaults.Choice, optional
-        Settings of the model of each side, "items" and "users", as `choices_` has them: nothing is searched for then,
-        and `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience` are passed over.
+        Settings of the models of "items" and "users", as `choices_` has them. Nothing is searched for then, and
+        `n_hidden`, `l2`, `update`, `learning_rate`, `batch_size`, `n_epochs` and `patience` are ignored.
 
     Attributes
     ----------
     users_, items_ : numpy.ndarray of int64 or str, shape (n_users,), (n_items,)
         The known ids, ascending.
     users_rated_, items_rated_ : numpy.ndarray of bool, shape (n_users,), (n_items,)
-        Which of them had a rating in `fit`. Some may have none where the ratings came as a matrix with its ids.
+        Whether each had a rating in `fit`. If ratings come as a matrix with ids, some may have none.
     rating_scale_ : (float, float)
+        Lowest and highest rating.
     mean_ : float
         Mean of the ratings.
     missing_rating_ : float or None
-        What missing entries were taken to be rated; None if they don't count.
+        The rating assumed for a missing entry; None if they don't count.
     biases_ : baselines.Biases or None
-        By places of `users_` and `items_`; None with ``biases=False``, and of a blend. Of other lists they are
-        `missing_rating_` for all, or beside it the popularity of items where no model gives better lists than that.
+        By positions in `users_` and `items_`; None with ``biases=False``, and for an ensemble. For other rankings
+        `missing_rating_`, or the popularity of items if no model ranks better.
     models_ : dict of str to AutoEncoder
-        By rows, "items" and "users". A model's own "items" are its columns: users, in the model of items.
+        By rows, "items" and "users". The columns of the model of items are users.
     model_ : AutoEncoder or None
-        The first of them; None where there are closed forms only.
+        The first of them; None if there are closed-form models only.
     weights_ : dict of str to float
-        What the outputs of each model count in predictions, by rows. 0 where it helps nothing, or has diverged. Of a
-        blend, what each member counts, whose scores have the mean 0 and the variance 1 for each user: "popular",
-        "ease", "wide", "filter", "factors", "explicit", "neighbours", "items", "users".
+        Weight of each model's output in predictions, by rows; 0 if it gains nothing, or has diverged. For an ensemble
+        the weight of each member: "popular", "ease", "wide", "filter", "factors", "explicit", "neighbours", "items",
+        "users". Members' scores have mean 0 and variance 1 for each user.
     validation_rmse_ : dict of str to float, or None
-        On the validation ratings of known users and items, of the "biases" alone, of them with the model of "items" or
-        of "users", and with "both"; of several fits the root of the mean of their squares. Empty where no validation
-        rating is of a user and an item that were both trained on; None without validation, and with ``biases=False``,
-        where `history_` has it.
+        On validation ratings of known users and items: for "biases" alone, with the model of "items" or "users" added,
+        and with "both"; with several fits, the root of the mean of their squares. Empty if no validation rating has
+        both a known user and a known item; None without validation, and with ``biases=False``, where `history_` has it.
     validation_lists_ : dict of str to float, or None
-        The same of the measure of lists, where the objective's is one; where outputs are scores it has what is most
-        "popular" in the place of biases. Of a blend it has each member alone, and the "blend".
+        The same for the ranking metric, if the objective has one; "popular" takes the place of biases. For an ensemble
+        each member alone, and the "blend".
     n_hidden_, batch_size_, l2_ : int, int or None, float or (float, float)
-        What `model_` was trained with; None without. `model_` has as many hidden units for each of several fits.
+        Settings of the training of `model_`; None without a model. Each of several fits has so many hidden units.
     choices_ : dict of str to defaults.Choice
-        All that was chosen for each model, by rows.
+        All choices for each model, by rows.
     history_ : list of dict
-        One for each epoch, as `Trainer.history`; of more than 25,000 validation ratings RMSEs after epochs are of some
-        rows. In residual mode each has its model's ``rows``, and whether it is a ``refit``, on all ratings. Pilots,
-        trainings that another decay has taken the place of, and further fits aren't there. Of a blend's autoencoders
-        ``validation_blend_ndcg@10`` is of the lists of all members together.
+        One for each epoch, as `Trainer.history`, with the model's ``rows``, and whether it is a ``refit``. Trainings
+        that were discarded (another weight decay or width), and additional averaged models, are not included. With
+        more than 25,000 validation ratings the errors after an epoch are of some rows. For an ensemble's autoencoder
+        ``validation_blend_ndcg@10`` is of the ensemble with this model at its best weight.
     best_epoch_ : int
-        The epoch that the parameters of `model_` are of, or for how many epochs it was trained again on all ratings. 0
-        where no epoch was better than the biases alone.
+        The epoch of the parameters of `model_`, or the number of epochs of its training on all ratings; 0 if no epoch
+        had a lower error than the biases alone.
 
     Notes
     -----
-    Settings are stored as they are given, and checked by `fit`. A table in `defaults` says what "auto" stands for; in
-    practice `n_hidden` and `n_epochs` trade accuracy for time. With ``biases=False`` the defaults are for ratings from
-    1 to 5, and ``examples/benchmarks/autorec_table.py`` has better settings.
+    Settings are stored as given, and checked by `fit`. `n_hidden` and `n_epochs` trade accuracy for time. With
+    ``biases=False`` the defaults are for ratings from 1 to 5, and ``examples/benchmarks/autorec_table.py`` has better
+    settings.
     """
 
     # Training
 
     def fit(self, ratings, y=None, validation="auto", on_epoch=None, checkpoint=None, checkpoint_every=1, resume=False,
             refit=True, comm=None, seconds=None, fits="auto"):
-        """Learn from ratings, and forget what was learned before, if this ends well.
+        """Learn from ratings; what was learned before is replaced if this succeeds.
 
         Parameters
         ----------
         ratings : table, array of rows, tuple of columns, sparse matrix, Ratings, or StoredRatings
-            Users, items and ratings, in any form that `tables.as_ratings` takes; or ratings on disk, of which a
-            mini-batch is read at a time, stored with the recommender's `rows`, or with any if that is "auto". With
-            ``objective="clicks"`` the numbers are counts, and may be left out; see `data.feedback.as_counts`.
+            Users, items and ratings, in any form that `as_ratings` takes; or ratings on disk, read one mini-batch at a
+            time, stored by the recommender's `rows` (by either side if that is "auto"). With ``objective="clicks"`` the
+            numbers are counts, and may be left out.
         y : array_like of float, shape (n,), optional
             The ratings, if `ratings` has only users and items, (n, 2): scikit-learn's form.
         validation : "auto", float, or ratings in any of the forms above, or None
-            A fraction of the ratings is cut off at random, and training stops early on it; see `defaults` for "auto".
-            Held-out ratings of your own do the same; those of users and items that `ratings` lacks are passed over.
-            None runs all `n_epochs`. Of ratings on disk none can be cut off: "auto" is None
-            there, and ratings that were held out before they were stored serve better.
+            A random fraction of the ratings is held out, and training stops early on it; see `defaults` for "auto".
+            Held-out ratings of your own do the same; those of users and items that `ratings` lacks are ignored. None
+            runs all `n_epochs`. Ratings on disk can't be split: "auto" is None for them, so hold some out before you
+            store them.
         on_epoch : callable, optional
-            Called with each epoch's dict, as `history_` has it, of every training that is there, and of those with
-            another decay that have been tried.
+            Called with each epoch's dict, as in `history_`, also for trainings with another weight decay.
         checkpoint : str or path-like, optional
-            A file to keep in step with the training, which may be killed at any time. (It is no saved recommender.)
-            Beside biases there is one for each training: this one, and with ".2", ".3", ... added to its name those of
-            the other rows, of the trainings on all ratings, and of those with another decay. Pilots and further fits
-            have none, and are made again.
+            A file that is kept up to date with the training, which may be killed at any time. (It is no saved
+            recommender.) In residual mode each training has its own, with ".2", ".3", ... added to the name. Pilots
+            and further fits have none, and start again.
         checkpoint_every : int
-            Epochs from one checkpoint to the next.
+            Epochs between checkpoints.
         resume : bool
-            Whether to go on from `checkpoint`, if there is such a file. A program that was killed is run again as it
-            is, and ends as if it had not been killed, bit for bit; see `Trainer.fit`.
+            Whether to continue from `checkpoint`, if it exists. Run a killed program again unchanged: it ends as if it
+            hadn't been killed, bit for bit; see `Trainer.fit`.
         refit : bool
-            Beside biases, and if a fraction of 2% or more was cut off for validation: whether to train again on all
-            ratings, for as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
+            In residual mode, and if 2% or more was held out for validation: whether to train again on all ratings, for
+            as many epochs as were best. It takes twice the time, and is worth 0.001 to 0.015 of RMSE.
         comm : communicator of mpi4py, optional
-            Whose ranks share out the model's columns, and call this together, each with the same arguments; see
-            `ranks.ranks`. Each brings all ratings, or its own part of those on disk, as
-            ``open_ratings(store, comm=comm)`` gives it. The recommender's methods are for all ranks to call together,
-            too.
+            Its ranks share the model's columns, and make this call together with the same arguments; see
+            `ranks.ranks`. Each passes all ratings, or its own part of those on disk, from
+            ``open_ratings(store, comm=comm)``. All ranks call the recommender's methods together, too.
         seconds : float, optional
-            With "lists" or "clicks" as the objective, for how long to fit: closed forms come first, autoencoders while
-            there is time, and trainings end with the epoch that is under way. What must be done is done, late or not,
-            and the outcome depends on how quick the machine is. Without `seconds` all is tried.
+            Time limit with "lists" or "clicks": closed-form models come first, autoencoders while there is time, and a
+            training ends with the current epoch. The result depends on the machine's speed. Without it all is tried.
         fits : int or "auto"
-            How many fits are averaged to one model with all their hidden units, each with other validation ratings and
+            How many models are averaged, as one with all their hidden units, each with other validation ratings and
             initial weights, in so many times the time; "auto" is 1. For ratings in residual mode, by the "shallow"
             network with a linear f.
 
@@ -233,16 +220,16 @@ class Recommender(RecommenderSettings, Answers):
         OSError
             For a checkpoint that exists without `resume`, and one that can't be written.
         trainer.TrainingDiverged
-            When the loss or a parameter becomes NaN or infinite, or training errors are wider than the rating scale. Of
-            two models one may do so: it is left out, and a line says it.
+            If the loss or a parameter becomes NaN or infinite, or training errors exceed the rating scale. If one of
+            two models diverges, it is left out, and a line says so.
 
         Notes
         -----
-        Ctrl-C ends the training after the current mini-batch, with what there is then: a model that wasn't begun is
+        Ctrl-C ends the training after the current mini-batch, and keeps its state: a model that wasn't begun is
         missing from `models_`. Models are trained again on all ratings together, or stay as they were.
 
-        Once trained, the model's input, and what counts as seen, is all of `ratings`, with the fraction that was cut
-        off for validation. Held-out ratings given as `validation` are never input.
+        After training the model's input, and the items that count as seen, are all of `ratings`, including the held-out
+        fraction. Ratings given as `validation` are never input.
 
         Examples
         --------
@@ -367,7 +354,7 @@ class Recommender(RecommenderSettings, Answers):
         path : str or path-like
             A file; or a folder with parts, which one process joins.
         comm : communicator of mpi4py, optional
-            As many ranks as have saved a folder, each of which reads its own part; they share out the model as after
+            As many ranks as have saved the folder; each reads its own part; they share out the model as after
             `fit`.
 
         Returns

@@ -107,7 +107,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     grid : dict of str to list
         Settings of the recommender, and the values to try.
     measure : str
-        What is to be best: "rmse", or a measure of lists such as "ndcg@10"; "auto" is what the recommender's own
+        What is to be best: "rmse", or a ranking metric such as "ndcg@10"; "auto" is what the recommender's own
         validation goes by.
 
     Returns
@@ -165,11 +165,11 @@ class Tuned(NamedTuple):
 def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", measure="auto", **fit):
     """Try settings around the given ones for a while, and fit the best on all ratings.
 
-    The first candidate is the recommender as it is, so the result is never worse on validation than that. From the
-    best so far one setting is changed at a time: l2 to half and twice, the network's g to tanh, n_hidden to twice and
-    half, learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is
-    up. Less than a thousandth of the error, or of the measure, is no better. A setting that isn't at its default stays
-    as it is: somebody wanted it so. So does one that "auto" makes different for the two sides of a recommender.
+    The first candidate is the recommender as it is, so the result is never worse on validation than that. From the best
+    so far one setting is changed at a time: l2 to half and twice, the network's g to tanh, n_hidden to twice and half,
+    learning_rate to half and twice; again from each better one, until nothing near it is better, or the time is up.
+    Less than a thousandth of the error, or of the measure, is no better. A setting that isn't at its default stays as
+    it is: it was chosen. So does one that "auto" makes different for the two sides of a recommender.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def _drop_leftovers_of_a_failed_import(package):
 
 
 def install():
-    """Puts every mend in place, now or for when its module is imported. A second call does nothing."""
+    """Apply every patch, now or when its module is imported. A second call does nothing."""
     if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
         return
     # The one that Python's start put there has done its work.

@@ -73,13 +73,13 @@ class Objective:
     rating : float or "auto"
         The rating assumed for it. "auto" is chosen where the rating scale is known; else it is 0.
     counts : bool
-        Whether the numbers are counts, of which `data.feedback` makes ratings.
+        Whether the numbers are counts, which `data.feedback` turns into ratings.
     reports_rmse : bool
         Whether the root of the mean cost of an observed entry is an RMSE.
     clips : bool
         Whether outputs are ratings, which predictions clip to their scale; else they are scores.
     measure : str
-        By what `Recommender` validates: "rmse", or a measure of lists in `metrics` and their length, such as "ndcg@10"
+        By what `Recommender` validates: "rmse", or a ranking metric of `metrics` and its length, such as "ndcg@10"
         or "recall@20", of all items that validation users have no rating for in training.
     squares_only : bool
         Whether it is the squared error of observed entries and no more, so that one Op can make the whole step.
@@ -130,7 +130,7 @@ class Objective:
         return (decoder.activation(scores) - target) ** 2
 
     def refusal(self, model, formulation):
-        """Why a formulation, by its name, can't serve a model with this objective, in words; None if it can."""
+        """Why a formulation, by its name, can't serve a model with this objective, as a message; None if it can."""
         return None
 
     def check(self, model, ratings, targets):
@@ -200,13 +200,14 @@ class Missing(Objective):
     weight : float
         w, from 0 to 1. 0.2 is good on films of several sets, and it matters little from 0.1 to 0.4.
     rating : float or "auto"
-        m. Of `Recommender` it is in the ratings' unit, and "auto" a quarter of the scale below its lowest rating, such
-        as 0 on 1 to 5; for counts, and ratings that are all equal, 0. Of `Trainer` it is in the unit of the targets,
+        m. For `Recommender` it is in the ratings' unit, and "auto" a quarter of the scale below its lowest rating, such
+        as 0 on 1 to 5; for counts, and ratings that are all equal, 0. For `Trainer` it is in the unit of the targets,
         and "auto" 0.
     measure : str
         As `Objective` has it.
     counts : bool
-        Whether the numbers are counts, of which `data.feedback` makes ratings. Pairs of user and item alone count once.
+        Whether the numbers are counts, which `data.feedback` turns into ratings. Pairs of user and item alone count
+        once.
     """
 
     reports_rmse, clips = False, False
