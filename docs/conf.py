@@ -21,7 +21,6 @@ version = release = sparse_ae.__version__
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3  # so that pages can link to each other's sections, here as in a forge
-exclude_patterns = ["pages"]  # where .ci/run builds them
 html_theme = "furo"
 html_title = "sparse_ae %s" % release
 html_last_updated_fmt = "%Y-%m-%d"

@@ -64,7 +64,7 @@ def test_the_posts_program():
         np.testing.assert_allclose(p.get_value(), value, atol=1e-5, **TOLERANCE)
 
 
-# The listing's defects, by number (README's table)
+# The listing's defects (docs/tutorial/post.md has them, line by line)
 
 
 def test_defect_1_items_not_users_size_W_and_b():

@@ -335,7 +335,7 @@ def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
     monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
     assert info_module._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
-    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. The README's part on GPUs says what "
+    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. docs/guide/gpu.md says what "
                        "that takes"]
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
     assert info_module._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"

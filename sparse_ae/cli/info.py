@@ -85,7 +85,7 @@ def _device(device, init_gpu_device, missing):
     from sparse_ae.runtime.device import device_name
     name = device_name()
     if name is None:
-        missing.append("the GPU: Theano cannot use device=%s: %s. The README's part on GPUs says what that takes"
+        missing.append("the GPU: Theano cannot use device=%s: %s. docs/guide/gpu.md says what that takes"
                        % (device, theano_compat.why_unused(device)))
         return "%s, not usable: everything runs on the CPU" % device
     return "%s, in use: %s" % (device, name)
