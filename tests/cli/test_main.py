@@ -222,7 +222,7 @@ def test_predict_is_the_librarys(files, tmp_path, capsys, name, line, header):
 
 
 def test_pairs_are_read_as_ratings_are(tmp_path, capsys):
-    """In Latin-1, with an id over two lines: the same ids, and the same number of a line with an error."""
+    """In Latin-1, with an id over two lines, which is quoted again: the same ids, and an error's line by its number."""
     ratings, pairs, model = tmp_path / "ratings.csv", tmp_path / "pairs.csv", tmp_path / "m"
     names = ["zo\xeb", '"a\nb"', "c"]
     ratings.write_bytes("".join("%s,i%d,%d\n" % (name, item, 1 + 4 * (k == item))
@@ -232,7 +232,7 @@ def test_pairs_are_read_as_ratings_are(tmp_path, capsys):
     known = ["zo\xeb", "a\nb", "c"]
     assert Recommender.load(model).users_.tolist() == sorted(known)
     expected = "".join("%s\t%s\t%.4f\n" % each for each in
-                       zip(known, ["i2"] * 3, Recommender.load(model).predict(known, ["i2"] * 3)))
+                       zip(names, ["i2"] * 3, Recommender.load(model).predict(known, ["i2"] * 3)))
     assert "\n".join(run(capsys, "predict", model, pairs)) + "\n" == expected
     pairs.write_bytes(pairs.read_bytes() + b"alone\n")
     assert "pairs.csv, line 5: found one column, 'alone'" in fails(capsys, "predict", model, pairs)
