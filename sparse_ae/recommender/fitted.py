@@ -479,14 +479,16 @@ class FittedBesideBiases(Fitted):
 
     def _new_user(self, person, folded):
         scorer, of_items, level = self.scorer, self.biases.items, self.biases.mean + person.offset
+        of_unknown = level
         if person.slopes is not None:
             of_items = of_items + self.biases.slopes.items.dot(person.slopes)
+            of_unknown = level + self.biases.slopes.unknown.dot(person.slopes)
 
         def outputs(items):
             beyond = sum(weight * each(items) for weight, each in folded)
             return (level + of_items[items] + beyond).astype(scorer.dtype)
 
-        return NewUser(self._items, person, outputs, scorer.clip, level=level, ranks=self.ranks)
+        return NewUser(self._items, person, outputs, scorer.clip, level=of_unknown, ranks=self.ranks)
 
 
 class FittedBlend(Fitted):
