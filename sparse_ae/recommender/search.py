@@ -105,7 +105,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     recommender, ratings, splits, n_jobs, **fit
         As `cross_validate` takes them.
     grid : dict of str to list
-        Settings of the recommender, and the values to try.
+        Settings of the recommender, and the values to try; they take the place of those in its `choices`, too.
     measure : str
         What is to be best: "rmse", or a ranking metric such as "ndcg@10"; "auto" is what the recommender's own
         validation goes by.
@@ -301,10 +301,16 @@ def _validation_part(ratings, validation, rng, as_fitted):
         raise error_at("validation", error) from error
 
 
-def _changed(recommender, params, choices):
-    """Settings of a candidate: what `fit` has chosen, which are `choices`, but for what `params` change of it."""
+def _changed(recommender, params, choices=None):
+    """Settings of a candidate: those given, and the `choices` of a fit or among them, but for what `params` change.
+
+    They are copied: a RandomState among them would otherwise move on from fit to fit.
+    """
     settings = copy.deepcopy(dict(recommender.get_params(), **params))
-    changed = {name: value for name, value in params.items() if name in Choice._fields}
+    choices = choices or settings.get("choices")
+    changed = {name: value for name, value in params.items() if name in Choice._fields and not is_auto(value)}
+    if "l2" in changed:
+        changed["l2_weighted"] = False  # a number is of all of W and V
     if changed and choices and "choices" in settings:
         settings["choices"] = {side: choice._replace(**changed) for side, choice in choices.items()}
     return settings
@@ -439,8 +445,7 @@ def _joblib(n_jobs):
 
 
 def _fit_and_evaluate(recommender, params, ratings, split, k, fit):
-    # Settings are copied: a RandomState among them would otherwise move on from fit to fit.
-    settings = copy.deepcopy(dict(recommender.get_params(), **params))
+    settings = _changed(recommender, params)
     train, test = (ratings.part(part) for part in split)
     start = time.perf_counter()
     fitted = type(recommender)(**settings).fit(train, **fit)

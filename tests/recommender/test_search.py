@@ -11,7 +11,7 @@ from sparse_ae.data.splits import k_folds, leave_k_out
 from sparse_ae.data.synthetic import made_up_ratings
 from sparse_ae.data.tables import as_ratings
 from sparse_ae.recommender import search
-from sparse_ae.recommender.defaults import validation_fraction
+from sparse_ae.recommender.defaults import Choice, validation_fraction
 from sparse_ae.recommender.recommender import Recommender, Shallow
 from sparse_ae.recommender.search import cross_validate, grid_search, tune
 import theano
@@ -120,6 +120,22 @@ def test_the_best_comes_first(ratings):
 
 
 @pytest.mark.slow
+def test_a_grid_changes_what_choices_hold(ratings):
+    chosen, fits = Choice(8, 16, 3.0, "adam", 0.01, 5, None, True), []
+
+    class Noted(Recommender):
+        def fit(self, ratings):
+            fits.append(self.choices["items"])
+            return self
+
+        def evaluate(self, ratings, k):
+            return {"rmse": fits[-1].l2}
+
+    found = grid_search(Noted(choices={"items": chosen}), ratings, {"l2": [5.0, "auto"]}, splits=2)
+    assert [(each["params"]["l2"], each["rmse"]) for each in found] == [("auto", 3.0), (5.0, 5.0)]
+    assert fits[0] == chosen._replace(l2=5.0, l2_weighted=False) and fits[-1] == chosen
+
+
 def test_several_processes_find_the_same(ratings):
     pytest.importorskip("joblib")
     grid = {"learning_rate": [1e-6, 0.02]}
