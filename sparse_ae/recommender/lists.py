@@ -89,7 +89,7 @@ def check_blend(settings, problem, on_disk, seconds):
 def fit_blend(settings, problem, rng, paths, run, refit, seconds=None):
     """Fit members, weigh them, and fit those with a weight on all ratings: a `ratings.FitResult`.
 
-    `paths` are checkpoints of the autoencoders, as `ratings.fit_residuals` takes them, `run` goes on to `Trainer.fit`.
+    `paths` are checkpoints of the autoencoders, as `ratings.fit_ratings` takes them, `run` goes on to `Trainer.fit`.
     After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
     """
     only = settings.closed_form
@@ -201,7 +201,7 @@ def _weighed(members, lists, problem, n_closed):
 
 
 def _autoencoders(settings, problem, rng, paths, run, weighed, deadline):
-    """Train an autoencoder of users, else of items, in time: a list of `ratings.Trained`, and all members `Weighed`."""
+    """Train an autoencoder of users, else of items, in time: a list of `Trained`, and all members `Weighed`."""
     sides, trained = problem.sides, []
     seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
     paths = dict(zip(sides, paths))

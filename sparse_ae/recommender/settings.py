@@ -122,7 +122,7 @@ class RecommenderSettings(Settings):
 
     @property
     def closed_form(self):
-        """The one of `closed.CLOSED` that `network` names; None if it names none."""
+        """The one of `members.CLOSED` that `network` names; None if it names none."""
         return self.network if isinstance(self.network, str) and self.network in CLOSED else None
 
     def with_choices(self, choices):
