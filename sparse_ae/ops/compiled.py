@@ -18,7 +18,7 @@ import numpy as np
 
 from sparse_ae.ops import item_major, made_item_major, register_for_gpu
 from sparse_ae.ops.ahead import compile_ahead, for_first_process
-from sparse_ae.ops.once import function_once
+from sparse_ae.ops.once import SharedFunction, function_once
 from sparse_ae.ops.rewrites import rewriting_mode
 import theano
 import theano.tensor as T
@@ -67,6 +67,8 @@ def compiled(inputs, outputs, **keywords):
     mode = keywords.pop("mode", None) or rewriting_mode()
     with _BUILDING:
         function = function_once(inputs, outputs, [], mode, _CALLING, **keywords)
+    if isinstance(function, SharedFunction):  # which waits by itself
+        return function
 
     def call(*values):
         with _CALLING:

@@ -4,6 +4,7 @@ What a graph reads of a model are its shared variables. A function is compiled f
 nothing; a call puts the model's arrays in their places, and the new ones back. `theano.compile.Function.copy`, which
 could do so, loses the order in which Ops that work in place have to run.
 """
+import copy
 from collections import OrderedDict
 
 import numpy as np
@@ -20,8 +21,8 @@ _KEPT, _MOST_BYTES = 32, 2**26
 _functions = OrderedDict()  # key -> the function, the stand-ins
 
 
-class SharedFunction:
-    """A function of Theano's on the arrays of one model; all but a call is the function's own.
+class SharedFunction(theano.compile.Function):
+    """A function of Theano's on the arrays of one model.
 
     Parameters
     ----------
@@ -33,27 +34,42 @@ class SharedFunction:
     """
 
     def __init__(self, function, standing_in, lock):
-        self._function, self._lock = function, lock
+        vars(self).update(vars(function))
+        self._function, self._standing_in, self._lock = function, standing_in, lock
         ours = dict(standing_in)
         self.updated = [ours[x] for x in updated_by(function)]
         written = set(self.updated)
         self._cells = [(theirs.container.storage, mine.container, mine in written) for theirs, mine in standing_in]
 
-    def __call__(self, *values):
+    def __call__(self, *values, **keywords):
         with self._lock:
-            empty = [cell[0] for cell, _, _ in self._cells]
             for cell, container, _ in self._cells:
                 cell[0] = container.storage[0]
             try:
-                return self._function(*values)
+                return super().__call__(*values, **keywords)
             finally:
-                for (cell, container, is_written), nothing in zip(self._cells, empty):
+                for cell, container, is_written in self._cells:
                     if is_written:
                         container.storage[0] = cell[0]
-                    cell[0] = nothing
+                    cell[0] = None
 
-    def __getattr__(self, name):
-        return getattr(self._function, name)
+    def get_shared(self):
+        return [mine for _, mine in self._standing_in]
+
+    def copy(self, *args, **keywords):
+        """Refused: it would be a function of the stand-ins."""
+        raise NotImplementedError("copy of %s: equal graphs share one function, which has no copies for other "
+                                  "variables; compile the graph again, with these" % self.name)
+
+    def __copy__(self):
+        return SharedFunction(self._function, self._standing_in, self._lock)
+
+    def __deepcopy__(self, memo):
+        pairs = [(theirs, copy.deepcopy(mine, memo)) for theirs, mine in self._standing_in]
+        return SharedFunction(self._function, pairs, self._lock)
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("a compiled function can't be pickled: pickle its model, and compile again")
 
 
 def function_once(inputs, outputs, updates, mode, lock, before=None, **keywords):

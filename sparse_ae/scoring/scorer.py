@@ -1,8 +1,8 @@
 """A trained model's outputs for users and items: at pairs, on grids, and the n best.
 
 A model's rows are users or items. Here everything goes by places of users and of items, whichever are the rows; ids are
-for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, lest
-all favourites tie at the top of the scale.
+for `recommender`. Outputs are in the ratings' unit and not clipped, unless it says so: lists are ordered by them, since
+clipped ones would tie at the top of the scale.
 """
 from functools import cached_property
 

@@ -1,4 +1,5 @@
 """Graphs that are compiled once: each model gets what its own function would give it."""
+import copy
 import gc
 import weakref
 from collections import OrderedDict
@@ -107,3 +108,22 @@ def test_an_error_leaves_the_arrays_where_they_were():
     with pytest.raises(IndexError):
         steps[0].function(np.ones(1, "float32"), np.array([7], "int32"), np.array([0, 1], "int32"))
     assert trained(steps, 1)[0] == wanted[0]
+
+
+def test_a_shared_function_is_theanos_own():
+    """It is printed, called by names, and copied with its model, which then trains alone."""
+    steps = [step_of("scan", "sgd", seed) for seed in (1, 2)]
+    function, W = steps[0].function, steps[0].model.W
+    assert isinstance(function, theano.compile.Function) and "ae_batch" == function.name
+    assert "scan_fn" in theano.printing.debugprint(function, file="str")
+    assert W in function.get_shared() and steps[1].model.W not in function.get_shared()
+    wanted = trained([copy.deepcopy(steps[0])], 1)
+    assert trained([copy.copy(steps[0])], 1) == wanted
+    before = W.get_value()
+    loss, = function(rating=stars(10, 6).toarray().astype(W.dtype), output_subset=[0])
+    assert np.isfinite(loss) and (W.get_value() != before).any()
+    after, copied = W.get_value(), copy.deepcopy(steps[0])
+    trained([copied], 1)
+    assert (W.get_value() == after).all() and (copied.model.W.get_value() != after).any()
+    with pytest.raises(NotImplementedError, match="compile the graph again"):
+        function.copy()
