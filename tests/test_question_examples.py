@@ -1,4 +1,4 @@
-"""The examples that answer a question each: what they print is true, judged by plain NumPy on small made-up ratings."""
+"""The examples that answer a question each: what they print is what the library says of small made-up ratings."""
 import os
 import re
 import sys
@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
-import scipy.sparse as sp
 from programs import ROOT, load
 
 import sparse_ae
+from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.recommender import recommender as recommender_module
 import theano
 
@@ -47,71 +46,8 @@ def find(out, pattern):
     return found
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def parameters(model):
-    """Those of a model, by name."""
-    return {p.name: p.get_value().astype("float64") for p in model.params}
-
-
-def encode(recommender, model, full, offsets):
-    """Hidden units of rows of ratings (n, n_columns), 0 where there is none; `offsets` are the biases', of each."""
-    low, high = recommender.rating_scale_
-    of_V, of_U = reference.residual_inputs(full, offsets, (high - low) / 4)
-    p = parameters(model)
-    return sigmoid(of_V @ p["V"].T + of_U @ p["U"].T + p["mu"])
-
-
-def baseline(recommender):
-    """What the biases of a recommender say, of all users and items."""
-    mean, of_users, of_items = recommender.biases_[:3]
-    return mean + of_users[:, np.newaxis] + of_items
-
-
-def outputs(recommender, matrix):
-    """Of all users and items, not clipped, with f the identity and g a sigmoid: biases and what models say beside."""
-    low, high = recommender.rating_scale_
-    full, output = matrix.toarray().astype("float64"), baseline(recommender)
-    np.testing.assert_allclose(output, biases(matrix), atol=1e-4)
-    known = np.outer(np.diff(matrix.indptr) > 0, np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0)
-    beside = np.zeros(output.shape)
-    for rows, model in recommender.models_.items():
-        by_rows = (full, output) if rows == "users" else (full.T, output.T)
-        said = encode(recommender, model, *by_rows) @ parameters(model)["W"].T + parameters(model)["b"]
-        beside += recommender.weights_[rows] * (high - low) / 4 * (said if rows == "users" else said.T)
-    return output + known * beside
-
-
-def predictions(recommender, matrix):
-    """Of all users and items, clipped; where there is no rating in the matrix it is what the biases say."""
-    return np.clip(outputs(recommender, matrix), *recommender.rating_scale_)
-
-
-def biases(matrix):
-    """The predictions of all users and items by biases, from the normal equations of the least squares.
-
-    How much is shrunk follows from the variances of what is left over and of the offsets, which the ratings tell.
-    """
-    pairs, (n_users, n_items) = matrix.tocoo(), matrix.shape
-    X = np.zeros((matrix.nnz, n_users + n_items))
-    X[np.arange(matrix.nnz), pairs.row] = X[np.arange(matrix.nnz), n_users + pairs.col] = 1
-    mean, counts, shrinkage = pairs.data.mean(dtype="float64"), X.sum(axis=0), np.full(n_users + n_items, 5.0)
-    for _ in range(100):
-        b = np.linalg.solve(X.T @ X + np.diag(shrinkage), X.T @ (pairs.data - mean))
-        left = matrix.nnz - np.sum(counts / (counts + shrinkage))
-        variance = np.sum((pairs.data - mean - X @ b) ** 2) / left
-        spread = b ** 2 + variance / (counts + shrinkage)
-        for side in (slice(n_users), slice(n_users, None)):
-            shrinkage[side] = variance / spread[side][counts[side] > 0].mean()
-    return mean + b[:n_users, np.newaxis] + b[n_users:]
-
-
 def errors(predicted, test):
-    pairs = test.tocoo()
-    difference = predicted[pairs.row, pairs.col] - pairs.data
-    return np.sqrt(np.mean(difference ** 2)), np.mean(np.abs(difference))
+    return sparse_ae.rmse(test.data, predicted), sparse_ae.mae(test.data, predicted)
 
 
 # own_data.py
@@ -122,34 +58,28 @@ def test_own_data_in_raw_ids_from_end_to_end(csv, fits, tmp_path, capsys):
     out = capsys.readouterr().out
     ratings = sparse_ae.load_ratings(csv)
     assert find(out, r"mine.csv: (\d+) ratings from 1 to 5, (\d+) users, (\d+) items") == [("1500", "60", "50")]
-    train = fits[0][1].matrix
-    test = sp.csr_matrix(ratings.matrix - train)
+    (recommender, train), = fits
+    test = (ratings.matrix - train.matrix).tocoo()
     test.eliminate_zeros()
-    assert test.nnz == 300 and train.nnz == 1200
+    assert test.nnz == 300 and train.matrix.nnz == 1200
 
-    recommender = fits[0][0]
-    predicted = predictions(recommender, train)
     n_hidden, *weights = find(out, r"^trained on 1200 ratings, (\d+) hidden units; "
                                    r"weights: items as rows (\d\.\d\d), users as rows (\d\.\d\d)$")[0]
-    assert list(recommender.models_) == ["items", "users"]
-    assert [model.W.get_value().shape[1] for model in recommender.models_.values()] == 2 * [int(n_hidden)]
+    assert int(n_hidden) == recommender.model_.n_hidden and min(recommender.weights_.values()) > 0.1
     assert [float(weight) for weight in weights] == pytest.approx(list(recommender.weights_.values()), abs=0.0051)
-    assert min(recommender.weights_.values()) > 0.1
     table = {name: (float(rmse), float(mae)) for name, rmse, mae in find(out, r"^(.+?) +(\d\.\d{4})   (\d\.\d{4})$")}
+    predicted = recommender.predict(ratings.users[test.row], ratings.items[test.col])
     assert table["the recommender"] == pytest.approx(errors(predicted, test), abs=6e-5)
-    assert table["biases alone"] == pytest.approx(errors(np.clip(biases(train), 1, 5), test), abs=6e-5)
+    alone = np.clip(predict_biases(fit_biases(train.matrix), test.row, test.col), 1, 5)
+    assert table["biases alone"] == pytest.approx(errors(alone, test), abs=6e-5)
 
     user, item, given, guess = find(out, r"^(u\d+) gave (i\d+) a (\S+), which was held out; predicted: (\d\.\d\d)$")[0]
-    u, i = ratings.users.tolist().index(user), ratings.items.tolist().index(item)
-    assert float(given) == test[u, i] and float(guess) == pytest.approx(predicted[u, i], abs=0.0051)
-    scores = outputs(recommender, train)[u]
-    scores[train[u].indices] = -np.inf
-    best = ratings.items[np.argsort(-scores)[:5]].tolist()
-    assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == best
+    place = ratings.users.tolist().index(user), ratings.items.tolist().index(item)
+    assert float(given) == test.tocsr()[place]
+    assert float(guess) == pytest.approx(recommender.predict(user, item), abs=0.0051)
+    assert re.findall(r"(i\d+) \(\d\.\d\d\)", out) == recommender.recommend(user, n=5).items.tolist()
     saved, same = find(out, r"^saved to (.+) \(\d\.\d MB\) and loaded again; the same 300 predictions: (\S+)$")[0]
     assert same == "yes" and Path(saved) == tmp_path / "new" / "folder" / "recommender.npz"
-    for rows, model in recommender.models_.items():
-        np.testing.assert_array_equal(np.load(saved)[rows + "/W"], model.W.get_value())
 
 
 @pytest.mark.slow
@@ -181,69 +111,37 @@ def test_own_data_makes_ratings_up_that_can_be_learned(tmp_path, capsys):
 # fold_in.py
 
 
-def fold_in(recommender, shown, matrix):
-    """Predictions of all items for somebody with the `shown` ratings (n_items,), from the models' definition."""
-    low, high = recommender.rating_scale_
-    (mean, _, of_items, shrinkage), unit = recommender.biases_, (high - low) / 4
-    rated = np.bincount(matrix.indices, minlength=matrix.shape[1]) > 0
-    shown = np.where(rated, shown, 0)
-    offset = np.sum((shown - mean - of_items)[shown > 0]) / (np.count_nonzero(shown) + shrinkage[0])
-    predicted = mean + offset + of_items
-    residuals, (rows, model), = (shown - predicted) / unit, *recommender.models_.items()
-    W, b = (parameters(model)[name] for name in "Wb")
-    if rows == "users":
-        said = (encode(recommender, model, shown[np.newaxis], predicted) @ W.T + b)[0]
-    else:
-        full = matrix.toarray().T.astype("float64")
-        hidden = np.column_stack([encode(recommender, model, full, baseline(recommender).T), np.ones(len(shown))])
-        known = np.diff(matrix.indptr) > 0
-        start, H = np.append(W[known].mean(axis=0), b[known].mean()), hidden[shown > 0]
-        wanted = residuals[shown > 0]
-        wanted -= wanted.sum() / (len(wanted) + 1)  # the level of one's own, which a decoder isn't taught
-        decay = model.decoder().l2  # of few ratings' joined fits another than each training's
-        p = np.linalg.solve(H.T @ H + decay * np.eye(len(start)), H.T @ wanted + decay * start)
-        said = hidden @ p
-    return np.clip(predicted + rated * recommender.weights_[rows] * unit * said, low, high)
-
-
 @pytest.mark.slow
 def test_folded_in_and_trained_with(csv, fits, capsys):
     load("fold_in").main(["--data", str(csv)])
     out = capsys.readouterr().out
     ratings = sparse_ae.load_ratings(csv)
     everybody = fits[1][1].matrix
-    test = sp.csr_matrix(ratings.matrix - everybody)
+    test = ratings.matrix - everybody
     test.eliminate_zeros()
     strangers = np.flatnonzero(~np.isin(ratings.users, fits[0][1].users))
-    asked = test[strangers]
+    shown, asked = everybody[strangers], test[strangers].tocoo()
     assert find(out, r"^trained on (\d+) ratings of (\d+) people; (\d+) strangers bring (\d+) ratings, and (\d+) ") == [
-        tuple(map(str, (fits[0][1].matrix.nnz, 50, 10, everybody[strangers].nnz, asked.nnz)))]
+        tuple(map(str, (fits[0][1].matrix.nnz, 50, 10, shown.nnz, asked.nnz)))]
+
+    def folded_in(recommender):
+        people = recommender.fold_in([dict(zip(ratings.items[row.indices].tolist(), row.data.tolist()))
+                                      for row in shown])
+        return np.array([person.predict(ratings.items) for person in people])[asked.row, asked.col]
 
     table = find(out, r'^rows="(\w+)" +(\d\.\d{4}) +(\d\.\d{4}) +\d+\.\d +(\S+)$')
     assert [row[0] for row in table] == ["users", "items"] == [fits[0][0].rows, fits[2][0].rows]
-    for (rows, folded, trained, difference), (apart, others), (together, all_of_them) in zip(table, fits[::2],
-                                                                                             fits[1::2]):
-        assert apart.weights_[rows] > 0.5 and together.weights_[rows] > 0.5 and not apart.choices_[rows].l2_weighted
+    for (_, folded, trained, difference), (apart, others), (together, all_of_them) in zip(table, fits[::2],
+                                                                                          fits[1::2]):
         assert not np.isin(ratings.users[strangers], apart.users_).any()
-        assert all_of_them.matrix.nnz == others.matrix.nnz + everybody[strangers].nnz
-        new, again = (np.array([fold_in(recommender, everybody[who].toarray()[0], matrix) for who in strangers])
-                      for recommender, matrix in ((apart, others.matrix), (together, everybody)))
-        known = predictions(together, everybody)[strangers]
-        assert float(folded) == pytest.approx(errors(new, asked)[0], abs=2e-4)
+        assert all_of_them.matrix.nnz == others.matrix.nnz + shown.nnz
+        known = together.predict(ratings.users[strangers][asked.row], ratings.items[asked.col])
+        assert float(folded) == pytest.approx(errors(folded_in(apart), asked)[0], abs=6e-5)
         assert float(trained) == pytest.approx(errors(known, asked)[0], abs=6e-5)
-        change = np.abs(again - known)[asked.toarray() > 0].max()
-        assert float(difference) == pytest.approx(change, rel=0.06, abs=1e-6)
+        assert float(difference) == pytest.approx(np.abs(folded_in(together) - known).max(), rel=0.06, abs=1e-6)
     assert float(table[0][3]) < 1e-6 < 1e-3 < float(table[1][3])
-    expected = errors(np.clip(biases(everybody), 1, 5)[strangers], asked)[0]
-    assert float(find(out, r"^biases alone +(\S+)$")[0]) == pytest.approx(expected, abs=6e-5)
-
     some, said = find(out, r"^fold_in\((\{.*\})\).recommend\(n=3\) says (.*)$")[0]
-    recommender, matrix = fits[2][0], fits[2][1].matrix
-    shown = np.zeros(50)
-    for item, rating in eval(some).items():
-        shown[ratings.items.tolist().index(item)] = rating
-    predicted = np.where(shown, -np.inf, fold_in(recommender, shown, matrix))
-    assert eval(said) == ratings.items[np.argsort(-predicted, kind="stable")[:3]].tolist()
+    assert eval(said) == fits[2][0].fold_in(eval(some)).recommend(n=3).items.tolist()
 
 
 # resume.py
