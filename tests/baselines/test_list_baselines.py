@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from made import stars
+from made import likings, stars
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparse_ae.baselines import linalg, lists as list_baselines
@@ -171,3 +171,121 @@ def test_movielens_100k(shared_data):
         ndcg[fit] = measures["ndcg"]
     assert 0.17 < ndcg[fit_popular] < 0.18 and 0.33 < ndcg[fit_neighbours] < 0.36
     assert ndcg[fit_ease] > 0.38
+
+
+# Factors of all entries from singular vectors
+
+
+def loss(train, H, *settings):
+    W = solve_factors(train.astype(np.float64), H.astype(np.float64), *settings)
+    return reference.all_entries(reference.pairs(train), W, H.astype(np.float64), *settings)[0]
+
+
+def by_sweeps(train, n, *settings):
+    """Items' factors after so many sweeps of alternating least squares, from drawn ones."""
+    X, H = train.astype(np.float64), 0.05 * np.random.RandomState(0).randn(train.shape[1], 4)
+    for _ in range(n):
+        H = solve_factors(X.T.tocsr(), solve_factors(X, H, *settings), *settings)
+    return H
+
+
+@pytest.mark.parametrize("dense", [400, 0])
+def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
+    """As drawn factors are after many, and nearer than drawn ones are after two."""
+    monkeypatch.setattr(linalg, "_DENSE", dense)
+    train, settings = likings(n_rows=40, n_columns=25), (0.1, 0.0, 3.0)
+    system = FactorSystem(train, 4, 0.1)
+    found = system.solve(3.0)
+    assert found.H.shape == (25, 4) and found.H.dtype == np.float32 and found[1:] == settings
+    drawn = [loss(train, by_sweeps(train, n, *settings), *settings) for n in (2, 300)]
+    mine = loss(train, found.H, *settings)
+    assert drawn[1] * (1 - 1e-6) < mine < min(1.02 * drawn[1], drawn[0])
+    again = system.solve(0.5)
+    assert (system.solve(3.0).H == found.H).all() and np.abs(again.H).sum() > np.abs(found.H).sum()
+
+
+def test_with_all_factors_and_all_weights_equal_it_is_a_threshold_for_singular_values():
+    """For v = 1 the bottom is known: singular values less l2. From its own singular vectors one sweep comes near."""
+    train = stars(14, 9, without_rows=[3], without_columns=[5])
+    U, values, V = np.linalg.svd(train.toarray().astype(float), full_matrices=False)
+    model = FactorSystem(train, 20, 1.0).solve(1e-3)
+    assert model.H.shape == (9, 9)
+    assert_allclose(model.scores(train), (U * np.maximum(values - 1e-3, 0)) @ V, atol=0.02)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda train: FactorSystem(train, 0), "n_factors is 0; expected a positive integer"),
+    (lambda train: FactorSystem(train, 3, 1.5), "missing_weight is 1.5; expected a number from 0 to 1"),
+    (lambda train: FactorSystem(train, 3).solve(0), "l2 is 0; expected a positive number"),
+])
+def test_factors_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(stars(14, 9))
+
+
+# Low-pass filters, against NumPy's singular vectors
+
+
+def some_ratings(seed=0, shape=(14, 9)):
+    """User 3 and item 5 have none."""
+    return stars(*shape, seed=seed, without_rows=[3], without_columns=[5])
+
+
+@pytest.mark.parametrize("dense", [400, 0])
+@pytest.mark.parametrize("k", [1, 3])
+def test_by_the_dense_matrix(k, dense, monkeypatch):
+    """All singular vectors at once, or the first ones by ARPACK."""
+    monkeypatch.setattr(linalg, "_DENSE", dense)
+    train, strangers = some_ratings(), some_ratings(1, (5, 9))
+    X = train.toarray().astype(float)
+    N = np.zeros(X.shape)
+    of_users, of_items = (X > 0).sum(axis=1), (X > 0).sum(axis=0)
+    for u in range(14):
+        for i in range(9):
+            if X[u, i]:
+                N[u, i] = X[u, i] / np.sqrt(of_users[u] * of_items[i])
+    V = np.linalg.svd(N)[2][:k]
+    expected = np.zeros((5, 9))
+    for u in range(5):
+        for i in range(9):
+            for j in range(9):
+                if strangers[u, j] and of_items[j]:
+                    expected[u, i] += (strangers[u, j] / np.sqrt(of_items[j]) * V[:, i].dot(V[:, j])
+                                       * np.sqrt(of_items[i]))
+    scores = FilterSystem(train).solve(k).scores(strangers)
+    assert_allclose(scores, expected, atol=1e-5)
+    assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
+
+
+def test_a_filter_of_fewer_vectors_is_the_first_ones():
+    system = FilterSystem(some_ratings())
+    three = system.solve(3)
+    assert (system.solve(2).vectors == three.vectors[:2]).all()
+
+
+def test_all_vectors_would_let_everything_pass():
+    """Which says nothing of what was not rated: 8 items have ratings, so that 7 vectors are the most."""
+    train = some_ratings()
+    model = FilterSystem(train).solve(100)
+    assert FilterSystem(train).most == 7 and model.vectors.shape == (7, 9)
+    assert np.abs(model.scores(train)[train.toarray() == 0]).max() > 0.1
+
+
+@pytest.mark.parametrize("power", [0.0, 0.25])
+def test_what_users_share_by_loops(power):
+    train, strangers = some_ratings(), some_ratings(1, (5, 9))
+    X, of_users, of_items = train.toarray().astype(float), np.diff(train.indptr), np.diff(train.tocsc().indptr)
+    expected = np.zeros((5, 9))
+    for s, i, j, u in np.ndindex(5, 9, 9, 14):
+        if X[u, i] and X[u, j]:
+            shared = X[u, i] * X[u, j] / of_users[u]
+            expected[s, i] += strangers[s, j] / of_items[j] ** (0.5 + power) * shared / of_items[i] ** (0.5 - power)
+    scores = SharedSystem(train).solve(power).scores(strangers)
+    assert_allclose(scores, expected, rtol=1e-5)
+    assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
+
+
+@pytest.mark.parametrize("k", [0, 2.5])
+def test_filters_refused(k):
+    with pytest.raises(ValueError, match="k is .*; expected a positive integer"):
+        FilterSystem(some_ratings()).solve(k)

@@ -68,16 +68,13 @@ def test_blank_lines_are_counted_but_not_looked_at_one_by_one(tmp_path, little_a
         load_ratings(path)
 
 
-def test_an_npz_that_unpacks_to_too_much(tmp_path, little_allowed):
-    path = tmp_path / "ratings.npz"
-    sp.save_npz(str(path), sp.csr_matrix(np.ones((200, 500))))
-    refused(load_ratings, path, LIMIT)
-
-
-def test_a_mat_that_unpacks_to_too_much(tmp_path, little_allowed):
-    path = tmp_path / "ratings.mat"
-    scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.ones((200, 500)))}, do_compression=True)
-    refused(load_ratings, path, LIMIT)
+@pytest.mark.parametrize("name, write", [
+    ("ratings.npz", lambda path: sp.save_npz(path, sp.csr_matrix(np.ones((200, 500))))),
+    ("ratings.mat", lambda path: scipy.io.savemat(path, {"X": sp.csc_matrix(np.ones((200, 500)))},
+                                                  do_compression=True))])
+def test_a_matrix_that_unpacks_to_too_much(tmp_path, name, write, little_allowed):
+    write(str(tmp_path / name))
+    refused(load_ratings, tmp_path / name, LIMIT)
 
 
 def test_an_archive_that_unpacks_to_too_much(tmp_path, little_allowed):
@@ -148,7 +145,7 @@ def broken(content, text):
 def test_archives_that_cannot_be_unpacked(tmp_path, content):
     path = tmp_path / "ml-1m.zip"
     path.write_bytes(content)
-    refused(lambda path: movielens("1m", path), path, "is not a readable zip archive")
+    refused(lambda path: movielens("1m", path), path, r"is not a readable zip archive \(.*\)\. Download it again")
 
 
 @pytest.mark.parametrize("content", [
@@ -181,19 +178,15 @@ def test_no_pipe_is_waited_for(tmp_path):
 
 @pytest.mark.parametrize("titles, message", [
     (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
-    (b"movieId,title\n1\n", "expected an item id"), (b"movieId,title\nx,y\n", "expected an item id"),
+    (b"movieId,title\n1\n", r"expected an item id \(int, as in the ratings\) and a title in each line, got \['1'.*"
+                              "Correct the line, or move the file"),
+    (b"movieId,title\nx,y\n", "expected an item id"),
     (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id .*9{50}")])
 def test_titles_that_are_none(tmp_path, titles, message):
     (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
     (tmp_path / "movies.csv").write_bytes(titles)
     with pytest.raises(ValueError, match="movies.csv: %s" % message):
         movielens("latest-small", tmp_path)
-
-
-@pytest.mark.parametrize("name", [["a"], None, 3, b"100k"])
-def test_names_of_data_sets_that_are_none(name):
-    with pytest.raises(ValueError, match="unknown MovieLens size .* Known sizes"):
-        movielens(name)
 
 
 # One long id
