@@ -1,4 +1,4 @@
-"""What `Recommender.fit` is made of: ratings either way round, what is popular, and what is clearly better, by hand."""
+"""What `Recommender.fit` is made of: ratings either way round, what is better, and weights, by hand and by loops."""
 from collections import Counter, OrderedDict
 
 import numpy as np
@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
 from sparse_ae.recommender import problem
-from sparse_ae.recommender.guard import standard_score, verdict
+from sparse_ae.recommender.guard import mean_weights, shrunk_weights, standard_score, verdict
 from sparse_ae.recommender.problem import FitInputs
 from sparse_ae.recommender.ratings import check_settings
 from sparse_ae.recommender.recommender import Recommender
@@ -131,3 +131,100 @@ def test_nothing_is_written_over_before_anything_is_fitted(tmp_path):
     with pytest.raises(FileExistsError, match="run exists; pass resume=True to go on from it, or another path"):
         check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "other"), str(tmp_path / "run")], run)
     check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "run")], dict(run, resume=True))
+
+
+# Weights of models beside the biases: sure and unsure, of noise
+
+
+def test_one_model_by_hand():
+    """Least squares says 3, of residuals that err by 1 up and down: four ratings, each a group of its own."""
+    outputs, residuals = np.full((4, 1), 1.0), np.array([4.0, 2.0, 4.0, 2.0])
+    gain = 4 * 3 ** 2
+    luck = (1 + 1 + 1 + 1) * 4 / 3 / 4
+    each = np.arange(4)
+    z = np.sqrt(gain / luck)
+    assert shrunk_weights(outputs, residuals, [each, each]) == pytest.approx([3 * (1 - 1 / (z - 1.5) ** 2)])
+
+
+def test_the_larger_of_two_errors_counts_by_hand():
+    """As above, but the two that err upwards are one user's: their errors don't cancel, and z is 3."""
+    outputs, residuals = np.full((4, 1), 1.0), np.array([4.0, 2.0, 4.0, 2.0])
+    users, items = np.array([7, 5, 7, 5]), np.arange(4)
+    luck = ((1 + 1) ** 2 + (-1 - 1) ** 2) * 2 / 1 / 4
+    assert 36 / luck == 9
+    for groups in ([users, items], [items, users]):
+        assert shrunk_weights(outputs, residuals, groups) == pytest.approx([3 * (1 - 1 / 1.5 ** 2)])
+        assert shrunk_weights(outputs, residuals - 1, groups).tolist() == [0], "two standard errors are none too many"
+
+
+def by_loops(outputs, residuals, users, items):
+    """The weights where all models are taken."""
+    n, m = outputs.shape
+    A = np.zeros((m, m))
+    for i in range(n):
+        A += np.outer(outputs[i], outputs[i])
+    w = np.linalg.solve(A, outputs.T.dot(residuals))
+    luck = 0.0
+    for group in (users, items):
+        M = np.zeros((m, m))
+        for g in set(group):
+            s = sum((residuals[i] - outputs[i].dot(w)) * outputs[i] for i in range(n) if group[i] == g)
+            M += np.outer(s, s)
+        luck = max(luck, np.trace(np.linalg.inv(A).dot(M)) * len(set(group)) / (len(set(group)) - 1))
+    gain = sum(outputs[i].dot(w) ** 2 for i in range(n))
+    return w * (1 - 1 / (np.sqrt(gain / luck) - 1.5) ** 2)
+
+
+def test_two_models_by_loops():
+    rng = np.random.RandomState(0)
+    users, items = rng.randint(12, size=300), rng.randint(9, size=300)
+    outputs = rng.randn(300, 2)
+    residuals = outputs.dot([0.7, 0.4]) + 0.5 * rng.randn(300) + 0.2 * rng.randn(12)[users]
+    expected = by_loops(outputs, residuals, users, items)
+    assert (0.2 < expected).all() and (expected < 0.8).all()
+    assert shrunk_weights(outputs, residuals, [users, items]) == pytest.approx(expected)
+    # In another unit, and with the models the other way round.
+    assert shrunk_weights(outputs[:, ::-1], residuals, [users, items]) == pytest.approx(expected[::-1])
+    assert shrunk_weights(outputs * 10, residuals * 10, [users, items]) == pytest.approx(expected)
+
+
+def test_a_model_that_adds_nothing_is_left_out():
+    rng = np.random.RandomState(1)
+    good, n = rng.randn(2000), 2000
+    residuals = good + rng.randn(n)
+    groups = np.arange(n) % 100, np.arange(n) // 20
+    for other in (-good + 0.1 * rng.randn(n), np.zeros(n), 1e-12 * rng.randn(n)):
+        found = shrunk_weights(np.stack([good, other], axis=1), residuals, groups)
+        assert 0.95 < found[0] < 1.05 and found[1] == 0
+
+
+def test_of_noise_weights_are_about_0():
+    rng = np.random.RandomState(2)
+    harm = []
+    for _ in range(300):
+        outputs, residuals = 0.3 * rng.randn(500, 2), rng.randn(500)
+        found = shrunk_weights(outputs, residuals, [np.arange(500) % 50, np.arange(500) // 10])
+        harm.append(np.sum((outputs.dot(found)) ** 2) / 500)
+    harm = np.array(harm)
+    assert np.mean(harm == 0) > 0.75, "mostly none at all"
+    assert harm.mean() < 1 / 500, "less in the mean than least squares of one output costs"
+
+
+@pytest.mark.parametrize("groups", [([0, 0, 0], [0, 1, 2]), ([0, 1, 2], [5, 5, 5])])
+def test_ratings_that_may_all_have_erred_together_are_no_evidence(groups):
+    found = shrunk_weights(np.ones((3, 1)), np.array([1.0, 1.1, 0.9]), list(map(np.array, groups)))
+    assert found.tolist() == [0]
+
+
+def test_no_ratings_and_no_outputs_are_no_evidence():
+    none = np.zeros(0, int)
+    assert shrunk_weights(np.zeros((0, 2)), np.zeros(0), [none, none]).tolist() == [0, 0]
+    assert shrunk_weights(np.zeros((3, 2)), np.ones(3), [np.arange(3)] * 2).tolist() == [0, 0]
+
+
+def test_the_mean_of_several_fits_by_hand():
+    """Of three models: all find the same, they differ about 1, and one fit alone finds something."""
+    weights = [[0.8, 2.0, 0.0], [0.8, 1.0, 0.0], [0.8, 0.0, 0.9], [0.8, 1.0, 0.0]]
+    error = np.sqrt((1 + 0 + 1 + 0) / 3 / 4)
+    assert mean_weights(weights) == pytest.approx([0.8, 1 - error ** 2, 0])
+    assert mean_weights([[0.0], [0.0]]).tolist() == [0.0]

@@ -1,10 +1,13 @@
-"""Lists of the best: their order, their ties, what is left out."""
+"""Lists of the best: their order, their ties, what is left out; and from a shortlist the same, to the last bit."""
 import sys
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from sparse_ae.scoring import ranking
+from sparse_ae.data import check_ratings
+from sparse_ae.model import AutoEncoder
+from sparse_ae.scoring import ranking, scorer as scoring, shortlist
 from sparse_ae.scoring.ranking import (
     RecommendationLists,
     floors,
@@ -13,6 +16,9 @@ from sparse_ae.scoring.ranking import (
     recommendations,
     top_n,
 )
+from sparse_ae.scoring.scorer import Blend, Scorer
+from sparse_ae.scoring.shortlist import Shortlist
+from sparse_ae.training.targets import BeyondBiases
 
 
 def one_row_after_another(scores, n):
@@ -140,3 +146,158 @@ def test_no_table_without_pandas(monkeypatch):
     with pytest.raises(ImportError, match="to_frame needs pandas, which isn't installed: pip install pandas, or take "
                                           "the arrays users and items and scores"):
         LISTS.to_frame()
+
+
+# Lists from a shortlist
+
+
+SCALE = 1.0, 5.0
+MANY_USERS, MANY_ITEMS = 40, 90
+
+
+def many_ratings():
+    """User 3 has rated all but five items, users 7 and 8 nothing."""
+    rng = np.random.RandomState(3)
+    mask = rng.rand(MANY_USERS, MANY_ITEMS) < 0.2
+    mask[3, 5:], mask[[7, 8]] = True, False
+    mask[0, 40] = mask[1, 41] = False
+    mask[:, 41] = mask[:, 40]  # items alike
+    rows, cols = np.nonzero(mask)
+    values = 1.0 + (7 * rows + np.where(cols == 41, 40, cols)) % 5
+    return check_ratings(sp.coo_matrix((values.astype("float32"), (rows, cols)), mask.shape))
+
+
+MANY = many_ratings()
+
+
+def large_scorer(rows, f="identity", dtype="float32", with_biases=True, factor=1.0, ties=True):
+    """Items 40 and 41, 10 and 80 are the same to it, if it has ties; `factor` is what W is multiplied with."""
+    matrix = MANY if rows == "users" else MANY.T.tocsr()
+    rng = np.random.RandomState(4)
+    n_rows, n_columns = matrix.shape
+    W, V, U = rng.randn(n_columns, 6), rng.randn(6, n_columns), rng.randn(6, n_columns)
+    mu, b = rng.randn(6), rng.randn(n_columns)
+    biases = [rng.randn(MANY_USERS), rng.randn(MANY_ITEMS)]
+    if ties:
+        biases[1][[40, 10]] = biases[1][[41, 80]]
+        if rows == "users":
+            W[[40, 10]], b[[40, 10]] = W[[41, 80]], b[[41, 80]]
+    targets = None
+    if with_biases:
+        own, other = biases if rows == "users" else biases[::-1]
+        targets = BeyondBiases(3 + own, other, (0.5, 5))
+    model = AutoEncoder(n_columns, 6, (-4, 4) if with_biases else SCALE, f, "sigmoid", W=factor * W, V=V, mu=mu,
+                        b=factor * b, U=U if with_biases else None, dtype=dtype)
+    return Scorer(model, matrix, rows, targets)
+
+
+def all_outputs_sorted(scorer, users, n, exclude_seen, candidates):
+    """`Scorer.best` from the grid, by a loop: bytes of the lists and of the outputs of what is on them."""
+    found, chosen = np.full((len(users), n), -1), []
+    grid = scorer.grid(users, candidates)
+    if exclude_seen:
+        for k, user in enumerate(users):
+            grid[k, np.isin(candidates, MANY[user].indices)] = -np.inf
+    for k, row in enumerate(grid):
+        order = [c for c in np.argsort(-row, kind="stable") if row[c] > -np.inf][:n]
+        found[k, :len(order)] = order
+        chosen.append(scorer.clip(row[order]).tobytes())
+    return found.tolist(), chosen
+
+
+def lists_of(scorer, users, n, exclude_seen, candidates):
+    best, outputs = map(np.concatenate, zip(*scorer.best(users, n, exclude_seen, candidates)))
+    return best.tolist(), [row[:count].tobytes() for row, count in zip(outputs, (best >= 0).sum(axis=1))]
+
+
+@pytest.fixture
+def from_one_user_on(monkeypatch):
+    """Every list from a shortlist; returns whether each block's estimates said enough."""
+    said, best = [], Shortlist.best
+    for name in ("_USERS", "_CANDIDATES", "_SHARE"):
+        monkeypatch.setattr(shortlist, name, 1)
+
+    def recording(*args):
+        found = best(*args)
+        said.append(found[0] is not None)
+        return found
+
+    monkeypatch.setattr(Shortlist, "best", recording)
+    return said
+
+
+SCORERS = {
+    "users": lambda **kwargs: large_scorer("users", **kwargs),
+    "items": lambda **kwargs: large_scorer("items", **kwargs),
+    "plain users": lambda **kwargs: large_scorer("users", with_biases=False, **kwargs),
+    "plain items": lambda **kwargs: large_scorer("items", with_biases=False, **kwargs),
+    "both": lambda **kwargs: Blend([large_scorer("items", **kwargs), large_scorer("users", **kwargs)], [0.6, -0.3]),
+    "one of two": lambda **kwargs: Blend([large_scorer("items", **kwargs), large_scorer("users", **kwargs)], [0, 0.9])}
+
+
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", sorted(SCORERS))
+def test_a_shortlist_changes_no_bit(which, dtype, from_one_user_on, monkeypatch):
+    scorer = SCORERS[which](dtype=dtype)
+    everybody, gaps = np.arange(MANY_USERS), np.delete(np.arange(MANY_ITEMS), [0, 33])
+    cases = [(everybody, np.arange(MANY_ITEMS)), (everybody[::-1], gaps), (np.array([3, 5, 3, 3, 7]), gaps[20:50]),
+             (everybody[:2], np.array([11])), (everybody[:4], np.array([40, 41, 80]))]
+    for together in (1024, 7):  # all at once, and in parts of users
+        monkeypatch.setattr(scoring, "_TOGETHER", together)
+        for users, candidates in cases:
+            for n in (1, 2, 10, 100):
+                n = min(n, len(candidates))
+                for exclude_seen in (False, True):
+                    arguments = scorer, users, n, exclude_seen, candidates
+                    assert lists_of(*arguments) == all_outputs_sorted(*arguments)
+    assert len(from_one_user_on) > 100 and all(from_one_user_on)
+
+
+@pytest.mark.parametrize("which", sorted(SCORERS))
+@pytest.mark.parametrize("factor, enough", [(1e-44, True), (1e-38, True), (1e-30, True), (1e-6, True), (1e6, True),
+                                            (1e30, True), (5e36, False)])
+def test_tiny_and_huge_numbers_change_no_bit(which, factor, enough, from_one_user_on):
+    scorer, items = SCORERS[which](factor=factor), np.arange(MANY_ITEMS)
+    with np.errstate(all="ignore"):
+        for n in (1, 5):
+            arguments = scorer, np.arange(MANY_USERS), n, True, items
+            assert np.isfinite(scorer.grid(np.arange(MANY_USERS), items)).all()
+            assert lists_of(*arguments) == all_outputs_sorted(*arguments)
+    assert set(from_one_user_on) == {enough}
+
+
+@pytest.mark.parametrize("rows", ["users", "items"])
+def test_bounds_hold(rows):
+    """Of estimates in float32 and of outputs, both against float64."""
+    users, items = np.arange(MANY_USERS), np.arange(MANY_ITEMS)
+    for factor in (0.1, 10, 1e4):
+        scorer = large_scorer(rows, factor=factor)
+        h, W, b = (x.astype("float64") for x in (scorer.hidden(np.arange(scorer.ratings.shape[0])),
+                                                 scorer.model.W.get_value(), scorer.model.b.get_value()))
+        exact = scorer.targets.unit * (h.dot(W.T) + b)
+        exact = (exact if rows == "users" else exact.T) + scorer.baseline(users[:, np.newaxis], items)
+        estimates, bound = Shortlist(scorer, items).estimates(users)
+        for outputs in (exact, scorer.grid(users, items)):
+            off = estimates.astype("float64") - outputs  # by as much for all of a user's items, and by rounding
+            assert (np.ptp(off, axis=1) <= 2 * bound).all()
+        assert bound.max() < 1e-3 * max(1, factor)
+
+
+def test_what_has_no_bound_or_no_use_is_computed_as_ever(monkeypatch):
+    """Another f, few users, few candidates, long lists, estimates that say too little, NaN."""
+    users, items = np.arange(MANY_USERS), np.arange(MANY_ITEMS)
+    linear, sigmoid = large_scorer("users"), large_scorer("users", f="sigmoid")
+    assert not Shortlist.pays(linear, MANY_USERS, MANY_ITEMS, 1)
+    monkeypatch.setattr(shortlist, "_CANDIDATES", 10)
+    assert Shortlist.pays(linear, MANY_USERS, MANY_ITEMS, 1) and not Shortlist.pays(linear, 3, MANY_ITEMS, 1)
+    assert not Shortlist.pays(linear, MANY_USERS, MANY_ITEMS, 50) and not Shortlist.pays(sigmoid, 40, MANY_ITEMS, 1)
+    assert not Shortlist.pays(Blend([linear], [0]), MANY_USERS, MANY_ITEMS, 1)
+    flat = large_scorer("users", factor=0.0, with_biases=False)  # all alike
+    assert Shortlist(flat, items).best(users, 1) == (None, None)
+    for scorer in (sigmoid, flat):
+        assert lists_of(scorer, users, 3, True, items) == all_outputs_sorted(scorer, users, 3, True, items)
+    W = linear.model.W.get_value()
+    W[50, 2] = np.nan
+    linear.model.W.set_value(W)
+    with pytest.raises(ValueError, match="scores are NaN"):
+        list(linear.best(users, 3, True, items))
