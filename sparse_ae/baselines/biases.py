@@ -68,7 +68,7 @@ class Slopes(NamedTuple):
     items : numpy.ndarray of float64, shape (n_items, 2)
         x_i.
     unknown : numpy.ndarray of float64, shape (2,)
-        x of an item without ratings.
+        x of an item without ratings: as rare as the rarest one, with an offset of 0.
     ridge : (float, float)
         By which each family of slopes is shrunk.
     """
@@ -214,7 +214,9 @@ def _fit_slopes(train, biases, by_items):
     squares = max(0.0, squares - 2 * first.dot(x1e) + (first ** 2).dot(x11))
     second, ridge_2 = _ridge(x22, x2e - first * x12, squares, train.nnz)
     features = np.stack([np.log(counts + 1.0), items], axis=1)
-    return Slopes(np.stack([first, second], axis=1), (features - means) / spreads, -means / spreads,
+    # No slope has seen an item with fewer ratings than the rarest one has.
+    unknown = np.array([np.log(counts[counts > 0].min()), 0.0])
+    return Slopes(np.stack([first, second], axis=1), (features - means) / spreads, (unknown - means) / spreads,
                   (ridge_1, ridge_2))
 
 
