@@ -147,7 +147,7 @@ class ClosedForm:
         """What `state` took apart; KeyError, TypeError or ValueError for anything else."""
         values, knob = entry["values"], entry["l2"]
         if len(values) != 3 or not all(is_number(value) for value in values) or values[1] <= 0 or not (
-                knob is None or is_number(knob)):
+                knob is None or is_number(knob)) or not _are_bounded(Values(*values), ratings):
             raise ValueError("the settings of a closed form are %r" % (entry,))
         return cls(_put_together(entry["model"], arrays, ratings.shape[1]), Values(*values), knob, ratings)
 
@@ -403,6 +403,14 @@ def _put_together(description, arrays, n_items):
     if not model.is_sound(n_items):
         raise ValueError("the arrays of a closed form of kind %s aren't those of %d items" % (kind.__name__, n_items))
     return model
+
+
+def _are_bounded(values, ratings):
+    """Whether x of all ratings is within `MOST`."""
+    extremes = np.array([ratings.data.min(), ratings.data.max()], np.float64)
+    with np.errstate(over="ignore"):
+        sizes = (np.abs(extremes - values.missing_rating) / values.unit) ** np.float64(values.power)
+    return values.power >= 0 and bool((sizes <= MOST).all())
 
 
 def _finite(array):

@@ -84,7 +84,7 @@ class FitInputs(NamedTuple):
             _check_rows(settings, ranks)
             read = _stored if isinstance(ratings, StoredRatings) else _in_memory
             everything, users, items, sides, validation = read(settings, ratings, y, validation, objective, ranks)
-            _check_choices(settings.choices, sides if objective.clips else (), settings.rows)
+            check_choices(settings.choices, sides if objective.clips else (), settings.rows)
         matrix, sharing = everything.by(everything.rows), everything.sharing
         if everything.in_parts:
             rows, columns = everything.rows.rows_columns(users, items)
@@ -326,7 +326,7 @@ def _reader(is_counts):
     return (lambda *feedback: as_counts(total_counts(*feedback))) if is_counts else as_ratings
 
 
-def _check_choices(choices, sides, rows):
+def check_choices(choices, sides=(), rows="auto"):
     """Check the choices of a setting: a dict with a `Choice` for each side that is trained."""
     if choices is None:
         return

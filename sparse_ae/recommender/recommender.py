@@ -41,7 +41,7 @@ from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
-from sparse_ae.recommender.problem import FitInputs
+from sparse_ae.recommender.problem import FitInputs, check_choices
 from sparse_ae.recommender.ratings import check_settings, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
@@ -382,9 +382,10 @@ class Recommender(RecommenderSettings, Answers):
                               % (path, error))
 
         # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
-        errors = KeyError, TypeError, ValueError
+        errors = AttributeError, KeyError, TypeError, ValueError
         try:
             recommender = cls(**unnamed(meta["settings"]))
+            check_choices(recommender.choices)
             meta = unnamed_meta(meta)
         except errors as error:
             raise ranks.raised_by_all(refused(error)) from error

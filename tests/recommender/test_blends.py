@@ -546,7 +546,8 @@ def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
             wrong = dict(each, model=dict(each["model"], numbers=those))
             refused(dict(meta, blend=dict(meta["blend"], members=[
                 wrong if other is each else other for other in meta["blend"]["members"]])), arrays)
-    for change in ({"weight": -1.0}, {"name": "nobody"}, {"model": {"kind": "dict"}}):
+    for change in ({"weight": -1.0}, {"name": "nobody"}, {"model": {"kind": "dict"}}, {"values": [1e30, 1.0, 2]},
+                   {"values": [0.0, 1.0, -1]}):
         refused(dict(meta, blend=dict(meta["blend"], members=[dict(meta["blend"]["members"][0], **change)])), arrays)
     if meta["parts"]:
         refused(dict(meta, parts=[]), arrays)

@@ -95,7 +95,9 @@ def test_arrays_that_do_not_go_together(name, change, written, tmp_path):
 
 
 @pytest.mark.parametrize("name, values", [
-    ("settings", [None, [], "x", {"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"rng": {}}]),
+    ("settings", [None, [], "x", {"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"rng": {}}, {"choices": []},
+                  {"choices": {"Choices": 5}}, {"choices": {"Choices": {"items": 5}}}, {"network": {"Shallow": 3}},
+                  {"objective": {"Objective": 3}}]),
     ("parts", [None, [], {}, 3, "x", [3], [None], [[]]]),
     ("ratings_rows", [None, "x", 1, []]),
     ("rating_scale", [None, 3, [1], [5, 1], [1, 2], ["a", "b"], [1, float("nan")], {}]),
