@@ -46,6 +46,8 @@ from lasagne import init, nonlinearities
 
 __all__ = ["AutoEncoder"]
 
+# What the Ops of a whole step do in their own way.
+_IN_ONE_PASS = ("ae_batch", "decay", "decode", "decoder", "encode", "hidden_activation", "loss", "products", "scores")
 _MOST = 2 ** 31 - 1  # items or hidden units: the Ops' indices are int32
 
 
@@ -161,10 +163,20 @@ class AutoEncoder(Model):
         There is no noise in it: `deterministic` makes no difference. Over ranks, it is computed `after` what else they
         add up.
         """
-        return self.hidden_activation(functools.reduce(operator.add, self.products(batch)), after)
+        return self.hidden_activation(functools.reduce(operator.add, self.products(batch) or self._products(batch)),
+                                      after)
 
     def products(self, batch):
-        """Build the graphs of each encoder's share of the hidden units, before mu and g: a list of (n_rows, k)."""
+        """Build the graphs of each encoder's share of the hidden units, before mu and g: a list of (n_rows, k).
+
+        None for a class that inherits this one and encodes otherwise.
+        """
+        return None if self._overrides("encode", "hidden_activation") else self._products(batch)
+
+    def _overrides(self, *names):
+        return any(getattr(type(self), name) is not getattr(AutoEncoder, name) for name in names)
+
+    def _products(self, batch):
         read = zip((batch.data, batch.indicator), self.encoders)
         if batch.is_dense:
             # Dots with V.T rather than with transposed ratings: gradients then come in the memory order of V.
@@ -190,7 +202,12 @@ class AutoEncoder(Model):
         return self.rating_scale or range_of(self.f)
 
     def one_pass(self):
-        """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
+        """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it.
+
+        They serve no class that inherits this one and overrides what they do, such as `encode` or `loss`.
+        """
+        if self._overrides(*_IN_ONE_PASS):
+            return None
         f, g, decoder, alone = find(self.f), find(self.g), self.decoder(), self.ranks.size == 1
         if f is None or g is None or (not alone and on_gpu()):  # those of a GPU have no place where to add up
             return None

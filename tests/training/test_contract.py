@@ -60,6 +60,30 @@ def test_a_model_of_a_programs_own_is_trained_in_one_pass(update):
     assert losses[0] == losses[1] and (models[0].W.get_value() == models[1].W.get_value()).all()
 
 
+class Lasso(AutoEncoder):
+    def loss(self, *data_term, **decay):
+        return super().loss(*data_term, **decay) + 10 * T.sum(abs(self.W))
+
+
+class Half(AutoEncoder):
+    def encode(self, batch, deterministic=True, after=None):
+        return 0.5 * super().encode(batch, deterministic, after)
+
+
+@pytest.mark.parametrize("update", ["sgd", "adam", "momentum"])
+@pytest.mark.parametrize("kind", [Lasso, Half])
+def test_what_a_class_overrides_of_the_posts_model_is_asked_in_all_formulations(kind, update):
+    found = []
+    for name in ("dense", "sparse"):
+        model = kind(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
+        loss = Trainer(model, update, 0.01, 4, formulation=name, progress=False).fit(ratings(), 3)[-1]["loss"]
+        weighted = ratings().dot(model.V.get_value().T) + model.mu.get_value()
+        h = Scorer(model, ratings()).hidden(np.arange(ratings().shape[0]))
+        np.testing.assert_allclose(h, (0.5 if kind is Half else 1) * np.tanh(weighted), rtol=1e-4, atol=1e-6)
+        found.append(loss)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 def absolute_by_loops(model, smooth):
     matrix, total = ratings(), 0.0
     W, b, V, P = (each.get_value().astype("float64") for each in (model.W, model.b, model.V, model.P))
