@@ -83,7 +83,7 @@ def columns_of_header(head, names, rest):
     return (TIMED_PAIRS, columns + times) if len(times) == 1 else (PAIRS, columns)
 
 
-def chosen_columns(head, names, rest):
+def chosen_columns(head, names):
     """What is read of a line whose columns were chosen, the places of it, and whether the first line is a header."""
     places = {}
     for name, column in head.chosen.items():

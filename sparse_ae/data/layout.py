@@ -215,7 +215,8 @@ def _check_line(head, delimiter, fields, expected):
         raise ValueError("%s: there is a field of more than %d characters; expected ids and numbers: shorten it"
                          % (head.where, csv.field_size_limit()))
     if len(fields) < 2:
-        raise ValueError("%s: found no delimiter in %.60r; expected %s" % (head.where, line, expected))
+        raise ValueError("%s: found no %s in %.60r; expected %s" % (
+            head.where, "delimiter %r" % (delimiter or " ") if head.decided else "delimiter", line, expected))
 
 
 def _said(delimiter):
@@ -245,7 +246,7 @@ def _lines(head, delimiter, records, n_lines):
     known = find_columns(names, NAMES)
     sure, doubtful, refusal = all(name in known for name in RATINGS), False, ""
     if head.chosen:
-        read, columns, header = chosen_columns(head, names, rest)
+        read, columns, header = chosen_columns(head, names)
         sure = True
     elif sure or len(names) > 2 and is_header(
             names, () if "user" in known and "item" in known else rest):

@@ -160,7 +160,7 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
     ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: a CR stands within the line"),
     ("1 2 3\n3 4\r5\n", dict(missing=99), "line 2: a CR stands within the line"),
     ("7 1,2,3\n8 4,5\n", dict(lists=True), "line 1: by commas the user is '7 1'; expected one delimiter alone"),
-    ("1;2;3\n", dict(delimiter=","), "line 1: found no delimiter in '1;2;3'"),
+    ("1;2;3\n", dict(delimiter=","), "line 1: found no delimiter ',' in '1;2;3'"),
     ("1,2,3\n", dict(delimiter="a"), "delimiter is 'a'; expected one character such as"),
     ("1,2,3\n", dict(pairs="False"), "pairs is 'False'; expected True or False"),
     ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that stands for no rating"),
