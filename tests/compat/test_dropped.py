@@ -1,5 +1,4 @@
-"""What NumPy and SciPy dropped or changed since, in Ops that run in Python: each against NumPy or loops."""
-
+"""What NumPy and SciPy dropped or changed since, and what is done without C: each against NumPy, Theano or loops."""
 import warnings
 
 import numpy as np
@@ -9,7 +8,9 @@ from sparse_ae import theano_compat  # noqa: F401  (before theano)
 import theano
 import theano.tensor as T
 from theano.compile.debugmode import DebugMode
+from theano.gof.cmodule import GCC_compiler
 from theano.printing import hex_digest
+from theano.sandbox import rng_mrg
 from theano.sandbox.rng_mrg import MRG_RandomStreams
 from theano.tensor import fft, fourier
 from theano.tensor.nnet import conv as old_conv
@@ -171,3 +172,42 @@ def test_convolutions_of_volumes_run_in_python():
     expected = sum(images[0, :, i:i + 2, j:j + 2, k:k + 2] * filters[0, :, 1 - i, 1 - j, 1 - k][:, None, None, None]
                    for i in range(2) for j in range(2) for k in range(2)).sum(axis=0)
     np.testing.assert_allclose(result, expected[None, None], rtol=1e-12)
+
+
+# What is done without C, the first time
+
+
+def next_state(state, first, second):
+    """One state from another by whole numbers of Python's."""
+    moved = []
+    for part, matrix, modulo in ((state[:3], first, 2147483647), (state[3:], second, 2147462579)):
+        moved += [sum(int(a) * int(s) for a, s in zip(row, part)) % modulo for row in matrix]
+    return moved
+
+
+@pytest.mark.parametrize("n_streams", [1, 2, 5, 64, 300])
+def test_states_of_random_streams(n_streams):
+    streams = rng_mrg.MRG_RandomStreams(77)
+    for _ in range(2):
+        expected = [streams.rstate.tolist()]
+        found = streams.get_substream_rstates(n_streams, "float32")
+        assert found.dtype == "int32" and found.shape == (n_streams, 6)
+        while len(expected) < n_streams:
+            expected.append(next_state(expected[-1], rng_mrg.A1p72, rng_mrg.A2p72))
+        assert found.tolist() == expected
+        assert streams.rstate.tolist() == next_state(expected[0], rng_mrg.A1p134, rng_mrg.A2p134)
+        assert streams.rstate.dtype == "int32"
+    before = streams.rstate
+    streams.get_substream_rstates(2, "float32", inc_rstate=False)
+    assert streams.rstate is before
+
+
+def test_nothing_is_compiled_to_seed_and_to_turn_a_constant(monkeypatch):
+    def compile_str(*arguments, **keywords):
+        raise AssertionError("it was compiled")
+
+    monkeypatch.setattr(GCC_compiler, "compile_str", staticmethod(compile_str))
+    rng_mrg.MRG_RandomStreams(5).uniform((3, 4))
+    node = T.constant(np.arange(6.0).reshape(2, 3)).dimshuffle(1, "x", 0).owner
+    found, = T.opt.constant_folding.transform(node)
+    np.testing.assert_array_equal(found.data, np.arange(6.0).reshape(2, 3).transpose()[:, None])

@@ -1,14 +1,19 @@
-"""A sound file with any part that is wrong is a ValueError that names the file, and never a crash or a wrong answer."""
+"""What `fit` takes comes back from a file; a sound file with a wrong part is a ValueError that names the file."""
 import copy
+import fractions
+import functools
 import json
+import operator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made import TRAIN
 
 from sparse_ae.files import storage
-from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.training.objectives import Objective
+from sparse_ae.recommender.recommender import Recommender, Shallow
+from sparse_ae.trainer import TrainingDiverged
+from sparse_ae.training.objectives import Missing, Objective
 import lasagne
 
 USERS, ITEMS = map(np.ravel, np.indices((6, 4)))
@@ -94,7 +99,7 @@ def test_arrays_that_do_not_go_together(name, change, written, tmp_path):
         refused(meta, dict(arrays, **{name: change(arrays[name])}), tmp_path)
 
 
-@pytest.mark.parametrize("name, values", [
+@pytest.mark.parametrize("place, values", [
     ("settings", [None, [], "x", {"n_hiden": 1}, {"rng": {"RandomState": [1]}}, {"rng": {}}, {"choices": []},
                   {"choices": {"Choices": 5}}, {"choices": {"Choices": {"items": 5}}}, {"network": {"Shallow": 3}},
                   {"objective": {"Objective": 3}}]),
@@ -108,44 +113,32 @@ def test_arrays_that_do_not_go_together(name, change, written, tmp_path):
     ("history", [None, 3, "x", {}, [3]]),
     ("best_epoch", [None, -1, 99, 1.0, True, "1"]),
     ("validation_rmse", [3, "x", [], {"biases": "x"}]),
+    ("parts 0 rows", [None, "x", "users", []]),
+    ("parts 0 model", [None, 3, [], {}, {"kind": "AutoEncoder"}, {"x": 1}]),
+    ("parts 0 objective", [None, 3, [], {}, {"name": "x"}, {"name": "Missing", "weight": 2},
+                           {"name": "Observed", "x": 1}]),
+    ("parts 0 parameters", [None, 3, {}, {"W": 1}, {"W": 0, "x": 0}, {"W": 0, "V": 1, "mu": None, "b": 0, "U": 2}]),
+    ("parts 0 weight", [None, -0.5, "x", float("nan"), float("inf"), True]),
+    ("parts 0 choice", [None, 3, [], {}, {"n_hidden": 3}, {"x": 1}]),
+    ("parts 0 model kind", [None, 3, "x", "Model"]),
+    ("parts 0 model f", [None, 3, "x", "softmax", "print", "__doc__"]),
+    ("parts 0 model g", [None, 3, "x"]),
+    ("parts 0 model l2", [None, [1], [1, -1], [1, "x"], [1, 2, 3], "xy"]),
+    ("parts 0 model l2_weighted", [None, 1, "x"]),
+    ("parts 0 model n_columns", [None, 0, 3, "x"]),
+    ("parts 0 model n_hidden", [None, 0, 3, "x"]),
+    ("parts 0 model encoders", [None, 1, 3, "x"]),
+    ("parts 0 model dtype", [None, "float64", "x"]),
+    ("parts 0 model rating_scale", [3, [1], "x"]),
 ])
-def test_each_entry_is_looked_at(name, values, written, tmp_path):
+def test_each_entry_is_looked_at(place, values, written, tmp_path):
+    """Of the file, of a part, and of its model's description."""
     meta, arrays = written["both"]
+    *above, name = [int(each) if each.isdigit() else each for each in place.split()]
     for value in values:
-        refused(dict(meta, **{name: value}), arrays, tmp_path)
-
-
-@pytest.mark.parametrize("name, values", [
-    ("rows", [None, "x", "users", []]),
-    ("model", [None, 3, [], {}, {"kind": "AutoEncoder"}, {"x": 1}]),
-    ("objective", [None, 3, [], {}, {"name": "x"}, {"name": "Missing", "weight": 2}, {"name": "Observed", "x": 1}]),
-    ("parameters", [None, 3, {}, {"W": 1}, {"W": 0, "x": 0}, {"W": 0, "V": 1, "mu": None, "b": 0, "U": 2}]),
-    ("weight", [None, -0.5, "x", float("nan"), float("inf"), True]),
-    ("choice", [None, 3, [], {}, {"n_hidden": 3}, {"x": 1}]),
-])
-def test_each_model_is_looked_at(name, values, written, tmp_path):
-    meta, arrays = written["both"]
-    for value in values:
-        refused(dict(meta, parts=[dict(meta["parts"][0], **{name: value}), meta["parts"][1]]), arrays, tmp_path)
-
-
-@pytest.mark.parametrize("name, values", [
-    ("kind", [None, 3, "x", "Model"]),
-    ("f", [None, 3, "x", "softmax", "print", "__doc__"]),
-    ("g", [None, 3, "x"]),
-    ("l2", [None, [1], [1, -1], [1, "x"], [1, 2, 3], "xy"]),
-    ("l2_weighted", [None, 1, "x"]),
-    ("n_columns", [None, 0, 3, "x"]),
-    ("n_hidden", [None, 0, 3, "x"]),
-    ("encoders", [None, 1, 3, "x"]),
-    ("dtype", [None, "float64", "x"]),
-    ("rating_scale", [3, [1], "x"]),
-])
-def test_each_description_is_looked_at(name, values, written, tmp_path):
-    meta, arrays = written["both"]
-    part, other = meta["parts"]
-    for value in values:
-        refused(dict(meta, parts=[dict(part, model=dict(part["model"], **{name: value})), other]), arrays, tmp_path)
+        changed = copy.deepcopy(meta)
+        functools.reduce(operator.getitem, above, changed)[name] = value
+        refused(changed, arrays, tmp_path)
 
 
 def test_models_that_do_not_go_together(written, tmp_path):
@@ -204,3 +197,91 @@ def test_functions_are_saved_by_name_without_an_address(tmp_path):
     meta = storage.read(tmp_path / "m", "recommender")[0]
     for settings in meta["settings"], meta["parts"][0]["choice"]:
         assert "lambda" in settings["update"] and " at 0x" not in settings["update"] + settings["learning_rate"]
+
+
+# What `fit` takes, `save` and `load` take; tests/fuzz/settings.py draws more of it at random
+
+
+QUICK = dict(n_hidden=2, n_epochs=2, batch_size=50, l2=0.01, rows="users", progress=False)
+RATERS, RATED, VALUES = TRAIN
+
+
+def there_and_back(path, values=VALUES, **settings):
+    recommender = Recommender(**dict(QUICK, **settings)).fit((RATERS, RATED, values), validation=None)
+    recommender.save(path)
+    again = Recommender.load(path)
+    assert again.predict(RATERS, RATED).tobytes() == recommender.predict(RATERS, RATED).tobytes()
+    return again
+
+
+@pytest.mark.parametrize("settings, became", [
+    (dict(network=Shallow(dtype=np.float32)), Shallow(dtype="float32")),
+    (dict(network=Shallow(dtype=np.dtype("float64"))), Shallow(dtype="float64")),
+    (dict(network=Shallow(dtype=float)), Shallow(dtype="float64")),
+    (dict(objective=Missing(fractions.Fraction(1, 4), counts=True)), Missing(0.25, counts=True)),
+    (dict(unknown=fractions.Fraction(7, 2)), 3.5), (dict(learning_rate=fractions.Fraction(1, 100)), 0.01),
+    (dict(l2=(fractions.Fraction(1, 2), np.float32(0.25))), (0.5, 0.25)),
+    (dict(rating_scale=np.array([0.0, 6.0])), (0.0, 6.0)),
+    (dict(network=Shallow(weight_scale=np.float32(0.5))), Shallow(weight_scale=0.5)),
+])
+def test_settings_in_any_form_of_a_number(settings, became, tmp_path):
+    (name,) = settings
+    assert getattr(there_and_back(tmp_path / "m", **settings), name) == became
+
+
+def test_the_largest_ratings_that_are_taken(tmp_path):
+    values = np.where(np.asarray(VALUES) > 3, 1e17, -9e16)
+    again = there_and_back(tmp_path / "m", values, biases=False, objective=Missing(rating=-1e17),
+                           learning_rate=1e-4)
+    assert again.rating_scale_ == pytest.approx((-9e16, 1e17)) and again.missing_rating_ == -1e17
+
+
+@pytest.mark.parametrize("highest, settings, message", [
+    (1e18, {}, r"the ratings go from 0 to 1e\+18; expected numbers up to 1e\+17: divide all ratings by a number"),
+    (1e38, {}, r"the ratings go from 0 to 1e\+38; expected numbers up to 1e\+17"),
+    (-1e30, dict(objective="lists"), r"the ratings go from -1e\+30 to 0; expected numbers up to 1e\+17"),
+    (5, dict(rating_scale=(0, 1e18)), r"rating_scale goes from 0 to 1e\+18; expected numbers up to 1e\+17"),
+    (5, dict(rating_scale=(-1e300, 5)), r"rating_scale goes from -1e\+300 to 5; expected numbers up to 1e\+17"),
+    (5, dict(objective=Missing(rating=-1e18)), r"the objective's rating is -1e\+18; expected a number up to 1e\+17"),
+    (5, dict(objective=Missing(rating=10 ** 40)), r"the objective's rating is 1e\+40; expected a number up to 1e\+17"),
+    (5, dict(rating_scale="05"), r"rating_scale is '05'; expected \(lowest rating, highest rating\)"),
+    (5, dict(rating_scale={0: 1, 5: 1}), r"rating_scale is \{0: 1, 5: 1\}; expected \(lowest rating, highest rating\)"),
+    (5, dict(rating_scale=iter([0, 5])), r"rating_scale is <.*>; expected \(lowest rating, highest rating\)"),
+    (5, dict(rating_scale=("0", "5")), r"rating_scale is \('0', '5'\); expected two finite numbers, the lower first"),
+])
+def test_what_no_file_could_hold_is_refused_before_training(highest, settings, message, monkeypatch):
+    monkeypatch.setattr("theano.function", None)
+    with pytest.raises(ValueError, match=message):
+        Recommender(**dict(QUICK, **settings)).fit((RATERS, RATED, np.where(np.asarray(VALUES) > 3, highest, 0)))
+
+
+def test_parameters_that_no_file_could_hold_are_a_divergence():
+    """Hidden units that are saturated hide what V has come to."""
+    with pytest.raises(TrainingDiverged, match=r"V.* holds numbers beyond 1e\+18 in epoch 1; lower learning_rate=1e"):
+        Recommender(**dict(QUICK, n_epochs=1, batch_size=None, update="adam", learning_rate=1e19, biases=False, l2=0,
+                           network=Shallow("sigmoid"))).fit(TRAIN, validation=None)
+
+
+def test_a_scale_that_float32_rounds(tmp_path):
+    """0.3 is a little more as a float32; a scale up to 0.3 has room for it."""
+    values = np.where(np.asarray(VALUES) > 3, 0.3, 0.1)
+    assert there_and_back(tmp_path / "m", values, rating_scale=(0.1, 0.3)).rating_scale_ == (0.1, 0.3)
+    with pytest.raises(ValueError, match=r"rating 0.3 is outside rating_scale=\(0.1, 0.29\)"):
+        Recommender(rating_scale=(0.1, 0.29), **QUICK).fit((RATERS, RATED, values))
+
+
+def test_outputs_of_nothing_but_rounding_have_no_weight(tmp_path):
+    """Least squares would stretch outputs of 1e-30 beyond all numbers."""
+    recommender = Recommender(**dict(QUICK, rows="both", n_epochs=1, update="sgd", learning_rate=1e-38,
+                                     biases="unguarded", network=Shallow(weight_scale=1e-30)))
+    recommender.fit(TRAIN, validation=0.3)
+    assert all(0 <= weight <= 1e18 for weight in recommender.weights_.values())
+    recommender.save(tmp_path / "m")
+    Recommender.load(tmp_path / "m")
+
+
+def test_a_setting_of_no_kind_is_named(tmp_path):
+    recommender = Recommender(**QUICK).fit(TRAIN, validation=None).set_params(l2={"W": 1})
+    with pytest.raises(TypeError, match=r"\{'W': 1\} is no setting that a file can hold; expected a number, a string"):
+        recommender.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
