@@ -14,7 +14,7 @@ from toys import softplus
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ops import AdagradStep
 from sparse_ae.runtime.device import warn_of_unused_gpu
-from sparse_ae.training.batch import CHANNELS, Batch
+from sparse_ae.training.batch import Batch
 from sparse_ae.training.formulations import FORMULATIONS, choose_formulation
 from sparse_ae.training.steps import TrainingStep
 import lasagne
@@ -163,58 +163,33 @@ def test_lasagne_updates_agree(update):
     assert results[0][0][0, 0] > results[0][0][-3, 0]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_a_target_of_its_own_and_a_second_encoder(name, weighted):
-    """Targets, and inputs to the first encoder, that are 0 are there all the same."""
-    rng = np.random.RandomState(3)
-    m = AutoEncoder(N_ITEMS, K, f="linear", g="tanh", l2=L2, W=lasagne.init.Normal(0.5), U=lasagne.init.Normal(0.5),
-                    l2_weighted=weighted, rng=1, dtype=DTYPE)
-    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, CHANNELS)
+@pytest.mark.parametrize("name, target, two, weighted", [
+    (name, *case) for name in ("dense", "sparse") for case in (
+        (True, True, False), (True, True, True), (False, True, False), (True, False, False))
+] + [pytest.param("scan", True, False, False, marks=scan_needs_cuda)])
+def test_a_target_of_its_own_and_a_second_encoder(name, target, two, weighted):
+    """Targets, and inputs to the first encoder, that are 0 are there all the same; of a scan there are none."""
+    rng, two_and_target = np.random.RandomState(3), two and target
+    of = dict(f="linear", W=lasagne.init.Normal(0.5)) if two_and_target else dict(rating_scale=(1, 5))
+    m = AutoEncoder(N_ITEMS, K, g="tanh", l2=L2, U=lasagne.init.Normal(0.5) if two else None, l2_weighted=weighted,
+                    rng=1, dtype=DTYPE, **of)
+    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, ("target",) * target + m.channels)
     expected = values(m)
+    judge = dict(settings("linear" if two_and_target else "sigmoid", "tanh"), weighted=weighted)
     for _ in range(3):
         for block in blocks():
-            target, seen = rng.randint(-2, 3, block.nnz) / 2.0, rng.uniform(1, 2, block.nnz)
-            block = sp.csr_matrix((rng.randint(-1, 2, block.nnz).astype("float32"), block.indices, block.indptr),
-                                  shape=block.shape)
+            targets, seen = rng.randint(-2, 3, block.nnz) / 2.0, rng.uniform(1, 2, block.nnz)
+            if two_and_target:
+                block = sp.csr_matrix((rng.randint(-1, 2, block.nnz).astype("float32"), block.indices, block.indptr),
+                                      shape=block.shape)
             cut = np.cumsum(np.diff(block.indptr))[:-1]
             loss, squared_error, expected = reference.sgd(
-                reference.pairs(block), expected, 0.01, f="linear", g="tanh", l2_W=L2[0], l2_V=L2[1],
-                targets=np.split(target, cut), seen=np.split(seen, cut), weighted=weighted)
-            np.testing.assert_allclose(step(Batch.of(block, target, seen)), [loss, squared_error], **TOLERANCE[DTYPE])
+                reference.pairs(block), expected, 0.01, targets=np.split(targets, cut) if target else None,
+                seen=np.split(seen, cut) if two else None, **judge)
+            found = step(Batch.of(block, targets if target else None, seen if two else None))
+            np.testing.assert_allclose(found, [loss, squared_error], **TOLERANCE[DTYPE])
             for x, y in zip(values(m), expected):
                 np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_target_of_its_own_for_one_encoder(name):
-    """Plain SGD on the sparse graph works in place with it too."""
-    m = model()
-    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01, ("target",))
-    expected, rng = values(m), np.random.RandomState(3)
-    for block in blocks():
-        target = rng.randint(0, 6, block.nnz) / 2.0
-        loss, squared_error, expected = reference.sgd(
-            reference.pairs(block), expected, 0.01, targets=np.split(target, np.cumsum(np.diff(block.indptr))[:-1]),
-            **SETTINGS)
-        np.testing.assert_allclose(step(Batch.of(block, target)), [loss, squared_error], **TOLERANCE[DTYPE])
-        for x, y in zip(values(m), expected):
-            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
-
-
-@pytest.mark.parametrize("name", ["dense", "sparse"])
-def test_two_encoders_where_the_decoder_is_given_the_ratings(name):
-    m = AutoEncoder(N_ITEMS, K, rating_scale=(1, 5), l2=L2, U=lasagne.init.Normal(0.5), rng=1, dtype=DTYPE)
-    step = TrainingStep(m, name, lasagne.updates.sgd, 0.01)
-    expected, rng = values(m), np.random.RandomState(3)
-    for block in blocks():
-        seen = rng.uniform(1, 2, block.nnz)
-        loss, squared_error, expected = reference.sgd(
-            reference.pairs(block), expected, 0.01, seen=np.split(seen, np.cumsum(np.diff(block.indptr))[:-1]),
-            **SETTINGS)
-        np.testing.assert_allclose(step(Batch.of(block, indicator=seen)), [loss, squared_error], **TOLERANCE[DTYPE])
-        for x, y in zip(values(m), expected):
-            np.testing.assert_allclose(x, y, **TOLERANCE[DTYPE])
 
 
 @pytest.mark.parametrize("two, target", [
