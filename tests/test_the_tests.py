@@ -1,4 +1,5 @@
-"""The suite itself: which warnings it takes for errors, and that it leaves what is the user's alone."""
+"""The suite itself: its warnings, what it leaves alone, its judge, and the script of sameness."""
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,12 @@ import warnings
 from pathlib import Path
 
 import compile_cache
+import numpy as np
 import pytest
+import reference
+import sameness
+import sameness_cases
+import scipy.sparse as sp
 
 import theano
 
@@ -128,3 +134,100 @@ def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):
     monkeypatch.setenv("THEANO_FLAGS", "floatX=float32")
     assert compile_cache.own_folder(config) == str(tmp_path / "theano")
     assert not config.cleanups
+
+
+# The judge is judged: by hand and by finite differences, and the check can fail
+
+
+def small():
+    rng = np.random.RandomState(0)
+    matrix = sp.csr_matrix(np.array([[5.0, 0, 3, 0], [0, 0, 0, 0], [1, 2, 0, 4]]))
+    return reference.pairs(matrix), [rng.randn(4, 2), rng.randn(2, 4), rng.randn(2), rng.randn(4)]
+
+
+def test_by_hand():
+    # One user, one hidden unit, items 0 and 2 rated 1 and 2; identity everywhere:
+    # h = 0.5 + 1*1 + 2*2 = 5.5; outputs 2*5.5 + 1 = 12 and -1*5.5 + 0 = -5.5; errors 11 and -7.5.
+    W, V = np.array([[2.0], [9.0], [-1.0]]), np.array([[1.0, 9.0, 2.0]])
+    mu, b = np.array([0.5]), np.array([1.0, 9.0, 0.0])
+    loss, squared_error, (dW, dV, dmu, db) = reference.loss_and_gradients(
+        [[(0, 1.0), (2, 2.0)]], W, V, mu, b, f="linear", g="linear", l2_W=0.5, l2_V=0.25)
+    assert squared_error == 11 ** 2 + 7.5 ** 2
+    assert loss == squared_error + 0.5 * (4 + 81 + 1) + 0.25 * (1 + 81 + 4)
+    dh = 22 * 2 + -15 * -1
+    np.testing.assert_array_equal(dW, [[22 * 5.5 + 2], [9], [-15 * 5.5 - 1]])
+    np.testing.assert_array_equal(dV, [[dh * 1 + 0.5, 4.5, dh * 2 + 1]])
+    np.testing.assert_array_equal(dmu, [dh])
+    np.testing.assert_array_equal(db, [22, 0, -15])
+
+
+def numeric(rows, parameters, which, **kwargs):
+    gradient = np.zeros_like(parameters[which])
+    for index in np.ndindex(*gradient.shape):
+        losses = []
+        for sign in (1, -1):
+            moved = [p.copy() for p in parameters]
+            moved[which][index] += sign * 1e-5
+            losses.append(reference.loss_and_gradients(rows, *moved, **kwargs)[0])
+        gradient[index] = (losses[0] - losses[1]) / 2e-5
+    return gradient
+
+
+@pytest.mark.parametrize("f, g", [("sigmoid", "tanh"), ("linear", "sigmoid"), ("tanh", "rectify")])
+@pytest.mark.parametrize("which", range(4))
+def test_finite_differences(f, g, which):
+    rows, parameters = small()
+    kwargs = dict(f=f, g=g, low=1, span=4)
+    gradient = reference.loss_and_gradients(rows, *parameters, **kwargs)[2][which]
+    np.testing.assert_allclose(gradient, numeric(rows, parameters, which, **kwargs), rtol=1e-6, atol=1e-6)
+
+
+def test_a_wrong_gradient_is_rejected():
+    rows, parameters = small()
+    for which, gradient in enumerate(reference.loss_and_gradients(rows, *parameters)[2]):
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):
+            np.testing.assert_allclose(gradient * 1.001, numeric(rows, parameters, which), rtol=1e-6, atol=1e-6)
+
+
+# The script of sameness
+
+
+def test_two_runs_agree_and_a_change_is_named(tmp_path, monkeypatch, capsys):
+    path, only = str(tmp_path / "before.json"), ["--only", "splits", "--only", "sparse, sgd"]
+    assert sameness.main(["write", path] + only) == 0
+    assert sameness.main(["compare", path] + only) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "the same"
+    monkeypatch.setitem(sameness.CASES, "sparse, sgd", lambda: sameness_cases.trained(learning_rate=0.01 * (1 + 1e-6)))
+    assert sameness.main(["compare", path] + only) == 1
+    named = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["sparse, sgd", "W"] in named and ["sparse, sgd", "predictions"] in named
+    assert {case for case, _ in named} == {"sparse, sgd"}
+
+
+def test_what_is_gone_or_fails_is_named(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "before.json"
+    assert sameness.main(["write", str(path), "--only", "splits"]) == 0
+    before = json.loads(path.read_text())
+    del before["cases"]["splits"]["k_folds"]
+    before["environment"]["numpy"] = "0.1"
+    path.write_text(json.dumps(before))
+    assert sameness.main(["compare", str(path), "--only", "splits"]) == 1
+    out = capsys.readouterr().out
+    assert "splits: k_folds: was nothing; is " in out and "warning: numpy was 0.1 and is " in out
+
+    def fails():
+        raise ValueError("no such setting")
+
+    monkeypatch.setitem(sameness.CASES, "splits", fails)
+    assert sameness.main(["compare", str(path), "--only", "splits"]) == 1
+    assert "splits: error: was nothing; is ValueError: no such setting" in capsys.readouterr().out
+    assert sameness.main(["write", str(tmp_path / "none"), "--only", "splits"]) == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("one, other", [
+    (np.zeros(2), np.zeros(2, "float32")), (np.zeros((2, 1)), np.zeros((1, 2))), (0.1, 0.1 + 2e-17), ([1, [2]], [1, 2]),
+    ({"a": 1}, {"b": 1}), (np.array(["ab", "c"]), np.array(["a", "bc"])), (0.0, -0.0), (1, 1.0), (None, "None")])
+def test_digests_tell_values_apart(one, other):
+    assert sameness.digest(one).split()[0] != sameness.digest(other).split()[0]
+    assert sameness.digest(one) == sameness.digest(one)

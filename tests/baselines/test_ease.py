@@ -1,4 +1,4 @@
-"""EASE for many decays and by numbers of ratings: against its definition, column by column."""
+"""EASE and the infinitely wide autoencoder, against their definitions, column by column and in plain loops."""
 import numpy as np
 import pytest
 import reference
@@ -6,10 +6,11 @@ import scipy.sparse as sp
 from made import likings, stars
 from numpy.testing import assert_allclose
 
-from sparse_ae.baselines import ease
+from sparse_ae.baselines import ease, wide
 from sparse_ae.baselines.ease import EaseSystem, SomeItemWeights
 from sparse_ae.baselines.linalg import symmetric_inverse
 from sparse_ae.baselines.lists import fit_ease
+from sparse_ae.baselines.wide import WideSystem, kernel
 
 
 def ratings(seed=0, shape=(14, 9)):
@@ -106,3 +107,120 @@ def test_what_is_not_positive_definite_is_refused():
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# The infinitely wide autoencoder
+
+
+def fit_wide(train, l2=4.0, n_landmarks=None):
+    return WideSystem(train, n_landmarks).solve(l2)
+
+
+def test_the_kernel_by_hand():
+    x, y = sp.csr_matrix([[3.0, 0]]), sp.csr_matrix([[5.0, 0], [0, 2], [1, 1], [-1, 0], [0, 0]])
+    at_45_degrees = (np.sqrt(0.5) + 2 * np.sqrt(0.5) * 0.75 * np.pi) / np.pi
+    assert_allclose(kernel(x, y), [[2, 1 / np.pi, at_45_degrees, 0, 0]], atol=1e-12)
+
+
+def test_a_row_of_zeros_alone_is_as_one_without_ratings():
+    X = sp.csr_matrix((np.array([0, 5, 3, 2], np.float32), [0, 0, 1, 1], [0, 1, 3, 4]), (3, 2))
+    assert X.nnz == 4
+    K = kernel(X, X)
+    assert_allclose(K, K.T)
+    assert_allclose(K[0], 0)
+    with pytest.raises(ValueError, match="all ratings are 0, .*: add a number to all ratings"):
+        fit_wide(X[:1])
+
+
+@pytest.mark.parametrize("block", [2 ** 22, 30])
+def test_half_of_the_kernel_among_the_same_rows_is_enough(block, monkeypatch):
+    monkeypatch.setattr(wide, "_BLOCK", block)
+    X = ratings(shape=(40, 9))
+    K = kernel(X, X)
+    assert (K == kernel(X, X.copy())).all() and (K == K.T).all() and K[:3].any() and not K[3].any()
+
+
+@pytest.mark.parametrize("l2", [0.5, 4.0])
+def test_users_as_rows_by_loops(l2):
+    train, strangers = ratings(), ratings(1, (5, 9))
+    scores = fit_wide(train, l2).scores(strangers)
+    X = train.toarray().astype(float)
+    X = X[X.any(axis=1)]
+    expected = [reference.wide_outputs(x, X, l2) for x in strangers.toarray().astype(float)]
+    assert_allclose(scores, expected, atol=1e-5)
+    assert not scores[3].any() and np.abs(scores[0]).max() > 0.5  # nothing is known of stranger 3
+
+
+@pytest.mark.parametrize("shape, n_maps", [((14, 9), 1), ((7, 20), 2)])
+def test_training_rows_need_no_kernel(shape, n_maps, monkeypatch):
+    """What they are multiplied by is kept whole where that is no more than two numbers for each in the inverse."""
+    train = ratings(shape=shape)
+    model = fit_wide(train, 2.0)
+    X = train.toarray().astype(float)
+    expected = [reference.wide_outputs(x, X[X.any(axis=1)], 2.0) for x in X]
+    users = np.array([5, 3, 0, 6])
+    places = (np.cumsum(X.any(axis=1)) - 1)[users]
+    assert len(model.maps) == n_maps
+    assert_allclose(model.scores(train[users]), np.array(expected)[users], atol=1e-5)
+    strangers = ratings(1, shape)[users]
+    of_strangers = model.scores(strangers)
+    assert (model.scores_of_rows(strangers, places) == of_strangers).all()  # they have rated other items
+    assert (model.scores_of_rows(strangers, places + 40) == of_strangers).all()
+
+    def not_asked(*args):
+        raise AssertionError("a kernel is computed")
+
+    monkeypatch.setattr(wide, "kernel", not_asked)
+    assert_allclose(model.scores_of_rows(train[users], places), np.array(expected)[users], atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [2 ** 22, 30])
+def test_landmarks_by_the_dense_formula(block, monkeypatch):
+    """With nearly all rows as landmarks it is near what all give."""
+    monkeypatch.setattr(wide, "_BLOCK", block)
+    train, strangers = ratings(), ratings(1, (5, 9))
+    X = train.toarray().astype(float)
+    X = X[X.any(axis=1)]
+    chosen = np.sort(np.argsort(-(X > 0).sum(axis=1), kind="stable")[:6])
+    L = sp.csr_matrix(X[chosen])
+    K_L, K = kernel(sp.csr_matrix(X), L).astype(float), kernel(L, L).astype(float)
+    expected = kernel(strangers, L).dot(np.linalg.solve(K_L.T.dot(K_L) + 2.0 * K.diagonal().mean() * K, K_L.T.dot(X)))
+    model = fit_wide(train, 2.0, n_landmarks=6)
+    assert model.rows.toarray().tolist() == X[chosen].tolist() and not model.ridge
+    assert_allclose(model.scores(strangers), expected, atol=1e-4)
+    assert_allclose(fit_wide(train, 2.0, 100).scores(strangers), fit_wide(train, 2.0).scores(strangers))
+
+
+def trained_network(X, k, rng, n_steps=400, rate=0.1):
+    """Outputs, as a function of rows, of k rectifiers whose two layers are trained by gradient descent until it stands.
+
+    Two halves begin with opposite weights, so that the outputs begin at 0.
+    """
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    V = np.tile(rng.randn(X.shape[1], k // 2), 2)
+    W = np.concatenate([sign * half for half in [rng.randn(k // 2, X.shape[1])] for sign in (1, -1)])
+    scale = np.sqrt(2 / k)
+    for _ in range(n_steps):
+        before = unit @ V
+        error = scale * np.maximum(before, 0) @ W - X
+        W, V = (W - rate * scale * np.maximum(before, 0).T @ error,
+                V - rate * scale * unit.T @ (error @ W.T * (before > 0)))
+    return lambda x: scale * np.maximum(x / np.linalg.norm(x, axis=1, keepdims=True) @ V, 0) @ W
+
+
+def test_trained_networks_come_closer_as_they_grow_wider():
+    X = ratings().toarray().astype(float)
+    X = X[X.any(axis=1)][:6]
+    strangers = X[:3] + X[3:]
+    expected = fit_wide(sp.csr_matrix(X.astype(np.float32)), 1e-5).scores(sp.csr_matrix(strangers))
+    distances = [np.mean([((trained_network(X, k, np.random.RandomState(seed))(strangers) - expected) ** 2).mean()
+                          for seed in range(8)]) ** 0.5 for k in (16, 256, 4096)]
+    assert distances[0] > 1.7 * distances[1] > 1.7 ** 2 * distances[2] and distances[2] < 0.05, distances
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"l2": 0}, "l2 is 0; expected"), ({"n_landmarks": 0}, "n_landmarks is 0"),
+])
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit_wide(ratings(), **settings)
