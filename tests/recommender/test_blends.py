@@ -1,7 +1,5 @@
 """Lists by all that helps: what is fitted, how it is weighed, and that the answers of a blend go together."""
-import copy
 import json
-import pickle
 import threading
 import tracemalloc
 
@@ -10,6 +8,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from made import likings
+from recommender_contract import RecommenderContract
 
 from sparse_ae import Recommender, Shallow, as_ratings
 from sparse_ae.baselines import wide
@@ -81,6 +80,33 @@ def resumable(split):
         patch.setattr(fitting_lists, "greedy_weights", of_both)
         patch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
         return Recommender(objective="lists", **QUICK).fit(split[0])
+
+
+class TestLists(RecommenderContract):
+    @pytest.fixture(autouse=True)
+    def as_fitted(self, request, split, monkeypatch):
+        """What `fitted` was fitted to, and how."""
+        self.ratings, kind = split[0], request.node.callspec.params["fitted"]
+        self.fit = {} if kind in CLOSED else dict(validation=split[1])
+        if kind == "all members":
+            monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
+            monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
+
+
+class TestResumable(RecommenderContract):
+    """Killed in the training of the second side, and in one on all ratings."""
+
+    kills = [("items", False, 3), ("users", True, 1)]
+
+    @pytest.fixture(autouse=True)
+    def as_fitted(self, split, monkeypatch):
+        self.ratings = split[0]
+        monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
+        monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
+
+    @pytest.fixture
+    def fitted(self, resumable):
+        return resumable
 
 
 # Closed forms
@@ -429,19 +455,6 @@ def test_the_line_that_is_printed(split, capsys):
     assert line.startswith("validation ndcg@10: ease 0.") and "lists are 1.00 of ease (ease: l2=" in line
 
 
-def test_lists_and_predictions_go_together(fitted, split):
-    """The lists are the first of all items by what `predict` gives, without those that were rated."""
-    train = split[0]
-    users = train.users[[0, 3, 41]]
-    for user, recommended in zip(users, fitted.recommend(users, n=6)):
-        scores = fitted.predict(user, train.items)
-        seen = train.matrix[np.flatnonzero(train.users == user)[0]].toarray()[0] > 0
-        order = np.lexsort((np.arange(40), -np.where(seen, -np.inf, scores)))[:6]
-        np.testing.assert_allclose(recommended.scores, scores[order], atol=1e-5)
-        assert not set(recommended.items) & set(train.items[seen])
-        np.testing.assert_allclose(np.sort(scores[order]), np.sort(fitted.predict(user, recommended.items)), atol=1e-5)
-
-
 def test_strangers_have_the_lists_of_known_users(fitted, split):
     """Exactly folded in are closed forms; autoencoders of users, too."""
     if fitted.weights_.get("items"):
@@ -473,23 +486,6 @@ def test_of_whom_nothing_is_known(split):
     strict = Recommender(objective="lists", network="ease", progress=False, unknown="error").fit(train)
     with pytest.raises(ValueError, match="7"):
         strict.predict(7, "i01")
-
-
-def test_what_is_saved_is_loaded(fitted, split, tmp_path):
-    train, held_out = split
-    fitted.save(tmp_path / "first")
-    loaded = Recommender.load(tmp_path / "first")
-    for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
-        for name in ("weights_", "validation_lists_", "choices_", "n_hidden_", "batch_size_", "l2_", "best_epoch_"):
-            assert getattr(other, name) == getattr(fitted, name), name
-        users = np.repeat(train.users[:5], 40)
-        items = np.tile(train.items, 5)
-        assert (other.predict(users, items) == fitted.predict(users, items)).all()
-        assert other.evaluate(held_out) == fitted.evaluate(held_out)
-        rated = {"i01": 5, "i03": 4}
-        assert (other.fold_in(rated).predict(train.items) == fitted.fold_in(rated).predict(train.items)).all()
-    loaded.save(tmp_path / "second")
-    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
 @pytest.mark.parametrize("side", ["items", "users", None])
@@ -565,12 +561,6 @@ def test_threads_get_what_one_gets(fitted, split):
     assert len(found) == 4 and all((each == expected).all() for each in found)
 
 
-def test_the_same_seed_gives_the_same_bytes(split, tmp_path):
-    for name in ("one", "two"):
-        Recommender(objective="lists", network="wide", progress=False).fit(split[0]).save(tmp_path / name)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
 def test_without_time_there_are_no_autoencoders(split):
     recommender = Recommender(objective="lists", progress=False).fit(split[0], seconds=1e-6)
     assert recommender.models_ == {} and recommender.model_ is None and recommender.n_hidden_ is None
@@ -594,26 +584,6 @@ def test_refit_is_on_all_ratings(split):
     assert (member.model.weights == expected).all() and member.values.unit < values.unit * 1.1
     once = Recommender(objective="lists", network="ease", progress=False).fit(train, refit=False)
     assert not np.array_equal(once.fitted_.scorer.members[0].model.weights, expected)
-
-
-@pytest.mark.parametrize("rows, refit, epoch", [("items", False, 3), ("users", True, 1)])
-def test_a_killed_fit_is_resumed(rows, refit, epoch, split, resumable, tmp_path, monkeypatch):
-    """In the training of the second side, and in one on all ratings."""
-    monkeypatch.setattr(fitting_lists, "greedy_weights", of_both)
-    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-
-    class Killed(Exception):
-        pass
-
-    def kill(record):
-        if (record["rows"], record["refit"], record["epoch"]) == (rows, refit, epoch):
-            raise Killed
-
-    with pytest.raises(Killed):
-        Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", on_epoch=kill)
-    again = Recommender(objective="lists", **QUICK).fit(split[0], checkpoint=tmp_path / "killed", resume=True)
-    assert again.weights_ == resumable.weights_ and again.validation_lists_ == resumable.validation_lists_
-    assert (again.predict(100, split[0].items) == resumable.predict(100, split[0].items)).all()
 
 
 def test_training_is_repeated_on_all_ratings(resumable):

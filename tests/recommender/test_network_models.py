@@ -10,6 +10,7 @@ import pytest
 import reference
 from devices import ON_GPU
 from ranks import Fake
+from recommender_contract import RecommenderContract
 
 import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
@@ -42,6 +43,15 @@ def recommender(network=deep, **settings):
 def fitted(triples):
     """A deep network of both sides beside biases, stopped early, and trained again on all ratings."""
     return recommender(biases="unguarded").fit(triples, validation=0.1)
+
+
+@pytest.mark.slow
+class TestNetworks(RecommenderContract):
+    fit, kills = dict(validation=0.1), [("items", False, 3)]
+
+    @pytest.fixture(autouse=True)
+    def data(self, triples):
+        self.ratings = triples
 
 
 def test_it_learns_what_biases_leave_over(fitted, triples):
@@ -81,14 +91,6 @@ def test_its_predictions_by_loops(triples):
     np.testing.assert_allclose(one.predict(users, items), expected.T.ravel(), rtol=1e-4)
 
 
-def test_lists_are_in_the_order_of_its_outputs(fitted):
-    lists = fitted.recommend(fitted.users_[:20], n=5)
-    for user, found in zip(fitted.users_[:20], lists):
-        predicted = fitted.predict(user, found.items)
-        assert (np.diff(predicted) <= 0).all() and len(set(found.items)) == 5
-        np.testing.assert_array_equal(predicted, found.scores)
-
-
 def test_a_person_is_folded_in(fitted):
     liked = {item: rating for item, rating in zip(fitted.items_[:8], [5, 1, 4, 2, 5, 1, 3, 3])}
     person = fitted.fold_in(liked)
@@ -118,28 +120,6 @@ def test_saved_it_says_the_same_bits_in_another_process(fitted, tmp_path):
                                    env=dict(os.environ, OMP_NUM_THREADS="1")).split("\n")
     assert said[0] == fitted.predict(users, items).tobytes().hex()
     assert said[1] == "%s True" % fitted.recommend(fitted.users_[0], 4).items.tolist()
-    again = sparse_ae.Recommender.load(path)
-    again.save(tmp_path / "again.npz")
-    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_it_ends_with_the_same_bytes(triples, tmp_path):
-    def predictions(**run):
-        found = recommender(rows="items", n_epochs=4).fit(triples, validation=0.1, **run)
-        return found.predict(found.users_[:N_ITEMS], found.items_).tobytes()
-
-    whole = predictions()
-    calls = []
-
-    def stop(record):
-        calls.append(record)
-        if len(calls) == 3:
-            raise KeyError("killed")
-
-    with pytest.raises(KeyError):
-        predictions(checkpoint=tmp_path / "c", on_epoch=stop)
-    assert predictions(checkpoint=tmp_path / "c", resume=True) == whole
 
 
 @pytest.mark.slow

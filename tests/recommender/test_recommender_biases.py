@@ -1,7 +1,6 @@
 """A recommender beside biases: what it learns, when it holds back, both sides, files, runs that were killed."""
 import copy
 import os
-import pickle
 import re
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import reference
 import scipy.sparse as sp
 from made import levels, noise, triples
+from recommender_contract import Killed, RecommenderContract, assert_same, parameters
 
 from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.data import Ratings, ratings_from_triples
@@ -42,10 +42,6 @@ def both():
     return made(rows="both")
 
 
-def parameters(recommender):
-    return {rows: [p.get_value().tobytes() for p in model.params] for rows, model in recommender.models_.items()}
-
-
 def rmse(predicted, ratings):
     return np.sqrt(np.mean((predicted - ratings) ** 2))
 
@@ -54,22 +50,6 @@ def clipped_biases(recommender, users, items):
     """What the biases alone say, in ids."""
     places = np.searchsorted(recommender.users_, users), np.searchsorted(recommender.items_, items)
     return np.clip(predict_biases(recommender.biases_, *places), *recommender.rating_scale_)
-
-
-def same(left, right):
-    assert parameters(left) == parameters(right)
-    assert left.predict(*TEST[:2]).tobytes() == right.predict(*TEST[:2]).tobytes()
-    for one, other in zip(left.recommend(103, n=20), right.recommend(103, n=20)):
-        assert one.tolist() == other.tolist()
-    new = [each.fold_in({0: 4.5, 7: 2.5, 14: 4}).predict(7 * np.arange(20)) for each in (left, right)]
-    assert new[0].tobytes() == new[1].tobytes()
-    assert left.similar_items(7).scores.tobytes() == right.similar_items(7).scores.tobytes()
-    for name in ("rating_scale_", "mean_", "best_epoch_", "weights_", "validation_rmse_", "choices_", "n_hidden_",
-                 "batch_size_", "l2_"):
-        assert getattr(left, name) == getattr(right, name)
-    assert [dict(r, seconds=0) for r in left.history_] == [dict(r, seconds=0) for r in right.history_]
-    for one, other in zip(left.biases_, right.biases_):
-        assert np.array_equal(one, other)
 
 
 # What is learned
@@ -148,7 +128,7 @@ def test_predictions_by_loops(fitted):
 
 def test_rows_auto_is_both_with_validation_and_items_without(both):
     auto = made(rows="auto")
-    same(auto, both)
+    assert_same(auto, both)
     alone = made(rows="auto", fit=dict(validation=None), n_epochs=2)
     assert list(alone.weights_.items()) == [("items", 1.0)] and alone.validation_rmse_ is None
     assert len(alone.history_) == alone.best_epoch_ == 2
@@ -253,7 +233,7 @@ def test_one_side_may_diverge(monkeypatch, capsys, tmp_path):
     assert {record["rows"] for record in found.history_ if record["refit"]} == {"users"}
     monkeypatch.undo()
     found.save(tmp_path / "m")
-    same(Recommender.load(tmp_path / "m"), found)
+    assert_same(Recommender.load(tmp_path / "m"), found)
     monkeypatch.setattr(side_trainer, "Trainer", diverging(["items", "users"]))
     with pytest.raises(TrainingDiverged, match="the loss is nan"):
         made(rows="both", n_epochs=2)
@@ -439,44 +419,23 @@ def made_of(recommender, side):
 # Files, copies, runs that were killed
 
 
-def test_saved_loaded_pickled_copied(fitted, tmp_path):
-    fitted.save(tmp_path / "m")
-    loaded = Recommender.load(tmp_path / "m")
-    assert loaded.get_params() == fitted.get_params()
-    for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
-        same(other, fitted)
-        assert other.users_rated_.tolist() == fitted.users_rated_.tolist()
-    loaded.save(tmp_path / "again")
-    assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
+class TestBiases(RecommenderContract):
+    ratings, stored = TRAIN, None
 
 
-class Killed(Exception):
-    pass
+class TestBothSides(RecommenderContract):
+    """Killed in each of the four trainings."""
 
+    ratings = TRAIN
+    kills = [("items", False, 2), ("users", False, 2), ("items", True, 2), ("users", True, 2)]
 
-@pytest.mark.parametrize("training", [("items", False), ("users", False), ("items", True), ("users", True)])
-def test_killed_and_resumed(training, both, tmp_path):
-    """In each of the four trainings; the records of the file don't come again, and are complete all the same."""
-    seen = []
+    @pytest.fixture
+    def fitted(self, both):
+        return both
 
-    def kill(record):
-        seen.append(record)
-        if (record["rows"], record["refit"]) == training and record["epoch"] == 2:
-            raise Killed
-
-    path = tmp_path / "run"
-    with pytest.raises(Killed):
-        made(rows="both", fit=dict(checkpoint=path, on_epoch=kill))
-    again = []
-    resumed = made(rows="both", fit=dict(checkpoint=path, resume=True, on_epoch=again.append))
-    same(resumed, both)
-    assert [dict(r, seconds=0, restored=None) for r in seen + again] == [
-        dict(r, seconds=0, restored=None) for r in both.history_]
-    assert sorted(os.listdir(str(tmp_path))) == ["run", "run.2", "run.3", "run.4"]
-    resumed.save(tmp_path / "one")
-    both.save(tmp_path / "other")
-    for name in ("one", "other"):
-        assert parameters(Recommender.load(tmp_path / name)) == parameters(both)
+    def test_each_training_has_a_checkpoint_of_its_own(self, tmp_path):
+        made(rows="both", n_epochs=2, fit=dict(checkpoint=tmp_path / "run"), biases="unguarded")
+        assert sorted(os.listdir(str(tmp_path))) == ["run", "run.2", "run.3", "run.4"]
 
 
 @pytest.fixture(scope="module")
@@ -511,7 +470,7 @@ def test_killed_with_less_decay_and_resumed(with_less_decay, tmp_path):
     with pytest.raises(Killed):
         made(rows="items", l2="auto", fit=dict(checkpoint=path, on_epoch=kill))
     assert sorted(os.listdir(str(tmp_path))) == ["run", "run.3"]
-    same(made(rows="items", l2="auto", fit=dict(checkpoint=path, resume=True)), with_less_decay)
+    assert_same(made(rows="items", l2="auto", fit=dict(checkpoint=path, resume=True)), with_less_decay)
 
 
 def test_no_checkpoint_is_written_over(tmp_path):
@@ -530,7 +489,7 @@ def test_ratings_on_disk(rows, tmp_path):
     on_disk = made(stored, rows="auto", n_epochs=5, fit=dict(validation=TEST))
     in_memory = made(rows=rows, n_epochs=5, fit=dict(validation=TEST))
     assert list(on_disk.models_) == [rows]
-    same(on_disk, in_memory)
+    assert_same(on_disk, in_memory)
     alone = made(stored, n_epochs=2)
     assert alone.validation_rmse_ is None and alone.weights_ == {rows: 1.0} and len(alone.history_) == 2
     with pytest.raises(ValueError, match="stored ratings have %s as rows and the recommender rows='both'" % rows):
@@ -549,9 +508,7 @@ def test_the_scale_does_not_matter(low, high, fitted):
     assert list(found.weights_.values()) == pytest.approx(list(one.weights_.values()), abs=0.02)
 
 
-def test_same_seed_same_bytes(fitted):
-    again = made(rows=fitted.rows)
-    same(again, fitted)
+def test_another_seed(fitted):
     assert parameters(made(rows=fitted.rows, n_epochs=1, rng=1)) != parameters(made(rows=fitted.rows, n_epochs=1))
 
 

@@ -1,11 +1,10 @@
 """A recommender whose missing entries count: scores, lists chosen by what is held out, clicks."""
-import pickle
-
 import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
 from made import likings
+from recommender_contract import RecommenderContract
 
 from sparse_ae import Recommender, Shallow
 from sparse_ae.data import Ratings
@@ -38,6 +37,16 @@ def split():
 @pytest.fixture(scope="module")
 def fitted(split):
     return Recommender(**SETTINGS).fit(split[0], validation=split[1])
+
+
+class TestMissingEntries(RecommenderContract):
+    kills = [("users", False, 3)]
+
+    @pytest.fixture(autouse=True)
+    def data(self, split):
+        train, coo = split[0], split[0].matrix.tocoo()
+        self.ratings, self.fit = train, dict(validation=split[1])
+        self.stored = train.users[coo.row], train.items[coo.col], coo.data
 
 
 def test_the_unit():
@@ -94,19 +103,15 @@ def test_early_stopping_goes_by_lists(fitted, split):
     # The same by everything that gives lists.
     assert fitted.evaluate(split[1])["ndcg"] == pytest.approx(fitted.validation_lists_["users"], rel=1e-12)
     assert max(values) == pytest.approx(fitted.validation_lists_["users"], rel=1e-12)
-    counts = np.asarray((split[0].matrix).sum(axis=0), dtype=np.float64).ravel()
+    counts = np.diff(split[0].matrix.tocsc().indptr)  # how many have rated each
     popular = evaluate_lists(lambda users: np.tile(counts, (len(users), 1)), split[0].matrix, split[1].matrix)
     assert popular["ndcg"] == pytest.approx(fitted.validation_lists_["popular"], rel=1e-12)
     assert fitted.validation_lists_["users"] > 1.2 * popular["ndcg"] and fitted.weights_ == {"users": 1.0}
 
 
-def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
+def test_what_is_no_objective_in_a_file(fitted, tmp_path):
     fitted.save(tmp_path / "m.npz")
-    for again in (Recommender.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(fitted))):
-        assert again.get_params() == fitted.get_params() and again.validation_lists_ == fitted.validation_lists_
-        assert again.missing_rating_ == 0.0 and again.fitted_.objective == Missing(W, 0.0)
-        for one, other in zip(again.recommend(split[0].users), fitted.recommend(split[0].users)):
-            assert one.items.tolist() == other.items.tolist() and one.scores.tobytes() == other.scores.tobytes()
+    assert Recommender.load(tmp_path / "m.npz").fitted_.objective == Missing(W, 0.0)
     meta, arrays = storage.read(tmp_path / "m.npz", "recommender")
     for name, value in (("missing_rating", "low"), ("counts", 1), ("validation_lists", [1.0])):
         storage.write(tmp_path / "m.npz", "recommender", dict(meta, **{name: value}), arrays)
@@ -116,7 +121,6 @@ def test_saved_pickled_and_read_as_it_was(fitted, split, tmp_path):
 
 def test_checkpoints_know_what_counts(split, tmp_path):
     settings = dict(SETTINGS, n_epochs=3, patience=None)
-    whole = Recommender(**settings).fit(split[0], validation=split[1])
     path = tmp_path / "c"
     Recommender(**dict(settings, n_epochs=1)).fit(split[0], validation=split[1], checkpoint=path)
     for objective, message in ((Missing(0.3), "objective is .*0.3.* here and was .*0.2"),
@@ -124,9 +128,6 @@ def test_checkpoints_know_what_counts(split, tmp_path):
         with pytest.raises(ValueError, match=message):
             Recommender(**dict(settings, objective=objective)).fit(split[0], validation=split[1], checkpoint=path,
                                                                    resume=True)
-    resumed = Recommender(**settings).fit(split[0], validation=split[1], checkpoint=path, resume=True)
-    for one, other in zip(whole.model_.params, resumed.model_.params):
-        assert one.get_value().tobytes() == other.get_value().tobytes()
 
 
 def test_items_as_rows_and_strangers(split):
@@ -197,13 +198,10 @@ def test_equal_ratings_are_no_error(split):
         Recommender(**SETTINGS).fit(([1, 2], [1, 2], [0.0, 0.0]))
 
 
-def test_on_disk_as_in_memory(fitted, split, tmp_path):
+def test_counts_on_disk_are_refused(split, tmp_path):
     coo = split[0].matrix.tocoo()
     path = tmp_path / "store"
     store_ratings([(split[0].users[coo.row], split[0].items[coo.col], coo.data)], path, rows="users")
-    stored = Recommender(**SETTINGS).fit(open_ratings(path), validation=split[1])
-    assert stored.validation_lists_ == fitted.validation_lists_
-    assert stored.recommend(110).items.tolist() == fitted.recommend(110).items.tolist()
     with pytest.raises(ValueError, match="the objective is of counts and the ratings are on disk"):
         Recommender(**dict(SETTINGS, objective="clicks")).fit(open_ratings(path))
 

@@ -1,0 +1,105 @@
+"""Tests that the tests of any kind of `Recommender` inherit.
+
+    class TestMine(RecommenderContract):
+        ratings, fit = TRAIN, dict(validation=TEST)
+
+They use a fixture `fitted`: a recommender that was fitted to `ratings` with the arguments `fit`.
+"""
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from sparse_ae.data.stores import store_ratings
+from sparse_ae.recommender.recommender import Recommender
+
+ATTRIBUTES = ("rating_scale_", "mean_", "best_epoch_", "weights_", "validation_rmse_", "validation_lists_", "choices_",
+              "n_hidden_", "batch_size_", "l2_", "missing_rating_")
+
+
+class Killed(Exception):
+    pass
+
+
+def parameters(recommender):
+    return {rows: [p.get_value().tobytes() for p in model.params] for rows, model in recommender.models_.items()}
+
+
+def answers(recommender):
+    """What a recommender says, to the last bit."""
+    users, items = recommender.users_, recommender.items_
+    found = [recommender.predict(np.repeat(users, len(items)), np.tile(items, len(users))).tobytes()]
+    for one in recommender.recommend(users[recommender.users_rated_][:4], n=20):
+        found += [one.items.tolist(), one.scores.tobytes()]
+    told = dict(zip(items[recommender.items_rated_].tolist(), list(recommender.rating_scale_) * 2))
+    found.append(recommender.fold_in(told).predict(items).tobytes())
+    return found
+
+
+def assert_same(left, right):
+    """Models, answers, and what is known of the training; but for the seconds that it took."""
+    assert parameters(left) == parameters(right) and answers(left) == answers(right)
+    for name in ATTRIBUTES:
+        assert getattr(left, name) == getattr(right, name), name
+    for name in ("users_", "items_", "users_rated_", "items_rated_"):
+        one, other = getattr(left, name), getattr(right, name)
+        assert one.dtype == other.dtype and one.tolist() == other.tolist(), name
+    assert [dict(r, seconds=0) for r in left.history_] == [dict(r, seconds=0) for r in right.history_]
+    assert (left.biases_ is None) == (right.biases_ is None)
+    for one, other in zip(left.biases_ or (), right.biases_ or ()):
+        assert np.array_equal(one, other)
+
+
+class RecommenderContract:
+    """`kills` are the trainings to kill, and after which epoch; `stored` what is read from disk: (ratings, rows)."""
+
+    fit, kills, stored = {}, (), None
+
+    def again(self, fitted, ratings=None, **run):
+        """Another one with the same settings."""
+        ratings = self.ratings if ratings is None else ratings
+        return Recommender(**fitted.get_params()).fit(ratings, **dict(self.fit, **run))
+
+    def test_saved_loaded_pickled_copied(self, fitted, tmp_path):
+        fitted.save(tmp_path / "m")
+        loaded = Recommender.load(tmp_path / "m")
+        assert loaded.get_params() == fitted.get_params()
+        for other in (loaded, pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+            assert_same(other, fitted)
+        loaded.save(tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
+
+    def test_the_same_seed_gives_the_same_bytes(self, fitted):
+        assert_same(self.again(fitted), fitted)
+
+    def test_lists_are_the_best_by_predictions_of_what_was_not_rated(self, fitted):
+        for user in fitted.users_[fitted.users_rated_][:3]:
+            everything = fitted.recommend(user, n=len(fitted.items_), exclude_seen=False)
+            np.testing.assert_allclose(everything.scores, fitted.predict(user, everything.items), atol=1e-5)
+            assert (np.diff(everything.scores) <= 0).all() and len(set(everything.items)) == len(everything.items)
+            unseen = fitted.recommend(user, n=6)
+            left = [item for item in everything.items if item in set(fitted.recommend(user, n=10 ** 6).items)]
+            assert unseen.items.tolist() == left[:6] and len(left) < len(everything.items)
+
+    def test_killed_and_resumed(self, fitted, tmp_path):
+        """The records of the file don't come again, and are complete all the same."""
+        for k, training in enumerate(self.kills):
+            seen, rest, path = [], [], tmp_path / str(k)
+
+            def kill(record, seen=seen, training=training):
+                seen.append(record)
+                if (record.get("rows", fitted.rows), record.get("refit", False), record["epoch"]) == training:
+                    raise Killed
+
+            with pytest.raises(Killed):
+                self.again(fitted, checkpoint=path, on_epoch=kill)
+            resumed = self.again(fitted, checkpoint=path, resume=True, on_epoch=rest.append)
+            assert_same(resumed, fitted)
+            assert [dict(r, seconds=0, restored=None) for r in seen + rest] == [
+                dict(r, seconds=0, restored=None) for r in fitted.history_]
+
+    def test_ratings_on_disk_train_as_those_in_memory(self, fitted, tmp_path):
+        if self.stored is not None:
+            stored = store_ratings([self.stored], tmp_path / "store", rows=fitted.rows)
+            assert_same(self.again(fitted, stored), fitted)
