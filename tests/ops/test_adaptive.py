@@ -1,4 +1,4 @@
-"""Adam in one pass against Lasagne's on a dense graph, on all rows; and what it can't take."""
+"""Adam and Adagrad in one pass against Lasagne's on a dense graph, and what they can't take; Adam's in the trainer."""
 import functools
 import re
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from devices import ON_GPU
+from devices import ON_GPU, memory_of
 from refusals import refuser
 from toys import softplus
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import AdamStep
+from sparse_ae.ops import AdagradStep, AdamStep
+from sparse_ae.runtime.device import kept_on_host
 from sparse_ae.training.batch import Batch
 from sparse_ae.training.objectives import Missing, Observed
 from sparse_ae.training.steps import TrainingStep
@@ -20,45 +21,59 @@ import theano
 import theano.tensor as T
 from theano.configparser import change_flags
 
-pytestmark = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
+not_on_gpu = pytest.mark.skipif(ON_GPU, reason="on a GPU Adam is Theano's own loops")
+# A GPU's kernel for the second encoder is `csr_dot`'s, to which all is data.
+TOO_FEW_SEEN = "%s has 2 entries, indices 4" % ("(indicator|data)" if ON_GPU else "indicator")
 
-SETTINGS = dict(beta1=0.8, beta2=0.95, epsilon=1e-6)
+# By name: the Op, Lasagne's update, the settings of both, how many arrays are kept for each parameter.
+ADAM = dict(beta1=0.8, beta2=0.95, epsilon=1e-6)
+KINDS = {"adagrad": (AdagradStep, lasagne.updates.adagrad, dict(epsilon=1e-6), 1),
+         "adam": (AdamStep, lasagne.updates.adam, ADAM, 2)}
+EACH = [pytest.param(kind, marks=not_on_gpu) if kind == "adam" else kind for kind in KINDS]
+
+
+def mode_of(linker, optimizer="fast_run"):
+    """None, for the default one, or "py", for the Ops' NumPy; that runs on the CPU, whatever the default is."""
+    return None if linker is None else kept_on_host(theano.Mode(linker=linker, optimizer=optimizer))
 
 
 class Steps:
-    """Of AdamStep, on shared variables: W, V's transpose, mu, b, U's transpose; the means and the squares of each."""
+    """Of an Op, on shared variables: W, V's transpose, mu, b, U's transpose; then what is kept for each."""
 
-    def __init__(self, f, g, dtype, linker=None, target=False, two=False, weighted=False):
-        self.f, self.g, self.dtype, self.two, self.weighted = f, g, dtype, two, weighted
-        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in self.ndims(two)]
-        data, indices, indptr, step = T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar()
+    def __init__(self, kind, f, g, dtype, linker=None, target=False, two=False, weighted=True):
+        make, _, settings, n_kept = KINDS[kind]
+        self.kind, self.f, self.g, self.dtype, self.two, self.weighted = kind, f, g, dtype, two, weighted
+        self.n_kept, ndims = n_kept, (2, 2, 1, 1, 2)[:4 + two]
+        ndims += tuple(ndim for ndim in ndims for _ in range(n_kept))
+        self.shared = [theano.shared(np.zeros((1,) * ndim, dtype)) for ndim in ndims]
+        data, indices, indptr, rate = T.vector(dtype=dtype), T.ivector(), T.ivector(), T.dscalar()
         more = [T.vector(dtype=dtype) for _ in range(target + two)]
-        self.op = AdamStep(f, g, 1.0, 4.0, weighted=weighted, **SETTINGS)
-        *new, squared_error, cost = self.op(*self.shared, data, indices, indptr, step, 0.03, 0.02,
+        self.op = make(f, g, 1.0, 4.0, **dict(settings, **({"weighted": weighted} if kind == "adam" else {})))
+        *new, squared_error, cost = self.op(*self.shared, data, indices, indptr, rate, 0.03, 0.02,
                                             more[0] if target else data, *more[target:])
-        self.function = theano.function([step, data, indices, indptr] + more, [squared_error, cost],
-                                        updates=list(zip(self.shared, new)),
-                                        mode=None if linker is None else theano.Mode(linker, "fast_run"))
-
-    @staticmethod
-    def ndims(two):
-        of_parameters = (2, 2, 1, 1, 2)[:4 + two]
-        return list(of_parameters) + [ndim for ndim in of_parameters for _ in range(2)]
+        self.function = theano.function([rate, data, indices, indptr] + more, [squared_error, cost],
+                                        updates=list(zip(self.shared, new)), mode=mode_of(linker))
 
     def start(self, *parameters):
-        for variable, value in zip(self.shared, list(parameters) + [0 * x for x in parameters for _ in range(2)]):
+        kept = [0 * np.asarray(x) for x in parameters for _ in range(self.n_kept)]
+        for variable, value in zip(self.shared, list(parameters) + kept):
             variable.set_value(np.array(value, self.dtype))
 
     def values(self):
         return [variable.get_value() for variable in self.shared]
+
+    def rate(self, t):
+        """Of step t: Adam's Op takes the rate with the corrections of its moments."""
+        return 0.01 * np.sqrt(1 - 0.95 ** t) / (1 - 0.8 ** t) if self.kind == "adam" else 0.01
 
 
 steps = functools.lru_cache(maxsize=None)(Steps)  # several tests use one
 
 
 @functools.lru_cache(maxsize=None)
-def lasagnes(f, g, two, weighted):
+def lasagnes(kind, f, g, two, weighted):
     """A step of Lasagne's, of dense rows, mask, targets and what is seen; and what it moves, as in `Steps.shared`."""
+    _, update, settings, _ = KINDS[kind]
     with change_flags(floatX="float64"):
         parameters = [theano.shared(np.zeros((1,) * ndim)) for ndim in (2, 2, 1, 1, 2)[:4 + two]]
         W, V_t, mu, b = parameters[:4]
@@ -70,66 +85,92 @@ def lasagnes(f, g, two, weighted):
         cost = squared_error + 0.03 * T.dot(n, (W ** 2).sum(axis=1))
         for encoder in [V_t] + parameters[4:]:
             cost += 0.02 * T.dot(n, (encoder ** 2).sum(axis=1))
-        updates = lasagne.updates.adam(cost, parameters, 0.01, **SETTINGS)
+        updates = update(cost, parameters, 0.01, **settings)
         kept = [variable for variable in updates if variable not in parameters]
         function = theano.function([rows, mask, targets, seen], [squared_error, cost], updates=updates,
-                                   mode=theano.Mode("py", "fast_compile"), on_unused_input="ignore")
-    return function, parameters + kept[:-1], kept[-1]
+                                   mode=mode_of("py", "fast_compile"), on_unused_input="ignore")
+    return function, parameters + [x for x in kept if x.ndim], [x for x in kept if not x.ndim]
 
 
-@pytest.mark.parametrize("f, g, target, two, weighted", [
-    ("linear", "sigmoid", False, False, False), ("sigmoid", "tanh", True, False, True),
-    ("linear", "sigmoid", True, True, False), ("linear", "tanh", False, True, True)])
+def cases(kind, *each):
+    return [pytest.param(kind, *case, marks=not_on_gpu if kind == "adam" else ()) for case in each]
+
+
+@pytest.mark.parametrize("kind, f, g, target, two, weighted", cases(
+    "adagrad", ("linear", "sigmoid", False, False, True), ("sigmoid", "tanh", True, False, True),
+    ("linear", "sigmoid", True, True, True), ("sigmoid", "tanh", False, True, True)) + cases(
+    "adam", ("linear", "sigmoid", False, False, False), ("sigmoid", "tanh", True, False, True),
+    ("linear", "sigmoid", True, True, False), ("linear", "tanh", False, True, True)))
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 @pytest.mark.parametrize("linker", [None, pytest.param("py", marks=pytest.mark.slow)])
-def test_adam_is_lasagnes_on_a_dense_graph(f, g, target, two, weighted, dtype, linker):
-    step = steps(f, g, dtype, linker, target, two, weighted)
-    assert {x.op.inplace for x in step.function.maker.fgraph.apply_nodes if isinstance(x.op, AdamStep)} == {True}
+def test_it_is_lasagnes_on_a_dense_graph(kind, f, g, target, two, weighted, dtype, linker):
+    step = steps(kind, f, g, dtype, linker, target, two, weighted)
+    assert all(node.op.inplace for node in step.function.maker.fgraph.apply_nodes
+               if isinstance(node.op, type(step.op)))
+    # A first step is d / |d|, nearly: the rounding of a gradient near 0 decides where it goes.
     rtol, atol = (1e-3, 1e-3) if dtype == "float32" else (1e-10, 1e-10)
-    judge, expected, t_before = lasagnes(f, g, two, weighted)
+    judge, expected, counters = lasagnes(kind, f, g, two, weighted)
     # The last is for more than one thread: four blocks of hidden units, the last one no multiple of a vector.
-    for n_rows, n_items, k in [(4, 7, 1), (6, 9, 19), (60, 900, 505)]:
+    for n_rows, n_items, k in [(4, 7, 1), (6, 9, 19), (60, 900 if kind == "adam" else 90, 505)]:
         rng = np.random.RandomState(k)
         parameters = [rng.randn(n_items, k) / 8, rng.randn(n_items, k) / 8, rng.randn(k) / 8, rng.randn(n_items) / 8]
         step.start(*parameters + [rng.randn(n_items, k) / 8] * two)
-        for variable, own in zip(expected, step.values()):
+        before, used = step.values(), np.zeros(n_items, bool)
+        for variable, own in zip(expected, before):
             variable.set_value(own.astype("float64"))
-        t_before.set_value(0.0)
+        for counter in counters:
+            counter.set_value(0.0)
         for t in range(1, 5):
             mask = rng.rand(n_rows, n_items) < 0.4
-            mask[:, -2:] = mask[:, 0] = False  # without a rating: they move all the same, once they have had one
+            mask[:, -2:] = mask[:, 0] = False  # without a rating: Adam moves them all the same, once they have had one
             mask[0] = False
             if t == 1:
                 mask[1:, -1] = True
+            used |= mask.any(axis=0)
             dense = np.where(mask, rng.randint(0, 6, mask.shape), 0).astype(float)  # a stored 0 is a rating
             targets = np.where(mask, rng.randn(*mask.shape), 0).astype(dtype).astype(float) if target else dense
             seen = np.where(mask, rng.rand(*mask.shape), 0).astype(dtype).astype(float)
             indices = np.nonzero(mask)[1].astype("int32")
             indptr = np.append(0, np.cumsum(mask.sum(axis=1))).astype("int32")
-            costs = step.function(0.01 * np.sqrt(1 - 0.95 ** t) / (1 - 0.8 ** t), dense[mask].astype(dtype), indices,
-                                  indptr, *[targets[mask].astype(dtype)] * target + [seen[mask].astype(dtype)] * two)
+            costs = step.function(step.rate(t), dense[mask].astype(dtype), indices, indptr,
+                                  *[targets[mask].astype(dtype)] * target + [seen[mask].astype(dtype)] * two)
             np.testing.assert_allclose(costs, judge(dense, mask, targets, seen), rtol=rtol)
             for x, y in zip(step.values(), (variable.get_value() for variable in expected)):
                 np.testing.assert_allclose(x, y, rtol=rtol, atol=atol * max(1, abs(y).max()))
+        for x, y in zip(step.values(), before):
+            if kind == "adagrad" and len(x) == n_items:
+                np.testing.assert_array_equal(x[~used], y[~used])
 
 
+@pytest.mark.parametrize("kind", EACH)
 @pytest.mark.parametrize("linker", [None, "py"])
-def test_adam_without_ratings_is_the_decay_alone(linker):
-    step = steps("linear", "sigmoid", "float64", linker, False, False, False)
-    step.start(np.ones((3, 2)), np.full((3, 2), 2.0), np.ones(2), np.ones(3))
-    costs = step.function(0.1, np.zeros(0), np.zeros(0, "int32"), np.int32([0, 0]))
-    np.testing.assert_allclose(costs, [0, 0.03 * 6 + 0.02 * 24], rtol=1e-12)
-    W, V_t, mu, b = step.values()[:4]
-    for x, old, d in ((W, 1, 0.06), (V_t, 2, 0.08)):
-        np.testing.assert_allclose(x, old - 0.1 * 0.2 * d / (np.sqrt(0.05) * d + 1e-6), rtol=1e-12)
-    np.testing.assert_array_equal(np.append(mu, b), np.ones(5))
+def test_without_ratings_it_is_the_decay_alone(kind, linker):
+    """Of Adagrad, whose decay is by the ratings, nothing."""
+    step = steps(kind, "linear", "sigmoid", "float64", linker, False, False, kind == "adagrad")
+    for indptr in ([0], [0, 0, 0]):
+        step.start(np.ones((3, 2)), np.full((3, 2), 2.0), np.ones(2), np.ones(3))
+        before = step.values()
+        costs = step.function(0.1, np.zeros(0), np.zeros(0, "int32"), np.array(indptr, "int32"))
+        if kind == "adagrad":
+            np.testing.assert_array_equal(costs, [0, 0])
+            for x, y in zip(step.values(), before):
+                np.testing.assert_array_equal(x, y)
+            continue
+        np.testing.assert_allclose(costs, [0, 0.03 * 6 + 0.02 * 24], rtol=1e-12)
+        W, V_t, mu, b = step.values()[:4]
+        for x, old, d in ((W, 1, 0.06), (V_t, 2, 0.08)):
+            np.testing.assert_allclose(x, old - 0.1 * 0.2 * d / (np.sqrt(0.05) * d + 1e-6), rtol=1e-12)
+        np.testing.assert_array_equal(np.append(mu, b), np.ones(5))
 
 
-def test_adam_is_the_same_each_time():
+@pytest.mark.parametrize("kind", EACH)
+def test_it_is_the_same_each_time(kind):
+    """Also on several threads."""
     rng = np.random.RandomState(0)
-    R = sp.random(60, 900, 0.2, "csr", random_state=rng)
-    parameters = [rng.randn(900, 505), rng.randn(900, 505), rng.randn(505), rng.randn(900)]
-    step = steps("linear", "sigmoid", "float64", None, False, False, False)
+    n_items, density = (900, 0.2) if kind == "adam" else (90, 0.6)
+    R = sp.random(60, n_items, density, "csr", random_state=rng)
+    parameters = [rng.randn(n_items, 505), rng.randn(n_items, 505), rng.randn(505), rng.randn(n_items)]
+    step = steps(kind, "linear", "sigmoid", "float64", None, False, False, kind == "adagrad")
     results = []
     for _ in range(2):
         step.start(*parameters)
@@ -138,51 +179,69 @@ def test_adam_is_the_same_each_time():
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("two, weighted", [(False, True), (True, False)])
+@pytest.mark.parametrize("kind, f, g, two, weighted", cases(
+    "adagrad", ("sigmoid", "tanh", False, True), ("sigmoid", "tanh", True, True)) + cases(
+    "adam", ("sigmoid", "tanh", False, True), ("linear", "sigmoid", True, False)))
 @pytest.mark.parametrize("linker", [None, "py"])
-def test_adam_refuses_what_it_cannot_take_and_changes_nothing(linker, two, weighted):
-    f, g = ("linear", "sigmoid") if two else ("sigmoid", "tanh")
-    step = steps(f, g, "float64", linker, True, two, weighted)
+def test_it_refuses_what_it_cannot_take_and_changes_nothing(kind, f, g, two, weighted, linker):
+    step = steps(kind, f, g, "float64", linker, True, two, weighted)
     block = [np.arange(1.0, 5.0), np.int32([2, 0, 1, 2]), np.int32([0, 1, 1, 4]), np.ones(4)] + [np.ones(4)] * two
 
     refused = refuser(step, block, two, 0.1)
     refused(IndexError, r"indices\[3\] is 3", block1=np.int32([2, 0, 1, 3]))
+    refused(IndexError, r"indices\[1\] is -1", block1=np.int32([2, -1, 1, 2]))
     refused(ValueError, "indptr falls", block2=np.int32([0, 3, 2, 4]))
+    refused(ValueError, "data has 3 entries, indices 4", block0=np.ones(3))
     refused(ValueError, "target has 5 entries, indices 4; each rating needs one", block3=np.ones(5))
     refused(ValueError, r"W is \(3, 5\), .* expected \(n_items, k\)", shared1=np.ones((4, 5)))
     shapes = [("W", (3, 4)), ("V's transpose", (2, 5)), ("mu", 4), ("b", 4), ("U's transpose", (3, 4))][:4 + two]
-    for position, (name, shape) in enumerate([each for each in shapes for _ in range(2)], len(shapes)):
-        refused(ValueError, "the means of the gradients of %s, or of their squares, are not of its shape" % name,
-                **{"shared%d" % position: np.ones(shape)})
+    said = {"adagrad": "the sum of squared gradients of %s is not of its shape",
+            "adam": "the means of the gradients of %s, or of their squares, are not of its shape"}[kind]
+    for position, (name, shape) in enumerate([each for each in shapes for _ in range(step.n_kept)], len(shapes)):
+        refused(ValueError, said % name, **{"shared%d" % position: np.ones(shape)})
     if two:
         refused(ValueError, r"U's transpose is \(3, 4\), V's \(3, 5\); expected the same", shared4=np.ones((3, 4)))
-        refused(ValueError, "indicator has 2 entries, indices 4; each rating needs one", block4=np.ones(2))
+        refused(ValueError, TOO_FEW_SEEN, block4=np.ones(2))
 
 
-@pytest.mark.parametrize("wrong", [dict(beta1=1), dict(beta1=-0.1), dict(beta2=1.5), dict(epsilon=0),
-                                   dict(epsilon=np.nan), dict(beta2=np.nan)])
-def test_adam_refuses_what_is_no_step(wrong):
-    with pytest.raises(ValueError, match="expected the first two from 0 to below 1, the last above 0, and finite"):
-        AdamStep("linear", "sigmoid", **wrong)
+@pytest.mark.parametrize("make, message", [
+    (lambda settings=settings: AdamStep("linear", "sigmoid", **settings),
+     "expected the first two from 0 to below 1, the last above 0, and finite") for settings in (
+         dict(beta1=1), dict(beta1=-0.1), dict(beta2=1.5), dict(epsilon=0), dict(epsilon=np.nan), dict(beta2=np.nan))
+] + [(lambda epsilon=epsilon: AdagradStep("linear", "sigmoid", epsilon=epsilon), "epsilon is .*; it must be above 0")
+     for epsilon in (0, -1, np.nan, np.inf)] + [
+    (lambda: AdagradStep("linear", "softplus"), "nonlinearity 'softplus' has no fused step")])
+def test_settings_that_are_no_step(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
-def test_adam_refuses_other_inputs():
+def test_other_inputs():
     W, x, i, s = T.matrix(), T.vector(), T.ivector(), T.scalar()
+    adagrad, adam = AdagradStep("linear", "sigmoid"), AdamStep("linear", "sigmoid")
     with pytest.raises(TypeError, match="there are 18 inputs; expected 19, or 23"):
-        AdamStep("linear", "sigmoid")(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
+        adam(*[W, W, x, x] * 3 + [x, i, i, s, s, s])
     with pytest.raises(TypeError, match="the mean of gradients of W has 1 dimensions; expected 2"):
-        AdamStep("linear", "sigmoid")(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
+        adam(*[W, W, x, x] + [x, W, W, W, x, x, x, x] + [x, i, i, s, s, s, x])
+    with pytest.raises(TypeError, match="learning_rate, l2_W and l2_V must be scalars"):
+        adagrad(W, W, x, x, W, W, x, x, x, i, i, x, 0, 0, x)
+    with pytest.raises(TypeError, match="there are 16 inputs; expected 15, or 18 with a second encoder: the"):
+        adagrad(W, W, x, x, W, W, W, x, x, x, i, i, 0, 0, 0, x)
 
 
-def test_adam_leaves_the_old_values_to_whoever_needs_them():
-    W = theano.shared(np.ones((3, 2)))
-    others = [theano.shared(np.ones(shape)) for shape in ((3, 2), 2, 3)]
-    kept = [theano.shared(np.zeros(shape)) for shape in ((3, 2),) * 4 + (2, 2, 3, 3)]
+@pytest.mark.parametrize("kind", EACH)
+def test_the_old_values_are_left_to_whoever_needs_them(kind):
+    make, _, _, n_kept = KINDS[kind]
+    W, shapes = theano.shared(np.ones((3, 2))), ((3, 2), (3, 2), 2, 3)
+    others = [theano.shared(np.ones(shape)) for shape in shapes[1:]]
+    kept = [theano.shared(np.zeros(shape)) for shape in shapes for _ in range(n_kept)]
     data, indices, indptr = T.dvector(), T.ivector(), T.ivector()
-    new = AdamStep("linear", "sigmoid")(W, *others + kept + [data, indices, indptr, 0.1, 0.0, 0.0, data])
+    new = make("linear", "sigmoid")(W, *others + kept + [data, indices, indptr, 0.1, 0.0, 0.0, data])
     function = theano.function([data, indices, indptr], T.sum(abs(new[0] - W)), updates=[(W, new[0])],
-                               mode=theano.Mode("py", "fast_run"))
+                               mode=mode_of("py"))
     assert function(np.ones(1), np.int32([1]), np.int32([0, 1])) > 0.1
+    for variable in kept:
+        np.testing.assert_array_equal(variable.get_value(), 0 * variable.get_value())
 
 
 # The trainer's
@@ -190,6 +249,7 @@ def test_adam_leaves_the_old_values_to_whoever_needs_them():
 N_ITEMS, K = 11, 5
 
 
+@not_on_gpu
 @pytest.mark.parametrize("two, target, weighted", [(False, False, False), (True, True, False), (True, False, True)])
 def test_the_sparse_formulations_adam_is_the_dense_ones(two, target, weighted):
     update = functools.partial(lasagne.updates.adam, beta1=0.8) if weighted else lasagne.updates.adam
@@ -215,6 +275,7 @@ def uses_adam_step(step):
     return any(isinstance(node.op, AdamStep) for node in step.function.maker.fgraph.apply_nodes)
 
 
+@not_on_gpu
 @pytest.mark.parametrize("update, settings", [
     (functools.partial(lasagne.updates.adam, beta1=T.constant(0.9)), {}),
     (functools.partial(lasagne.updates.adam, beta2=1.0), {}), (lasagne.updates.adam, dict(f=softplus)),
@@ -226,16 +287,17 @@ def test_other_steps_are_lasagnes_own(update, settings):
     assert not uses_adam_step(TrainingStep(model, "sparse", update, 0.1, objective=objective))
 
 
+@not_on_gpu
 def test_parameters_and_what_is_kept_for_them_stay_in_their_memory():
     model = AutoEncoder(N_ITEMS, K, f="linear", g="sigmoid", l2=0.1, rng=0, dtype="float64")
     step = TrainingStep(model, "sparse", lasagne.updates.adam, 0.1)
-    variables = [x.variable for x in step.function.maker.expanded_inputs if x.update is not None]
-    large = [x for x in variables if x.ndim == 2]
-    addresses = [x.get_value(borrow=True).ctypes.data for x in large]
+    large = [x for x in model.params + step.kept if x.ndim == 2]
+    places = [memory_of(x) for x in large]
     step(Batch.of(sp.csr_matrix(np.eye(3, N_ITEMS) * 4)))
-    assert len(large) == 6 and addresses == [x.get_value(borrow=True).ctypes.data for x in large]
+    assert len(large) == 6 and places == [memory_of(x) for x in large]
 
 
+@not_on_gpu
 @pytest.mark.skipif(not theano.config.cxx, reason="without a compiler gradients are made whole")
 def test_an_epoch_needs_no_memory_of_a_parameters_size():
     """Parameters and two moments are there; what an epoch needs beside them is for the rows of a mini-batch."""

@@ -1,4 +1,4 @@
-"""The sparse Ops against plain loops, finite differences, and wrong input."""
+"""The sparse Ops against plain loops, finite differences, and wrong input; and the arrays of sparse variables."""
 import hypothesis
 import numpy as np
 import pytest
@@ -7,10 +7,11 @@ import scipy.sparse as sp
 from devices import memory_of
 from hypothesis import strategies as st
 
-from sparse_ae.ops import csr, dense_rows
+from sparse_ae.ops import csr, dense_rows, stored_arrays, with_values
 from sparse_ae.ops.op import CsrOp
 from sparse_ae.runtime.device import kept_on_host
 import theano
+import theano.sparse
 import theano.tensor as T
 from theano.gradient import verify_grad
 
@@ -273,3 +274,83 @@ def test_work_for_more_than_one_thread(dtype):
     np.testing.assert_allclose(moved, F + 0.5 * dense.T.dot(A), **tolerance)
     np.testing.assert_allclose(growth, (moved.astype("float64") ** 2).sum() - (F.astype("float64") ** 2).sum(),
                                rtol=1e-3)
+
+
+# The arrays of sparse variables: what SciPy has, without copies
+
+
+X = sp.csr_matrix((np.array([5.0, 0, 2, -1]), np.array([1, 3, 0, 1]), np.array([0, 2, 2, 4])), shape=(3, 4))
+
+
+@pytest.fixture(scope="module")
+def function():
+    x = theano.sparse.csr_matrix("x", "float64")
+    return theano.function([x], stored_arrays(x, 4))
+
+
+def test_are_scipys(function):
+    data, indices, indptr = function(X)
+    assert (data.tolist(), indices.tolist(), indptr.tolist()) == ([5, 0, 2, -1], [1, 3, 0, 1], [0, 2, 2, 4])
+    assert (indices.dtype, indptr.dtype) == ("int32", "int32")
+
+
+def test_of_64_bit_indices(function):
+    wide = X.copy()
+    wide.indices, wide.indptr = wide.indices.astype("int64"), wide.indptr.astype("int64")
+    assert [x.dtype.name for x in function(wide)] == ["float64", "int32", "int32"]
+    assert wide.indices.dtype == "int64"
+
+
+def test_of_nothing(function):
+    assert [x.tolist() for x in function(sp.csr_matrix((2, 4)))] == [[], [], [0, 0, 0]]
+    assert [x.tolist() for x in function(sp.csr_matrix((0, 4)))] == [[], [], [0]]
+
+
+def test_another_width(function):
+    with pytest.raises(ValueError, match="the sparse input is 3 x 3; expected 4 columns, as many as the graph was"):
+        function(X[:, :3])
+    x = theano.sparse.csr_matrix("x", "float64")
+    assert len(theano.function([x], stored_arrays(x)[0])(X[:, :3])) == 3
+
+
+def test_more_entries_than_an_int32_counts(function):
+    class Huge:
+        shape, nnz = (3, 4), 2 ** 31
+
+    op = function.maker.fgraph.toposort()[0].op
+    with pytest.raises(ValueError, match="the sparse input stores 2147483648 entries; .*: pass fewer rows at a time"):
+        op.perform(None, [Huge], [[None]] * 3)
+
+
+def test_the_input_is_never_written_to():
+    x = theano.sparse.csr_matrix("x", "float64")
+    given = X.copy()
+    theano.function([x], [T.exp(stored_arrays(x)[0]) + 1])(given)
+    assert (given != X).nnz == 0
+
+
+def test_other_values_at_the_same_entries():
+    x = theano.sparse.csr_matrix("x", "float64")
+    data = T.arange(4)
+    y = with_values(x, T.cast(data, "float64"), 4)
+    found = theano.function([x], y)(X)
+    assert found.toarray().tolist() == [[0, 0, 0, 1], [0] * 4, [2, 3, 0, 0]] and found.nnz == 4
+    assert stored_arrays(y)[0].owner.op == T.basic._convert_to_float64
+    again = with_values(y, stored_arrays(y)[0] ** 2)
+    assert theano.function([x], again)(X).toarray().tolist() == [[0, 0, 0, 1], [0] * 4, [4, 9, 0, 0]]
+
+
+def test_a_gradient_goes_back_to_the_values():
+    x = theano.sparse.csr_matrix("x", "float64")
+    gradient = T.grad(T.sum(stored_arrays(x, 4)[0] ** 2), x)
+    assert (theano.function([x], gradient)(X) != 2 * X).nnz == 0
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (T.matrix("rows"), r"the input, rows, is of type .*; expected a sparse variable: make it with theano.sparse.csr_m"),
+    (theano.sparse.csc_matrix("columns"), r"the sparse input, columns, is in the format 'csc'; expected 'csr'"),
+    (X, r"is of type csr_matrix; expected a sparse variable")])
+def test_what_is_no_csr_variable(wrong, message):
+    for function in (stored_arrays, lambda x: with_values(x, T.vector())):
+        with pytest.raises(TypeError, match=message):
+            function(wrong)
