@@ -437,7 +437,7 @@ def test_layers_that_cannot_be_written_down():
     (lambda d: d["layers"].clear(), "there are no layers"),
     (lambda d: d["layers"][1]["settings"].update(num_units=4),
      "the parameters of a SparseInputDenseLayer don't fit: .*shape"),
-    (lambda d: d["layers"][1]["settings"].update(num_units="3"), "not supported between instances of 'str' and 'int'"),
+    (lambda d: d["layers"][1]["settings"].update(num_units="3"), "num_units is '3'; expected a positive integer"),
     (lambda d: d["layers"][2]["parameters"].update(W="1.W", b="1.b"), "the parameters of a ObservedLayer don't fit"),
     (lambda d: d.update(l2=-1), "l2 is -1")])
 def test_descriptions_that_nobody_gave(change, message):

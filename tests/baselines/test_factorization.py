@@ -80,7 +80,7 @@ def test_unrated_users_and_items_get_what_is_known_without_them():
     train[3], train[:, 5] = 0, 0
     factors = fit_factors(train.tocsr(), n_factors=3, n_epochs=10)
     assert not factors.W[3].any() and not factors.H[5].any()
-    mean, c, d, _ = factors.biases
+    mean, c, d = factors.biases[:3]
     assert c[3] == d[5] == 0
     assert predict_factors(factors, [3, 3], [5, 6]).tolist() == [mean, mean + d[6]]
 
