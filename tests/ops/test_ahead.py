@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import uuid
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from ranks import Fake
 from toys import softplus
 
 from sparse_ae.model import AutoEncoder
-from sparse_ae.ops import ahead
+from sparse_ae.ops import ahead, once
 from sparse_ae.ops.rewrites import rewriting_mode
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.objectives import Missing, Observed
@@ -310,6 +311,7 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
 @needs_compiler
 def test_no_prediction_is_begun_in_vain(monkeypatch):
     begun, made = set(), set()
+    monkeypatch.setattr(once, "_functions", OrderedDict())  # those of other tests' models, which would be found
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", begun.update)
