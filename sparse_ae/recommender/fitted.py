@@ -293,8 +293,7 @@ class Fitted:
             raise ValueError("none of the %d rated items had a rating in fit; expected at least one that had"
                              % len(items))
         order = np.argsort(places)[np.count_nonzero(places < 0):]
-        places, values = places[order], values[order]
-        return self._beside_biases(PersonRatings(places, values))
+        return PersonRatings(places[order], values[order])
 
     def _beside_biases(self, person):
         """`PersonRatings` with a person's own offset and slopes, and ratings without what slopes say of them."""
@@ -305,9 +304,11 @@ class Fitted:
         if self._fold_ins is None:
             self._fold_ins = [(weight, FoldIn(each, self.objective, self._level))
                               for each, weight in self.scorer.used()]
-        outputs = [[(weight, of_person) for of_person in fold_in(people)] for weight, fold_in in self._fold_ins]
+        beside = [self._beside_biases(each) for each in people]
+        outputs = [[(weight, of_person) for of_person in fold_in(beside)] for weight, fold_in in self._fold_ins]
         of_people = zip(*outputs) if outputs else [()] * len(people)
-        return [self._new_user(person, list(folded)) for person, folded in zip(people, of_people)]
+        return [self._new_user(each._replace(ratings=person.ratings), list(folded))  # as they were given
+                for each, person, folded in zip(beside, people, of_people)]
 
     def _new_user(self, person, folded):
         """Make a `NewUser` of a person's ratings and the outputs of each model with a weight: (weight, callable)."""

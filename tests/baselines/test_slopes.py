@@ -130,6 +130,7 @@ def test_a_new_user_has_slopes_too(fitted):
     for place in np.argsort(-np.diff(rated.indptr))[:10]:
         row = rated[place]
         new = found.fold_in(dict(zip(found.items_[row.indices].tolist(), row.data.tolist())))
+        assert new.ratings.tolist() == row.data.tolist()
         items = np.append(found.items_, 7)  # nobody has rated 7
         differences.append(new.predict(items) - found.predict(found.users_[place], items))
     assert np.sqrt(np.mean(np.square(differences))) < 0.15
