@@ -79,7 +79,9 @@ def sparse_adam(loss_or_grads, params, learning_rate=0.001, beta1=0.9, beta2=0.9
     if not any(found):
         raise ValueError("no gradient of %s is that of rows in use, as those of sparse_ae.ops.csr_dot and of layers on "
                          "sparse input are: use lasagne.updates.adam. A weight decay on all rows is one cause (l2=0, "
-                         "or l2_weighted=True of an AutoEncoder, leaves rows in use), formulation='dense' another"
+                         "or l2_weighted=True of an AutoEncoder, leaves rows in use), formulation='dense' another. "
+                         "Trainer takes sparse_adam itself, or functools.partial of it with numbers, and no other "
+                         "function around it"
                          % ", ".join(map(str, params)))
     t_before = theano.shared(np.asarray(0.0))
     t = t_before + 1

@@ -191,6 +191,11 @@ def test_what_moves_all_rows_is_refused_by_the_trainers_step(settings, formulati
         TrainingStep(model(**settings), formulation, sparse_adam, 0.05, objective=objective)
 
 
+def test_a_function_around_sparse_adam_has_words():
+    with pytest.raises(ValueError, match="functools.partial"):
+        TrainingStep(model(), "sparse", lambda *arguments: sparse_adam(*arguments), 0.05)
+
+
 @pytest.mark.skipif(ON_GPU, reason="on a GPU it is refused")
 def test_a_resumed_run_is_the_whole_one_bit_by_bit(tmp_path):
     X, found = sp.random(30, 9, 0.4, "csr", random_state=0), []

@@ -7,6 +7,7 @@ inputs as they were. See `sanitize` for the same under AddressSanitizer.
 import faulthandler
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sparse_ae.ops import (  # noqa: E402
     AdagradStep,
     AdamStep,
     SGDStep,
+    SparseAdamStep,
     SquaredError,
     add_csr_t_dot,
     csr_dot,
@@ -25,7 +27,7 @@ from sparse_ae.ops import (  # noqa: E402
 )
 from sparse_ae.ops.everywhere import SquaredOutputs  # noqa: E402
 from sparse_ae.ops.rewrites import rewriting_mode  # noqa: E402
-from sparse_ae.ops.rows import AdagradRows, SGDRows  # noqa: E402
+from sparse_ae.ops.rows import AdagradRows, AdamRows, SGDRows  # noqa: E402
 import theano  # noqa: E402
 import theano.tensor as T  # noqa: E402
 
@@ -164,6 +166,14 @@ def ops(dtype):
         found["AdagradRows, mutable %d" % mutable] = adagrad_rows, lambda x: (
             [x.factors(), np.abs(x.factors()), x.rates()[0], np.asarray(0.1, dtype)] + x.block()
             + [x.floats(x.off(x.n), x.off(x.k))])
+
+        def adam_rows(mutable=mutable):
+            numbers = T.dscalars("step", "beta1", "beta2", "epsilon")
+            inputs = variables(dtype, F=2, means=2, squares=2) + numbers + variables(dtype, **csr, A=2)
+            return compiled(inputs, AdamRows()(*inputs), 3 * mutable)
+        found["AdamRows, mutable %d" % mutable] = adam_rows, lambda x: (
+            [x.factors(), x.factors(), np.abs(x.factors())] + [np.asarray(number) for number in (0.1, 0.9, 0.99, 1e-4)]
+            + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
     for f in NONLINEARITIES:
         for g in NONLINEARITIES:
             for second in (False, True):
@@ -184,18 +194,20 @@ def ops(dtype):
                     x.parameters() + [x.factors()] * second + x.parameters(True) + [np.abs(x.factors())] * second
                     + x.block() + x.rates() + [x.target] + [x.seen] * second)
 
-                def adam(f=f, g=g, second=second):
+                def adam(f=f, g=g, second=second, kind=AdamStep, **settings):
                     own = list(parameters.values()) + [2] * second
                     inputs = [T.TensorType(dtype, (False,) * ndim)() for ndim in own + [n for n in own for _ in "mv"]]
                     inputs += variables(dtype, **csr, **rates, target=1, **(dict(seen=1) if second else {}))
-                    op = AdamStep(f, g, 0.5, 2.0, ranks_for(g), weighted=f == "tanh")
+                    op = kind(f, g, 0.5, 2.0, ranks_for(g), **settings)
                     return compiled(inputs, op(*inputs), 3 * len(own) * (f == g))
 
                 def for_adam(x, second=second):
                     own = [x.parameters() + [x.factors()] * second for _ in range(3)]
                     kept = [each for mean, square in zip(*own[1:]) for each in (mean, np.abs(square))]
                     return own[0] + kept + x.block() + x.rates() + [x.target] + [x.seen] * second
-                found["AdamStep %s %s%s" % (f, g, ", two" * second)] = adam, for_adam
+                ends = f, g, ", two" * second
+                found["AdamStep %s %s%s" % ends] = partial(adam, weighted=f == "tanh"), for_adam
+                found["SparseAdamStep %s %s%s" % ends] = partial(adam, kind=SparseAdamStep), for_adam
 
             def sgd(f=f, g=g):
                 inputs = variables(dtype, **parameters) + [T.dvector("state")] + variables(
