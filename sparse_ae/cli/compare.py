@@ -17,7 +17,7 @@ def add_compare(commands):
     add_ratings(parser)
     parser.add_argument("--test-fraction", type=float, default=0.2, help="of the ratings (default: %(default)s)")
     parser.add_argument("--factors", type=int, default=100, help="of the factorisation (default: %(default)s)")
-    add_settings(parser, without=("rows", "objective"))
+    add_settings(parser, without=("rows", "objective", "network"))
     parser.set_defaults(run=_run_compare)
 
 

@@ -56,7 +56,7 @@ def add_tune(commands):
     parser.add_argument("--jobs", type=int, default=1,
                         help="processes, which takes joblib; -1 for one for each core (default: %(default)s)")
     add_validation(parser)
-    add_settings(parser)
+    add_settings(parser, without=("network",))
     parser.set_defaults(run=_run_tune)
 
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
 # Values of arguments
@@ -57,6 +58,8 @@ SETTINGS = {
          "doesn't; no: ratings in and out, as in the post"),
     ],
     "the model": [
+        ("network", {"choices": ("shallow",) + tuple(CLOSED)},
+         "shallow: the post's autoencoder; else, for lists, this closed-form model alone"),
         ("n_hidden", {"type": _count, "metavar": "N"}, "hidden units"),
         ("f", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
         ("g", {"metavar": "NAME"}, "hidden nonlinearity"),
@@ -109,7 +112,12 @@ def recommender_of(parsed, **more):
     from sparse_ae.recommender.recommender import Recommender
     settings = {name: getattr(parsed, name) for group in SETTINGS.values() for name, _, _ in group
                 if hasattr(parsed, name)}
-    settings["network"] = Shallow(**{name: settings.pop(name) for name in Shallow._fields if name in settings})
+    shallow = Shallow(**{name: settings.pop(name) for name in Shallow._fields if name in settings})
+    if settings.get("network", "shallow") == "shallow":
+        settings["network"] = shallow
+    elif shallow != Shallow():
+        raise ValueError("--network %s has no %s; expected these with --network shallow alone"
+                         % (settings["network"], ", ".join("--" + name.replace("_", "-") for name in Shallow._fields)))
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     for name in ("batch_size", "patience"):

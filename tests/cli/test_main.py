@@ -154,9 +154,20 @@ def test_fit_without_validation_in_one_batch_and_resumed(files, tmp_path, capsys
     assert (model.batch_size, model.patience, model.biases) == (None, None, False)
 
 
+def test_a_closed_form_alone(files, tmp_path, capsys):
+    ratings = load_ratings(files / "text.csv")
+    run(capsys, "fit", files / "text.csv", "-o", tmp_path / "m", "--objective", "lists", "--network", "ease")
+    again = Recommender(objective="lists", network="ease", progress=False).fit(ratings)
+    found = run(capsys, "recommend", tmp_path / "m", "--user", "u3", "-n", 3)
+    assert [line.split("\t")[-2] for line in found] == again.recommend("u3", 3).items.tolist()
+    said = fails(capsys, "fit", files / "text.csv", "-o", tmp_path / "n", "--objective", "lists", "--network", "ease",
+                 "--dtype", "float64")
+    assert "--network ease has no --f, --g, --weight-scale, --dtype" in said
+
+
 def test_the_defaults_that_help_shows_are_the_librarys(capsys):
     shown = dict(Recommender().get_params(), **Shallow()._asdict())
-    del shown["network"], shown["choices"]  # which are no words of a command line
+    del shown["choices"]  # which is no word of a command line
     assert {name for group in SETTINGS.values() for name, _, _ in group} == set(shown)
     with pytest.raises(SystemExit) as exit:
         command_line.main(["fit", "--help"])
