@@ -1,7 +1,8 @@
 """Named public data sets: fetched, verified, cached, parsed.
 
 MovieLens [1]_ comes from GroupLens as one zip archive for each size. An archive is downloaded once, checked against its
-published checksum before it enters the cache, and checked again whenever it is read from there.
+published checksum before it enters the cache, and checked again whenever it is read from there. Where GroupLens can't
+be reached, MovieLens 100K comes from the package index.
 
 Jester [2]_ has what MovieLens lacks: ratings below zero, zeros that are ratings, and most of a small matrix filled in.
 
@@ -29,6 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparse_ae.checks import brief, check_path
+from sparse_ae.data import package_index
 from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
@@ -142,6 +144,8 @@ def movielens(name="100k", path=None):
     Notes
     -----
     Downloads are cached in the folder that the environment variable SPARSE_AE_DATA names, or the user's cache folder.
+    Where GroupLens can't be reached, "100k" comes from the copy in the wheel of RecBole 1.2.1 on the package index, by
+    pip: the same ratings, in the same order, and the same titles.
 
     The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
     """
@@ -183,7 +187,7 @@ def movielens_100k_folds(path=None):
         As in :func:`movielens`.
     """
     with _located(path, _RELEASES["100k"], "movielens_100k_folds(path=") as (ratings_file, _):
-        lines = ratings_file.read_bytes()
+        lines = package_index.without_header(ratings_file.read_bytes())
         digest = hashlib.sha256(lines).hexdigest()
         if digest != _U_DATA_SHA256:
             raise ValueError("%s does not hold the lines of MovieLens 100k's u.data in their order: sha256 %s, "
@@ -333,24 +337,34 @@ def _cache_folder():
 def _fetch(release, call):
     """The archive: from the cache, else from the network; FileNotFoundError, with what to do, if it can't be had."""
     import pooch
-    (folder, users_own), name, logger = _cache_folder(), release.url.rpartition("/")[2], pooch.get_logger()
-    level, was_there = logger.level, (folder / name).is_file()
+    (folder, users_own), logger, failures = _cache_folder(), pooch.get_logger(), []
+    name = release.url.rpartition("/")[2]
+    sources = [(release.url, release.checksum, name, pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
+    if release is _RELEASES["100k"]:
+        sources.append((package_index.REQUIREMENT, package_index.CHECKSUM, package_index.WHEEL, package_index.download))
+    for _, checksum, file_name, _ in sources:
+        algorithm, digest = checksum.split(":")
+        if (folder / file_name).is_file() and pooch.file_hash(str(folder / file_name), algorithm) == digest:
+            return folder / file_name
+    level = logger.level
     logger.setLevel("WARNING")  # pooch announces each download
     try:
-        path = pooch.retrieve(release.url, release.checksum, name, folder,
-                              downloader=pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(
-            "%s is not in the cache folder %s and could not be fetched from %s: %s: %s. Download %s from %s by any "
-            "other way and call %s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
-            % (release.label, folder, release.url, type(error).__name__, error, name, release.home, call, name)
-        ) from error
+        for url, checksum, file_name, downloader in sources:
+            try:
+                path = pooch.retrieve(url, checksum, file_name, folder, downloader=downloader)
+            except (OSError, ValueError) as error:
+                failures.append("from %s: %s: %s" % (url, type(error).__name__, error))
+                continue
+            if users_own is not None:
+                say("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER"
+                    % (users_own, folder))
+            return path
     finally:
         logger.setLevel(level)
-    if users_own is not None and not was_there:
-        say("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER"
-            % (users_own, folder))
-    return path
+    raise FileNotFoundError(
+        "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s by any other way and call "
+        "%s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
+        % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
 
 
 # What is at a path
@@ -373,7 +387,7 @@ def _located(path, release, call=""):
         yield path / ratings, path / titles if titles else None
         return
     check_regular(path)
-    if path.suffix.lower() == ".zip":
+    if path.suffix.lower() in (".zip", ".whl"):
         with tempfile.TemporaryDirectory(prefix="sparse_ae-") as folder:
             ratings, titles = _unpacked(path, folder, release)
             try:

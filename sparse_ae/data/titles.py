@@ -5,6 +5,7 @@ import re
 
 from sparse_ae.checks import brief
 from sparse_ae.data.matrices import MATRIX_ENDINGS
+from sparse_ae.data.package_index import title_rows
 
 
 def titles_beside(ratings, neighbours):
@@ -13,7 +14,10 @@ def titles_beside(ratings, neighbours):
         return None  # its items are positions; titles go by id
     known = {"u.data": "u.item", "ratings.dat": "movies.dat", "ratings.csv": "movies.csv",
              "jester_ratings.dat": "jester_items.dat"}
-    wanted = [known[ratings]] if ratings in known else list(known.values())
+    if ratings.endswith(".inter"):
+        wanted = [ratings[:-len("inter")] + "item"]
+    else:
+        wanted = [known[ratings]] if ratings in known else list(known.values())
     return next((titles for titles in wanted if titles in neighbours), None)
 
 
@@ -28,6 +32,8 @@ def read_titles(file, items):
     lines = text.replace("\r\n", "\n").split("\n")
     if file.name == "jester_items.dat":
         rows = _jester_rows(lines)
+    elif file.suffix == ".item" and file.name != "u.item":
+        rows = title_rows(lines)
     elif file.name == "movies.csv":
         try:
             rows = list(csv.reader(lines))[1:]

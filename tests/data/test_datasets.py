@@ -17,7 +17,7 @@ import scipy.io
 import scipy.sparse as sp
 from matrices import save_73
 
-from sparse_ae.data import datasets
+from sparse_ae.data import datasets, package_index
 from sparse_ae.data.datasets import cache_folder, jester, load_published, movielens, movielens_100k_folds
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -121,6 +121,28 @@ def serve(monkeypatch, path):
     return asked
 
 
+def serve_wheel(monkeypatch, path):
+    """Make `path` what pip delivers, and what is expected; returns the list of commands run."""
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        Path(command[command.index("--dest") + 1], package_index.WHEEL).write_bytes(path.read_bytes())
+        return subprocess.CompletedProcess(command, 0, stdout=b"")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(package_index, "CHECKSUM", checksum(path))
+    return commands
+
+
+def wheel_of(path, u_data, item=b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"):
+    folder = "recbole/dataset_example/ml-100k/"
+    header = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+    return write_zip(path, {folder + "ml-100k.inter": header + u_data, folder + "ml-100k.item": item,
+                            folder + "ml-100k.user": b"user_id:token\tage:token\n1\t24\n",
+                            "recbole/properties/dataset/ml-100k.yaml": b"x: 1\n"})
+
+
 def expect(monkeypatch, name, path):
     monkeypatch.setitem(datasets._RELEASES, name, datasets._RELEASES[name]._replace(checksum=checksum(path)))
 
@@ -146,6 +168,8 @@ def no_network(request, monkeypatch, tmp_path):
         return download
 
     monkeypatch.setattr(pooch, "HTTPDownloader", over_http)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(
+        command, 1, stdout=b"Looking\nERROR: No matching distribution\n"))
 
 
 def cached():
@@ -342,6 +366,66 @@ def test_http_has_short_time_limits(monkeypatch):
 
 
 # When it can't be had
+
+def test_without_grouplens_100k_comes_from_the_package_index(tmp_path, monkeypatch, capfd):
+    item = ("item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+            "10\tCaf\xe9 Society\t1995\tDrama\n20\tHeat\t1995\tCrime\n30\tSpeed\t1994\tx\n"
+            "40\tunkonwn\tunkonwn\tunkonwn\n50\tNo Year\t\tx\n")
+    wheel = wheel_of(tmp_path / "index" / "recbole.whl", joined("\t"), item.encode("utf-8"))
+    commands, titles = serve_wheel(monkeypatch, wheel), {**TITLES, 40: "unknown", 50: "No Year"}
+    for _ in range(2):
+        check(movielens("100k"), titles)
+    assert len(commands) == 1 and commands[0][1:4] == ["-m", "pip", "download"] and commands[0][-1] == "recbole==1.2.1"
+    assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0]) and cached() == [package_index.WHEEL]
+    check(movielens("100k", path=wheel), titles)
+    assert capfd.readouterr() == ("", "")
+    broken = wheel_of(tmp_path / "broken.whl", joined("\t"), b"item_id:token\tmovie_title:token_seq\n10\tHeat\n20\n")
+    with pytest.raises(ValueError, match=r"broken\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
+        movielens("100k", path=broken)
+
+
+def test_grouplens_is_asked_first(tmp_path, monkeypatch):
+    archive, titles = archive_of(tmp_path / "server", "100k")
+    expect(monkeypatch, "100k", archive)
+    serve(monkeypatch, archive)
+    commands = serve_wheel(monkeypatch, archive)
+    check(movielens("100k"), titles)
+    assert commands == []
+
+
+def test_what_the_package_index_may_fail_by(tmp_path, monkeypatch):
+    wheel = wheel_of(tmp_path / "recbole.whl", joined("\t"))
+    serve_wheel(monkeypatch, wheel)
+    monkeypatch.setattr(package_index, "CHECKSUM", "sha256:" + 64 * "0")
+    with pytest.raises(FileNotFoundError, match="nor from recbole==1.2.1: ValueError: SHA256 hash of downloaded file"):
+        movielens("100k")
+
+    def run(command, timeout, **_):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(FileNotFoundError, match="OSError: pip download did not end within 120 seconds"):
+        movielens("100k")
+    assert cached() == []
+
+
+@needs_100k
+def test_the_wheel_gives_the_same_data_set_as_grouplens(tmp_path, monkeypatch):
+    folder = SHARED / "ml-100k"
+    u_data, u_item = [(folder / file_name).read_bytes() for file_name in ("u.data", "u.item")]
+    rows = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
+    for line in u_item.decode("latin-1").split("\n")[:-1]:
+        item, title = line.split("|")[:2]
+        title, _, year = title.strip().rpartition(" (")
+        rows.append("\t".join([item] + ([title, year[:-1], "x"] if title else ["unkonwn"] * 3)))
+    serve_wheel(monkeypatch, wheel_of(tmp_path / "index" / "recbole.whl", u_data, lines(rows).encode("utf-8")))
+    ours, theirs = movielens("100k"), movielens("100k", path=folder)
+    assert (ours.ratings.matrix != theirs.ratings.matrix).nnz == 0
+    np.testing.assert_array_equal(ours.ratings.timestamps, theirs.ratings.timestamps)
+    assert ours.titles == theirs.titles and len(ours.titles) == 1682
+    assert all((one != other).nnz == 0 for one, other in zip(sum(movielens_100k_folds(), ()),
+                                                             sum(movielens_100k_folds(folder), ())))
+
 
 def test_with_neither_network_nor_path_the_error_says_what_was_tried():
     with pytest.raises(FileNotFoundError) as caught:
