@@ -34,6 +34,12 @@ needs_compiler = pytest.mark.skipif(not theano.config.cxx or ON_GPU, reason=(
 AS_IT_IS = theano.Mode("cvm", None)  # no rewrite, so none that begins with anything
 
 
+@pytest.fixture(autouse=True)
+def nothing_compiled_before(monkeypatch):
+    """Functions of other tests' models aren't there: an equivalent graph would take one, and compile nothing."""
+    monkeypatch.setattr(once, "_functions", OrderedDict())
+
+
 class OfTheanos(gof.Op):
     """A number times another; in C of which no cache has heard before."""
 
@@ -311,7 +317,6 @@ def test_nothing_is_begun_in_vain(formulation, f, update, target, settings, monk
 @needs_compiler
 def test_no_prediction_is_begun_in_vain(monkeypatch):
     begun, made = set(), set()
-    monkeypatch.setattr(once, "_functions", OrderedDict())  # those of other tests' models, which would be found
     monkeypatch.setattr(ahead, "get_module_cache", lambda: types.SimpleNamespace(entry_from_key={},
                                                                                   module_hash_to_key_data={}))
     monkeypatch.setattr(ahead, "_begin", begun.update)
