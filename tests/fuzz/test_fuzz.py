@@ -1,5 +1,6 @@
 """Damaged files, random inputs to Ops and wrong arguments, each batch in a process that a crash or a hang ends."""
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ OF_MODELS = ["model", "sound model", "checkpoint", "sound checkpoint"]
 PROGRAMS = {"columns.py": ((0, 200), (200, 5200), "taken"), "forms.py": ((0, 150), (150, 2150), "refused"),
             "networks.py": ((0, 150), (150, 5000), "refused"), "streams.py": ((0, 200), (200, 400), "in silence"),
             "ops.py": ((0, 40, "float32"), (40, 5150), "taken"), "arguments.py": ((0, 60), (60, 1100), "refused"),
+            "interrupts.py": ((0, 60), (60, 2000), "interrupted"),
             "settings.py": ((0, 30), (30, 1560), "there and back"), "by_rank.py": ((0, 60), (60, 2100), "returned")}
 
 
@@ -26,6 +28,8 @@ def run(program, *arguments):
 
 
 def run_seeds(program, nightly, monkeypatch):
+    if program == "interrupts.py" and not hasattr(signal, "setitimer"):
+        pytest.skip("Windows has no timers that send signals")
     if program == "by_rank.py":
         if not hasattr(os, "fork"):
             pytest.skip("the ranks are forks, which Windows hasn't")
