@@ -50,10 +50,12 @@ class LBFGS(Step):
         with model.building():
             batch, squared_error, counts = self.graph()
             loss = model.loss(squared_error, self.decay_share, counts)
-            if any(getattr(x, "default_update", None) is not None for x in theano.gof.graph.inputs([loss])):
-                raise ValueError("L-BFGS and a model that draws noise, or keeps running averages: each evaluation of "
-                                 "its cost would be of another function; use another update, such as 'adam', or a "
-                                 "network without dropout, noise and batch normalisation")
+            # States of generators are integers, or no arrays. Running averages are moved, too, but not read here.
+            if any(getattr(x, "default_update", None) is not None and not getattr(x, "dtype", "").startswith("float")
+                   for x in theano.gof.graph.inputs([loss])):
+                raise ValueError("L-BFGS and a model that draws noise: each evaluation of its cost would be of another "
+                                 "function; use another update, such as 'adam', or a network without dropout and "
+                                 "noise")
             gradients = T.grad(loss, [each.variable for each in self._trained])
             gradients = [gradient.T if parameter.item_major else gradient  # in V's memory order
                          for parameter, gradient in zip(self._trained, gradients)]
