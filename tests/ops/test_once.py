@@ -120,7 +120,9 @@ def test_a_shared_function_is_theanos_own():
     wanted = trained([copy.deepcopy(steps[0])], 1)
     assert trained([copy.copy(steps[0])], 1) == wanted
     before = W.get_value()
-    loss, = function(rating=stars(10, 6).toarray().astype(W.dtype), output_subset=[0])
+    # Theano's virtual machine in Python knows no subset of outputs.
+    subset = {"output_subset": [0]} if theano.config.cxx else {}
+    loss = function(rating=stars(10, 6).toarray().astype(W.dtype), **subset)[0]
     assert np.isfinite(loss) and (W.get_value() != before).any()
     after, copied = W.get_value(), copy.deepcopy(steps[0])
     trained([copied], 1)
