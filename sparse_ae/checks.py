@@ -166,10 +166,10 @@ def error_at(where, error):
     return (TypeError if isinstance(error, TypeError) else ValueError)("%s: %s" % (where, error))
 
 
-def brief(said, most=400):
+def brief(said):
     """A text, or that of an error, without its middle where it is long: what a file holds may take megabytes."""
     said = str(said)
-    return said if len(said) <= most else "%s ... %s" % (said[:most // 2], said[-most // 4:])
+    return said if len(said) <= 400 else "%s ... %s" % (said[:200], said[-100:])
 
 
 def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch, keep_optimiser=True, cut=None,

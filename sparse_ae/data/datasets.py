@@ -455,6 +455,6 @@ def _variable(ratings_file):
     return "X" if "X" in names else None
 
 
-def _some(entries, limit=10):
+def _some(entries):
     names = [str(entry) for entry in sorted(entries)]
-    return ", ".join(names[:limit] + (["..."] if len(names) > limit else [])) or "nothing"
+    return ", ".join(names[:10] + (["..."] if len(names) > 10 else [])) or "nothing"
