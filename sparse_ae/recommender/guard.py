@@ -24,60 +24,54 @@ All models are taken together if each then has a weight; if not, those with the 
 Mallows, Some comments on C_p, Technometrics 15, 1973).
 """
 import itertools
-from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize
 
+from sparse_ae.baselines.biases import predict_biases
 from sparse_ae.checks import MOST
+from sparse_ae.data.ratings import rating_counts
 from sparse_ae.runtime.progress import figure
 from sparse_ae.scoring.shared import blend
 
-# Standard errors by which a model's lists must be better than the most popular items, or those of biases.
-_CLEARLY_BETTER = 2.0
-
-# What the outputs of the first of two models may count where lists are to be good; the other's count the rest.
-_SHARES = 0.25, 0.5, 0.75
-
-# Standard errors by which a model that was chosen on the ratings may look better than it is.
-_CHOSEN = 1.5
+# Standard errors by which a model's lists must be better than the most popular items, or those of biases; and those by
+# which a model that was chosen on the ratings may look better than it is.
+_CLEARLY_BETTER, _CHOSEN = 2.0, 1.5
 
 # Outputs below this share of the residuals' energy count as zero: their sign is arbitrary. And the part of the first
 # epoch's training error from which on a model has learned something.
 _NOTHING, _FALLEN = 1e-3, 0.98
 
 
-class _Known(NamedTuple):
-    """Validation ratings of users and items that have others, and what biases say of them."""
+class Known(NamedTuple):
+    """Validation ratings of users and items that have others, and what biases leave over of them, (n,) each."""
 
     users: np.ndarray
     items: np.ndarray
     observed: np.ndarray
-    base: np.ndarray
+    residuals: np.ndarray
 
+    @classmethod
+    def of(cls, problem, biases):
+        pairs = problem.held_out.by(problem.sides[0]).tocoo()
+        users, items = problem.held_out.rows.users_items(pairs.row, pairs.col)
+        rated = problem.train.rows.users_items(*rating_counts(problem.train.by(problem.train.rows)))
+        known = (rated[0][users] > 0) & (rated[1][items] > 0)
+        users, items, observed = users[known], items[known], pairs.data[known].astype(np.float64)
+        return cls(users, items, observed, observed - predict_biases(biases, users, items))
 
-def _known_of(given, scorer, side):
-    pairs = given.held_out.by(side).tocoo()
-    users, items = scorer.rows.users_items(pairs.row, pairs.col)
-    known = scorer.users_rated[users] & scorer.items_rated[items]
-    users, items = users[known], items[known]
-    return _Known(users, items, pairs.data[known].astype(np.float64), scorer.baseline(users, items))
+    def weights(self, outputs):
+        """Weights of outputs, (n, n_models), by equation (3)."""
+        return shrunk_weights(outputs, self.residuals, (self.users, self.items))
 
-
-def _shown(given, trained, biases):
-    """Find validation ratings, `_Known`, a model's outputs there, and what biases leave over: float64, (n,) each."""
-    scorer = trained.scorer(given.train, biases, given)
-    known = _known_of(given, scorer, trained.side)
-    return known, scorer.pair_outputs(known.users, known.items).astype(np.float64), known.observed - known.base
-
-
-def stretch_on_validation(given, trained, biases):
-    """Find how much least squares would stretch a model's outputs on validation ratings, and the squared error then."""
-    _, outputs, beyond = _shown(given, trained, biases)
-    if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(beyond, beyond):
-        return 0.0 if _overfits(trained.history) else np.inf, np.dot(beyond, beyond)
-    stretch = max(0.0, np.dot(beyond, outputs) / np.dot(outputs, outputs))
-    return stretch, np.sum((beyond - stretch * outputs) ** 2)
+    def stretch(self, trained):
+        """How much least squares would stretch a model's outputs, and the squared error then."""
+        outputs, residuals = trained.outputs, self.residuals
+        if not trained.epoch or np.dot(outputs, outputs) <= _NOTHING * np.dot(residuals, residuals):
+            return 0.0 if _overfits(trained.history) else np.inf, np.dot(residuals, residuals)
+        stretch = max(0.0, np.dot(residuals, outputs) / np.dot(outputs, outputs))
+        return stretch, np.sum((residuals - stretch * outputs) ** 2)
 
 
 def _overfits(history):
@@ -86,81 +80,56 @@ def _overfits(history):
     return bool(errors) and None not in errors and errors[-1] < _FALLEN * errors[0]
 
 
-def promises(given, trained, biases):
-    """Tell whether validation ratings show that a model's outputs help at all."""
-    if trained.error or not trained.epoch:
-        return False
-    known, outputs, beyond = _shown(given, trained, biases)
-    return bool(shrunk_weights(outputs[:, np.newaxis], beyond, (known.users, known.items)).any())
+def weigh(problem, known, trained):
+    """Weights of the sides' outputs, and the RMSEs on `known` validation ratings by name; None without validation.
 
-
-def weigh(given, trained, biases):
-    """Weights of the sides' outputs, from the validation ratings; and the RMSEs on them by name.
-
-    A side counts as much as they are sure of it, see `guard`: one that they don't show to be better than the biases
-    gets 0, and so does one that diverged. Without the guard all count: one side 1, two what least squares gives them.
-    Without validation all that are sound share alike.
+    A diverged model gets 0. Without validation the others share alike; without the guard one gets 1, two least squares.
     """
-    sound = [each.error is None for each in trained]
-    alike = [float(each) / sum(sound) for each in sound]
-    if given.held_out is None:
+    sound = np.array([each.error is None for each in trained], float)
+    alike = (sound / sound.sum()).tolist()
+    if known is None:
         return alike, None
-    scorers = [each.scorer(given.train, biases, given) for each in trained]
-    first = scorers[0]
-    users, items, observed, base = _known_of(given, first, trained[0].side)
-    if not len(observed):
-        given.tell("validation: none of its %d ratings is of a user and an item that both have others, so "
-                   "nothing shows what a model is worth; predictions are biases %s"
-                   % (given.held_out.by(trained[0].side).nnz, "alone" if given.guarded else "and all models"))
-        return [0.0] * len(trained) if given.guarded else alike, {}
-    outputs = np.stack([scorer.pair_outputs(users, items).astype(np.float64) if each else np.zeros(len(observed))
-                        for scorer, each in zip(scorers, sound)], axis=1)
+    if not len(known.observed):
+        problem.tell("validation: none of its %d ratings is of a user and an item that both have others, so "
+                     "nothing shows what a model is worth; predictions are biases %s"
+                     % (problem.held_out.by(problem.sides[0]).nnz, "alone" if problem.guarded else "and all models"))
+        return [0.0] * len(trained) if problem.guarded else alike, {}
+    outputs = np.stack([each.outputs for each in trained], axis=1)
 
     def error(weights):
-        return float(np.sqrt(np.mean((first.clip(base + outputs.dot(weights)) - observed) ** 2)))
+        predicted = known.observed - known.residuals + outputs.dot(weights)
+        return float(np.sqrt(np.mean((trained[0].scorer.clip(predicted) - known.observed) ** 2)))
 
-    found = OrderedDict([(given.baseline_name, error(np.zeros(len(trained))))])
+    found = {problem.baseline_name: error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
-    if given.guarded:
-        learned = [each.epoch > 0 and each.error is None for each in trained]
-        weights = shrunk_weights(outputs * learned, observed - base, (users, items)).tolist()
-    elif sum(sound) == 1:
+    if problem.guarded:
+        weights = known.weights(outputs * [each.epoch > 0 for each in trained]).tolist()
+    elif sound.sum() == 1:
         weights = alike
-    else:
-        weights = _least_squares(outputs, observed - base)
+    else:  # outputs that are 0 but for rounding would be stretched beyond all numbers
+        weights = [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, known.residuals)[0].tolist()]
     if np.count_nonzero(weights) > 1:
         found["both"] = error(weights)
-    given.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
-                       "RMSE, of known users and items"))
-    return weights, dict(found)
+    problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)),
+                         "RMSE, of known users and items"))
+    return weights, found
 
 
-def _least_squares(outputs, residuals):
-    from scipy import optimize  # takes its time
-    # Outputs that are 0 but for rounding would be stretched beyond all numbers.
-    return [weight if weight <= MOST else 0.0 for weight in optimize.nnls(outputs, residuals)[0].tolist()]
-
-
-def weigh_by_lists(given, trained, biases, lists):
-    """As `weigh`, by the lists of validation users: of two models the shares whose lists are best."""
-    scorers = [each.scorer(given.train, biases, given) for each in trained]
-    # What there is without a model, then what it is held against: (name, what gives the lists).
-    name, alone = given.simplest(given.train, biases)
-    contenders = [(name, blend([trained[0].scorer(given.train, alone, given)], [0.0]))]
-    sound = [each.error is None for each in trained]
-    for k in np.flatnonzero(sound):
-        contenders.append((trained[k].side, blend(scorers, np.arange(len(trained)) == k)))
-    if sum(sound) > 1:
-        contenders += [("both", blend(scorers, [share, 1.0 - share])) for share in _SHARES]
-    values = [lists.by_user(lists_of(scorer, lists), given.lists.name) for _, scorer in contenders]
-    found = OrderedDict()
-    for (shown, _), of_users in zip(contenders, values):
-        found[shown] = max(found.get(shown, 0.0), float(of_users.mean()))
+def weigh_by_lists(problem, trained, biases, lists):
+    """As `weigh`, by the lists of validation users: the best model, or both alike if that is better."""
+    scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained])
+    name, alone = problem.simplest(problem.train, biases)
+    ways = np.eye(len(trained))[sound].tolist() + ([[0.5, 0.5]] if sound.sum() > 1 else [])
+    names = [each.side for each, is_sound in zip(trained, sound) if is_sound] + ["both"]
+    contenders = [blend([problem.scorer(scorers[0].model, problem.train, trained[0].side, alone)], [0.0])]
+    contenders += [blend(scorers, weights) for weights in ways]
+    values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
+    found = {name: float(of_users.mean()) for name, of_users in zip([name] + names, values)}
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
     better = standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
-    weights = contenders[best][1].weights if better or not given.guarded else [0.0] * len(trained)
-    given.tell(verdict(found, dict(zip([each.side for each in trained], weights)), given.lists.label))
-    return weights, dict(found)
+    weights = ways[best - 1] if better or not problem.guarded else [0.0] * len(trained)
+    problem.tell(verdict(found, dict(zip([each.side for each in trained], weights)), problem.lists.label))
+    return weights, found
 
 
 def lists_of(scorer, validation):
@@ -195,15 +164,12 @@ def shrunk_weights(outputs, residuals, groups):
 
     `groups` are integer labels of the users, and of the items, (n,) each: ratings of one label may err together.
     """
-    from scipy import optimize  # takes its time
-
-    weights = np.zeros(outputs.shape[1])
+    weights, best = np.zeros(outputs.shape[1]), -np.inf
     # Outputs that are 0 but for rounding would be stretched beyond all numbers.
     sizes = np.abs(outputs).max(axis=0, initial=0.0)
     useful = np.flatnonzero(sizes > 1e-6 * np.abs(residuals).max(initial=0.0))
-    best = -np.inf
     for n in range(len(useful), 0, -1):
-        for chosen in itertools.combinations(useful, n):
+        for chosen in map(list, itertools.combinations(useful, n)):
             found = optimize.nnls(outputs[:, chosen], residuals)[0]
             if not found.all():
                 continue  # that is a smaller choice
@@ -212,19 +178,10 @@ def shrunk_weights(outputs, residuals, groups):
             if surely > 1 and gain - 2 * luck > best:
                 best = gain - 2 * luck
                 weights[:] = 0.0
-                weights[list(chosen)] = found * (1 - 1 / surely ** 2)
+                weights[chosen] = found * (1 - 1 / surely ** 2)
         if weights.any():
             break
     return weights
-
-
-def mean_weights(weights):
-    """The weights (n_models,) of the mean of several fits, from theirs (n_fits, n_models): shrunk as by equation (3).
-
-    z is then of the standard errors between the fits; what one fit alone has found is luck, and counts nothing.
-    """
-    mean, variance = np.mean(weights, axis=0), np.var(weights, axis=0, ddof=1) / len(weights)
-    return mean * np.clip(1 - variance / np.where(mean, mean, 1) ** 2, 0, None)
 
 
 def _gain_and_luck(X, y, w, groups):

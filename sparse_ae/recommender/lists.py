@@ -229,7 +229,7 @@ def _autoencoders(settings, problem, rng, paths, run, weighed, deadline):
         trained.append(trainer.train(choice, measure_of=functools.partial(measure_of, least), checkpoint=paths[side],
                                      seconds=seconds))
         if not trained[-1].error and trained[-1].epoch:
-            member = _autoencoder(problem, trained[-1].scorer(problem.train, biases, problem))
+            member = _autoencoder(problem, trained[-1].scorer)
             weighed = _weighed(weighed.members + [member], weighed.lists, problem, weighed.n_closed)
         elif not trained[-1].interrupted and not trained[-1].error:
             problem.tell("%s as rows: no epoch adds to the lists of the others" % side)
@@ -254,8 +254,9 @@ def _refit(settings, problem, members, weights, trained, rng, paths, run, deadli
             took = sum(record["seconds"] for record in before.history[:before.epoch])
             if not interrupted and took <= deadline.left:
                 path = paths[len(sides) + sides.index(member.name)]
-                trainer = SideTrainer(settings, problem, member.name, None, None, run)
-                again = trainer.refit(before, problem.baseline(problem.everything), seeds[member.name], checkpoint=path)
+                trainer = SideTrainer(settings, problem, member.name, problem.baseline(problem.everything),
+                                      seeds[member.name], run)
+                again = trainer.train(before.choice, rates=before.rates, checkpoint=path)
                 history += again.history
                 interrupted = again.interrupted
                 if not again.error and not interrupted:

@@ -1,29 +1,6 @@
-"""Memory that training takes, and memory that is free."""
-import gc
+"""Memory that is free."""
 import os
 from pathlib import Path
-
-# Bytes of a training for which it is worth a tenth of a second to collect garbage first.
-_MUCH = 2 ** 28
-
-# What an update keeps for each parameter, its gradient included, which Adagrad alone doesn't lay down.
-_KEPT = {"adam": 3, "adamax": 3, "adagrad": 1, "adadelta": 3, "rmsprop": 2, "momentum": 2, "nesterov_momentum": 2}
-
-
-def memory_needed(n_columns, choice, itemsize=4):
-    """Bytes that training takes beside the ratings: two encoders and W, the best epoch's, and what the update keeps."""
-    name = choice.update if isinstance(choice.update, str) else getattr(choice.update, "__name__", "")
-    return 3 * (2 + _KEPT.get(name, 2)) * n_columns * choice.n_hidden * itemsize
-
-
-def make_room(n_columns, choice):
-    """Give back what the training before has left, if a training takes much memory.
-
-    Theano's functions are cycles of references, with all that an update keeps: Python finds them when it has made many
-    more objects, and until then two trainings' are there.
-    """
-    if memory_needed(n_columns, choice) > _MUCH:
-        gc.collect()
 
 
 def memory_there():

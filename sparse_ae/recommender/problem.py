@@ -28,7 +28,7 @@ from sparse_ae.evaluation.lists import ListValidation, are_relevant, relevant_fr
 from sparse_ae.evaluation.metrics import Measure
 from sparse_ae.ranks.ranks import ALONE, Ranks
 from sparse_ae.recommender.defaults import Choice, is_auto, useful_sides, validation_fraction
-from sparse_ae.recommender.guard import shrunk_weights
+from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of, scorer_of, shape_of, targets_of
 from sparse_ae.runtime.progress import figure, say
 from sparse_ae.training.checkpoint import fingerprint
@@ -199,16 +199,12 @@ class FitInputs(NamedTuple):
         if not self.goes_by_ratings or self.ranks.size > 1 or self.everything.in_parts:
             return self
         plain, sloped = biases_of(self.train), biases_of(self.train, slopes=True)
-        pairs = self.held_out.by(self.train.rows).tocoo()
-        u, i = self.train.rows.users_items(pairs.row, pairs.col)
-        known = (sloped.slopes.users[u] != 0).any(axis=1) & (plain.items[i] != 0)
-        u, i, ratings = u[known], i[known], pairs.data[known].astype(np.float64)
-        before = predict_biases(plain, u, i)
-        gain = predict_biases(sloped, u, i) - before
-        if not len(u) or not shrunk_weights(gain[:, np.newaxis], ratings - before, (u, i)).any():
+        known = Known.of(self, plain)
+        gain = known.residuals - known.observed + predict_biases(sloped, known.users, known.items)
+        if not known.weights(gain[:, np.newaxis]).any():
             return self
         self.tell("biases: users have slopes over how many have rated an item, and over its offset; validation RMSE "
-                  "%s in place of %s" % tuple(figure(np.sqrt(np.mean((ratings - before - each) ** 2)))
+                  "%s in place of %s" % tuple(figure(np.sqrt(np.mean((known.residuals - each) ** 2)))
                                               for each in (gain, 0)))
         return self._replace(slopes=True)
 

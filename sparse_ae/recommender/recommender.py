@@ -42,9 +42,10 @@ from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs, check_choices
-from sparse_ae.recommender.ratings import check_settings, fit_ratings, most_trainings
+from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
+from sparse_ae.recommender.side_trainer import check_settings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
 from sparse_ae.training.checkpoint import describe
 from sparse_ae.training.objectives import check_objective
@@ -258,8 +259,7 @@ class Recommender(RecommenderSettings, Answers):
             paths = _paths(checkpoint, most_trainings(len(given.sides)) if self.biases else 1)
             blended = check_blend(self, given, isinstance(ratings, StoredRatings), seconds)
             refit = refit and given.is_cut_off and (blended or is_worth_a_refit(given.validation))
-            check_settings(self.without_closed_form(), given.scale, given.unknown, given.validation is not None, paths,
-                           run, ranks, fits, refit)
+            check_fits(fits, self, given, refit, check_settings(self.without_closed_form(), given, paths, run))
         given = given.with_held_out(rng)
         with overwriting_told(ratings):
             if blended:

@@ -1,46 +1,61 @@
-"""Training a model of one side: of what its rows are, items or users."""
+"""Train models with the same rows, items or users: settings are chosen, decays tried, large trainings piloted."""
+import gc
 import inspect
+from functools import partial
 from typing import List, NamedTuple, Optional
 
 import numpy as np
+import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, check_number, check_rng
+from sparse_ae.checks import MOST, check_number, check_rng, check_run
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
 from sparse_ae.ranks.ranks import ALONE
+from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import PLAIN_L2, TYPICAL, Choice, choose, is_auto
-from sparse_ae.recommender.guard import lists_of
-from sparse_ae.recommender.memory import make_room
+from sparse_ae.recommender.guard import Known, lists_of
 from sparse_ae.recommender.settings import Shallow, check_network, in_words
 from sparse_ae.recommender.sides import n_columns_of
+from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
-from sparse_ae.training.checkpoint import describe
+from sparse_ae.training.checkpoint import check_unused, describe
+from sparse_ae.training.formulations import get_formulation
 import lasagne
 
 # How a training runs that is no part of a fit's history, and quickly repeated.
 IN_MEMORY = {"on_epoch": None, "checkpoint": None, "checkpoint_every": 1, "resume": False}
 
+# Trainings with another decay at most, and by which factor. If least squares would stretch the outputs by more than 1.1
+# the decay is too strong, by less than 0.7 too weak.
+MORE_TRIES, _LESS_DECAY, _TOO_SMALL, _TOO_LARGE = 2, 0.3, 1.1, 0.7
+
+# From so many ratings, or numbers in W, a pilot with few hidden units shows whether a side is worth its time, by which
+# decay, and with how many hidden units: twice as many while the MSE falls by this share.
+_MANY_RATINGS, _LARGE, _PILOT_HIDDEN, _PILOT_UPDATES, _WORTH_TWICE = 10 ** 6, 2 ** 23, 64, 650, 0.001
+
 
 class Trained(NamedTuple):
-    """A model of one side.
+    """A model of one side, and a `Scorer` of the ratings that it was trained on.
 
     `epoch` is the one that its parameters are of, 0 where none was better than biases; `rates` are the learning rates
-    on the way there, without those of epochs that were put back; `error` says that it diverged.
+    on the way there, without those of epochs that were put back; `outputs` are what it says of `guard.Known` ratings;
+    `error` says that it diverged.
     """
 
     side: str
-    model: Optional[AutoEncoder]
+    scorer: Scorer
     choice: Choice
     history: list
     epoch: int
     rates: List[float]
+    outputs: Optional[np.ndarray] = None
     error: Optional[TrainingDiverged] = None
     interrupted: bool = False
 
-    def scorer(self, ratings, biases, problem):
-        """A `Scorer` of the model, to whom these `OrientedRatings` are known."""
-        return problem.scorer(self.model, ratings, self.side, biases)
+    @property
+    def model(self):
+        return self.scorer.model
 
 
 class SideTrainer:
@@ -53,6 +68,10 @@ class SideTrainer:
         self.settings, self.problem, self.side, self.biases = settings, problem, side, biases
         self._seed, self._run, self._objective = seed, run, objective_of(problem, biases)
         self.n_columns = n_columns_of(problem.train, side)
+        judged = biases is not None and problem.held_out is not None and problem.lists is None
+        self.known = Known.of(problem, biases) if judged else None
+        # The objective knows a decay for the ratings; a cost of one's own has to be measured.
+        self._has_rule = self._objective.rule(1, 1.0) is not None
 
     def choose(self):
         """The `Choice` that the settings have, or make for the ratings to train on."""
@@ -64,21 +83,6 @@ class SideTrainer:
         return choose(self.settings.get_params(), train, variance, self.problem.held_out is not None, self._objective,
                       self.problem.ranks)
 
-    @property
-    def has_rule(self):
-        """Tell whether the objective knows a decay for the ratings; a cost of one's own has to be measured."""
-        return self._objective.rule(1, 1.0) is not None
-
-    def measured(self, choice):
-        """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
-        train = self.problem.train.own(self.side)
-        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, the scale of the cost" % self.side,
-                           **IN_MEMORY)
-        if first.error or first.interrupted:
-            return choice
-        mean = first.history[0]["data_loss"] / train.nnz
-        return choice._replace(l2=float(PLAIN_L2 * mean * (train.nnz / TYPICAL) ** (1 / 3)))
-
     def say(self, choice):
         """Say a line on the settings that were chosen."""
         chosen = {name: value for name, value in choice._asdict().items()
@@ -86,30 +90,127 @@ class SideTrainer:
         if chosen and self.biases is not None and self.settings.choices is None:
             self.problem.tell("%s as rows: %s" % (self.side, in_words(chosen)))
 
-    def train(self, choice, label=None, measure_of=None, **run):
-        """Train a model, and stop early if there is validation: a `Trained`.
+    def search(self, paths, measure_of=None):
+        """Train by the settings chosen, and with other decays if validation ratings say so: the best `Trained`.
+
+        `paths` are checkpoints: of the first training, of one on all ratings, and of those with another decay.
+        """
+        settings, choice = self.settings, self.choose()
+        searches = self.known is not None and self.problem.goes_by_ratings and settings.choices is None
+        if searches and isinstance(check_network(settings.network), Shallow):
+            ended, choice = self._pilot(choice)
+            if ended is not None:
+                return ended
+        if searches and is_auto(settings.l2) and not self._has_rule:
+            choice = self._by_cost(choice)
+        self.say(choice)
+        best = self.train(choice, measure_of=measure_of, checkpoint=paths[0])
+        if searches and is_auto(settings.l2):
+            best = self._better_decay(best, [partial(self.train, checkpoint=path) for path in paths[2:]])
+        return best
+
+    def _pilot(self, choice):
+        """Train few hidden units first where much is to be trained: (Trained or None, Choice).
+
+        The first is there where the side is to be left out, or after Ctrl-C; the second has the decay and the number of
+        hidden units that validation has shown to be worth it.
+        """
+        settings, problem, train = self.settings, self.problem, self.problem.train.by(self.side)
+        is_large = self.n_columns * choice.n_hidden >= _LARGE or train.nnz >= _MANY_RATINGS
+        if choice.n_hidden < 2 * _PILOT_HIDDEN or not is_large:
+            return None, choice
+        n_epochs = -(-_PILOT_UPDATES // choice.updates_per_epoch(np.count_nonzero(np.diff(train.indptr))))
+        n_epochs, tried = min(choice.n_epochs, max(2, n_epochs)), []
+
+        def train_few(choice):
+            label = "%s as rows, %d hidden units first" % (self.side, choice.n_hidden)
+            tried.append(self.train(choice, label, **IN_MEMORY))
+            return tried[-1]
+
+        def with_twice(trained):
+            n_hidden = 2 * trained.choice.n_hidden
+            return train_few(trained.choice._replace(n_hidden=n_hidden)) if n_hidden <= choice.n_hidden else None
+
+        # Errors may stand still for most of the updates.
+        best = train_few(choice._replace(n_hidden=_PILOT_HIDDEN, n_epochs=n_epochs, patience=n_epochs))
+        if is_auto(settings.l2):
+            best = self._better_decay(best, [train_few] * MORE_TRIES)
+        if not best.interrupted and problem.guarded and not self.known.weights(
+                best.outputs[:, np.newaxis] * (best.epoch > 0)).any():
+            problem.tell("%s as rows: with %d hidden units validation ratings show no gain over biases; the %d that "
+                         "were chosen are left out" % (self.side, _PILOT_HIDDEN, choice.n_hidden))
+            return best._replace(epoch=0), choice
+        if is_auto(settings.n_hidden) and not best.interrupted:
+            best, _ = climb(best, [with_twice], self._error, lambda new, old: 1 - new / old, _WORTH_TWICE,
+                            most_steps=10)
+            if tried[-1] is not best:
+                choice = choice._replace(n_hidden=best.choice.n_hidden)
+        if tried[-1].interrupted:
+            return best._replace(interrupted=True), choice
+        if choice.patience is not None:
+            choice = choice._replace(patience=max(choice.patience, 1 + _stood_still(best.history)))
+        return None, choice._replace(l2=best.choice.l2)
+
+    def _by_cost(self, choice):
+        """A choice with a decay in proportion to the mean cost of a rating in a first epoch."""
+        n = self.problem.train.own(self.side).nnz
+        first = self.train(choice._replace(n_epochs=1, patience=1), "%s as rows, the scale of the cost" % self.side,
+                           **IN_MEMORY)
+        if first.error or first.interrupted:
+            return choice
+        return choice._replace(l2=float(PLAIN_L2 * first.history[0]["data_loss"] / n * (n / TYPICAL) ** (1 / 3)))
+
+    def _better_decay(self, best, tries):
+        """Train with another decay while validation ratings say so, and it helps: the best `Trained`.
+
+        The rule for ``l2="auto"`` takes the residuals of biases for noise. If much of it is taste, the decay shrinks
+        outputs too much, and least squares would stretch them again; those of a model that overfits it would shrink.
+        """
+        if best.error or best.interrupted or not len(self.known.observed):
+            return best
+        tries, tried = iter(tries), [best]
+
+        def decay(factor):
+            def with_decay(trained):
+                stretch = self.known.stretch(trained)[0]
+                # Least squares tells nothing of the decay of another cost.
+                if self._has_rule and (stretch <= _TOO_SMALL if factor < 1 else stretch >= _TOO_LARGE):
+                    return None
+                train = None if tried[-1].interrupted else next(tries, None)
+                if train is None:
+                    return None
+                choice = trained.choice._replace(l2=trained.choice.l2 * factor)
+                self.problem.tell("%s as rows: validation ratings would stretch the outputs by %.2f; again with l2=%.4g"
+                                  % (self.side, stretch, choice.l2))
+                tried.append(train(choice))
+                return tried[-1]
+
+            return with_decay
+
+        best, _ = climb(best, [decay(_LESS_DECAY), decay(1 / _LESS_DECAY)], self._error, lambda new, old: old - new,
+                        most_steps=MORE_TRIES)
+        return best._replace(interrupted=tried[-1].interrupted)
+
+    def _error(self, trained):
+        """The squared error on validation ratings, at the best scale of the outputs; infinite for a broken training."""
+        return np.inf if trained.error or trained.interrupted else self.known.stretch(trained)[1]
+
+    def train(self, choice, label=None, measure_of=None, rates=None, **run):
+        """Train a model, and stop early if there is validation; with `rates` on all ratings, an epoch for each.
 
         `measure_of` makes a measure for `Trainer.fit` of a `Scorer`; `run` is as SideTrainer has it, where it differs.
         """
-        problem = self.problem
-        held_out = problem.held_out
+        problem, side, beside, run = self.problem, self.side, self.biases is not None, dict(self._run, **run)
+        label, on_epoch = label or "%s as rows%s" % (side, "" if rates is None else ", on all ratings"), run["on_epoch"]
+        ratings, held_out, n_epochs = problem.train, problem.held_out, choice.n_epochs
+        if rates is not None:
+            ratings, held_out, n_epochs = problem.everything, None, len(rates)
         if held_out is not None:
-            held_out = held_out.own(self.side) if self.biases is None else problem.watched(self.side)
-        return self._train(problem.train, held_out, choice, dict(self._run, **run), label or "%s as rows" % self.side,
-                           choice.n_epochs, choice.patience, choice.cut, measure_of)
-
-    def refit(self, trained, biases, seed, **run):
-        """Train a model again on all ratings beside their biases, for as long as was best: a `Trained`."""
-        other = SideTrainer(self.settings, self.problem, self.side, biases, seed, self._run)
-        return other._train(self.problem.everything, None, trained.choice, dict(self._run, **run),
-                            "%s as rows, on all ratings" % self.side, len(trained.rates), None, None, None,
-                            trained.rates)
-
-    def _train(self, ratings, held_out, choice, run, label, n_epochs, patience, cut, measure_of, rates=None):
-        problem, side, beside, on_epoch = self.problem, self.side, self.biases is not None, run["on_epoch"]
+            held_out = problem.watched(side) if beside else held_out.own(side)
+        if self.n_columns * choice.n_hidden >= _LARGE:
+            gc.collect()  # Theano's functions are cycles of references, with all that an update keeps
         targets = problem.targets(self.biases, side, ratings if beside else None)
         train, rng = ratings.own(side), check_rng(self._seed)
-        make_room(self.n_columns, choice)
         model = model_of(self.settings, self.n_columns, choice, rng, targets.output_scale, problem.ranks, beside)
         scorer = problem.scorer(model, ratings, side, self.biases)
         if not beside:  # outputs start at the mean rating, or at that of the many missing entries
@@ -125,12 +226,12 @@ class SideTrainer:
             if on_epoch is not None:
                 on_epoch(record)
 
-        measure = None if measure_of is None or held_out is None else measure_of(scorer)
-        error = None
+        error = outputs = None
         try:
             trainer.fit(Checked(train), n_epochs, validation=None if held_out is None else Checked(held_out),
-                        patience=patience, targets=targets, measure=measure,
-                        keep_optimiser=not beside, cut=cut, **dict(run, on_epoch=note))
+                        patience=None if rates else choice.patience, targets=targets,
+                        measure=None if measure_of is None or held_out is None else measure_of(scorer),
+                        keep_optimiser=not beside, cut=None if rates else choice.cut, **dict(run, on_epoch=note))
             restored = trainer.history[-1]["restored"]
             epoch = len(trainer.history) if restored is None else restored
             if epoch:
@@ -141,11 +242,43 @@ class SideTrainer:
                 raise
             error, epoch = found, 0
             problem.tell("%s: %s; that model is left out" % (label, found))
+        if self.known is not None and held_out is not None:
+            outputs = (np.zeros(len(self.known.users)) if error else
+                       scorer.pair_outputs(self.known.users, self.known.items).astype(np.float64))
         for record in trainer.history if beside else ():  # those of a checkpoint don't come to `note`
             record.update(rows=side, refit=rates is not None)
         interrupted = bool(trainer.history) and trainer.history[-1]["interrupted"]
-        return Trained(side, model, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), error,
+        return Trained(side, scorer, choice, trainer.history, epoch, _rates_to(epoch, trainer.history), outputs, error,
                        interrupted)
+
+
+def check_settings(settings, problem, paths, run):
+    """Raise what training would, before anything is fitted, compiled or written: a model by the settings."""
+    any_ratings = sp.csr_matrix(np.ones((1, 1), np.float32))  # the settings for "auto" can always be taken
+    objective, rng, ranks = problem.objective, np.random.RandomState(0), problem.ranks
+    choice = choose(settings.get_params(), any_ratings, 1.0 if settings.biases else None,
+                    problem.validation is not None, objective)
+    if not isinstance(check_network(settings.network), Shallow):
+        ranks.check_alone("network=%s on %d ranks: its columns can't be shared out; expected network='shallow', or one "
+                          "process", describe(settings.network))
+    model = model_of(settings, 1, choice, rng, problem.scale, two_encoders=settings.biases)
+    trainer_of(settings, model, choice, rng, problem.unknown, objective)
+    if settings.formulation != "auto":
+        get_formulation(settings.formulation, model, objective)
+    check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
+    for path in paths:
+        if path is not None:
+            check_unused(path, run["resume"])
+    return model
+
+
+def _stood_still(history):
+    """The longest run of epochs without improvement."""
+    best, since, most = np.inf, 0, 0
+    for record in history:
+        if record["validation_rmse"] < best:
+            best, since, most = record["validation_rmse"], record["epoch"], max(most, record["epoch"] - since)
+    return most
 
 
 class ListMeasure:

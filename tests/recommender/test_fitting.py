@@ -1,5 +1,5 @@
 """What `Recommender.fit` is made of: ratings either way round, what is better, and weights, by hand and by loops."""
-from collections import Counter, OrderedDict
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +8,8 @@ import scipy.sparse as sp
 from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
 from sparse_ae.recommender import problem
-from sparse_ae.recommender.guard import mean_weights, shrunk_weights, standard_score, verdict
+from sparse_ae.recommender.guard import shrunk_weights, standard_score
 from sparse_ae.recommender.problem import FitInputs
-from sparse_ae.recommender.ratings import check_settings
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
 
@@ -111,28 +110,6 @@ def test_standard_errors_by_hand(gains, expected):
     assert standard_score(np.array(gains)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("found, weights, expected", [
-    ([("biases", 0.9), ("items", 0.8)], {"items": 1.0},
-     "validation RMSE: biases 0.9000, items as rows 0.8000; predictions are biases and 1.00 of items as rows"),
-    ([("biases", 0.9), ("items", 0.9)], {"items": 0.0},
-     "validation RMSE: biases 0.9000, items as rows 0.9000; predictions are biases alone: no model is clearly better"),
-    ([("popular", 0.1), ("users", 0.2)], {"users": 1.0},
-     "validation RMSE: popular 0.1000, users as rows 0.2000; lists are those of 1.00 of users as rows"),
-])
-def test_what_validation_says(found, weights, expected):
-    assert verdict(OrderedDict(found), weights, "RMSE") == expected
-
-
-def test_nothing_is_written_over_before_anything_is_fitted(tmp_path):
-    (tmp_path / "run").write_text("")
-    run = {"on_epoch": None, "checkpoint_every": 1, "resume": False}
-    settings = Recommender(n_hidden=2, progress=False)
-    check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "other")], run)
-    with pytest.raises(FileExistsError, match="run exists; pass resume=True to go on from it, or another path"):
-        check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "other"), str(tmp_path / "run")], run)
-    check_settings(settings, (1, 5), "mean", False, [str(tmp_path / "run")], dict(run, resume=True))
-
-
 # Weights of models beside the biases: sure and unsure, of noise
 
 
@@ -220,11 +197,3 @@ def test_no_ratings_and_no_outputs_are_no_evidence():
     none = np.zeros(0, int)
     assert shrunk_weights(np.zeros((0, 2)), np.zeros(0), [none, none]).tolist() == [0, 0]
     assert shrunk_weights(np.zeros((3, 2)), np.ones(3), [np.arange(3)] * 2).tolist() == [0, 0]
-
-
-def test_the_mean_of_several_fits_by_hand():
-    """Of three models: all find the same, they differ about 1, and one fit alone finds something."""
-    weights = [[0.8, 2.0, 0.0], [0.8, 1.0, 0.0], [0.8, 0.0, 0.9], [0.8, 1.0, 0.0]]
-    error = np.sqrt((1 + 0 + 1 + 0) / 3 / 4)
-    assert mean_weights(weights) == pytest.approx([0.8, 1 - error ** 2, 0])
-    assert mean_weights([[0.0], [0.0]]).tolist() == [0.0]

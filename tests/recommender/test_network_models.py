@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ import sparse_ae
 from sparse_ae.layers import ObservedLayer, SparseInputDenseLayer
 from sparse_ae.networks import Network, deep, multinomial, ordinal
 from sparse_ae.ranks.ranks import Ranks
-from sparse_ae.recommender.ratings import check_settings
+from sparse_ae.recommender.ratings import check_fits
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.saving import named, unnamed
-from sparse_ae.training.objectives import Missing, Multinomial, Ordinal
+from sparse_ae.recommender.side_trainer import check_settings
+from sparse_ae.training.objectives import Missing, Multinomial, Objective, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
 
 pytestmark = pytest.mark.skipif(ON_GPU, reason="networks run on the CPU")
@@ -193,10 +195,11 @@ def test_networks_that_cannot_be_used(network, settings, error, message, triples
 
 
 def test_ranks_are_refused_in_words():
+    problem = SimpleNamespace(objective=Objective(), ranks=Ranks(Fake()), validation=None, scale=(1, 5), unknown=3.0)
     with pytest.raises(ValueError, match="network=sparse_ae.networks.kinds.deep on 2 ranks: its columns can't be"):
-        check_settings(recommender(), (1, 5), 3.0, False, [None], {}, Ranks(Fake()))
+        check_settings(recommender(), problem, [None], {})
     with pytest.raises(ValueError, match="fits is 2; expected 'auto' or 1 here"):
-        check_settings(Recommender(), (1, 5), 3.0, True, [None], {}, Ranks(Fake()), fits=2, refit=True)
+        check_fits(2, Recommender(), problem, True, None)
 
 
 def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):

@@ -445,7 +445,7 @@ def with_less_decay():
 
 
 def test_taste_that_the_decay_suppressed_gets_less_of_it(with_less_decay, monkeypatch):
-    monkeypatch.setattr("sparse_ae.recommender.ratings._TOO_SMALL", np.inf)
+    monkeypatch.setattr(side_trainer, "_TOO_SMALL", np.inf)
     by_rule = made(rows="items", l2="auto")
     tries = np.log(with_less_decay.l2_ / by_rule.l2_) / np.log(0.3)
     assert tries == pytest.approx(1) or tries == pytest.approx(2)
@@ -519,7 +519,7 @@ def test_defaults_are_chosen_said_and_kept(capsys):
     lines = capsys.readouterr().err.splitlines()
     expected = "items as rows: n_hidden=96, batch_size=2, l2=[0-9.]+, update=adam, learning_rate=0.001, patience=8"
     assert any(re.match(expected, line) for line in lines)
-    assert "items as rows: outputs are too small by a factor of" in "".join(lines)
+    assert "items as rows: validation ratings would stretch the outputs by" in "".join(lines)
     assert any(line.endswith("again with l2=%.4g" % found.l2_) for line in lines)
     assert any(line.startswith("validation RMSE, of known users and items: biases 0.9") for line in lines)
 

@@ -7,10 +7,10 @@ from made import levels, likings, noise, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import guard, memory, ratings as fitting
+from sparse_ae.recommender import memory, ratings as fitting, side_trainer
 from sparse_ae.recommender.climb import climb
-from sparse_ae.recommender.defaults import Choice
-from sparse_ae.recommender.joining import can_be_joined, joined
+from sparse_ae.recommender.guard import Known
+from sparse_ae.recommender.ratings import joined
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.settings import Shallow
 from sparse_ae.recommender.side_trainer import SideTrainer
@@ -19,8 +19,6 @@ from sparse_ae.training.objectives import Objective
 
 SETTINGS = dict(n_hidden=40, l2=0.05, learning_rate=0.02, batch_size=9, n_epochs=12, update="adam",
                 formulation="sparse", rows="items", progress=False)
-CHOICE = Choice(n_hidden=100, batch_size=10, l2=1.0, update="adam", learning_rate=0.001, n_epochs=300, patience=17,
-                l2_weighted=False)
 
 
 def fitted(ratings=None, fit=None, **settings):
@@ -33,9 +31,10 @@ def trained(monkeypatch):
     """What is trained from now on with validation: pairs of a label, None for none, and a Trained."""
     found, train = [], SideTrainer.train
 
-    def noted(self, choice, label=None, *args, **more):
-        found.append((label, train(self, choice, label, *args, **more)))
-        return found[-1][1]
+    def noted(self, choice, label=None, **more):
+        made = train(self, choice, label, **more)
+        found.extend([(label, made)] * ("rates" not in more))
+        return made
 
     monkeypatch.setattr(SideTrainer, "train", noted)
     return found
@@ -44,8 +43,8 @@ def trained(monkeypatch):
 @pytest.fixture
 def with_pilots(monkeypatch):
     """Few hidden units are 8 here, and tried first whatever is to be trained."""
-    monkeypatch.setattr(fitting, "_MANY_RATINGS", 1)
-    monkeypatch.setattr(fitting, "_PILOT_HIDDEN", 8)
+    monkeypatch.setattr(side_trainer, "_MANY_RATINGS", 1)
+    monkeypatch.setattr(side_trainer, "_PILOT_HIDDEN", 8)
 
 
 @pytest.mark.parametrize("values, worth, expected, n_asked", [
@@ -125,40 +124,12 @@ def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
     ([0.5, -0.5, 0.5], 3, [1, 1], (pytest.approx(10 / 3), pytest.approx(9 - 25 / 3))),
     ([0.5, -0.5, 0.5], 0, [1, 0.99], (np.inf, 9.0)),  # nothing is learned
     ([0.5, -0.5, 0.5], 0, [1, 0.5], (0.0, 9.0))])  # it overfits from the first epoch on
-def test_how_much_outputs_are_to_be_stretched(outputs, epoch, errors, expected, monkeypatch):
-    monkeypatch.setattr(guard, "_shown", lambda *_: (None, np.array(outputs), np.array([1.0, -2.0, 2.0])))
-    best = SimpleNamespace(epoch=epoch, history=[dict(train_rmse=error) for error in errors])
-    assert guard.stretch_on_validation(None, best, None) == expected
-
-
-@pytest.mark.parametrize("stretch, said", [
-    (np.inf, "next to nothing is learned"), (1.5, "too small by a factor of 1.50"),
-    (0.4, "too large by a factor of 2.50"), (0.0, "make validation ratings worse")])
-def test_what_is_said_of_outputs(stretch, said, monkeypatch, capsys):
-    """Where another decay is tried."""
-    monkeypatch.setattr(fitting, "stretch_on_validation", lambda *args: (stretch, 2.0))
-    fitted(l2="auto", n_epochs=2, progress=True)
-    assert said in capsys.readouterr().err
+def test_how_much_outputs_are_to_be_stretched(outputs, epoch, errors, expected):
+    best = SimpleNamespace(epoch=epoch, history=[dict(train_rmse=error) for error in errors], outputs=np.array(outputs))
+    assert Known(None, None, None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
 
 
 # Memory
-
-
-def test_memory_by_hand():
-    """W, V and U, now and of the best epoch, with their gradients and two sums of Adam's; Adagrad's one sum."""
-    numbers = 1000 * 100
-    assert memory.memory_needed(1000, CHOICE) == 3 * numbers * 5 * 4
-    assert memory.memory_needed(1000, CHOICE._replace(update="adagrad"), 8) == 3 * numbers * 3 * 8
-    there = memory.memory_there()
-    assert there is None or 2 ** 20 < there < 2 ** 50
-
-
-@pytest.mark.parametrize("there, said", [(1e3, True), (1e15, False), (None, False)])
-def test_too_little_memory_is_told(there, said, with_pilots, monkeypatch, capsys):
-    monkeypatch.setattr(fitting, "memory_there", lambda: there)
-    fitted(n_epochs=1, progress=True)
-    assert ("items as rows: training takes about 0.0 GB, of 0.0 GB of memory that are free; a smaller n_hidden than 40"
-            in capsys.readouterr().err) == said
 
 
 @pytest.mark.parametrize("limit, free", [("3000000", 1000000), ("max", None), (None, None)])
@@ -222,12 +193,6 @@ def test_decays_of_models_count_by_their_shares():
     assert one.l2_W == pytest.approx((0.75 * 1 + 0.25 * 3) / (0.75 ** 2 + 0.25 ** 2))
 
 
-def test_what_can_be_joined():
-    assert can_be_joined(model(2)) and can_be_joined(model(2, U=None))
-    assert not can_be_joined(model(2, f="sigmoid")), "a mean of sigmoids is none"
-    assert not can_be_joined(object())
-
-
 @pytest.fixture
 def fits(monkeypatch):
     """The `_Fit`s that are made from now on."""
@@ -244,12 +209,6 @@ def test_so_many_fits_as_are_asked_for(fits, n_fits, tmp_path):
     users, items = found.users_[:9], found.items_[3]
     found.save(tmp_path / "m")
     assert (Recommender.load(tmp_path / "m").predict(users, items) == found.predict(users, items)).all()
-
-
-@pytest.mark.parametrize("n_fits, weight", [(2, 0), (3, (1 - 1 / 4) * 2 / 3)])
-def test_what_one_fit_alone_shows_is_luck(n_fits, weight):
-    shown = [[1.0]] * (n_fits - 1) + [[0.0]]
-    np.testing.assert_allclose(guard.mean_weights(shown), [weight])
 
 
 @pytest.mark.parametrize("ends", ["diverged", "interrupted", "between trainings"])
@@ -349,13 +308,12 @@ def test_the_decay_of_a_cost_of_ones_own_is_of_its_scale(trained, capsys):
         decays.append([each.choice.l2 for label, each in trained if label is None][0])
     one, hundred = decays
     assert hundred == pytest.approx(100 * one, rel=0.01)
-    assert "its cost knows no decay; again with l2=%.4g" % (0.3 * one) in capsys.readouterr().err
+    assert "again with l2=%.4g" % (0.3 * one) in capsys.readouterr().err
 
 
 def test_less_decay_is_tried_for_a_cost_of_ones_own_and_more_if_that_is_worse(trained, monkeypatch):
     errors = iter([3.0, 4.0, 2.0] + [1.0] * 9)
-    monkeypatch.setattr(fitting, "_error_of", lambda *args: next(errors))
-    monkeypatch.setattr(fitting, "stretch_on_validation", lambda *args: (1.0, 3.0))
+    monkeypatch.setattr(SideTrainer, "_error", lambda *args: next(errors))
     fitted(objective=Times(), l2="auto", n_epochs=2)
     first, less, more = [each.choice.l2 for label, each in trained if label is None]
     assert (less, more) == (pytest.approx(0.3 * first), pytest.approx(first / 0.3))
