@@ -10,10 +10,10 @@ warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
 class Dense:
     """Every rating in its place, and a mask: what one would write first."""
 
-    formulation = "dense"
+    name = "PyTorch, dense"
 
-    def __init__(self, start, recipe, l2, name="PyTorch, dense"):
-        self.recipe, self.l2, self.name = recipe, l2, name
+    def __init__(self, start, recipe, l2, name=None):
+        self.l2, self.name = l2, name or self.name
         self.f, self.g = ((lambda x: x) if each == "identity" else getattr(torch, each)
                           for each in (recipe.f, recipe.g))
         self.W, self.V = (torch.tensor(x, requires_grad=True) for x in (start[0], np.ascontiguousarray(start[1].T)))
@@ -43,10 +43,7 @@ class Dense:
 class Sparse(Dense):
     """Products with the rows in CSR form, and their gradients by sparse products; decay and update move all rows."""
 
-    formulation = "sparse"
-
-    def __init__(self, start, recipe, l2, name="PyTorch, sparse products"):
-        super().__init__(start, recipe, l2, name)
+    name = "PyTorch, sparse products"
 
     def squared_error(self, block):
         rows = _Rows(block)
