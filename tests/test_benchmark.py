@@ -98,7 +98,7 @@ def test_updates_are_compared_on_the_same_ratings(example, without_torch, capsys
 def test_an_update_that_diverges_is_no_figure(example, without_torch, monkeypatch):
     monkeypatch.setattr(example, "SGD", example.SGD._replace(learning_rate=50.0))
     with pytest.raises(AssertionError, match="SGD has diverged"), np.errstate(all="ignore"):
-        example.updates(small_matrix(), SMALL, 2, TABLE)
+        example.updates(small_matrix(), argparse.Namespace(**dict(vars(SMALL), rounds=3)), 2, TABLE)
 
 
 def test_the_pass_is_adams(example):
