@@ -10,7 +10,6 @@ beside the least that a model has to beat: the mean, plus an offset for each use
 """
 import argparse
 import re
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,116 +21,91 @@ from sparse_ae.evaluation import plots
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.training.batch import Batch
 import lasagne
-import theano
 
 SIZES = ("100k", "1m", "latest-small", "10m", "20m", "25m", "32m")
 
-
-class Settings(NamedTuple):
-    """Settings of a model and its training."""
-
-    title: str
-    f: str
-    g: str
-    n_hidden: int
-    l2: float
-    l2_per: str
-    update: str
-    learning_rate: float
-    batch_size: int
-    n_epochs: int
-
-
-# Chosen, the numbers of epochs included, on a tenth of the *training* ratings of MovieLens 100K, cut off once more by
-# split_ratings with four seeds: no setting has seen a test rating. The validation RMSE is flat around them.
-# "users" keeps all that the post fixes: sigmoid, tanh, plain SGD, 0.1 (|W|^2 + |V|^2) in the cost of each mini-batch.
-# The post leaves the size of a mini-batch open, and with it the weight decay that adds up over an epoch. Mini-batches
-# of a single user, the most decay that it can have, did best. "items" takes the AutoRec paper's nonlinearities.
+# The model, its training, and the number of epochs: chosen on a tenth of the *training* ratings of MovieLens 100K, with
+# four seeds, so that no setting has seen a test rating. "users" keeps all that the post fixes: sigmoid, tanh, plain
+# SGD, 0.1 (|W|^2 + |V|^2) in the cost of each mini-batch. The post leaves the size of a mini-batch open, and with it
+# the weight decay that adds up over an epoch: mini-batches of a single user did best. "items" takes the AutoRec paper's
+# nonlinearities. From Lasagne's GlorotUniform, in place of this Normal, validation is worse by 0.005 to 0.01.
 SETTINGS = {
-    "users": Settings("users as rows, the post", "sigmoid", "tanh", 50, 0.1, "batch", "sgd", 3e-4, 1, 30),
-    "items": Settings("items as rows", "linear", "sigmoid", 200, 70.0, "epoch", "adam", 1e-3, 128, 40),
+    "users as rows, the post": (dict(n_hidden=50, f="sigmoid", g="tanh", l2=0.1),
+                                dict(update="sgd", learning_rate=3e-4, batch_size=1, l2_per="batch"), 30),
+    "items as rows": (dict(n_hidden=200, f="linear", g="sigmoid", l2=70.0),
+                      dict(update="adam", learning_rate=1e-3, batch_size=128, l2_per="epoch"), 40),
 }
-# The same start for both. From Lasagne's GlorotUniform, validation is worse by 0.005 to 0.01.
 START = lasagne.init.Normal(0.01)
-
-# What `item_strengths` returns.
-STRENGTH = {"users": "decoder weight W of the item", "items": "activation for the item, less its mean over items"}
 
 
 class Result(NamedTuple):
-    """A trained model, and its predictions of the held-out ratings."""
+    """A trained model, its rows, and its predictions of the held-out ratings."""
 
-    rows: str
     model: AutoEncoder
-    ratings: object
+    rows: object
     history: list
     predicted: np.ndarray
 
 
 def main(argv=None):
-    """Runs the example with the arguments of the command line, or with those given."""
-    started = time.perf_counter()
-    parser = _parser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", default="100k", metavar="NAME_OR_PATH",
+                        help="a MovieLens size (%s), or the path of an archive, a folder or a file of ratings; 100k if "
+                        "not given" % ", ".join(SIZES))
+    parser.add_argument("--plot", type=Path, default=Path("movielens.png"), metavar="FILE",
+                        help="where the learning curves go; pictures of what was learned go beside it, to "
+                        "movielens-model.png (default %(default)s)")
     args = parser.parse_args(argv)
     if not args.plot.resolve().parent.is_dir():
         parser.error("there is no folder %s for the picture %s" % (args.plot.resolve().parent, args.plot))
     try:
-        label, ratings, titles = load(args.data)
-        split = split_ratings(ratings, test_fraction=0.2, rng=args.seed)
+        ratings, titles = load(args.data)
+        split = split_ratings(ratings, test_fraction=0.2, rng=0)
     except (OSError, TypeError, ValueError) as error:
         parser.error(str(error))
 
     test = split.test.tocoo()
     scale = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
-    print("%s: %d ratings from %g to %g, %d users, %d items; theano %s on %s"
-          % (label, ratings.matrix.nnz, scale[0], scale[1], *ratings.matrix.shape, theano.__version__,
-             theano.config.device))
-    print("split with seed %d: %d ratings to train on, %d held out; without a training rating: %d users, %d items"
-          % (args.seed, split.train.nnz, split.test.nnz, len(split.cold_users), len(split.cold_items)))
-    print("errors are in the ratings' unit, of predictions clipped to %g ... %g; a user or an item without a training "
-          "rating gets the mean" % scale)
+    print("%s: %d ratings from %g to %g, %d users, %d items"
+          % (args.data, ratings.matrix.nnz, *scale, *ratings.matrix.shape))
+    print("%d ratings to train on, %d held out; without a training rating: %d users, %d items, for which the mean is "
+          "predicted" % (split.train.nnz, split.test.nnz, len(split.cold_users), len(split.cold_items)))
+    results = {title: train(title, split, scale) for title in SETTINGS}
     biases = np.clip(predict_biases(fit_biases(split.train), test.row, test.col), *scale)
-    print("\nbiases alone: held-out RMSE %.4f" % rmse(test.data, biases))
-
-    results = [train(rows, split, scale, args) for rows in ([args.rows] if args.rows else ["users", "items"])]
-
     print("\n%-26s %-8s %s" % ("held-out error", "RMSE", "MAE"))
-    for name, predicted in [("biases alone", biases)] + [(SETTINGS[r.rows].title, r.predicted) for r in results]:
+    for name, predicted in [("biases alone", biases)] + [(title, each.predicted) for title, each in results.items()]:
         print("%-26s %.4f   %.4f" % (name, rmse(test.data, predicted), mae(test.data, predicted)))
 
     names = [titles.get(item, "item %s" % item) for item in ratings.items.tolist()]
-    recommend(results[-1], split, ratings.users, names, args.seed)
+    recommend(results["items as rows"], split, ratings.users, names)
     try:
-        draw(results, split, names, biases, label, args.plot)
-    except (ImportError, OSError, ValueError) as error:  # all that is left to say can still be said
+        draw(results, split, names, biases, args.plot)
+    except (ImportError, OSError, ValueError) as error:
         print("\nno picture was drawn: %s" % error)
-    print("%.0f seconds in all" % (time.perf_counter() - started))
 
 
 def load(data):
-    """Label, ratings and titles of the data set that `data` names or is the path of."""
+    """Ratings and titles of the data set that `data` names or is the path of."""
     if data in SIZES:
-        dataset = movielens(data)
-        return dataset.name, dataset.ratings, dataset.titles
-    # A path such as ml-1m.zip tells the size, by which movielens knows what files to look for.
-    sizes = re.findall("ml-(%s)" % "|".join(SIZES), str(Path(data).resolve()).lower())
-    dataset = movielens(sizes[-1] if sizes else "100k", path=data)
-    return Path(data).resolve().name, dataset.ratings, dataset.titles
+        found = movielens(data)
+    else:
+        # A path such as ml-1m.zip tells the size, by which movielens knows what files to look for.
+        sizes = re.findall("ml-(%s)" % "|".join(SIZES), str(Path(data).resolve()).lower())
+        found = movielens(sizes[-1] if sizes else "100k", path=data)
+    return found.ratings, found.titles
 
 
-def train(rows, split, scale, args):
-    """Train the model of `SETTINGS[rows]`; says how it goes."""
-    settings = SETTINGS[rows]
-    ratings, held_out = (_oriented(matrix, rows) for matrix in (split.train, split.test))
-    n_hidden, n_epochs = args.hidden or settings.n_hidden, args.epochs or settings.n_epochs
-    model = AutoEncoder(ratings.shape[1], n_hidden, rating_scale=scale, f=settings.f, g=settings.g, l2=settings.l2,
-                        W=START, V=START, b=_start_at(ratings.data.mean(dtype="float64"), scale, settings.f),
-                        rng=args.seed)
-    trainer = Trainer(model, settings.update, settings.learning_rate, settings.batch_size, l2_per=settings.l2_per,
-                      rng=args.seed)
-    print("\n%s: %d hidden units, f=%s, g=%s, l2=%g in each %s, %s with learning rate %g, %d row%s in a mini-batch"
-          % (settings.title, n_hidden, settings.f, settings.g, settings.l2, settings.l2_per, settings.update,
-             settings.learning_rate, settings.batch_size, "" if settings.batch_size == 1 else "s"))
+def train(title, split, scale):
+    """Train the model of `SETTINGS[title]`; says how it goes."""
+    of_model, of_training, n_epochs = SETTINGS[title]
+    print("\n%s: %s" % (title, ", ".join("%s=%s" % each for each in dict(of_model, **of_training).items())))
+    is_of_items = title == "items as rows"
+    rows, held_out = (part.T.tocsr() if is_of_items else part for part in (split.train, split.test))
+    # The first outputs are the mean rating, so that no step is spent on getting there.
+    mean, (low, high) = rows.data.mean(dtype="float64"), scale
+    start = np.log((mean - low) / (high - mean)) if of_model["f"] == "sigmoid" else mean
+    model = AutoEncoder(rows.shape[1], rating_scale=scale, W=START, V=START, b=lasagne.init.Constant(start), rng=0,
+                        **of_model)
 
     # What is shown of the held-out ratings decides nothing: the number of epochs is given.
     def say(record):
@@ -139,111 +113,60 @@ def train(rows, split, scale, args):
               % (record["epoch"], n_epochs, record["train_rmse"], record["validation_rmse"], record["seconds"]),
               flush=True)
 
-    history = trainer.fit(ratings, n_epochs, validation=held_out, on_epoch=say)
-    test = split.test.tocoo()
-    return Result(rows, model, ratings, history, predict(rows, model, ratings, test.row, test.col))
+    history = Trainer(model, rng=0, **of_training).fit(rows, n_epochs, validation=held_out, on_epoch=say)
+    users, items = split.test.tocoo().row, split.test.tocoo().col
+    pairs = (items, users) if is_of_items else (users, items)
+    return Result(model, rows, history, model.predict_pairs(rows, *pairs))
 
 
-def predict(rows, model, ratings, users, items):
-    """Ratings that users give to items, whichever of the two are the model's rows."""
-    return model.predict_pairs(ratings, *((users, items) if rows == "users" else (items, users)))
-
-
-def recommend(result, split, users, names, seed, n=10):
-    """Print ten recommendations for a user beside what the user liked."""
+def recommend(result, split, users, names, n=10):
+    """Print ten recommendations for a user beside what the user liked; items are the model's rows."""
     # Somebody with enough ratings to recognise a taste in them.
     counts = np.diff(split.train.indptr)
-    user = np.random.RandomState(seed).choice(np.flatnonzero(counts >= min(20, counts.max())))
+    user = np.random.RandomState(0).choice(np.flatnonzero(counts >= min(20, counts.max())))
     seen, rated = split.train[user].indices, split.train[user].data
-    liked = [i for i in np.argsort(-rated, kind="stable")[:n] if rated[i] >= rated.mean()]
     held_out = dict(zip(split.test[user].indices, split.test[user].data))
+    left = ["%g  %.40s" % (rated[i], names[seen[i]])
+            for i in np.argsort(-rated, kind="stable")[:n] if rated[i] >= rated.mean()]
     # Of an item without a training rating nothing is known: its prediction is no recommendation.
     items = np.setdiff1d(split.train.indices, seen)
-    scores = predict(result.rows, result.model, result.ratings, np.full(len(items), user), items)
-    best = np.argsort(-scores, kind="stable")[:n]
-
-    print("\nuser %s, by the model with %s; in brackets what the user gave it, where that was held out"
-          % (users[user], SETTINGS[result.rows].title))
-    left = ["%g  %s" % (rated[i], _shortened(names[seen[i]])) for i in liked]
-    right = ["%.2f  %s%s" % (score, _shortened(names[item]), " (%g)" % held_out[item] if item in held_out else "")
-             for item, score in zip(items[best], scores[best])]
+    scores = result.model.predict_pairs(result.rows, items, np.full(len(items), user))
+    right = ["%.2f  %.40s%s" % (score, names[item], " (%g)" % held_out[item] if item in held_out else "")
+             for score, item in sorted(zip(scores, items), reverse=True)[:n]]
+    print("\nuser %s; in brackets what the user gave it, where that was held out" % users[user])
     print("%-46s %s" % ("liked, of %d ratings in training" % len(seen), "recommended, with the predicted rating"))
     for i in range(max(len(left), len(right))):
-        print(("%-46s %s" % (left[i] if i < len(left) else "", right[i] if i < len(right) else "")).rstrip())
+        print(("%-46s %s" % ("".join(left[i:i + 1]), "".join(right[i:i + 1]))).rstrip())
 
 
-def draw(results, split, names, biases, label, path):
+def draw(results, split, names, biases, path):
     """Write the learning curves to `path`, and pictures of what was learned beside it."""
-    test, last = split.test.tocoo(), results[-1]
-    ax = plots.learning_curves({SETTINGS[each.rows].title: each.history for each in results},
+    test, items = split.test.tocoo(), results["items as rows"]
+    ax = plots.learning_curves({title: each.history for title, each in results.items()},
                                {"biases alone, held out": rmse(test.data, biases)})
-    ax.set_title("Learning curves, %s" % label)
+    ax.set_title("Learning curves")
     ax.figure.savefig(str(path))
-    print("\nlearning curves: %s" % path.resolve())
 
     from matplotlib.figure import Figure
     figure = Figure(figsize=(13, 9), dpi=120, constrained_layout=True)
     grid = figure.add_gridspec(2, 2)
-    predicted = {SETTINGS[each.rows].title: each.predicted for each in results}
+    predicted = {title: each.predicted for title, each in results.items()}
     plots.calibration(test.data, predicted, n_bins=12, ax=figure.add_subplot(grid[0, 0])).set_title("Calibration")
-    predicted["biases alone"] = biases
     counts = np.bincount(split.train.indices, minlength=split.train.shape[1])[test.col]
-    plots.rmse_by_count(test.data, predicted, counts, ax=figure.add_subplot(grid[1, 0])).set(
+    plots.rmse_by_count(test.data, dict(predicted, **{"biases alone": biases}), counts,
+                        ax=figure.add_subplot(grid[1, 0])).set(
         title="Held-out error by how often the item was rated", xlabel="ratings of the item in training")
-    plots.hidden_units(item_strengths(last), names, ax=figure.add_subplot(grid[:, 1])).set(
-        title="Hidden units, %s" % SETTINGS[last.rows].title, xlabel=STRENGTH[last.rows])
-    path = path.with_name("%s-model%s" % (path.stem, path.suffix))
-    figure.savefig(str(path))
-    print("what was learned: %s" % path.resolve())
+    plots.hidden_units(item_strengths(items), names, ax=figure.add_subplot(grid[:, 1])).set(
+        title="Hidden units, items as rows", xlabel="activation for the item, less its mean over items")
+    model_path = path.with_name("%s-model%s" % (path.stem, path.suffix))
+    figure.savefig(str(model_path))
+    print("\nlearning curves: %s\nwhat was learned: %s" % (path.resolve(), model_path.resolve()))
 
 
 def item_strengths(result):
-    """Items by hidden units: how much of a unit each item has; see `plots.hidden_units`."""
-    if result.rows == "users":
-        return result.model.W.get_value()
-    hidden = Outputs(result.model).hidden(Batch.of(result.ratings))
+    """Items by hidden units: how much more of a unit each item has than others; see `plots.hidden_units`."""
+    hidden = Outputs(result.model).hidden(Batch.of(result.rows))
     return hidden - hidden.mean(axis=0)
-
-
-def _parser():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="100k", metavar="NAME_OR_PATH",
-                        help="a MovieLens size (%s), or the path of an archive, a folder or a file of ratings; 100k if "
-                        "not given" % ", ".join(SIZES))
-    parser.add_argument("--rows", choices=sorted(SETTINGS), help="train this model only; both if not given")
-    parser.add_argument("--hidden", type=_count, metavar="K",
-                        help="hidden units; if not given, %s" % _defaults("n_hidden"))
-    parser.add_argument("--epochs", type=_count, metavar="N", help="if not given, %s" % _defaults("n_epochs"))
-    parser.add_argument("--seed", type=int, default=0,
-                        help="of the split, the first weights and the order of the rows; 0 if not given")
-    parser.add_argument("--plot", type=Path, default=Path("movielens.png"), metavar="FILE",
-                        help="where the learning curves go, movielens.png if not given; pictures of what was learned "
-                        "go beside it, to movielens-model.png")
-    return parser
-
-
-def _defaults(name):
-    return " and ".join("%d for %s" % (getattr(each, name), rows) for rows, each in SETTINGS.items())
-
-
-def _count(text):
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("%r is no positive whole number" % text)
-    return int(text)
-
-
-def _oriented(matrix, rows):
-    return matrix if rows == "users" else matrix.T.tocsr()
-
-
-def _start_at(mean, scale, f):
-    """An initial b with which the first outputs are the mean rating, so that no step is spent on getting there."""
-    low, high = scale
-    return lasagne.init.Constant(np.log((mean - low) / (high - mean)) if f == "sigmoid" else mean)
-
-
-def _shortened(title, width=40):
-    return title if len(title) <= width else title[:width - 3].rstrip() + "..."
 
 
 if __name__ == "__main__":
