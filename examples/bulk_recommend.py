@@ -17,6 +17,8 @@ from pathlib import Path
 
 import sparse_ae
 
+TOGETHER = 4096  # people at a time
+
 
 @functools.lru_cache(maxsize=1)
 def loaded(path):
@@ -58,15 +60,14 @@ def main(arguments=None):
     parser.add_argument("model", help="what Recommender.save has written, a file or a folder")
     parser.add_argument("-o", "--output", default="lists.csv")
     parser.add_argument("-n", type=int, default=10, help="items in a list (default: %(default)s)")
-    parser.add_argument("--together", type=int, default=4096, help="people at a time (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes of joblib; -1 for one for each core")
     parser.add_argument("--dask", metavar="ADDRESS", help="of a scheduler of Dask's")
     parser.add_argument("--mpi", action="store_true", help="started with mpiexec, and python -m mpi4py.futures")
     parsed = parser.parse_args(arguments)
     path = str(Path(parsed.model).resolve())
     n_users = len(loaded(path).users_)
-    starts = range(0, n_users, parsed.together)
-    tasks = [(path, start, min(start + parsed.together, n_users), parsed.n) for start in starts]
+    starts = range(0, n_users, TOGETHER)
+    tasks = [(path, start, min(start + TOGETHER, n_users), parsed.n) for start in starts]
     with mapped(parsed) as run, open(parsed.output, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("user", "item", "score"))

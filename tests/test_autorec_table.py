@@ -28,21 +28,15 @@ def example(monkeypatch):
     for factors in (module.FACTORS, module.FACTORS_100K):
         factors.update(n_factors=2, n_epochs=3)
     monkeypatch.setattr(module, "SIZES", {k: (module.ITEMS, module.FACTORS) for k in (2, 3, 4)})
-    for peer in ("surprise_svd", "cmfrec_als"):
-        monkeypatch.setattr(module, peer, missing)
     folds = [split_ratings(ratings(), 0.2, rng=i)[:2] for i in range(5)]
     monkeypatch.setattr(module, "movielens_100k_folds", lambda path: folds)
     return module
 
 
-def missing(train, test, seed):
-    raise ImportError("No module named 'peer'")
-
-
 def run(example, tmp_path, capsys, *arguments):
     path = tmp_path / "ratings.npz"
     sp.save_npz(str(path), ratings())
-    example.main(["--data", str(path), "--plot", str(tmp_path / "table.png")] + list(arguments))
+    example.main(["--data", str(path)] + list(arguments))
     return re.sub(r" +\|", " |", capsys.readouterr().out)
 
 
@@ -61,15 +55,14 @@ def judged(example, monkeypatch):
 
 
 @pytest.mark.slow
-def test_all_tables_and_the_picture(example, tmp_path, capsys):
+def test_all_tables(example, tmp_path, capsys):
     out = run(example, tmp_path, capsys, "--quick")
-    assert out.count("\n### ") == 5 and "Judged by **test** ratings" in out
+    assert out.count("\n### ") == 5
     tables = [[line for line in part.splitlines() if line.startswith("|")] for part in out.split("\n### ")[1:]]
     assert [len(table) - 2 for table in tables] == [5, 6, 4, 2, 3]
     for table in tables:
         assert len({line.count("|") for line in table}) == 1
-    assert "| I-AutoRec | 0.831 | " in out and "Surprise" not in out
-    assert (tmp_path / "table.png").stat().st_size > 10000
+    assert "| I-AutoRec | 0.831 | " in out
 
 
 def test_same_seed_same_figures(example):
@@ -90,15 +83,9 @@ def test_five_splits_make_an_interval(example, judged, tmp_path, capsys):
     assert len(judged) == 5 * (2 + 3 + 2 + 1 + 2 + 6) + 5 + 5
 
 
-def test_the_splits_are_disjoint_and_validation_never_looks_at_a_test_rating(example, judged, tmp_path, capsys):
+def test_the_splits_are_disjoint(example, judged, tmp_path, capsys):
     run(example, tmp_path, capsys)
-    by_test, judged[:] = list(judged), []
-    assert "Judged by **validation** ratings" in run(example, tmp_path, capsys, "--validate")
-    for (train, test), (inner, validation) in zip(by_test, judged):
-        assert train.multiply(test).nnz == 0 and inner.multiply(validation).nnz == 0
-        assert inner.multiply(test).nnz == validation.multiply(test).nnz == 0
-        assert (inner + validation != train).nnz == 0
-    assert len(by_test) == len(judged)
+    assert all(train.multiply(test).nnz == 0 for train, test in judged)
 
 
 def test_interval_by_hand(example):
@@ -142,8 +129,6 @@ def test_test_ratings_change_the_score_and_nothing_else(example, rows):
 
 
 def test_refuses(example, tmp_path, capsys):
-    for arguments, message in ((["--data", str(tmp_path / "none.mat")], "none.mat"),
-                               (["--plot", str(tmp_path / "none" / "x.png")], "there is no folder")):
-        with pytest.raises(SystemExit):
-            example.main(arguments)
-        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        example.main(["--data", str(tmp_path / "none.mat")])
+    assert "none.mat" in capsys.readouterr().err

@@ -1,13 +1,10 @@
 """The example that tells how soon there is a result: what it reads and what it runs is what it says."""
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import programs
 import pytest
-
-from sparse_ae import load_ratings
 
 
 @pytest.fixture
@@ -15,8 +12,8 @@ def example():
     return programs.load("how_soon")
 
 
-@pytest.mark.parametrize("n_lines", [1, 3000, 20001])
-def test_a_file_has_so_many_ratings(example, tmp_path, n_lines):
+@pytest.mark.parametrize("n_lines", [1, 20001])
+def test_a_file_has_so_many_ratings_and_all_are_read(example, tmp_path, n_lines, capsys):
     example.write_csv(tmp_path / "ratings.csv", n_lines)
     header, *lines = (tmp_path / "ratings.csv").read_text().splitlines()
     fields = [line.split(",") for line in lines]
@@ -25,42 +22,11 @@ def test_a_file_has_so_many_ratings(example, tmp_path, n_lines):
     assert {float(rating) for _, _, rating, _ in fields} <= set(np.arange(2, 11) / 2)
     users = [int(user) for user, _, _, _ in fields]
     assert n_lines == 1 or users != sorted(users)
-    assert load_ratings(tmp_path / "ratings.csv").matrix.nnz == n_lines
-
-
-def test_readers_are_compared(example, tmp_path, capsys):
-    pytest.importorskip("pandas")
-    example.main(["--reading", "--lines", "500", "--rounds", "2"])
-    out = re.sub(r" +\|", " |", capsys.readouterr().out)
-    assert re.search(r"^\| load_ratings \| [\d.]+ \| [\d.]+ ... [\d.]+ \| (\d+ MB|not known) \| [\d.]+ \|$", out, re.M)
-    assert re.search(r"^\| pandas.read_csv \| .* \| 1.00 \|$", out, re.M)
-    assert "501 lines" in out and "first epoch" not in out
-
-
-def test_the_peak_is_of_the_reader_alone(example, tmp_path):
-    if not Path("/proc/self/status").exists():
-        pytest.skip("no /proc knows the peak")
-    (tmp_path / "ratings.csv").write_text("")
-    reader = "def read(path):\n    return 1, len(bytearray(%d))\n"
-    held = bytearray(200 * 2 ** 20)  # of this process, which the other's peak doesn't count
-    _, _, _, little = example.run(example.READING % (reader % 1), tmp_path / "ratings.csv")
-    _, _, _, much = example.run(example.READING % (reader % (90 * 2 ** 20)), tmp_path / "ratings.csv")
-    assert len(held) / 1024 > much > little + 80 * 1024
-
-
-def test_readers_that_read_something_else_are_found_out(example, tmp_path, monkeypatch):
-    example.write_csv(tmp_path / "ratings.csv", 200)
-    monkeypatch.setitem(example.READERS, "pandas.read_csv", "def read(path):\n    return 200, 1.0\n")
-    monkeypatch.setattr(example, "installed", lambda name: True)
-    with pytest.raises(AssertionError, match="numbers and sums of ratings differ"):
-        example.reading(tmp_path / "ratings.csv", 1)
-
-
-def test_without_pandas_load_ratings_is_timed_alone(example, tmp_path, monkeypatch, capsys):
-    example.write_csv(tmp_path / "ratings.csv", 200)
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    assert list(example.reading(tmp_path / "ratings.csv", 1)) == ["load_ratings"]
-    assert "pandas is not installed" in capsys.readouterr().out
+    if n_lines > 1:
+        n, total, _, _ = example.reading(tmp_path / "ratings.csv", 2, example.pages.Pages(__file__).table)
+        assert (n, total) == (n_lines, sum(float(rating) for _, _, rating, _ in fields))
+        printed = capsys.readouterr().out
+        assert re.search(r"^\| load_ratings +\| [\d.]+ +\| [\d.]+ ... [\d.]+ +\| (\d+ MB|not known)", printed, re.M)
 
 
 def test_a_first_run_finds_nothing_compiled(example, tmp_path, monkeypatch, capsys):
@@ -80,7 +46,7 @@ now = time.time()
 print("a line before")
 print(now + 1000 * len(files), now + 1000 * len(files) + 100)
 """)
-    results = example.first_run(str(tmp_path))
+    results = example.first_run(str(tmp_path), example.pages.Pages(__file__).table)
     (epoch, prediction), (next_epoch, next_prediction) = results["nothing"], results["everything"]
     assert 0 < epoch < 1000 < next_epoch
     assert prediction - epoch == pytest.approx(100) and next_prediction - next_epoch == pytest.approx(100)
@@ -101,7 +67,7 @@ def test_no_lines_and_no_rounds_are_refused(example, capsys, arguments):
 
 @pytest.mark.slow
 def test_the_first_run_itself(example, tmp_path):
-    results = example.first_run(str(tmp_path))
+    results = example.first_run(str(tmp_path), example.pages.Pages(__file__).table)
     assert list(results) == ["nothing", "everything"]
     assert all(0 < epoch < prediction for epoch, prediction in results.values())
     assert any(name.endswith(".so") for _, _, names in os.walk(str(tmp_path / "compiled")) for name in names)

@@ -207,6 +207,21 @@ def draw_by_items():
     save(figure, "by_items.svg")
 
 
+def draw_feature_steps():
+    """Milliseconds of a factorisation machine's step, by the number of one-hot features."""
+    figures = cells("../tutorial/sparse_input.md", "feature_steps, milliseconds a step")
+    figure = Figure(figsize=(WIDTH, 3.6), constrained_layout=True)
+    ax = figure.subplots()
+    for name, row in sorted(figures.items(), key=lambda each: -float(list(each[1].values())[-1])):
+        sizes, milliseconds = zip(*[(int(size.split()[0]), float(cell)) for size, cell in row.items() if cell])
+        ax.plot(sizes, milliseconds, "--o" if "PyTorch" in name else "-o", markersize=4, label=name.partition(":")[0])
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+    ax.set(xscale="log", yscale="log", xlabel="one-hot features", ylabel="milliseconds a step")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    save(figure, "feature_steps.svg")
+
+
 def draw_units(data):
     """The films at both ends of some hidden units of the post's model, items as rows."""
     import movielens
@@ -226,7 +241,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ml-100k", type=Path, metavar="PATH", help="draw hidden units, too, from this archive")
     path = parser.parse_args().ml_100k
-    for draw in (draw_rows, draw_model, draw_flow, draw_results, draw_against_seconds, draw_by_items):
+    for draw in (draw_rows, draw_model, draw_flow, draw_results, draw_against_seconds, draw_by_items,
+                 draw_feature_steps):
         draw()
     if path is not None:
         draw_units(path)

@@ -3,7 +3,6 @@
     python anyones_ratings.py --filmtrust ratings.txt --douban ratings.csv --jester jester-data-1.zip \\
         --ml-100k u.data --ml-1m ml-1m.zip
     python anyones_ratings.py                # made-up ratings of four kinds only
-    python anyones_ratings.py --data mine.csv
     python anyones_ratings.py --douban ratings.csv --sizes --write docs/results/ratings.md README.md
 
 Each line is a set of ratings, on which all are trained and tested on the same splits: test RMSE, a mean over seeds
@@ -43,10 +42,8 @@ COLUMNS = {"biases": "biases", "factors": "factorisation", "SVD": "SVD", "KNN": 
 
 
 def main(argv=None):
-    """Prints the table with the arguments of the command line, or with those given."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_sets(parser, *SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES,
                         help="of the made-up sets; none for no such sets (default: %(default)s)")
     pages.add_argument(parser, __file__)
@@ -66,20 +63,20 @@ def sets(args):
     """(label, splits) for each set; a split is two sparse matrices, and made when its turn comes."""
     if args.filmtrust:
         ratings = sparse_ae.load_ratings(args.filmtrust, duplicates="last")
-        yield "FilmTrust 80/20", random_splits(ratings, 0.2, args.seeds)
+        yield "FilmTrust 80/20", random_splits(ratings, 0.2, SEEDS)
     if args.douban:
         yield "Douban", [douban(args.douban)]
     if args.jester:
-        yield "Jester 80/20", random_splits(sparse_ae.jester(args.jester).ratings, 0.2, args.seeds[:1])
+        yield "Jester 80/20", random_splits(sparse_ae.jester(args.jester).ratings, 0.2, SEEDS[:1])
     if args.ml_100k:
         yield "MovieLens 100K, u1 ... u5", movielens_100k_folds(args.ml_100k)
     if args.ml_1m:
-        yield "MovieLens 1M 90/10", random_splits(sparse_ae.movielens("1m", path=args.ml_1m).ratings, 0.1, args.seeds)
+        yield "MovieLens 1M 90/10", random_splits(sparse_ae.movielens("1m", path=args.ml_1m).ratings, 0.1, SEEDS)
     if args.data:
-        yield Path(args.data).name, random_splits(sparse_ae.load_ratings(args.data), 0.2, args.seeds)
+        yield Path(args.data).name, random_splits(sparse_ae.load_ratings(args.data), 0.2, SEEDS)
     for n in args.sizes:
         for kind, settings in KINDS.items():
-            yield "%d, %s" % (n, kind), (split for seed in args.seeds for split in random_splits(
+            yield "%d, %s" % (n, kind), (split for seed in SEEDS for split in random_splits(
                 sparse_ae.made_up_ratings(n_ratings=n, rng=seed, **settings(n))[0], 0.2, [seed]))
 
 
@@ -109,10 +106,10 @@ def judge(train, test):
         found.update({name: rmse(predicted) for name, predicted in surprise(train, pairs, (low, high))})
     if importlib.util.find_spec("cmfrec"):
         import cmfrec
-        known = train.tocoo()
-        table = {"UserId": known.row, "ItemId": known.col, "Rating": known.data}
         import pandas as pd
-        model = cmfrec.CMF(verbose=False).fit(pd.DataFrame(table))
+        known = train.tocoo()
+        model = cmfrec.CMF(verbose=False).fit(pd.DataFrame(
+            {"UserId": known.row, "ItemId": known.col, "Rating": known.data}))
         predicted = model.predict(pairs.row, pairs.col)
         found["cmfrec"] = rmse(np.where(np.isnan(predicted), train.data.mean(), predicted))
     return found
@@ -122,10 +119,8 @@ def surprise(train, pairs, scale):
     """(name, predictions) of Surprise's SVD and KNNBaseline with their defaults."""
     import surprise
     known = train.tocoo()
-    reader = surprise.Reader(rating_scale=scale)
-    folded = surprise.Dataset(reader)
     triples = [(int(u), int(i), float(r), None) for u, i, r in zip(known.row, known.col, known.data)]
-    built = folded.construct_trainset(triples)
+    built = surprise.Dataset(surprise.Reader(rating_scale=scale)).construct_trainset(triples)
     for name, model in (("SVD", surprise.SVD(random_state=0)),
                         ("KNN", surprise.KNNBaseline(sim_options={"user_based": train.shape[0] < train.shape[1]},
                                                      verbose=False))):

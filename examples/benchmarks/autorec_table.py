@@ -11,23 +11,19 @@ S. Sedhain, A. K. Menon, S. Sanner, L. Xie, AutoRec: Autoencoders Meet Collabora
 The protocol is the paper's: a random tenth of MovieLens 1M is tested on, five times; the figure is the mean RMSE with
 its 95% interval (Student's t). Predictions are clipped to 1 ... 5; a user or an item without a training rating is
 predicted as 3, and stays in the RMSE. Test ratings are never input. The value of every setting below, the number of
-epochs included, was chosen on a tenth of the *training* ratings of one split; `--validate` judges by such tenths and
-looks at no test rating. One thing did come from test ratings: a first complete run showed poor figures for U-AutoRec
-(0.8828), for k below 500 (k=10: 1.02) and for matrix factorisation on MovieLens 100K (0.9212), and these, and only
-these, were then tuned again, on validation. Their figures are the less independent for it. On MovieLens 100K the
-settings are from u1's training ratings, which the test ratings of u2 to u5 are among.
+epochs included, was chosen on a tenth of the *training* ratings of one split. One thing did come from test ratings: a
+first complete run showed poor figures for U-AutoRec (0.8828), for k below 500 (k=10: 1.02) and for matrix factorisation
+on MovieLens 100K (0.9212), and these, and only these, were then tuned again, on validation. Their figures are the less
+independent for it. On MovieLens 100K the settings are from u1's training ratings, which the test ratings of u2 to u5
+are among.
 
 Beside the paper's model stands `Recommender` as it is, but for one row no setting given: residuals of biases as the
 target, a second encoder, settings by the rules of `defaults`. It knows a user or an item without ratings by the other
 one's bias.
 """
 import argparse
-import os
-import platform
-import sys
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import NamedTuple, Tuple
 
 import common
@@ -39,7 +35,6 @@ from sparse_ae.baselines.biases import fit_biases, predict_biases
 from sparse_ae.baselines.factorization import fit_factors, predict_factors
 from sparse_ae.data.datasets import movielens_100k_folds
 import lasagne
-import theano
 
 SCALE = (1.0, 5.0)
 DEFAULT = 3.0  # of a user or an item that nothing is known of, as in the paper
@@ -111,8 +106,6 @@ BESIDE_BIASES = [  # rows, settings, those in words, and how many fits are joine
     ("both", {}, "", 1),
     ("both", {}, ", four fits joined", 4),
 ]
-SURPRISE = dict(n_factors=200, n_epochs=60, reg_all=0.06)
-CMFREC = dict(k=200, lambda_=0.08, scale_lam=True, niter=20)
 
 
 class Score(NamedTuple):
@@ -124,8 +117,6 @@ class Score(NamedTuple):
 
 
 def main(argv=None):
-    """Prints the tables with the arguments of the command line, or with those given."""
-    started = time.perf_counter()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", metavar="PATH",
                         help="MovieLens 1M (.mat, .dat, .zip, folder); fetched when not given")
@@ -134,16 +125,10 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true",
                         help="one split of MovieLens 1M instead of five, and three sizes of k")
     parser.add_argument("--to-goals", action="store_true",
-                        help="only I-AutoRec on the first split, the seconds to RMSEs of %g and %g; no picture" % GOALS)
-    parser.add_argument("--validate", action="store_true",
-                        help="judge by a tenth of the training ratings; never look at a test rating")
+                        help="only I-AutoRec on the first split, the seconds to RMSEs of %g and %g" % GOALS)
     parser.add_argument("--seed", type=int, default=0, help="of the first split; the others count on from there")
-    parser.add_argument("--plot", type=Path, default=Path("autorec_table.png"), metavar="FILE",
-                        help="where to draw; %(default)s")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    if not (args.to_goals or args.plot.resolve().parent.is_dir()):
-        parser.error("there is no folder %s for the picture %s" % (args.plot.resolve().parent, args.plot))
     try:
         ratings = movielens("1m", path=args.data).ratings
         folds = [] if args.to_goals else movielens_100k_folds(args.data_100k)
@@ -152,55 +137,38 @@ def main(argv=None):
 
     seeds = range(args.seed, args.seed + (1 if args.quick or args.to_goals else 5))
     splits = OrderedDict((seed, split_ratings(ratings, 0.1, rng=seed)[:2]) for seed in seeds)
-    if args.validate:
-        splits = OrderedDict((seed, split_ratings(train, 0.1, rng=seed + 1000)[:2])
-                             for seed, (train, _) in splits.items())
-        folds = [split_ratings(train, 0.1, rng=args.seed + 1000)[:2] for train, _ in folds]
-    say("Judged by **%s** ratings. %d ratings of MovieLens 1M, %d users, %d items; seed%s %s."
-        % ("validation" if args.validate else "test", ratings.matrix.nnz, *ratings.matrix.shape, "s" * (len(seeds) > 1),
-           ", ".join(map(str, seeds))))
-    say("%s cores, Python %s, NumPy %s, Theano %s, float32; seconds are of training, without compilation."
-        % (os.cpu_count(), platform.python_version(), np.__version__, theano.__version__))
+    print("%d ratings of MovieLens 1M, %d users, %d items; seed%s %s."
+          % (ratings.matrix.nnz, *ratings.matrix.shape, "s" * (len(seeds) > 1), ", ".join(map(str, seeds))))
+    print(pages.machine())
+    done, written = {}, pages.Pages(__file__, args.write)
 
-    done = {}
-
-    def scores(settings):
+    def scores(score, settings, key):
         """Of a setting on all splits: settings that several tables share are trained once."""
-        if settings not in done:
-            shown = settings in (ITEMS, USERS)
-            done[settings] = [autorec(train, test, settings, seed, curve=shown and seed == args.seed)
-                              for seed, (train, test) in splits.items()]
-        return done[settings]
+        if key not in done:
+            shown = settings in (ITEMS, USERS, FACTORS)
+            done[key] = [score(train, test, settings, seed, curve=shown and seed == args.seed)
+                         for seed, (train, test) in splits.items()]
+        return done[key]
+
+    def autorecs(settings):
+        return scores(autorec, settings, settings)
 
     def factors(settings):
-        return [factorization(train, test, settings, seed, curve=seed == args.seed)
-                for seed, (train, test) in splits.items()]
+        return scores(factorization, settings, named(settings))
 
-    written, curves = pages.Pages(__file__, args.write), OrderedDict()
     table = written.table("MovieLens 1M", "", "published", "here", "seconds",
                           *["to RMSE %g" % goal for goal in GOALS] + ["settings"])
-    for name, published, settings in (("I-AutoRec", "0.831", ITEMS), ("U-AutoRec", "0.874", USERS)):
-        curves[name] = scores(settings)
-        table.row(name, published, interval(curves[name]), seconds(curves[name]),
-                  *seconds_to_goals(curves[name][0].curve), settings)
-        if args.to_goals:
-            written.close()
-            return
-    table.row("global mean", "", interval([mean(*split) for split in splits.values()]), "", "", "", "")
-    curves["biases"] = [biases(*split) for split in splits.values()]
-    table.row("biases", "", interval(curves["biases"]), seconds(curves["biases"]), "", "", "shrinkage 5")
-    factorized = curves["matrix factorisation"] = factors(FACTORS)
-    table.row("matrix factorisation", "0.845", interval(factorized), seconds(factorized),
-              *seconds_to_goals(factorized[0].curve), named(FACTORS))
-    for name, peer, settings in (("Surprise SVD", surprise_svd, SURPRISE), ("cmfrec", cmfrec_als, CMFREC)):
-        try:
-            curves[name] = [peer(*splits[args.seed], seed=args.seed)]
-        except ImportError as error:
-            print("%s is left out: not installed: %s" % (name, error), file=sys.stderr)
-        else:
-            table.row(name + ", first split only", "", interval(curves[name]), seconds(curves[name]), "", "",
-                      named(settings))
 
+    def row(name, published, found, settings):
+        table.row(name, published, interval(found), seconds(found), *seconds_to_goals(found[0].curve), settings)
+
+    row("I-AutoRec", "0.831", autorecs(ITEMS), ITEMS)
+    if args.to_goals:
+        return written.close()
+    row("U-AutoRec", "0.874", autorecs(USERS), USERS)
+    row("global mean", "", [mean(*split) for split in splits.values()], "")
+    row("biases", "", [biases(*split) for split in splits.values()], "shrinkage 5")
+    row("matrix factorisation", "0.845", factors(FACTORS), named(FACTORS))
     table = written.table("MovieLens 1M, Recommender", "`Recommender`", "here", "seconds")
     for rows, settings, shown, fits in BESIDE_BIASES:
         found = [recommended(train, test, dict(settings, rows=rows), seed, fits)
@@ -210,15 +178,14 @@ def main(argv=None):
     table = written.table("MovieLens 1M, I-AutoRec by output and hidden nonlinearity",
                           "f, g", "published", "here", "seconds", "settings")
     for (f, g), (settings, published) in PAIRS.items():
-        table.row("%s, %s" % (f, g), "%.3f" % published, interval(scores(settings)), seconds(scores(settings)),
-                  settings)
+        table.row("%s, %s" % (f, g), "%.3f" % published, interval(autorecs(settings)),
+                  seconds(autorecs(settings)), settings)
 
     table = written.table("MovieLens 1M, by the number of hidden units or factors",
                           "k", "I-AutoRec", "its seconds", "matrix factorisation", "seconds", "settings of I-AutoRec")
-    by_k = OrderedDict()
     for k in list(SIZES)[::2] if args.quick else SIZES:
         settings, other = SIZES[k][0]._replace(n_hidden=k), dict(SIZES[k][1], n_factors=k)
-        ours, theirs = by_k[k] = scores(settings), factorized if other == FACTORS else factors(other)
+        ours, theirs = autorecs(settings), factors(other)
         table.row(k, interval(ours), seconds(ours), interval(theirs), seconds(theirs), settings)
 
     table = written.table("MovieLens 100K, the folds u1 to u5", "", "mean", "u1", "u2", "u3", "u4", "u5", "settings")
@@ -230,14 +197,6 @@ def main(argv=None):
         of_folds = [score(*fold).rmse for fold in folds]
         table.row(name, "%.4f" % np.mean(of_folds), *["%.4f" % x for x in of_folds] + [settings])
     written.close()
-
-    say("")
-    try:
-        draw(curves, by_k, args.plot)
-        say("Picture: %s" % args.plot)
-    except (ImportError, OSError) as error:
-        say("No picture was drawn: %s" % error)
-    say("%.0f seconds in all." % (time.perf_counter() - started))
 
 
 # Scores
@@ -314,29 +273,6 @@ def biases(train, test):
     return Score(rmse(test.data, np.clip(predict_biases(fitted, test.row, test.col), *SCALE)), elapsed, [])
 
 
-def surprise_svd(train, test, seed):
-    """SVD of scikit-surprise, https://surpriselib.com; ImportError where it isn't installed."""
-    from surprise import SVD, Reader
-    from surprise.dataset import Dataset
-    train, test = train.tocoo(), test.tocoo()
-    trainset = Dataset(Reader(rating_scale=SCALE)).construct_trainset(
-        [(u, i, float(r), None) for u, i, r in zip(train.row.tolist(), train.col.tolist(), train.data.tolist())])
-    start = time.perf_counter()
-    model = SVD(random_state=seed, **SURPRISE).fit(trainset)
-    elapsed = time.perf_counter() - start
-    predicted = [model.predict(u, i).est for u, i in zip(test.row.tolist(), test.col.tolist())]
-    return Score(rmse(test.data, predicted), elapsed, [])
-
-
-def cmfrec_als(train, test, seed):
-    """The factorisation of cmfrec, https://github.com/david-cortes/cmfrec, by alternating least squares."""
-    from cmfrec import CMF
-    test, start = test.tocoo(), time.perf_counter()
-    model = CMF(random_state=seed, verbose=False, **CMFREC).fit(train.tocoo())
-    elapsed = time.perf_counter() - start
-    return Score(rmse(test.data, np.clip(model.predict(test.row, test.col), *SCALE)), elapsed, [])
-
-
 # Figures
 
 
@@ -346,53 +282,20 @@ def interval(scores):
 
 
 def seconds(scores):
-    """Mean seconds of training, in words."""
-    return "%.1f" % np.mean([score.seconds for score in scores])
+    """Mean seconds of training, in words; nothing where there is no training."""
+    mean = np.mean([score.seconds for score in scores])
+    return "%.1f" % mean if mean else ""
 
 
 def seconds_to_goals(curve):
     """The seconds after which a curve is at each of `GOALS` for the first time, in words."""
-    firsts = [next((elapsed for elapsed, value in curve if value <= goal), None) for goal in GOALS]
-    return ["never" if first is None else "%.1f" % first for first in firsts]
+    return [next(("%.1f" % elapsed for elapsed, value in curve if value <= goal), "never" if curve else "")
+            for goal in GOALS]
 
 
 def named(settings):
     """A dict of settings in words."""
     return ", ".join("%s=%g" % item for item in settings.items())
-
-
-def say(text):
-    """Prints at once: a table is read while the next is in the making."""
-    print(text, flush=True)
-
-
-def draw(curves, by_k, path):
-    """RMSE against seconds of training, and RMSE against k, with the 95% interval where there are several splits."""
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(13, 5), dpi=120, constrained_layout=True)
-    against_time, against_k = figure.subplots(1, 2)
-    for name, scores in curves.items():
-        if scores[0].curve:
-            against_time.plot(*zip(*scores[0].curve), label=name, linewidth=2)
-        else:
-            against_time.plot(scores[0].seconds, scores[0].rmse, "o", label=name)
-    for goal in GOALS:
-        against_time.axhline(goal, color="#666666", linewidth=1, linestyle=":")
-    ends = [scores[0].rmse for scores in curves.values()]
-    against_time.set(xscale="log", xlabel="seconds of training", ylabel="RMSE", title="MovieLens 1M, first split",
-                     ylim=(min(ends) - 0.01, max(ends) + 0.03))
-    for column, name in enumerate(("I-AutoRec", "matrix factorisation")):
-        means, halves = zip(*[common.mean_and_half([score.rmse for score in pair[column]])
-                              for pair in by_k.values()])
-        against_k.errorbar(list(by_k), means, yerr=halves, marker="o", capsize=3, label=name)
-    against_k.set(xscale="log", xlabel="hidden units, or factors", ylabel="RMSE", title="MovieLens 1M")
-    against_k.set_xticks(list(by_k))
-    against_k.set_xticklabels([str(k) for k in by_k])
-    against_k.minorticks_off()
-    for axes in (against_time, against_k):
-        axes.legend(frameon=False)
-        axes.grid(alpha=0.3)
-    figure.savefig(str(path))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,10 @@ SETS = {"filmtrust": "FilmTrust", "douban": "Douban", "jester": "Jester", "ml-10
 
 def interval(values):
     """A mean and, of several values, half the width of its 95% interval by Student's t, in words."""
-    mean, half = mean_and_half(values)
-    return "%.4f" % mean if len(values) == 1 else "%.4f ± %.4f" % (mean, half)
-
-
-def mean_and_half(values):
-    """A mean and half the width of its 95% interval by Student's t, 0 for a single value."""
     if len(values) == 1:
-        return values[0], 0.0
-    return np.mean(values), scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+        return "%.4f" % values[0]
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return "%.4f ± %.4f" % (np.mean(values), half)
 
 
 def add_sets(parser, *names):
@@ -56,9 +51,9 @@ def memory(*names):
 
 
 def python_path():
-    """PYTHONPATH for programs that are to import this very package."""
-    package = str(Path(sparse_ae.__file__).resolve().parents[1])
-    return os.pathsep.join([package] + [path for path in [os.environ.get("PYTHONPATH")] if path])
+    """PYTHONPATH for programs that are to import this very package, and this module."""
+    folders = [Path(sparse_ae.__file__).resolve().parents[1], Path(__file__).resolve().parent]
+    return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
 
 
 def bare(axes):

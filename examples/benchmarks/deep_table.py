@@ -2,8 +2,6 @@
 
     python deep_table.py --ml-100k u.data                    # the folds u1 to u5
     python deep_table.py --ml-1m movielens_1m.mat            # 90/10, five seeds
-    python deep_table.py --data ratings.csv --quick          # one split, one weight decay, 100 hidden units
-    python deep_table.py --ml-100k u.data --plot depth.png
     python deep_table.py --help
 
 Rows are items. Most networks learn what biases leave over, with a second encoder that reads who has rated; two learn
@@ -22,7 +20,7 @@ from typing import Any, NamedTuple, Tuple
 
 import numpy as np
 import pages
-from common import SETS, add_sets, bare, interval, movielens_matrices, random_splits
+from common import SETS, add_sets, interval, movielens_matrices, random_splits
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
@@ -121,7 +119,7 @@ def choose(variant, train, widths, decays, seed):
 
 
 def table(written, label, splits, names, args):
-    """Print what each variant reaches: a dict of its test errors by name."""
+    """Print what each variant reaches."""
     first, found, validation = splits[0][0], {}, {}
     print("\n%s: %d ratings to train on, %d items, %d users; %d split%s"
           % (label, first.nnz, *first.shape, len(splits), "s" * (len(splits) > 1)))
@@ -145,22 +143,6 @@ def table(written, label, splits, names, args):
                   "%.2f" % np.median(seconds), "%.0f" % (time.perf_counter() - start))
     best = min(validation, key=validation.get)
     print("Best on validation: %s, test RMSE %s" % (best, interval(found[best])))
-    return found
-
-
-def draw(found, label, path):
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(8, 0.5 + 0.4 * len(found)), constrained_layout=True)
-    ax = figure.subplots()
-    for place, errors in enumerate(found.values()):
-        ax.plot(errors, [place] * len(errors), ".", color="0.6")
-        ax.plot(np.mean(errors), place, "o", color="C0")
-    ax.set(xlabel="test RMSE (a dot for each split; their mean)", title=label)
-    ax.set_yticks(range(len(found)))
-    ax.set_yticklabels(found)
-    ax.invert_yaxis()
-    bare(ax)
-    figure.savefig(path, dpi=120)
 
 
 def sets(args):
@@ -170,7 +152,7 @@ def sets(args):
 
     if args.ml_100k:
         folds = movielens_100k_folds(args.ml_100k)
-        yield "MovieLens 100K, u1" + " ... u5" * (not args.quick), by_items(folds[:1] if args.quick else folds)
+        yield "MovieLens 100K, u1 ... u5", by_items(folds)
     for label, matrix in movielens_matrices(args):
         yield label + ", 90/10" * (label in SETS.values()), by_items(random_splits(matrix, 0.1, args.seeds))
 
@@ -184,23 +166,15 @@ def main(argv=None):
     parser.add_argument("--decays", type=float, nargs="+", metavar="FACTOR",
                         help="weight decays to choose from, times each network's own middle one (default 0.5 1 2)")
     parser.add_argument("--models", nargs="+", metavar="WORD", help="only networks whose names hold one of these words")
-    parser.add_argument("--quick", action="store_true", help="one split, --hidden 100, --decays 1")
-    parser.add_argument("--plot", metavar="FILE", help="where a picture of the first set goes; none by default")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    if args.quick:
-        args.seeds, args.hidden, args.decays = args.seeds[:1], [100], [1.0]
     if not (args.ml_100k or args.ml_1m or args.data):
         parser.error("nothing to do: expected --ml-100k, --ml-1m or --data")
     names = [name for name in VARIANTS if not args.models or any(word in name for word in args.models)]
     print(pages.machine())
     written = pages.Pages(__file__, args.write)
     for label, splits in sets(args):
-        found = table(written, label, splits, names, args)
-        if args.plot:
-            draw(found, label, args.plot)
-            print("The picture is in %s." % args.plot)
-            args.plot = None
+        table(written, label, splits, names, args)
     written.close()
 
 

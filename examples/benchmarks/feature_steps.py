@@ -1,6 +1,6 @@
 """What does a step cost as features become many? A factorisation machine on 10^4 to 10^6 of them, by optimiser.
 
-    python feature_steps.py [--plot feature_steps.png] [--write docs/tutorial/sparse_input.md]
+    python feature_steps.py [--write docs/tutorial/sparse_input.md]
 
 Each step is one of `examples/million_features.py`'s factorisation machine: 64 rows of 20 features, 16 factors, float32,
 in Theano's default mode. SGD, Adagrad and `sparse_adam` move the rows of V that the mini-batch uses; Adam moves all.
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pages
-from common import bare
 
 from sparse_ae.updates import sparse_adam
 import lasagne
@@ -78,26 +77,10 @@ def milliseconds(n_features, n_steps):
     return {name: 1000 * float(np.median(values)) for name, values in times.items()}
 
 
-def draw(found, path):
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(8, 4), constrained_layout=True)
-    ax = figure.subplots()
-    last = found[max(found)]
-    for name in sorted(last, key=last.get, reverse=True):  # as the lines end, from above
-        ax.plot(list(found), [each[name] for each in found.values()], "--o" if "PyTorch" in name else "-o",
-                markersize=4, label=name)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    ax.set(xscale="log", yscale="log", xlabel="one-hot features", ylabel="milliseconds a step",
-           title="A step of a factorisation machine: 64 rows of 20 features")
-    bare(ax)
-    figure.savefig(path, dpi=120)
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of features (default %(default)s)")
     parser.add_argument("--steps", type=int, default=100, help="timed of each (default %(default)s)")
-    parser.add_argument("--plot", metavar="FILE", help="where a picture goes; none by default")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     written = pages.Pages(__file__, args.write)
@@ -107,8 +90,6 @@ def main(argv=None):
         table.row(name, *[pages.three_digits(each[name]) for each in found.values()])
     print("\n" + pages.machine())
     written.close()
-    if args.plot:
-        draw(found, args.plot)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """How soon is there a result? Seconds until a file is read; and until the first epoch and the first prediction.
 
-    python how_soon.py                     # both questions
-    python how_soon.py --reading           # only that of the file: 5 million made-up lines
-    python how_soon.py --reading --lines 20000000 --rounds 1
-    python how_soon.py --first-run         # only that of the first result
+    python how_soon.py
+    python how_soon.py --lines 20000000 --rounds 1
     python how_soon.py --write docs/results/speed.md
 
-Reading: `load_ratings` beside pandas.read_csv, where it is installed, of a CSV of user, item, rating and time. Each
-reads in a process of its own, whose peak of memory is told where /proc knows it, libraries included. The work isn't the
-same: pandas gives columns, `load_ratings` numbers the ids and gives a matrix.
+Reading: `load_ratings` of a CSV of user, item, rating and time, in a process of its own, whose peak of memory is told
+where /proc knows it, libraries included.
 
 First run: a program of a few lines, `Recommender` with its own settings on 100,000 ratings in MovieLens 100K's shape,
 one epoch for each training. Its seconds are from the start of Python on. The first time Theano has nothing compiled yet
@@ -29,32 +26,13 @@ from common import python_path
 import sparse_ae
 from sparse_ae.data.synthetic import rating_chunks, tastes
 
-PRINTED = pages.Pages(__file__).table  # where nobody asks for tables on pages
-READERS = {
-    "load_ratings": """
-from sparse_ae import load_ratings
-def read(path):
-    matrix = load_ratings(path, progress=False).matrix
-    return matrix.nnz, matrix.data.sum(dtype=float)
-""",
-    "pandas.read_csv": """
-import pandas
-def read(path):
-    ratings = pandas.read_csv(path)["rating"]
-    return len(ratings), ratings.sum()
-"""}
 READING = """
 import sys, time
-%s
+from common import memory
+from sparse_ae import load_ratings
 start = time.perf_counter()
-n, total = read(sys.argv[1])
-seconds = time.perf_counter() - start
-try:
-    with open("/proc/self/status") as status:
-        peak = next((line.split()[1] for line in status if line.startswith("VmHWM")), "nan")
-except OSError:
-    peak = "nan"
-print(n, total, seconds, peak)
+matrix = load_ratings(sys.argv[1], progress=False).matrix
+print(matrix.nnz, matrix.data.sum(dtype=float), time.perf_counter() - start, memory("VmHWM")[0])
 """
 FIRST_RUN = """
 import sys, time
@@ -91,37 +69,19 @@ def write_csv(path, n_lines, seed=0):
             file.writelines(map("%d,%d,%g,%d\n".__mod__, zip(*columns)))
 
 
-def reading(path, rounds, table=PRINTED):
-    """Prints the table; returns {reader: (median seconds, peak in MB)}."""
-    found = {name: [] for name in READERS if "pandas" not in name or installed("pandas")}
-    for _ in range(rounds):
-        for name, numbers in found.items():
-            numbers.append(run(READING % READERS[name], path))
-    sums = {name: tuple(np.round(numbers[0][:2], 3)) for name, numbers in found.items()}
-    if len(set(sums.values())) > 1:
-        raise AssertionError("numbers and sums of ratings differ: %s" % sums)
-    results = {name: tuple(np.median(numbers, axis=0)[2:] * [1, 1 / 1024]) for name, numbers in found.items()}
-    with open(path) as file:
-        n_lines = sum(1 for _ in file)
-    print("\n%d lines, %.0f MB" % (n_lines, os.path.getsize(path) / 2 ** 20))
-    shown = table("a CSV", "", "seconds", "min ... max", "peak memory", "against " + list(found)[-1])
-    for name, (seconds, peak) in results.items():
-        times = [number[2] for number in found[name]]
-        shown.row(name, "%.2f" % seconds, "%.2f ... %.2f" % (min(times), max(times)),
-                  "not known" if np.isnan(peak) else "%.0f MB" % peak, "%.2f" % (seconds / results[list(found)[-1]][0]))
-    return results
+def reading(path, rounds, table):
+    """Print the table; returns the number of ratings, their sum, the median seconds and the peak of memory in MB."""
+    found = [run(READING, path) for _ in range(rounds)]
+    times = [each[2] for each in found]
+    print("\n%d lines, %.0f MB" % (found[0][0] + 1, os.path.getsize(path) / 2 ** 20))
+    shown = table("a CSV", "", "seconds", "min ... max", "peak memory")
+    n, total, seconds, peak = np.median(found, axis=0)
+    shown.row("load_ratings", "%.2f" % seconds, "%.2f ... %.2f" % (min(times), max(times)),
+              "not known" if np.isnan(peak) else "%.0f MB" % peak)
+    return n, total, seconds, peak
 
 
-def installed(name):
-    try:
-        __import__(name)
-    except ImportError:
-        print("%s is not installed: left out (pip install %s)" % (name, name))
-        return False
-    return True
-
-
-def first_run(folder, table=PRINTED):
+def first_run(folder, table):
     """Prints the table; returns {what is compiled: (seconds to the first epoch, to the first prediction)}."""
     ratings, _ = sparse_ae.made_up_ratings(943, 1682, 100000, step=1)
     sp.save_npz(os.path.join(folder, "ratings.npz"), ratings.matrix)
@@ -139,8 +99,6 @@ def first_run(folder, table=PRINTED):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--reading", action="store_true", help="only how long a file takes")
-    parser.add_argument("--first-run", action="store_true", help="only how long the first epoch and prediction take")
     parser.add_argument("--lines", type=int, default=5000000, help="of the file (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="times that it is read (default %(default)s)")
     pages.add_argument(parser, __file__)
@@ -148,14 +106,11 @@ def main(argv=None):
     if args.lines < 1 or args.rounds < 1:
         parser.error("--lines is %d and --rounds %d; expected 1 or more" % (args.lines, args.rounds))
     written = pages.Pages(__file__, args.write)
-    both = args.reading == args.first_run
     with tempfile.TemporaryDirectory() as folder:
-        if args.reading or both:
-            path = os.path.join(folder, "ratings.csv")
-            write_csv(path, args.lines)
-            reading(path, args.rounds, written.table)
-        if args.first_run or both:
-            first_run(folder, written.table)
+        path = os.path.join(folder, "ratings.csv")
+        write_csv(path, args.lines)
+        reading(path, args.rounds, written.table)
+        first_run(folder, written.table)
     print("\n" + pages.machine())
     written.close()
 

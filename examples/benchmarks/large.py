@@ -2,7 +2,6 @@
 
     python large.py                        # 20 million ratings in MovieLens 20M's shape
     python large.py --ratings 2000000      # as many; people and items in proportion
-    python large.py --quick                # 100,000
     python large.py --ratings 2000000 --rows items --disk    # of which a hundredth is held out to validate by
     python large.py --ratings 2000000 --write docs/results/large.md
 
@@ -96,14 +95,11 @@ def main(argv=None):
     """Print the tables; return the test RMSEs of the recommender, the biases and the tastes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ratings", type=float, default=N_RATINGS, help="how many (default: MovieLens 20M's)")
-    parser.add_argument("--quick", action="store_true", help="100,000 ratings")
     parser.add_argument("--rows", default="auto", choices=("auto", "items", "users", "both"))
     parser.add_argument("--disk", action="store_true", help="train from disk")
-    parser.add_argument("--progress", action="store_true", help="let the recommender say how far it is")
-    parser.add_argument("--seed", type=int, default=0)
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
-    n_ratings = 100000 if args.quick else int(args.ratings)
+    n_ratings = int(args.ratings)
     if n_ratings < 1000:
         parser.error("--ratings is %g; expected 1000 or more" % args.ratings)
     if args.disk and args.rows not in ("items", "users"):
@@ -118,7 +114,7 @@ def run(args, n_ratings, folder):
     written = pages.Pages(__file__, args.write)
     name = "%d ratings%s" % (n_ratings, " on disk" if args.disk else "")
     stages = Stages(written.table(name, "stage", "of", "seconds", "CPU seconds", "peak memory, MB"))
-    train, test, taste = make(n_ratings, np.random.RandomState(args.seed))
+    train, test, taste = make(n_ratings, np.random.RandomState(0))
     stages.end("making ratings", "%d x %d, %d to train on" % (train.shape + (train.nnz,)))
 
     epochs, validating, before = {}, 0.0, [None, time.perf_counter()]
@@ -134,10 +130,10 @@ def run(args, n_ratings, folder):
         forget_peak()
         before[:] = which, now
 
-    recommender = sparse_ae.Recommender(rows=args.rows, progress=args.progress, rng=args.seed)
+    recommender = sparse_ae.Recommender(rows=args.rows, progress=False)
     ratings, validation = train, "auto"
     if args.disk:
-        ratings, validation = stored(train, args.rows, folder, np.random.RandomState(args.seed))
+        ratings, validation = stored(train, args.rows, folder, np.random.RandomState(0))
         stages.end("storing", "%d ratings" % ratings.matrix.nnz)
     start = stages.start
     recommender.fit(ratings, on_epoch=on_epoch, validation=validation)

@@ -24,11 +24,11 @@ def train(comm, parsed):
     n_users = parsed.users or max(1, n_ratings // 200)
     taste = None
     if not rank:  # the others needn't know
-        taste = tastes(n_users, parsed.items, rng=parsed.seed)
+        taste = tastes(n_users, parsed.items, rng=0)
         if not os.path.exists(store):
             os.makedirs(parsed.folder, exist_ok=True)
             start = time.perf_counter()
-            sparse_ae.store_ratings(rating_chunks(taste, n_ratings, step=1, rng=parsed.seed), store, parsed.rows,
+            sparse_ae.store_ratings(rating_chunks(taste, n_ratings, step=1, rng=0), store, "users",
                                     parts=size)
             print("%d ratings, %d users, %d items, stored in %d parts: %.1f s"
                   % (n_ratings, n_users, parsed.items, size, time.perf_counter() - start), flush=True)
@@ -43,13 +43,13 @@ def train(comm, parsed):
                      record.get("bytes_summed", 0) / 1e6, "/".join("%.0f" % each for each in own),
                      "/".join("%.0f" % each for each in files)), flush=True)
 
-    recommender = sparse_ae.Recommender(n_hidden=parsed.hidden, rows=parsed.rows, l2=10, update=parsed.update,
+    recommender = sparse_ae.Recommender(n_hidden=parsed.hidden, rows="users", l2=10, update="adam",
                                         learning_rate=parsed.learning_rate, batch_size=parsed.batch,
-                                        n_epochs=parsed.epochs, rng=parsed.seed)
+                                        n_epochs=parsed.epochs, rng=0)
     recommender.fit(stored, validation=None, on_epoch=on_epoch, comm=comm)
     recommender.save(os.path.join(parsed.folder, "model"), parts=True)
 
-    rng = np.random.RandomState(parsed.seed + 1)  # all ranks ask for the same
+    rng = np.random.RandomState(1)  # all ranks ask for the same
     users, items = rng.choice(recommender.users_, 100000), rng.choice(recommender.items_, 100000)
     predicted = recommender.predict(users, items)
     if rank:
@@ -66,14 +66,11 @@ def main(arguments=None, comm=None):
     parser.add_argument("--ratings", type=float, default=1e6)
     parser.add_argument("--users", type=int, help="default: a user for 200 ratings")
     parser.add_argument("--items", type=int, default=20000)
-    parser.add_argument("--rows", choices=["users", "items"], default="users")
     parser.add_argument("--hidden", type=int, default=100)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--update", default="adam")
     parser.add_argument("--learning-rate", type=float, default=0.002)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--folder", default="many", help="made for the store; 20 bytes a rating while it is made")
-    parser.add_argument("--seed", type=int, default=0)
     parsed = parser.parse_args(arguments)
     if comm is None:
         from mpi4py import MPI

@@ -20,8 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Pages", "Table", "add_argument", "filled", "machine", "three_digits"]
-
 END = "<!-- end -->"
 SECTION = re.compile(r"^<!-- table: (.*?) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
 
@@ -60,15 +58,7 @@ def three_digits(number):
 
 
 class Pages:
-    """The pages that a run of an example is to write to.
-
-    Parameters
-    ----------
-    file : str
-        The example's ``__file__``.
-    paths : sequence of pathlib.Path
-        The pages; with none, tables are only printed.
-    """
+    """The pages that a run of the example of a `__file__` is to write to; with none, tables are only printed."""
 
     def __init__(self, file, paths=()):
         self.example, self.paths, self._written = Path(file).stem, paths, []
@@ -87,15 +77,7 @@ class Pages:
 
 
 class Table:
-    """A table that is printed row by row, and written to each page that shows one of its name.
-
-    Parameters
-    ----------
-    name : str
-        As in the pages: the example, a comma, and what else tells it from the others.
-    columns : sequence of str
-    paths : sequence of pathlib.Path
-    """
+    """A table that is printed row by row, and written to each page that shows one of its name."""
 
     def __init__(self, name, columns, paths=()):
         self.name, self.columns, self.rows = name, columns, []
@@ -124,16 +106,7 @@ class Table:
 
 
 def filled(form, columns, rows):
-    """Return a page's table, with the figures of `rows` where it shows them.
-
-    Parameters
-    ----------
-    form : str
-        The table as it stands; what is empty becomes all of the rows.
-    columns : sequence of str
-    rows : sequence of sequence of str
-        Each begins with its label.
-    """
+    """A page's table with the figures of `rows`, which begin with labels, where it shows them; all, if it is empty."""
     lines = form.splitlines()
     if not lines:
         lines = [_line(columns), "|" + "---|" * len(columns)] + [_line(row) for row in rows]

@@ -1,6 +1,6 @@
 """No ratings, no recommender: any network on sparse input. Here a classifier of texts.
 
-    python sparse_input.py [--plot sparse_input.png] [--write docs/tutorial/sparse_input.md]
+    python sparse_input.py [--write docs/tutorial/sparse_input.md]
 
 A text comes as a bag of words: 20,000 columns, of which a row has about 200. The same network is trained twice, with
 `SparseInputDenseLayer` on the rows as they are and with Lasagne's `DenseLayer` on rows that are written out, from the
@@ -19,7 +19,6 @@ import warnings
 import numpy as np
 import pages
 import scipy.sparse as sp
-from common import bare
 
 from sparse_ae.layers import SparseInputDenseLayer
 import lasagne
@@ -150,21 +149,6 @@ def updates_alone(written, n_words, n_hidden, rounds, rng):
                       "%.2f" % (1e3 * found["dense"]), "%.0f" % (found["dense"] / found["sparse"]))
 
 
-def draw(curves, path):
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(7, 4.2), constrained_layout=True)
-    ax = figure.subplots()
-    for name, curve in curves.items():
-        seconds, accuracies = zip(*curve)
-        ax.plot(seconds, accuracies, "o-", label=name, markersize=4)
-    ax.set(xscale="log", xlabel="seconds of training", ylabel="share of held-out texts that are classified right",
-           title="Texts as bags of words: the same network on sparse and on dense rows")
-    ax.grid(True, which="major", color="0.9")
-    ax.legend(frameon=False, fontsize=9)
-    bare(ax)
-    figure.savefig(path, dpi=120)
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--texts", type=int, default=8000, help="to train on (default %(default)s)")
@@ -172,7 +156,6 @@ def main(argv=None):
     parser.add_argument("--hidden", type=int, default=200, help="hidden units (default %(default)s)")
     parser.add_argument("--epochs", type=int, default=5, help="default %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="updates to time (default %(default)s)")
-    parser.add_argument("--plot", metavar="FILE", help="where a picture goes; none by default")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
 
@@ -199,9 +182,6 @@ def main(argv=None):
               % np.abs(sparse.probabilities(test[0]) - dense.probabilities(test[0])).max())
         updates_alone(written, args.words, args.hidden, args.rounds, rng)
     written.close()
-    if args.plot:
-        draw(curves, args.plot)
-        print("\nThe picture is in %s." % args.plot)
 
 
 if __name__ == "__main__":

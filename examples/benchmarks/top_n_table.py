@@ -1,9 +1,7 @@
 """Whose lists are best? The lists of ten of several models, by what people rated 4 or 5 and the models have not seen.
 
     python top_n_table.py --ml-100k u.data --ml-1m ml-1m.zip
-    python top_n_table.py --data mine.csv --quick
     python top_n_table.py --ml-100k u.data --only picture --picture missing-weight.png
-    python top_n_table.py --ml-100k u.data --only splits --against-seconds lists-against-seconds.png
     python top_n_table.py --ml-100k u.data --models EASE blend --write docs/results/lists.md README.md
 
 Each model is trained on a random 80% of the ratings and ranks all items that a user hasn't rated there; relevant are
@@ -16,8 +14,7 @@ comes, which chooses all it needs on a part of its training ratings, and "closed
 models are run where it is installed. Seconds are of training, compiling not counted after the first split.
 
 `--picture` shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
-ratings lose, if what is missing counts as a rating of 0, and as one of 2. `--against-seconds` shows NDCG at 10 against
-the seconds of training, a point for each model of the table.
+ratings lose, if what is missing counts as a rating of 0, and as one of 2.
 """
 import argparse
 import importlib.util
@@ -42,13 +39,7 @@ WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)
 
 
 class ByRatings:
-    """A model of `sparse_ae.baselines.lists`: scores from ratings.
-
-    Parameters
-    ----------
-    fit : callable
-        From training ratings and settings to such a model.
-    """
+    """A model of `sparse_ae.baselines.lists`, by the function that fits it: scores from ratings."""
 
     def __init__(self, fit=None):
         self._fit = fit
@@ -143,23 +134,16 @@ def contenders():
 
 
 def main(argv=None):
-    """Prints the tables with the arguments of the command line, or with those given."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_sets(parser, "ml-100k", "ml-1m")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2, 3, 4), help="of the splits")
     parser.add_argument("--only", choices=("splits", "strangers", "picture"), nargs="+",
                         default=("splits", "strangers", "picture"), help="not all of it")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only models whose names hold one of these words")
-    parser.add_argument("--quick", action="store_true",
-                        help="the most popular, EASE, closed forms and the blend, on two splits of the known users")
     parser.add_argument("--picture", metavar="FILE", help="where to draw the trade-off, of the first set of ratings")
-    parser.add_argument("--against-seconds", metavar="FILE",
-                        help="where to draw lists against seconds, of the known users of the first set of ratings")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
     written = pages.Pages(__file__, args.write)
-    if args.quick:
-        args.models, args.seeds, args.only = args.models or ["popular", "EASE", "closed", "blend"], (0, 1), ("splits",)
     for label, matrix in sets(args):
         models = [each for each in contenders() if not args.models or any(word in each[0] for word in args.models)]
         chosen = {}
@@ -168,10 +152,7 @@ def main(argv=None):
                   % ((label, matrix.nnz) + matrix.shape + (args.seeds[0],)), flush=True)
             chosen = choose(matrix, models, args.seeds[0])
         if "splits" in args.only:
-            points = table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
-            if args.against_seconds:
-                draw_against_seconds(label, points, args.against_seconds)
-                args.against_seconds = None
+            table(written, label + ", 80/20", models, chosen, [split_of(matrix, seed) for seed in args.seeds])
         if "strangers" in args.only:
             table(written, label + ", strangers", [each for each in models if each[3]], chosen,
                   [strangers_of(matrix, seed) for seed in args.seeds])
@@ -226,18 +207,15 @@ def judge(model, split, settings):
 
 
 def table(written, label, models, chosen, splits):
-    """Prints means over the splits; (name, NDCG, seconds) of each model."""
+    """Print means over the splits."""
     shown = written.table(label, "", "NDCG@%d" % K, "recall@%d" % K,
                           *[measure.replace("_", " ") for measure in MEASURES[2:]] + ["seconds"])
-    points = []
     for name, model, _, _ in models:
         results = [judge(model, split, chosen[name]) for split in splits]
         columns = [np.array([result[0][measure] for result in results]) for measure in MEASURES]
         cells = [interval(column) for column in columns[:2]] + ["%.4f" % column.mean() for column in columns[2:]]
         seconds = np.mean([result[1] for result in results[1:] or results])
         shown.row(name, *cells + ["%.1f" % seconds])
-        points.append((name, columns[0].mean(), seconds))
-    return points
 
 
 def draw(label, matrix, seed, path):
@@ -268,29 +246,6 @@ def draw(label, matrix, seed, path):
         bare(ax)
     axes[1].legend(frameon=False)
     figure.suptitle("%s, users as rows, one split" % label)
-    figure.savefig(path, dpi=120)
-    print("drawn: %s" % path)
-
-
-def draw_against_seconds(label, points, path):
-    """NDCG at K against the seconds of training, of (name, NDCG, seconds); one that takes none stands at the left."""
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    points = sorted(points, key=lambda point: -point[1])
-    for number, (name, ndcg, seconds) in enumerate(points, 1):  # names beside the points would lie on each other
-        own = "autoencoder" in name or "blend" in name or "closed form" in name
-        axes.plot(max(seconds, 0.01), ndcg, "o", color="#0072B2" if own else "#666666", label="%d  %s" % (number, name))
-        below = any(0 <= other - ndcg < 0.03 and 0.8 * each < seconds < 1.25 * each and other_name != name
-                    for other_name, other, each in points)  # a number above would lie on that point
-        axes.annotate(str(number), (max(seconds, 0.01), ndcg), xytext=(0, -14 if below else 5),
-                      textcoords="offset points", ha="center", fontsize="small")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
-    axes.set_xscale("log")
-    axes.set_xlabel("seconds of training")
-    axes.set_ylabel("NDCG@%d" % K)
-    bare(axes)
-    figure.suptitle("%s, %d models: the higher and the further left, the better" % (label, len(points)))
     figure.savefig(path, dpi=120)
     print("drawn: %s" % path)
 

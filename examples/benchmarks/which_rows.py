@@ -1,10 +1,10 @@
 """Does Theano update only the rows of W and V in use? The post hoped so; here is what each formulation does.
 
-    python which_rows.py [--plot which_rows.png] [--write docs/results/speed.md docs/tutorial/post.md]
+    python which_rows.py [--write docs/results/speed.md docs/tutorial/post.md]
     python which_rows.py --idea rows_in_use.png     # only the picture of one small update
 
 First one update is looked at: which rows changed, and how many bytes of W and V that is. Then updates are timed while
-items, ratings and hidden units grow, one at a time.
+items grow, and the ratings stay.
 """
 import argparse
 import time
@@ -12,7 +12,6 @@ import time
 import numpy as np
 import pages
 import scipy.sparse as sp
-from common import bare
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.training.batch import Batch
@@ -90,49 +89,17 @@ def seconds(formulation, n_items, ratings_per_row, k, rng, rounds=7):
     return float(np.median(times))
 
 
-def measure(limit):
-    """{panel: {formulation: ([x], [seconds])}}; `limit` is the largest number of items times hidden units to try."""
-    rng = np.random.RandomState(0)
-    panels = {
-        "items": ([(n, 100, 100) for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000)], lambda n, r, k: n),
-        "ratings in the batch": ([(10000, r, 100) for r in (10, 30, 100, 300, 1000)], lambda n, r, k: N_ROWS * r),
-        "hidden units k": ([(10000, 100, k) for k in (32, 64, 128, 256, 512, 1024)], lambda n, r, k: k),
-    }
-    most = {"sparse": limit, "dense": limit // 10, "scan": limit // 100}
-    return {panel: {name: tuple(zip(*[(x(*setting), seconds(name, *setting, rng=rng)) for setting in settings
-                                      if setting[0] * setting[2] <= most[name]]))
-                    for name in ("sparse", "dense", "scan")}
-            for panel, (settings, x) in panels.items()}
-
-
-def draw(panels, path):
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(12, 4.2), constrained_layout=True)
-    style = {"scan": ("tab:red", "scan: the post's graph"), "dense": ("tab:orange", "dense, masked"),
-             "sparse": ("tab:blue", "sparse")}
-    for ax, (panel, lines) in zip(figure.subplots(1, 3, sharey=True), panels.items()):
-        for name in ("scan", "dense", "sparse"):
-            if lines[name]:
-                x, seconds = lines[name]
-                ax.plot(x, 1e3 * np.array(seconds), "o-", color=style[name][0], label=style[name][1], markersize=4)
-        ax.set(xscale="log", yscale="log", xlabel=panel)
-        ax.grid(True, which="major", color="0.9")
-        bare(ax)
-    axes = figure.axes
-    axes[0].set_ylabel("milliseconds per update")
-    axes[0].set_title("More items, the same ratings", fontsize=11)
-    axes[1].set_title("More ratings, 10,000 items", fontsize=11)
-    axes[2].set_title("More hidden units, 10,000 items", fontsize=11)
-    axes[1].legend(frameon=False, loc="center", bbox_to_anchor=(0.5, 0.7), fontsize=9)  # where no line runs
-    figure.suptitle("One SGD update of %d rows: what it costs, and what it depends on" % N_ROWS)
-    figure.savefig(path, dpi=120)
+def by_items(limit=10 ** 8):
+    """{formulation: {items: seconds}}; `limit` bounds items times hidden units of the sparse graph."""
+    rng, found = np.random.RandomState(0), {}
+    for name, most in (("sparse", limit), ("dense", limit // 10), ("scan", limit // 100)):
+        found[name] = {n: seconds(name, n, 100, 100, rng)
+                       for n in (1000, 3000, 10000, 30000, 100000, 300000, 1000000) if n * 100 <= most}
+    return found
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--plot", default="which_rows.png", help="where the picture goes (default %(default)s)")
-    parser.add_argument("--limit", type=int, default=10 ** 8,
-                        help="largest number of items times hidden units (default %(default)s)")
     parser.add_argument("--idea", metavar="PATH", help="draw only one small update, and which numbers of W it writes")
     pages.add_argument(parser, __file__)
     args = parser.parse_args(argv)
@@ -151,15 +118,11 @@ def main(argv=None):
         W, V = rows_changed(name, block, k)
         table.row(name, W, V, "%.1f MB" % ((W + V) * k * 4 / 1e6))
 
-    panels = measure(args.limit)
-    for panel, lines in panels.items():
-        table = written.table("by " + panel, panel, *[name + ", ms" for name in lines])
-        for i, x in enumerate(lines["sparse"][0]):
-            table.row(x, *[pages.three_digits(1e3 * values[1][i]) if values and i < len(values[1]) else ""
-                           for values in lines.values()])
+    found = by_items()
+    table = written.table("by items", "items", *[name + ", ms" for name in found])
+    for n in found["sparse"]:
+        table.row(n, *[pages.three_digits(1e3 * of_one[n]) if n in of_one else "" for of_one in found.values()])
     written.close()
-    draw(panels, args.plot)
-    print("\nThe picture is in %s." % args.plot)
 
 
 if __name__ == "__main__":

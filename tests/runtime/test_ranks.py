@@ -614,8 +614,9 @@ def test_lists_for_all(tmp_path, capsys):
     recommender = Recommender(n_hidden=3, rows="users", n_epochs=1, progress=False).fit(program.ratings(),
                                                                                        validation=None)
     recommender.save(tmp_path / "model.npz")
-    programs.load("bulk_recommend").main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2",
-                                    "--jobs", "1", "--together", "7"])
+    example = programs.load("bulk_recommend")
+    example.TOGETHER = 7
+    example.main([str(tmp_path / "model.npz"), "-o", str(tmp_path / "lists.csv"), "-n", "2", "--jobs", "1"])
     lines = (tmp_path / "lists.csv").read_text().splitlines()
     expected = ["%s,%s,%s" % (user, item, score)
                 for user, found in zip(recommender.users_, recommender.recommend(recommender.users_, 2))
