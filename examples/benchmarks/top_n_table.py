@@ -14,7 +14,7 @@ comes, which chooses all it needs on a part of its training ratings, and "closed
 models are run where it is installed. Seconds are of training, compiling not counted after the first split.
 
 `--picture` shows NDCG at 10 and the RMSE as the weight of missing entries goes from 0 to 1: what lists gain by it, and
-ratings lose, if what is missing counts as a rating of 0, and as one of 2.
+ratings lose, if a missing entry counts as a rating of 0, and as one of 2.
 """
 import argparse
 import importlib.util
@@ -237,7 +237,7 @@ def draw(label, matrix, seed, path):
             print("w=%g, m=%g: NDCG@%d %.4f, RMSE %.4f" % (w, m, K, found[-1]["ndcg"], found[-1]["rmse"]), flush=True)
         for ax, measure in zip(axes, ("ndcg", "rmse")):
             ax.plot(places, [each[measure] for each in found], color=colour, marker="o", linewidth=2,
-                    label="what is missing counts as a rating of %g" % m)
+                    label="a missing entry counts as a rating of %g" % m)
     titles = "NDCG@%d: the higher, the better lists" % K, "RMSE: the lower, the better predictions"
     for ax, title in zip(axes, titles):
         ax.set_title(title, fontsize="medium")
