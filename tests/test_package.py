@@ -326,8 +326,8 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "theano", None)
     text = info_module.info()
     assert "scipy: not installed" in text
-    assert "missing: scipy: pip install" in text and "missing: matplotlib, for figures: pip install matplotlib" in text
-    assert "missing: a theano that can be imported (ModuleNotFoundError: " in text
+    assert "missing: scipy: run pip install" in text and "missing: matplotlib, for figures: pip install matplotlib" in text
+    assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
 
 
 def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
@@ -335,8 +335,8 @@ def test_a_gpu_that_cannot_be_used_is_missing(monkeypatch):
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: None)
     monkeypatch.setattr(theano_compat, "why_unused", lambda device: "for a reason")
     assert info_module._device("cuda0", "", missing) == "cuda0, not usable: everything runs on the CPU"
-    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. docs/guide/gpu.md says what "
-                       "that takes"]
+    assert missing == ["the GPU: Theano cannot use device=cuda0: for a reason. docs/guide/gpu.md lists the "
+                       "requirements"]
     monkeypatch.setattr("sparse_ae.runtime.device.device_name", lambda: "NVIDIA H100")
     assert info_module._device("cuda0", "", []) == "cuda0, in use: NVIDIA H100"
 

@@ -234,7 +234,7 @@ def test_a_theano_that_was_installed_over_others_is_told_of_in_one_line(tmp_path
     assert run(start + "import sparse_ae, theano") == ("", told)
     (package / "__init__.py").write_text("raise ImportError('of what the other one moved')\n")
     said, _ = run(start + "from sparse_ae.cli.info import info; print(info())")
-    assert "\nmissing: one Theano: %smissing: a theano that can be imported (ImportError: of" % told in said
+    assert "\nmissing: one Theano: %smissing: a Theano that can be imported (ImportError: of" % told in said
 
 
 def test_installing_twice_changes_nothing():

@@ -1,4 +1,4 @@
-"""The command ``compare``: biases, factorisation and autoencoders on a file of ratings."""
+"""The command ``compare``: compare biases, factorisation and autoencoders on a file of ratings."""
 import time
 
 from sparse_ae.cli.settings import add_ratings, add_settings, load, recommender_of, size
@@ -10,13 +10,15 @@ _BETWEEN_REPORTS = 20.0
 def add_compare(commands):
     """Add the command ``compare``."""
     parser = commands.add_parser("compare", usage="%(prog)s [options] ratings",
-                                 help="biases, factorisation and autoencoders on a file of ratings",
-                                 description="Cut off some ratings for testing, and print how well biases, matrix "
-                                             "factorisation and the autoencoders, trained on the others, predict them. "
-                                             "Seconds include the compiler's, which works only once.")
+                                 help="compare biases, factorisation and autoencoders on a file of ratings",
+                                 description="Hold out test ratings, train biases, matrix factorisation and "
+                                             "autoencoders on the others, and print the test RMSE of each. Seconds "
+                                             "include compilation, which happens once.")
     add_ratings(parser)
-    parser.add_argument("--test-fraction", type=float, default=0.2, help="of the ratings (default: %(default)s)")
-    parser.add_argument("--factors", type=int, default=100, help="of the factorisation (default: %(default)s)")
+    parser.add_argument("--test-fraction", type=float, default=0.2, help="fraction of the ratings to test on (default: "
+                                                                         "%(default)s)")
+    parser.add_argument("--factors", type=int, default=100, help="number of factors of the factorisation (default: "
+                                                                 "%(default)s)")
     add_settings(parser, without=("rows", "objective", "network"))
     parser.set_defaults(run=_run_compare)
 
@@ -25,7 +27,7 @@ def _run_compare(parsed):
     from sparse_ae.cli.comparing import contenders, split_for_test
     from sparse_ae.data.zeros import tell_of_zeros
     from sparse_ae.runtime.progress import announced, figure
-    # The table shows progress, with what `_reporter` says between two rows.
+    # The table shows progress, with the lines of `_reporter` between two rows.
     recommender = recommender_of(parsed, progress=False)
     ratings = load(parsed)
     if parsed.progress and parsed.rating_scale is None:

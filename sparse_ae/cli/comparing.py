@@ -79,7 +79,7 @@ def _autoencoder(recommender, train, test, is_default, on_epoch):
     if not used:
         remarks.append("biases alone: no autoencoder was clearly better on validation")
     elif len(used) < len(fitted.weights_):
-        remarks.append("%s as rows alone" % used[0])
+        remarks.append("%s as rows only" % used[0])
     return fitted.evaluate(test, k=None)["rmse"], "; ".join(remarks)
 
 

@@ -15,20 +15,21 @@ from sparse_ae.cli.settings import (
 def add_fit(commands):
     """Add the command ``fit``."""
     parser = commands.add_parser("fit", usage="%(prog)s [options] ratings -o MODEL",
-                                 help="learn from a file of ratings, and save what was learned",
-                                 description="Learn from a file of ratings, save what was learned, and print what was "
-                                             "chosen.")
+                                 help="fit a model to a file of ratings, and save it",
+                                 description="Fit a model to a file of ratings, save it, and print the settings that "
+                                             "were chosen.")
     add_ratings(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, such as model.npz")
     add_validation(parser)
     parser.add_argument("--no-refit", dest="refit", action="store_false",
-                        help="don't train again on all ratings after validation: half the time or less, a little worse")
+                        help="don't train again on all ratings after validation: half the time or less, slightly less "
+                             "accurate")
     add_fits(parser)
     parser.add_argument("--checkpoint", metavar="FILE",
-                        help="keep a checkpoint in this file, and go on from it if it is there")
+                        help="keep a checkpoint in this file, and continue from it if it exists")
     parser.add_argument("--seconds", type=float,
-                        help="with --objective lists or clicks: train autoencoders only while there is time; all by "
-                             "default")
+                        help="time limit for --objective lists or clicks: autoencoders are trained only while there is "
+                             "time (default: no limit)")
     add_settings(parser)
     parser.set_defaults(run=_run_fit)
 
@@ -46,15 +47,16 @@ def _run_fit(parsed):
 def add_tune(commands):
     """Add the command ``tune``."""
     parser = commands.add_parser("tune", usage="%(prog)s [options] ratings -o MODEL",
-                                 help="as fit, after a search for better settings",
-                                 description="Try settings around the given ones for a while, each on the same "
-                                             "validation ratings; fit the best on all ratings, save it, and print the "
-                                             "table. A setting that is given stays as it is.")
+                                 help="search for better settings, then fit and save a model",
+                                 description="Try settings around the given ones on the same validation ratings, fit "
+                                             "the best on all ratings, save it, and print a table of all tries. "
+                                             "Settings that are given are kept.")
     add_ratings(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, by convention .npz")
-    parser.add_argument("--seconds", type=float, default=300, help="for all of it, about (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write, such as model.npz")
+    parser.add_argument("--seconds", type=float, default=300, help="approximate time for the search and the final fit "
+                                                                   "(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1,
-                        help="processes, which takes joblib; -1 for one for each core (default: %(default)s)")
+                        help="number of processes, with joblib; -1: one for each core (default: %(default)s)")
     add_validation(parser)
     add_settings(parser, without=("network",))
     parser.set_defaults(run=_run_tune)
@@ -93,14 +95,14 @@ def _save_and_say(recommender, ratings, path):
 
 
 def chosen(recommender):
-    """Lines on what `fit` has chosen, and what it was chosen by."""
+    """Yield lines: validation results and the settings that `fit` has chosen."""
     from sparse_ae.runtime.progress import errors_of, figure
     errors, lists = recommender.validation_rmse_, recommender.validation_lists_
-    for name, found in (("RMSE, of known users and items", errors), ("of lists", lists)):
+    for name, found in (("RMSE (known users and items)", errors), ("of lists", lists)):
         if found:
             yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
     # That of an epoch goes over all validation ratings.
-    unknown_too = ", of unknown ones too" if errors else ""
+    unknown_too = ", with unknown users and items" if errors else ""
     for rows, choice in recommender.choices_.items():
         records = [record for record in recommender.history_
                    if record.get("rows", rows) == rows and not record.get("refit")]
@@ -114,14 +116,14 @@ def chosen(recommender):
         if name not in recommender.choices_:
             yield "%s, weight %.2f" % (name, weight)
     if errors == {}:
-        yield ("no validation rating is of a user and an item that both have others, so nothing shows what an "
-               "autoencoder is worth%s" % ("" if any(recommender.weights_.values()) else
-                                           ": predictions are those of biases alone"))
+        yield ("no validation rating has both a user and an item with training ratings, so an autoencoder can't be "
+               "validated%s" % ("" if any(recommender.weights_.values()) else
+                                           ": predictions use biases only"))
     elif not any(recommender.weights_.values()):
         if recommender.missing_rating_ is not None:
-            yield "no autoencoder's lists are clearly better than the most popular items, which are recommended"
+            yield "no autoencoder ranks clearly better than the most popular items, which are recommended"
         else:
-            yield "no autoencoder is clearly better than biases: predictions are those of biases alone"
+            yield "no autoencoder is clearly better than biases: predictions use biases only"
 
 
 def _short(value):

@@ -1,4 +1,4 @@
-"""Versions, device, compiler, caches, and what is missing: all that a bug report needs."""
+"""Versions, device, compiler, caches and missing parts: all that a bug report needs."""
 
 import importlib.metadata
 import logging
@@ -25,7 +25,7 @@ def info():
         fault = theano_compat.pygpu_fault() if name == "pygpu" and version else None
         facts.append((name, "%s, not usable: %s" % (version, fault) if fault else version or "not installed"))
         if version is None and name in _REQUIRED:
-            missing.append("%s: pip install . in sparse_ae's folder brings it" % name)
+            missing.append("%s: run pip install . in sparse_ae's folder" % name)
         if version is None and name == "matplotlib":
             missing.append("matplotlib, for figures: pip install matplotlib")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -57,12 +57,12 @@ def _theano_facts(missing):
     mixture = theano_compat.installed_over_each_other()
     if mixture is not None:
         missing.append("one Theano: %s" % mixture)
-    # What Theano logs while it is imported is said below in its place.
+    # Theano's messages during the import are repeated below.
     logging.disable(logging.ERROR)
     try:
         import theano
     except Exception as error:
-        missing.append("a theano that can be imported (%s: %s)" % (type(error).__name__, error))
+        missing.append("a Theano that can be imported (%s: %s)" % (type(error).__name__, error))
         return []
     finally:
         logging.disable(logging.NOTSET)
@@ -85,7 +85,7 @@ def _device(device, init_gpu_device, missing):
     from sparse_ae.runtime.device import device_name
     name = device_name()
     if name is None:
-        missing.append("the GPU: Theano cannot use device=%s: %s. docs/guide/gpu.md says what that takes"
+        missing.append("the GPU: Theano cannot use device=%s: %s. docs/guide/gpu.md lists the requirements"
                        % (device, theano_compat.why_unused(device)))
         return "%s, not usable: everything runs on the CPU" % device
     return "%s, in use: %s" % (device, name)

@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, where argparse prints the usage first."""
 
     def error(self, message):
-        self.exit(2, "%s: error: %s (%s --help says more)\n" % (self.prog, message, self.prog))
+        self.exit(2, "%s: error: %s (see %s --help)\n" % (self.prog, message, self.prog))
 
 
 def main(arguments=None):
@@ -47,7 +47,7 @@ def main(arguments=None):
     parser.set_defaults(run=_run_info)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    commands.add_parser("info", help="what runs here, as a bug report needs it (the default)")
+    commands.add_parser("info", help="show versions, compiler and device, for a bug report (the default)")
     add_compare(commands)
     add_fit(commands)
     add_tune(commands)
@@ -58,18 +58,18 @@ def main(arguments=None):
     try:
         parsed.run(parsed)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has had enough, as head has; what is left can't be written later either
+    except BrokenPipeError:  # the reader has closed the pipe, as head does; the rest can't be written later either
         _drop_output()
         sys.exit(1)
     except KeyboardInterrupt:
-        parser.exit(130, "%s: interrupted\n" % parser.prog)  # as shells call an end by Ctrl-C
+        parser.exit(130, "%s: interrupted\n" % parser.prog)  # the status that shells give to an end by Ctrl-C
     except (ArithmeticError, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         try:
             sys.stdout.flush()
-        except OSError:  # a full disk: Python would try once more in the end, and say so in two lines of its own
+        except OSError:  # a full disk: Python would try again at exit, and print two lines of its own
             _drop_output()
         parser.exit(2, "%s: error: %s\n" % (parser.prog, " ".join(str(error).split())
-                                              or "there is not enough memory"))
+                                              or "not enough memory"))
 
 
 def _drop_output():
@@ -78,11 +78,11 @@ def _drop_output():
 
 
 def _check_streams(parser):
-    """Ends the process where nothing can be printed: what is asked for would be lost, and none would know."""
+    """End the process if nothing can be printed: results would be lost silently."""
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
     if sys.stdout is None:
-        parser.exit(2, "%s: error: stdout is closed, and what a command finds is printed there; open it, or send it to "
+        parser.exit(2, "%s: error: stdout is closed, where results are printed; open it, or redirect it to "
                        "/dev/null\n" % parser.prog)
 
 

@@ -45,48 +45,49 @@ def _number_or_word(text):
         return text
 
 
-#: Settings of a recommender, and of its network, in groups: name, what argparse is told, help. Where a number may be
-#: None, 0 stands for it.
+#: Settings of a recommender and its network, in groups: name, arguments of argparse, help. 0 means None.
 SETTINGS = {
-    "what is learned": [
+    "task": [
         ("objective", {"choices": ("ratings", "lists", "clicks")},
-         "to predict ratings; or to make lists of what people would pick, from ratings, or from counts and mere pairs"),
+         "ratings: predict ratings; lists: rank items, from ratings; clicks: rank items, from counts, or pairs of user "
+         "and item"),
         ("rows", {"choices": ("auto", "items", "users", "both")},
-         "what is reconstructed: items or users from their ratings, or both, weighed on validation"),
+         "rows of the autoencoder: items, users, or both, weighted by validation"),
         ("biases", {"type": _biases, "metavar": "{yes,no,unguarded}"},
-         "yes: what biases leave over, and only where validation shows that it helps; unguarded: even where it "
-         "doesn't; no: ratings in and out, as in the post"),
+         "yes: model predicts residuals of biases, and is used if validation shows a gain; unguarded: used in any "
+         "case; no: ratings in and out, as in the post"),
     ],
-    "the model": [
+    "model": [
         ("network", {"choices": ("shallow",) + tuple(CLOSED)},
-         "shallow: the post's autoencoder; else, for lists, this closed-form model alone"),
+         "shallow: the post's autoencoder; others: a closed-form model for rankings"),
         ("n_hidden", {"type": _count, "metavar": "N"}, "hidden units"),
-        ("f", {"metavar": "NAME"}, "output nonlinearity, of lasagne.nonlinearities"),
-        ("g", {"metavar": "NAME"}, "hidden nonlinearity"),
-        ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the first weights"),
-        ("dtype", {"choices": ("float32", "float64")}, "of parameters and predictions"),
-        ("l2", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay; or two numbers, of W and of V"),
+        ("f", {"metavar": "NAME"}, "output nonlinearity, a name of lasagne.nonlinearities"),
+        ("g", {"metavar": "NAME"}, "hidden nonlinearity, a name of lasagne.nonlinearities"),
+        ("weight_scale", {"type": float, "metavar": "X"}, "standard deviation of the initial weights"),
+        ("dtype", {"choices": ("float32", "float64")}, "dtype of parameters and predictions"),
+        ("l2", {"type": _number, "nargs": "+", "metavar": "X"}, "weight decay, or two numbers, for W and for V"),
     ],
     "training": [
-        ("update", {"metavar": "NAME"}, "optimiser, of lasagne.updates"),
-        ("learning_rate", {"type": _number, "metavar": "X"}, "of the optimiser"),
-        ("batch_size", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0 for all at once"),
-        ("n_epochs", {"type": _count, "metavar": "N"}, "at most so many; without validation exactly so many"),
+        ("update", {"metavar": "NAME"}, "optimiser, a name of lasagne.updates"),
+        ("learning_rate", {"type": _number, "metavar": "X"}, "learning rate of the optimiser"),
+        ("batch_size", {"type": _count, "metavar": "N"}, "rows in a mini-batch; 0: all rows"),
+        ("n_epochs", {"type": _count, "metavar": "N"}, "largest number of epochs; without validation the exact number"),
         ("patience", {"type": _count, "metavar": "N"},
-         "epochs without a better validation before training ends; 0 for no such end"),
-        ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equal graphs runs"),
-        ("rng", {"type": int, "metavar": "N"}, "of all that is random"),
-        ("progress", {}, "no progress reports"),
+         "epochs without improvement on validation before training stops; 0: no early stopping"),
+        ("formulation", {"choices": ("auto", "scan", "dense", "sparse")}, "which of the equivalent graphs is used"),
+        ("rng", {"type": int, "metavar": "N"}, "seed of all random numbers"),
+        ("progress", {}, "don't report progress"),
     ],
     "predictions": [
-        ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "that of the ratings"),
-        ("unknown", {"metavar": "RATING"}, "what is predicted where nothing is known: a number, mean or error"),
+        ("rating_scale", {"type": float, "nargs": 2, "metavar": ("LOWEST", "HIGHEST")}, "lowest and highest of the "
+                                                                                        "ratings"),
+        ("unknown", {"metavar": "RATING"}, "prediction for unknown users and items: a number, mean or error"),
     ],
 }
-_AUTO = ("auto is chosen by the number of ratings, rows and columns and by their spread; the docstring of "
-         "sparse_ae.recommender.defaults has the rules, and fit prints what it chose")
+_AUTO = ("auto: chosen by the number and spread of the ratings, by the rules in the docstring of "
+         "sparse_ae.recommender.defaults; fit prints the choice")
 _COLUMNS = "user", "item", "rating", "timestamp"
-# Where the command line has another word.
+# Options whose names differ from the settings'.
 _FLAGS = {"rng": "seed"}
 
 
@@ -116,7 +117,7 @@ def recommender_of(parsed, **more):
     if settings.get("network", "shallow") == "shallow":
         settings["network"] = shallow
     elif shallow != Shallow():
-        raise ValueError("--network %s has no %s; expected these with --network shallow alone"
+        raise ValueError("--network %s has no %s; these need --network shallow"
                          % (settings["network"], ", ".join("--" + name.replace("_", "-") for name in Shallow._fields)))
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
@@ -131,28 +132,28 @@ def recommender_of(parsed, **more):
 # Ratings
 
 
-def add_ratings(parser, text="a file with user, item, rating in each line, or in any other form that load_ratings "
-                              "reads; or an archive of MovieLens or Jester"):
+def add_ratings(parser, text="a file with user, item, rating in each line, or another form that load_ratings reads, or "
+                             "an archive of MovieLens or Jester"):
     """Add the file of ratings, and how it is read."""
     parser.add_argument("ratings", help=text)
     parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
-                        help="what becomes of a pair of user and item that comes more than once (default: %(default)s; "
-                             "of counts, sum)")
+                        help="which rating is used if a pair of user and item is repeated (default: %(default)s; for "
+                             "clicks: sum)")
     parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
-                        help="what stands for no rating; nan for nothing, or nan. The file is a table, a row for each "
-                             "user and a column for each item, unless it has a header, or three columns, or a fourth "
-                             "of timestamps")
+                        help='the number that means "not rated", or nan for empty fields. The file is read as a table '
+                             "of users by items unless it has a header, three columns, or a fourth of timestamps")
     parser.add_argument("--lists", action="store_true",
-                        help="each line of the file is a user and the items that the user chose")
+                        help="each line of the file is a user and the user's items")
     parser.add_argument("--delimiter", metavar="CHARACTER",
                         type=lambda text: "\t" if text in ("tab", "\\t") else text,
-                        help="what separates columns: , or ; or | or :: or tab, or a blank for any blanks (default: "
-                             "what the lines tell)")
+                        help="separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: "
+                             "found from the lines)")
     for name in _COLUMNS:
         parser.add_argument("--%s-column" % name, metavar="COLUMN",
                             type=lambda text: int(text) if text.isdigit() else text,
-                            help="the column of the %s, by its name in the first line, or by its number from 0" % name)
-    parser.add_argument("--variable", metavar="NAME", help="that of a .mat file, if it holds several")
+                            help="the column of the %s: its name in the first line, or its number, counted from "
+                                 "0" % name)
+    parser.add_argument("--variable", metavar="NAME", help="the variable of a .mat file that holds several")
 
 
 def load(parsed, path=None, counts=None):
@@ -170,15 +171,15 @@ def load(parsed, path=None, counts=None):
 def add_fits(parser):
     """Add how many fits are averaged."""
     parser.add_argument("--fits", type=_count, default="auto", metavar="N",
-                        help="fits that are averaged, for a lower error in N times the time; auto is 1 "
+                        help="number of models that are averaged: a lower error, in N times the time; auto is 1 "
                              "(default: %(default)s)")
 
 
 def add_validation(parser):
-    """Add what training stops early on."""
+    """Add the validation set for early stopping."""
     parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
-                        help="of the ratings, to stop early on; or a file of held-out ratings; 0 or none for none "
-                             "(default: %(default)s)")
+                        help="fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 "
+                             "or none: no validation (default: %(default)s)")
 
 
 def validation_of(parsed):
@@ -195,6 +196,6 @@ def validation_of(parsed):
 
 
 def size(ratings, scale):
-    """Say how many ratings, users and items there are, and the scale."""
+    """Describe the ratings: numbers of ratings, users and items, and the scale."""
     return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
                                                              + ratings.matrix.shape)

@@ -14,16 +14,17 @@ from sparse_ae.cli.settings import add_ratings, load
 def add_recommend(commands):
     """Add the command ``recommend``."""
     parser = commands.add_parser("recommend", usage="%(prog)s [options] model (--user ID ... | --all)",
-                                 help="the best items for some users, by a saved model",
-                                 description="Print the best items for some users: item and predicted rating or score, "
-                                             "the user before them if there are several, separated by tabs.")
-    parser.add_argument("model", help="what fit has written")
+                                 help="recommend items to users, with a saved model",
+                                 description="Print the best items for users: item and predicted rating or score, "
+                                             "after the user if there are several, separated by tabs.")
+    parser.add_argument("model", help="a file that fit has written")
     users = parser.add_mutually_exclusive_group(required=True)
     users.add_argument("--user", nargs="+", action="extend", metavar="ID")
-    users.add_argument("--all", action="store_true", help="all users who were in the file for fit")
-    parser.add_argument("-n", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--items", nargs="+", action="extend", metavar="ID", help="recommend from these only")
-    parser.add_argument("--include-seen", action="store_true", help="recommend what a user has rated, too")
+    users.add_argument("--all", action="store_true", help="all users of fit")
+    parser.add_argument("-n", type=int, default=10, help="number of items for each user (default: %(default)s)")
+    parser.add_argument("--items", nargs="+", action="extend", metavar="ID", help="recommend only these, such as items "
+                                                                                  "in stock")
+    parser.add_argument("--include-seen", action="store_true", help="also recommend items that the user has rated")
     _add_form(parser)
     parser.set_defaults(run=_run_recommend)
 
@@ -33,6 +34,9 @@ def _run_recommend(parsed):
     recommender = Recommender.load(parsed.model)
     users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
     items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
+    if items and not set(items) & set(recommender.items_.tolist()):
+        raise ValueError("none of the items %s had a rating in fit; expected ids such as %r"
+                         % (brief(", ".join(map(repr, items))), recommender.items_.tolist()[0]))
     found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
     decimals, several = _decimals(recommender), parsed.all or len(parsed.user) > 1
     _print_table(parsed, ["user"] * several + ["item", "score"], (
@@ -42,9 +46,8 @@ def _run_recommend(parsed):
 
 
 def _add_form(parser):
-    parser.add_argument("--header", action="store_true", help="print the names of the columns first")
-    parser.add_argument("--csv", action="store_true", help="separated by commas, quoted where need be, with --header; "
-                                                           "between tabs only ids with a tab or a line end are quoted")
+    parser.add_argument("--header", action="store_true", help="print the names of the columns")
+    parser.add_argument("--csv", action="store_true", help="print a CSV file with a header")
 
 
 def _print_table(parsed, names, rows):
@@ -63,7 +66,7 @@ def _quoted(value):
 
 
 def _decimals(recommender):
-    """Of predicted ratings: four, and more on a scale of less than 1."""
+    """Return the number of decimals: four, and more on a scale of less than 1."""
     low, high = recommender.rating_scale_
     return 4 + max(0, -math.floor(math.log10(high - low)))
 
@@ -81,15 +84,14 @@ def _ids(words, known, name):
 def add_predict(commands):
     """Add the command ``predict``."""
     parser = commands.add_parser("predict", usage="%(prog)s [options] model [pairs]",
-                                 help="ratings of pairs of user and item, by a saved model",
-                                 description="Print user, item and predicted rating of each of some pairs, separated "
-                                             "by tabs.")
-    parser.add_argument("model", help="what fit has written")
-    parser.add_argument("pairs", nargs="?", help="a file of text with user and item in each line, separated by tabs, "
-                                                 "commas, semicolons, :: or blanks, with or without a header; columns "
-                                                 "after these count for nothing")
-    parser.add_argument("--user", metavar="ID", help="instead of a file: this user,")
-    parser.add_argument("--item", nargs="+", action="extend", metavar="ID", help="and these items")
+                                 help="predict ratings of pairs of user and item, with a saved model",
+                                 description="Print user, item and predicted rating for each pair, separated by tabs.")
+    parser.add_argument("model", help="a file that fit has written")
+    parser.add_argument("pairs", nargs="?", help="a text file with user and item in each line, separated by tabs, "
+                                                 "commas, semicolons, :: or blanks, with or without a header; further "
+                                                 "columns are ignored")
+    parser.add_argument("--user", metavar="ID", help="instead of a file: a user")
+    parser.add_argument("--item", nargs="+", action="extend", metavar="ID", help="and items")
     _add_form(parser)
     parser.set_defaults(run=_run_predict)
 
@@ -98,7 +100,7 @@ def _run_predict(parsed):
     from sparse_ae.recommender.recommender import Recommender
     if (parsed.pairs is None) == (parsed.user is None or parsed.item is None) or (
             parsed.pairs is not None and (parsed.user or parsed.item)):
-        raise ValueError("predict takes a file of pairs, or --user and --item; expected the one or the other")
+        raise ValueError("predict takes a file of pairs, or --user and --item; expected one of the two")
     recommender = Recommender.load(parsed.model)
     if parsed.pairs is None:
         users, items = [parsed.user] * len(parsed.item), parsed.item
@@ -140,15 +142,15 @@ def _is_header(pair, known):
 def add_evaluate(commands):
     """Add the command ``evaluate``."""
     parser = commands.add_parser("evaluate", usage="%(prog)s [options] model ratings",
-                                 help="how well a saved model predicts held-out ratings",
-                                 description="Print the errors and the measures of ranking on a file of held-out "
-                                             "ratings; Recommender.evaluate says what they are.")
-    parser.add_argument("model", help="what fit has written")
-    add_ratings(parser, "a file of ratings that were not in the file for fit")
+                                 help="evaluate a saved model on held-out ratings",
+                                 description="Print errors and ranking metrics on a file of held-out ratings. "
+                                             "Recommender.evaluate describes them.")
+    parser.add_argument("model", help="a file that fit has written")
+    add_ratings(parser, "a file of ratings that were not used in fit")
     parser.add_argument("-k", type=int, default=10,
-                        help="length of the ranked lists; 0 for none (default: %(default)s)")
+                        help="number of recommended items for each user; 0: no ranking metrics (default: %(default)s)")
     parser.add_argument("--relevant", type=float, metavar="RATING",
-                        help="from which an item is relevant (default: three quarters up the scale)")
+                        help="lowest rating of a relevant item (default: three quarters up the scale)")
     parser.set_defaults(run=_run_evaluate)
 
 
@@ -157,15 +159,15 @@ def _run_evaluate(parsed):
     from sparse_ae.runtime.progress import figure, say
     recommender = Recommender.load(parsed.model)
     ratings = load(parsed, counts=recommender.takes_counts)
-    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers in this file, but not in fit's
+    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
                     for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
     measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
                                     relevant=parsed.relevant)
-    if recommender.measure != "rmse":  # scores to rank by are far from ratings
+    if recommender.measure != "rmse":  # scores aren't ratings
         del measures["rmse"], measures["mae"]
     for name, value in measures.items():
         print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
     if measures["n_trained"]:
-        missed = ", and are on no list, so that they count as missed" if parsed.k else ""
-        say("%d of these %d pairs are among those of fit: they don't tell how well others are predicted%s; leave them "
-            "out of the file" % (measures["n_trained"], measures["n_ratings"], missed))
+        missed = ", and count as misses, since rated items are not recommended" if parsed.k else ""
+        say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "
+            "the file" % (measures["n_trained"], measures["n_ratings"], missed))

@@ -55,9 +55,9 @@ def run(capsys, *arguments, said=""):
 
 
 # What evaluate says of pairs that were trained on: two counts.
-OF_FIT = ("%d of these %d pairs are among those of fit: they don't tell how well others are predicted, and are on no "
-          "list, so that they count as missed; leave them out of the file\n")
-WITHOUT_LISTS = OF_FIT.replace(", and are on no list, so that they count as missed", "")
+OF_FIT = ("%d of these %d pairs were used in fit: they don't show how well others are predicted, and count as misses, "
+          "since rated items are not recommended; leave them out of the file\n")
+WITHOUT_LISTS = OF_FIT.replace(", and count as misses, since rated items are not recommended", "")
 
 
 def fails(capsys, *arguments):
@@ -87,9 +87,9 @@ def test_fit_is_the_librarys(files, tmp_path, capsys):
     record = again.history_[best - 1]
     assert lines == [
         "120 ratings from 0 to 6, 20 users, 12 items",
-        "validation RMSE, of known users and items: biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
+        "validation RMSE (known users and items): biases %(biases).4f, users %(users).4f" % again.validation_rmse_,
         "users as rows, weight 1.00: epoch %d of %d%s" % (
-            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f, of unknown ones too" % (
+            best, len(again.history_), ", training RMSE %.4f, validation RMSE %.4f, with unknown users and items" % (
                 record["train_rmse"], record["validation_rmse"]) if best else ""),
         "  n_hidden=3, batch_size=8, l2=0.01, update=adagrad, learning_rate=0.02",
         "saved to %s" % path]
@@ -117,22 +117,22 @@ def test_fit_prints_weights_and_settings_and_says_where_no_model_counts(files, t
     arguments = ["fit", files / "text.csv", "-o", tmp_path / "m", *QUICK]
     lines = run(capsys, *arguments)
     recommender = Recommender.load(tmp_path / "m")
-    assert re.match("validation RMSE, of known users and items: biases .*, items .*, users ", lines[1])
+    assert re.match(r"validation RMSE \(known users and items\): biases .*, items .*, users ", lines[1])
     for line, rows in ((lines[2], "items"), (lines[4], "users")):
         assert re.match("%s as rows, weight %.2f: epoch [0-4] of 4" % (rows, recommender.weights_[rows]), line)
     recommender.weights_.update(items=0.0, users=0.0)
     recommender.history_[3]["restored"] = 0
     lines = list(chosen(recommender))
     assert lines[1] == "items as rows, weight 0.00: epoch 0 of 4"
-    assert lines[-1] == "no autoencoder is clearly better than biases: predictions are those of biases alone"
+    assert lines[-1] == "no autoencoder is clearly better than biases: predictions use biases only"
 
 
 def test_validation_that_tells_nothing(tmp_path, capsys):
     """One rating for each user: none of the held-out ones is of a user who is known."""
     (tmp_path / "r.csv").write_text("".join("u%d,i%d,%d\n" % (k, k % 5, 1 + k % 3) for k in range(40)))
     lines = run(capsys, "fit", tmp_path / "r.csv", "-o", tmp_path / "m", "--rows", "users", *QUICK)
-    assert lines[-2] == ("no validation rating is of a user and an item that both have others, so nothing shows what "
-                         "an autoencoder is worth: predictions are those of biases alone")
+    assert lines[-2] == ("no validation rating has both a user and an item with training ratings, so an autoencoder "
+                         "can't be validated: predictions use biases only")
 
 
 def test_fit_validated_on_a_file(files, tmp_path, capsys):
@@ -172,8 +172,8 @@ def test_the_defaults_that_help_shows_are_the_librarys(capsys):
     with pytest.raises(SystemExit) as exit:
         command_line.main(["fit", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert exit.value.code == 0 and "auto is chosen by the number of ratings" in text
-    assert "predictions: --rating-scale LOWEST HIGHEST default: that of the ratings" in text
+    assert exit.value.code == 0 and "auto: chosen by the number and spread of the ratings" in text
+    assert "predictions: --rating-scale LOWEST HIGHEST default: lowest and highest of the ratings" in text
     shown["seed"], scale = shown.pop("rng"), shown.pop("rating_scale")
     assert scale is None
     for name, default in shown.items():
@@ -424,7 +424,7 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["fit", "nowhere.csv", "-o", "{tmp}/m"], "there is no file nowhere.csv; check the path"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/no/m"], "there is no folder .*/no to write m to; create it first"),
-    (["fit", "{files}/text.csv"], "the following arguments are required: -o/--output .*fit --help says more"),
+    (["fit", "{files}/text.csv"], "the following arguments are required: -o/--output .*see .*fit --help"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "argument --l2: 'much'; expected a number or auto"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--n-hidden", "2.5"],
      "argument --n-hidden: '2.5'; expected a whole number or auto"),
@@ -446,8 +446,9 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["recommend", "{files}/numbers.npz", "--user", "\N{ARABIC-INDIC DIGIT THREE}"], "the ids of users in this model"),
     (["recommend", "{files}/numbers.npz", "--user", "3", "--items", "tea"],
      "item tea: the ids of items in this model are numbers"),
+    (["recommend", "{files}/text.npz", "--user", "u3", "--items", "stock.csv"], "none of the items 'stock.csv' had"),
     (["evaluate", "{files}/numbers.npz", "{files}/text.csv"], "users are strings such as 'u0'; expected numbers"),
-    (["predict", "{files}/text.npz"], "predict takes a file of pairs, or --user and --item; expected the one or the"),
+    (["predict", "{files}/text.npz"], "predict takes a file of pairs, or --user and --item; expected one of the two"),
     (["predict", "{files}/text.npz", "pairs.csv", "--user", "u3"], "predict takes a file of pairs, or --user and"),
     (["predict", "{files}/text.npz", "--user", "u3"], "predict takes a file of pairs, or --user and --item"),
     (["predict", "{files}/numbers.npz", "--user", "u3", "--item", "100"], "user u3: the ids of users in this model"),
@@ -469,7 +470,7 @@ def test_a_loss_that_diverges_is_one_line_too(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("error, status, said", [
-    (MemoryError(), 2, "error: there is not enough memory"),
+    (MemoryError(), 2, "error: not enough memory"),
     (RuntimeError("rank 1: the disk is full"), 2, "rank 1: the"),
     (KeyboardInterrupt(), 130, "python -m sparse_ae: interrupted")])
 def test_any_end_is_one_line(files, monkeypatch, capsys, error, status, said):
@@ -522,8 +523,8 @@ def test_a_reader_that_has_had_enough():
 
 
 @pytest.mark.parametrize("redirection, said", [
-    (">&-", "python -m sparse_ae: error: stdout is closed, and what a command finds is printed there; open it, or send "
-            "it to /dev/null\n"), (">&- 2>&-", "")])
+    (">&-", "python -m sparse_ae: error: stdout is closed, where results are printed; open it, or redirect it to "
+            "/dev/null\n"), (">&- 2>&-", "")])
 def test_nowhere_to_print_to(redirection, said):
     found = subprocess.run('"%s" -m sparse_ae --help %s' % (sys.executable, redirection), shell=True,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
