@@ -326,7 +326,8 @@ def test_what_is_missing_comes_with_a_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "theano", None)
     text = info_module.info()
     assert "scipy: not installed" in text
-    assert "missing: scipy: run pip install" in text and "missing: matplotlib, for figures: pip install matplotlib" in text
+    assert "missing: scipy: run pip install" in text
+    assert "missing: matplotlib, for figures: pip install matplotlib" in text
     assert "missing: a Theano that can be imported (ModuleNotFoundError: " in text
 
 
