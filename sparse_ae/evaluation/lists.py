@@ -11,7 +11,7 @@ Nothing here knows a model: `evaluate_lists` asks for scores, `ListValidation` a
 """
 import numpy as np
 
-from sparse_ae.checks import check_choice, check_count, check_finite, check_rng
+from sparse_ae.checks import check_count, check_finite, check_rng
 from sparse_ae.data.ratings import check_ratings, rating_counts
 from sparse_ae.evaluation.metrics import BY_USER, coverage, mean_popularity
 from sparse_ae.scoring.ranking import leave_out, top_n
@@ -51,7 +51,19 @@ def evaluate_lists(scores, train, held_out, k=10, relevant=None):
             How many users there are.
     """
     validation = ListValidation(train, held_out, k, relevant)
-    return validation.measures(validation.best_by(scores))
+    train, lists = check_ratings(train), []
+    step = max(1, _BLOCK // train.shape[1])
+    for start in range(0, len(validation.users), step):
+        users = validation.users[start:start + step]
+        found, shape = np.asarray(scores(users)), (len(users), train.shape[1])
+        if found.shape != shape or found.dtype.kind not in "iuf":
+            raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
+                             % (len(users), found.dtype, found.shape, shape))
+        found = found[:, validation.candidates].astype(np.result_type(found, np.float32), copy=False)
+        seen = train[users].tocoo()
+        leave_out(found, validation.candidates, seen.row, seen.col)
+        lists.append(top_n(found, validation.k))
+    return validation.measures(np.concatenate(lists))
 
 
 class ListValidation:
@@ -62,11 +74,11 @@ class ListValidation:
     """
 
     def __init__(self, train, held_out, k=10, relevant=None, most_users=None, rng=0):
-        self._train, held_out = check_ratings(train), check_ratings(held_out)
-        if self._train.shape != held_out.shape:
+        train, held_out = check_ratings(train), check_ratings(held_out)
+        if train.shape != held_out.shape:
             raise ValueError("the training ratings are %d x %d and those held out %d x %d; expected the same users and "
-                             "items" % (self._train.shape + held_out.shape))
-        self.k, values = check_count(k, "k"), self._train.data
+                             "items" % (train.shape + held_out.shape))
+        self.k, values = check_count(k, "k"), train.data
         if relevant is None:
             relevant = relevant_from(float(values.min()), float(values.max()))
         self.relevant = check_relevant(relevant)
@@ -82,65 +94,38 @@ class ListValidation:
             kept = np.isin(self._whose, drawn)
             self._items, self._whose = self._items[kept], np.searchsorted(drawn, self._whose[kept])
             self.users, self._n_relevant = self.users[drawn], self._n_relevant[drawn]
-        of_users, of_items = rating_counts(self._train)
+        of_users, of_items = rating_counts(train)
         self.candidates = np.flatnonzero(of_items)
         self._popularity = of_items[self.candidates] / np.count_nonzero(of_users)
 
-    def __call__(self, blocks, measure):
+    def __call__(self, lists, measure):
         """The mean of `by_user`, a float."""
-        return float(np.mean(self.by_user(blocks, measure)))
+        return float(np.mean(self.by_user(lists, measure)))
 
-    def by_user(self, blocks, measure):
+    def by_user(self, lists, measure):
         """The value of one of `metrics.BY_USER` for each of `users`: float array, (n,).
 
-        `blocks` are the lists of `users` in this order, some at a time: pairs of an int array (n, k), positions among
-        `candidates`, and anything, as `Scorer.best` yields them.
+        `lists`, int (n, k), are theirs, positions among `candidates`, as `ranking.top_n` gives them.
         """
-        check_choice(measure, "measure", BY_USER)
-        return BY_USER[measure](_hits(self._lists(blocks), self.candidates, self._whose, self._items), self._n_relevant)
+        return BY_USER[measure](_hits(lists, self.candidates, self._whose, self._items), self._n_relevant)
 
-    def measures(self, blocks):
-        """All that `evaluate_lists` returns, of such lists as a call takes."""
-        return judge_lists(self._lists(blocks), self.candidates, self._whose, self._items, self._n_relevant,
-                           self._popularity)
-
-    def best_by(self, scores):
-        """The lists of `users` by scores as `evaluate_lists` takes them, block by block, in the form of a call."""
-        n_items = self._train.shape[1]
-        step = max(1, _BLOCK // n_items)
-        for start in range(0, len(self.users), step):
-            users = self.users[start:start + step]
-            found = np.asarray(scores(users))
-            if found.shape != (len(users), n_items) or found.dtype.kind not in "iuf":
-                raise ValueError("scores of %d users are an array of %s of shape %r; expected numbers, %r"
-                                 % (len(users), found.dtype, found.shape, (len(users), n_items)))
-            found = found[:, self.candidates].astype(np.result_type(found, np.float32), copy=False)
-            seen = self._train[users].tocoo()
-            leave_out(found, self.candidates, seen.row, seen.col)
-            yield top_n(found, self.k), None
-
-    def _lists(self, blocks):
-        lists = stack_lists(blocks, self.k)
-        if len(lists) != len(self.users):
-            raise ValueError("there are %d lists; expected one for each of %d users" % (len(lists), len(self.users)))
-        return lists
+    def measures(self, lists):
+        """All that `evaluate_lists` returns, of such lists."""
+        return judge_lists(lists, self.candidates, self._whose, self._items, self._n_relevant, self._popularity)
 
 
 def judge_lists(lists, candidates, whose, items, n_relevant, popularity):
-    """Measure lists, (n_lists, k), by relevant pairs: a dict as of `evaluate_lists`.
+    """Measure lists, (n_lists, k), by relevant pairs: a dict as of `evaluate_lists`; NaN if there are no lists.
 
     Pair j says that `items[j]`, below 0 one that can't be on a list, is relevant for list `whose[j]`; list u has
     `n_relevant[u]` of them, 1 at least. "popularity" is NaN if all lists are empty.
     """
+    if not len(lists):
+        return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
     hits = _hits(lists, candidates, whose, items)
     found = {name: float(np.mean(of_user(hits, n_relevant))) for name, of_user in BY_USER.items()}
     return dict(found, coverage=coverage(lists, len(candidates)),
                 popularity=mean_popularity(lists, popularity) if (lists >= 0).any() else np.nan, n_users=len(lists))
-
-
-def no_measures():
-    """The result of `judge_lists` without a list: NaN, and 0 users."""
-    return dict(dict.fromkeys(list(BY_USER) + ["coverage", "popularity"], np.nan), n_users=0)
 
 
 def check_relevant(relevant):
@@ -156,16 +141,6 @@ def are_relevant(values, relevant):
 def relevant_from(low, high):
     """The rating from which an item is relevant by default: three quarters up the scale."""
     return low + 0.75 * (high - low)
-
-
-def stack_lists(blocks, k):
-    """Blocks of lists of k, the first of each pair, as one array, int, (n_lists, k)."""
-    lists = [np.zeros((0, k), int)]
-    for best, _ in blocks:
-        if best.ndim != 2 or best.shape[1] != k:
-            raise ValueError("a block of lists is of shape %r; expected (lists, %d)" % (best.shape, k))
-        lists.append(best)
-    return np.concatenate(lists)
 
 
 def _hits(lists, candidates, whose, items):

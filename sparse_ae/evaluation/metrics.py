@@ -4,8 +4,6 @@ Over n predicted ratings, r observed and p predicted:
 
     RMSE = sqrt(sum((r - p)**2) / n)        MAE = sum(|r - p|) / n
 
-Both are computed from sums over entries and a count.
-
 For lists of k recommendations, let hit_uj be 1 if the j-th item on user u's list is relevant for u, else 0, and R_u the
 number of items that are relevant for u. Over the users with R_u > 0, each of these is a mean of
 
@@ -32,6 +30,7 @@ Measures of the lists themselves, over the n_u items on each user's list, n_u <=
 The popularity of an item is any number that comes with it, such as the share of users who have rated it. Places that
 no item fills count in neither: an empty list adds nothing, and if all are empty, there is no popularity.
 """
+import functools
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -40,41 +39,6 @@ from sparse_ae.checks import check_count
 
 __all__ = ["rmse", "mae", "precision_at_k", "recall_at_k", "ndcg_at_k", "hit_rate_at_k", "map_at_k", "mrr_at_k",
            "coverage", "mean_popularity"]
-
-
-class ErrorSums:
-    """Squared and absolute errors, summed in float64 over as many blocks as come; `count` ratings so far."""
-
-    def __init__(self):
-        self.count = 0
-        self.squared = 0.0
-        self.absolute = 0.0
-
-    def add(self, observed, predicted):
-        """Add a block, which may be empty, and return self; the sums stay as they were where it is refused."""
-        observed, predicted = _floats("ratings", observed), _floats("predictions", predicted)
-        if observed.shape != predicted.shape:
-            raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
-                             % (observed.shape, predicted.shape))
-        errors = observed - predicted
-        self.count += errors.size
-        self.squared += float(np.sum(errors ** 2))
-        self.absolute += float(np.sum(np.abs(errors)))
-        return self
-
-    def rmse(self):
-        """Root of the mean squared error; ValueError if nothing was added."""
-        return float(np.sqrt(self.squared / self._counted()))
-
-    def mae(self):
-        """Mean absolute error; ValueError if nothing was added."""
-        return self.absolute / self._counted()
-
-    def _counted(self):
-        if not self.count:
-            raise ValueError("there are no ratings to compare with; expected at least one: the error of nothing is "
-                             "undefined")
-        return self.count
 
 
 def rmse(observed, predicted):
@@ -96,12 +60,12 @@ def rmse(observed, predicted):
     TypeError
         If the values aren't real numbers.
     """
-    return ErrorSums().add(observed, predicted).rmse()
+    return float(np.sqrt(np.mean(_errors(observed, predicted) ** 2)))
 
 
 def mae(observed, predicted):
     """Mean absolute error, ``sum(|observed - predicted|) / n``, in float64; arguments and errors are `rmse`'s."""
-    return ErrorSums().add(observed, predicted).mae()
+    return float(np.mean(np.abs(_errors(observed, predicted))))
 
 
 class Measure(NamedTuple):
@@ -132,36 +96,36 @@ class Measure(NamedTuple):
         return self.name if self.k is None else "%s@%d" % (self.name, self.k)
 
 
-def _precision(hits, n_relevant):
-    return hits.sum(axis=1) / hits.shape[1]
-
-
-def _recall(hits, n_relevant):
-    return hits.sum(axis=1) / n_relevant
-
-
-def _ndcg(hits, n_relevant):
-    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
-    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
-
-
-def _hit_rate(hits, n_relevant):
-    return hits.any(axis=1).astype(np.float64)
-
-
-def _map(hits, n_relevant):
-    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
-
-
-def _mrr(hits, n_relevant):
-    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
-
-
 #: From hits (n_users, k) and numbers of relevant items (n_users,), 1 at least, to each user's value, float (n_users,).
-BY_USER = {"precision": _precision, "recall": _recall, "ndcg": _ndcg, "hit_rate": _hit_rate, "map": _map, "mrr": _mrr}
+BY_USER = {}
 
 
+def _mean_over_users(by_user):
+    """From a metric of each user to its mean over those with a relevant item; `BY_USER` has the former."""
+    @functools.wraps(by_user)
+    def mean(hits, n_relevant):
+        hits, n_relevant = np.asarray(hits), np.asarray(n_relevant)
+        if hits.ndim != 2 or hits.dtype != bool or not hits.shape[1]:
+            raise ValueError("hits are an array of %s of shape %r; expected bool, (users, k), k at least 1"
+                             % (hits.dtype, hits.shape))
+        if n_relevant.shape != hits.shape[:1] or n_relevant.dtype.kind not in "iu":
+            raise ValueError("n_relevant is an array of %s of shape %r; expected a whole number for each of %d users"
+                             % (n_relevant.dtype, n_relevant.shape, len(hits)))
+        wrong = np.flatnonzero(hits.sum(axis=1) > n_relevant)
+        if len(wrong):
+            raise ValueError("user %d has %d hits among %d relevant items; expected each relevant item once at most"
+                             % (wrong[0], hits[wrong[0]].sum(), n_relevant[wrong[0]]))
+        counted = n_relevant > 0
+        if not counted.any():
+            raise ValueError("none of %d users has a relevant item; expected at least one: lower the rating from which "
+                             "an item is relevant" % len(hits))
+        return float(np.mean(by_user(hits[counted], n_relevant[counted])))
+
+    BY_USER[by_user.__name__[:-len("_at_k")]] = by_user
+    return mean
+
+
+@_mean_over_users
 def precision_at_k(hits, n_relevant):
     """Mean over users of the share of their k recommendations that is relevant; see the module's formulas.
 
@@ -182,48 +146,54 @@ def precision_at_k(hits, n_relevant):
     ValueError
         For shapes that don't fit, more hits than relevant items, and where no user has a relevant item.
     """
-    return _mean("precision", hits, n_relevant)
+    return hits.sum(axis=1) / hits.shape[1]
 
 
+@_mean_over_users
 def recall_at_k(hits, n_relevant):
     """Mean over users of the share of their relevant items that is among their k recommendations.
 
-    Parameters, result and errors are those of `precision_at_k`; with R_u relevant items and k < R_u, recall stays
-    below 1.
+    With more than k relevant items it stays below 1. Parameters, result and errors are those of `precision_at_k`.
     """
-    return _mean("recall", hits, n_relevant)
+    return hits.sum(axis=1) / n_relevant
 
 
+@_mean_over_users
 def ndcg_at_k(hits, n_relevant):
     """Mean over users of their normalised discounted cumulative gain: 1 if relevant items come first.
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    return _mean("ndcg", hits, n_relevant)
+    discounts = 1 / np.log2(np.arange(hits.shape[1]) + 2)
+    return hits.dot(discounts) / np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
 
 
+@_mean_over_users
 def hit_rate_at_k(hits, n_relevant):
     """Share of users with a relevant item among their k recommendations.
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    return _mean("hit_rate", hits, n_relevant)
+    return hits.any(axis=1).astype(np.float64)
 
 
+@_mean_over_users
 def map_at_k(hits, n_relevant):
     """Mean over users of their average precision: the precisions at their hits, over min(k, R_u).
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    return _mean("map", hits, n_relevant)
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return np.sum(precisions * hits, axis=1) / np.minimum(n_relevant, hits.shape[1])
 
 
+@_mean_over_users
 def mrr_at_k(hits, n_relevant):
     """Mean over users of 1 / the place of their first hit, 0 without one.
 
     Parameters, result and errors are those of `precision_at_k`.
     """
-    return _mean("mrr", hits, n_relevant)
+    return hits.any(axis=1) / (np.argmax(hits, axis=1) + 1)
 
 
 def coverage(lists, n_candidates):
@@ -288,24 +258,16 @@ def _listed(lists, n_candidates):
     return lists[lists >= 0]
 
 
-def _mean(name, hits, n_relevant):
-    """The mean of a metric over the users who have a relevant item."""
-    hits, n_relevant = np.asarray(hits), np.asarray(n_relevant)
-    if hits.ndim != 2 or hits.dtype != bool or not hits.shape[1]:
-        raise ValueError("hits are an array of %s of shape %r; expected bool, (users, k), k at least 1"
-                         % (hits.dtype, hits.shape))
-    if n_relevant.shape != hits.shape[:1] or n_relevant.dtype.kind not in "iu":
-        raise ValueError("n_relevant is an array of %s of shape %r; expected a whole number for each of %d users"
-                         % (n_relevant.dtype, n_relevant.shape, len(hits)))
-    wrong = np.flatnonzero(hits.sum(axis=1) > n_relevant)
-    if len(wrong):
-        raise ValueError("user %d has %d hits among %d relevant items; expected each relevant item once at most"
-                         % (wrong[0], hits[wrong[0]].sum(), n_relevant[wrong[0]]))
-    counted = n_relevant > 0
-    if not counted.any():
-        raise ValueError("none of %d users has a relevant item; expected at least one: lower the rating from which an "
-                         "item is relevant" % len(hits))
-    return float(np.mean(BY_USER[name](hits[counted], n_relevant[counted])))
+def _errors(observed, predicted):
+    """Observed less predicted ratings, in float64; at least one."""
+    observed, predicted = _floats("ratings", observed), _floats("predictions", predicted)
+    if observed.shape != predicted.shape:
+        raise ValueError("%r ratings and %r predictions; expected arrays of one shape: predict each of the ratings"
+                         % (observed.shape, predicted.shape))
+    if not observed.size:
+        raise ValueError("there are no ratings to compare with; expected at least one: the error of nothing is "
+                         "undefined")
+    return observed - predicted
 
 
 def _floats(name, values):

@@ -1,11 +1,10 @@
 """The result of a fit or a file, in one piece: ids, ratings, models and biases, and all the answers they give.
 
-A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: who is being answered
-meanwhile is answered by the one of before.
+A `Fitted` never changes. `Recommender` has one, and puts another in its place when a fit ends: questions that came
+before are answered by the one of before.
 """
 import functools
 import numbers
-import operator
 
 import numpy as np
 
@@ -13,26 +12,13 @@ from sparse_ae.checks import are_on_scale, check_bool, check_count, error_at, is
 from sparse_ae.data.feedback import count_columns, from_counts
 from sparse_ae.data.ids import Catalogue, distinct, is_single, one_of
 from sparse_ae.data.tables import as_columns, as_pairs
-from sparse_ae.evaluation.lists import (
-    are_relevant,
-    check_relevant,
-    judge_lists,
-    no_measures,
-    relevant_from,
-    stack_lists,
-)
-from sparse_ae.evaluation.metrics import ErrorSums
+from sparse_ae.evaluation.lists import are_relevant, check_relevant, judge_lists, relevant_from
+from sparse_ae.evaluation.metrics import mae, rmse
 from sparse_ae.recommender.settings import not_fitted
 from sparse_ae.recommender.sides import OrientedRatings, biases_of, popularity_of
 from sparse_ae.scoring.fold_in import FoldIn, NewUser, PersonRatings
 from sparse_ae.scoring.list_blend import ListBlend
-from sparse_ae.scoring.ranking import (
-    RecommendationLists,
-    Recommendations,
-    best_of,
-    many_recommendations,
-    recommendations,
-)
+from sparse_ae.scoring.ranking import RecommendationLists, Recommendations, best_of, recommendations
 from sparse_ae.scoring.scorer import predict_known
 
 # Lists are judged at up to so many places, however many items there are: each user's takes room for all of them.
@@ -40,34 +26,30 @@ _LONGEST_LISTS = 10 ** 6
 
 
 class Fitted:
-    """The result of `Recommender.fit`; its public methods are those of `Recommender`.
+    """The result of `Recommender.fit`, of models beside biases or, where these are None, of the post's model.
 
-    This one is of the post's model, ratings in, ratings out, which says nothing where a user or an item is unknown.
+    Its public methods are those of `Recommender`. The post's model says nothing where a user or an item is unknown.
     """
 
-    # What people whom nobody knows begin with, less their own offset.
-    _level = 0.0
-
     def __init__(self, users, items, result, rating_scale, unknown, missing_rating, is_counts):
-        scorer = result.scorer
+        scorer, biases = result.scorer, result.biases
+        vars(self).update(result._asdict())
         self.users, self.items, self.rating_scale = users, items, tuple(map(float, rating_scale))
-        self.scorer, self.ratings, self.model, self.ranks = scorer, scorer.ratings, scorer.model, scorer.ranks
+        self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
+        self.ratings, self.model, self.ranks = scorer.ratings, scorer.model, scorer.ranks
         self.models = {each.rows: each.model for each in scorer.scorers}
-        self.weights = dict(zip(self.models, scorer.weights)) if result.weights is None else result.weights
-        self.biases, self.choices, self.objective = result.biases, result.choices, result.objective
-        self.history, self.best_epoch = result.history, result.best_epoch
-        self.validation_rmse, self.validation_lists = result.validation_rmse, result.validation_lists
+        if result.weights is None:
+            self.weights = dict(zip(self.models, scorer.weights))
         first = next((self.choices[rows] for rows, model in self.models.items() if model is self.model), None)
         self.n_hidden, self.batch_size, self.l2 = (None,) * 3 if first is None else (
             first.n_hidden, first.batch_size, first.l2)
-        self.missing_rating, self.is_counts, self.unknown = missing_rating, is_counts, unknown
-        self.mean = self._mean()
+        self.mean = scorer.mean if biases is None or missing_rating is not None else biases.mean
         self.users_rated, self.items_rated = scorer.users_rated, scorer.items_rated
         strict = unknown == "error"
         self._users = Catalogue("user", users, self.users_rated, strict)
         self._items = Catalogue("item", items, self.items_rated, strict)
         self._for_unknown = unknown if isinstance(unknown, float) else self._without_knowing()
-        # Made when first asked for, and then kept: the same whoever makes them.
+        # Made when first asked for, and then kept: the same whichever thread makes them.
         self._fold_ins = self._popular = None
 
     def predict(self, users, items=None):
@@ -103,11 +85,19 @@ class Fitted:
         return predicted if predicted.ndim else float(predicted)
 
     def _predicted(self, u, i, pairs):
-        """Predict pairs of places, those of which both are known by `pairs`."""
-        return predict_known(u, i, u >= 0, i >= 0, pairs, self._half_known, self._for_unknown, self.scorer.clip)
+        """Predictions of pairs of places, those of known ones by `pairs`."""
+        return predict_known(u, i, u >= 0, i >= 0, pairs, None if self.biases is None else self._half_known,
+                             self._for_unknown, self.scorer.clip)
+
+    def _half_known(self, users, items):
+        """Predictions of pairs of places, one of which is -1, (n,)."""
+        biases = self.biases
+        predicted = (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
+                     + np.where(items >= 0, biases.items[items], 0.0))
+        return predicted if biases.slopes is None else predicted + biases.slopes.at(users, items)
 
     def _pairs(self, users, items):
-        """Find the places of pairs, (n,) each or () for a single one; -1 where nothing is known."""
+        """The places of pairs, (n,) each or () for a single one; -1 where nothing is known."""
         if items is None:
             if isinstance(users, (str, numbers.Number)):
                 raise TypeError("predict has the user %r and no items; expected predict(users, items), or a table of "
@@ -118,18 +108,11 @@ class Fitted:
             raise ValueError("%d users and %d items were given; expected one of each for every prediction, or a single "
                              "one of either" % (len(u), len(i)))
         u, i = np.broadcast_arrays(u, i)
-        nothing = self._says_nothing(u < 0, i < 0)
+        nothing = (u < 0) | (i < 0) if self.biases is None else (u < 0) & (i < 0)
         if nothing.any():
             self._users.check_known(users, np.where(nothing, u, 0))
             self._items.check_known(items, np.where(nothing, i, 0))
         return u, i
-
-    def _mean(self):
-        """The mean rating."""
-        return self.scorer.mean
-
-    # Of which pairs there is nothing to say, by who and what are unknown; and what predicts those of which one is.
-    _says_nothing, _half_known = staticmethod(np.logical_or), None
 
     def _without_knowing(self):
         """The prediction where nothing is known, if `unknown` is no number."""
@@ -189,35 +172,28 @@ class Fitted:
                                  "ratings that there are to fold_in, or leave the user out"
                                  % (one_of(users, int(np.argmin(listed))),))
         self.ranks.check_call("recommend", users=found, n=int(n), exclude_seen=bool(exclude_seen), items=candidates)
-        places = np.atleast_1d(found)
-        ids, known, lists = self.items[candidates], places >= 0, []
-        for best, scores in self.scorer.best(places[known], n, exclude_seen, candidates):
-            lists += many_recommendations(ids, best, scores)
-        lists = iter(lists)
-        for_others = None if known.all() else self._recommend_without_ratings(n, candidates)
-        lists = [next(lists) if each else Recommendations(*map(np.copy, for_others)) for each in known]
+        places, ids = np.atleast_1d(found), self.items[candidates]
+        known = places >= 0
+        best, scores = self.scorer.best(places[known], n, exclude_seen, candidates)
+        lists = (recommendations(ids, *of_user) for of_user in zip(best, scores))
+        others = None if known.all() else self._recommend_without_ratings(n, candidates)
+        lists = [next(lists) if each else Recommendations(*map(np.copy, others)) for each in known]
         if not found.ndim:
             return lists[0]
         ids, of_users = distinct(users, "users")
         return RecommendationLists(ids[of_users], lists)
 
     def _recommend_without_ratings(self, n, candidates):
-        """List the best of the candidates by the items' biases, which are the smaller the fewer ratings there are.
-
-        Where missing entries count, the most popular.
-        """
+        """The best by items' biases, which are smaller with fewer ratings; if missing ones count, the most popular."""
         if self._popular is None:
             ratings = OrientedRatings(self.ratings, self.scorer.rows, self.ranks, in_parts=True)
-            self._popular = (self._liking(ratings) if self.missing_rating is None
-                             else popularity_of(ratings, self.missing_rating))
+            if self.missing_rating is not None:
+                self._popular = popularity_of(ratings, self.missing_rating)
+            else:
+                self._popular = self.biases or biases_of(ratings)
         biases = self._popular
-        scores = biases.mean + biases.items[candidates]
-        best, scores = best_of(scores[np.newaxis], n, candidates)
+        best, scores = best_of((biases.mean + biases.items[candidates])[np.newaxis], n, candidates)
         return recommendations(self.items[candidates], best[0], self.scorer.clip(scores[0]))
-
-    def _liking(self, ratings):
-        """Return `Biases` of all ratings, `OrientedRatings`."""
-        return biases_of(ratings)
 
     def fold_in(self, ratings):
         """Make a `NewUser` from the ratings of a person who was not in `fit`, without training.
@@ -297,13 +273,25 @@ class Fitted:
 
     def _beside_biases(self, person):
         """`PersonRatings` with a person's own offset and slopes, and ratings without what slopes say of them."""
-        return person
+        biases, (places, values, *_) = self.biases, person
+        if biases is None or self.missing_rating is not None:
+            return person
+
+        def offset_of(values):  # equation (3) of `baselines`, for this person alone
+            return np.sum(values - biases.mean - biases.items[places]) / (len(values) + biases.shrinkage[0])
+
+        offset, slopes = offset_of(values), None
+        if biases.slopes is not None:
+            slopes = biases.slopes.of_person(places, values - biases.mean - biases.items[places] - offset)
+            values = values - biases.slopes.items[places].dot(slopes)
+            offset = offset_of(values)
+        return PersonRatings(places, values, offset, slopes)
 
     def _folded(self, people):
-        """Make a `NewUser` of each `PersonRatings`: a list."""
+        """A `NewUser` of each `PersonRatings`: a list."""
         if self._fold_ins is None:
-            self._fold_ins = [(weight, FoldIn(each, self.objective, self._level))
-                              for each, weight in self.scorer.used()]
+            level = 0.0 if self.biases is None else self.biases.mean
+            self._fold_ins = [(weight, FoldIn(each, self.objective, level)) for each, weight in self.scorer.used()]
         beside = [self._beside_biases(each) for each in people]
         outputs = [[(weight, of_person) for of_person in fold_in(beside)] for weight, fold_in in self._fold_ins]
         of_people = zip(*outputs) if outputs else [()] * len(people)
@@ -311,12 +299,23 @@ class Fitted:
                 for each, person, folded in zip(beside, people, of_people)]
 
     def _new_user(self, person, folded):
-        """Make a `NewUser` of a person's ratings and the outputs of each model with a weight: (weight, callable)."""
-        return self._new_user_by(person, folded[0][1])
+        """A person's `NewUser`, from the outputs of each model with a weight: (weight, callable)."""
+        if self.biases is None:
+            return self._new_user_by(person, folded[0][1])
+        dtype, of_items, level = self.scorer.dtype, self.biases.items, self.biases.mean + person.offset
+        of_unknown = level
+        if person.slopes is not None:
+            of_items = of_items + self.biases.slopes.items.dot(person.slopes)
+            of_unknown = level + self.biases.slopes.unknown.dot(person.slopes)
 
-    def _new_user_by(self, person, outputs):
+        def outputs(items):
+            return (level + of_items[items] + sum(weight * each(items) for weight, each in folded)).astype(dtype)
+
+        return self._new_user_by(person, outputs, of_unknown)
+
+    def _new_user_by(self, person, outputs, level=None):
         unknown = None if self.unknown == "error" else self._for_unknown
-        return NewUser(self._items, person, outputs, self.scorer.clip, unknown=unknown, ranks=self.ranks)
+        return NewUser(self._items, person, outputs, self.scorer.clip, level, unknown, self.ranks)
 
     def similar_items(self, item, n=10):
         """List the n items that are most like an item to the model.
@@ -337,19 +336,27 @@ class Fitted:
         """
         with self.ranks.agreed():
             check_count(n, "n")
-            place = _place_to_compare(self._items, item)
-            candidates = self._items.candidates()
+            if not is_single(item, "item"):
+                raise TypeError("item is %r; expected a single id" % (item,))
+            place, candidates = int(self._items.find(item)), self._items.candidates()
+            if place < 0:
+                raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
+                                 % (item,))
             n = min(n, len(candidates))
         self.ranks.check_call("similar_items", item=place, n=int(n))
+        at = np.searchsorted(candidates, place)
+        likeness = self._likeness(place, at, candidates)
+        likeness[at] = -np.inf
+        best, likeness = best_of(likeness[np.newaxis], n, candidates)
+        return recommendations(self.items[candidates], best[0], likeness[0])
+
+    def _likeness(self, place, at, candidates):
+        """How much each of the candidates is like the item at a place, the one `at` a position among them."""
         scorer = max(self.scorer.used() or [(self.scorer.scorers[0], 0.0)], key=lambda pair: pair[1])[0]
         factors = scorer.item_factors(candidates)
         factors = factors - factors.mean(axis=0, dtype="float64")
         factors /= np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), np.finfo(float).tiny)
-        at = np.searchsorted(candidates, place)
-        cosines = np.einsum("ik,k->i", factors, factors[at])
-        cosines[at] = -np.inf
-        best, cosines = best_of(cosines[np.newaxis], n, candidates)
-        return recommendations(self.items[candidates], best[0], cosines[0])
+        return np.einsum("ik,k->i", factors, factors[at])
 
     def score(self, ratings, y=None):
         """Return minus the RMSE over ratings: higher is better, as scikit-learn wants it.
@@ -367,7 +374,7 @@ class Fitted:
         with self.ranks.agreed():
             users, items, values = self._columns(ratings, y)
         self.ranks.check_call("score", ratings=np.asarray(values))
-        return -ErrorSums().add(values, self.predict(users, items)).rmse()
+        return -rmse(values, self.predict(users, items))
 
     def evaluate(self, ratings, y=None, k=10, relevant=None):
         """Measure how well held-out ratings are predicted, and how well items are ranked.
@@ -419,80 +426,26 @@ class Fitted:
         listed, candidates = u[wanted][first], self._items.candidates()  # places of users with a relevant item, or -1
         lists = np.full((len(first), k or 1), -1)
         predicted, lists[listed >= 0] = self._predicted_with_lists(u, i, listed[listed >= 0], k or 1, candidates)
-        sums = ErrorSums().add(values, predicted)
-        measures = {"rmse": sums.rmse(), "mae": sums.mae(), "n_ratings": sums.count,
+        measures = {"rmse": rmse(values, predicted), "mae": mae(values, predicted), "n_ratings": len(values),
                     "n_unknown": int(np.count_nonzero(~known)),
                     "n_trained": int(np.count_nonzero(self.scorer.are_rated(u[known], i[known])))}
-        if k is None or not wanted.any():
-            return measures if k is None else dict(measures, **no_measures())
-        n_what = what.max() + 1
-        n_relevant = np.bincount(np.unique(who * n_what + what) // n_what)
+        if k is None:
+            return measures
+        n_relevant = np.bincount(np.unique(who * len(values) + what) // len(values))
         of_users, of_items = self.scorer.rating_counts()
         return dict(measures, **judge_lists(lists, candidates, who, i[wanted], n_relevant,
                                             of_items[candidates] / np.count_nonzero(of_users)))
 
     def _predicted_with_lists(self, u, i, users, k, candidates):
-        """Predict pairs of places, and make the lists of k of some users, (n_users, k)."""
-        return (self._predicted(u, i, self.scorer.pairs),
-                stack_lists(self.scorer.best(users, k, True, candidates), k))
+        """Predictions of pairs of places, and the lists of k of some users, (n_users, k)."""
+        return self._predicted(u, i, self.scorer.pairs), self.scorer.best(users, k, True, candidates)[0]
 
     def _columns(self, ratings, y):
-        """Read users, items and ratings as `fit` took them."""
+        """Users, items and ratings as `fit` took them."""
         return (count_columns if self.is_counts else as_columns)(ratings, y)[:3]
 
 
-class FittedBesideBiases(Fitted):
-    """As `Fitted`, of models beside biases, which say something where the user or the item is known."""
-
-    @property
-    def _level(self):
-        return self.biases.mean
-
-    def _mean(self):
-        return self.biases.mean if self.missing_rating is None else super()._mean()
-
-    _says_nothing = staticmethod(np.logical_and)
-
-    def _half_known(self, users, items):
-        """Predict pairs of places, one of which is -1, (n,)."""
-        biases = self.biases
-        predicted = (biases.mean + np.where(users >= 0, biases.users[users], 0.0)
-                     + np.where(items >= 0, biases.items[items], 0.0))
-        return predicted if biases.slopes is None else predicted + biases.slopes.at(users, items)
-
-    def _liking(self, ratings):
-        return self.biases
-
-    def _beside_biases(self, person):
-        if self.missing_rating is not None:
-            return super()._beside_biases(person)
-        biases, (places, values, *_) = self.biases, person
-
-        def offset_of(values):  # equation (3) of `baselines`, for this person alone
-            return np.sum(values - biases.mean - biases.items[places]) / (len(values) + biases.shrinkage[0])
-
-        offset, slopes = offset_of(values), None
-        if biases.slopes is not None:
-            slopes = biases.slopes.of_person(places, values - biases.mean - biases.items[places] - offset)
-            values = values - biases.slopes.items[places].dot(slopes)
-            offset = offset_of(values)
-        return PersonRatings(places, values, offset, slopes)
-
-    def _new_user(self, person, folded):
-        scorer, of_items, level = self.scorer, self.biases.items, self.biases.mean + person.offset
-        of_unknown = level
-        if person.slopes is not None:
-            of_items = of_items + self.biases.slopes.items.dot(person.slopes)
-            of_unknown = level + self.biases.slopes.unknown.dot(person.slopes)
-
-        def outputs(items):
-            beyond = sum(weight * each(items) for weight, each in folded)
-            return (level + of_items[items] + beyond).astype(scorer.dtype)
-
-        return NewUser(self._items, person, outputs, scorer.clip, level=of_unknown, ranks=self.ranks)
-
-
-class FittedBlend(Fitted):
+class FittedLists(Fitted):
     """As `Fitted`, of a `ListBlend`, whose scores are above 0 where they are above the mean of a user's items."""
 
     def _without_knowing(self):
@@ -502,16 +455,16 @@ class FittedBlend(Fitted):
         lists = []
 
         def pairs(pair_users, pair_items):
-            best, scores = self.scorer.best_and_pairs(users, k, candidates, pair_users, pair_items)
+            best, _, scores = self.scorer.best_and_pairs(users, k, True, candidates, pair_users, pair_items)
             lists.append(best)
             return scores
 
         return self._predicted(u, i, pairs), lists[0]
 
     def _folded(self, people):
-        return [self._new_user(person, None) for person in people]
+        return [self._new_user_by(person, self._outputs_of(person)) for person in people]
 
-    def _new_user(self, person, folded):
+    def _outputs_of(self, person):
         scorer, kept = self.scorer, []
 
         def outputs(items):
@@ -519,35 +472,17 @@ class FittedBlend(Fitted):
                 kept.append(scorer.grid_of_people([person])[0])
             return kept[0][np.searchsorted(scorer.candidates, items)]
 
-        return self._new_user_by(person, outputs)
+        return outputs
 
-    def similar_items(self, item, n=10):
-        """List the n best items for a person who has rated this item alone, as high as can be."""
-        check_count(n, "n")
-        place = _place_to_compare(self._items, item)
-        person = PersonRatings(np.array([place]), np.array([self.ratings.data.max()], np.float64))
-        scores = self.scorer.grid_of_people([person])
-        scores[0, np.searchsorted(self.scorer.candidates, place)] = -np.inf
-        best, scores = best_of(scores, min(n, scores.shape[1]), self.scorer.candidates)
-        return recommendations(self.items[self.scorer.candidates], best[0], scores[0])
-
-
-def _place_to_compare(catalogue, item):
-    """Return the place of an item that others are compared with: one that had a rating."""
-    if not is_single(item, "item"):
-        raise TypeError("item is %r; expected a single id" % (item,))
-    place = int(catalogue.find(item))
-    if place < 0:
-        raise ValueError("the item %r had no rating in fit; expected one that had, to compare the others with"
-                         % (item,))
-    return place
+    def _likeness(self, place, at, candidates):
+        """The scores of a person who has rated this item alone, as high as can be."""
+        highest = np.array([self.ratings.data.max()], np.float64)
+        return self.scorer.grid_of_people([PersonRatings(np.array([place]), highest)])[0]
 
 
 def fitted_by(users, items, result, **more):
-    """Make the `Fitted` that goes with a result; the arguments are those of each kind."""
-    if isinstance(result.scorer, ListBlend):
-        return FittedBlend(users, items, result, **more)
-    return (Fitted if result.biases is None else FittedBesideBiases)(users, items, result, **more)
+    """The `Fitted` of a result; the arguments are those of each kind."""
+    return (FittedLists if isinstance(result.scorer, ListBlend) else Fitted)(users, items, result, **more)
 
 
 def _joined(arrays):
@@ -562,9 +497,8 @@ def _of_fitted(name):
 def _answered_by(method):
     @functools.wraps(method)
     def answer(self, *args, **kwargs):
-        return method_of(self.answering())(*args, **kwargs)
+        return getattr(self.answering(), method.__name__)(*args, **kwargs)
 
-    method_of = operator.attrgetter(method.__name__)
     return answer
 
 

@@ -134,7 +134,7 @@ def weigh_by_lists(problem, trained, biases, lists):
 
 def lists_of(scorer, validation):
     """The lists that a `ListValidation` judges, of a scorer."""
-    return scorer.best(validation.users, validation.k, True, validation.candidates)
+    return scorer.best(validation.users, validation.k, True, validation.candidates)[0]
 
 
 def standard_score(gains):

@@ -21,45 +21,23 @@ from typing import NamedTuple
 import numpy as np
 
 from sparse_ae.checks import check_number
-from sparse_ae.evaluation.lists import ListValidation
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import bounded, is_auto
 from sparse_ae.recommender.guard import standard_score
 from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
-from sparse_ae.recommender.memory import memory_there
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import in_words
 from sparse_ae.recommender.side_trainer import SideTrainer
 from sparse_ae.recommender.sides import n_columns_of
 from sparse_ae.runtime.processors import in_threads
 from sparse_ae.runtime.progress import figure
-from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.ranking import best_of, leave_out, top_n
 
-# Knobs tried in each direction at most.
-_STEPS = 5
-
-# Times the patience of `defaults` that training takes at least: a model adds to good lists only once it is good.
-_LEAST = 2
-
-# Bytes that are worth a line.
-_MUCH = 2 ** 29
-
-# The share of the time left that a training with validation may take: that on all ratings takes as long.
-_SHARE = 0.5
-
-
-class Deadline:
-    """The end of the time that there is; None for no end."""
-
-    def __init__(self, seconds=None):
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def left(self):
-        """Seconds; infinite without an end."""
-        return np.inf if self._end is None else self._end - time.monotonic()
+# Knobs tried in each direction at most. Times the patience of `defaults` that training takes at least: a model adds to
+# good lists only once it is good. The share of the time left that a training with validation may take: that on all
+# ratings takes as long.
+_STEPS, _LEAST, _SHARE = 5, 2, 0.5
 
 
 def check_blend(settings, problem, on_disk, seconds):
@@ -92,192 +70,171 @@ def fit_blend(settings, problem, rng, paths, run, refit, seconds=None):
     `paths` are checkpoints of the autoencoders, as `ratings.fit_ratings` takes them, `run` goes on to `Trainer.fit`.
     After so many `seconds` nothing more is begun that can be left out, and trainings end with their epoch.
     """
-    only = settings.closed_form
-    deadline, lists, train = Deadline(seconds), problem.list_validation(), problem.train.by("users")
-    refits = refit and problem.everything is not problem.train
-    forms = [form for form in CLOSED.values() if not form.centred or np.ptp(train.data)]
-    if only is not None:
-        forms = [CLOSED[only]]
-    _say_memory(problem, train, forms, lists)
-    members, power = [], None
-    for k, form in enumerate(forms):
-        if members and deadline.left <= 0 and form.name not in ("ease", "popular"):
-            problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
-            break
-        note = form.note(train)
-        if note is not None:
-            problem.tell("%s: %s" % (form.name, note))
-        # One without a share has a weight only where its lists are among the best: it is judged by these alone.
-        judge = _judge(lists, problem, train, [each for each in members if each.share and form.share])
-        member = fit_closed(form, train, problem.missing_rating, judge, power, problem.is_counts, deadline)
-        if power is None and member.knob is not None:  # EASE's, for all
-            power = member.values.power
-        members.append(member)
-    trained, found = [], None
+    fit = _ListFit(settings, problem, rng, paths, run, np.inf if seconds is None else time.monotonic() + seconds)
+    members, lists, found = fit.closed_forms(), fit.lists, None
     if len(members) == 1:
         weights = [1.0]
         if lists is not None:
-            found = {members[0].name: float(_judge(lists, problem, train)(members[0]).mean())}
+            found = {members[0].name: float(fit.judge()(members[0]).mean())}
     elif lists is None:
         weights = _shares(members)
     else:
-        weighed = _weighed(members, lists, problem, len(members))
-        trained, weighed = _autoencoders(settings, problem, rng, paths, run, weighed, deadline)
-        members, weights = weighed.members, weighed.weights
-        found = dict(zip([each.name for each in members], weighed.values), blend=weighed.value)
+        members, weights, values, value = fit.with_autoencoders(members)
+        found = dict(zip([each.name for each in members], values), blend=value)
     problem.tell(_verdict(problem, members, weights, found))
-    history = [record for each in trained for record in each.history]
-    if refits:
-        members, more = _refit(settings, problem, members, weights, trained, rng, paths, run, deadline)
+    by_name = dict(zip([each.name for each in members], weights))
+    history = [record for each in fit.trained for record in each.history]
+    members = [member for member, weight in zip(members, weights) if weight]
+    if refit and problem.everything is not problem.train:
+        members, more = fit.refit(members)
         history += more
     else:
-        members = [_with_all_ratings(each, problem) for each in members]
-    choices = {each.side: each.choice for each in trained}
-    kept = [(each, weight) for each, weight in zip(members, weights) if weight]
-    by_name = dict.fromkeys(choices, 0.0)
-    by_name.update(zip([each.name for each in members], weights))
-    scorer = ListBlend([each for each, _ in kept], [weight for _, weight in kept], problem.everything.by("users"))
-    best_epoch = next((each.epoch for each in trained if by_name[each.side]), 0)
-    return FitResult(scorer, history, best_epoch, choices, problem.objective.at(0.0), validation_lists=found,
-                     weights=by_name)
+        members = [fit.knowing_all(each) for each in members]
+    scorer = ListBlend(members, [by_name[each.name] for each in members], problem.everything.by("users"))
+    weights = dict(dict.fromkeys([each.side for each in fit.trained], 0.0), **by_name)
+    return FitResult(scorer, history, next((each.epoch for each in fit.trained if weights[each.side]), 0),
+                     {each.side: each.choice for each in fit.trained}, problem.objective.at(0.0),
+                     validation_lists=found, weights=weights)
 
 
-def _say_memory(problem, train, forms, lists):
-    """Say the memory that closed forms take, before any is fitted, where it is much or more than there is."""
-    models = [form.memory(train) for form in forms]
-    # One is fitted at a time, beside the models of those before, which are a third of theirs, and their scores.
-    needed = max(models) + sum(models) // 3 + (0 if lists is None else 4 * len(lists.users) * train.shape[1])
-    there = memory_there()
-    if needed >= _MUCH:
-        problem.tell("closed forms take up to about %.1f GB of memory" % (needed / 1e9))
-    if there is not None and needed > there:
-        problem.tell("of memory %.1f GB are free; network='neighbours' or 'popular' alone takes less" % (there / 1e9))
+class _ListFit:
+    """One fit's settings, ratings, checkpoints and time, and the autoencoders `trained` so far."""
 
+    def __init__(self, settings, problem, rng, paths, run, end):
+        self.settings, self.problem, self._run, self._end = settings, problem, run, end
+        self.lists, self.train, self.trained = problem.list_validation(), problem.train.by("users"), []
+        sides = problem.sides
+        self._seeds = [dict(zip(sides, seeds)) for seeds in rng.randint(2 ** 31 - 1, size=(2, len(sides)))]
+        self._paths = [dict(zip(sides, paths[start:])) for start in (0, len(sides))]
 
-def _judge(lists, problem, train, beside=()):
-    """From a member to the value of its lists, together with those `beside` it, for each validation user, (n,)."""
-    if lists is None:
-        return None
-    others = ListBlend(beside, [each.share for each in beside], train)
-    blocks = others.blocks(lists.users)
-    before = [others.grid(block) for block in blocks] if beside else [np.float32(0)] * len(blocks)
+    @property
+    def left(self):
+        """The seconds that are left; infinite without an end."""
+        return self._end - time.monotonic()
 
-    def judge(member):
-        alone = ListBlend([member], [member.share or 1.0], train)
+    def closed_forms(self):
+        """Fit the closed forms that the settings ask for, while there is time: a list of members."""
+        settings, problem, members, power = self.settings, self.problem, [], None
+        forms = [form for form in CLOSED.values() if not form.centred or np.ptp(self.train.data)]
+        if settings.closed_form is not None:
+            forms = [CLOSED[settings.closed_form]]
+        for k, form in enumerate(forms):
+            if members and self.left <= 0 and form.name not in ("ease", "popular"):
+                problem.tell("no time is left for %s" % ", ".join(each.name for each in forms[k:]))
+                break
+            note = form.note(self.train)
+            if note is not None:
+                problem.tell("%s: %s" % (form.name, note))
+            # One without a share has a weight only where its lists are among the best: it is judged by these alone.
+            judge = self.judge([each for each in members if each.share and form.share])
+            member = fit_closed(form, self.train, problem.missing_rating, judge, power, problem.is_counts,
+                                lambda: self.left > 0)
+            if power is None and member.knob is not None:  # EASE's, for all
+                power = member.values.power
+            members.append(member)
+        return members
 
-        def of_block(part):
-            block, scores_before = part
-            scores = alone.grid(block)
-            scores += scores_before
-            return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))
+    def judge(self, beside=()):
+        """From a member to the value of its lists, together with those `beside` it, for each validation user, (n,)."""
+        lists, train = self.lists, self.train
+        if lists is None:
+            return None
+        others = ListBlend(beside, [each.share for each in beside], train)
+        blocks = others.blocks(lists.users)
+        before = [others.grid(block) for block in blocks] if beside else [np.float32(0)] * len(blocks)
 
-        return lists.by_user(in_threads(of_block, list(zip(blocks, before))), problem.lists.name)
+        def judge(member):
+            alone = ListBlend([member], [member.share or 1.0], train)
 
-    return judge
+            def of_block(part):
+                block, scores_before = part
+                scores = alone.grid(block)
+                scores += scores_before
+                return best_of(scores, lists.k, alone.candidates, alone.rated_by(block))[0]
+
+            best = np.concatenate(list(in_threads(of_block, list(zip(blocks, before)))))
+            return lists.by_user(best, self.problem.lists.name)
+
+        return judge
+
+    def with_autoencoders(self, members):
+        """Weigh closed forms, and train an autoencoder of users, else of items, in time.
+
+        The members, and what `greedy_weights` says of them.
+        """
+        problem, n_closed, biases = self.problem, len(members), self.problem.baseline(self.problem.train)
+        pool, weighed = self._weighed(members, n_closed)
+        for side in sorted(problem.sides, reverse=True):  # users first
+            if any(weighed[0][n_closed:]):
+                break
+            if self.left <= 0:
+                problem.tell("%s as rows: no time is left for an autoencoder" % side)
+                break
+            trainer = SideTrainer(self.settings, problem, side, biases, self._seeds[0][side], self._run)
+            choice = bounded(self.settings, trainer.choose(), problem.train.own(side))
+            if choice is None:
+                problem.tell("%s as rows: an autoencoder of %d columns takes too long, and is left out; rows=%r trains "
+                             "one" % (side, n_columns_of(problem.train, side), str(side)))
+                continue
+            trainer.say(choice)
+            least = _LEAST * choice.patience if is_auto(self.settings.patience) else 1
+            trained = trainer.train(choice, measure_of=functools.partial(self._measure, pool, weighed[0], least),
+                                    checkpoint=self._paths[0][side],
+                                    seconds=None if self._end == np.inf else _SHARE * self.left)
+            self.trained.append(trained)
+            if not trained.error and trained.epoch:
+                members = members + [self._member(trained.scorer)]
+                pool, weighed = self._weighed(members, n_closed)
+            elif not trained.interrupted and not trained.error:
+                problem.tell("%s as rows: no epoch adds to the lists of the others" % side)
+            if trained.interrupted:
+                break
+        return (members,) + weighed
+
+    def _weighed(self, members, n_closed):
+        pool = pooled(members, self.train, self.lists.users)
+        return pool, greedy_weights(pool, self.lists, self.problem.lists.name, _shares(members),
+                                    range(n_closed, len(members)))
+
+    def _measure(self, pool, weights, least, scorer):
+        return BlendMeasure(pool, weights, self.lists, self.problem.lists, self._member(scorer), self.train, least)
+
+    def _member(self, scorer):
+        return AutoencoderMember(scorer, self.problem.objective.at(0.0), self.problem.missing_rating)
+
+    def refit(self, members):
+        """Fit members on all ratings: the members, and the epochs that this took."""
+        problem, found, history = self.problem, [], []
+        interrupted = bool(self.trained) and self.trained[-1].interrupted
+        for member in members:
+            if isinstance(member, ClosedForm):
+                found.append(member.refit(problem.everything.by("users")))
+                continue
+            side, best = member.name, next(each for each in self.trained if each.side == member.name)
+            if not interrupted and sum(record["seconds"] for record in best.history[:best.epoch]) <= self.left:
+                trainer = SideTrainer(self.settings, problem, side, problem.baseline(problem.everything),
+                                      self._seeds[1][side], self._run)
+                again = trainer.train(best.choice, rates=best.rates, checkpoint=self._paths[1][side])
+                history += again.history
+                interrupted = again.interrupted
+                if not again.error and not interrupted:
+                    member = self._member(again.scorer)
+            found.append(self.knowing_all(member))
+        return found, history
+
+    def knowing_all(self, member):
+        """The same model, to which all ratings are known."""
+        problem = self.problem
+        if isinstance(member, ClosedForm):
+            return member.knowing(problem.everything.by("users"))
+        return self._member(problem.scorer(member.scorer.model, problem.everything, member.name,
+                                           problem.baseline(problem.everything)))
 
 
 def _shares(members):
     """The members' shares as weights; alike where none has any."""
     weights = np.array([each.share for each in members])
     return (weights / weights.sum() if weights.any() else np.full(len(members), 1.0 / len(members))).tolist()
-
-
-class Weighed(NamedTuple):
-    """Members with weights; those after the first `n_closed` must be worth more. See `greedy_weights`."""
-
-    members: list
-    lists: ListValidation
-    n_closed: int
-    pool: "Pool"
-    weights: list
-    values: list
-    value: float
-
-
-def _weighed(members, lists, problem, n_closed):
-    pool = pooled(members, problem.train.by("users"), lists.users)
-    return Weighed(members, lists, n_closed, pool, *greedy_weights(pool, lists, problem.lists.name, _shares(members),
-                                                                   set(range(n_closed, len(members)))))
-
-
-def _autoencoders(settings, problem, rng, paths, run, weighed, deadline):
-    """Train an autoencoder of users, else of items, in time: a list of `Trained`, and all members `Weighed`."""
-    sides, trained = problem.sides, []
-    seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
-    paths = dict(zip(sides, paths))
-    biases, train = problem.baseline(problem.train), problem.train.by("users")
-
-    def measure_of(least, scorer):
-        return BlendMeasure(weighed.pool, weighed.weights, weighed.lists, problem.lists, _autoencoder(problem, scorer),
-                            train, least)
-
-    for side in sorted(sides, reverse=True):  # users first
-        if any(weighed.weights[weighed.n_closed:]):
-            break
-        if deadline.left <= 0:
-            problem.tell("%s as rows: no time is left for an autoencoder" % side)
-            break
-        trainer = SideTrainer(settings, problem, side, biases, seeds[side], run)
-        choice = bounded(settings, trainer.choose(), problem.train.own(side))
-        if choice is None:
-            problem.tell("%s as rows: an autoencoder of %d columns takes too long, and is left out; rows=%r trains one"
-                         % (side, n_columns_of(problem.train, side), str(side)))
-            continue
-        trainer.say(choice)
-        least = _LEAST * choice.patience if is_auto(settings.patience) else 1
-        seconds = None if deadline.left == np.inf else _SHARE * deadline.left
-        trained.append(trainer.train(choice, measure_of=functools.partial(measure_of, least), checkpoint=paths[side],
-                                     seconds=seconds))
-        if not trained[-1].error and trained[-1].epoch:
-            member = _autoencoder(problem, trained[-1].scorer)
-            weighed = _weighed(weighed.members + [member], weighed.lists, problem, weighed.n_closed)
-        elif not trained[-1].interrupted and not trained[-1].error:
-            problem.tell("%s as rows: no epoch adds to the lists of the others" % side)
-        if trained[-1].interrupted:
-            break
-    return trained, weighed
-
-
-def _refit(settings, problem, members, weights, trained, rng, paths, run, deadline):
-    """Fit the members with a weight on all ratings: the members, and the epochs that this took."""
-    sides, found, history = problem.sides, [], []
-    seeds = dict(zip(sides, rng.randint(2 ** 31 - 1, size=len(sides))))
-    by_side = {each.side: each for each in trained}
-    interrupted = bool(trained) and trained[-1].interrupted
-    for member, weight in zip(members, weights):
-        if not weight:
-            found.append(member)
-        elif isinstance(member, ClosedForm):
-            found.append(member.refit(problem.everything.by("users")))
-        else:
-            before = by_side[member.name]
-            took = sum(record["seconds"] for record in before.history[:before.epoch])
-            if not interrupted and took <= deadline.left:
-                path = paths[len(sides) + sides.index(member.name)]
-                trainer = SideTrainer(settings, problem, member.name, problem.baseline(problem.everything),
-                                      seeds[member.name], run)
-                again = trainer.train(before.choice, rates=before.rates, checkpoint=path)
-                history += again.history
-                interrupted = again.interrupted
-                if not again.error and not interrupted:
-                    before = again
-            found.append(_with_all_ratings(member, problem, before))
-    return found, history
-
-
-def _with_all_ratings(member, problem, trained=None):
-    """A member as it is, to which all ratings are known; an autoencoder with another training's model, if problem."""
-    if isinstance(member, ClosedForm):
-        return member.knowing(problem.everything.by("users"))
-    scorer = member.scorer
-    scorer = problem.scorer(scorer.model if trained is None else trained.model, problem.everything, member.name,
-                          problem.baseline(problem.everything))
-    return _autoencoder(problem, scorer)
-
-
-def _autoencoder(problem, scorer):
-    """A trained autoencoder as a member."""
-    return AutoencoderMember(scorer, FoldIn(scorer, problem.objective.at(0.0), problem.missing_rating))
 
 
 def _verdict(problem, members, weights, found):
@@ -293,13 +250,12 @@ def _verdict(problem, members, weights, found):
     return "validation %s: %s; lists are %s%s" % (problem.lists.label, values, used, settings)
 
 
-def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, deadline=None):
+def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=False, has_time=lambda: True):
     """Fit a class of `members.CLOSED` with the knob, and the power of ratings if not given, that make the best lists.
 
     `judge` takes a member and returns the value of its lists to each of some users; without it the first guesses are
-    taken. `counts` says whether ratings are made of counts. After the deadline nothing more is tried.
+    taken. `counts` says whether ratings are made of counts. Nothing more is tried when `has_time` says so.
     """
-    deadline = Deadline() if deadline is None else deadline
     # The highest ratings are what lists are judged by; counts have been brought nearer to each other by a logarithm.
     powers = ((1, 0, 2) if counts else (2, 1)) if power is None else (power,)
     if judge is None or form.first is None or form.centred or not np.ptp(ratings.data):
@@ -317,7 +273,7 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
         return best
     if tries is None:
         def by(factor):
-            return lambda best: None if deadline.left <= 0 else made(best.knob * factor)
+            return lambda best: made(best.knob * factor) if has_time() else None
 
         best, of_users = climb(best, [by(form.factor), by(1 / form.factor)], judge,
                                lambda new, old: standard_score(new - old), form.worth, _STEPS)
@@ -325,7 +281,7 @@ def fit_closed(form, ratings, missing_rating, judge=None, power=None, counts=Fal
         of_users = judge(best)
     others = [(made, knob) for knob in (tries or ())[1:]] + [(power, None) for power in powers[1:]]
     for how, knob in others:
-        if deadline.left <= 0:
+        if not has_time():
             break
         other = system_of(how)[1](best.knob) if knob is None else how(knob)
         its_users = judge(other)
@@ -421,7 +377,7 @@ class BlendMeasure:
 
     def _value(self, scores):
         lists = Pool(self._places, [scores]).lists([1.0], self._lists.k)
-        return self._lists([(lists, None)], self._measure)
+        return self._lists(lists, self._measure)
 
 
 def greedy_weights(pool, lists, measure, first, expensive=()):
@@ -430,55 +386,40 @@ def greedy_weights(pool, lists, measure, first, expensive=()):
     `first` are weights to begin with, and to stay near unless validation is against it; the places in `expensive` must
     be worth more.
     """
-    def lists_by(weights):
-        return [(pool.lists(weights, lists.k), None)]
-
-    def value_of(weights):
-        return lists(lists_by(weights), measure)
-
     def by_user(weights):
-        return lists.by_user(lists_by(weights), measure)
+        return lists.by_user(pool.lists(weights, lists.k), measure)
 
     alone = np.eye(len(pool.scores))
-    values = [value_of(each) for each in alone]
-    cheap = [k for k in range(len(alone)) if k not in expensive]
-    nothing = np.array(values) < _NOTHING * max(values)
-    if nothing.any():
-        first = np.where(nothing, 0.0, first)
-        first = first / first.sum() if first.any() else alone[cheap[int(np.argmax([values[k] for k in cheap]))]]
-    weights, left = np.array(first, np.float64), set(np.flatnonzero(~nothing).tolist())
-    best = cheap[int(np.argmax([values[k] for k in cheap]))]
-    if values[best] > value_of(weights):
-        weights = alone[best]
-    of_users = by_user(weights)
+    values = np.array([by_user(each).mean() for each in alone])
+    is_expensive = np.isin(np.arange(len(alone)), list(expensive))
+    best = int(np.argmax(np.where(is_expensive, -np.inf, values)))
+    first = np.where(values < _NOTHING * values.max(), 0.0, first)
+    first = first / first.sum() if first.any() else alone[best]
+    weights, of_users = first, by_user(first)
+    if values[best] > of_users.mean():
+        weights, of_users = alone[best], by_user(alone[best])
+    left = values >= _NOTHING * values.max()
     for _ in range(_MOVES):
-        moves = [(k, (1 - part) * weights + part * alone[k]) for k in sorted(left) for part in _PARTS]
+        moves = [(k, (1 - part) * weights + part * alone[k]) for k in np.flatnonzero(left) for part in _PARTS]
         for k in np.flatnonzero(weights):
             if weights[k] < 1:
-                rest = np.where(np.arange(len(alone)) == k, 0, weights)
+                rest = weights * (1 - alone[k])
                 moves.append((k, rest / rest.sum()))
-        best, move = moves[int(np.argmax([value_of(each) for _, each in moves]))]
-        its_users = by_user(move)
-        worth = _WORTH_MORE if best in expensive and not weights[best] else _WORTH
-        if standard_score(its_users - of_users) >= worth:
+        k, move = max(moves, key=lambda move: by_user(move[1]).mean())
+        its_users, is_new = by_user(move), is_expensive[k] and not weights[k]
+        if standard_score(its_users - of_users) >= (_WORTH_MORE if is_new else _WORTH):
             weights, of_users = move, its_users
-        elif best in expensive and not weights[best]:
-            left.remove(best)
+        elif is_new:
+            left[k] = False
         else:
             break
-    between = _halfway(weights, first, np.isin(np.arange(len(alone)), list(expensive)))
-    its_users, least = by_user(between), max([values[k] for k in cheap if not first[k]], default=-np.inf)
-    if its_users.mean() >= least and standard_score(of_users - its_users) < _CLEARLY:
-        weights, of_users = between, its_users
-    return weights.tolist(), values, float(of_users.mean())
-
-
-def _halfway(weights, first, is_expensive):
-    """Weights between those found and the first ones; those of expensive members stay the same.
-
-    Weights found on some users are partly noise: halfway is better for others.
-    """
-    first, of_expensive = np.where(is_expensive, 0.0, first), np.where(is_expensive, weights, 0.0)
-    if not first.any():
-        return weights
-    return (weights + of_expensive + (1 - of_expensive.sum()) * first / first.sum()) / 2
+    # Weights found on some users are partly noise: halfway back is better for others, but for those of expensive ones.
+    cheap = np.where(is_expensive, 0.0, first)
+    if cheap.any():
+        of_expensive = np.where(is_expensive, weights, 0.0)
+        between = (weights + of_expensive + (1 - of_expensive.sum()) * cheap / cheap.sum()) / 2
+        its_users = by_user(between)
+        least = max(values[~is_expensive & (first == 0)], default=-np.inf)
+        if its_users.mean() >= least and standard_score(of_users - its_users) < _CLEARLY:
+            weights, of_users = between, its_users
+    return weights.tolist(), values.tolist(), float(of_users.mean())

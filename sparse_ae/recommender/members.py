@@ -26,9 +26,6 @@ from sparse_ae.checks import MOST, is_number
 # beyond. 8,000^2 numbers are 256 MB, of which there are three at a time, and solved in half a minute on one thread.
 MOST_DENSE, N_LANDMARKS = 8000, 1000
 
-# Bytes of a block of kernels, and those that a rating is copied to.
-_KERNELS, _A_RATING = 2 ** 27, 40
-
 # Numbers of users' factors that are kept, 64 MB of float32.
 _MOST_SOLVED = 2 ** 24
 
@@ -92,16 +89,6 @@ class ClosedForm:
     def note(x):
         """Words about what is left out; None where all fits."""
         return None
-
-    @staticmethod
-    def matrices(x):
-        """Bytes that matrices take at most, while knobs are tried."""
-        return 0
-
-    @classmethod
-    def memory(cls, x):
-        """Bytes that it takes at most, about."""
-        return cls.matrices(x) + _A_RATING * x.nnz
 
     @classmethod
     def values_of(cls, ratings, missing_rating, power):
@@ -181,10 +168,6 @@ class Ease(ClosedForm):
         n = np.count_nonzero(np.bincount(x.indices))
         return "among the %d items with most ratings, of %d" % (MOST_DENSE, n) if n > MOST_DENSE else None
 
-    @staticmethod
-    def matrices(x):  # X'X, a system of float64 in its place, and the weights of two decays
-        return (4 + 8 + 4 + 4) * min(MOST_DENSE, x.shape[1]) ** 2
-
 
 class Wide(ClosedForm):
     """The infinitely wide autoencoder of users, by landmarks if there are too many."""
@@ -199,13 +182,6 @@ class Wide(ClosedForm):
     def note(x):
         n = np.count_nonzero(np.diff(x.indptr))
         return "by the %d users with most ratings, of %d" % (N_LANDMARKS, n) if n > MOST_DENSE else None
-
-    @staticmethod
-    def matrices(x):  # kernels, a system, and two solutions of up to two numbers for each; blocks in float64
-        n = np.count_nonzero(np.diff(x.indptr))
-        if n <= MOST_DENSE:
-            return 8 * n * (n + max(n, min(2 * n, x.shape[1]))) + _KERNELS
-        return 32 * N_LANDMARKS ** 2 + 24 * N_LANDMARKS * x.shape[1] + _KERNELS
 
     def of_users(self, users):
         return self.model.scores_of_rows(self.values(self.ratings[users]), self._places[users])
@@ -231,10 +207,6 @@ class Filter(ClosedForm):
         most = max(1, system.most // 2)
         return [float(k) for k in (32, 64, 128, 256, 16, 8) if k <= most] or [float(most)]
 
-    @staticmethod
-    def matrices(x):
-        return _singular_vectors(x, 256)
-
 
 class Factors(ClosedForm):
     """Factors of all entries, of which the missing ones count `missing_weight`."""
@@ -245,10 +217,6 @@ class Factors(ClosedForm):
     @classmethod
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
-
-    @classmethod
-    def matrices(cls, x):  # the start, and factors of both sides before and after half a sweep
-        return _singular_vectors(x, cls.n_factors) + 16 * min(cls.n_factors, *x.shape) * sum(x.shape)
 
     def of_users(self, users):
         return self._factors_of(users).dot(self.model.H.T)
@@ -320,25 +288,19 @@ class Neighbours(ClosedForm):
 CLOSED = OrderedDict((form.name, form) for form in (Popular, Ease, Wide, Filter, Factors, TasteFactors, Neighbours))
 
 
-def _singular_vectors(x, k):
-    """Bytes of ARPACK's vectors and copies on the shorter side, and the singular ones on both, counted as float64.
-
-    Of few users or items all singular vectors are made at once, with what LAPACK needs.
-    """
-    shorter = min(x.shape)
-    dense = 40 * shorter * (shorter + x.shape[1]) if shorter <= 512 else 0
-    return max(dense, 8 * min(k, shorter) * (3 * shorter + 2 * max(x.shape)))
-
-
 class AutoencoderMember:
-    """A trained autoencoder as a member, by a `Scorer` and its `FoldIn`; its name is that of its rows."""
+    """A trained autoencoder as a member, by its `Scorer`; its name is that of its rows.
+
+    New users are folded in by the objective, at the level `mean`.
+    """
 
     share = 0.0
 
-    def __init__(self, scorer, fold_in):
+    def __init__(self, scorer, objective, mean):
+        from sparse_ae.scoring.fold_in import FoldIn  # needs Theano, and closed forms don't
         self.name, self.scorer = scorer.rows, scorer
         self.label = "%s as rows" % self.name
-        self._fold_in = fold_in
+        self._fold_in = FoldIn(scorer, objective, mean)
 
     def of_users(self, users):
         """As `ClosedForm.of_users`: by a product of matrices, to rounding the model's outputs."""

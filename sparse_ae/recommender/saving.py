@@ -23,7 +23,6 @@ from sparse_ae.recommender.members import CLOSED, AutoencoderMember, ClosedForm
 from sparse_ae.recommender.ratings import FitResult
 from sparse_ae.recommender.settings import Shallow, from_json, to_json
 from sparse_ae.recommender.sides import OrientedRatings, scorer_of, shape_of
-from sparse_ae.scoring.fold_in import FoldIn
 from sparse_ae.scoring.list_blend import ListBlend
 from sparse_ae.scoring.outputs import Outputs
 from sparse_ae.scoring.shared import blend
@@ -129,7 +128,7 @@ def _blend_from(entry, arrays, ratings, scorers, missing_rating):
             members.append(CLOSED[each["name"]].from_state(each, arrays_of(each["name"], arrays), ratings))
         else:
             scorer = of_side[each["name"]]
-            members.append(AutoencoderMember(scorer, FoldIn(scorer, objective, missing_rating)))
+            members.append(AutoencoderMember(scorer, objective, missing_rating))
     return ListBlend(members, [each["weight"] for each in entry["members"]], ratings), objective
 
 

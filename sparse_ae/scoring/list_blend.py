@@ -8,8 +8,8 @@ that the user hasn't rated, are comparable once their mean is 0 and their varian
 and where they err in different places the sum is better than each of them. A member that says the same of all has no
 variance, and adds nothing. It works in blocks of users: of all users and items no array is made.
 
-A member has a `name` and gives scores of all items for known users, by their places, and for strangers, by what they
-have told:
+A member has a `name` and gives scores of all items for known users, by their places, and for new users, by their
+ratings. The arrays are the caller's to change:
 
     of_users(users) -> float array, (n, n_items)        of_people(people) -> the same, of a list of `PersonRatings`
 """
@@ -18,7 +18,7 @@ import numpy as np
 from sparse_ae.data.ratings import rows_of_entries
 from sparse_ae.data.side import USERS
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.runtime.processors import in_threads, work_in_threads
+from sparse_ae.runtime.processors import work_in_threads
 from sparse_ae.scoring.ranking import best_of
 from sparse_ae.scoring.scorer import Rated, blocks_of_rows
 
@@ -69,47 +69,40 @@ class ListBlend(Rated):
 
     def grid(self, users, candidates=None):
         """Scores of all pairs of some users and some candidates, by default all; float32, (n_users, n_candidates)."""
-        users = np.asarray(users)
-        return self._chosen(self._blended(lambda member: member.of_users(users), len(users), self.rated_by(users)),
-                            candidates)
+        return self._blended(lambda member: member.of_users(users), len(users), self.rated_by(users), candidates)
 
     def grid_of_people(self, people, candidates=None):
         """As `grid`, of a list of `PersonRatings`."""
         seen = (np.repeat(np.arange(len(people)), [len(each.places) for each in people]),
                 np.concatenate([np.zeros(0, np.intp)] + [each.places for each in people]))
-        return self._chosen(self._blended(lambda member: member.of_people(people), len(people), seen), candidates)
+        return self._blended(lambda member: member.of_people(people), len(people), seen, candidates)
 
     def pairs(self, users, items):
         """Scores of pairs of users and candidates, float32, (n,)."""
-        found = np.empty(len(users), self.dtype)
-        for block, part, indptr in blocks_of_rows(users, self.users_together()):
-            found[part] = self.grid(block)[rows_of_entries(indptr), self._place[items[part]]]
-        return found
+        return self.best_and_pairs(users[:0], 1, True, self.candidates, users, items)[2]
 
     def best(self, users, n, exclude_seen, candidates):
-        """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` yields them."""
-        def of_block(block):
-            return best_of(self.grid(block, candidates), n, candidates, self.rated_by(block) if exclude_seen else None)
+        """The n best of some candidates for each of some users, as `scoring.scorer.Scorer.best` gives them."""
+        nothing = np.zeros(0, np.intp)
+        return self.best_and_pairs(users, n, exclude_seen, candidates, nothing, nothing)[:2]
 
-        return in_threads(of_block, self.blocks(users))
-
-    def best_and_pairs(self, users, n, candidates, pair_users, pair_items):
-        """The lists of `best` for different users, (n_users, n), and the scores of `pairs`; each grid is made once."""
-        place = np.full(self.ratings.shape[0], -1)
-        place[users] = np.arange(len(users))
-        best, scores = np.full((len(users), n), -1), np.empty(len(pair_users), self.dtype)
+    def best_and_pairs(self, users, n, exclude_seen, candidates, pair_users, pair_items):
+        """The two arrays of `best`, and the array of `pairs`; each user's scores are computed once."""
+        lists, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, self.dtype)
+        of_pairs = np.empty(len(pair_users), self.dtype)
 
         def of_block(part):
             block, at, indptr = part
-            grid, pairs = self.grid(block), at < len(pair_users)
-            at, rows = at[pairs], rows_of_entries(indptr)[pairs]
-            scores[at] = grid[rows, self._place[pair_items[at]]]
-            there = np.flatnonzero(place[block] >= 0)
-            grid = self._chosen(grid if len(there) == len(block) else grid[there], candidates)
-            best[place[block[there]]] = best_of(grid, n, candidates, self.rated_by(block[there]))[0]
+            grid, rows = self.grid(block), rows_of_entries(indptr)
+            pairs = at >= len(users)
+            of_pairs[at[pairs] - len(users)] = grid[rows[pairs], self._place[pair_items[at[pairs] - len(users)]]]
+            at, rows = at[~pairs], rows[~pairs]
+            if len(at):
+                seen = self.rated_by(block[rows]) if exclude_seen else None
+                lists[at], scores[at] = best_of(self._chosen(grid[rows], candidates), n, candidates, seen)
 
-        work_in_threads(of_block, blocks_of_rows(np.concatenate([pair_users, users]), self.users_together()))
-        return best, scores
+        work_in_threads(of_block, blocks_of_rows(np.concatenate([users, pair_users]), self.users_together()))
+        return lists, scores, of_pairs
 
     def blocks(self, users):
         """List the parts of an array whose first axis is of users, as their scores are made together."""
@@ -136,35 +129,33 @@ class ListBlend(Rated):
         starts = np.arange(0, len(scores), step)
         bounds = np.append(np.searchsorted(rows, starts), len(rows))  # rows are ascending
         for start, first, stop in zip(starts, bounds, bounds[1:]):
-            # All candidates are there, and are taken sooner if nobody looks whether they are.
-            found = scores[start:start + step].take(self.candidates, axis=1, mode="clip").astype(np.float32, copy=False)
-            of_rows = rows[first:stop] - start
-            flat, these = found.reshape(-1), of_rows * n_candidates + at[first:stop]
+            found = scores[start:start + step]
+            if n_candidates < found.shape[1]:  # all are there: "clip" keeps NumPy from looking
+                found = found.take(self.candidates, axis=1, mode="clip")
+            found = found.astype(np.float32, copy=False)
+            of_rows, places = rows[first:stop] - start, at[first:stop]
             n = np.maximum(n_candidates - np.bincount(of_rows, minlength=len(found)), 1)
-            seen_ones, level = flat[these], 0.0
-            # Seen ones count in no sum: they are 0 there. The mean is subtracted twice: no digits are lost where it
-            # is far from 0; float32 has enough then, whose sums are made in pairs.
-            for _ in range(2):
-                flat[these] = 0
-                mean = (found.sum(axis=1) / n).astype(np.float32)
-                found -= mean[:, np.newaxis]
-                seen_ones -= mean[of_rows]
-                level = level + mean.astype(np.float64)
-            flat[these] = 0
-            variance = np.einsum("ij,ij->i", found, found, dtype=np.float64) / n
-            flat[these] = seen_ones
+            seen_ones = found[of_rows, places]
+            # Seen ones count in no sum: they are 0 there.
+            found[of_rows, places] = 0
+            mean = (found.sum(axis=1) / n).astype(np.float32)
+            found -= mean[:, np.newaxis]
+            seen_ones -= mean[of_rows]
+            found[of_rows, places] = 0
+            variance = np.einsum("ij,ij->i", found, found) / n
+            found[of_rows, places] = seen_ones
             # A smaller variance is that of rounding errors of scores of this size.
-            largest = np.bincount(of_rows, seen_ones.astype(np.float64) ** 2, len(found)) + level ** 2 + variance
-            clear = variance > 1e-12 * largest
+            largest = np.bincount(of_rows, seen_ones.astype(np.float64) ** 2, len(found)) + variance
+            clear = variance > 1e-12 * (largest + mean.astype(np.float64) ** 2)
             scale = np.where(clear, weight / np.sqrt(np.where(clear, variance, 1)), 0)
             found *= scale.astype(np.float32)[:, np.newaxis]
             total[start:start + step] += found
 
-    def _blended(self, scores_of, n, seen):
+    def _blended(self, scores_of, n, seen, candidates):
         total = np.zeros((n, len(self.candidates)), self.dtype)
         for member, weight in self.used():
             self._add(total, scores_of(member), seen, weight)
-        return total
+        return self._chosen(total, candidates)
 
     def _chosen(self, scores, candidates):
         if candidates is None or len(candidates) == len(self.candidates):

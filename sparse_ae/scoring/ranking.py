@@ -200,12 +200,4 @@ def best_of(scores, n, candidates, seen=None):
 def recommendations(ids, best, scores):
     """A row of `top_n` in the candidates' ids; `scores` (n,) go with `best`."""
     best = best[best >= 0]
-    return Recommendations(ids[best], scores[:len(best)])
-
-
-def many_recommendations(ids, best, scores):
-    """As `recommendations`, of all rows of `top_n`: a list."""
-    counts = np.count_nonzero(best >= 0, axis=1)
-    found = ids[best] if len(ids) else np.empty(best.shape, ids.dtype)
-    return [Recommendations(items[:count].copy(), of_items[:count].copy())  # of their own: a view keeps all of them
-            for items, of_items, count in zip(found, scores, counts.tolist())]
+    return Recommendations(ids[best], scores[:len(best)].copy())  # a view would keep other users' scores

@@ -148,21 +148,21 @@ class Scorer(Rated):
         return self.targets.unit * self.rows.turned(output)
 
     def best(self, users, n, exclude_seen, candidates):
-        """Yield the n best of some candidates, ascending, for each of some users, block by block of users.
+        """The n best of some candidates, ascending, for each of some users: two arrays, (n_users, n).
 
-        Two arrays (users in the block, n): positions among the candidates as `ranking.top_n` gives them, and predicted
-        ratings, clipped.
+        Positions among the candidates as `ranking.top_n` gives them, and predicted ratings, clipped.
         """
         step = users_together(candidates)
         pays = Shortlist.pays(self, min(step, len(users)), len(candidates), n)
         shortlist = Shortlist(self, candidates) if pays else None
+        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):
             block = users[start:start + step]
             seen = self.rated_by(block) if exclude_seen else None
-            best, outputs = shortlist.best(block, n, seen) if pays else (None, None)
-            if best is None:
-                best, outputs = self.best_of_grid(block, n, seen, candidates)
-            yield best, self.clip(outputs)
+            found = shortlist.best(block, n, seen) if pays else None
+            best[start:start + step], outputs[start:start + step] = (
+                self.best_of_grid(block, n, seen, candidates) if found is None else found)
+        return best, self.clip(outputs)
 
     def best_of_grid(self, users, n, seen, candidates):
         """As `Shortlist.best`, from all outputs."""

@@ -55,9 +55,11 @@ class SharedScorer(Scorer):
 
     def best(self, users, n, exclude_seen, candidates):
         step, best_of = users_together(candidates), self._best_of_items if self.rows == "users" else self._best_of_users
+        best, outputs = np.empty((len(users), n), np.intp), np.empty((len(users), n), self.dtype)
         for start in range(0, len(users), step):
-            best, outputs = best_of(users[start:start + step], n, exclude_seen, candidates)
-            yield best, self.clip(outputs)
+            part = slice(start, start + step)
+            best[part], outputs[part] = best_of(users[part], n, exclude_seen, candidates)
+        return best, self.clip(outputs)
 
     def _best_of_items(self, users, n, exclude_seen, candidates):
         """Each rank's own items for all users; the best of the ranks' best."""

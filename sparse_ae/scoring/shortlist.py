@@ -57,18 +57,18 @@ class Shortlist:
     def best(self, users, n, seen=None):
         """The lists of some users without pairs that were `seen`: int and float arrays, (n_users, n), as `best_of`.
 
-        None in place of both where the estimates say too little.
+        None where the estimates say too little.
         """
         estimates, bound = self.estimates(users)
         if not (bound < np.finfo(self._dtype).max / 16).all():  # nor is NaN
-            return None, None
+            return None
         if seen is not None:
             leave_out(estimates, self._candidates, *seen)
         lowest = (floors(estimates, n) - 2 * bound).astype(self._dtype)
         # Pairs that may be on a list, (n_pairs,): places among users, and among candidates.
         rows, places = reaching(estimates, np.nextafter(lowest, self._dtype.type(-np.inf)))
         if len(rows) > 2 * _SHARE * estimates.size:
-            return None, None
+            return None
         outputs = self._scorer.pairs(users[rows], self._candidates[places])
         best = ordered(rows, outputs, len(users), n)  # (n_users, n), of pairs: -1 is what is appended
         return np.append(places, -1)[best], np.append(outputs, self._dtype.type(-np.inf))[best]

@@ -6,10 +6,9 @@ import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from sparse_ae.evaluation import lists as evaluation
-from sparse_ae.evaluation.lists import ListValidation, evaluate_lists, judge_lists, no_measures
+from sparse_ae.evaluation.lists import ListValidation, evaluate_lists, judge_lists
 from sparse_ae.evaluation.metrics import (
     BY_USER,
-    ErrorSums,
     coverage,
     hit_rate_at_k,
     mae,
@@ -21,6 +20,7 @@ from sparse_ae.evaluation.metrics import (
     recall_at_k,
     rmse,
 )
+from sparse_ae.scoring.ranking import top_n
 
 OF_LISTS = [precision_at_k, recall_at_k, ndcg_at_k, hit_rate_at_k, map_at_k, mrr_at_k]
 
@@ -31,17 +31,6 @@ def test_by_hand():
     assert rmse(observed, predicted) == pytest.approx(np.sqrt(14 / 4), rel=1e-15)
     assert mae(observed, predicted) == pytest.approx(6 / 4, rel=1e-15)
     assert isinstance(rmse(observed, predicted), float) and isinstance(mae(observed, predicted), float)
-
-
-def test_blocks_weigh_by_their_size():
-    rng = np.random.RandomState(0)
-    observed, predicted = rng.rand(100), rng.rand(100)
-    sums = ErrorSums()
-    for block in (slice(0, 1), slice(1, 1), slice(1, 90), slice(90, 100)):
-        assert sums.add(observed[block], predicted[block]) is sums
-    assert sums.count == 100
-    assert sums.rmse() == pytest.approx(np.sqrt(np.mean((observed - predicted) ** 2)), rel=1e-12)
-    assert sums.mae() == pytest.approx(np.mean(np.abs(observed - predicted)), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -72,13 +61,6 @@ def test_unsigned_ratings_do_not_wrap():
 def test_refused(metric, observed, predicted, error, message):
     with pytest.raises(error, match=message):
         metric(observed, predicted)
-
-
-def test_a_refused_block_leaves_the_sums_as_they_were():
-    sums = ErrorSums().add([1.0], [2.0])
-    with pytest.raises(ValueError, match="predictions are missing"):
-        sums.add([1.0, 1.0], [1.0, np.nan])
-    assert (sums.count, sums.squared, sums.absolute) == (1, 1.0, 1.0)
 
 
 def test_arguments_are_left_alone():
@@ -283,32 +265,29 @@ def test_what_was_rated_in_training_is_never_listed():
     assert found == pytest.approx(by_loops(train.toarray(), train.toarray(), again.toarray(), 5, 1), rel=1e-12)
 
 
-def test_validation_is_what_evaluation_finds():
-    train, held_out = halves(1)
-    scores = np.random.RandomState(0).rand(*train.shape).astype(np.float32)
-    validation = ListValidation(train, held_out, k=3)
-    expected = evaluate_lists(lambda users: scores[users], train, held_out, k=3)
-    assert validation.relevant == 4 and validation.k == 3
-    assert_array_equal(validation.users, np.flatnonzero((held_out.toarray() >= 4).any(axis=1)))
-    assert_array_equal(validation.candidates, np.flatnonzero((train.toarray() > 0).any(axis=0)))
-    lists = list(validation.best_by(lambda users: scores[users]))
-    for _ in range(2):  # again and again
-        assert {name: validation(iter(lists), name) for name in BY_USER} == {name: expected[name] for name in BY_USER}
-        assert validation.measures(iter(lists)) == expected
+def best_by(scores, validation, train):
+    """The lists of `ListValidation.users`."""
+    scores = np.where(train.toarray() > 0, -np.inf, scores)[validation.users][:, validation.candidates]
+    return top_n(scores, validation.k)
 
 
 @pytest.mark.parametrize("measure", BY_USER)
-def test_the_measure_of_each_user(measure):
+def test_validation_is_what_evaluation_finds_of_each_user(measure):
     train, held_out = halves(1)
     scores = np.random.RandomState(0).rand(*train.shape)
     validation = ListValidation(train, held_out, k=3)
-    lists = np.concatenate([best for best, _ in validation.best_by(lambda users: scores[users])])
-    of_users = validation.by_user([(lists, None)], measure)
+    assert validation.relevant == 4 and validation.k == 3
+    assert_array_equal(validation.users, np.flatnonzero((held_out.toarray() >= 4).any(axis=1)))
+    assert_array_equal(validation.candidates, np.flatnonzero((train.toarray() > 0).any(axis=0)))
+    lists = best_by(scores, validation, train)
+    of_users = validation.by_user(lists, measure)
     for u, user in enumerate(validation.users):
         only = sp.diags((np.arange(held_out.shape[0]) == user).astype(np.float32)).dot(held_out)
         alone = ListValidation(train, only, k=3, relevant=4)
-        assert alone([(lists[u:u + 1], None)], measure) == pytest.approx(of_users[u], rel=1e-12)
-    assert len(set(of_users)) > 1 and of_users.mean() == pytest.approx(validation([(lists, None)], measure))
+        assert alone(lists[u:u + 1], measure) == pytest.approx(of_users[u], rel=1e-12)
+    expected = evaluate_lists(lambda users: scores[users], train, held_out, k=3)
+    assert validation.measures(lists) == expected and validation(lists, measure) == expected[measure]
+    assert len(set(of_users)) > 1 and of_users.mean() == pytest.approx(expected[measure])
 
 
 def test_some_users_only():
@@ -322,7 +301,7 @@ def test_some_users_only():
     alone = held_out.toarray()
     alone[np.setdiff1d(np.arange(len(alone)), some.users)] = 0
     expected = evaluate_lists(lambda users: scores[users], train, sp.csr_matrix(alone))
-    assert some.measures(some.best_by(lambda users: scores[users])) == pytest.approx(expected, rel=1e-12)
+    assert some.measures(best_by(scores, some, train)) == pytest.approx(expected, rel=1e-12)
     assert_array_equal(ListValidation(train, held_out, most_users=10, rng=3).users, some.users)
     assert len(ListValidation(train, held_out, most_users=1000).users) == len(everybody.users)
 
@@ -331,7 +310,7 @@ def test_empty_lists():
     found = judge_lists(np.full((2, 3), -1), np.array([4, 6]), np.array([0, 1]), np.array([4, -1]), np.array([1, 1]),
                         np.array([0.5, 1]))
     assert np.isnan(found.pop("popularity")) and found.pop("n_users") == 2 and set(found.values()) == {0}
-    nothing = no_measures()
+    nothing = judge_lists(np.zeros((0, 3), int), np.array([4, 6]), *[np.zeros(0, int)] * 3, np.array([0.5, 1]))
     assert list(nothing) == ALL and nothing.pop("n_users") == 0 and np.isnan(list(nothing.values())).all()
 
 
@@ -369,11 +348,3 @@ def test_validation_refuses():
     for most_users in (0, 2.5, "all"):
         with pytest.raises(ValueError, match="most_users is .*; expected a positive integer, or None for all"):
             ListValidation(train, held_out, most_users=most_users)
-    validation = ListValidation(train, held_out, k=2)
-    lists = np.zeros((len(validation.users), 2), int)
-    with pytest.raises(ValueError, match="measure is 'rmse'; expected 'precision', 'recall', 'ndcg', "):
-        validation([(lists, None)], "rmse")
-    with pytest.raises(ValueError, match=r"there are \d+ lists; expected one for each of \d+ users"):
-        validation([(lists, None), (lists, None)], "ndcg")
-    with pytest.raises(ValueError, match=r"a block of lists is of shape \(\d+, 1\); expected \(lists, 2\)"):
-        validation([(lists[:, :1], None)], "ndcg")

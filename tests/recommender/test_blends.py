@@ -1,7 +1,6 @@
 """Lists by all that helps: what is fitted, how it is weighed, and that the answers of a blend go together."""
 import json
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from made import likings
 from recommender_contract import RecommenderContract
 
 from sparse_ae import Recommender, Shallow, as_ratings
-from sparse_ae.baselines import wide
 from sparse_ae.baselines.ease import EaseSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
@@ -236,9 +234,9 @@ def test_powers_of_neighbours_are_tried_the_plain_form_too(best):
 
 
 def test_without_a_share_a_member_is_judged_by_its_own_lists(split, monkeypatch):
-    beside, judge_of = [], fitting_lists._judge
-    monkeypatch.setattr(fitting_lists, "_judge", lambda *args: beside.append(
-        [each.name for each in args[3]] if len(args) > 3 else None) or judge_of(*args))
+    beside, judge = [], fitting_lists._ListFit.judge
+    monkeypatch.setattr(fitting_lists._ListFit, "judge", lambda fit, members: beside.append(
+        [each.name for each in members]) or judge(fit, members))
     Recommender(objective="lists", n_epochs=1, progress=False).fit(split[0], refit=False)
     assert beside[-1] == [] and beside[1:6] == [[], ["ease"], ["ease", "wide"], ["ease", "wide", "filter"],
                                                 ["ease", "wide", "filter", "factors"]]
@@ -362,10 +360,10 @@ def test_weights_go_to_what_makes_lists_better(split):
         weights, values, value = greedy_weights(said, lists, measure, [1.0, 0.0, 0.0])
         assert weights[0] == 0 and min(weights[1:]) > 0.05 and sum(weights) == pytest.approx(1)
         blend = ListBlend(members, weights, train)
-        full = lists(blend.best(lists.users, 5, True, lists.candidates), measure)
+        full = lists(blend.best(lists.users, 5, True, lists.candidates)[0], measure)
         assert value == pytest.approx(full) and value > 1.2 * max(values)
         for k, member in enumerate(members):  # the pool has all that is needed
-            alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)
+            alone = ListBlend([member], [1.0], train).best(lists.users, 5, True, lists.candidates)[0]
             assert lists(alone, measure) == pytest.approx(values[k])
     weights = greedy_weights(said, lists, "ndcg", [0.0, 0.5, 0.5], expensive={0})[0]
     assert weights == [0.0, 0.5, 0.5]
@@ -398,7 +396,7 @@ def test_weights_are_halfway_to_the_first_ones_unless_users_are_against_it(split
         kept = found[2] if expensive else 0.0
         expected = (found + [0, 0, kept] + (1 - kept) * first) / 2
         assert found[2] > 0.05 and weights == pytest.approx(expected) and weights[0] > found[0]
-        assert value == lists([(said.lists(weights, 5), None)], "ndcg") >= values[2]
+        assert value == lists(said.lists(weights, 5), "ndcg") >= values[2]
 
 
 class Trained:
@@ -424,12 +422,12 @@ def test_a_model_in_training_is_worth_what_it_adds(split):
     said = pooled([there], train, lists.users)
     measure = BlendMeasure(said, [1.0], lists, Measure("ndcg", 5),
                                 Trained([Scores(-relevant), more, Scores(-relevant)]), train, least=1)
-    without, found = lists([(said.lists([1.0], 5), None)], "ndcg"), [measure() for _ in range(3)]
+    without, found = lists(said.lists([1.0], 5), "ndcg"), [measure() for _ in range(3)]
     assert found[0] == without < found[1] and found[2] == without and measure.name == "blend_ndcg@5"
     values = []
     for part in (0.1, 0.2, 0.35, 0.5):
         blend = ListBlend([there, more], [1 - part, part], train)
-        values.append(lists(blend.best(lists.users, 5, True, lists.candidates), "ndcg"))
+        values.append(lists(blend.best(lists.users, 5, True, lists.candidates)[0], "ndcg"))
     assert found[1] == pytest.approx(max(values)) and max(values) > 1.2 * without
 
 
@@ -665,30 +663,3 @@ def test_hardly_any_ratings(ratings):
 def test_refused(settings, fit, message, split):
     with pytest.raises((TypeError, ValueError), match=message):
         Recommender(**dict(dict(objective="lists", progress=False), **settings)).fit(split[0], **fit)
-
-
-@pytest.mark.parametrize("name", CLOSED)
-@pytest.mark.parametrize("landmarks", [False, True])
-def test_the_memory_that_is_said(name, landmarks, monkeypatch):
-    """It is no less than what a decay takes beside another, and no more than five times as much."""
-    monkeypatch.setattr(members, "_KERNELS", 0)
-    monkeypatch.setattr(wide, "_BLOCK", 2 ** 12)
-    if landmarks:
-        monkeypatch.setattr(members, "MOST_DENSE", 200)
-        monkeypatch.setattr(members, "N_LANDMARKS", 150)
-    ratings = likings(n_rows=400, n_columns=300)
-    x, form = Values.of(ratings, 0.0)(ratings), CLOSED[name]
-    tracemalloc.start()
-    system = form.system(x)
-    models = [form.solve(system, form.first), form.solve(system, form.first and 2 * form.first)]
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(models) == 2 and peak <= form.memory(x) <= 5 * peak
-
-
-def test_much_memory_is_said_before(split, monkeypatch, capsys):
-    monkeypatch.setattr(fitting_lists, "_MUCH", 1)
-    monkeypatch.setattr(fitting_lists, "memory_there", lambda: 1000)
-    Recommender(objective="lists", network="ease").fit(split[0])
-    said = capsys.readouterr().err
-    assert "closed forms take up to about 0.0 GB of memory" in said and "of memory 0.0 GB are free; network=" in said

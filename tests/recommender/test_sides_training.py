@@ -1,4 +1,4 @@
-"""Fits of ratings: pilots, decays, memory, and the mean of several fits."""
+"""Fits of ratings: pilots, decays, and the mean of several fits."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +7,7 @@ from made import levels, likings, noise, triples
 
 from sparse_ae.model import AutoEncoder
 from sparse_ae.networks import deep
-from sparse_ae.recommender import memory, ratings as fitting, side_trainer
+from sparse_ae.recommender import ratings as fitting, side_trainer
 from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.guard import Known
 from sparse_ae.recommender.ratings import joined
@@ -127,17 +127,6 @@ def test_nothing_is_trained_again_where_nothing_can_be_judged(trained):
 def test_how_much_outputs_are_to_be_stretched(outputs, epoch, errors, expected):
     best = SimpleNamespace(epoch=epoch, history=[dict(train_rmse=error) for error in errors], outputs=np.array(outputs))
     assert Known(None, None, None, np.array([1.0, -2.0, 2.0])).stretch(best) == expected
-
-
-# Memory
-
-
-@pytest.mark.parametrize("limit, free", [("3000000", 1000000), ("max", None), (None, None)])
-def test_memory_of_a_container_is_told(limit, free, tmp_path):
-    if limit is not None:
-        (tmp_path / "memory.max").write_text(limit)
-        (tmp_path / "memory.current").write_text("2000000")
-    assert memory.memory_of_container(tmp_path) == free
 
 
 # The mean of several fits

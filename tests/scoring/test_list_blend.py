@@ -85,7 +85,7 @@ def test_strangers_are_judged_as_known_users_are(blend):
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
     users, candidates = np.array([13, 3, 2]), np.array([0, 2, 3, 4, 6, 8])
-    best, scores = (np.concatenate(each) for each in zip(*blend.best(users, 4, exclude_seen, candidates)))
+    best, scores = blend.best(users, 4, exclude_seen, candidates)
     grid = blend.grid(users)[:, np.searchsorted(CANDIDATES, candidates)]
     for row, u in enumerate(users):
         there = [i for i, item in enumerate(candidates) if not (exclude_seen and item in RATINGS[u].indices)]
@@ -97,10 +97,11 @@ def test_lists_are_the_first_of_all_sorted(blend, exclude_seen):
 def test_lists_and_pairs_by_one_grid(blend):
     """Of users with either, both or neither; some pairs twice."""
     listed, users, items = np.array([13, 3, 2]), np.array([5, 3, 5, 0, 3, 13]), np.array([0, 8, 7, 2, 8, 0])
-    best, scores = blend.best_and_pairs(listed, 4, CANDIDATES, users, items)
-    assert_array_equal(best, np.concatenate([each for each, _ in blend.best(listed, 4, True, CANDIDATES)]))
+    best, of_lists, scores = blend.best_and_pairs(listed, 4, True, CANDIDATES, users, items)
+    for found, expected in zip((best, of_lists), blend.best(listed, 4, True, CANDIDATES)):
+        assert_array_equal(found, expected)
     assert_allclose(scores, blend.pairs(users, items), atol=1e-6)
-    best, scores = blend.best_and_pairs(listed[:0], 4, CANDIDATES, users[:0], items[:0])
+    best, _, scores = blend.best_and_pairs(listed[:0], 4, True, CANDIDATES, users[:0], items[:0])
     assert best.shape == (0, 4) and scores.shape == (0,)
 
 
@@ -108,7 +109,7 @@ def test_threads_make_the_same_lists(blend, monkeypatch):
     found = []
     for n_threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", n_threads)
-        found.append([np.concatenate(each) for each in zip(*blend.best(np.arange(N_USERS), 4, True, CANDIDATES))])
+        found.append(blend.best(np.arange(N_USERS), 4, True, CANDIDATES))
     assert all(one.tobytes() == other.tobytes() for one, other in zip(*found))
 
 
@@ -124,7 +125,7 @@ def test_a_user_who_has_seen_all_has_scores():
     ratings = stars(4, N_ITEMS, density=2.0)
     blend = ListBlend([Member(0, ratings=ratings)], [1.0], ratings)
     assert np.isfinite(blend.grid(np.arange(4))).all()
-    best, _ = next(blend.best(np.arange(4), 3, True, np.arange(N_ITEMS)))
+    best, _ = blend.best(np.arange(4), 3, True, np.arange(N_ITEMS))
     assert (best == -1).all()
 
 

@@ -8,14 +8,7 @@ import scipy.sparse as sp
 from sparse_ae.data import check_ratings
 from sparse_ae.model import AutoEncoder
 from sparse_ae.scoring import ranking, scorer as scoring, shortlist
-from sparse_ae.scoring.ranking import (
-    RecommendationLists,
-    floors,
-    leave_out,
-    many_recommendations,
-    recommendations,
-    top_n,
-)
+from sparse_ae.scoring.ranking import RecommendationLists, floors, leave_out, recommendations, top_n
 from sparse_ae.scoring.scorer import Blend, Scorer
 from sparse_ae.scoring.shortlist import Shortlist
 from sparse_ae.training.targets import BeyondBiases
@@ -117,8 +110,9 @@ def test_refused(scores, n, message):
         top_n(scores, n)
 
 
-LISTS = RecommendationLists(np.array(["u", "v", "w"]), many_recommendations(
-    np.array([7, 8, 9]), np.array([[2, 0], [1, -1], [-1, -1]]), np.array([[3.5, 2], [1, -np.inf], [-np.inf] * 2])))
+LISTS = RecommendationLists(np.array(["u", "v", "w"]), [
+    recommendations(np.array([7, 8, 9]), np.array(best), np.array(scores))
+    for best, scores in (([2, 0], [3.5, 2]), ([1, -1], [1, -np.inf]), ([-1, -1], [-np.inf] * 2))])
 
 
 def test_lists_of_many_are_a_sequence_with_columns():
@@ -206,7 +200,7 @@ def all_outputs_sorted(scorer, users, n, exclude_seen, candidates):
 
 
 def lists_of(scorer, users, n, exclude_seen, candidates):
-    best, outputs = map(np.concatenate, zip(*scorer.best(users, n, exclude_seen, candidates)))
+    best, outputs = scorer.best(users, n, exclude_seen, candidates)
     return best.tolist(), [row[:count].tobytes() for row, count in zip(outputs, (best >= 0).sum(axis=1))]
 
 
@@ -219,7 +213,7 @@ def from_one_user_on(monkeypatch):
 
     def recording(*args):
         found = best(*args)
-        said.append(found[0] is not None)
+        said.append(found is not None)
         return found
 
     monkeypatch.setattr(Shortlist, "best", recording)
@@ -293,11 +287,11 @@ def test_what_has_no_bound_or_no_use_is_computed_as_ever(monkeypatch):
     assert not Shortlist.pays(linear, MANY_USERS, MANY_ITEMS, 50) and not Shortlist.pays(sigmoid, 40, MANY_ITEMS, 1)
     assert not Shortlist.pays(Blend([linear], [0]), MANY_USERS, MANY_ITEMS, 1)
     flat = large_scorer("users", factor=0.0, with_biases=False)  # all alike
-    assert Shortlist(flat, items).best(users, 1) == (None, None)
+    assert Shortlist(flat, items).best(users, 1) is None
     for scorer in (sigmoid, flat):
         assert lists_of(scorer, users, 3, True, items) == all_outputs_sorted(scorer, users, 3, True, items)
     W = linear.model.W.get_value()
     W[50, 2] = np.nan
     linear.model.W.set_value(W)
     with pytest.raises(ValueError, match="scores are NaN"):
-        list(linear.best(users, 3, True, items))
+        linear.best(users, 3, True, items)

@@ -134,7 +134,7 @@ def test_checkpoints_of_a_toy(tmp_path):
 
 def test_lists_of_a_toy_are_the_best_of_all():
     model, matrix = Toy(N_COLUMNS), ratings()
-    best, scores = next(Scorer(model, matrix).best(np.arange(12), 2, False, np.arange(N_COLUMNS)))
+    best, scores = Scorer(model, matrix).best(np.arange(12), 2, False, np.arange(N_COLUMNS))
     grid = Scorer(model, matrix).grid(np.arange(12), np.arange(N_COLUMNS))
     np.testing.assert_array_equal(best, np.argsort(-grid, axis=1, kind="stable")[:, :2])
     np.testing.assert_array_equal(scores, -np.sort(-grid, axis=1)[:, :2])
