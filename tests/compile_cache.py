@@ -1,4 +1,6 @@
 """Where Theano compiles to while the tests run, and how: never in the user's own cache."""
+import atexit
+import contextlib
 import os
 import re
 import shutil
@@ -6,12 +8,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-__all__ = ["check", "compile_headers", "own_folder", "set_flag", "use_own"]
 
 # What Theano's modules include after Python.h, and our C code.
 HEADERS = ["iostream", "math.h", "numpy/arrayobject.h", "numpy/arrayscalars.h", "vector", "algorithm", "cmath"]
@@ -34,7 +35,7 @@ def own_folder(config):
 
     That of THEANO_FLAGS=base_compiledir=FOLDER, which is for this run. What a .theanorc names is the user's, as
     ~/.theano is: without that flag it is a folder beside pytest's own, in the checkout; and where the checkout can't be
-    written to, one that is deleted after the run.
+    written to, one that is deleted when the process ends, after Theano has looked for the last time.
     """
     given = flag("base_compiledir")
     if given is not None:
@@ -47,7 +48,7 @@ def own_folder(config):
         folder = None
     if folder is None or re.search(r"""[\s,'"\\]""", str(folder)):  # which THEANO_FLAGS doesn't take
         folder = tempfile.mkdtemp(prefix="sparse_ae-tests-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(folder)
 
 
@@ -56,7 +57,7 @@ def use_own(config):
 
     What is in ~/.theanorc doesn't count, neither its base_compiledir nor its floatX: what the tests go by is what
     THEANO_FLAGS and THEANORC say for this run. With `-n 2` of pytest-xdist each worker has a folder within that: in one
-    they would wait for each other, seconds each time.
+    they would wait for each other, seconds each time. `take_from_others` keeps them alike.
     """
     if "theano" in sys.modules:
         raise pytest.UsageError("Theano was imported before tests/conftest.py could say where it compiles to")
@@ -80,12 +81,15 @@ def compile_headers(config, flags):
     """Has the compiler take some flags more, and compiles once the headers that each of Theano's modules begins with.
 
     They are half of a module. Where Python.h lies beside a Python.h.gch of the same compiler and the same flags,
-    g++ takes that.
+    g++ takes that. All workers take the same: the flags are part of what Theano knows a module by.
     """
     from sparse_ae.ops.ahead import QUICK
     from theano.gof.cmodule import GCC_compiler
+    base, compiled = Path(config.base_compiledir), Path(config.compiledir).name
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
     # Of each NumPy its own: g++ doesn't look whether the headers are still those that it has compiled.
-    folder = Path("%s_headers-%s" % (config.compiledir, np.__version__))
+    folder = base / ("%s_headers-%s" % (compiled, np.__version__))
     if not config.cxx or config.gcc.cxxflags or " " in str(folder):
         return
     (folder / "Python.h.gch").mkdir(parents=True, exist_ok=True)
@@ -93,16 +97,50 @@ def compile_headers(config, flags):
     (folder / "Python.h").write_text('#include "%s"\n' % (python / "Python.h"))
     all_headers = folder / "all.h"
     all_headers.write_text('#include "%s"\n' % (python / "Python.h") + "".join("#include <%s>\n" % x for x in HEADERS))
+    begun = []
     for name, more in [("plain", []), ("quick", QUICK), ("openmp", QUICK + ["-fopenmp"])]:
         name = "-".join([name] + flags)
-        compiled, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
-        if not compiled.exists():
+        header, unfinished = folder / "Python.h.gch" / name, folder / ("%s.%d" % (name, os.getpid()))
+        if not header.exists():
             command = [config.cxx, "-O3", "-fno-math-errno", *GCC_compiler.compile_args(), "-fvisibility=hidden", "-g0",
                        *flags, *more, "-I%s" % np.get_include(), "-I%s" % python]
-            if subprocess.run(command + ["-x", "c++-header", str(all_headers), "-o", str(unfinished)],
-                              stderr=subprocess.DEVNULL).returncode:
-                return
-            unfinished.replace(compiled)
+            command += ["-x", "c++-header", str(all_headers), "-o", str(unfinished)]
+            begun.append((subprocess.Popen(command, stderr=subprocess.DEVNULL), unfinished, header))
+    if any([compiler.wait() for compiler, _, _ in begun]):
+        return
+    for _, unfinished, header in begun:
+        unfinished.replace(header)
     config.gcc.cxxflags = " ".join(["-I%s" % folder, "-g0"] + flags)
     # For the processes that tests start: with other flags they would compile all modules for themselves.
     set_flag("gcc.cxxflags", config.gcc.cxxflags)
+
+
+def take_from_others(config, looked_at={}):  # noqa: B006
+    """Copy to this worker's cache of Theano's the modules that the other workers have compiled since the last call.
+
+    One that may still be in the writing is for the next call.
+    """
+    own, taken = Path(config.compiledir), False
+    for folder in own.parents[1].glob("gw*/" + own.name):
+        changed = folder.stat().st_mtime_ns
+        if folder == own or looked_at.get(folder) == changed:
+            continue
+        looked_at[folder] = changed
+        for module in folder.glob("tmp*"):
+            if (own / module.name).exists():
+                continue
+            try:
+                is_new = time.time() - (module / "key.pkl").stat().st_mtime < 1
+            except OSError:
+                is_new = True
+            if is_new:
+                looked_at[folder] = None
+                continue
+            with contextlib.suppress(OSError, shutil.Error):  # it is being deleted
+                unfinished = own.parent / ("taken-" + module.name)
+                shutil.copytree(str(module), str(unfinished))
+                unfinished.rename(own / module.name)
+                taken = True
+    if taken:
+        from theano.gof.cc import get_module_cache
+        get_module_cache().refresh(cleanup=False)

@@ -33,6 +33,12 @@ def pytest_configure(config):
     gc.disable()  # see `collect_garbage`
 
 
+def pytest_runtest_setup(item):
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        import theano
+        compile_cache.take_from_others(theano.config)
+
+
 def pytest_report_header():
     import theano
     config = theano.config

@@ -1,4 +1,5 @@
 """The suite itself: its warnings, what it leaves alone, its judge, and the script of sameness."""
+import argparse
 import json
 import os
 import re
@@ -104,9 +105,7 @@ def test_a_cache_that_is_named_whole_is_the_users_too(session, tmp_path):
 
 class Config:
     def __init__(self, folder):
-        self.cache, self.cleanups = self, []
-        self.folder = folder
-        self.add_cleanup = self.cleanups.append
+        self.cache, self.folder = self, folder
 
     def mkdir(self, name):
         if self.folder is None:
@@ -120,11 +119,8 @@ def test_where_the_checkout_does_not_do_the_folder_goes_with_the_run(tmp_path, m
     monkeypatch.delenv("THEANO_FLAGS")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    config = Config(place and tmp_path / place)
-    folder = compile_cache.own_folder(config)
+    folder = compile_cache.own_folder(Config(place and tmp_path / place))
     assert os.path.dirname(folder) == str(tmp_path) and os.path.isdir(folder)
-    config.cleanups[0]()
-    assert not os.path.exists(folder)
 
 
 def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):
@@ -133,7 +129,22 @@ def test_what_the_flags_name_is_for_this_run(tmp_path, monkeypatch):
     assert compile_cache.own_folder(config) == "/b"
     monkeypatch.setenv("THEANO_FLAGS", "floatX=float32")
     assert compile_cache.own_folder(config) == str(tmp_path / "theano")
-    assert not config.cleanups
+
+
+def test_a_worker_takes_what_others_have_compiled(tmp_path):
+    own, other = (tmp_path / worker / "compiled" for worker in ("gw0", "gw1"))
+    own.mkdir(parents=True)
+    for name in ("tmpdone", "tmpnew", "tmpbegun"):
+        (other / name).mkdir(parents=True)
+        if name != "tmpbegun":
+            (other / name / "key.pkl").write_bytes(b"a key")
+    os.utime(str(other / "tmpdone" / "key.pkl"), (0, 0))
+    config, looked_at = argparse.Namespace(compiledir=str(own)), {}
+    for name in ("tmpdone", "tmpnew"):
+        os.utime(str(other / name / "key.pkl"), (0, 0))
+        compile_cache.take_from_others(config, looked_at)
+        assert (own / name / "key.pkl").read_bytes() == b"a key"
+    assert sorted(os.listdir(str(own))) == ["tmpdone", "tmpnew"] and os.listdir(str(own.parent)) == ["compiled"]
 
 
 # The judge is judged: by hand and by finite differences, and the check can fail
