@@ -39,8 +39,7 @@ def minibatches(matrix, batch_size, rng=None, rows=None):
         `batch_size` or rng; and for a matrix on disk whose files have become shorter.
     """
     if not isinstance(matrix, sp.csr_matrix) or matrix.dtype != np.float32:
-        raise TypeError("the matrix isn't a float32 csr_matrix; expected ratings in the library's own form: pass "
-                        "check_ratings(matrix)")
+        raise TypeError("the matrix isn't a float32 csr_matrix; pass check_ratings(matrix)")
     check_count(batch_size, "batch_size")
     check_mapped(matrix.data, matrix.indices, matrix.indptr)
     if rng is not None:

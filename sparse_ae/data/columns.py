@@ -58,8 +58,8 @@ def unmasked(columns, which):
 def refuse_masked(ids, name):
     """ValueError for ids of which one is masked; `name` says of what they are."""
     if ids is np.ma.masked:
-        raise ValueError("the id in %s is masked, which says that it is missing; expected an id" % name)
+        raise ValueError("the id in %s is masked, which means missing; expected an id" % name)
     if is_masked(ids):
         mask = np.ma.getmaskarray(ids) if isinstance(ids, np.ndarray) else [each is np.ma.masked for each in ids]
-        raise ValueError("entry %d: the id in %s is masked, which says that it is missing; expected an id: drop the "
-                         "entry, or mask its rating too" % (int(np.argmax(np.ravel(mask))), name))
+        raise ValueError("entry %d: the id in %s is masked, which means missing; expected an id: drop the entry, or "
+                         "mask its rating too" % (int(np.argmax(np.ravel(mask))), name))

@@ -150,7 +150,7 @@ def movielens(name="100k", path=None):
     The data are for research: cite Harper and Konstan (2015), see the module's docstring; don't redistribute them.
     """
     if not isinstance(name, str) or name not in _RELEASES:
-        raise ValueError("unknown MovieLens size %r. Known sizes: %s. A file or folder of your own goes into path=."
+        raise ValueError("unknown MovieLens size %r. Known sizes: %s. Pass your own file or folder as path=."
                          % (name, ", ".join(map(repr, _RELEASES))))
     with _located(path, _RELEASES[name], "movielens(%r, path=" % name) as (ratings_file, titles_file):
         ratings = load_ratings(ratings_file, variable=_variable(ratings_file))
@@ -190,7 +190,7 @@ def movielens_100k_folds(path=None):
         lines = package_index.without_header(ratings_file.read_bytes())
         digest = hashlib.sha256(lines).hexdigest()
         if digest != _U_DATA_SHA256:
-            raise ValueError("%s does not hold the lines of MovieLens 100k's u.data in their order: sha256 %s, "
+            raise ValueError("%s does not have the lines of MovieLens 100k's u.data in their order: sha256 %s, "
                              "expected %s. Take u.data from a fresh copy of ml-100k.zip: %s"
                              % (ratings_file, digest, _U_DATA_SHA256, _MOVIELENS_HOME))
     triples = np.loadtxt(io.BytesIO(lines), dtype=np.int64, usecols=(0, 1, 2))
@@ -303,8 +303,8 @@ def _without_counts(path, blocks):
         n_rated = _counts(table)
         wrong = np.flatnonzero(table[:, 0] != n_rated)
         if len(wrong):
-            raise ValueError("%s, line %d: the first column says that %g jokes were rated, and %d numbers after it "
-                             "aren't %d; expected a row of Jester's data set 1 as it was published: fetch it again"
+            raise ValueError("%s, line %d: the first column says that %g jokes were rated, but %d numbers after it "
+                             "aren't %d; expected a row of Jester's data set 1 as published: fetch it again"
                              % (path, lines[wrong[0]], table[wrong[0], 0], n_rated[wrong[0]], _JESTER_MISSING))
         yield lines, table[:, 1:]
 
@@ -356,13 +356,13 @@ def _fetch(release, call):
                 failures.append("from %s: %s: %s" % (url, type(error).__name__, error))
                 continue
             if users_own is not None:
-                say("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER"
+                say("%s can't be written to: downloads are kept in %s. To keep them elsewhere: SPARSE_AE_DATA=FOLDER"
                     % (users_own, folder))
             return path
     finally:
         logger.setLevel(level)
     raise FileNotFoundError(
-        "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s by any other way and call "
+        "%s is not in the cache folder %s and could not be fetched %s. Download %s from %s in another way and call "
         "%s'.../%s'). The environment variable SPARSE_AE_DATA names another cache folder."
         % (release.label, folder, "; nor ".join(failures), name, release.home, call, name))
 
@@ -437,7 +437,7 @@ def _choose(entries, release, where):
     likeliest = min(ranks)
     best = [entry for entry, rank in zip(found, ranks) if rank == likeliest]
     if len(best) > 1:
-        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass the one you mean as path."
+        raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
                          % (where, release.label, _some(best)))
     folder = best[0].parent
     titles = titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])

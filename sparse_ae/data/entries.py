@@ -15,7 +15,7 @@ def check_compressed(matrix, shape):
     way_out = "build the matrix from (values, (rows, columns)) with scipy.sparse.coo_matrix"
     if (indptr.dtype.kind not in "iu" or indptr.shape != (n_major + 1,) or indptr[0] != 0
             or np.any(indptr[1:] < indptr[:-1])):
-        raise ValueError("indptr of the %s matrix isn't %d integers that start at 0 and never fall: %s"
+        raise ValueError("indptr of the %s matrix isn't %d ascending integers that start at 0: %s"
                          % (matrix.format.upper(), n_major + 1, way_out))
     n_entries = int(indptr[-1])
     if n_entries > len(indices) or len(indices) != len(matrix.data):
@@ -42,7 +42,7 @@ def triples(matrix):
             raise ValueError("the COO matrix has %d rows, %d columns and %d values; expected as many of each: build it "
                              "anew" % (len(matrix.row), len(matrix.col), len(matrix.data)))
         for indices, size, what in ((matrix.row, matrix.shape[0], "row"), (matrix.col, matrix.shape[1], "column")):
-            _check_range(indices, size, what, "mend the index, or give the matrix the shape it needs")
+            _check_range(indices, size, what, "correct the index, or the shape of the matrix")
         return matrix.data, matrix.row, matrix.col
     if matrix.format == "bsr":
         block = matrix.data.shape[1:]

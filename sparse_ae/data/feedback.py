@@ -46,8 +46,8 @@ def from_counts(counts):
     counts = np.asarray(counts, np.float64)
     wrong = np.flatnonzero(~(counts > 0) | (counts == np.inf))
     if len(wrong):
-        raise ValueError("the count %g stands at position %d; expected numbers above 0: leave out the pairs that never "
-                         "came" % (counts[wrong[0]], wrong[0]))
+        raise ValueError("the count at position %d is %g; expected numbers above 0: leave out pairs without a "
+                         "count" % (wrong[0], counts[wrong[0]]))
     return np.log2(1 + counts)
 
 

@@ -20,7 +20,7 @@ def check_columns(chosen):
                              % (name, column))
     chosen = {name: column for name, column in chosen.items() if column is not None}
     if len(set(chosen.values())) < len(chosen):
-        raise ValueError("the columns chosen are %s; expected another one for each"
+        raise ValueError("the chosen columns are %s; expected different ones"
                          % ", ".join("%s=%r" % each for each in chosen.items()))
     return chosen
 
@@ -91,13 +91,14 @@ def chosen_columns(head, names):
             same = [k for k, each in enumerate(names) if each == column.strip()] or [
                 k for k, each in enumerate(names) if each.lower() == column.strip().lower()]
             if len(same) != 1:
-                raise ValueError("%s: %s=%r was given, and the columns are %s; expected the name of one of them"
+                raise ValueError("%s: %s=%r was given, but the columns are %s; expected one of their names"
                                  % (head.where, name, column, some_names(names)))
             places[name] = same[0]
         elif column < len(names):
             places[name] = int(column)
         else:
-            raise ValueError("%s: %s=%d was given, and there are %d columns; expected one of them, counted from 0"
+            raise ValueError("%s: %s=%d was given, but there are %d columns; expected the number of a column, counted "
+                             "from 0"
                              % (head.where, name, column, len(names)))
     header = any(isinstance(column, str) for column in head.chosen.values())
     others = [place for place in range(len(names)) if place not in places.values()]
@@ -110,7 +111,7 @@ def chosen_columns(head, names):
         places.update({name: others[same[0]] for name, same in found.items() if len(same) == 1})
     lacking = [name for name in (PAIRS if head.pairs else RATINGS) if name not in places]
     if lacking:
-        raise ValueError("%s: the columns are %s, and none is chosen, or named, for the %s; expected %s= as well%s"
+        raise ValueError("%s: the columns are %s, and no name tells which is the %s; pass %s= as well%s"
                          % (head.where, some_names(names), " and the ".join(lacking), "= and ".join(lacking),
                             "; " + AS_PAIRS if lacking == ["rating"] else ""))
     read = tuple(name for name in NAMES if name in places)

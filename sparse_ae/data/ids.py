@@ -99,9 +99,9 @@ def _array_of_texts(ids):
     longest = max(ids, key=len)
     size, limit = 4 * len(longest) * len(ids), limit_of(sum(map(len, ids)))
     if size > limit:
-        raise ValueError("one of %d ids has %d characters, %.40r..., and all of them would take as much room as that "
-                         "one, %d bytes; expected ids of about a length, and at most %d bytes: shorten it, or give "
-                         "numbers for ids" % (len(ids), len(longest), longest, size, limit))
+        raise ValueError("one of %d ids has %d characters, %.40r..., and an array of all ids would take %d bytes; "
+                         "expected at most %d: shorten the id, or use numbers as "
+                         "ids" % (len(ids), len(longest), longest, size, limit))
     return np.array(ids, dtype=str)
 
 
@@ -111,7 +111,7 @@ def _checked_ids(name, values):
     for entry, value in enumerate(values):
         fits = isinstance(value, (str, numbers.Integral)) and not isinstance(value, (bool, np.bool_))
         if fits and isinstance(value, str) and value.endswith("\0"):
-            raise ValueError("entry %d: the id %.60r in %s ends in a NUL, which NumPy drops: strip it"
+            raise ValueError("entry %d: the id %.60r in %s ends with a NUL, which NumPy drops: strip it"
                              % (entry, value, name))
         if not fits or kind not in (None, isinstance(value, str)):
             raise TypeError("entry %d: the id in %s is %.60r; ids have to be all integers or all strings: convert "
@@ -220,8 +220,8 @@ class Catalogue:
     def check_known(self, ids, places, done="predicted"):
         """Raise ValueError for ids of which `find` has given the place -1, if that is an error here."""
         if self.strict and (places < 0).any():
-            raise ValueError("the %s %.60r had no rating in fit, and with unknown='error' none is %s; leave it out, or "
-                             "set unknown to 'mean' or a number before fit"
+            raise ValueError("the %s %.60r had no rating in fit, and with unknown='error' it can't be %s; leave it "
+                             "out, or set unknown to 'mean' or a number before fit"
                              % (self.name, one_of(ids, int(np.argmax(places < 0))), done))
 
     def candidates(self, ids=None):

@@ -21,7 +21,7 @@ from sparse_ae.data.lines import AS_LISTS, AS_PAIRS, DELIMITERS, as_times, first
 from sparse_ae.data.tables import find_columns, is_named, some_names
 
 #: The columns of a file of ratings, as errors name them.
-EXPECTED = "user, item, rating and, if you like, a timestamp"
+EXPECTED = "user, item, rating and an optional timestamp"
 
 # Columns whose names are looked at.
 _MOST_COLUMNS = 10 ** 5
@@ -100,7 +100,7 @@ def in_words(**given):
 def refuse_beside_lists(**given):
     """ValueError where any of these arguments was given."""
     if in_words(**given):
-        raise ValueError("lists=True was given with %s; lists have users and items, and nothing else: leave it out"
+        raise ValueError("lists=True was given with %s; lists have users and items only: leave it out"
                          % in_words(**given))
 
 
@@ -143,8 +143,8 @@ def _detect(head, delimiter, lay_out):
             failures.append((len(records[0]), error))
     fit = [reading for _, reading in found if reading.share >= 0.5]
     if len(fit) > 1:
-        raise ValueError("%s: there are two ways to read it: %s; or %s; expected one: say which by delimiter=%r or "
-                         "delimiter=%r (--delimiter)" % (head.where, fit[0].shown, fit[1].shown,
+        raise ValueError("%s: there are two ways to read it: %s; or %s: choose one by delimiter=%r or delimiter=%r "
+                         "(--delimiter)" % (head.where, fit[0].shown, fit[1].shown,
                                                          *(each.layout.delimiter or " " for each in fit[:2])))
     best = max((reading for _, reading in found), key=lambda each: each.share, default=None)
     if best is not None and best.share > 0:
@@ -209,8 +209,8 @@ def _check_line(head, delimiter, fields, expected):
     """ValueError where the first line ends in CR, or has a field that is too long, or no delimiter."""
     line = head.lines[0].rstrip("\r")
     if "\r" in (line if delimiter in ("::", None) else re.sub('"[^"]*("|$)', "", line)):
-        raise ValueError("%s: a CR stands within the line; expected lines that end in LF or CR LF: save it with such "
-                         "line ends" % head.where)
+        raise ValueError("%s: there is a CR within the line; expected lines that end with LF or CR LF: save it with "
+                         "such line ends" % head.where)
     if len(fields) < 2 and len(line) > csv.field_size_limit():
         raise ValueError("%s: there is a field of more than %d characters; expected ids and numbers: shorten it"
                          % (head.where, csv.field_size_limit()))
@@ -257,14 +257,14 @@ def _lines(head, delimiter, records, n_lines):
         if head.pairs and len(names) == 2:
             header, doubtful = is_header_of_pairs(names, rest)
         if not 2 + (not head.pairs) <= len(fields) <= 4:
-            raise ValueError("%s: found %d columns, separated by %s; expected %s: keep just these%s"
+            raise ValueError("%s: found %d columns, separated by %s; expected %s: keep only these%s"
                              % (head.where, len(fields), _said(delimiter), EXPECTED,
                                 _hint(fields, rest)))
         read, columns = columns_of_header(head, names, rest) if header else (NAMES[:len(fields)], range(len(fields)))
         others = [each for each in _everywhere(head.lines) if each != delimiter]
         if others and read == PAIRS and not head.decided and not all(name in known for name in PAIRS):
-            refusal = ("%s: it may be separated by %s or by %s, which both are on each line; expected one of them "
-                       "alone: say which by delimiter=%r or delimiter=%r (--delimiter)"
+            refusal = ("%s: each line has both %s and %s, which may be the separator: choose one by delimiter=%r or "
+                       "delimiter=%r (--delimiter)"
                        % (head.where, _said(delimiter), _said(others[0]), delimiter or " ",
                           others[0]))
     records = rest if header else records
@@ -275,13 +275,13 @@ def _lines(head, delimiter, records, n_lines):
     loose = "rating" not in read or is_named(time, "dates")
     notes = _notes(head, names, read, columns, header, header and by_place)
     if doubtful:
-        notes = [": %r and %r, on its first line, are read as a user and an item; if they name the columns, drop that "
-                 "line" % tuple(names)]
+        notes = [": %r and %r, on the first line, are read as a user and an item; if they are the names of the "
+                 "columns, drop that line" % tuple(names)]
     if len(read) == 4 and not header and head.missing is None and all(
             len(each) == 4 and (as_number(each[3]) or 0) <= _TIMESTAMPS and as_number(each[3]) is not None
             for each in records):
-        notes = [" has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
-                 "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating"]
+        notes = [" has four columns without a header, which are read as user, item, rating and timestamp. If each line "
+                 "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\""]
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, len(fields), columns, head.missing, read,
                     loose, tuple("%s%s" % (head.path, note) for note in notes))
     return _Reading(layout, _share(records, lambda each: _fits(each, layout)),
@@ -292,15 +292,16 @@ def _notes(head, names, read, columns, header, by_place):
     """What is worth saying of the columns that are read."""
     notes, unread = [], [name for place, name in enumerate(names) if place not in columns]
     if header and unread:
-        notes.append(": columns for %s are read; others are left out: %s" % (", ".join(read), ", ".join(unread)))
+        notes.append(": %s; other columns are ignored: %s" % (", ".join(
+            "%s: %s" % (name, names[place]) for name, place in zip(read, columns)), ", ".join(unread)))
     if by_place:
         notes.append(": the columns %s are read as %s, in this order"
                      % (", ".join(names[place] for place in columns), ", ".join(read)))
     if header and not head.pairs and is_named(names[columns[2]], "counts"):
-        notes.append(": the column %s is read as the rating; if these are counts, read them with pairs=True and "
-                     "duplicates='sum' (fit --objective clicks)" % names[columns[2]])
+        notes.append(": the column %s is read as the rating; if it has counts, pass pairs=True and duplicates='sum' "
+                     "(fit --objective clicks)" % names[columns[2]])
     if head.missing is not None and "rating" in read:
-        notes.append(": read as %s in each line; those whose rating is %g, which stands for none, are left out"
+        notes.append(': each line is read as %s; lines with the rating %g, which means "not rated", are left out'
                      % (", ".join(read), head.missing))
     return notes
 
@@ -330,8 +331,8 @@ def _check_times(head, records, columns):
     third, fourth = ([as_number(each[column]) for each in records if len(each) == 4] for column in columns[2:])
     if third and all(each is not None and each > _TIMESTAMPS for each in third) and all(
             each is not None and each < _TIMESTAMPS for each in fourth):
-        raise ValueError("%s: all numbers in the third column are above 1e8, as timestamps are, and none in the fourth "
-                         "is; expected %s: reorder the columns" % (head.path, EXPECTED))
+        raise ValueError("%s: the third column looks like timestamps, and the fourth doesn't (all above 1e8, and "
+                         "none); expected %s: reorder the columns" % (head.path, EXPECTED))
 
 
 def _hint(fields, rest):
@@ -342,8 +343,8 @@ def _hint(fields, rest):
         return ""
     ragged = any(len(each) != len(fields) for each in rest)
     numbers = all(not field.strip() or as_number(field) is not None for field in fields)
-    table = (", or if this is a table, with a row for each user, read it with missing=99 (--missing 99), where 99 "
-             "stands for no rating" if numbers and not ragged else "")
+    table = (", or if this is a table with a row for each user, read it with missing=99 (--missing 99), if 99 means "
+             '"not rated"' if numbers and not ragged else "")
     return (table + (", or " + AS_LISTS if ragged or numbers else "")
             + ", or choose columns by user=, item= and rating= (--user-column ...)")
 
@@ -369,7 +370,8 @@ def _lines_or_table(head, delimiter, records, n_lines):
             return reading
     _check_line(head, delimiter, fields if delimiter is not None else [0, 0], "a table of numbers")
     if delimiter is None and any("\t\t" in line for line in head.lines):
-        raise ValueError("%s: two tabs may leave out a number; expected one between two numbers" % head.where)
+        raise ValueError("%s: there are two tabs between two numbers; expected one: a number may be "
+                         "missing" % head.where)
     layout = Layout(head.n_blank + 1, delimiter, len(fields), (), head.missing, ())
 
     def fits(each):
@@ -391,13 +393,13 @@ def _lists(head, delimiter, records, n_lines):
     notes = ()
     if not header and rest and len(first) > 1 and not any(letter.isdigit() for field in first for letter in field):
         header = all(field.isdigit() for fields in rest for field in fields)
-        notes = ("%s: its first line is taken for a header, since all ids below are numbers" % head.path,) * header
+        notes = ("%s: the first line is read as a header, since all ids below are numbers" % head.path,) * header
     users = [fields[0] for fields in (separated[1:] if header and len(separated) > 1 else separated)]
     if users and all(user.endswith(":") for user in users):
-        notes += ("%s: the ids of users end in a colon, such as %.30r" % (head.path, users[0]),)
+        notes += ("%s: the ids of users end with a colon, such as %.30r" % (head.path, users[0]),)
     refusal = ""
     if not head.decided and users and all(re.fullmatch(r"\d+[\s:|]+\d+", user) for user in users):
-        refusal = ("%s: by %s the user is %.30r; expected one delimiter alone between ids: replace the other one"
+        refusal = ("%s: by %s the user is %.30r; expected one delimiter between ids: replace the other"
                    % (head.where, _said(delimiter), users[0]))
     layout = Layout(head.n_blank + 1 + (n_lines if header else 0), delimiter, 0, (), None, PAIRS, notes=notes)
     # A delimiter on the first line counts, however few of the others have it.

@@ -17,10 +17,10 @@ from sparse_ae.runtime.progress import STDERR
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 
 #: The way out of lines of different lengths.
-AS_LISTS = "if each line is a user and the items that the user chose, read them with lists=True (--lists)"
+AS_LISTS = "if each line is a user and the user's items, pass lists=True (--lists)"
 
 #: The way out of lines without a rating.
-AS_PAIRS = "if these are pairs of user and item alone, as of clicks, read them with pairs=True (fit --objective clicks)"
+AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
@@ -50,7 +50,7 @@ def check_file(path):
         raise FileNotFoundError("there is no file %s; check the path (relative to %s)" % (path, Path.cwd()))
     check_regular(path)
     if path.stat().st_size == 0:
-        raise ValueError("%s is empty; expected ratings: fetch or write it again" % path)
+        raise ValueError("%s is empty; expected ratings" % path)
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def opened(path):
         with (_Unpacked(path) if path.name.lower().endswith(".gz") else open(str(path), "rb")) as stream:
             yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError("%s is cut short or damaged (%s); fetch or write it again" % (path, error)) from error
+        raise ValueError("%s is truncated or damaged (%s); fetch or write it again" % (path, error)) from error
 
 
 class _Unpacked(gzip.GzipFile):
@@ -79,7 +79,7 @@ class _Unpacked(gzip.GzipFile):
 
     def _checked(self, part):
         if self.tell() > self._limit:
-            check_size(self._path, self.tell(), "what is packed in it")
+            check_size(self._path, self.tell(), "its content")
         return part
 
 
@@ -96,12 +96,12 @@ def first_lines(path):
             head = head[:head.rindex(b"\n") + 1]
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
-                         "and MATLAB .mat too): convert it, unpack it if it is an archive (sparse_ae.jester(path) and "
-                         "movielens(name, path) take theirs as they are), and save text as UTF-8" % path)
+                         "and MATLAB .mat too): convert it, unpack an archive (sparse_ae.jester(path) and "
+                         "movielens(name, path) read theirs as they are), or save text as UTF-8" % path)
     lines = head.decode("utf-8-sig", errors="replace").split("\n")
     n_blank = next((k for k, line in enumerate(lines) if line.strip()), None)
     if n_blank is None:
-        raise ValueError("%s holds nothing but blanks; expected ratings: fetch or write it again" % path)
+        raise ValueError("%s has only blank lines; expected ratings" % path)
     return n_blank, lines[n_blank:]
 
 
@@ -171,8 +171,8 @@ class Lines:
 
     def _check_length(self):
         if len(self._rest) > LONGEST_LINE + _BYTES_PER_BLOCK:
-            raise ValueError("%s: there is a line of more than %d MB, after line %d or so; expected shorter ones"
-                             % (self.path, LONGEST_LINE >> 20, self.number - 1))
+            raise ValueError("%s: a line near line %d has more than %d MB; expected shorter lines"
+                             % (self.path, self.number - 1, LONGEST_LINE >> 20))
 
     def decode(self, text):
         """The text of some bytes of the file."""

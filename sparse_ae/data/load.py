@@ -99,17 +99,17 @@ def load_ratings(path, variable=None, duplicates="error", missing=None, progress
                          % (variable, path))
     matrix = name.endswith(MATRIX_ENDINGS)
     if matrix and (check_delimiter(delimiter) or chosen):
-        raise ValueError("%s was given for %s; only text has columns: leave it out"
+        raise ValueError("%s was given for %s; only text files have columns: leave it out"
                          % (in_words(delimiter=delimiter, **chosen), path))
     if check_bool(lists, "lists"):
         if matrix:
-            raise ValueError("lists=True was given for %s; only text has lines: leave it out" % path)
+            raise ValueError("lists=True was given for %s; only text files have lines: leave it out" % path)
         refuse_beside_lists(missing=missing, pairs=pairs, **chosen)
         blocks = read_lists(path, find_lists(path, check_delimiter(delimiter)), progress)
         return build_ratings(*whole_table(path, blocks), duplicates=duplicates)
     if missing is not None and matrix and not name.endswith(".mat"):
-        raise ValueError("missing=%r was given for %s; only text and the dense arrays of a .mat file have a number for "
-                         "no rating: leave it out" % (missing, path))
+        raise ValueError("missing=%r was given for %s; only text files and the dense arrays of a .mat file may have a "
+                         'number that means "not rated": leave it out' % (missing, path))
     if name.endswith(".npz"):
         return _number_ids(path, read_npz(path), duplicates)
     if name.endswith(".mat"):

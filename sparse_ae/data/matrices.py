@@ -50,7 +50,7 @@ _MOST_COMMENTS = 10000
 # A dense array of so few columns, and many more rows, is a list of ratings rather than a table of users by items.
 _COLUMNS_OF_A_LIST = 8
 
-_MAT_HINT = "save the ratings alone, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
+_MAT_HINT = "save the ratings only, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
 
 
@@ -78,8 +78,8 @@ def read_npz(path):
     except Exception as error:  # the zip, .npy and SciPy layers each raise their own on a foreign or damaged file
         if is_of_the_machine(error):
             raise
-        raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file that scipy.sparse.save_npz has "
-                         "written" % (path, type(error).__name__, error)) from error
+        raise ValueError("%s can't be read as a sparse matrix (%s: %s); expected a file of "
+                         "scipy.sparse.save_npz" % (path, type(error).__name__, error)) from error
 
 
 def _matrix_of(arrays):
@@ -112,8 +112,8 @@ def read_mtx(path, progress):
     layout = Layout(first_line=line + 1, delimiter=None, n_columns=3, columns=(0, 1, 2))
     rows, cols, values, _, where = whole_table(path, read_blocks(path, layout, progress))
     if len(values) != n_entries:
-        raise ValueError("%s holds %d entries, line %d announces %d; the file is cut short or damaged: fetch or write "
-                         "it again" % (path, len(values), line, n_entries))
+        raise ValueError("%s has %d entries, and line %d announces %d; the file is truncated or damaged: fetch or "
+                         "write it again" % (path, len(values), line, n_entries))
     return (_mtx_positions(rows, n_rows, "row", where), _mtx_positions(cols, n_cols, "column", where), values, None,
             where)
 
@@ -132,13 +132,13 @@ def _mtx_size(path):
         raise ValueError("%s, line 1: %r doesn't begin a MatrixMarket matrix; expected '%%%%MatrixMarket matrix "
                          "coordinate real general': %s" % (path, " ".join(banner)[:60], _MTX_HINT))
     if banner[2] != "coordinate" or banner[3] not in ("real", "integer") or banner[4] != "general":
-        raise ValueError("%s, line 1: the matrix is '%s'; ratings have to be 'coordinate', 'real' or 'integer', and "
-                         "'general': %s" % (path, " ".join(banner[2:])[:60], _MTX_HINT))
+        raise ValueError("%s, line 1: the matrix is '%s'; expected 'coordinate', 'real' or 'integer', and 'general': "
+                         "%s" % (path, " ".join(banner[2:])[:60], _MTX_HINT))
     if n_lines > _MOST_COMMENTS and (not size or size.startswith("%")):
-        raise ValueError("%s: the size of the matrix isn't among the first %d lines; expected its rows, columns and "
-                         "number of entries after the comments: %s" % (path, n_lines, _MTX_HINT))
+        raise ValueError("%s: the size of the matrix isn't in the first %d lines; expected the numbers of rows, "
+                         "columns and entries after the comments: %s" % (path, n_lines, _MTX_HINT))
     if not re.fullmatch(r"[0-9]{1,18}\s+[0-9]{1,18}\s+[0-9]{1,18}", size):
-        raise ValueError("%s, line %d: %r isn't the size of a matrix; expected its rows, columns and number of "
+        raise ValueError("%s, line %d: %r isn't the size of a matrix; expected the numbers of rows, columns and "
                          "entries: %s" % (path, n_lines, size[:60], _MTX_HINT))
     n_rows, n_cols, n_entries = map(int, size.split())
     if n_entries == 0:
@@ -195,8 +195,8 @@ def _no_sparse_variable(path, variable, names, arrays):
     if arrays:
         name = variable if variable in arrays else max(arrays, key=lambda each: arrays[each][0] * arrays[each][1])
         n_rows, n_cols = arrays[name]
-        hint = "pass the one with the ratings, and the number that stands for no rating there, such as variable=%r, " \
-               "missing=0 (--variable %s --missing 0)" % (name, name)
+        hint = "pass the one with the ratings, and the number that means 'not rated', such as variable=%r, missing=0 " \
+               "(--variable %s --missing 0)" % (name, name)
         if 3 <= n_cols <= _COLUMNS_OF_A_LIST and n_rows > 10 * n_cols:
             hint = "%r looks like a list with a rating in each row: a = scipy.io.loadmat(%r)[%r], and its columns of " \
                    "users, items and ratings go to sparse_ae.data.ratings_from_triples, such as (a[:, 0], a[:, 1], " \
@@ -214,11 +214,11 @@ def _no_sparse_variable(path, variable, names, arrays):
 
 def _no_array(path, variable, names, arrays, missing):
     if variable in names or variable is None and names:
-        return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array has a "
-                          "number for no rating: leave it out, or name a dense array as variable="
+        return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array may have "
+                          'a number that means "not rated": leave it out, or pass a dense array as variable='
                           % (missing, path, variable or names[0]))
     said = "its dense arrays are %s" % _with_shapes(arrays) if arrays else "it has no dense array of numbers"
-    return ValueError("%s: missing=%r is for a dense array, and %s; pass the name of the one with the ratings as "
+    return ValueError("%s: missing=%r is for a dense array, but %s; pass the one with the ratings as "
                       "variable=" % (path, missing, said))
 
 
@@ -248,7 +248,7 @@ def _mat_variables(path):
                     if "MATLAB_sparse" in node.attrs or hasattr(node, "shape") and len(node.shape) == 2
                     and node.dtype.kind in "iuf"}, partial(_read_73, path)
     if order is None or version != b"\1":
-        raise ValueError("it doesn't begin as a file of MATLAB 5 or later")
+        raise ValueError("it doesn't begin like a file of MATLAB 5 or later")
     with open(str(path), "rb") as file:
         return {name: shape for _, _, name, shape in _elements_5(path, file, order)}, partial(_read_5, path, order)
 
@@ -269,7 +269,7 @@ def _check_sizes_4(path):
             file.seek(place)
             header = file.read(20)
             if len(header) < 20:
-                raise ValueError("it ends amid the header of a variable")
+                raise ValueError("it ends within the header of a variable")
             little = np.frombuffer(header, "<i4")
             kind, n_rows, n_cols, imaginary, name = map(int, little if 0 <= little[0] < 5000
                                                         else np.frombuffer(header, ">i4"))
@@ -278,7 +278,7 @@ def _check_sizes_4(path):
                 raise ValueError("there is no variable at byte %d" % place)
             size = 20 + name + n_rows * n_cols * _SIZES_4[number] * (2 if imaginary else 1)
             if size > end - place:
-                raise ValueError("the variable at byte %d says that it has %d bytes, and there are %d"
+                raise ValueError("the variable at byte %d announces %d bytes, but there are %d"
                                  % (place, size, end - place))
             place += size
 
@@ -327,16 +327,16 @@ def _elements_5(path, file, order):
         file.seek(place)
         tag = file.read(8)
         if len(tag) < 8:
-            raise ValueError("it ends amid the tag of a variable")
+            raise ValueError("it ends within the tag of a variable")
         kind, size = (int(x) for x in np.frombuffer(tag, order + "u4"))
         start, place = place + 8, place + 8 + size
         if place > end or kind not in (_MATRIX, _PACKED):
-            raise ValueError("there is no variable at byte %d, or it is cut short" % (start - 8))
+            raise ValueError("there is no variable at byte %d, or it is truncated" % (start - 8))
         head = file.read(min(size, _HEAD))
         if kind == _PACKED:
             head = zlib.decompressobj().decompress(head, _HEAD)
             if len(head) < 8 or int(np.frombuffer(head[:4], order + "u4")[0]) != _MATRIX:
-                raise ValueError("what is packed at byte %d is no variable" % (start - 8))
+                raise ValueError("the packed data at byte %d isn't a variable" % (start - 8))
             head = head[8:]
         found = _name_and_shape(head, order)
         if found is not None:
@@ -349,14 +349,14 @@ def _unpacked_5(path, packed, order):
     unpacking = zlib.decompressobj()
     tag = unpacking.decompress(packed, 8)
     size = int(np.frombuffer(tag[4:], order + "u4")[0])
-    check_size(path, size, "a variable that is packed in it")
+    check_size(path, size, "a packed variable")
     contents = unpacking.decompress(unpacking.unconsumed_tail, size) if size else b""
     while len(contents) < size and unpacking.unconsumed_tail:
         contents += unpacking.decompress(unpacking.unconsumed_tail, size - len(contents))
     # The checksum stands at the end, and is compared once that is reached.
     rest = unpacking.decompress(unpacking.unconsumed_tail, 1)
     if len(contents) < size or rest or not unpacking.eof:
-        raise ValueError("a packed variable isn't as long as it says")
+        raise ValueError("a packed variable doesn't have the length that it announces")
     return contents
 
 
@@ -381,7 +381,7 @@ def _numbers(element, order):
     kind, values = element
     dtype = np.dtype(order + _NUMBERS[kind] if kind in _NUMBERS else "V0")
     if values is None or not dtype.itemsize or len(values) % dtype.itemsize:
-        raise ValueError("an element of type %d and %s bytes stands where numbers are expected"
+        raise ValueError("found an element of type %d and %s bytes instead of numbers"
                          % (kind, "too many" if values is None else len(values)))
     return np.frombuffer(values, dtype).astype(dtype.newbyteorder("="))
 

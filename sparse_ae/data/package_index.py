@@ -27,7 +27,7 @@ def download(requirement, output_file, _):
         except subprocess.TimeoutExpired:
             raise OSError("pip download did not end within %d seconds" % _SECONDS) from None
         if pip.returncode != 0:
-            said = pip.stdout.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            said = pip.stdout.decode(errors="replace").strip().splitlines() or ["no message"]
             errors = [line for line in said if line.startswith("ERROR")]
             raise OSError("pip download failed: %s" % " ".join(errors or said[-1:]))
         shutil.copyfile(str(Path(folder, WHEEL)), output_file)

@@ -62,8 +62,8 @@ class Ratings(NamedTuple):
             For what is no sparse matrix, and for one of another shape.
         """
         if not sp.issparse(matrix):
-            raise TypeError("the part is of type %s; expected a sparse matrix of some of the ratings, such as "
-                            "split.train or split.test" % type(matrix).__name__)
+            raise TypeError("the part is %s; expected a sparse matrix of some of the ratings, such as split.train or "
+                            "split.test" % type(matrix).__name__)
         if matrix.shape != self.matrix.shape:
             raise ValueError("the part is %d x %d and the ratings are %d x %d; expected a matrix of the same users and "
                              "items" % (tuple(matrix.shape) + tuple(self.matrix.shape)))
@@ -110,7 +110,7 @@ def ratings_from_triples(users, items, ratings, timestamps=None, duplicates="err
     if places is None:
         return _ratings_of(*columns, duplicates=duplicates)
     if not len(places):
-        raise ValueError("all %d ratings are masked, which says that they are missing; expected at least one that isn't"
+        raise ValueError("all %d ratings are masked, which means missing; expected at least one that isn't"
                          % len(users))
     try:
         return _ratings_of(*columns, duplicates=duplicates)
@@ -131,7 +131,7 @@ def _ratings_of(users, items, ratings, timestamps=None, duplicates="error"):
         raise ValueError("there are no ratings in the arrays given; expected at least one")
     if values.dtype.kind not in "iuf":
         entry, value = next(((k, v) for k, v in enumerate(ratings) if not isinstance(v, numbers.Real)), (0, values[0]))
-        raise TypeError("entry %d: the rating is %.60r; ratings have to be real numbers: convert or drop it"
+        raise TypeError("entry %d: the rating is %.60r; expected a real number: convert or drop it"
                         % (entry, value.item() if isinstance(value, np.generic) else value))
     return build_ratings(distinct(users, "users"), distinct(items, "items"), values, columns.get("timestamps"),
                          where=lambda entry: "entry %d" % entry, duplicates=duplicates)
@@ -171,8 +171,8 @@ def check_ratings(ratings, duplicates="error"):
     matrix = ratings.matrix if isinstance(ratings, Ratings) else ratings
     if not sp.issparse(matrix):
         if is_masked(matrix):
-            raise TypeError("ratings are a masked dense array; expected a SciPy sparse matrix: "
-                            "as_ratings(ratings, missing=numpy.nan) makes one, without what is masked")
+            raise TypeError("ratings are a masked dense array; expected a SciPy sparse matrix: as_ratings(ratings, "
+                            "missing=numpy.nan) makes one of the unmasked entries")
         if isinstance(matrix, np.ndarray):
             raise TypeError("ratings are a dense array, where a missing rating can't be told from a 0; expected a "
                             "SciPy sparse matrix: if 0 means missing, pass scipy.sparse.csr_matrix(ratings)")
@@ -276,15 +276,15 @@ def as_float32(values):
         if not len(floats) or np.isfinite([floats.min(), floats.max()]).all():
             return floats, None
     entry = int(np.argmin(np.isfinite(floats)))
-    return floats, (entry, "the rating is %s; ratings have to be finite float32 numbers: mend or drop it"
+    return floats, (entry, "the rating is %s; expected a finite float32 number: correct or drop it"
                     % values[entry])
 
 
 def _vector(name, values, as_vector=np.asarray):
     """The values as a one-dimensional array."""
     if is_masked(values):
-        raise ValueError("%s hold masked values, which says that they are missing; expected none: drop these entries, "
-                         "or mask their ratings too" % name)
+        raise ValueError("%s have masked values, which means missing; drop these entries, or mask their ratings "
+                         "too" % name)
     vector = as_vector(values)
     if vector.ndim != 1:
         raise ValueError("%s have the shape %r; expected one dimension, one value per rating" % (name, vector.shape))
@@ -302,13 +302,13 @@ def check_timestamps(timestamps, where="entry %d".__mod__):
             column = whole(as_times(column.tolist()))
     if column.dtype.kind not in "iufM":
         entry, value = next(((k, each) for k, each in enumerate(timestamps) if not _is_time(each)), (0, column[0]))
-        raise TypeError("%s: the timestamp is %.60r; expected numbers or datetime64: convert them, as by "
-                        "pandas.to_datetime(column), or leave them out"
+        raise TypeError("%s: the timestamp is %.60r; expected numbers or datetime64: convert the column with "
+                        "pandas.to_datetime(column), or leave it out"
                         % (where(entry), value.item() if isinstance(value, np.generic) else value))
     finite = np.isfinite(column)
     if not finite.all():
         entry = int(np.argmin(finite))
-        raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps out"
+        raise ValueError("%s: the timestamp is %s; expected a finite number: correct it, or leave the timestamps out"
                          % (where(entry), column[entry]))
     return column
 
@@ -354,8 +354,8 @@ def place_of_count(ratings):
 
 def no_count(ratings, row, col, where=""):
     """The error of a pair whose count isn't above 0."""
-    return ValueError("%suser %.60r has item %.60r %g times in all; expected counts above 0: leave out what was given "
-                      "back, and zeros, as table[table.quantity > 0] of pandas does, or give what is left of each pair"
+    return ValueError("%suser %.60r has item %.60r %g times in total; expected counts above 0: leave out returns and "
+                      "zeros, for example by table[table.quantity > 0] in pandas"
                       % (where, ratings.users[row].item(), ratings.items[col].item(), ratings.matrix[row, col]))
 
 
@@ -368,6 +368,5 @@ def repeated_pair(user, item, first=None, second=None):
     """The error of a pair that comes twice; `first` and `second` are words for where."""
     said = "user %.60r has rated item %.60r twice" % (user, item) if first is None else (
         "%s: user %.60r has rated item %.60r already, in %s" % (second, user, item, first))
-    return ValueError(said + "; expected one rating per pair: to keep the last, read them with duplicates="
-                      "\"last\" (of load_ratings and as_ratings; --duplicates last), or \"first\", or \"mean\", or "
-                      "\"sum\" if they are counts")
+    return ValueError(said + '; expected one rating per pair: pass duplicates="last" to load_ratings or as_ratings '
+                             '(--duplicates last) to keep the last, or "first", "mean", or "sum" for counts')

@@ -134,7 +134,7 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     check_count(k, "k")
     counts = np.diff(matrix.indptr)
     if counts.max() <= k:
-        raise ValueError("no user has more than k=%d ratings; expected some who have, the most is %d: lower k"
+        raise ValueError("no user has more than k=%d ratings, the most is %d: lower k"
                          % (k, counts.max()))
     keys = _timestamps(ratings, matrix, "newest=True") if newest else check_rng(rng).permutation(matrix.nnz)
     order = np.lexsort((keys, rows_of_entries(matrix.indptr)))  # stable: by row, then key, then column
@@ -174,13 +174,13 @@ def split_by_time(ratings, test_fraction=0.2):
 
 def _timestamps(ratings, matrix, who):
     if not isinstance(ratings, Ratings) or ratings.timestamps is None:
-        raise ValueError("%s needs the time of each rating, and these have none; expected Ratings with timestamps: "
-                         "load_ratings reads a column called timestamp, and a fourth one without a header; "
-                         "ratings_from_triples takes timestamps" % who)
+        raise ValueError("%s needs timestamps, and these ratings have none; expected numbers or ISO dates such as "
+                         "2024-05-31 in a column called timestamp or date, or datetime64 of pandas.to_datetime(column, "
+                         "dayfirst=True)" % who)
     timestamps = check_timestamps(ratings.timestamps)
     if matrix is not ratings.matrix or len(timestamps) != matrix.nnz:  # then times go with other entries
-        raise ValueError("the %d timestamps aren't known to be in the order of %d ratings; expected Ratings as "
-                         "load_ratings and ratings_from_triples return them" % (len(timestamps), matrix.nnz))
+        raise ValueError("the %d timestamps may not have the order of the %d ratings; expected Ratings as load_ratings "
+                         "and ratings_from_triples return them" % (len(timestamps), matrix.nnz))
     return timestamps
 
 

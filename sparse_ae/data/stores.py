@@ -167,7 +167,7 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
         source = Path(source).expanduser()
         check_file(source)
         if source.name.lower().endswith(MATRIX_ENDINGS):
-            raise ValueError("%s is a file of a matrix; expected text with a rating in each line: read it with "
+            raise ValueError("%s is a matrix file; expected text with a rating in each line: read it with "
                              "load_ratings" % source)
         missing = None if missing is None else check_missing(missing)
         if check_bool(lists, "lists"):
@@ -178,15 +178,15 @@ def store_ratings(source, folder, rows="items", duplicates="error", progress=Tru
             read = partial(read_text, source, find_layout(source, False, missing, delimiter, chosen))
         blocks = read(progress=progress)
     elif lists or missing is not None or delimiter is not None or chosen:
-        raise TypeError("%s was given with chunks of ratings; only the lines of a file are read so: leave it out, and "
-                        "give pairs a rating of 1, or leave out or mask what is no rating"
+        raise TypeError("%s was given with chunks of ratings; it is for text files: leave it out, give pairs a rating "
+                        "of 1, and leave out or mask missing ratings"
                         % in_words(lists=lists, missing=missing, delimiter=delimiter, **chosen))
     else:
         read = None
         try:
             blocks = _blocks_of_chunks(iter(source))
         except TypeError:
-            raise TypeError("source is %s; expected the path of a file of text, or what yields chunks of ratings"
+            raise TypeError("source is %s; expected the path of a text file, or an iterable of chunks of ratings"
                             % brief(repr(source))) from None
     work = Path(tempfile.mkdtemp(prefix=folder.name + ".", suffix=".tmp", dir=str(folder.parent)))
     try:
@@ -223,15 +223,15 @@ def open_ratings(folder, comm=None):
     with ranks.agreed():
         folder = Path(check_path(folder, "folder", "the path of a folder")).expanduser()
         if not folder.is_dir():
-            raise FileNotFoundError("there is no folder %s; expected what store_ratings has made: check the path"
+            raise FileNotFoundError("there is no folder %s; expected a store of store_ratings: check the path"
                                     % folder)
         note = _read_note(folder)
         if "part" in note:
-            raise ValueError("%s is part %r of a store in %r parts, and no store by itself; open the folder that its "
-                             "parts lie in" % (folder, note["part"], note.get("parts")))
+            raise ValueError("%s is part %r of a store in %r parts; open the folder that has all "
+                             "parts" % (folder, note["part"], note.get("parts")))
         n_parts = note.get("parts", 1)
         if not isinstance(n_parts, int) or n_parts != ranks.size:
-            raise ValueError("%s is in %r part%s and %s; open it with as many ranks, or make a store with parts=%d"
+            raise ValueError("%s is in %r part%s, but %s; open it with as many ranks, or make a store with parts=%d"
                              % (folder, n_parts, "" if n_parts == 1 else "s", "this is one process" if ranks.size == 1
                                 else "these are %d ranks" % ranks.size, ranks.size))
         if ranks.size == 1:
@@ -250,7 +250,7 @@ def _open_part(folder, expected):
     note = _read_note(folder)
     if _of_part(note) != expected:
         raise ValueError("%s holds part %r of %r of %s store; expected part %d of %d: folders of parts were exchanged, "
-                         "or are from before the first release: put them back, or make the store anew"
+                         "or are from before the first release: put them back, or make the store again"
                          % (folder, note.get("part"), note.get("parts"),
                             "this" if note.get("whole") == expected["whole"] else "another", expected["part"],
                             expected["parts"]))
@@ -261,7 +261,7 @@ def _open_one(folder, note):
     with _damage_reported(folder):
         checksums, side = dict(note["checksums"]), Side(note["rows"])
         if sorted(checksums) != sorted(_ARRAYS):
-            raise ValueError("%s isn't what was written" % _NOTE)
+            raise ValueError("%s was changed" % _NOTE)
         for name in _ARRAYS:
             check_regular(folder / (name + ".npy"))
         for name in ("rows", "cols", "indptr"):
@@ -273,7 +273,7 @@ def _open_one(folder, note):
         if not (data.ndim == indices.ndim == indptr.ndim == 1 and data.dtype == np.float32 and n
                 and indices.dtype == indptr.dtype == index_dtype(shape, n)
                 and (len(indptr), len(indices)) == (shape[0] + 1, n) and (indptr[0], indptr[-1]) == (0, n)):
-            raise ValueError("its files don't go together")
+            raise ValueError("its files don't match")
         if np.any(indptr[1:] < indptr[:-1]):
             raise ValueError("its rows overlap")
     stored = StoredRatings(canonical_csr(data, indices, indptr, shape), ids[0], ids[1], side, folder, checksums)
@@ -294,13 +294,13 @@ def _read_note(folder):
     except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:  # no note, or somebody else's
         if _says_nothing_of_contents(error):
             raise
-        raise ValueError("%s is no store of ratings (%s: %s); expected what store_ratings has made: make it anew"
+        raise ValueError("%s isn't a store of ratings (%s: %s); make it again with store_ratings"
                          % (folder, type(error).__name__, brief(error))) from error
     if not _OLDEST <= note["format"] <= _FORMAT:
         raise ValueError("%s has format %s of stored ratings; this sparse_ae reads formats %d to %d: %s"
                          % (folder, brief(note["format"]), _OLDEST, _FORMAT,
                             "upgrade sparse_ae" if note["format"] > _FORMAT else
-                            "it is from before the first release, make the store anew"))
+                            "it is from before the first release: make the store again"))
     with _damage_reported(folder):
         if note["format"] > 2 and note.get("checksum") != _checksum_of_note(note):
             raise ValueError("the checksum of %s is wrong" % _NOTE)
@@ -329,8 +329,8 @@ def overwriting_told(ratings):
         changed = _overwritten(ratings.folder) if isinstance(ratings, StoredRatings) and ratings.folder else []
         if not changed:
             raise
-        raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong by now, and the work on "
-                         "it ended so: %s. Make the store anew, and leave its files alone while they are read"
+        raise ValueError("%s was overwritten while it was in use: the checksum of %s is wrong now, after this error: "
+                         "%s. Make the store again, and don't write to its files while they are read"
                          % (ratings.folder, " and ".join(changed), error)) from error
 
 
@@ -351,7 +351,7 @@ def _damage_reported(folder):
     except (OSError, LookupError, TypeError, ValueError) as error:
         if _says_nothing_of_contents(error):
             raise
-        raise ValueError("%s is damaged: %s; make the store anew, or take a whole copy"
+        raise ValueError("%s is damaged: %s; make the store again, or take a complete copy"
                          % (folder, brief(error))) from error
 
 
@@ -392,8 +392,8 @@ def _blocks_of_chunks(source):
         users, items, values = as_columns(chunk)[:3]
         values = np.asarray(values)
         if not len(users) == len(items) == len(values) or values.dtype.kind not in "iuf":
-            raise ValueError("chunk %d holds %d users, %d items and %d ratings of dtype %s; expected numbers for "
-                             "ratings, and one of each for every rating"
+            raise ValueError("chunk %d holds %d users, %d items and %d ratings of dtype %s; expected numbers as "
+                             "ratings, and as many users and items as ratings"
                              % (number, len(users), len(items), len(values), values.dtype))
         if len(values):
             floats, bad = as_float32(values)
@@ -427,7 +427,7 @@ def _deal_columns(stored, folder, n_parts):
     """Make a folder with a store for each part of the columns of another, and return it."""
     matrix = stored.matrix
     if n_parts > matrix.shape[1]:
-        raise ValueError("parts is %d and the ratings have %d columns; expected as many parts at most"
+        raise ValueError("parts is %d and the ratings have %d columns; expected at most as many parts as columns"
                          % (n_parts, matrix.shape[1]))
     folder.mkdir()
     whole = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}

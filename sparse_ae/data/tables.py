@@ -104,8 +104,8 @@ def as_ratings(ratings, y=None, duplicates="error", missing=None):
     if missing is not None:
         missing = check_missing(missing)
         if y is None and (isinstance(ratings, Ratings) or sp.issparse(ratings)):
-            raise TypeError("missing=%g was given with %s; expected a dense array, or columns: what a sparse matrix "
-                            "doesn't hold is missing, and eliminate_zeros() takes zeros out of it"
+            raise TypeError("missing=%g was given with %s; expected a dense array, or columns: entries that a sparse "
+                            "matrix doesn't store are missing, and eliminate_zeros() removes zeros"
                             % (missing, type(ratings).__name__))
         if y is None and not isinstance(ratings, tuple) and not _has_columns(ratings):
             return ratings_from_table(ratings, missing)
@@ -158,7 +158,7 @@ def _masked(ratings, missing):
     with np.errstate(invalid="ignore"):
         rated = np.ma.filled(are_rated(ratings, missing), False)
     if ratings.size and not rated.any():
-        raise ValueError("all %d ratings are %g, which stands for no rating; expected at least one that isn't"
+        raise ValueError("all %d ratings are %g, which means \"not rated\"; expected at least one that isn't"
                          % (ratings.size, missing))
     return np.ma.array(ratings, mask=~rated)
 
@@ -174,7 +174,7 @@ def _with_ascending_ids(ratings, duplicates):
         found, inverse = distinct(column, name)
         if len(found) < size:
             twice = found[np.argmax(np.bincount(inverse) > 1)]
-            raise ValueError("%s hold the id %r twice; expected a row or column of its own for each id"
+            raise ValueError("%s have the id %r twice; expected one row or column for each id"
                              % (name, twice.item()))
         ids.append(found)
         orders.append(np.argsort(inverse))
@@ -197,7 +197,7 @@ def columns_of(table, fewest, most, name):
             "pass one of its parts, with the ids: ratings.part(split.train)"))
     wanted = tuple(COLUMN_WORDS)[:most]
     if callable(getattr(table, "collect", None)):
-        raise TypeError("%s are a %s, which holds no values yet; expected a table of them: pass its .collect()"
+        raise TypeError("%s are a %s, which has no values yet; pass its .collect()"
                         % (name, type(table).__name__))
     names = _column_names(table)
     if names is not None:
@@ -219,12 +219,12 @@ def columns_of(table, fewest, most, name):
     if isinstance(table, (str, os.PathLike)):
         shape = ", %r" % (str(table),)
         if most > 2:  # what is rated, or was chosen, not what is asked about
-            shape += (": a file is read by load_ratings" if fewest > 2 else
-                      ": a file of clicks is read by load_ratings(path, pairs=True, duplicates='sum')")
+            shape += (": read a file with load_ratings" if fewest > 2 else
+                      ": read a file of clicks with load_ratings(path, pairs=True, duplicates='sum')")
     raise ValueError("%s are %s%s; expected a table, or an array of rows, with %s%s"
                      % (name, type(table).__name__, shape, ", ".join(wanted[:fewest]),
                         "" if fewest == 2 else " and perhaps timestamp; a tuple of such columns; or a sparse matrix")
-                     + ("; of users by items, with one number for no rating, make ratings by as_ratings(array, "
+                     + ('; for a table of users by items with a number that means "not rated", call as_ratings(array, '
                         "missing=%s) first" % ("numpy.nan" if is_masked(array) else "...") if dense else ""))
 
 
@@ -314,8 +314,8 @@ def choose_columns(names, fewest, wanted, table):
         raise ValueError("%s have the columns %s%s; expected columns named %s, or just %s columns in that order%s%s"
                          % (table, some_names(names), unnamed, ", ".join(wanted),
                             fewest if fewest == len(wanted) else "%d or %d" % (fewest, len(wanted)), known,
-                            "" if len(names) <= _MOST_NAMES else ", or an array with a column for each item, read by "
-                            "as_ratings(array, missing=...)"))
+                            "" if len(names) <= _MOST_NAMES else ", or as_ratings(array, missing=...) of a table of "
+                                                                 "users by items"))
     return list(range(len(names)))
 
 
@@ -355,8 +355,8 @@ def ratings_from_table(table, missing):
     """
     missing = check_missing(missing)
     if not isinstance(table, np.ndarray) and _column_names(table):
-        raise TypeError("ratings are %s, whose columns and rows have names, and missing=%g was given; expected an "
-                        "array of numbers: pass ratings.to_numpy(), which numbers users and items from 0"
+        raise TypeError("ratings are %s, whose rows and columns have names, and missing=%g was given; expected an "
+                        "array: pass ratings.to_numpy(), with users and items numbered from 0"
                         % (type(table).__name__, missing))
     array = np.asarray(table)
     if array.dtype.kind not in "iuf" or array.ndim != 2:
@@ -381,14 +381,14 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
         row, col = np.nonzero(rated)
         floats, bad = as_float32(table[rated])
         if bad is not None:
-            raise ValueError("%s: %s, or pass missing=nan if it stands for none"
+            raise ValueError('%s: %s, or pass missing=nan if it means "not rated"'
                              % (where % (numbered[row[bad[0]]], first_column + col[bad[0]]), bad[1]))
         values.append(floats)
         cols.append(col.astype(np.int32))
         lengths.append(np.count_nonzero(rated, axis=1))
         n_items = table.shape[1]
     if not sum(map(len, values)):
-        raise ValueError("the table holds nothing but %g, which stands for no rating; expected at least one rating"
+        raise ValueError('the table has only %g, which means "not rated"; expected at least one rating'
                          % missing)
     lengths, values = np.concatenate(lengths), np.concatenate(values)
     shape = len(lengths), n_items
@@ -396,9 +396,9 @@ def ratings_from_blocks(blocks, missing, where, first_column=1):
     if shape[0] >= _ROWS_NO_CHANCE and n_items > 1 and lengths.all():
         firsts = matrix.indptr[:-1]
         if not matrix.indices[firsts].any() and np.array_equal(matrix.data[firsts], lengths - 1):
-            raise ValueError("the first column counts the ratings in the rest of its row, in each of %d rows, as in "
-                             "Jester's data set 1; expected ratings alone: leave that column out, or read Jester's "
-                             "file by sparse_ae.jester(path)" % shape[0])
+            raise ValueError("the first column counts the ratings in its row, in each of %d rows, as in Jester's data "
+                             "set 1; expected ratings only: leave that column out, or read Jester's file with "
+                             "sparse_ae.jester(path)" % shape[0])
     refuse_list(matrix)
     return Ratings(matrix, *(np.arange(size, dtype=np.int64) for size in shape))
 
@@ -416,8 +416,8 @@ def refuse_list(matrix):
     if min(n_values[:2]) >= 20 and min(n_values[2:]) <= 11 and np.array_equal(ids.data, np.rint(ids.data)):
         rating = int(np.argmax(np.array(n_values[2:]) <= 11)) + 2
         raise ValueError("the columns look like users, items and ratings in each of %d rows, and not like %d items; "
-                         "expected a row for each user: pass the columns alone, as_ratings(table[:, [0, 1, %d]]), or "
-                         "name those of a text file by user=0, item=1, rating=%d"
+                         "expected a row for each user: pass the columns only, as_ratings(table[:, [0, 1, %d]]), or "
+                         "choose those of a text file by user=0, item=1, rating=%d"
                          % (n_rows, n_cols, rating, rating))
 
 
@@ -426,5 +426,5 @@ def check_missing(missing):
     with contextlib.suppress(OverflowError):  # a whole number beyond float64
         if isinstance(missing, numbers.Real) and not isinstance(missing, (bool, np.bool_)) and not math.isinf(missing):
             return float(missing)
-    raise ValueError("missing is %.60r; expected the number that stands for no rating, such as 99, 0 or nan"
+    raise ValueError('missing is %.60r; expected the number that means "not rated", such as 99, 0 or nan'
                      % (missing,))

@@ -21,8 +21,7 @@ from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, firs
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
-_DECIMALS = ("write a point for the comma, or give the table that pandas.read_csv(FILE, sep=';', decimal=',') makes of "
-             "the file")
+_DECIMALS = ("write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings")
 
 
 def read_text(path, layout, progress=False):
@@ -37,8 +36,8 @@ def read_text(path, layout, progress=False):
         n_read += len(block.lines)
         yield block
     if not n_read:
-        raise ValueError("%s holds a header and no ratings%s; fetch or write it again" % (
-            path, "" if layout.missing is None else ", or none but %g, which stands for no rating" % layout.missing))
+        raise ValueError("%s has a header and no ratings%s" % (
+            path, "" if layout.missing is None else ' other than %g, which means "not rated"' % layout.missing))
 
 
 def read_blocks(path, layout, progress=False):
@@ -57,7 +56,7 @@ def read_blocks(path, layout, progress=False):
                 unread = block.lines[0], block.lines[-1]
             yield block
     if progress and unread is not None:
-        say("%s: the timestamps are left out, for one of those in lines %d to %d is neither a number nor a date"
+        say("%s: timestamps are ignored, since one in lines %d to %d is neither a number nor a date such as 2024-05-31"
             % ((path,) + unread))
 
 
@@ -183,7 +182,7 @@ def _parse_records(lines, text, layout):
             where = "%s, line %d" % (lines.path, number)
             if len(fields) != layout.n_columns:
                 way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
-                raise ValueError("%s: found %d columns; expected %d, as on the other lines: mend or drop it%s"
+                raise ValueError("%s: found %d columns; expected %d, as on the other lines: correct or drop it%s"
                                  % (where, len(fields), layout.n_columns, way_out))
             _check_record(where, fields, layout)
     if failure is not None:
@@ -211,7 +210,7 @@ def _records(lines, block, delimiter):
                 numbers.append(number)
                 records.append(fields)
         except csv.Error as error:
-            failure = ValueError("%s, line %d: %s; expected lines that end in LF or CR LF, every quote closed, and "
+            failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
                                  "quotes inside a quoted field doubled" % (lines.path, number, error))
         except ValueError as error:  # of what lies behind the rows
             failure = error
@@ -222,8 +221,8 @@ def _cut(path, number, line, delimiter):
     """The fields of a line that knows no quotes; ValueError for a CR within it, which would count as a blank."""
     line = line.rstrip("\r\n")
     if "\r" in line:
-        raise ValueError("%s, line %d: a CR stands within the line; expected lines that end in LF or CR LF: save it "
-                         "with such line ends" % (path, number))
+        raise ValueError("%s, line %d: there is a CR within the line; expected lines that end with LF or CR LF: save "
+                         "it with such line ends" % (path, number))
     return line.split(delimiter)
 
 
@@ -310,10 +309,10 @@ def _check_record(where, fields, layout):
             time = as_times([fields["timestamp"]])[0]
         except ValueError:
             raise ValueError("%s: the timestamp %.60r is neither a number nor a date; expected one such as 978300760 "
-                             "or 2001-01-01 08:30: mend it, or leave the column out"
+                             "or 2001-01-01 08:30: correct it, or leave the column out"
                              % (where, fields["timestamp"].strip())) from None
         if not np.isfinite(time):
-            raise ValueError("%s: the timestamp is %s; timestamps have to be finite: mend it, or leave the timestamps "
+            raise ValueError("%s: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
                              "out" % (where, time))
 
 
@@ -324,9 +323,9 @@ def _hint(rating):
         return _DECIMALS
     with contextlib.suppress(ValueError):
         as_times([rating])
-        return ("mend or drop the line; or if all are dates, let the first line name the columns, user,item,timestamp, "
-                "and read it with pairs=True")
-    return "mend or drop the line"
+        return ("correct or drop the line; or if all are dates, write the names user,item,timestamp into the first "
+                "line, and pass pairs=True")
+    return "correct or drop the line"
 
 
 # Lists
@@ -347,7 +346,7 @@ def read_lists(path, layout, progress=False):
             for number, fields in zip(numbers, records):
                 fields = list_of(fields)
                 if not all(fields):
-                    raise ValueError("%s, line %d: there is nothing for %s; expected a user and items: mend or drop it"
+                    raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
                                      % (path, number, "item %d" % fields.index("") if fields[0] else "the user"))
                 if len(fields) > 1:
                     users.append(fields[0])
@@ -363,10 +362,9 @@ def read_lists(path, layout, progress=False):
                 yield Block((ids, np.repeat(places, lengths).astype(np.intp)), distinct_texts(items),
                             np.ones(len(items), np.float32), None, np.repeat(np.array(of, np.int64), lengths))
     if not n_lists:
-        raise ValueError("%s holds users and no items; expected a user and some items in each line: fetch or write it "
-                         "again" % path)
+        raise ValueError("%s has users and no items; expected a user and items in each line" % path)
     if progress and n_lists == n_items and doubtful:
-        say("%s: each user has one item, such as %.30r; if these are several, separate them as the others are"
+        say("%s: each user has one item, such as %.30r; if this is several items, separate them"
             % (path, doubtful))
 
 
@@ -388,7 +386,7 @@ def read_table(path, progress=False, layout=None):
                     row = _cut(path, lines.number, line, layout.delimiter)
                     if len(row) != layout.n_columns:
                         hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
-                        raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: mend or "
+                        raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or "
                                          "drop it%s" % (path, lines.number, len(row), layout.n_columns, hint))
                     numbered.append(lines.number)
                     fields += row
@@ -421,6 +419,6 @@ def _name_what_is_no_number(path, numbered, fields, n_columns):
         try:
             _numbers([field])
         except ValueError:
-            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers alone: %s" % (
+            raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers: %s" % (
                 path, numbered[k // n_columns], k % n_columns + 1, field,
-                _DECIMALS if _hint(field) == _DECIMALS else "mend it, or drop the header")) from None
+                _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header")) from None

@@ -38,7 +38,7 @@ def read_titles(file, items):
         try:
             rows = list(csv.reader(lines))[1:]
         except csv.Error as error:
-            raise ValueError("%s: %s. Correct it, or move the file away to load the ratings without titles."
+            raise ValueError("%s: %s. Correct it, or remove the file to load the ratings without titles."
                              % (file, error)) from error
     else:
         rows = [line.split("|" if file.name == "u.item" else "::") for line in lines]
@@ -51,7 +51,7 @@ def read_titles(file, items):
             titles[id_type(row[0])] = row[1].strip()
         except (ValueError, IndexError):
             raise ValueError("%s: expected an item id (%s, as in the ratings) and a title in each line, got %s. "
-                             "Correct the line, or move the file away to load the ratings without titles."
+                             "Correct the line, or remove the file to load the ratings without titles."
                              % (file, id_type.__name__, brief(repr(row)))) from None
     return titles
 

@@ -29,14 +29,14 @@ def doubt_about_zeros(ratings):
     if 2 * n_zeros > len(ratings):
         why = "most are 0"
     elif len(others) > 2 and others[0] > 1.5 * np.diff(others).max():
-        why = "0 lies apart from the others"
+        why = "0 is far from the others"
     elif len(others) > 1 and _TIMES * n_zeros < n_next:
-        why = "0 is hardly ever given"
+        why = "0 is very rare"
     else:
         return None
-    return ("%d of %d ratings are 0, and the others %g to %g: %s. If a 0 says that there is no rating, leave it out by "
-            "missing=0 of load_ratings, store_ratings or as_ratings (--missing 0); if it is one, rating_scale=(0, %g) "
-            "(--rating-scale 0 %g) says so" % (n_zeros, len(ratings), others[0], others[-1], why, others[-1],
+    return ('%d of %d ratings are 0, and the others %g to %g: %s. If 0 means "not rated", pass missing=0 to '
+            "load_ratings, store_ratings or as_ratings (--missing 0); if it is a rating, pass rating_scale=(0, %g) "
+            "(--rating-scale 0 %g)" % (n_zeros, len(ratings), others[0], others[-1], why, others[-1],
                                                others[-1]))
 
 

@@ -287,7 +287,7 @@ def test_lists_from_fit_to_evaluate(tmp_path, capsys):
     lines = run(capsys, "evaluate", model, test, "--lists", "-k", 3)
     assert "n_ratings: 20" in lines and any(line.startswith("ndcg: ") for line in lines)
     assert fails(capsys, "fit", train, "-o", model, "--lists", "--missing", 0).endswith(
-        "lists=True was given with missing=0.0; lists have users and items, and nothing else: leave it out\n")
+        "lists=True was given with missing=0.0; lists have users and items only: leave it out\n")
 
 
 def test_lines_whose_rating_stands_for_none(tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_a_dense_table():
     assert as_ratings(table, missing=np.nan).matrix.toarray().tolist() == [[0, 3], [4, 99], [0, 1]]
     with pytest.raises(TypeError, match="are a masked dense array; .*as_ratings.ratings, missing=numpy.nan. makes"):
         check_ratings(table)
-    with pytest.raises(ValueError, match=r"make ratings by as_ratings\(array, missing=numpy.nan\) first"):
+    with pytest.raises(ValueError, match=r"call as_ratings\(array, missing=numpy.nan\) first"):
         as_ratings(np.ma.array(np.ones((4, 9)), mask=np.eye(4, 9)))
 
 
@@ -110,19 +110,19 @@ def test_masked_ids(ids, entry):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for ask in (distinct, lambda x: positions(x, catalogue.ids, "ids"), catalogue.find):
-            with pytest.raises(ValueError, match="^entry %d: the id in (ids|users) is masked, which says" % entry):
+            with pytest.raises(ValueError, match="^entry %d: the id in (ids|users) is masked, which means" % entry):
                 ask(ids)
 
 
 def test_a_masked_id_of_a_rating_that_is_not():
     for form in ((np.ma.array(USERS, mask=[0, 1, 0, 0]), ITEMS, MASKED), (USERS, np.ma.array(ITEMS, mask=MASK),
                                                                            MASKED.data)):
-        with pytest.raises(ValueError, match="(users|items) hold masked values, which says that they are missing"):
+        with pytest.raises(ValueError, match="(users|items) have masked values, which means missing"):
             as_ratings(form)
 
 
 def test_a_single_masked_id():
-    with pytest.raises(ValueError, match="the id in users is masked, which says that it is missing; expected an id"):
+    with pytest.raises(ValueError, match="the id in users is masked, which means missing; expected an id"):
         Catalogue("user", np.array([1, 2]), np.ones(2, bool), False).find(np.ma.array([1, 2], mask=[1, 0])[0])
 
 

@@ -204,7 +204,7 @@ def test_the_folder_of_the_asked_size_is_taken_among_several(tmp_path):
     check(movielens("20m", path=tmp_path), CSV_TITLES)
     check(movielens("1m", path=tmp_path), TITLES)
     with pytest.raises(ValueError, match=r"several files that may be the ratings of MovieLens 32m: ml-20m/ratings.csv, "
-                                         r"ml-25m/ratings.csv\. Pass the one you mean"):
+                                         r"ml-25m/ratings.csv\. Pass one of them"):
         movielens("32m", path=tmp_path)
 
 
@@ -332,7 +332,7 @@ def test_cache_folders(tmp_path, monkeypatch, capsys):
         movielens("1m")
     assert capsys.readouterr() == ("", "")
     serve(monkeypatch, good)
-    for said in ("%s can't be written to: what is fetched is kept in %s. To keep it elsewhere: SPARSE_AE_DATA=FOLDER\n"
+    for said in ("%s can't be written to: downloads are kept in %s. To keep them elsewhere: SPARSE_AE_DATA=FOLDER\n"
                  % (tmp_path / "file" / "sparse_ae", cache_folder()), ""):
         check(movielens("1m"), titles)
         assert capsys.readouterr() == ("", said) and cache_folder().parent == tmp_path
@@ -452,7 +452,7 @@ def test_releases_are_those_of_grouplens(name, monkeypatch):
 @pytest.mark.parametrize("name", ["100K", "ml-100k", "5m", None, 100, ["a"], b"100k"])
 def test_unknown_size(name):
     with pytest.raises(ValueError, match=r"unknown MovieLens size %s\. Known sizes: '100k', '1m', 'latest-small', "
-                                         r"'10m', '20m', '25m', '32m'\. A file or folder of your own goes into"
+                                         r"'10m', '20m', '25m', '32m'\. Pass your own file or folder as"
                                          % re.escape(repr(name))):
         movielens(name)
 
@@ -465,7 +465,7 @@ def test_unknown_size(name):
     (["movies.dat", "README"], lambda path: movielens("1m", path=path), FileNotFoundError,
      r"expected ratings\.dat, .* It holds: README, movies\.dat\."),
     (["a.csv", "b.npz"], lambda path: movielens("100k", path=path), ValueError,
-     r"several files that may be the ratings of MovieLens 100k: a\.csv, b\.npz\. Pass the one you mean as path"),
+     r"several files that may be the ratings of MovieLens 100k: a\.csv, b\.npz\. Pass one of them as path"),
     ([], lambda path: jester(), FileNotFoundError,
      r"(?s)no route to host.*Download jester_dataset_2.zip from https://eigentaste.*"
      r"call jester\(path='.../jester_dataset_2.zip'\)"),
@@ -538,7 +538,7 @@ def test_folds_come_from_the_cache_too(tmp_path, monkeypatch):
 
 def test_folds_refuse_other_lines(tmp_path):
     folder, _ = write_folder(tmp_path, "100k")
-    with pytest.raises(ValueError, match=r"u\.data does not hold the lines of MovieLens 100k's u\.data in their order: "
+    with pytest.raises(ValueError, match=r"u\.data does not have the lines of MovieLens 100k's u\.data in their order: "
                                          r"sha256 .*Take u\.data from a fresh copy of ml-100k\.zip"):
         movielens_100k_folds(folder)
     with pytest.raises(FileNotFoundError, match="MovieLens 100k is not in the cache folder"):
@@ -647,7 +647,7 @@ def test_jester_1(tmp_path, form):
 
 
 @pytest.mark.parametrize("old, new, message", [
-    ("2,1,", "3,1,", "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, and 2 numbers"),
+    ("2,1,", "3,1,", "data-1.zip/jester.csv, line 1: the first column says that 3 jokes were rated, but 2 numbers"),
     ("2,1,", "2,11,", "jester-data-1.zip holds ratings from 2 to 11; expected -10 to 10"),
     ("2,1,", "2,nan,", "jester.csv, line 1, column 2: the rating is nan"),
 ])

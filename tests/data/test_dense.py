@@ -68,12 +68,12 @@ def test_what_is_not_there_is_nan(tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     ("1,2\n3,4,5\n", "table.csv, line 2: found 3 columns; expected 2, as on the first line"),
-    ("\n1,2\n\n3,x\n", "table.csv, line 4, column 2: 'x' isn't a number; expected a table of numbers alone"),
+    ("\n1,2\n\n3,x\n", "table.csv, line 4, column 2: 'x' isn't a number; expected a table of numbers: "),
     ("joke,other\n1,2\n", "table.csv, line 1, column 1: 'joke' isn't a number; .*drop the header"),
     ("1,2\n1_0,4\n", "table.csv, line 2, column 1: '1_0' isn't a number"),
-    ("1,2\n3,inf\n", "table.csv, line 2, column 2: the rating is inf; ratings have to be finite"),
-    ("99,99\n99,99\n", "the table holds nothing but 99, which stands for no rating"),
-    ("", "table.csv is empty"), (" \n", "table.csv holds nothing but blanks"), ("1,2\0", "table.csv isn't text"),
+    ("1,2\n3,inf\n", "table.csv, line 2, column 2: the rating is inf; expected a finite"),
+    ("99,99\n99,99\n", "the table has only 99, which means .not rated."),
+    ("", "table.csv is empty"), (" \n", "table.csv has only blank lines"), ("1,2\0", "table.csv isn't text"),
 ])
 @pytest.mark.parametrize("size", [7, 2 ** 20])
 def test_refused_files(tmp_path, monkeypatch, size, content, message):
@@ -85,16 +85,16 @@ def test_refused_files(tmp_path, monkeypatch, size, content, message):
 
 
 @pytest.mark.parametrize("table, missing, error, message", [
-    ([[1, NAN]], 99, ValueError, "row 0, column 1: the rating is nan; .*pass missing=nan if it stands for none"),
+    ([[1, NAN]], 99, ValueError, "row 0, column 1: the rating is nan; .*pass missing=nan if it means"),
     ([[1, 1e39]], 99, ValueError, r"row 0, column 1: the rating is 1e\+39"),
-    ([[9, 9]], 9, ValueError, "the table holds nothing but 9"),
-    ([[1, 2]], "99", ValueError, "missing is '99'; expected the number that stands for no rating, such as"),
+    ([[9, 9]], 9, ValueError, "the table has only 9"),
+    ([[1, 2]], "99", ValueError, "missing is '99'; expected the number that means"),
     ([[1, 2]], True, ValueError, "missing is True"), ([[1, 2]], float("inf"), ValueError, "missing is inf"),
     ([1, 2], 99, TypeError, r"ratings are of dtype int64 and shape \(2,\), and missing=99 was given"),
     ([["a", "b"]], 99, TypeError, "ratings are of dtype <U1 and shape"),
     (check_ratings(as_ratings(TABLE, missing=99)), 99, TypeError, "missing=99 was given with csr_.*eliminate_zeros"),
     (as_ratings(TABLE, missing=99), 99, TypeError, "missing=99 was given with Ratings; expected a dense array, or"),
-    (([1], [2], [99]), 99, ValueError, "all 1 ratings are 99, which stands for no rating"),
+    (([1], [2], [99]), 99, ValueError, "all 1 ratings are 99, which means .not rated."),
     (([1], [2], ["x"]), 99, TypeError, "the rating is 'x'"),
 ])
 def test_refused_arrays(table, missing, error, message):
@@ -105,7 +105,7 @@ def test_refused_arrays(table, missing, error, message):
 def test_refused_tables():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(TABLE)
-    with pytest.raises(TypeError, match=r"ratings are DataFrame, whose columns .*pass ratings.to_numpy\(\)"):
+    with pytest.raises(TypeError, match=r"ratings are DataFrame, whose rows .*pass ratings.to_numpy\(\)"):
         as_ratings(frame, missing=99)
     check(as_ratings(frame.to_numpy(), missing=99))
 
@@ -129,7 +129,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
         with pytest.raises(ValueError, match=r"found 5 columns, .*with missing=99 \(--missing 99\)"):
             read(path)
     path.write_text("1,2,3,a,99\n")
-    with pytest.raises(ValueError, match="found 5 columns, .*keep just these, or choose columns by user="):
+    with pytest.raises(ValueError, match="found 5 columns, .*keep only these, or choose columns by user="):
         load_ratings(path)
     path.write_text("1,2,3,4\n")
     assert load_ratings(path).timestamps.tolist() == [4]
@@ -141,7 +141,7 @@ def test_a_table_is_taken_for_one_only_if_one_says_so(tmp_path):
 
 def test_missing_is_not_for_files_of_matrices(tmp_path):
     (tmp_path / "m.npz").write_bytes(b"x")
-    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only text and the dense arrays of"):
+    with pytest.raises(ValueError, match="missing=99 was given for .*m.npz; only text files and the dense"):
         load_ratings(tmp_path / "m.npz", missing=99)
 
 

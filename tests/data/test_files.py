@@ -145,9 +145,9 @@ def test_dense_arrays_of_mat_files(tmp_path, write):
                                          r"as variable='M', missing=0 \(--variable M --missing 0\)"):
         load_ratings(path, variable="M")
     for given in (dict(missing=0), dict(missing=0, variable="X")):
-        with pytest.raises(ValueError, match="gcmc.mat: missing=0 is for a dense array, and " + arrays):
+        with pytest.raises(ValueError, match="gcmc.mat: missing=0 is for a dense array, but " + arrays):
             load_ratings(path, **given)
-    with pytest.raises(ValueError, match="gcmc.mat: .*nothing but 0, which stands for no rating"):
+    with pytest.raises(ValueError, match="gcmc.mat: .*only 0, which means .not rated."):
         write(path, M=np.zeros((2, 3)))
         load_ratings(path, missing=0)
     write(path, M=M)
@@ -237,10 +237,10 @@ BANNER = "%%MatrixMarket matrix coordinate real general\n"
     ("%%MatrixMarket matrix coordinate pattern general\n1 1 1\n1 1\n", "the matrix is 'coordinate pattern general'"),
     ("%%MatrixMarket matrix coordinate real symmetric\n1 1 1\n1 1 1\n", "mmwrite.*symmetry='general'"),
     (BANNER, "m.mtx, line 1: '' isn't the size of a matrix"),
-    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of a matrix; expected its rows, columns"),
+    (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of a matrix; expected the numbers of rows"),
     (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
-    (BANNER + "2 2 1\n", "m.mtx holds 0 entries, line 2 announces 1"),
-    (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx holds 2 entries, line 2 announces 3; the file is cut short"),
+    (BANNER + "2 2 1\n", "m.mtx has 0 entries, and line 2 announces 1"),
+    (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
     (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
     (BANNER + "2 2 2\n1 1 3\n2 -1 3\n", "m.mtx, line 4: the column is -1; expected a whole number"),
     (BANNER + "2 2 2\n1 1 3\n2 3 3\n", r"m.mtx, line 4: the column is 3; expected a whole number, 1 \.\. 2"),
@@ -328,9 +328,9 @@ def test_complex_ratings_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("place, value, message", [
-    (4, 10 ** 9, "the variable at byte 0 says that it has 24000000022 bytes, and there are 118"),
+    (4, 10 ** 9, "the variable at byte 0 announces 24000000022 bytes, but there are 118"),
     (4, -1, "there is no variable at byte 0"), (0, 2061, "there is no variable at byte 0"),
-    (None, None, "amid the header")])
+    (None, None, "within the header")])
 def test_version_4_is_as_long_as_it_says(tmp_path, place, value, message):
     path = tmp_path / "x.mat"
     scipy.io.savemat(str(path), {"X": sp.csc_matrix(np.eye(3))}, format="4")

@@ -59,8 +59,8 @@ def test_words_that_may_be_a_header_are_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "say", said.append)
     path = written(tmp_path, "listener,artist\nann,tea\nbob,jam\n")
     assert load_ratings(path, pairs=True).matrix.nnz == 3
-    assert said == ["%s: 'listener' and 'artist', on its first line, are read as a user and an item; if they name the "
-                    "columns, drop that line" % path]
+    assert said == ["%s: 'listener' and 'artist', on the first line, are read as a user and an item; if they are the "
+                    "names of the columns, drop that line" % path]
     load_ratings(path, pairs=True, progress=False)
     load_ratings(written(tmp_path, "ann,tea\nbob,tea\n"), pairs=True)
     assert len(said) == 1
@@ -93,7 +93,7 @@ def test_what_the_careful_way_reads_is_left_out_too(tmp_path):
     path = written(tmp_path, content.replace("jam,nan,3,30\n", ""))
     got = load_ratings(path, missing=0)
     assert triples(got) == [(2, "te\na", 3)] and got.timestamps.tolist() == [20]
-    with pytest.raises(ValueError, match="line 7: the rating is nan; ratings have to be finite"):
+    with pytest.raises(ValueError, match="line 7: the rating is nan; expected a finite"):
         load_ratings(written(tmp_path, content.replace(",x", ",10")), missing=0)
 
 
@@ -120,14 +120,14 @@ def test_how_lines_are_read_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "say", said.append)
     path = written(tmp_path, "\n".join(LINES))
     load_ratings(path, missing=0)
-    assert said == ["%s: read as user, item, rating in each line; those whose rating is 0, which stands for none, are "
-                    "left out" % path]
+    assert said == ['%s: each line is read as user, item, rating; lines with the rating 0, which means "not rated", '
+                    "are left out" % path]
 
 
 @pytest.mark.parametrize("missing, error, message", [
-    ("0", ValueError, "missing is '0'; expected the number that stands for no rating, such as 99, 0 or nan"),
+    ("0", ValueError, "missing is '0'; expected the number that means \"not rated\", such as 99, 0 or nan"),
     (True, ValueError, "missing is True"), (np.inf, ValueError, "missing is inf"),
-    (3, ValueError, "holds .*no ratings, or none but 3, which stands for no rating")])
+    (3, ValueError, "has .*no ratings other than 3, which means")])
 def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
     path = written(tmp_path, "1,7,3\n2,8,3\n")
     for read in (lambda: load_ratings(path, missing=missing),
@@ -142,33 +142,33 @@ def test_what_cannot_stand_for_none(tmp_path, missing, error, message):
 @pytest.mark.parametrize("content, given, message", [
     ("3,5;99;4,5\n99;2,5;1,5\n", {}, "user '3', item '5;99;4', rating '5'; or .*user '3,5', item '99', rating '4,5'"),
     ("1;2;3,5;2,0\n", {}, "delimiter=',' or delimiter=';' .--delimiter."),
-    ("1;2;3,5;20\n", {}, "line 1: the rating '3,5' isn't a number; .*write a point for the comma"),
-    ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=";"), "the rating '4,5' isn't a number; .*write a point for the comma"),
+    ("1;2;3,5;20\n", {}, "line 1: the rating '3,5' isn't a number; .*write 4.5 for 4,5"),
+    ("3,5;99;4,5\n99;2,5;1,5\n", dict(delimiter=";"), "the rating '4,5' isn't a number; .*write 4.5 for 4,5"),
     ("1,5;2;3,5\n2,0;2;4,5\n", dict(missing=0), "there are two ways to read it"),
-    ("1,5;2;3,5;1\n2,0;2;4,5;2\n", dict(missing=0), "line 1, column 1: '1,5' isn't a number; .*write a point"),
+    ("1,5;2;3,5;1\n2,0;2;4,5;2\n", dict(missing=0), "line 1, column 1: '1,5' isn't a number; .*write 4.5"),
     ("10,20,5,x,y,Toy Story 1995\n", {}, "line 1: found 6 columns, separated by commas"),
     ("7,9,web,mobile,2024-05-01 08:30\n", dict(pairs=True), "line 1: found 5 columns, separated by commas"),
     ("Ann Lee,Toy Story 5\n", {}, "line 1: found 2 columns, separated by commas"),
     ("1,5\t2,5\n", dict(pairs=True), "there are two ways to read it"),
     ("3,5;4\n2,5;5\n", dict(pairs=True), "there are two ways to read it"),
-    ("1,2,A;B\n3,4,C;D\n", dict(pairs=True), "it may be separated by semicolons or by commas, which both are on"),
+    ("1,2,A;B\n3,4,C;D\n", dict(pairs=True), "each line has both semicolons and commas, which may be the"),
     ("a,b\tc,d\n", dict(pairs=True), "there are two ways to read it"),
     ("ann,heat,good\nbob,heat,3\n", {}, "line 1: the rating 'good' isn't a number"),
-    ('ann,tea,"4,5"\nbob,jam,1\n', {}, "line 1: the rating '4,5' isn't a number; .*write a point for the comma"),
-    ("ann\ttea\t3,5\nbob\tjam\t1\n", {}, "line 1: the rating '3,5' isn't a number; .*write a point for the comma"),
-    ("user,item\r1,2\r3,4\r", dict(lists=True), "line 1: a CR stands within the line"),
-    ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: a CR stands within the line"),
-    ("1 2 3\n3 4\r5\n", dict(missing=99), "line 2: a CR stands within the line"),
-    ("7 1,2,3\n8 4,5\n", dict(lists=True), "line 1: by commas the user is '7 1'; expected one delimiter alone"),
+    ('ann,tea,"4,5"\nbob,jam,1\n', {}, "line 1: the rating '4,5' isn't a number; .*write 4.5 for 4,5"),
+    ("ann\ttea\t3,5\nbob\tjam\t1\n", {}, "line 1: the rating '3,5' isn't a number; .*write 4.5 for 4,5"),
+    ("user,item\r1,2\r3,4\r", dict(lists=True), "line 1: there is a CR within the line"),
+    ("1 2\n3 4\r5 6\n", dict(lists=True), "line 2: there is a CR within the line"),
+    ("1 2 3\n3 4\r5\n", dict(missing=99), "line 2: there is a CR within the line"),
+    ("7 1,2,3\n8 4,5\n", dict(lists=True), "line 1: by commas the user is '7 1'; expected one delimiter"),
     ("1;2;3\n", dict(delimiter=","), "line 1: found no delimiter ',' in '1;2;3'"),
     ("1,2,3\n", dict(delimiter="a"), "delimiter is 'a'; expected one character such as"),
     ("1,2,3\n", dict(pairs="False"), "pairs is 'False'; expected True or False"),
-    ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that stands for no rating"),
-    ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, and the columns are 'a', 'b', 'c', 'd'"),
-    ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the columns chosen are user='a', item='a'; expected another one"),
-    ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, and there are 3 columns; .*counted from 0"),
+    ("1,2,3\n", dict(missing=10 ** 400), "missing is 1000.*; expected the number that means"),
+    ("a,b,c,d\n1,2,3,4\n", dict(user="x"), "line 1: user='x' was given, but the columns are 'a', 'b', 'c', 'd'"),
+    ("a,b,c\n1,2,3\n", dict(user="a", item="a"), "the chosen columns are user='a', item='a'; expected different"),
+    ("1,2,3\n", dict(user=0, item=1, rating=7), "rating=7 was given, but there are 3 columns; .*counted from 0"),
     ("1,2,3\n", dict(user=-1), "user is -1; expected the name of a column, or its number, counted from 0"),
-    ("who,what,n\na,b,1\n", dict(user="who", item="what"), "none is chosen, or named, for the rating; .*pairs=True"),
+    ("who,what,n\na,b,1\n", dict(user="who", item="what"), "no name tells which is the rating; .*pairs=True"),
     ("1,2,3\n", dict(user=0, lists=True), "lists=True was given with user=0; lists have users and items"),
 ])
 def test_what_can_be_read_in_two_ways_or_in_none(tmp_path, content, given, message):

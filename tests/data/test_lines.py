@@ -50,7 +50,7 @@ def test_a_line_that_is_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "LONGEST_LINE", 640)
     path = written(tmp_path, "ratings", "1,2,3\n2,2,3\n3,%s,3\n" % ("x" * 1000))
     for read in (load_ratings, lambda path: store_ratings(path, tmp_path / "store")):
-        with pytest.raises(ValueError, match="ratings: there is a line of more than 0 MB, after line 2 or so"):
+        with pytest.raises(ValueError, match="ratings: a line near line 2 has more than 0 MB"):
             read(path)
 
 

@@ -58,12 +58,12 @@ def test_a_pair_twice(tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     ("1\n2\n3\n", "train.txt, line 1: found no delimiter in '1'; expected a user and some items"),
-    ("1,2,,3\n", "train.txt, line 1: there is nothing for item 2; expected a user and items"),
-    ("1,2\n,3,4\n", "train.txt, line 2: there is nothing for the user"),
+    ("1,2,,3\n", "train.txt, line 1: item 2 is empty; expected a user and items"),
+    ("1,2\n,3,4\n", "train.txt, line 2: the user is empty"),
     ("1\t2,3\n4\t5,6,7\n", r"line 1: there are two ways to read it: .*user '1', items '2,3'; or .*delimiter=','"),
     ("1 2\n3 \0 4\n" + "9 9\n" * 2 ** 15, "isn't text"),
     ("9 9\n" * 2 ** 15 + "1 2 \0\n", "line 32769: there is a NUL byte in it"),
-    ("", "train.txt is empty"), (" \n\n", "holds nothing but blanks"),
+    ("", "train.txt is empty"), (" \n\n", "has only blank lines"),
 ])
 def test_refused(tmp_path, content, message):
     path = written(tmp_path, content)
@@ -74,7 +74,7 @@ def test_refused(tmp_path, content, message):
 
 def test_users_without_items(tmp_path):
     path = written(tmp_path, "user item\n1\n2\n")
-    with pytest.raises(ValueError, match="train.txt holds users and no items; expected a user and some items"):
+    with pytest.raises(ValueError, match="train.txt has users and no items; expected a user and items"):
         load_ratings(path, lists=True)
 
 
@@ -89,14 +89,14 @@ def test_refused_arguments(tmp_path):
     with pytest.raises(ValueError, match="lists=True was given with missing=0"):
         store_ratings(path, tmp_path / "store", lists=True, missing=0)
     for given in (dict(lists=True), dict(missing=0)):
-        with pytest.raises(TypeError, match="was given with chunks of ratings; only the lines of a file"):
+        with pytest.raises(TypeError, match="was given with chunks of ratings; it is for text files"):
             store_ratings([([1], [2], [3])], tmp_path / "store", **given)
     matrix = written(tmp_path, "x", "m.npz")
-    with pytest.raises(ValueError, match="lists=True was given for .*m.npz; only text has lines"):
+    with pytest.raises(ValueError, match="lists=True was given for .*m.npz; only text files have lines"):
         load_ratings(matrix, lists=True)
 
 
-SAID = r"if each line is a user and the items that the user chose, read them with lists=True \(--lists\)"
+SAID = r"if each line is a user and the user's items, pass lists=True \(--lists\)"
 
 
 @pytest.mark.parametrize("content, given", [

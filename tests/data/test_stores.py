@@ -128,7 +128,7 @@ def test_batches_are_read_from_disk(tmp_path):
 @pytest.mark.parametrize("content, message", [
     ("1,2,3\n1,2,4\n", "ratings.csv, line 2: user 1 has rated item 2 already, in .*ratings.csv, line 1"),
     ("1,2,3\n" * 3 + "1,x\n", "ratings.csv, line 4: found 2 columns; expected 3"),
-    ("user,item,rating\n", "ratings.csv holds a header and no ratings"),
+    ("user,item,rating\n", "ratings.csv has a header and no ratings"),
 ])
 def test_a_refused_file_leaves_nothing_behind(tmp_path, content, message):
     path = tmp_path / "ratings.csv"
@@ -173,7 +173,7 @@ def test_refused_sources(tmp_path, source, error, message):
 def test_refused_destinations(tmp_path):
     path = tmp_path / "r.npz"
     sp.save_npz(str(path), sp.eye(3).tocsr())
-    with pytest.raises(ValueError, match="r.npz is a file of a matrix; expected text .* read it with load_ratings"):
+    with pytest.raises(ValueError, match="r.npz is a matrix file; expected text .* read it with load_ratings"):
         store_ratings(path, tmp_path / "store")
     with pytest.raises(FileExistsError, match="r.npz exists; expected a new folder to make"):
         store_ratings([([1], [2], [3])], path)
@@ -190,9 +190,9 @@ def sealed(note):
 
 
 def test_stores_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no folder .*store; expected what store_ratings has made"):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*store; expected a store of store_ratings"):
         open_ratings(tmp_path / "store")
-    with pytest.raises(ValueError, match="is no store of ratings .*make it anew"):
+    with pytest.raises(ValueError, match="isn't a store of ratings .*make it again"):
         open_ratings(tmp_path)
 
 
@@ -218,7 +218,7 @@ def test_a_large_store_is_checked_when_it_is_fitted(store, monkeypatch):
     path = store[0] / "data.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     stored = open_ratings(store[0])
-    with pytest.raises(ValueError, match="store is damaged: the checksum of data.npy is wrong; make the store anew"):
+    with pytest.raises(ValueError, match="store is damaged: the checksum of data.npy is wrong; make the store again"):
         Recommender(progress=False).fit(stored)
 
 
@@ -231,18 +231,18 @@ def test_checking_reads_once(store, monkeypatch):
 
 
 @pytest.mark.parametrize("name, change, message", [
-    ("indptr", lambda x: x[::-1], "its files don't go together"),
-    ("indptr", lambda x: x * 10 ** 6, "its files don't go together"),
+    ("indptr", lambda x: x[::-1], "its files don't match"),
+    ("indptr", lambda x: x * 10 ** 6, "its files don't match"),
     ("indptr", lambda x: np.concatenate([x[:1], x[1:-1][::-1], x[-1:]]), "its rows overlap"),
-    ("indptr", lambda x: x.astype("int64"), "its files don't go together"),
-    ("indptr", lambda x: x[np.newaxis], "its files don't go together"),
+    ("indptr", lambda x: x.astype("int64"), "its files don't match"),
+    ("indptr", lambda x: x[np.newaxis], "its files don't match"),
     ("indices", lambda x: x + 10 ** 6, "entry 0 has the index 10000"),
     ("indices", lambda x: -1 - x, "entry 0 has the index -"),
     ("indices", lambda x: x[::-1], "sorted|twice"),
-    ("indices", lambda x: x[:-1], "its files don't go together"),
+    ("indices", lambda x: x[:-1], "its files don't match"),
     ("data", lambda x: x * np.nan, "the rating is nan"),
-    ("data", lambda x: x.astype("float64"), "its files don't go together"),
-    ("data", lambda x: x.astype("complex64"), "its files don't go together"),
+    ("data", lambda x: x.astype("float64"), "its files don't match"),
+    ("data", lambda x: x.astype("complex64"), "its files don't match"),
     ("rows", lambda x: x[::-1], "row ids aren't in ascending order"),
     ("rows", lambda x: np.arange(len(x)) / 2, "row ids are of shape .* and dtype float64"),
     ("cols", lambda x: np.append(x, x[-1] + 1)[1:] * 0, "column ids aren't in ascending order"),
@@ -259,17 +259,17 @@ def test_a_store_with_right_checksums_is_looked_at_too(store, name, change, mess
 @pytest.mark.parametrize("note", [b"", b"[]", b"7", b"{}", b"[" * 100000, b"\xff\xfe", b'{"library": "sparse_ae"}'])
 def test_notes_that_are_none(store, note):
     (store[0] / "store.json").write_bytes(note)
-    with pytest.raises(ValueError, match="store is no store of ratings .*make it anew"):
+    with pytest.raises(ValueError, match="store isn't a store of ratings .*make it again"):
         open_ratings(store[0])
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"checksums": {}}, "is damaged: store.json isn't what was written"), ({"checksums": None}, "is damaged"),
+    ({"checksums": {}}, "is damaged: store.json was changed"), ({"checksums": None}, "is damaged"),
     ({"checksums": 3}, "is damaged"), ({"rows": "user"}, "is damaged: .*'user'"), ({"rows": None}, "is damaged"),
-    ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "is no store of ratings"),
-    ({"kind": "j" * 10 ** 6}, "is no store of ratings .* ...  *j"), ({"format": True}, "its format is True"),
+    ({"checksums": {"data": 1}}, "is damaged"), ({"kind": "jam"}, "isn't a store of ratings"),
+    ({"kind": "j" * 10 ** 6}, "isn't a store of ratings .* ...  *j"), ({"format": True}, "its format is True"),
     ({"format": 4}, "has format 4 of stored ratings; .* upgrade sparse_ae"),
-    ({"format": 1}, "has format 1 of stored ratings; .* make the store anew")])
+    ({"format": 1}, "has format 1 of stored ratings; .* make the store again")])
 def test_notes_that_say_something_else(store, changes, message):
     note = dict(json.loads((store[0] / "store.json").read_text()), **changes)
     (store[0] / "store.json").write_text(sealed(note))
@@ -282,7 +282,7 @@ def test_notes_that_say_something_else(store, changes, message):
 def test_a_note_that_was_changed_is_damaged(store, changes):
     note = json.loads((store[0] / "store.json").read_text())
     (store[0] / "store.json").write_text(json.dumps(dict(note, **changes)))
-    with pytest.raises(ValueError, match="store is damaged: the checksum of store.json is wrong; make the store anew"):
+    with pytest.raises(ValueError, match="store is damaged: the checksum of store.json is wrong; make the store again"):
         open_ratings(store[0])
 
 
@@ -300,7 +300,7 @@ def test_no_permission_for_a_file_is_no_damage(store, name, monkeypatch):
         open_ratings(store[0])
     monkeypatch.undo()
     (store[0] / name).unlink()
-    with pytest.raises(ValueError, match="is damaged|is no store"):
+    with pytest.raises(ValueError, match="is damaged|isn.t a store"):
         open_ratings(store[0])
 
 
@@ -309,7 +309,7 @@ def test_no_permission_for_a_file_is_no_damage(store, name, monkeypatch):
 def test_a_pipe_in_a_store_is_not_waited_for(store, name):
     (store[0] / name).unlink()
     os.mkfifo(str(store[0] / name))
-    with pytest.raises(ValueError, match="store is .*is a pipe; expected a file"):
+    with pytest.raises(ValueError, match="store is.* is a pipe; expected a file"):
         open_ratings(store[0])
 
 

@@ -112,7 +112,7 @@ def test_pairs_that_come_twice():
     merged = as_ratings(Ratings(matrix, ["a"], [5, 6], [1, 2]), duplicates="first")
     assert merged.matrix.data.tolist() == [1] and merged.timestamps is None
     with pytest.raises(ValueError, match="entry 3: user .b. has rated item 7 already, in entry 0; .*"
-                                         'duplicates="last" .of load_ratings and as_ratings'):
+                                         'duplicates="last" to load_ratings or as_ratings'):
         as_ratings(again)
     with pytest.raises(ValueError, match="duplicates is 'drop'; expected 'error'"):
         as_ratings(again, duplicates="drop")
@@ -149,7 +149,7 @@ def test_polars():
     (None, None, ValueError,
      "ratings are NoneType; expected a table, or an array of rows, with user, item, "
                              "rating and perhaps timestamp; a tuple of such columns; or a sparse matrix"),
-    ("ratings.csv", None, ValueError, "ratings are str, 'ratings.csv': a file is read by load_ratings; expected"),
+    ("ratings.csv", None, ValueError, "ratings are str, 'ratings.csv': read a file with load_ratings; expected"),
     (Dataset("100k", TRIPLES, {}), None, TypeError, "ratings are a Dataset of name, .*; expected .* pass its ratings"),
     (Split(TRIPLES.matrix, TRIPLES.matrix, [], []), None, TypeError,
      r"ratings are a Split of train, test, .* pass one of its parts, with the ids: ratings.part\(split.train\)"),
@@ -158,7 +158,7 @@ def test_polars():
     ([(1, 2, 3), (3, 4)], None, ValueError, r"ratings are list of shape \(2,\)"),
     (([1], [2]), None, ValueError, r"ratings are tuple of shape \(2, 1\)"),
     (np.ones((2, 5)), None, ValueError,
-     r"ratings are ndarray of shape \(2, 5\); .* by as_ratings\(array, missing=...\) first$"),
+     r"ratings are ndarray of shape \(2, 5\); .* call as_ratings\(array, missing=...\) first$"),
     (np.ones((2, 2)), None, ValueError, "or a sparse matrix$"),
     (Table(user=[1], item=[2]), None, ValueError,
      "ratings have the columns 'user', 'item', none named for the rating; expected columns named user, item, "
@@ -173,14 +173,14 @@ def test_polars():
     (Table(item=[1], who=[2]), [5], ValueError,
      "X have the columns 'item', 'who', none named for the user; expected columns named user, item, or just 2"),
     (Table(**{"i%d" % k: [1] for k in range(2000)}), None, ValueError,
-     r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\)$"),
+     r"'i9' and 1990 more, none named for the user and the item and the rating; .*as_ratings\(array, missing=...\).*"),
     ([(1, 2), (1, 3)], [5], ValueError, "2 users and 1 ratings were given"),
     ([("a", 2), (1, 3)], [5, 5], TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),
     ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
     (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError,
      r"users have the shape \(1,\) and the matrix has 2 of them"),
-    (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items hold the id 3 twice"),
+    (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items have the id 3 twice"),
     (sp.csr_matrix((2, 2)), None, ValueError, "hold no entries"),
 ])
 def test_refused(ratings, y, error, message):
@@ -226,7 +226,7 @@ def test_rows_of_a_list_are_no_users():
 
 def test_tables_of_others():
     frame = type("LazyFrame", (), {"columns": ["user", "item", "rating"], "collect": lambda self: None})()
-    with pytest.raises(TypeError, match=r"ratings are a LazyFrame, which holds no values yet; .*pass its .collect\(\)"):
+    with pytest.raises(TypeError, match=r"ratings are a LazyFrame, which has no values yet; pass its .collect\(\)"):
         as_ratings(frame)
     pyarrow = pytest.importorskip("pyarrow")
     same(as_ratings(pyarrow.table({"rating": VALUES, "item": ITEMS, "user": USERS})), TRIPLES)
@@ -239,7 +239,7 @@ def test_tables_of_others():
 def test_dates(name, dates, want):
     found = as_ratings({"user": USERS, "item": ITEMS, "rating": VALUES, name: dates}).timestamps
     assert found is want or found.tolist() == want
-    with pytest.raises(TypeError, match="entry 0: the timestamp is '1/2/1970'; .*as by pandas.to_datetime"):
+    with pytest.raises(TypeError, match="entry 0: the timestamp is '1/2/1970'; .*with pandas.to_datetime"):
         as_ratings((USERS, ITEMS, VALUES, ["1/2/1970"] * 3))
 
 
@@ -286,7 +286,7 @@ def test_columns_stay_as_they_came():
 
 @pytest.mark.parametrize("count", [0, -1, np.nan, np.inf])
 def test_what_is_no_count(count):
-    with pytest.raises(ValueError, match="the count .* stands at position 1; expected numbers above 0"):
+    with pytest.raises(ValueError, match="the count at position 1 is .*; expected numbers above 0"):
         from_counts([1, count])
 
 
@@ -304,18 +304,18 @@ def test_orders_of_a_shop(tmp_path):
     found = load_ratings(path, pairs=True, duplicates="sum")
     assert found.matrix.toarray().tolist() == [[3, 0], [1, 0], [0, 3]] and found.items.tolist() == ["SKU-4", "SKU-7"]
     assert found.timestamps.tolist() == [1704758400, 1704326400, 1704844800]
-    with pytest.raises(ValueError, match="line 4: user 'C17' has rated item 'SKU-4' already, .*\"sum\" if they are"):
+    with pytest.raises(ValueError, match="line 4: user 'C17' has rated item 'SKU-4' already, .*\"sum\" for counts"):
         load_ratings(path, pairs=True)
     path.write_text(ORDERS % -1)
     assert load_ratings(path, pairs=True, duplicates="sum").matrix.nnz == 3  # one is left
     path.write_text(ORDERS % -2)
-    with pytest.raises(ValueError, match=r"orders.csv, line 4: user 'C17' has item 'SKU-4' 0 times in all; .*expected "
-                                         r"counts above 0: leave out what was given back, .*table.quantity > 0"):
+    with pytest.raises(ValueError, match=r"orders.csv, line 4: user 'C17' has item 'SKU-4' 0 times in total; .*"
+                                         r"leave out returns and zeros, .*table.quantity > 0"):
         load_ratings(path, pairs=True, duplicates="sum")
     orders = [line.split(",") for line in (ORDERS % -2).split()]
     table = {name: [row[k] for row in orders[1:]] for k, name in enumerate(orders[0])}
     table["quantity"] = list(map(int, table["quantity"]))
-    with pytest.raises(ValueError, match="^user 'C17' has item 'SKU-4' 0 times in all"):
+    with pytest.raises(ValueError, match="^user 'C17' has item 'SKU-4' 0 times in total"):
         as_counts(total_counts(table))
 
 
@@ -329,16 +329,16 @@ def ratings(**counts):
 
 @pytest.mark.parametrize("found, n_zeros, lowest, highest, why", [
     (ratings(r0=716, r1=2, r5=60, r7=80, r8=100, r10=70), 716, 1, 10, "most are 0"),  # Book-Crossing
-    (ratings(r0=32, r1=13000, r2=14000, r3=40000, r4=80000, r5=137000), 32, 1, 5, "0 is hardly ever given"),  # Ciao
-    (ratings(r0=1, r0_5=101, r1=50, r5=50), 1, 0.5, 5, "0 is hardly ever given"),
-    (ratings(r0=40, r3=50, r4=50, r5=20), 40, 3, 5, "0 lies apart from the others"),
+    (ratings(r0=32, r1=13000, r2=14000, r3=40000, r4=80000, r5=137000), 32, 1, 5, "0 is very rare"),  # Ciao
+    (ratings(r0=1, r0_5=101, r1=50, r5=50), 1, 0.5, 5, "0 is very rare"),
+    (ratings(r0=40, r3=50, r4=50, r5=20), 40, 3, 5, "0 is far from the others"),
     (ratings(r0=90, r1=10), 90, 1, 1, "most are 0"),
 ])
 def test_told_of(found, n_zeros, lowest, highest, why):
     said = doubt_about_zeros(found)
-    assert said.startswith("%d of %d ratings are 0, and the others %g to %g: %s. If a 0 says that there is no rating"
+    assert said.startswith("%d of %d ratings are 0, and the others %g to %g: %s. If 0 means \"not rated\""
                            % (n_zeros, len(found), lowest, highest, why))
-    assert "missing=0 of load_ratings" in said and said.endswith("rating_scale=(0, %g) (--rating-scale 0 %g) says so"
+    assert "missing=0 to load_ratings" in said and said.endswith("rating_scale=(0, %g) (--rating-scale 0 %g)"
                                                                  % (highest, highest))
 
 
@@ -353,7 +353,7 @@ def test_not_told_of(found):
 
 def test_of_many_ratings_some_are_looked_at(monkeypatch):
     monkeypatch.setattr(zeros, "_MOST_SEEN", 1000)
-    assert "32 of 284032 ratings are 0, and the others 1 to 5: 0 is hardly" in doubt_about_zeros(
+    assert "32 of 284032 ratings are 0, and the others 1 to 5: 0 is very rare" in doubt_about_zeros(
         ratings(r0=32, r1=13000, r2=14000, r3=40000, r4=80000, r5=137000))
 
 

@@ -101,12 +101,12 @@ TABLE = [
     # Packed
     ("packed.gz", gzip.compress(b"1,5,3\n2,6,4.5\n3,5,0\n"), THREE),
     ("packed in two.gz", gzip.compress(b"1,5,3\n2,6") + gzip.compress(b",4.5\n3,5,0\n"), THREE),
-    ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz is cut short or damaged"),
-    ("damaged.gz", gzip.compress(MANY.encode())[:-8] + b"\0" * 8, "damaged.gz is cut short or damaged"),
-    ("not packed.gz", b"1,2,3\n", "not packed.gz is cut short or damaged"),
-    ("nothing packed.gz", gzip.compress(b""), "holds nothing but blanks"),
-    ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack it if it is an archive"),
-    ("zip", zipped("1,2,3\n"), "isn't text; .*unpack it if it is an archive"),
+    ("cut short.gz", gzip.compress(MANY.encode())[:-20], "cut short.gz is truncated or damaged"),
+    ("damaged.gz", gzip.compress(MANY.encode())[:-8] + b"\0" * 8, "damaged.gz is truncated or damaged"),
+    ("not packed.gz", b"1,2,3\n", "not packed.gz is truncated or damaged"),
+    ("nothing packed.gz", gzip.compress(b""), "has only blank lines"),
+    ("packed under another name", gzip.compress(b"1,2,3\n"), "isn't text; .*unpack an archive"),
+    ("zip", zipped("1,2,3\n"), "isn't text; .*unpack an archive"),
     ("UTF-16", "1,2,3\n".encode("utf-16"), "isn't text; .*save text as UTF-8"),
     ("NUL early", b"1,2,3\n1\0,3,4\n", "isn't text"),
     ("NUL late", b"1::2::3\n" + b"\n" * 70000 + b"a\0::2::3\n", "line 70002: there is a NUL byte in it"),
@@ -114,13 +114,13 @@ TABLE = [
     ("NUL late, an error before", b"1,2,3\n" + b"\n" * 70000 + b"1,3,x\na\0,2,3\n", "line 70002: the rating 'x'"),
     # Nothing in it
     ("empty", "", "is empty; expected ratings"),
-    ("blank", " \n\n", "holds nothing but blanks"),
-    ("header alone", "userId,movieId,rating\n", "holds a header and no ratings"),
-    ("header and blanks", "userId,movieId,rating\n\n \n", "holds a header and no ratings"),
+    ("blank", " \n\n", "has only blank lines"),
+    ("header alone", "userId,movieId,rating\n", "has a header and no ratings"),
+    ("header and blanks", "userId,movieId,rating\n\n \n", "has a header and no ratings"),
     # Columns
     ("no delimiter", "nonsense\n", "line 1: found no delimiter in 'nonsense'; expected user, item, rating"),
     ("two columns", "1,2\n", "line 1: found 2 columns, separated by commas"),
-    ("five columns", "1\t2\t3\t4\t5\n", "line 1: found 5 columns, separated by tabs; .*keep just these"),
+    ("five columns", "1\t2\t3\t4\t5\n", "line 1: found 5 columns, separated by tabs; .*keep only these"),
     ("too few", "1,2,3\n1,3\n", "line 2: found 2 columns; expected 3"),
     ("too many", "1,2,3\n1,3,4,5\n", "line 2: found 4 columns; expected 3"),
     ("too few, then too many", "1,2,3\n1,3\n1,4,5,6\n", "line 2: found 2 columns; expected 3"),
@@ -135,23 +135,23 @@ TABLE = [
     ("header of five unknown words", "a,b,c,d,e\n1,2,3,4,5\n", "have the columns 'a', 'b', 'c', 'd', 'e', none named"),
     ("header of clicks", "time,customer_id,product\n1,2,3\n",
      r"none named for the rating; .* in that order \(the rating may be called rating, score, stars, .*\); if these are "
-     r"pairs of user and item alone, as of clicks, read them with pairs=True \(fit --objective clicks\)"),
+     r"pairs of user and item without ratings, pass pairs=True \(fit --objective clicks\)"),
     ("header without a user", "rating,who,stuff,item,place\n1,2,3,4,5\n",
      r"none named for the user; .* \(the user may be called user, customer, .*\), or name the columns by user="),
     ("header with a name twice", "user,userId,item,rating\n1,2,3,4\n",
      "line 1: ratings have several columns for the user: 'user', 'userId'; expected one"),
     ("no rating beside others", "part,item,rating,user\na,2,3,1\nb,3,,1\n", "line 3: the rating '' isn't a number"),
     ("a short line beside others", "part,item,rating,user\na,2,3,1\nb,3,1\n", "line 3: found 3 columns; expected 4"),
-    ("timestamps third", "1,2,978300760,4\n1,3,978302109,5\n", "numbers in the third column are above 1e8, .*reorder"),
-    ("timestamps third, strings", "u,2,978300760,4\n", "numbers in the third column are above 1e8, .*reorder"),
+    ("timestamps third", "1,2,978300760,4\n1,3,978302109,5\n", "the third column looks like timestamps, .*reorder"),
+    ("timestamps third, strings", "u,2,978300760,4\n", "the third column looks like timestamps, .*reorder"),
     # Fields
     ("no rating", "1,2,3\n1,3,\n", "line 2: the rating '' isn't a number"),
     ("no first rating", "a,b,N/A\nc,d,3\n", "line 1: the rating 'N/A' isn't a number"),
     ("a blank first rating", "a,b,\nc,d,3\n", "line 1: the rating '' isn't a number"),
     ("a word for the first rating", "1,2,five\n", "line 1: the rating 'five' isn't a number"),
-    ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*mend or drop the line"),
+    ("a word for a rating", "1,2,3\n\n1,3,x\n", "line 3: the rating 'x' isn't a number; .*correct or drop the line"),
     ("a comma for a point", "1;2;3\n1;3;4,5\n",
-     r"line 2: the rating '4,5' isn't a number; .*write a point .*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
+     r"line 2: the rating '4,5' isn't a number; .*write 4.5 for 4,5.*pandas.read_csv\(FILE, sep=';', decimal=','\)"),
     ("an underscore", "1,2,3\n1,3,1_0\n", "line 2: the rating '1_0' isn't a number"),
     ("NaN", "1,2,3\n1,3,nan\n", "line 2: the rating is nan"),
     ("NaN among strings", "a,2,3\nb,3,NaN\n", "line 2: the rating is nan"),
@@ -169,8 +169,8 @@ TABLE = [
     ("an open quote, an error before", 'a,2,3\na,3,x\n"b,2,3\nc,2,4\n', "line 2: the rating 'x' isn't a number"),
     ("a quote within a field", '"a"b,2,3\nc,2,3\n"d"e,2,3\n', "line 1: found no delimiter"),
     ("a quote within a field further down", 'a,2,3\n"b"c,2,3\n', "line 2: .*quotes inside a quoted field doubled"),
-    ("a CR within a line", "1,2,3\n1,3\r,4\n", "line 2: .*expected lines that end in LF or CR LF"),
-    ("lines that end in CR", "1,2,3\r4,5,6\r7,8,9\r", "line 1: a CR stands within the line; .*LF or CR LF"),
+    ("a CR within a line", "1,2,3\n1,3\r,4\n", "line 2: .*expected lines that end with LF or CR LF"),
+    ("lines that end in CR", "1,2,3\r4,5,6\r7,8,9\r", "line 1: there is a CR within the line; .*LF or CR LF"),
     # Pairs
     ("a pair twice", "u,i,r\n1,2,3\n5,6,7\n1,2,4\n", "line 4: user 1 has rated item 2 already, in .*line 2"),
     ("the first pair twice", "5,5,3\n1,1,3\n5,5,4\n1,1,4\n", "line 3: user 5 has rated item 5 already, in .*line 1"),
@@ -389,7 +389,7 @@ def test_timestamps_of_pairs_of_which_one_is_none(tmp_path, monkeypatch, capsys,
     (tmp_path / "clicks").write_text(before + "7,8,%s\n7,9,2024-05-02\n" % wrong)
     found = load_ratings(tmp_path / "clicks", duplicates="sum", pairs=True)
     assert found.timestamps is None and found.matrix.toarray().tolist() == [[1, n_before + 1]]
-    assert "clicks: the timestamps are left out, for one of those in lines" in capsys.readouterr().err
+    assert "clicks: timestamps are ignored, since one in lines" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("header, line, columns, read", [
@@ -422,25 +422,25 @@ def test_the_time_of_a_pair_that_comes_twice_is_its_latest(tmp_path):
 
 def test_dates_where_no_header_says_so(tmp_path):
     (tmp_path / "clicks").write_text("ann,tea,2024-05-01\nann,jam,2024-05-02\n")
-    with pytest.raises(ValueError, match="if all are dates, let the first line name the columns, user,item,timestamp"):
+    with pytest.raises(ValueError, match="if all are dates, write the names user,item,timestamp"):
         load_ratings(tmp_path / "clicks", pairs=True)
 
 
 @pytest.mark.parametrize("text, message", [
     ("7,9\n7\n", "line 2: found 1 columns; expected 2, as on the other lines"),
     ("7,9\n,9\n", "line 2: the user is empty"), ("7,9\n7,9,3\n", "line 2: found 3 columns; expected 2"),
-    ("user,item\n", "holds a header and no ratings")])
+    ("user,item\n", "has a header and no ratings")])
 def test_pairs_that_are_none(tmp_path, text, message):
     (tmp_path / "clicks").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_ratings(tmp_path / "clicks", pairs=True)
     (tmp_path / "clicks").write_text("7,9\n8,9\n")
-    with pytest.raises(ValueError, match="found 2 columns.*read them with pairs=True .fit --objective clicks."):
+    with pytest.raises(ValueError, match="found 2 columns.*pass pairs=True .fit --objective clicks."):
         load_ratings(tmp_path / "clicks")
 
 
-FOUR = ("ratings has four columns that no header calls user, item, rating and timestamp, as which they are read. If "
-        "each line is a user's ratings, read it with missing=99 (--missing 99), where 99 stands for no rating\n")
+FOUR = ("ratings has four columns without a header, which are read as user, item, rating and timestamp. If each line "
+        "has a user's ratings, read it with missing=99 (--missing 99), if 99 means \"not rated\"\n")
 BY_PLACE = "ratings: the columns %s are read as user, item, rating%s, in this order\n"
 
 
@@ -459,7 +459,7 @@ def test_columns_that_count_for_nothing_are_named(tmp_path, capsys):
     load_ratings(path, progress=False)
     assert capsys.readouterr().err == ""
     assert load_ratings(path).users.tolist() == [1]
-    assert "columns for user, item, rating are read; others are left out: part, weight" in capsys.readouterr().err
+    assert ": rating; other columns are ignored: part, weight" in capsys.readouterr().err
 
 
 def test_douban_is_read_as_it_is(shared_data):

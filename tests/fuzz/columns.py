@@ -116,7 +116,7 @@ def length_case(rng, folder):
     except ValueError as error:
         said = str(error)
         assert len(said) < 1000 and any(
-            words in said for words in ("characters", "field larger than field limit", "a line of more than")), said
+            words in said for words in ("characters", "field larger than field limit", "a line near line")), said
         return "refused"
     return "taken"
 

@@ -59,7 +59,7 @@ def test_counts(recommender):
 def test_masked_ids_are_refused(recommender):
     users, items = (recommender.users_[:2], recommender.items_[:2])
     mask = [False, True]
-    said = "entry 1: the id in (users|items) is masked, which says that it is missing; expected an id"
+    said = "entry 1: the id in (users|items) is masked, which means missing; expected an id"
     for ask in (lambda: recommender.predict(np.ma.array(users, mask=mask), items),
                 lambda: recommender.predict(users, np.ma.array(items, mask=mask)),
                 lambda: recommender.predict([users.tolist()[0], np.ma.masked], items),

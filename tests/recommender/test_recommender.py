@@ -189,7 +189,7 @@ def test_ratings_on_disk_have_their_rows_and_no_part_of_their_own(rows, tmp_path
     ({}, dict(validation=(["who"], [900], [3])), ValueError,
      "none of the 1 validation ratings is of a user and an item"),
     ({}, dict(validation="test.csv"), ValueError,
-     "ratings are str, 'test.csv': a file is read by load_ratings; expected"),
+     "ratings are str, 'test.csv': read a file with load_ratings; expected"),
 ])
 def test_fit_refuses(settings, arguments, error, message):
     with pytest.raises(error, match=message):
@@ -235,8 +235,8 @@ def test_unknown_ids(rows):
     recommender = Recommender(rows=rows, **dict(SETTINGS, n_epochs=1, unknown="error")).fit(ratings, validation=None)
     for call, message in [
             (lambda: recommender.predict(users, items),
-             "the user 'stranger' had no rating in fit, and with unknown='error' none is predicted; leave it out, or "
-             "set unknown to"),
+             "the user 'stranger' had no rating in fit, and with unknown='error' it can't be predicted; leave it out, "
+             "or set unknown to"),
             (lambda: recommender.predict("zoe", 900), "the user 'zoe' had no rating"),
             (lambda: recommender.predict("user3", [900, 9999]), "the item 9999 had no rating"),
             (lambda: recommender.recommend("user3", items=[900, 1]),

@@ -51,7 +51,7 @@ def overwrite(stored, name, value):
 
 def test_what_was_overwritten_is_said_to_be_that_where_training_fails(stored):
     with pytest.raises(ValueError, match="store was overwritten while it was in use: the checksum of data.npy is wrong "
-                                         "by now, and the work on it ended so: .* epoch 3.* Make the store anew"):
+                                         "now, after this error: .* epoch 3.* Make the store again"):
         fit(stored, lambda: overwrite(stored, "data", np.nan))
 
 

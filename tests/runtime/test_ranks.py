@@ -295,7 +295,7 @@ def refused(tmp_path_factory):
     ("similar_items", "ValueError: the ranks don't agree: item is 2 on rank 1 and 1 on rank 0"),
     ("score", "ValueError: the ranks don't agree: ratings is 1 values of checksum "),
     ("evaluate: k", 'ValueError: the ranks don\'t agree: k is "3" on rank 1 and "2" on rank 0'),
-    ("evaluate: refused", "ValueError: rank 1: ratings are str, 'x': a file is read by load_ratings; expected a table"),
+    ("evaluate: refused", "ValueError: rank 1: ratings are str, 'x': read a file with load_ratings; expected a table"),
     ("save", 'ValueError: the ranks don\'t agree: path is "/nowhere/2" on rank 1 and "/nowhere/1" on rank 0'),
     ("save: no path", "TypeError: rank 1: path is 7; expected the path of a file"),
     ("methods", 'ValueError: the ranks don\'t agree: the method that is called is "recommend" on rank 1 and "predict"'),
@@ -459,7 +459,7 @@ def test_parts_of_stores_that_were_exchanged(tmp_path):
     with pytest.raises(ValueError, match="part1 holds part 1 of 2 of another store; expected part 1 of 2: folders of "
                                          "parts were exchanged"):
         open_ratings(one, Half())
-    with pytest.raises(ValueError, match="part1 is part 1 of a store in 2 parts, and no store by itself"):
+    with pytest.raises(ValueError, match="part1 is part 1 of a store in 2 parts; open the folder"):
         open_ratings(two / "part1")
     assert open_ratings(two, Half()).part == (1, 2)
 

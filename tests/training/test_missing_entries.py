@@ -250,7 +250,7 @@ def test_validation_that_has_nothing_relevant(split):
 
 
 @pytest.mark.parametrize("wrong, message", [
-    (0, "user 2 has item 2 0 times in all; expected counts above 0"), (-1, "user 2 has item 2 -1 times in all"),
+    (0, "user 2 has item 2 0 times in total; expected counts above 0"), (-1, "user 2 has item 2 -1 times in total"),
     (float("nan"), "entry 1: the rating is nan"), (float("inf"), "entry 1: the rating is inf")])
 def test_counts_that_are_none(wrong, message):
     with pytest.raises(ValueError, match=message):
