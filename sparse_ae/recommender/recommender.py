@@ -43,7 +43,7 @@ from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
 from sparse_ae.recommender.problem import FitInputs, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
-from sparse_ae.recommender.saving import fitted_of, named_meta, state_of, unnamed, unnamed_meta, whole
+from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
 from sparse_ae.recommender.side_trainer import check_settings
 from sparse_ae.scoring.ranking import RecommendationLists, Recommendations
@@ -338,7 +338,7 @@ class Recommender(RecommenderSettings, Answers):
         ranks.check_call("save", path=path, parts=bool(parts))
         meta, arrays, own = state_of(fitted)
         with ranks.agreed():
-            meta = named_meta(meta, self.get_params())
+            meta = dict(as_json(meta), settings=settings_as_json(self.get_params()))
         if parts:
             own = {name: np.asarray(parameter.variable.get_value(borrow=True)) for name, parameter in own.items()}
             saving.write_parts(path, meta, arrays, own, fitted.ratings, ranks)
@@ -384,9 +384,8 @@ class Recommender(RecommenderSettings, Answers):
         # Of settings that this version hasn't, or can't take. All ranks have the same, but not the same arrays.
         errors = AttributeError, KeyError, TypeError, ValueError
         try:
-            recommender = cls(**unnamed(meta["settings"]))
+            recommender = cls(**from_json(meta["settings"]))
             check_choices(recommender.choices)
-            meta = unnamed_meta(meta)
         except errors as error:
             raise ranks.raised_by_all(refused(error)) from error
         try:

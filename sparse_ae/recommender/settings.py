@@ -1,13 +1,9 @@
 """The settings of a recommender, and their defaults: what `Recommender`, searches and the command line go by."""
 import importlib
 import inspect
-import numbers
 import sys
 from typing import NamedTuple
 
-import numpy as np
-
-from sparse_ae.checks import generator_from
 from sparse_ae.recommender.members import CLOSED
 
 __all__ = ["NotFittedError", "Shallow"]
@@ -158,32 +154,3 @@ def not_fitted(message):
 
     Both.__name__ = Both.__qualname__ = "NotFittedError"
     return Both(message)
-
-
-def to_json(value):
-    """A setting as JSON has it: numbers, strings, None, tuples of them, a RandomState (as a dict).
-
-    TypeError for anything else.
-    """
-    if isinstance(value, np.random.RandomState):
-        kind, keys, position, has_gauss, gauss = value.get_state()
-        return {"RandomState": [kind, keys.tolist(), position, has_gauss, gauss]}
-    if isinstance(value, (tuple, list, np.ndarray)):
-        return [to_json(each) for each in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    for kind, made in ((numbers.Integral, int), (numbers.Real, float)):  # a Fraction is one of the latter
-        if isinstance(value, kind):
-            return made(value)
-    raise TypeError("%r is no setting that a file can hold; expected a number, a string, None, or a tuple of them"
-                    % (value,))
-
-
-def from_json(value):
-    """Return what `to_json` was given; lists become tuples."""
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, dict):
-        return generator_from(*value["RandomState"])
-    return value

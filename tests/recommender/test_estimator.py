@@ -1,13 +1,11 @@
 """Scikit-learn's conventions, with and without scikit-learn."""
-import copy
-import json
 import pickle
 import sys
 
 import numpy as np
 import pytest
 
-from sparse_ae.recommender.settings import NotFittedError, Settings, from_json, not_fitted, to_json
+from sparse_ae.recommender.settings import NotFittedError, Settings, not_fitted
 
 
 class Thing(Settings):
@@ -47,21 +45,3 @@ def test_not_fitted_is_scikit_learns_too():
     assert type(error).__name__ == "NotFittedError" and str(error) == "why"
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is NotFittedError and back.args == ("why",)
-
-
-@pytest.mark.parametrize("value", [3, 0.1, 1e-300, "sgd", None, True, (1, 5), (0.25, None)])
-def test_json(value):
-    back = from_json(json.loads(json.dumps(to_json(value))))
-    assert back == value and type(back) is type(value)
-
-
-def test_json_of_numpy():
-    assert to_json(np.int64(3)) == 3 and type(to_json(np.int64(3))) is int
-    assert to_json(np.array([0.5, 1])) == [0.5, 1] and to_json((np.float32(0.5),)) == [0.5]
-
-
-def test_json_of_a_generator():
-    rng = np.random.RandomState(7)
-    rng.randn(3)
-    back = from_json(json.loads(json.dumps(to_json(rng))))
-    assert back.randn(5).tolist() == copy.deepcopy(rng).randn(5).tolist()

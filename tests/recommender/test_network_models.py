@@ -19,7 +19,7 @@ from sparse_ae.networks import Network, deep, multinomial, ordinal
 from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.recommender.ratings import check_fits
 from sparse_ae.recommender.recommender import Recommender
-from sparse_ae.recommender.saving import named, unnamed
+from sparse_ae.recommender.saving import from_json, settings_as_json
 from sparse_ae.recommender.side_trainer import check_settings
 from sparse_ae.training.objectives import Missing, Multinomial, Objective, Ordinal
 from lasagne.layers import DenseLayer, InputLayer
@@ -214,8 +214,8 @@ def test_a_layer_of_ones_own_trains_and_is_not_written(triples, tmp_path):
     (deep, deep), (functools.partial(deep, depth=3, f="linear", dropout=0.5), None),
     (functools.partial(deep, 7), "sparse_ae.networks.kinds.deep(7)"), (odd, odd.__module__ + ".odd")])
 def test_networks_of_ours_are_written_with_their_settings_others_as_names(network, again):
-    written = json.loads(json.dumps(named({"network": network})))
-    found = unnamed(written)["network"]
+    written = json.loads(json.dumps(settings_as_json({"network": network})))
+    found = from_json(written)["network"]
     if again is None:
         assert found.func is deep and found.keywords == {"depth": 3, "f": "linear", "dropout": 0.5}
     else:
@@ -224,4 +224,4 @@ def test_networks_of_ours_are_written_with_their_settings_others_as_names(networ
 
 def test_a_network_that_is_none_is_refused():
     with pytest.raises(ValueError, match="network is 'Network'; expected one of deep, denoising, multinomial"):
-        unnamed({"network": {"Network": "Network", "settings": {}}})
+        from_json({"network": {"Network": "Network", "settings": {}}})
