@@ -13,12 +13,10 @@ included, which are no sum over single ratings.
 They work with `Recommender`, and with anything of its kind: settings by ``get_params``, ``fit``, ``evaluate``. They run
 in several processes where joblib is installed.
 """
-import contextlib
 import copy
 import importlib
 import itertools
 import numbers
-import os
 import time
 from collections.abc import Iterator
 from typing import Dict, List, NamedTuple
@@ -30,30 +28,24 @@ from sparse_ae.data.feedback import total_counts
 from sparse_ae.data.ratings import check_ratings
 from sparse_ae.data.splits import k_folds, split_ratings
 from sparse_ae.data.tables import as_ratings
-from sparse_ae.data.zeros import tell_of_zeros
 from sparse_ae.evaluation.metrics import Measure
+from sparse_ae.recommender.climb import climb
 from sparse_ae.recommender.defaults import Choice, is_auto, validation_fraction
 from sparse_ae.recommender.settings import Shallow, in_words
 from sparse_ae.runtime.progress import figure, say
 
 __all__ = ["Tuned", "cross_validate", "grid_search", "tune"]
 
-# What `tune` tries: a setting, and what it becomes. Powers of two: the way back ends exactly where it began.
-_MOVES = [
-    ("l2", lambda value: value / 2),
-    ("l2", lambda value: value * 2),
-    ("network", lambda value: Shallow(g="tanh")),
-    ("n_hidden", lambda value: 2 * value),
-    ("n_hidden", lambda value: max(1, value // 2)),
-    ("learning_rate", lambda value: value / 2),
-    ("learning_rate", lambda value: value * 2),
-]
+# What `tune` tries: settings, and what each becomes. Powers of two: the way back ends exactly where it began.
+_MOVES = {
+    "l2": (lambda value: value / 2, lambda value: value * 2),
+    "network": (lambda value: Shallow(g="tanh"),),
+    "n_hidden": (lambda value: 2 * value, lambda value: max(1, value // 2)),
+    "learning_rate": (lambda value: value / 2, lambda value: value * 2),
+}
 
-# The part of the error, or of a measure of lists, that a candidate has to gain: less is luck.
-_LUCK = 0.001
-
-# What theano/gpuarray/__init__.py:100 leaves in the environment.
-_GPU_IN_USE = "THEANO_GPU_IS_ALREADY_ACTIVE"
+# The part of the error, or of a measure of lists, that a candidate has to gain: less is luck. And steps of one setting.
+_LUCK, _STEPS = 0.001, 20
 
 _now = time.monotonic
 
@@ -93,8 +85,7 @@ def cross_validate(recommender, ratings, splits=5, k=None, n_jobs=1, **fit):
     if k is not None:
         check_count(k, "k", ", or None for the errors alone")
     ratings = _as_fitted(recommender)(ratings)
-    return _columns(run(_fit_and_evaluate, [(recommender, {}, ratings, split, k, fit)
-                                            for split in _splits(splits, ratings)]))
+    return _columns(run(_measures, [(recommender, {}, ratings, split, k, fit) for split in _splits(splits, ratings)]))
 
 
 def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", **fit):
@@ -123,7 +114,7 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
         As `cross_validate`, and for settings that aren't there.
     """
     _check_kind(recommender)
-    run, measure = _runner(n_jobs), _Criterion(recommender, measure)
+    run, measure = _runner(n_jobs), _measure_of(recommender, measure)
     if not hasattr(grid, "items") or not grid:
         raise ValueError("grid is %r; expected a dict of settings and the values to try, such as {'l2': [20, 50]}"
                          % (grid,))
@@ -136,13 +127,13 @@ def grid_search(recommender, ratings, grid, splits=5, n_jobs=1, measure="auto", 
     ratings = _as_fitted(recommender)(ratings)
     splits = _splits(splits, ratings)
     candidates = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
-    results = run(_fit_and_evaluate, [(recommender, params, ratings, split, measure.k, fit)
-                                      for params in candidates for split in splits])
+    results = run(_measures, [(recommender, params, ratings, split, measure.k, fit)
+                              for params in candidates for split in splits])
     found = []
     for start, params in zip(range(0, len(results), len(splits)), candidates):
         per_split = _columns(results[start:start + len(splits)])
-        found.append({"params": params, measure.name: float(per_split[measure.key].mean()), "per_split": per_split})
-    return sorted(found, key=measure.error)
+        found.append({"params": params, measure.label: float(per_split[measure.name].mean()), "per_split": per_split})
+    return sorted(found, key=lambda each: _error(measure, each))
 
 
 class Tuned(NamedTuple):
@@ -181,7 +172,7 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
         which twice a candidate's time is reckoned; what has begun is ended. Beside held-out ratings the best is what
         its candidate has become, and isn't fitted again.
     n_jobs : int
-        Candidates at a time, each in a process. More than 1 need joblib, which also takes -1, for all cores.
+        More than 1, or -1, tries half and twice at a time, each in a process; this needs joblib.
     rng : int or numpy.random.RandomState
         Cuts off the validation part.
     validation : "auto", float, or ratings
@@ -215,71 +206,84 @@ def tune(recommender, ratings, seconds=300, n_jobs=1, rng=0, validation="auto", 
     start = _now()
     _check_kind(recommender)
     check_number(seconds, "seconds", zero=True)
-    run, measure = _runner(n_jobs), _Criterion(recommender, measure)
-    at_a_time = n_jobs if n_jobs > 0 else _joblib(n_jobs).effective_n_jobs(n_jobs)
+    run, measure, at_a_time = _runner(n_jobs), _measure_of(recommender, measure), 1 if n_jobs == 1 else 2
     for name in ("checkpoint", "checkpoint_every", "resume"):
         if name in fit:
             raise TypeError("%s=%r was given to tune, whose candidates can't share a checkpoint; leave it out"
                             % (name, fit[name]))
     ratings = _as_fitted(recommender)(ratings)
     train, held_out = _validation_part(ratings, validation, rng, _as_fitted(recommender))
-    tell = say if recommender.get_params().get("progress") else lambda text: None
-    settings = recommender.get_params()
-    if tell is say and settings.get("rating_scale") is None and not getattr(recommender, "takes_counts", False):
-        tell_of_zeros(ratings.matrix.data)
+    rows = []
+    tell, keep = say if recommender.get_params().get("progress") else lambda text: None, train is ratings
 
-    results, keep, best, fitted, choices = [], train is ratings, None, None, None
+    def noted(tried):
+        best = min(rows, key=lambda row: _error(measure, row)) if rows else None
+        rows.append(tried.row)
+        tell(_line(len(rows), tried.row, measure, best is not None and _gain(measure, tried.row, best) > _LUCK))
+        return tried
 
-    def tried(candidates):
-        nonlocal best, fitted
-        found = run(_fit_candidate, [(recommender, params, choices, train, held_out, measure, fit, keep)
-                                     for params in candidates])
-        for candidate, _, _, kept in found:
-            better = best is not None and measure.is_better(candidate, best)
-            results.append(candidate)
-            if better or best is None:
-                best, fitted = candidate, kept
-            tell(_line(len(results), candidate, measure, better))
-        return found
+    first = noted(_candidate(recommender, {}, None, train, held_out, measure, fit, True))
+    start_values, choices = _start_values(recommender, first.fitted), getattr(first.fitted, "choices_", None)
 
-    _, start_values, choices, _ = tried([{}])[0]
-    while True:
+    def has_time():
         # The middle one: some candidates have had to wait for the compiler.
-        if _now() - start + (1 if keep else 2) * np.median([result["seconds"] for result in results]) >= seconds:
-            if len(results) == 1 and seconds:
-                tell("nothing else was tried: one try takes %.0f of the %g seconds; more are needed for a search"
-                     % (results[0]["seconds"], seconds))
-            break
-        known = [result["params"] for result in results]
-        candidates = list(itertools.islice(_neighbours(best["params"], start_values, known), at_a_time))
-        if not candidates:
-            break
-        tried(candidates)
+        return _now() - start + (1 if keep else 2) * np.median([row["seconds"] for row in rows]) < seconds
+
+    def changed(name):
+        def move(best):
+            candidates, before = [], {other: value for other, value in best.row["params"].items() if other != name}
+            for change in _MOVES[name]:
+                value = change(best.row["params"].get(name, start_values[name]))
+                params = before if value == start_values[name] else dict(before, **{name: value})
+                if params not in [row["params"] for row in rows]:
+                    candidates.append(params)
+            tried = []
+            while candidates and has_time():
+                tasks = [(recommender, params, choices, train, held_out, measure, fit, keep)
+                         for params in candidates[:at_a_time]]
+                tried += [noted(each) for each in run(_candidate, tasks)]
+                del candidates[:at_a_time]
+            return min(tried, key=lambda each: _error(measure, each.row)) if tried else None
+        return move
+
+    best, before = first, None
+    while best is not before:
+        before = best
+        for name in start_values:
+            best, _ = climb(best, [changed(name)], lambda tried: tried.row,
+                            lambda new, old: _gain(measure, new, old), _LUCK, _STEPS)
+    if len(rows) == 1 and seconds and start_values:
+        tell("nothing else was tried: one try takes %.0f of the %g seconds; more are needed for a search"
+             % (rows[0]["seconds"], seconds))
+    fitted = best.fitted
     if keep:
-        tell("the best is %s, as fitted beside the held-out ratings" % _words(best["params"]))
+        tell("the best is %s, as fitted beside the held-out ratings" % _words(best.row["params"]))
     else:
-        tell("fitting %s on all ratings" % _words(best["params"]))
-        settings = _changed(recommender, best["params"], choices)
-        fitted = type(recommender)(**settings).fit(ratings, validation=validation, **fit)
-    return Tuned(fitted, sorted(results, key=lambda each: (each is not best, measure.error(each))))
+        tell("fitting %s on all ratings" % _words(best.row["params"]))
+        fitted = type(recommender)(**_changed(recommender, best.row["params"], choices)).fit(
+            ratings, validation=validation, **fit)
+    return Tuned(fitted, sorted(rows, key=lambda row: (row is not best.row, _error(measure, row))))
 
 
-class _Criterion:
-    """The measure to be best: its name, its key in what `evaluate` returns, the length of lists (None for the RMSE)."""
+class _Tried(NamedTuple):
+    """A row of the table, and what was fitted, if it is kept."""
 
-    def __init__(self, recommender, measure):
-        if is_auto(measure):
-            measure = getattr(recommender, "measure", "rmse")
-        measure = Measure.parse(measure, "measure")
-        self.name, self.key, self.k = measure.label, measure.name, measure.k
+    row: Dict
+    fitted: object
 
-    def error(self, candidate):
-        """The lower, the better."""
-        return candidate[self.name] if self.k is None else -candidate[self.name]
 
-    def is_better(self, candidate, best):
-        """Tell whether one is better than the best so far by more than what is luck anywhere."""
-        return self.error(best) - self.error(candidate) > _LUCK * abs(self.error(best))
+def _measure_of(recommender, measure):
+    return Measure.parse(getattr(recommender, "measure", "rmse") if is_auto(measure) else measure, "measure")
+
+
+def _error(measure, row):
+    """The lower, the better."""
+    return row[measure.label] if measure.k is None else -row[measure.label]
+
+
+def _gain(measure, new, old):
+    """The share of the error, or of the measure, by which one row is better than another."""
+    return (_error(measure, old) - _error(measure, new)) / (abs(_error(measure, old)) or 1.0)
 
 
 def _as_fitted(recommender):
@@ -316,25 +320,33 @@ def _changed(recommender, params, choices=None):
     return settings
 
 
-def _fit_candidate(recommender, params, choices, train, held_out, measure, fit, keep):
-    """A row of the table, settings that can be changed from here, the choices, and what was fitted if it is kept."""
-    settings = _changed(recommender, params, choices)
-    if "progress" in settings:
-        settings["progress"] = False
+def _fitted(recommender, params, choices, train, held_out, k, fit):
+    """What settings make of ratings, the seconds that it took, and the measures on held-out ones."""
     start = _now()
+    fitted = type(recommender)(**_changed(recommender, params, choices)).fit(train, **fit)
+    seconds = _now() - start
+    return fitted, dict(fitted.evaluate(held_out, k=k), seconds=seconds)
+
+
+def _measures(recommender, params, ratings, split, k, fit):
+    return _fitted(recommender, params, None, *map(ratings.part, split), k, fit)[1]
+
+
+def _candidate(recommender, params, choices, train, held_out, measure, fit, keep):
+    """Fit and judge one candidate of `tune`: a `_Tried`."""
+    start, quiet = _now(), {"progress": False} if "progress" in recommender.get_params() else {}
     try:
-        fitted = type(recommender)(**settings).fit(train, validation=held_out, **fit)
+        fitted, found = _fitted(recommender, dict(params, **quiet), choices, train, held_out, measure.k,
+                                dict(fit, validation=held_out))
     except ArithmeticError:
         if not params:
             raise
-        return {"params": params, measure.name: np.inf if measure.k is None else -np.inf,
-                "seconds": _now() - start}, {}, None, None
-    value = fitted.evaluate(held_out, k=measure.k)[measure.key]
-    seconds, values = _now() - start, _start_values(recommender, fitted)
-    if "progress" in settings:
+        worst = np.inf if measure.k is None else -np.inf
+        return _Tried({"params": params, measure.label: worst, "seconds": _now() - start}, None)
+    if quiet:
         fitted.progress = recommender.progress
-    return ({"params": params, measure.name: value, "seconds": seconds}, values, getattr(fitted, "choices_", None),
-            fitted if keep else None)
+    return _Tried({"params": params, measure.label: found[measure.name], "seconds": _now() - start},
+                  fitted if keep else None)
 
 
 def _start_values(recommender, fitted):
@@ -342,7 +354,7 @@ def _start_values(recommender, fitted):
     given, defaults = recommender.get_params(), type(recommender)().get_params()
     chosen = list(getattr(fitted, "choices_", {}).values())
     values = {}
-    for name in {name: None for name, _ in _MOVES}:
+    for name in _MOVES:
         if name not in given or repr(given[name]) != repr(defaults[name]):
             continue
         if name == "l2" and any(getattr(choice, "l2_weighted", False) for choice in chosen):
@@ -353,28 +365,16 @@ def _start_values(recommender, fitted):
     return values
 
 
-def _neighbours(params, start_values, known):
-    """Settings that differ from `params` in one, and are none of the known."""
-    for name, moved in _MOVES:
-        if name in start_values:
-            value = moved(params.get(name, start_values[name]))
-            candidate = {other: params[other] for other in params if other != name}
-            if value != start_values[name]:
-                candidate[name] = value
-            if candidate not in known:
-                yield candidate
-
-
 def _words(params):
     return in_words(params) or "the settings as given"
 
 
 def _line(number, candidate, measure, best):
     title = "candidate %d: %s" % (number, _words(candidate["params"]))
-    if not np.isfinite(candidate[measure.name]):
+    if not np.isfinite(candidate[measure.label]):
         return title + ": training diverged"
-    return "%s: validation %s %s, in %.1f s%s" % (title, measure.name.replace("rmse", "RMSE"),
-                                                  figure(candidate[measure.name]), candidate["seconds"],
+    return "%s: validation %s %s, in %.1f s%s" % (title, measure.label.replace("rmse", "RMSE"),
+                                                  figure(candidate[measure.label]), candidate["seconds"],
                                                   ", the best so far" if best else "")
 
 
@@ -416,41 +416,12 @@ def _runner(n_jobs):
         raise ValueError("n_jobs is %r; expected a number of processes, or -1 for one for each core" % (n_jobs,))
     if n_jobs == 1:
         return lambda function, tasks: [function(*task) for task in tasks]
-    joblib = _joblib(n_jobs)
-
-    def run(function, tasks):
-        with _fresh_processes():
-            return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
-
-    return run
-
-
-@contextlib.contextmanager
-def _fresh_processes():
-    """Processes that begin within may use the GPU: Theano's mark that it is in use is meant for forks."""
-    mark = os.environ.pop(_GPU_IN_USE, None)
     try:
-        yield
-    finally:
-        if mark is not None:
-            os.environ[_GPU_IN_USE] = mark
-
-
-def _joblib(n_jobs):
-    try:
-        return importlib.import_module("joblib")
+        joblib = importlib.import_module("joblib")
     except ImportError:
         raise ImportError("n_jobs=%r needs joblib, which isn't installed: pip install joblib, or pass n_jobs=1"
                           % (n_jobs,)) from None
-
-
-def _fit_and_evaluate(recommender, params, ratings, split, k, fit):
-    settings = _changed(recommender, params)
-    train, test = (ratings.part(part) for part in split)
-    start = time.perf_counter()
-    fitted = type(recommender)(**settings).fit(train, **fit)
-    seconds = time.perf_counter() - start
-    return dict(fitted.evaluate(test, k=k), seconds=seconds)
+    return lambda function, tasks: joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*task) for task in tasks)
 
 
 def _columns(results):
