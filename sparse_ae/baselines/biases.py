@@ -137,7 +137,7 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
     train = check_ratings(train)
     if slopes:
         ranks.check_alone("slopes on %d ranks; expected one process, or slopes=False")
-        return with_slopes(train, fit_biases(train, shrinkage), shrinkage)
+        return beyond_slopes(train, fit_slopes(train, fit_biases(train, shrinkage)), shrinkage)
     automatic = isinstance(shrinkage, str) and shrinkage == "auto"
     if automatic:
         pair = _FIRST_SHRINKAGE, _FIRST_SHRINKAGE
@@ -160,64 +160,50 @@ def fit_biases(train, shrinkage="auto", ranks=ALONE, slopes=False):
     return Biases(problem.mean, users, items, pair)
 
 
-def with_slopes(train, biases, shrinkage="auto", by_items=False):
-    """Biases of a CSR matrix with slopes of users, and offsets that are fitted again; rows are items if `by_items`.
-
-    `biases` have "users" for rows and "items" for columns, and so has what is returned but for its slopes.
-    """
-    slopes = _fit_slopes(train, biases, by_items)
-    return beyond_slopes(train, slopes, shrinkage, by_items)
-
-
-def beyond_slopes(train, slopes, shrinkage="auto", by_items=False):
-    """Biases with given slopes: offsets of what these leave over. Otherwise as `with_slopes`."""
-    said = [slopes.at(*_places(train, start, by_items)) for start in range(0, train.nnz, _PART)]
-    left = sp.csr_matrix(((train.data - np.concatenate(said)).astype(np.float32), train.indices, train.indptr),
-                         train.shape)
+def beyond_slopes(train, slopes, shrinkage="auto"):
+    """Biases with given slopes: offsets of what these leave over of a CSR matrix."""
+    said = np.concatenate([slopes.at(u, i) for u, i, _ in _parts(train)])
+    left = sp.csr_matrix(((train.data - said).astype(np.float32), train.indices, train.indptr), train.shape)
     return fit_biases(Checked(left), shrinkage)._replace(slopes=slopes)
 
 
-def _places(train, start, by_items):
-    """Users and items of the ratings from one on: int arrays."""
-    stop = min(start + _PART, train.nnz)
-    rows = np.searchsorted(train.indptr, np.arange(start, stop), side="right") - 1
-    return (train.indices[start:stop], rows) if by_items else (rows, train.indices[start:stop])
-
-
-def _fit_slopes(train, biases, by_items):
-    """Equation (5)'s slopes: sums for each user over ratings, then ridge regressions of one number each."""
-    users, items, (_, shrinkage) = biases.users, biases.items, biases.shrinkage
-    counts = rating_counts(train)[1]
-    if by_items:
-        users, items, shrinkage = items, users, biases.shrinkage[0]
-        counts = rating_counts(train)[0]
-    sums = np.zeros((9, len(users)))  # of 1, x1, x2, x1^2, x1 x2, x2^2, e, x1 e, x2 e; and of e^2
-    squares = 0.0
+def _parts(train):
+    """Users, items and ratings of a CSR matrix, a part at a time."""
     for start in range(0, train.nnz, _PART):
-        u, i = _places(train, start, by_items)
-        e = train.data[start:start + _PART].astype(np.float64) - biases.mean - users[u] - items[i]
-        squares += e.dot(e)
-        x1 = np.log(counts[i])
-        x2 = (items[i] * (counts[i] + shrinkage) - e - items[i]) / _positive(counts[i] - 1 + shrinkage)
-        for k, terms in enumerate((None, x1, x2, x1 * x1, x1 * x2, x2 * x2, e, x1 * e, x2 * e)):
-            sums[k] += np.bincount(u, terms, len(users))
-    n, s1, s2, s11, s12, s22, e, e1, e2 = sums
-    means = np.array([s1.sum(), s2.sum()]) / train.nnz
-    spreads = np.sqrt(np.maximum(np.array([s11.sum(), s22.sum()]) / train.nnz - means ** 2, 0.0))
+        stop = min(start + _PART, train.nnz)
+        users = np.searchsorted(train.indptr, np.arange(start, stop), side="right") - 1
+        yield users, train.indices[start:stop], train.data[start:stop].astype(np.float64)
+
+
+def fit_slopes(train, biases):
+    """Equation (5)'s slopes beside `biases` of a CSR matrix: ridge regressions of one number for each user."""
+    counts, shrinkage = rating_counts(train)[1], biases.shrinkage[1]
+
+    def terms():
+        """For each part: users, residuals, and the features (2, n) without the user's own rating."""
+        for u, i, ratings in _parts(train):
+            e, of_items = ratings - biases.mean - biases.users[u] - biases.items[i], biases.items[i]
+            without = (of_items * (counts[i] + shrinkage) - e - of_items) / _positive(counts[i] - 1 + shrinkage)
+            yield u, e, np.stack([np.log(counts[i]), without])
+
+    sums = sum(np.stack([x.sum(axis=1), (x * x).sum(axis=1)]) for _, _, x in terms()) / train.nnz
+    means, spreads = sums[0], np.sqrt(np.maximum(sums[1] - sums[0] ** 2, 0.0))
     spreads[spreads < 1e-9] = np.inf  # a feature that tells nothing
-    # The same sums with standardised features.
-    (m1, m2), (d1, d2) = means, spreads
-    x11, x22 = (s11 - 2 * m1 * s1 + m1 ** 2 * n) / d1 ** 2, (s22 - 2 * m2 * s2 + m2 ** 2 * n) / d2 ** 2
-    x12 = (s12 - m1 * s2 - m2 * s1 + m1 * m2 * n) / (d1 * d2)
-    x1e, x2e = (e1 - m1 * e) / d1, (e2 - m2 * e) / d2
-    first, ridge_1 = _ridge(x11, x1e, squares, train.nnz)
-    squares = max(0.0, squares - 2 * first.dot(x1e) + (first ** 2).dot(x11))
-    second, ridge_2 = _ridge(x22, x2e - first * x12, squares, train.nnz)
-    features = np.stack([np.log(counts + 1.0), items], axis=1)
+    slopes, ridges = np.zeros((2, len(biases.users))), []
+    for k in range(2):
+        xx, xe, squares = np.zeros(len(biases.users)), np.zeros(len(biases.users)), 0.0
+        for u, e, x in terms():
+            x = (x - means[:, np.newaxis]) / spreads[:, np.newaxis]
+            e -= slopes[0, u] * x[0]
+            xx += np.bincount(u, x[k] * x[k], len(xx))
+            xe += np.bincount(u, x[k] * e, len(xx))
+            squares += e.dot(e)
+        slopes[k], ridge = _ridge(xx, xe, squares, train.nnz)
+        ridges.append(ridge)
+    features = np.stack([np.log(counts + 1.0), biases.items], axis=1)
     # No slope has seen an item with fewer ratings than the rarest one has.
     unknown = np.array([np.log(counts[counts > 0].min()), 0.0])
-    return Slopes(np.stack([first, second], axis=1), (features - means) / spreads, (unknown - means) / spreads,
-                  (ridge_1, ridge_2))
+    return Slopes(slopes.T.copy(), (features - means) / spreads, (unknown - means) / spreads, tuple(ridges))
 
 
 def _ridge(xx, xe, squares, n):

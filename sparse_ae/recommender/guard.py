@@ -100,7 +100,7 @@ def weigh(problem, known, trained):
         predicted = known.observed - known.residuals + outputs.dot(weights)
         return float(np.sqrt(np.mean((trained[0].scorer.clip(predicted) - known.observed) ** 2)))
 
-    found = {problem.baseline_name: error(np.zeros(len(trained)))}
+    found = {"biases": error(np.zeros(len(trained)))}
     found.update((each.side, error(np.eye(len(trained))[k])) for k, each in enumerate(trained) if sound[k])
     if problem.guarded:
         weights = known.weights(outputs * [each.epoch > 0 for each in trained]).tolist()
@@ -115,16 +115,17 @@ def weigh(problem, known, trained):
     return weights, found
 
 
-def weigh_by_lists(problem, trained, biases, lists):
+def weigh_by_lists(problem, trained, lists):
     """As `weigh`, by the lists of validation users: the best model, or both alike if that is better."""
     scorers, sound = [each.scorer for each in trained], np.array([each.error is None for each in trained])
-    name, alone = problem.simplest(problem.train, biases)
     ways = np.eye(len(trained))[sound].tolist() + ([[0.5, 0.5]] if sound.sum() > 1 else [])
-    names = [each.side for each, is_sound in zip(trained, sound) if is_sound] + ["both"]
-    contenders = [blend([problem.scorer(scorers[0].model, problem.train, trained[0].side, alone)], [0.0])]
+    names = ["biases" if problem.unit is None else "popular"]
+    names += [each.side for each, is_sound in zip(trained, sound) if is_sound] + ["both"]
+    alone = problem.scorer(scorers[0].model, problem.train, trained[0].side, problem.alone(problem.train))
+    contenders = [blend([alone], [0.0])]
     contenders += [blend(scorers, weights) for weights in ways]
     values = [lists.by_user(lists_of(scorer, lists), problem.lists.name) for scorer in contenders]
-    found = {name: float(of_users.mean()) for name, of_users in zip([name] + names, values)}
+    found = {name: float(of_users.mean()) for name, of_users in zip(names, values)}
     best = 1 + int(np.argmax([of_users.mean() for of_users in values[1:]]))
     better = standard_score(values[best] - values[0]) >= _CLEARLY_BETTER
     weights = ways[best - 1] if better or not problem.guarded else [0.0] * len(trained)

@@ -39,20 +39,21 @@ from sparse_ae.training.targets import unit_of_scores
 # their scores of all items are more numbers than this, 256 MB, but so many at least.
 _LISTS_AT_MOST, _SCORES_AT_MOST, _LISTS_AT_LEAST = 2000, 2 ** 26, 300
 
-# Held-out ratings that are looked at after each epoch, about, and in which order rows are taken: their others are
-# encoded each time, which costs a third of what training on them does. MovieLens 1M learns as much by 12,000 of them.
-_WATCHED, _WATCHED_SEED = 25000, 0
+# Held-out ratings that are looked at after each epoch, about: the others of their rows are encoded each time.
+_WATCHED = 25000
 
 _OF_AUTOENCODERS = ("n_hidden", "rows", "l2", "update", "learning_rate", "batch_size", "n_epochs", "patience",
                     "formulation")
 
-# Ratings by which the levels are shrunk that a decoder isn't to learn: with 0 to 3 it is better than without on real
-# sets; made-up ones with little noise like the more, and FilmTrust the less.
+# Ratings by which the levels are shrunk that a decoder isn't to learn.
 _LEVELS_SHRUNK_BY = 1.0
 
 
-class FitInputs(NamedTuple):
-    """All that a fit works on."""
+class Problem(NamedTuple):
+    """All that a fit works on.
+
+    `unit` is that of scores, where missing entries count, as if they had been rated `missing_rating`; else None.
+    """
 
     objective: Objective
     users: np.ndarray
@@ -99,7 +100,7 @@ class FitInputs(NamedTuple):
                 check_on_scale(unknown, scale)
         missing_rating = unit = None
         if not objective.clips:
-            cls, missing_rating = ScoreInputs, objective.missing_rating(None if lowest is None else scale)
+            missing_rating = objective.missing_rating(None if lowest is None else scale)
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
@@ -129,7 +130,7 @@ class FitInputs(NamedTuple):
         return self.held_out is not None and self.unit is None and self.lists is None
 
     def with_held_out(self, rng):
-        """Hold out validation ratings: a `FitInputs` with its own `train` and `held_out`."""
+        """Hold out validation ratings: a `Problem` with its own `train` and `held_out`."""
         if self.validation is None:
             return self
         everything, rows = self.everything, self.everything.rows
@@ -172,24 +173,25 @@ class FitInputs(NamedTuple):
 
     def watched(self, side):
         """Return a rank's own held-out ratings that a training looks at after each epoch: of some rows, if many."""
-        held_out = self.held_out.own(side)
-        counts = np.diff(self.held_out.by(side).indptr)
-        if counts.sum() <= _WATCHED:
-            return held_out
-        order = np.random.RandomState(_WATCHED_SEED).permutation(len(counts))
-        before = np.cumsum(counts[order]) - counts[order]
+        held_out, counts = self.held_out.own(side), np.diff(self.held_out.by(side).indptr)
+        order = np.random.RandomState(0).permutation(len(counts))
         chosen = np.zeros(len(counts), bool)
-        chosen[order[before < _WATCHED]] = True
-        entries = np.repeat(chosen, np.diff(held_out.indptr))
-        indptr = np.concatenate([[0], np.cumsum(np.where(chosen, np.diff(held_out.indptr), 0))])
+        chosen[order[np.cumsum(counts[order]) - counts[order] < _WATCHED]] = True
+        if chosen.all():
+            return held_out
+        own = np.diff(held_out.indptr)
+        entries, indptr = np.repeat(chosen, own), np.concatenate([[0], np.cumsum(chosen * own)])
         return canonical_csr(held_out.data[entries], held_out.indices[entries], indptr, held_out.shape)
 
-    # What `baseline` is called beside models.
-    baseline_name = "biases"
-
     def baseline(self, ratings):
-        """Return the `Biases` that a model of `OrientedRatings` is trained beside."""
+        """Return the `Biases` that a model of `OrientedRatings` is trained beside: a constant for scores."""
+        if self.unit is not None:
+            return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
         return biases_of(ratings, slopes=self.slopes)
+
+    def alone(self, ratings):
+        """Return what is predicted without a model, as `Biases`: the popularity of items for scores."""
+        return self.baseline(ratings) if self.unit is None else popularity_of(ratings, self.missing_rating)
 
     def with_slopes(self):
         """Have biases with slopes of users, where validation ratings show that these predict better.
@@ -208,16 +210,13 @@ class FitInputs(NamedTuple):
                                               for each in (gain, 0)))
         return self._replace(slopes=True)
 
-    def simplest(self, ratings, biases):
-        """Return what models are held against, of `OrientedRatings` with their `baseline`: its name, and `Biases`."""
-        return self.baseline_name, biases
-
     def targets(self, biases, side, trained_on=None):
         """Return the `Targets` of a rank's own columns; `biases` is None for ratings in, ratings out.
 
         Beyond biases, a decoder that is trained on some `OrientedRatings` isn't taught the levels of these.
         """
-        levels = None if trained_on is None else biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes)
+        has_levels = trained_on is not None and self.unit is None
+        levels = biases_of(trained_on, _LEVELS_SHRUNK_BY, self.slopes) if has_levels else None
         return targets_of(biases, side, self.scale, self.unit, self.ranks, levels)
 
     def scorer(self, model, ratings, side, biases):
@@ -236,21 +235,6 @@ class FitInputs(NamedTuple):
                              "objective with measure='rmse'" % (held_out.nnz, relevant))
         most_users = min(_LISTS_AT_MOST, max(_LISTS_AT_LEAST, _SCORES_AT_MOST // held_out.shape[1]))
         return ListValidation(Checked(self.train.by("users")), Checked(held_out), k, relevant, most_users)
-
-
-class ScoreInputs(FitInputs):
-    """As `FitInputs`, where missing entries count, as if they had been rated `missing_rating`: outputs are scores."""
-
-    baseline_name = "constant"
-
-    def baseline(self, ratings):
-        return Biases(self.missing_rating, *(np.zeros(n) for n in shape_of(ratings)))
-
-    def simplest(self, ratings, biases):
-        return "popular", popularity_of(ratings, self.missing_rating)
-
-    def targets(self, biases, side, trained_on=None):
-        return super().targets(biases, side)  # a constant has no levels
 
 
 def _stored(settings, ratings, y, validation, objective, ranks):

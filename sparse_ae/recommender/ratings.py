@@ -67,7 +67,7 @@ def fit_ratings(settings, problem, rng, paths, run, refit, fits=1):
             models, weights, found = _mean_of(ended)
             problem.tell(verdict(found, dict(zip(problem.sides, weights)), "RMSE, of %d fits" % len(ended)))
     if not any(weights):
-        _, biases = problem.simplest(problem.everything, problem.baseline(problem.everything))
+        biases = problem.alone(problem.everything)
     scorers = [problem.scorer(model, problem.everything, each.side, biases)
                for model, each in zip(models, first.trained)]
     measured = "validation_rmse" if problem.lists is None else "validation_lists"
@@ -101,7 +101,7 @@ def _fit_once(settings, problem, rng, paths, run, refit):
     elif lists is None:
         weights, found = weigh(problem, trainer.known, trained)
     else:
-        weights, found = weigh_by_lists(problem, trained, biases, lists)
+        weights, found = weigh_by_lists(problem, trained, lists)
     if refit and beside and not interrupted:
         everything, again = problem.baseline(problem.everything), list(trained)
         for k, (each, seed) in enumerate(zip(trained, seeds[1])):

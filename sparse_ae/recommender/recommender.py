@@ -41,7 +41,7 @@ from sparse_ae.recommender import saving
 from sparse_ae.recommender.defaults import is_worth_a_refit
 from sparse_ae.recommender.fitted import Answers, fitted_by
 from sparse_ae.recommender.lists import check_blend, fit_blend
-from sparse_ae.recommender.problem import FitInputs, check_choices
+from sparse_ae.recommender.problem import Problem, check_choices
 from sparse_ae.recommender.ratings import check_fits, fit_ratings, most_trainings
 from sparse_ae.recommender.saving import as_json, fitted_of, from_json, settings_as_json, state_of, whole
 from sparse_ae.recommender.settings import NotFittedError, RecommenderSettings, Shallow, in_words
@@ -250,7 +250,7 @@ class Recommender(RecommenderSettings, Answers):
             resume=repr(resume), checkpoint=str(checkpoint), checkpoint_every=repr(checkpoint_every),
             validation=repr(validation) if validation is None or isinstance(validation, (str, numbers.Number))
             else "ratings"))
-        given = FitInputs.of(self, ratings, y, validation, ranks)
+        given = Problem.of(self, ratings, y, validation, ranks)
         run = {"on_epoch": on_epoch, "checkpoint_every": checkpoint_every, "resume": resume}
         with ranks.agreed():
             check_bool(refit, "refit")

@@ -3,9 +3,9 @@ import copy
 
 import numpy as np
 
-from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, with_slopes
+from sparse_ae.baselines.biases import Biases, beyond_slopes, fit_biases, fit_slopes
 from sparse_ae.data.ratings import Checked
-from sparse_ae.data.side import ITEMS, Side
+from sparse_ae.data.side import ITEMS, USERS, Side
 from sparse_ae.ranks.ranks import ALONE
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.scoring.shared import SharedScorer
@@ -45,20 +45,17 @@ class OrientedRatings:
 
 
 def biases_of(ratings, shrinkage="auto", slopes=False):
-    """The biases of `OrientedRatings`, which are read as they are laid out: once for each shrinkage and with slopes."""
-    key = str(ratings.rows), shrinkage, slopes
+    """The biases of `OrientedRatings`, kept for each shrinkage and with slopes."""
+    key = shrinkage, slopes
     if key not in ratings.biases:
-        matrix = ratings.by(ratings.rows)
-        if not slopes:
-            biases = fit_biases(Checked(matrix), shrinkage, ranks=ratings.sharing)
-        elif shrinkage == "auto":
-            biases = with_slopes(matrix, fit_biases(Checked(matrix)), by_items=ratings.rows == ITEMS)
-        else:
-            biases = beyond_slopes(matrix, biases_of(ratings, slopes=True).slopes, shrinkage, ratings.rows == ITEMS)
-        biases = biases._replace(items=ratings.sharing.columns_of(biases.items))
-        users_items = ratings.rows.users_items
-        ratings.biases[key] = Biases(biases.mean, *users_items(biases.users, biases.items),
-                                     users_items(*biases.shrinkage), biases.slopes)
+        if slopes:
+            of_users = biases_of(ratings, slopes=True).slopes if shrinkage != "auto" else fit_slopes(
+                ratings.by(USERS), biases_of(ratings))
+            ratings.biases[key] = beyond_slopes(ratings.by(USERS), of_users, shrinkage)
+        else:  # read as they are laid out
+            mean, rows, columns, pair, _ = fit_biases(Checked(ratings.by(ratings.rows)), shrinkage, ratings.sharing)
+            turned = ratings.rows.users_items
+            ratings.biases[key] = Biases(mean, *turned(rows, ratings.sharing.columns_of(columns)), turned(*pair))
     return ratings.biases[key]
 
 

@@ -9,7 +9,7 @@ from sparse_ae.baselines.biases import Biases
 from sparse_ae.data import check_ratings, ratings as ratings_module, split_ratings
 from sparse_ae.recommender import problem
 from sparse_ae.recommender.guard import shrunk_weights, standard_score
-from sparse_ae.recommender.problem import FitInputs
+from sparse_ae.recommender.problem import Problem
 from sparse_ae.recommender.recommender import Recommender
 from sparse_ae.recommender.sides import OrientedRatings, n_columns_of, popularity_of, shape_of, targets_of
 
@@ -76,7 +76,7 @@ def test_each_set_of_ratings_is_checked_once_and_transposed_once(monkeypatch, se
 @pytest.mark.parametrize("side", ["users", "items"])
 def test_of_many_held_out_ratings_those_of_some_rows_are_watched(side, monkeypatch):
     matrix = check_ratings(sp.random(30, 20, 0.5, format="csr", random_state=0, dtype=np.float32))
-    given = FitInputs.of(Recommender(progress=False), matrix, validation=0.3).with_held_out(np.random.RandomState(0))
+    given = Problem.of(Recommender(progress=False), matrix, validation=0.3).with_held_out(np.random.RandomState(0))
     whole = given.held_out.by(side)
     assert given.watched(side) is whole
     monkeypatch.setattr(problem, "_WATCHED", 20)
