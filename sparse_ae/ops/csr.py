@@ -15,9 +15,6 @@ them, twice if need be. None gathers rows into a copy. Each has C code with Open
 that says the same, for float32 and float64, and checks its indices: wrong ones raise, whatever they are. Order and
 repetition of indices within a row don't matter.
 
-`add_csr_t_dot` is an update of F. Compiled with optimisations, as by default, it works in place where Theano finds that
-nobody needs the old value: then it writes to the rows in use, and touches no others.
-
 Theano's own `sparse.structured_dot` and `sparse.sampling_dot` run on one thread, or compute the whole dense product, or
 have no gradient in C.
 
@@ -40,8 +37,8 @@ import numpy as np
 
 from sparse_ae.ops.op import (
     CsrOp,
-    UpdateOp,
     check_csr,
+    check_units,
     count_scalar,
     csr_matrix,
     float_tensors,
@@ -57,17 +54,22 @@ from theano.gradient import DisconnectedType
 __all__ = ["add_csr_t_dot", "csr_arrays", "csr_dot", "csr_t_dot", "sampled_dot"]
 
 
-def _same_units(a, b, name_a, name_b):
-    if a.shape[1] != b.shape[1]:
-        raise ValueError("%s has %d columns, %s %d; both must have one for each hidden unit"
-                         % (name_a, a.shape[1], name_b, b.shape[1]))
-
-
 class _Product(CsrOp):
-    """One of the three products, which is linear in each of two inputs."""
+    """One of the three products, which is linear in each of two inputs, at the places of `linear_in`."""
 
-    headers = ("products.h",)
+    headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
     linear_in = (0, 3)
+    function = ""  # of products.h
+
+    def c_code(self, node, name, inputs, outputs, sub):
+        return self.c_call(self.function + "<%s>", node, name, inputs, outputs, sub)
+
+    def connection_pattern(self, node):
+        return [[i in self.linear_in] for i in range(len(node.inputs))]
+
+    def grad(self, inputs, output_gradients):
+        gradients = dict(zip(self.linear_in, self.gradients(*inputs, *output_gradients)))
+        return [like(gradients[i], x) if i in gradients else DisconnectedType()() for i, x in enumerate(inputs)]
 
     def R_op(self, inputs, eval_points):
         terms = [self(*inputs[:i] + [eval_points[i]] + inputs[i + 1:]) for i in self.linear_in
@@ -77,6 +79,8 @@ class _Product(CsrOp):
 
 class CsrDot(_Product):
     """R F for a CSR block R (n_rows, n_items) and dense F (n_items, k); see `csr_dot`."""
+
+    function = "csr_dot_op"
 
     def make_node(self, data, indices, indptr, F):
         data, F = float_tensors(data=(data, 1), F=(F, 2))
@@ -88,26 +92,18 @@ class CsrDot(_Product):
         check_csr(indices, indptr, len(indptr) - 1, len(F), len(data))
         outputs[0][0] = np.ascontiguousarray(csr_matrix(data, indices, indptr, len(F)).dot(F), F.dtype)
 
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("csr_dot_op", node.inputs[3].dtype, inputs, outputs, sub)
-
     def infer_shape(self, node, shapes):
         return [(shapes[2][0] - 1, shapes[3][1])]
 
-    def connection_pattern(self, node):
-        return [[True], [False], [False], [True]]
-
-    def grad(self, inputs, output_gradients):
-        data, indices, indptr, F = inputs
-        gradient, = output_gradients
-        return [like(sampled_dot(indices, indptr, gradient, F), data), DisconnectedType()(), DisconnectedType()(),
-                like(csr_t_dot(data, indices, indptr, gradient, F.shape[0]), F)]
+    def gradients(self, data, indices, indptr, F, gradient):
+        """Those of the inputs of `linear_in`."""
+        return sampled_dot(indices, indptr, gradient, F), csr_t_dot(data, indices, indptr, gradient, F.shape[0])
 
 
 class SampledDot(_Product):
     """A F' at the stored entries of a CSR block; see `sampled_dot`."""
 
-    linear_in = (2, 3)
+    function, linear_in = "sampled_dot_op", (2, 3)
 
     def make_node(self, indices, indptr, A, F):
         A, F = float_tensors(A=(A, 2), F=(F, 2))
@@ -116,33 +112,27 @@ class SampledDot(_Product):
 
     def perform(self, node, inputs, outputs):
         indices, indptr, A, F = inputs
-        _same_units(A, F, "A", "F")
+        check_units(A, F)
         check_csr(indices, indptr, len(A), len(F))
         outputs[0][0] = sampled_products(indices, indptr, A, F)
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("sampled_dot_op", node.inputs[3].dtype, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
 
-    def connection_pattern(self, node):
-        return [[False], [False], [True], [True]]
-
-    def grad(self, inputs, output_gradients):
-        indices, indptr, A, F = inputs
-        gradient, = output_gradients
-        return [DisconnectedType()(), DisconnectedType()(), like(csr_dot(gradient, indices, indptr, F), A),
-                like(csr_t_dot(gradient, indices, indptr, A, F.shape[0]), F)]
+    def gradients(self, indices, indptr, A, F, gradient):
+        """As `CsrDot.gradients`."""
+        return csr_dot(gradient, indices, indptr, F), csr_t_dot(gradient, indices, indptr, A, F.shape[0])
 
 
 class CsrTDot(_Product):
     """R' A for a CSR block R (n_rows, n_items) and dense A (n_rows, k); see `csr_t_dot`."""
 
+    function = "csr_t_dot_op"
+
     def make_node(self, data, indices, indptr, A, n_items):
         data, A = float_tensors(data=(data, 1), A=(A, 2))
-        n_items = count_scalar(n_items, "n_items")
-        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A, n_items]
+        inputs = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A,
+                  count_scalar(n_items, "n_items")]
         return gof.Apply(self, inputs, [T.matrix(dtype=A.dtype)])
 
     def perform(self, node, inputs, outputs):
@@ -152,54 +142,15 @@ class CsrTDot(_Product):
         check_csr(indices, indptr, len(A), n_items, len(data))
         outputs[0][0] = np.ascontiguousarray(csr_matrix(data, indices, indptr, int(n_items)).T.dot(A), A.dtype)
 
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("csr_t_dot_op", node.inputs[3].dtype, inputs, outputs, sub)
-
     def infer_shape(self, node, shapes):
         return [(node.inputs[4], shapes[3][1])]
 
-    def connection_pattern(self, node):
-        return [[True], [False], [False], [True], [False]]
-
-    def grad(self, inputs, output_gradients):
-        data, indices, indptr, A, n_items = inputs
-        gradient, = output_gradients
-        return [like(sampled_dot(indices, indptr, A, gradient), data), DisconnectedType()(), DisconnectedType()(),
-                like(csr_dot(data, indices, indptr, gradient), A), DisconnectedType()()]
+    def gradients(self, data, indices, indptr, A, n_items, gradient):
+        """As `CsrDot.gradients`."""
+        return sampled_dot(indices, indptr, A, gradient), csr_dot(data, indices, indptr, gradient)
 
 
-class AddCsrTDot(UpdateOp):
-    """F + alpha R' A; see `add_csr_t_dot`."""
-
-    __props__ = ("inplace",)
-    headers = ("products.h",)
-    updated = {0: 0}
-
-    def make_node(self, F, alpha, data, indices, indptr, A):
-        F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
-        inputs = [F, alpha, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, inputs, [F.type(), T.dscalar()])
-
-    def perform(self, node, inputs, outputs):
-        F, alpha, data, indices, indptr, A = inputs
-        _same_units(A, F, "A", "F")
-        check_csr(indices, indptr, len(A), len(F), len(data))
-        F, = self.targets(inputs)
-        used = np.unique(indices)
-        before = (F[used].astype("float64") ** 2).sum()
-        R = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used))
-        F[used] += alpha * R.T.dot(A)
-        outputs[0][0] = F
-        outputs[1][0] = np.asarray((F[used].astype("float64") ** 2).sum() - before)
-
-    def c_code(self, node, name, inputs, outputs, sub):
-        return self.c_call("add_csr_t_dot_op", node.inputs[0].dtype, [str(int(self.inplace))] + inputs, outputs, sub)
-
-    def infer_shape(self, node, shapes):
-        return [shapes[0], ()]
-
-
-_csr_dot, _sampled_dot_op, _csr_t_dot, _add_csr_t_dot = CsrDot(), SampledDot(), CsrTDot(), AddCsrTDot()
+_csr_dot, _sampled_dot, _csr_t_dot = CsrDot(), SampledDot(), CsrTDot()
 
 
 def csr_dot(data, indices, indptr, F):
@@ -246,7 +197,7 @@ def sampled_dot(indices, indptr, A, F):
     TypeError, ValueError, IndexError
         As `csr_dot`, and for factors with different numbers of columns.
     """
-    return _sampled_dot_op(indices, indptr, A, F)
+    return _sampled_dot(indices, indptr, A, F)
 
 
 def csr_t_dot(data, indices, indptr, A, n_items):
@@ -274,7 +225,7 @@ def csr_t_dot(data, indices, indptr, A, n_items):
 
 
 def add_csr_t_dot(F, alpha, data, indices, indptr, A):
-    """F + alpha R' A. In place, it reads and writes only the rows of F that R has ratings for.
+    """F + alpha R' A. As the update of a shared variable it reads and writes only the rows that R has ratings for.
 
     Parameters
     ----------
@@ -286,14 +237,18 @@ def add_csr_t_dot(F, alpha, data, indices, indptr, A):
     Returns
     -------
     list of two tensors
-        The new F, (n_items, k), and by how much the sum of its squares grew, a float64 scalar.
+        The new F, (n_items, k), and by how much the sum of its squares grew, a float64 scalar, which needs R' A as an
+        array.
 
     Raises
     ------
     TypeError, ValueError, IndexError
         As `csr_dot`; F is unchanged then.
     """
-    return _add_csr_t_dot(F, alpha, data, indices, indptr, A)
+    F, alpha, data, A = float_tensors(F=(F, 2), alpha=(alpha, 0), data=(data, 1), A=(A, 2))
+    moves = alpha * csr_t_dot(data, indices, indptr, A, F.shape[0])
+    growth = T.sum(moves * (2 * F + moves), dtype="float64", acc_dtype="float64")
+    return [F + moves, growth]
 
 
 def csr_arrays(block, dtype):

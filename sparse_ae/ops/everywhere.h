@@ -127,15 +127,15 @@ template <typename T> void twice_product(const Extended<T> &X, const T *S, npy_i
             }
 }
 
-struct EverywhereBuffers {
+struct Workspace {
     Buffer h, w, g, m;
 };
 
 template <typename T>
-int squared_outputs_op(PyArrayObject *H_, PyArrayObject *W_, PyArrayObject *c_, PyArrayObject **value,
-                       PyArrayObject **dH, PyArrayObject **dW, PyArrayObject **dc, EverywhereBuffers &buffers)
+int squared_outputs_op(PyArrayObject **in, PyArrayObject **out[], Workspace &buffers)
 {
-    Contiguous H(H_), W(W_), c(c_);
+    /* in: h, W, c; out: the sum, and its gradients for the three */
+    Contiguous H(in[0]), W(in[1]), c(in[2]);
     if (H.failed() || W.failed() || c.failed() || same_units(H.dim(1), W.dim(1), "h", "W")) return -1;
     const npy_intp n_rows = H.dim(0), n_items = W.dim(0), k = H.dim(1), width = padded_width<T>(k);
     if (c.dim(0) != n_items) {
@@ -143,9 +143,9 @@ int squared_outputs_op(PyArrayObject *H_, PyArrayObject *W_, PyArrayObject *c_, 
                      (Py_ssize_t)n_items);
         return -1;
     }
-    const int type = PyArray_TYPE(W_);
-    if (allocate(value, 0, 0, 0, type) || allocate(dH, 2, n_rows, k, type) || allocate(dW, 2, n_items, k, type) ||
-        allocate(dc, 1, n_items, 0, type))
+    const int type = PyArray_TYPE(in[1]);
+    if (allocate(out[0], 0, 0, 0, type) || allocate(out[1], 2, n_rows, k, type) ||
+        allocate(out[2], 2, n_items, k, type) || allocate(out[3], 1, n_items, 0, type))
         return -1;
     T *G = buffers.g.get<T>(width * width), *M = buffers.m.get<T>(width * width);
     const Extended<T> h = extended<T>(H.data<T>(), NULL, n_rows, k, buffers.h);
@@ -159,9 +159,9 @@ int squared_outputs_op(PyArrayObject *H_, PyArrayObject *W_, PyArrayObject *c_, 
     double sum = 0;
     for (npy_intp i = 0; i <= k; i++)
         for (npy_intp j = 0; j <= k; j++) sum += (double)G[i * width + j] * M[i * width + j];
-    *(T *)PyArray_DATA(*value) = (T)sum;
-    twice_product(h, G, k, (T *)PyArray_DATA(*dH), (T *)NULL);
-    twice_product(w, M, k, (T *)PyArray_DATA(*dW), (T *)PyArray_DATA(*dc));
+    *(T *)PyArray_DATA(*out[0]) = (T)sum;
+    twice_product(h, G, k, (T *)PyArray_DATA(*out[1]), (T *)NULL);
+    twice_product(w, M, k, (T *)PyArray_DATA(*out[2]), (T *)PyArray_DATA(*out[3]));
     return 0;
 }
 

@@ -11,7 +11,7 @@ n_items is made: O((n_rows + n_items) k^2). It is the trick of the papers that `
 """
 import numpy as np
 
-from sparse_ae.ops.op import C_TYPES, CsrOp, float_tensors, like
+from sparse_ae.ops.op import CsrOp, float_tensors, like
 import theano.tensor as T
 from theano import gof
 
@@ -48,13 +48,8 @@ class SquaredOutputs(CsrOp):
         for output, value in zip(outputs[1:], (d_h[:, :-1], d_W[:, :-1], d_W[:, -1])):
             output[0] = np.ascontiguousarray(value)
 
-    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
-    def c_support_code_struct(self, node, name):
-        return "sparse_ae::EverywhereBuffers buffers_%s;" % name
-
     def c_code(self, node, name, inputs, outputs, sub):
-        return "if (sparse_ae::squared_outputs_op<%s>(%s, buffers_%s)) { %s }" % (
-            C_TYPES[node.inputs[0].dtype], ", ".join(list(inputs) + ["&" + out for out in outputs]), name, sub["fail"])
+        return self.c_call("squared_outputs_op<%s>", node, name, inputs, outputs, sub)
 
     def infer_shape(self, node, shapes):
         return [()] + list(shapes)

@@ -98,36 +98,46 @@ class CsrOp(gof.Op):
         # made from, an upgrade never runs old code.
         return 2, zlib.crc32(_c_code(self.headers).encode()), _checksum_of_modules(type(self))
 
-    def c_call(self, function, dtype, inputs, outputs, sub):
-        """A call of a template of the headers, which returns 0 where all went well."""
-        arguments = ", ".join(list(inputs) + ["&" + out for out in outputs])
-        return "if (sparse_ae::%s<%s>(%s)) { %s }" % (function, C_TYPES[dtype], arguments, sub["fail"])
+    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
+    def c_support_code_struct(self, node, name):
+        return "sparse_ae::Workspace workspace_%s;" % name
+
+    def c_call(self, function, node, name, inputs, outputs, sub, more=""):
+        """A call of a template of the headers, which returns 0 where all went well; `more` is one more argument."""
+        return """
+        {
+            PyArrayObject *in[] = {%s}, **out[] = {%s};
+            if (sparse_ae::%s(in, out, %sworkspace_%s)) { %s }
+        }""" % (", ".join(inputs), ", ".join("&" + out for out in outputs),
+                function % C_TYPES[node.outputs[0].dtype], more, name, sub["fail"])
 
 
 class Updating(gof.Op):
     """An Op some outputs of which are new values of inputs, with a twin that writes them in place."""
 
     updated = {}  # output -> input
+    inplace = False
 
     def __init__(self, inplace=False):
-        self.set_inplace(inplace)
+        self.inplace = bool(inplace)
+
+    @property
+    def destroy_map(self):
+        return {new: [old] for new, old in self.updated.items()} if self.inplace else {}
+
+    def changed(self, **settings):
+        """A copy with other settings."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **settings)
+        return new
 
     def in_place(self):
         """Make the twin that works in place."""
-        return type(self)(inplace=True)
-
-    def set_inplace(self, inplace):
-        self.inplace = bool(inplace)
-        if self.inplace:
-            self.destroy_map = {new: [old] for new, old in self.updated.items()}
+        return self.changed(inplace=True)
 
     def targets(self, inputs):
         """The arrays to write to, in the order of `updated`."""
         return [inputs[i] if self.inplace else inputs[i].copy() for i in self.updated.values()]
-
-
-class UpdateOp(Updating, CsrOp):
-    """An `Updating` Op on a CSR block, with C code in headers of this folder."""
 
 
 @gof.local_optimizer(None)
@@ -203,6 +213,12 @@ def check_csr(indices, indptr, n_rows, n_items, n_data=None):
     if len(wrong):
         raise IndexError("indices[%d] is %d; with %d items it must lie in 0 ... %d"
                          % (wrong[0], indices[wrong[0]], n_items, n_items - 1))
+
+
+def check_units(A, F):
+    """products.h's same_units for the NumPy side."""
+    if A.shape[1] != F.shape[1]:
+        raise ValueError("A has %d columns, F %d; both must have one for each hidden unit" % (A.shape[1], F.shape[1]))
 
 
 def csr_matrix(data, indices, indptr, n_items):

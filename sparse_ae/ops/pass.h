@@ -1,16 +1,10 @@
-/* One pass over the ratings, forward and back, and where the gradients go. Comes after blocks.h. */
+/* One pass over the ratings, forward and back, and where the gradients go. Comes after rules.h. */
 #ifndef SPARSE_AE_PASS_H
 #define SPARSE_AE_PASS_H
 
 #include <cmath>
 
 namespace sparse_ae {
-
-/* One parameter on its way out, and the numbers of its update; a sink reads those that it needs. */
-template <typename T> struct Goal {
-    T *values, *squares, *means;  /* what an optimiser keeps is of the parameter's shape */
-    double step, decay, epsilon, beta1, beta2;
-};
 
 /* Of a sink's arrays that have the parameter's shape: the row of items[c], and how far apart rows are. */
 template <typename T> struct OfParameter {
@@ -45,87 +39,39 @@ template <typename T> struct Descend : OfParameter<T> {
     void add(npy_intp row, T gradient) { values[row] -= step * gradient; }
 };
 
-/* Adagrad, in place, of the gradient and that of a decay for each rating: d = gradient + 2 decay n row, squares += d^2,
-   row -= step * d / sqrt(squares + epsilon); sum: n |row|^2, before that. */
-template <typename T> struct Adagrad : OfParameter<T> {
-    T *values, *squares, step, decay, epsilon;
+/* Update: by a rule of rules.h, in place, along the gradient and that of a decay for each rating,
+   d = gradient + 2 decay n row; sum: n |row|^2, before that. */
+template <typename T, typename Rule> struct Update : OfParameter<T> {
+    enum { KEPT = Rule::KEPT };
+    Moved<T, Rule> parameter;
+    T decay;
     double sum;
-    explicit Adagrad(const Goal<T> &to)
-        : values(to.values), squares(to.squares), step((T)to.step), decay((T)to.decay), epsilon((T)to.epsilon), sum(0)
-    {
-    }
+    explicit Update(const Goal<T> &to) : parameter(to), decay((T)to.decay), sum(0) {}
     template <int NV>
     void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x,
                     const typename Simd<T>::vec *g)
     {
         typedef Block<T, NV> B;
-        typename Simd<T>::vec a[NV], norm = B::splat(0);
+        typename Simd<T>::vec kept[KEPT][NV], norm = B::splat(0);
         const typename Simd<T>::vec pull = B::splat(2 * decay * n);
-        block.load(squares + row, a);
+        for (int i = 0; i < KEPT; i++) block.load(parameter.kept[i] + row, kept[i]);
         for (int y = 0; y < NV; y++) {
-            const typename Simd<T>::vec d = g[y] + pull * x[y];
+            typename Simd<T>::aligned moved = x[y], at[KEPT], d = g[y] + pull * x[y];
             norm += x[y] * x[y];
-            a[y] += d * d;
-            x[y] -= B::splat(step) * d / Simd<T>::root(a[y] + B::splat(epsilon));
+            for (int i = 0; i < KEPT; i++) at[i] = kept[i][y];
+            parameter.rule(moved, at, d);
+            for (int i = 0; i < KEPT; i++) kept[i][y] = at[i];
+            x[y] = moved;
         }
-        block.store(squares + row, a);
-        block.store(values + row, x);
+        for (int i = 0; i < KEPT; i++) block.store(parameter.kept[i] + row, kept[i]);
+        block.store(parameter.values + row, x);
         sum += (double)n * B::sum(norm);
     }
     template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
     {
-        block.prefetch(B, c, k, squares);
+        for (int i = 0; i < KEPT; i++) block.prefetch(B, c, k, parameter.kept[i]);
     }
-    void add(npy_intp row, T gradient)
-    {
-        squares[row] += gradient * gradient;
-        values[row] -= step * gradient / std::sqrt(squares[row] + epsilon);
-    }
-};
-
-/* Adam of the rows in use alone, in place, with the same d as Adagrad: means = beta1 means + (1 - beta1) d, squares
-   likewise of d^2, row -= step * means / (sqrt(squares) + epsilon); sum: as Adagrad's. */
-template <typename T> struct SparseAdam : OfParameter<T> {
-    T *values, *squares, *means, step, decay, epsilon, beta1, beta2, rest1, rest2;
-    double sum;
-    explicit SparseAdam(const Goal<T> &to)
-        : values(to.values), squares(to.squares), means(to.means), step((T)to.step), decay((T)to.decay),
-          epsilon((T)to.epsilon), beta1((T)to.beta1), beta2((T)to.beta2), rest1((T)(1 - to.beta1)),
-          rest2((T)(1 - to.beta2)), sum(0)
-    {
-    }
-    template <int NV>
-    void operator()(const Block<T, NV> &block, npy_intp row, npy_int32 n, typename Simd<T>::vec *x,
-                    const typename Simd<T>::vec *g)
-    {
-        typedef Block<T, NV> B;
-        typename Simd<T>::vec m[NV], a[NV], norm = B::splat(0);
-        const typename Simd<T>::vec pull = B::splat(2 * decay * n);
-        block.load(means + row, m);
-        block.load(squares + row, a);
-        for (int y = 0; y < NV; y++) {
-            const typename Simd<T>::vec d = g[y] + pull * x[y];
-            norm += x[y] * x[y];
-            m[y] = B::splat(beta1) * m[y] + B::splat(rest1) * d;
-            a[y] = B::splat(beta2) * a[y] + B::splat(rest2) * (d * d);
-            x[y] -= B::splat(step) * m[y] / (Simd<T>::root(a[y]) + B::splat(epsilon));
-        }
-        block.store(means + row, m);
-        block.store(squares + row, a);
-        block.store(values + row, x);
-        sum += (double)n * B::sum(norm);
-    }
-    template <int NV> void prefetch(const Block<T, NV> &block, const ByItem<T> &B, npy_intp c, npy_intp k) const
-    {
-        block.prefetch(B, c, k, means);
-        block.prefetch(B, c, k, squares);
-    }
-    void add(npy_intp row, T gradient)
-    {
-        means[row] = beta1 * means[row] + rest1 * gradient;
-        squares[row] = beta2 * squares[row] + rest2 * (gradient * gradient);
-        values[row] -= step * means[row] / (std::sqrt(squares[row]) + epsilon);
-    }
+    void add(npy_intp row, T gradient) { parameter.move(row, gradient); }
 };
 
 /* Store: gradient array = gradient, of the rows in use alone, one after the other, each on cache lines of its own that
@@ -173,12 +119,14 @@ template <typename T> struct Accumulate : OfParameter<T> {
     void add(npy_intp row, T gradient) { values[row] += gradient; }
 };
 
-/* What the model is beside its parameters: output = low + span f(W g(V r + mu) + b). */
-struct Function {
+/* What an Op is told at run time. The output is low + span f(W g(V r + mu) + b). */
+struct Settings {
     int f, g;  /* Nonlinearity */
     double low, span;
     /* None; or where processes share out the items, what makes of an array of each the sum of all of them. */
     PyObject *total;
+    bool inplace, weighted;  /* weighted: whether a decay of all rows is for each rating */
+    double numbers[4];       /* of the rule, but for the first, its step */
 };
 
 /* What a pass reads, and what its sinks write to: the same arrays for an update, gradients of their shapes for
@@ -190,13 +138,13 @@ template <typename T> struct Parameters {
     const T *W, *V, *mu, *b, *U;
     T c_W, c_V;                   /* the user's W is c_W times the stored one */
     T low, span;                  /* output = low + span f(...) */
-    PyObject *total;              /* as in Function */
+    PyObject *total;              /* as in Settings */
     Goal<T> to_W, to_V, to_mu, to_b, to_U;
 
     /* Each of from and to: W, V, mu, b, and the fifth of `n` U. */
-    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Function &function)
-        : k(PyArray_DIMS(from[0])[1]), f(function.f), g(function.g), U(NULL), c_W(1), c_V(1), low((T)function.low),
-          span((T)function.span), total(function.total), to_W(), to_V(), to_mu(), to_b(), to_U()
+    Parameters(int n, PyArrayObject *const *from, PyArrayObject *const *to, const Settings &settings)
+        : k(PyArray_DIMS(from[0])[1]), f(settings.f), g(settings.g), U(NULL), c_W(1), c_V(1), low((T)settings.low),
+          span((T)settings.span), total(settings.total), to_W(), to_V(), to_mu(), to_b(), to_U()
     {
         const T **read[] = {&W, &V, &mu, &b, &U};
         for (int i = 0; i < n; i++) {
@@ -210,7 +158,7 @@ template <typename T> struct Parameters {
 /* One pass: forward through each thread's blocks, the errors, backward through the blocks. Processes that share out the
    items stop twice at the hidden units, to add up what each puts into them, and what comes back. TWO: whether there is
    a second encoder. */
-template <typename T, bool TWO, template <typename> class Sink> struct Pass {
+template <typename T, bool TWO, typename Sink> struct Pass {
     enum { LANES = 64 / sizeof(T) };
     const Ratings<T> &R;
     const Parameters<T> &P;
@@ -272,7 +220,7 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
     struct Backward {
         const Pass &pass;
         bool out, into;
-        Sink<T> to_W, to_V, to_mu, to_U;
+        Sink to_W, to_V, to_mu, to_U;
         template <int NV> void operator()(const Block<T, NV> &block)
         {
             const Parameters<T> &P = pass.P;
@@ -288,8 +236,8 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
     {
         #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
         for (int share = 0; share < n_shares; share++) {
-            Backward backward = {*this, out, into, Sink<T>(P.to_W), Sink<T>(P.to_V), Sink<T>(P.to_mu),
-                                 Sink<T>(P.to_U)};
+            Backward backward = {*this, out, into, Sink(P.to_W), Sink(P.to_V), Sink(P.to_mu),
+                                 Sink(P.to_U)};
             blocks(share, n_shares, backward);
             shares[3 * share + 1] += backward.to_W.sum;
             shares[3 * share + 2] += backward.to_V.sum + backward.to_U.sum;
@@ -354,7 +302,7 @@ template <typename T, bool TWO, template <typename> class Sink> struct Pass {
     template <int F> double errors_of(npy_intp c0, npy_intp c1, int n_shares)
     {
         double sse = 0;
-        Sink<T> to_b(P.to_b);
+        Sink to_b(P.to_b);
         for (npy_intp c = c0; c < c1; c++) {
             const T bias = P.b[B.items[c]];
             T gradient = 0;

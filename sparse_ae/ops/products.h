@@ -1,4 +1,5 @@
-/* Products of a CSR matrix of ratings with dense factors: the C code of csr.py. Comes after numpy_glue.h.
+/* Products of a CSR matrix of ratings with dense factors, and rules along R' A: the C code of csr.py and rows.py. Comes
+   after rules.h.
 
    Shapes: the CSR block R is (n_rows, n_items) with nnz stored ratings; dense factors have k columns, their rows are
    contiguous. */
@@ -7,14 +8,12 @@
 
 namespace sparse_ae {
 
-/* Asks for hidden units t0 to t1 of F's row of the rating after next: rows lie anywhere, and no hardware guesses the
-   next one. */
-template <typename T>
-static inline void prefetch_row(const Csr<T> &R, npy_intp p, npy_intp k, const T *F, npy_intp t0, npy_intp t1)
+/* Asks for F's row of the rating after next: rows lie anywhere, and no hardware guesses the next one. */
+template <typename T> static inline void prefetch_row(const Csr<T> &R, npy_intp p, npy_intp k, const T *F)
 {
     if (p + 2 < R.nnz) {
         const T *f = F + R.indices[p + 2] * k;
-        for (npy_intp t = t0; t < t1; t += 64 / sizeof(T)) __builtin_prefetch(f + t);
+        for (npy_intp t = 0; t < k; t += 64 / sizeof(T)) __builtin_prefetch(f + t);
     }
 }
 
@@ -28,7 +27,7 @@ template <typename T> void csr_dot(const Csr<T> &R, npy_intp k, const T *F, T *H
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
             const T *f = F + R.indices[p] * k;
             const T a = R.data[p];
-            prefetch_row(R, p, k, F, 0, k);
+            prefetch_row(R, p, k, F);
             #pragma omp simd
             for (npy_intp t = 0; t < k; t++) h[t] += a * f[t];
         }
@@ -44,7 +43,7 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
         for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
             const T *f = F + R.indices[p] * k;
             T sum = 0;
-            prefetch_row(R, p, k, F, 0, k);
+            prefetch_row(R, p, k, F);
             #pragma omp simd reduction(+ : sum)
             for (npy_intp t = 0; t < k; t++) sum += a[t] * f[t];
             s[p] = sum;
@@ -52,101 +51,146 @@ template <typename T> void sampled_dot(const Csr<T> &R, npy_intp k, const T *A, 
     }
 }
 
-/* F += alpha R' A, A (n_rows, k), F (n_items, k); returns by how much the sum of F's squares grew.
-   Threads share out the hidden units, not the ratings: no two write the same number, so the sum's order never depends
-   on timing. */
-template <typename T> double add_csr_t_dot(const Csr<T> &R, npy_intp k, const T *A, T alpha, T *F)
+/* Where rows of R' A go. Put: to an array. */
+template <typename T> struct Put {
+    T *to;
+    void prefetch(npy_intp, npy_intp) const {}
+    void operator()(npy_intp first, npy_intp k, const T *g) const { memcpy(to + first, g, k * sizeof(T)); }
+};
+
+/* Move: F and what is kept of it move along them. */
+template <typename T, typename Rule> struct Move {
+    Moved<T, Rule> F;
+    static void fetch(const T *row, npy_intp k)
+    {
+        for (npy_intp t = 0; t < k; t += 64 / sizeof(T)) __builtin_prefetch(row + t, 1);
+    }
+    void prefetch(npy_intp first, npy_intp k) const
+    {
+        fetch(F.values + first, k);
+        for (int i = 0; i < Rule::KEPT; i++) fetch(F.kept[i] + first, k);
+    }
+    void operator()(npy_intp first, npy_intp k, const T *g) const
+    {
+        const Moved<T, Rule> row = F.from(first);
+        #pragma omp simd
+        for (npy_intp t = 0; t < k; t++) row.move(t, g[t]);
+    }
+};
+
+/* Gives `take` the rows of R' A that R has entries for. Each is one thread's, and adds up in the order of R's rows. 0,
+   or -1 with a Python error set. */
+template <typename T, typename Take>
+int each_row(const Csr<T> &block, npy_intp k, const T *A, const Take &take, Workspace &ws)
 {
-    const npy_intp line = 64 / sizeof(T), lines = (k + line - 1) / line;
-    const int threads = n_threads(R.nnz * k), n_shares = lines < threads ? (lines > 1 ? (int)lines : 1) : threads;
-    double *growth = new double[n_shares]();
-    #pragma omp parallel for schedule(static, 1) num_threads(n_shares)
-    for (int share = 0; share < n_shares; share++) {
-        const npy_intp t0 = lines * share / n_shares * line;
-        npy_intp t1 = lines * (share + 1) / n_shares * line;
-        if (t1 > k) t1 = k;
-        double sum = 0;
-        for (npy_intp i = 0; i < R.n_rows; i++) {
-            const T *a = A + i * k;
-            for (npy_int32 p = R.indptr[i]; p < R.indptr[i + 1]; p++) {
-                T *f = F + R.indices[p] * k;
-                const T c = alpha * R.data[p];
-                T g = 0;
-                prefetch_row(R, p, k, F, t0, t1);
-                #pragma omp simd reduction(+ : g)
-                for (npy_intp t = t0; t < t1; t++) {
-                    const T d = c * a[t];
-                    g += d * (2 * f[t] + d);
-                    f[t] += d;
-                }
-                sum += g;
+    Ratings<T> R;
+    static_cast<Csr<T> &>(R) = block;
+    R.targets = R.data;
+    R.seen = NULL;
+    ByItem<T> B;
+    const npy_intp lanes = 64 / sizeof(T), stride = (k + lanes - 1) / lanes * lanes;
+    const int threads = n_threads(R.nnz * k);
+    T *sums = ws.gradient.get<T>(threads * stride);
+    if (!sums || !sort_by_item(R, ws, B)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    #pragma omp parallel for schedule(dynamic, 64) num_threads(threads)
+    for (npy_intp c = 0; c < B.n_items; c++) {
+#ifdef _OPENMP
+        T *g = sums + omp_get_thread_num() * stride;
+#else
+        T *g = sums;
+#endif
+        if (c + 2 < B.n_items) take.prefetch(B.items[c + 2] * k, k);
+        for (npy_int32 q = B.starts[c]; q < B.starts[c + 1]; q++) {
+            const T *a = A + B.rows[q] * k;
+            const T r = B.ratings[q];
+            if (q == B.starts[c]) {
+                #pragma omp simd
+                for (npy_intp t = 0; t < k; t++) g[t] = r * a[t];
+            } else {
+                #pragma omp simd
+                for (npy_intp t = 0; t < k; t++) g[t] += r * a[t];
             }
         }
-        growth[share] = sum;
+        take(B.items[c] * k, k, g);
     }
-    double sum = 0;
-    for (int share = 0; share < n_shares; share++) sum += growth[share];
-    delete[] growth;
-    return sum;
+    return 0;
 }
 
 /* what the Ops call ------------------------------------------------------------------------------------------------ */
 
 template <typename T>
-int csr_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *F_,
-               PyArrayObject **out)
+int csr_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &)
 {
-    CheckedCsr<T> block(data, indices, indptr);
-    Contiguous F(F_);
-    const npy_intp n_rows = PyArray_DIMS(indptr)[0] - 1;
-    if (F.failed() || block.check(n_rows, F.dim(0)) || allocate(out, 2, n_rows, F.dim(1), PyArray_TYPE(F_))) return -1;
-    csr_dot(block.R, F.dim(1), F.data<T>(), (T *)PyArray_DATA(*out));
-    return 0;
-}
-
-template <typename T>
-int sampled_dot_op(PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject *F_,
-                   PyArrayObject **out)
-{
-    CheckedCsr<T> block(NULL, indices, indptr);
-    Contiguous A(A_), F(F_);
-    if (A.failed() || F.failed() || same_units(A.dim(1), F.dim(1), "A", "F") || block.check(A.dim(0), F.dim(0)) ||
-        allocate(out, 1, block.R.nnz, 0, PyArray_TYPE(F_)))
+    /* in: data, indices, indptr, F */
+    CheckedCsr<T> block(in[0], in[1], in[2]);
+    Contiguous F(in[3]);
+    const npy_intp n_rows = PyArray_DIMS(in[2])[0] - 1;
+    if (F.failed() || block.check(n_rows, F.dim(0)) ||
+        allocate(out[0], 2, n_rows, F.dim(1), PyArray_TYPE(in[3])))
         return -1;
-    sampled_dot(block.R, F.dim(1), A.data<T>(), F.data<T>(), (T *)PyArray_DATA(*out));
+    csr_dot(block.R, F.dim(1), F.data<T>(), (T *)PyArray_DATA(*out[0]));
     return 0;
 }
 
 template <typename T>
-int csr_t_dot_op(PyArrayObject *data, PyArrayObject *indices, PyArrayObject *indptr, PyArrayObject *A_,
-                 PyArrayObject *n_items_, PyArrayObject **out)
+int sampled_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &)
 {
-    CheckedCsr<T> block(data, indices, indptr);
-    Contiguous A(A_);
-    const npy_intp n_items = (npy_intp) * (npy_int64 *)PyArray_DATA(n_items_);
+    /* in: indices, indptr, A, F */
+    CheckedCsr<T> block(NULL, in[0], in[1]);
+    Contiguous A(in[2]), F(in[3]);
+    if (A.failed() || F.failed() || same_units(A.dim(1), F.dim(1), "A", "F") || block.check(A.dim(0), F.dim(0)) ||
+        allocate(out[0], 1, block.R.nnz, 0, PyArray_TYPE(in[3])))
+        return -1;
+    sampled_dot(block.R, F.dim(1), A.data<T>(), F.data<T>(), (T *)PyArray_DATA(*out[0]));
+    return 0;
+}
+
+template <typename T>
+int csr_t_dot_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
+{
+    /* in: data, indices, indptr, A, n_items */
+    CheckedCsr<T> block(in[0], in[1], in[2]);
+    Contiguous A(in[3]);
+    const npy_intp n_items = (npy_intp) * (npy_int64 *)PyArray_DATA(in[4]);
     if (n_items < 0) {
         PyErr_Format(PyExc_ValueError, "n_items is %zd; it must not be negative", (Py_ssize_t)n_items);
         return -1;
     }
-    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out, 2, n_items, A.dim(1), PyArray_TYPE(A_)))
+    if (A.failed() || block.check(A.dim(0), n_items) || allocate(out[0], 2, n_items, A.dim(1), PyArray_TYPE(in[3])))
         return -1;
-    memset(PyArray_DATA(*out), 0, PyArray_NBYTES(*out));
-    add_csr_t_dot(block.R, A.dim(1), A.data<T>(), (T)1, (T *)PyArray_DATA(*out));
-    return 0;
+    memset(PyArray_DATA(*out[0]), 0, PyArray_NBYTES(*out[0]));
+    const Put<T> put = {(T *)PyArray_DATA(*out[0])};
+    return each_row(block.R, A.dim(1), A.data<T>(), put, ws);
 }
 
-template <typename T>
-int add_csr_t_dot_op(bool inplace, PyArrayObject *F, PyArrayObject *alpha, PyArrayObject *data, PyArrayObject *indices,
-                     PyArrayObject *indptr, PyArrayObject *A_, PyArrayObject **out, PyArrayObject **growth)
+template <typename T, bool inplace, template <typename> class Rule>
+int rows_op(PyArrayObject **in, PyArrayObject **out[], Workspace &ws)
 {
-    CheckedCsr<T> block(data, indices, indptr);
-    Contiguous A(A_);
-    if (A.failed() || same_units(A.dim(1), PyArray_DIMS(F)[1], "A", "F") || block.check(A.dim(0), PyArray_DIMS(F)[0]) ||
-        take_over(inplace, F, out) || allocate(growth, 0, 0, 0, NPY_FLOAT64))
-        return -1;
-    *(double *)PyArray_DATA(*growth) =
-        add_csr_t_dot(block.R, A.dim(1), A.data<T>(), *(T *)PyArray_DATA(alpha), (T *)PyArray_DATA(*out));
-    return 0;
+    /* in: F and what is kept of it, the rule's numbers, data, indices, indptr, A; out: F and what is kept of it */
+    enum { KEPT = Rule<T>::KEPT, NUMBERS = Rule<T>::NUMBERS, DATA = 1 + KEPT + NUMBERS };
+    CheckedCsr<T> block(in[DATA], in[DATA + 1], in[DATA + 2]);
+    Contiguous A(in[DATA + 3]);
+    const npy_intp *shape = PyArray_DIMS(in[0]);
+    if (A.failed() || same_units(A.dim(1), shape[1], "A", "F") || block.check(A.dim(0), shape[0])) return -1;
+    for (int i = 1; i <= KEPT; i++)
+        if (!PyArray_SAMESHAPE(in[0], in[i])) {
+            PyErr_SetString(PyExc_ValueError, "what is kept of F is not of its shape");
+            return -1;
+        }
+    double numbers[NUMBERS];
+    for (int i = 0; i < NUMBERS; i++)
+        if (to_double(in[1 + KEPT + i], &numbers[i])) return -1;
+    Goal<T> goal = {};
+    goal.numbers = numbers;
+    for (int i = 0; i <= KEPT; i++) {
+        if (take_over(inplace, in[i], out[i])) return -1;
+        (i ? goal.kept[i - 1] : goal.values) = (T *)PyArray_DATA(*out[i]);
+    }
+    const Move<T, Rule<T> > move = {Moved<T, Rule<T> >(goal)};
+    return each_row(block.R, A.dim(1), A.data<T>(), move, ws);
 }
 
 }  // namespace sparse_ae

@@ -18,128 +18,86 @@ it asks for the gradient; both then work in place where nobody needs the old val
 import numpy as np
 
 from sparse_ae.ops.csr import CsrTDot
-from sparse_ae.ops.op import C_TYPES, UpdateOp, check_csr, csr_matrix, float_tensors, index_vector
+from sparse_ae.ops.op import (
+    C_TYPES,
+    CsrOp,
+    Updating,
+    check_csr,
+    check_units,
+    csr_matrix,
+    float_tensors,
+    index_vector,
+)
+from sparse_ae.ops.rules import ADAGRAD, ADAM, SGD
 import theano
 import theano.tensor as T
 from theano import gof, scalar
 from theano.tensor.subtensor import AdvancedIncSubtensor1
 
 
-class _RowsOp(UpdateOp):
-    """A step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
+class RowsStep(Updating, CsrOp):
+    """A rule's step of F (n_items, k) along G = R' A, in the rows that the CSR block R has entries for.
 
-    The last inputs of a node are data, indices, indptr; A (n_rows, k). It raises ValueError and IndexError as `csr_dot`
-    does, and then changes nothing.
+    Inputs: F, what is kept of it, the rule's numbers, data, indices, indptr, A (n_rows, k). Outputs: the first ones,
+    new. It raises ValueError and IndexError as `csr_dot` does, and then changes nothing.
     """
 
     __props__ = ("inplace",)
-    headers = ("nonlinearities.h", "blocks.h", "rows.h")
+    headers = ("nonlinearities.h", "blocks.h", "rules.h", "products.h")
+    rule = SGD
 
-    @staticmethod
-    def gradient(F, data, indices, indptr, A):
-        """The rows of F that have one, and their gradients."""
-        if A.shape[1] != F.shape[1]:
-            raise ValueError("A has %d columns, F %d; both must have one for each hidden unit"
-                             % (A.shape[1], F.shape[1]))
+    @property
+    def updated(self):
+        return {i: i for i in range(1 + len(self.rule.kept))}
+
+    def make_node(self, F, *others):
+        *others, data, indices, indptr, A = others
+        n_kept = len(self.rule.kept)
+        kept = {"the %s of F" % name: (x, 2) for name, x in zip(self.rule.kept, others)}
+        moved = float_tensors(F=(F, 2), **kept)
+        data, A = (T.cast(T.as_tensor_variable(x), moved[0].dtype) for x in (data, A))  # no wider than F
+        data, A = float_tensors(data=(data, 1), A=(A, 2))
+        numbers = [T.as_tensor_variable(x) for x in others[n_kept:]]
+        if len(numbers) != 1 + len(self.rule.settings) or any(x.ndim for x in numbers):
+            raise TypeError("the step%s must be scalars" % "".join(" and " + name for name in self.rule.settings))
+        block = [data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
+        return gof.Apply(self, moved + numbers + block, [x.type() for x in moved])
+
+    def perform(self, node, inputs, outputs):
+        F, (data, indices, indptr, A) = inputs[0], inputs[-4:]
+        check_units(A, F)
         check_csr(indices, indptr, len(A), len(F), len(data))
+        if any(inputs[i].shape != F.shape for i in self.updated):
+            raise ValueError("what is kept of F is not of its shape")
         used = np.unique(indices)
-        return used, csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
-
-    # The buffers live as long as the compiled function does: fresh ones would cost a page fault for every 4 KB.
-    def c_support_code_struct(self, node, name):
-        return "sparse_ae::Workspace workspace_%s;" % name
+        G = csr_matrix(data, np.searchsorted(used, indices), indptr, len(used)).T.dot(A)
+        new = self.targets(inputs)
+        self.rule.move(used, G, [float(x) for x in inputs[len(new):-4]], *new)
+        for output, value in zip(outputs, new):
+            output[0] = value
 
     def c_code(self, node, name, inputs, outputs, sub):
-        return "if (sparse_ae::%s<%s>(%d, %s, workspace_%s)) { %s }" % (
-            self.function, C_TYPES[node.inputs[0].dtype], self.inplace,
-            ", ".join(list(inputs) + ["&" + out for out in outputs]), name, sub["fail"])
+        return self.c_call("rows_op<%%s, %d, sparse_ae::%s>" % (self.inplace, self.rule.name), node, name, inputs,
+                           outputs, sub)
 
     def infer_shape(self, node, shapes):
         return shapes[:len(node.outputs)]
 
 
-class SGDRows(_RowsOp):
-    """Plain SGD's step, F - rate G, of the rows in use.
-
-    Notes
-    -----
-    Inputs: F, rate, data, indices, indptr, A. Output: the new F.
-    """
-
-    function = "sgd_rows_op"
-    updated = {0: 0}
-
-    def make_node(self, F, rate, data, indices, indptr, A):
-        F, rate, data, A = float_tensors(F=(F, 2), rate=(rate, 0), data=(data, 1), A=(A, 2))
-        inputs = [F, rate, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, inputs, [F.type()])
-
-    def perform(self, node, inputs, outputs):
-        used, G = self.gradient(inputs[0], *inputs[2:])
-        F, = self.targets(inputs)
-        F[used] -= inputs[1] * G
-        outputs[0][0] = F
+class SGDRows(RowsStep):
+    """F - rate G. Inputs: F, rate, the block, A."""
 
 
-class AdagradRows(_RowsOp):
-    """Adagrad's step of the rows in use: squares + G^2, and F - rate G / sqrt(squares + G^2 + epsilon).
+class AdagradRows(RowsStep):
+    """Adagrad's step. Inputs: F, squares, rate, epsilon, the block, A."""
 
-    Notes
-    -----
-    Inputs: F, squares (n_items, k), rate, epsilon, data, indices, indptr, A. Outputs: the new F and squares.
-    """
-
-    function = "adagrad_rows_op"
-    updated = {0: 0, 1: 1}
-
-    def make_node(self, F, squares, rate, epsilon, data, indices, indptr, A):
-        F, squares, rate, epsilon, data, A = float_tensors(F=(F, 2), squares=(squares, 2), rate=(rate, 0),
-                                                           epsilon=(epsilon, 0), data=(data, 1), A=(A, 2))
-        inputs = [F, squares, rate, epsilon, data, index_vector(indices, "indices"), index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, inputs, [F.type(), squares.type()])
-
-    def perform(self, node, inputs, outputs):
-        F, squares, rate, epsilon = inputs[:4]
-        used, G = self.gradient(F, *inputs[4:])
-        if F.shape != squares.shape:
-            raise ValueError("the sums of squared gradients are not of F's shape")
-        F, squares = self.targets(inputs)
-        squares[used] += G ** 2
-        F[used] -= rate * G / np.sqrt(squares[used] + epsilon)
-        outputs[0][0], outputs[1][0] = F, squares
+    rule = ADAGRAD
 
 
-class AdamRows(_RowsOp):
-    """Adam's step of the rows in use: means and squares fade and take in G and G^2, and F moves along their quotient.
+class AdamRows(RowsStep):
+    """Adam's step. Inputs: F, means, squares, step, beta1, beta2, epsilon, the block, A."""
 
-    Inputs: F, means, squares (n_items, k), step, beta1, beta2, epsilon, the block, A. Outputs: the first three, new.
-    """
-
-    function = "adam_rows_op"
-    updated = {0: 0, 1: 1, 2: 2}
-
-    def make_node(self, F, means, squares, step, beta1, beta2, epsilon, data, indices, indptr, A):
-        F, means, squares = float_tensors(F=(F, 2), means=(means, 2), squares=(squares, 2))
-        data, A = (T.cast(T.as_tensor_variable(x), F.dtype) for x in (data, A))  # no wider than F
-        data, A = float_tensors(data=(data, 1), A=(A, 2))
-        numbers = [T.cast(T.as_tensor_variable(x), "float64") for x in (step, beta1, beta2, epsilon)]
-        if any(x.ndim for x in numbers):
-            raise TypeError("step, beta1, beta2 and epsilon must be scalars")
-        inputs = [F, means, squares] + numbers + [data, index_vector(indices, "indices"),
-                                                  index_vector(indptr, "indptr"), A]
-        return gof.Apply(self, inputs, [x.type() for x in inputs[:3]])
-
-    def perform(self, node, inputs, outputs):
-        step, beta1, beta2, epsilon = map(float, inputs[3:7])
-        used, G = self.gradient(inputs[0], *inputs[7:])
-        if not inputs[0].shape == inputs[1].shape == inputs[2].shape:
-            raise ValueError("the means of the gradients, or of their squares, are not of F's shape")
-        F, means, squares = self.targets(inputs)
-        means[used] = beta1 * means[used] + (1 - beta1) * G
-        squares[used] = beta2 * squares[used] + (1 - beta2) * G ** 2
-        F[used] -= step * means[used] / (np.sqrt(squares[used]) + epsilon)
-        for output, new in zip(outputs, (F, means, squares)):
-            output[0] = new
+    rule = ADAM
 
 
 class EntryRows(gof.Op):

@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from sparse_ae.ops.op import UpdateOp
+from sparse_ae.ops.op import CsrOp, Updating
 from sparse_ae.ops.rewrites import register
 import theano
 import theano.tensor as T
@@ -28,7 +28,7 @@ def _kind(broadcastable):
     return {(True, False): "ROW", (False, True): "COLUMN"}.get(tuple(broadcastable))
 
 
-class UpdatePass(UpdateOp):
+class UpdatePass(Updating, CsrOp):
     """A scalar function of several outputs, of each element of arrays of one shape.
 
     Parameters
@@ -49,10 +49,7 @@ class UpdatePass(UpdateOp):
     def __init__(self, scalar_op, pairs=(), inplace=False):
         self.scalar_op, self.pairs = scalar_op, tuple(pairs)
         self.updated = OrderedDict(self.pairs)
-        self.set_inplace(inplace)
-
-    def in_place(self):
-        return type(self)(self.scalar_op, self.pairs, True)
+        super().__init__(inplace)
 
     # As many as updates.h has room for.
     MOST = 64
@@ -89,6 +86,9 @@ class UpdatePass(UpdateOp):
 
     def c_support_code(self):
         return super().c_support_code() + "\n" + self.scalar_op.c_support_code()
+
+    def c_support_code_struct(self, node, name):
+        return ""
 
     def c_support_code_apply(self, node, name):
         code = [self.scalar_op.c_support_code_apply(node, name + "_scalar_"),

@@ -20,7 +20,6 @@ from sparse_ae.ops import (  # noqa: E402
     SGDStep,
     SparseAdamStep,
     SquaredError,
-    add_csr_t_dot,
     csr_dot,
     csr_t_dot,
     sampled_dot,
@@ -149,16 +148,11 @@ def ops(dtype):
         return compiled(inputs, op(*inputs))
 
     for mutable in (0, 1):
-        def add(mutable=mutable):
-            inputs = variables(dtype, F=2, alpha=0, **csr, A=2)
-            return compiled(inputs, add_csr_t_dot(*inputs), mutable)
-        found["add_csr_t_dot, mutable %d" % mutable] = add, lambda x: (
-            [x.factors(), x.rates()[0]] + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
-
         def sgd_rows(mutable=mutable):
             inputs = variables(dtype, F=2, rate=0, **csr, A=2)
             return compiled(inputs, SGDRows()(*inputs), mutable)
-        found["SGDRows, mutable %d" % mutable] = sgd_rows, found["add_csr_t_dot, mutable %d" % mutable][1]
+        found["SGDRows, mutable %d" % mutable] = sgd_rows, lambda x: (
+            [x.factors(), x.rates()[0]] + x.block() + [x.floats(x.off(x.n), x.off(x.k))])
 
         def adagrad_rows(mutable=mutable):
             inputs = variables(dtype, F=2, squares=2, rate=0, epsilon=0, **csr, A=2)

@@ -207,8 +207,8 @@ def test_a_second_encoder_comes_with_what_it_sees():
     W, x, i = T.matrix(), T.vector(), T.ivector()
     error = SquaredError("linear", "sigmoid")
     assert len(error.make_node(W, W, x, x, x, i, i).inputs) == 8
-    for more, message in [(dict(U_t=W), "needs U_t, indicator; indicator is missing"),
-                          (dict(indicator=x), "needs U_t, indicator; U_t is missing")]:
+    for more, message in [(dict(U_t=W), "needs U_t and indicator; indicator is missing"),
+                          (dict(indicator=x), "needs U_t and indicator; U_t is missing")]:
         with pytest.raises(TypeError, match=message):
             error(W, W, x, x, x, i, i, **more)
     with pytest.raises(TypeError, match="indicator has 2 dimensions; expected 1"):

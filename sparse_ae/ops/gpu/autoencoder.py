@@ -76,11 +76,8 @@ class _GpuUpdate(Updating, GpuCsrOp):
 
     def __init__(self, place, inplace=False):
         self.place = place
-        self.set_inplace(inplace)
+        super().__init__(inplace)
         self.prepare = self.prepare % self.arrays()[1][0][0] + self.numbers % self.place
-
-    def in_place(self):
-        return type(self)(self.place, True)
 
     def changed_code(self, name):
         names = {"new": "{%s}" % name, "old": "{old_%s}" % name}
@@ -97,7 +94,7 @@ class _GpuUpdate(Updating, GpuCsrOp):
 
 
 class GpuAddCsrTDot(_GpuUpdate):
-    """``out + step R' F``, as `AddCsrTDot`, and by how much the squares grew."""
+    """``out + step R' F``, and by how much the squares grew."""
 
     kernel, ndims, changed = "add_csr_t_dot", {"F": 2, "out": 2}, ["out"]
     updated = {1: 3}

@@ -27,24 +27,6 @@ class OnHost(gof.Op):
             output[0] = np.asarray(value, x.dtype)
 
 
-class AddScales(OnHost):
-    """The scale of `GpuAddCsrTDot` for an `AddCsrTDot`."""
-
-    types = [T.dvector]
-
-    def compute(self, alpha):
-        return [[alpha]]
-
-
-class Total(OnHost):
-    """The sum of a vector, in float64."""
-
-    types = [T.dscalar]
-
-    def compute(self, values):
-        return [values.sum(dtype="float64")]
-
-
 class Scale(OnHost):
     """One of some scales in another type, lest the GPU be given float64."""
 

@@ -12,21 +12,11 @@ import functools
 
 import numpy as np
 
-from sparse_ae.ops.csr import AddCsrTDot, CsrDot, CsrTDot, SampledDot
+from sparse_ae.ops.csr import CsrDot, CsrTDot, SampledDot
 from sparse_ae.ops.dense import DenseRows
 from sparse_ae.ops.fused import AdagradStep, SGDStep, SquaredError
 from sparse_ae.ops.gpu.autoencoder import GpuAdagrad, GpuAddCsrTDot, GpuDecode, GpuHidden, GpuHiddenSlopes
-from sparse_ae.ops.gpu.host import (
-    AdagradCosts,
-    AdagradScales,
-    AddScales,
-    Scale,
-    SGDCosts,
-    SGDScales,
-    Total,
-    Unscaled,
-    host_side,
-)
+from sparse_ae.ops.gpu.host import AdagradCosts, AdagradScales, Scale, SGDCosts, SGDScales, Unscaled, host_side
 from sparse_ae.ops.gpu.plans import ByItem, ByRow, Parts
 from sparse_ae.ops.gpu.products import GpuCsrTDot, GpuDenseRows, GpuPartSums, GpuRowSums, GpuSampledDot
 from sparse_ae.ops.gpu.rewrites import register
@@ -115,14 +105,6 @@ def local_gpu_dense_rows(op, context, inputs, outputs):
     return _on_block(indices, indptr, context)(GpuDenseRows(), values, _by_row, more=[host_side(n_items)])
 
 
-@_lifts(AddCsrTDot)
-def local_gpu_add_csr_t_dot(op, context, inputs, outputs):
-    F, alpha, data, indices, indptr, A = inputs
-    growths, new_F = _on_block(indices, indptr, context)(
-        GpuAddCsrTDot(0, op.inplace), data, _by_item, A, F, more=[AddScales()(alpha)])
-    return [new_F, Total()(growths)]
-
-
 def _ones(h):
     """A hidden unit that is 1 in each row: the output bias's."""
     return T.ones((h.shape[0], 1), dtype=h.dtype)
@@ -192,7 +174,7 @@ def local_gpu_adagrad_step(op, context, inputs, outputs):
     parameters, all_squares = ([as_gpuarray_variable(x, context) for x in inputs[start:start + n]] for start in (0, n))
     (W, V_t, mu, b, *U_t), (squares_W, squares_V_t, squares_mu, squares_b, *squares_U_t) = parameters, all_squares
     apply = _on_block(indices, indptr, context)
-    scales = AdagradScales(op.epsilon)(rate, l2_W, l2_V, *[x.shape for x in parameters + all_squares])
+    scales = AdagradScales(*op.settings)(rate, l2_W, l2_V, *[x.shape for x in parameters + all_squares])
     h, squares, slopes, d_a = _pass_through(op, apply, context, (indices, indptr), parameters[:4], data, target,
                                             U_t + indicator, scales)
 
