@@ -170,27 +170,3 @@ def brief(said):
     """A text, or that of an error, without its middle where it is long: what a file holds may take megabytes."""
     said = str(said)
     return said if len(said) <= 400 else "%s ... %s" % (said[:200], said[-100:])
-
-
-def check_run(n_epochs, patience, checkpoint, checkpoint_every, resume, on_epoch, keep_optimiser=True, cut=None,
-              watched=True):
-    """Raise ValueError or TypeError for arguments of `Trainer.fit`; `watched` says whether there is a validation."""
-    check_count(n_epochs, "n_epochs")
-    check_count(checkpoint_every, "checkpoint_every")
-    check_bool(keep_optimiser, "keep_optimiser")
-    if patience is not None:
-        check_count(patience, "patience", ", or None to run all epochs")
-        if not watched:
-            raise ValueError("patience is %r without validation; expected held-out ratings, or a measure, to stop "
-                             "early on" % (patience,))
-    if cut is not None:
-        check_fraction(cut, "cut", ", or None to stop at once")
-        if patience is None:
-            raise ValueError("cut is %r without patience; expected patience too, after which the learning rate is cut"
-                             % (cut,))
-    if on_epoch is not None and not callable(on_epoch):
-        raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (on_epoch,))
-    if checkpoint is not None:
-        check_path(checkpoint, "checkpoint", "the path of a file, or None")
-    if check_bool(resume, "resume") and checkpoint is None:
-        raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from" % (resume,))

@@ -1,7 +1,6 @@
-"""The training loop: batches into the compiled function, a history out.
+"""The post's training loop: batches into the compiled function, a history out; early stopping, and checkpoints.
 
-The post's loop, with users shuffled anew each epoch, the last partial batch included, and the error in the ratings'
-unit beside the loss; and what a long run needs: early stopping on held-out ratings, and checkpoints to resume from.
+Rows are shuffled anew in each epoch, the last, partial batch included.
 """
 import time
 
@@ -14,7 +13,6 @@ from sparse_ae.checks import (
     check_finite,
     check_number,
     check_rng,
-    check_run,
     error_at,
     state_of,
 )
@@ -32,10 +30,11 @@ from sparse_ae.training.optimisers import (
     UPDATES,
     check_entrywise,
     check_update,
+    has_learning_rate,
     make_step,
     optimiser_of,
 )
-from sparse_ae.training.run import EpochSums, TrainingRun, Validation
+from sparse_ae.training.run import EpochSums, RunArguments, TrainingRun, Validation
 from sparse_ae.training.targets import AsRated, check_own
 
 __all__ = ["Trainer", "TrainingDiverged"]
@@ -50,29 +49,26 @@ class Trainer:
 
     Parameters
     ----------
-    model : AutoEncoder
+    model : AutoEncoder, or another Model
     update : str or callable
         A function of `lasagne.updates`, by name or itself; "rprop" or "lbfgs", for all rows at once; or any function of
         the signature of `lasagne.updates.sgd`, such as
         ``functools.partial(lasagne.updates.momentum, momentum=0.5)``. With "lbfgs" an epoch is one iteration.
     learning_rate : float, or callable
         A function from the number of the epoch (1, 2, ...) to a float makes a schedule. "rprop" takes it for the first
-        step, "lbfgs" has none and passes it over.
+        step, "lbfgs" has none and ignores it.
     batch_size : int or None
-        Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it. The
-        dense and the scan formulation make it dense, which takes ``n_rows * n_items`` numbers and more.
+        Rows in a mini-batch. None makes one batch of all rows, in their order, as "rprop" and "lbfgs" need it.
     formulation : {"auto", "scan", "dense", "sparse"}
-        Which of the equivalent graphs runs; see `formulations`. "auto" takes the sparse one on a CPU unless the ratings
-        are dense; the attribute `formulation` says which after the first `fit`.
+        Which of the equivalent graphs runs. "auto" takes the sparse one on a CPU unless the ratings are dense; the
+        attribute `formulation` says which after the first `fit`.
     l2_per : {"batch", "epoch"}
-        "batch" is the post's: the cost of each mini-batch has the whole weight decay, which is therefore the stronger
-        the more mini-batches there are. With "epoch" each has the share that its ratings are of all ratings: an epoch
-        sums to ``squared error + l2 (|W|^2 + |V|^2)`` whatever the batch size.
+        "batch" is the post's: the cost of each mini-batch has the whole weight decay. With "epoch" each has the share
+        that its ratings are of all ratings: an epoch sums to ``squared error + l2 (|W|^2 + |V|^2)``.
     rng : numpy.random.RandomState or int
         Shuffles the rows.
     progress : bool or str
-        Whether to show how far the training is, as `progress` tells, and to announce a long compilation; a text, such
-        as "items as rows", is shown beside it.
+        Whether to show progress on stderr, and to announce a long compilation; a text is shown beside it.
     unknown : float, optional
         The prediction for a validation rating in a row or a column without training ratings; by default the mean of
         the training ratings.
@@ -91,25 +87,17 @@ class Trainer:
         ``loss``               mean over batches of the cost, weight decay included: what the post prints
         ``data_loss``          the same of the squared error alone
         ``train_rmse``         of the outputs that the loss is made of: each batch before its own update, not clipped;
-                               None where missing entries count, whose squared error is of all entries, and where the
-                               cost is a likelihood
+                               None where missing entries count, and where the cost is a likelihood
         ``validation_rmse``    on the validation ratings after the epoch, clipped; None without validation, and where
                                another measure has taken its place, as ``validation_ndcg@10``
         ``learning_rate``      in this epoch; None with "lbfgs"
         ``seconds``            of the epoch, compilation and validation not counted
         ``interrupted``        True in the epoch in which Ctrl-C came, which may be cut short, else False
-        ``restored``           in the last epoch of a call of `fit` with `patience`, and before the rate is `cut`: the
-                               epoch to whose end everything was put back, None where this one was the best; None in
-                               all others
+        ``restored``           the epoch to whose end everything was put back, in the last epoch of a call of `fit`
+                               with `patience`, and before the rate is `cut`; else None
         =====================  ======================================================================================
 
-        On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``, what this rank has put
-        into sums in the epoch.
-
-    Raises
-    ------
-    ValueError
-        For settings that can't be used.
+        On several ranks there are two more: ``seconds_in_sums``, of them, and ``bytes_summed``.
     """
 
     def __init__(self, model, update="sgd", learning_rate=0.001, batch_size=64, formulation="auto", l2_per="batch",
@@ -127,7 +115,7 @@ class Trainer:
             check_number(learning_rate, "learning_rate")
         if batch_size is not None:
             check_count(batch_size, "batch_size", ", or None for all rows at once")
-            if optimiser_of(self.update).needs_all_rows:
+            if getattr(optimiser_of(self.update), "needs_all_rows", False):
                 raise ValueError("batch_size is %r with update=%r, which needs the gradient of all ratings at once; "
                                  "expected batch_size=None, or an update for mini-batches such as 'adam'"
                                  % (batch_size, update))
@@ -156,8 +144,7 @@ class Trainer:
         Parameters
         ----------
         train : sparse matrix, (n_rows, n_items)
-            The ratings; rows without any are passed over. Of a model whose columns are shared out among ranks, the own
-            ones: ``model.ranks.part(ratings)``.
+            The ratings; rows without any are passed over. With several ranks, ``model.ranks.part(ratings)``.
         n_epochs : int
         validation : sparse matrix of the same shape, optional
             Held-out ratings, predicted after each epoch from the rows of `train`.
@@ -166,36 +153,31 @@ class Trainer:
         patience : int, optional
             Early stopping: training ends when so many epochs in a row have not lowered the least validation RMSE. When
             it ends, for this reason or another, parameters and optimiser are put back to the end of the epoch with the
-            least, or with the highest `measure`. In a later call, and beyond biases in any, the parameters that it
-            starts from are among those to choose from, so that it never ends worse than it began.
+            least, or with the highest `measure`. In a later call, and in residual mode in any, that may be the start.
         checkpoint : str or os.PathLike, optional
-            A file, `.npz` by convention, that holds at any time all that is needed to go on from an epoch's end; see
-            `checkpoint`. It belongs to one call of `fit`.
+            A file, `.npz` by convention, with all that is needed to go on from an epoch's end. It belongs to one call.
         checkpoint_every : int
             Epochs from one checkpoint to the next. There is one after the last epoch too, and none after an epoch that
             Ctrl-C cut short: resuming repeats it whole.
         resume : bool
             Whether to go on from `checkpoint` where that file exists. A program that was killed, run again as it was,
-            then ends with the same parameters, optimiser, generator and history (but for `seconds`), bit for bit, as
-            if nothing had happened. `n_epochs` counts the epochs in the file too, which don't come to `on_epoch`
-            again; it, `patience` and `checkpoint_every` may differ from those of the run that is resumed.
+            then ends with the same bits as if nothing had happened. `n_epochs` counts the epochs in the file too; it,
+            `patience` and `checkpoint_every` may differ from those of the run that is resumed.
         targets : Targets, optional
             What the encoder is to see and the decoder to give; by default the ratings themselves. Costs are in the
             unit of the targets, RMSEs in the ratings'.
         measure : callable, optional
-            What takes the place of the validation RMSE: without arguments, it returns how good the model is by then,
-            the higher the better. The history has it as ``validation_`` and its attribute `name`. One with an attribute
-            `every` is asked after the first epoch, and after those whose number `every` divides; the others have the
-            value of the epoch before. One with an attribute `least` ends no training before so many epochs.
+            Replaces the validation RMSE: without arguments, it returns how good the model is, the higher the better.
+            The history has it as ``validation_`` and its attribute `name`. With an attribute `every` it is called
+            after the first epoch and each epoch that `every` divides; with `least` it ends no training before that.
         seconds : float, optional
             The training ends with the epoch that is under way after so many.
         keep_optimiser : bool
-            Whether an epoch is put back with what the optimiser remembered then, which is up to two numbers more for
-            each parameter to keep. Without it that stays as the last epoch left it.
+            Whether an epoch is put back with what the optimiser remembered then, up to two numbers more a parameter.
         cut : float, optional
             With `patience`, by what the learning rate is multiplied once that many epochs have not lowered the error by
-            a thousandth: everything is put back to the best epoch, and training goes on from there until two fifths of
-            as many don't. It takes twice as many as long as the error is no lower than the first epoch's by 0.5%.
+            a thousandth: training goes on from the best epoch until two fifths of as many don't. It takes twice as
+            many as long as the error is no lower than the first epoch's by 0.5%.
 
         Returns
         -------
@@ -207,11 +189,8 @@ class Trainer:
         TrainingDiverged
             When the loss or a parameter is NaN or infinite. Parameters and optimiser are put back to the end of the
             last whole epoch, with `patience` to that of the best one.
-        ValueError, TypeError
-            For arguments that can't be used, and for a file that isn't the checkpoint of this run.
-        OSError
-            For a checkpoint that exists without `resume`, and one that can't be written. Arguments and files are
-            checked before anything is compiled, but for the arrays of a checkpoint.
+        ValueError, OSError
+            For a file that isn't the checkpoint of this run; that exists without `resume`, or can't be written.
 
         Examples
         --------
@@ -227,13 +206,13 @@ class Trainer:
         Notes
         -----
         On ranks (see `ranks.ranks`) all call it with the same arguments, except for the ratings, where each has its own
-        columns, and hold the same figures in `history`. `checkpoint` is then a file that names others beside it, one of
-        each rank; as many ranks can go on from it. `measure` has to be the same on all, `on_epoch` is called on each,
-        and progress is shown by the first.
+        columns, and get the same `history`. `checkpoint` names files beside it, one of each rank; as many ranks can go
+        on from it. `measure` has to be the same on all, and `on_epoch` is called on each.
         """
+        arguments = RunArguments(n_epochs, on_epoch, patience, checkpoint, checkpoint_every, resume, seconds,
+                                 keep_optimiser, cut)
         with self.model.ranks.together():
-            data, run = self._prepare(train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every,
-                                      resume, targets, measure, seconds, keep_optimiser, cut)
+            data, run = self._prepare(train, validation, targets, measure, arguments)
             signs = signs_of_life(self.model.ranks.first and self.progress, run.n_to_come, len(data.rows))
             while run.goes_on():
                 with sigint_as_flag() as run.interrupted:
@@ -242,15 +221,12 @@ class Trainer:
             signs.end(history)
             return history
 
-    def _prepare(self, train, n_epochs, validation, on_epoch, patience, checkpoint, checkpoint_every, resume, targets,
-                 measure, seconds, keep_optimiser, cut):
+    def _prepare(self, train, validation, targets, measure, arguments):
         """Check the arguments of `fit`, compile, and begin or resume: the `_Data` and the `TrainingRun`."""
         ranks = self.model.ranks
         targets = AsRated(self.model.rating_scale, self.objective.clips) if targets is None else targets
         with ranks.agreed():
-            check_run(n_epochs, patience=patience, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
-                      resume=resume, on_epoch=on_epoch, keep_optimiser=keep_optimiser, cut=cut,
-                      watched=validation is not None or measure is not None)
+            arguments.check(watched=validation is not None or measure is not None)
             judge = Validation(measure)
             train = targets.check(train, self.model)
             targets.check_unknown(self.unknown)
@@ -258,34 +234,33 @@ class Trainer:
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
         data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
         self._choose_formulation(data)
-        self._check_agreement(data.counts, judge.name, n_epochs, patience=patience,
-                              validation=held_out is not None, checkpoint=checkpoint is not None,
-                              checkpoint_every=checkpoint_every, cut=cut, keep_optimiser=keep_optimiser)
+        self._check_agreement(data.counts, judge.name, held_out is not None, arguments)
         if measure is not None:
             judge.value = measure
         elif held_out is not None:
             judge.value = self._validator(train, held_out, targets)
         file = saved = None
-        if checkpoint is not None:
-            settings = own_settings_of(self, judge.name, train, held_out)
-            file = CheckpointFile(checkpoint, checkpoint_every, settings, ranks)
+        if arguments.checkpoint is not None:
+            file = CheckpointFile(arguments.checkpoint, own_settings_of(self, judge.name, train, held_out), ranks)
             with ranks.agreed():
-                saved = file.read(resume, self.history, self._rate, cut)
+                saved = file.begin(arguments.resume, self.history, self._rate, arguments.cut)
         self._compile(targets.channels, judge.value is not None)
         if saved is not None:
             with ranks.agreed():
-                check_states(checkpoint, saved, self.step)
-        run = TrainingRun(self.step, self.history, self.rng, judge, n_epochs, patience, cut, seconds, keep_optimiser,
-                          file, on_epoch)
+                check_states(file.path, saved, self.step)
+        run = TrainingRun(self.step, self.history, self.rng, judge, arguments, file)
         run.begin(saved, judge.value is not None and bool(self.history or saved or targets.has_baseline))
         return data, run
 
-    def _check_agreement(self, counts, measured, n_epochs, **arguments):
+    def _check_agreement(self, counts, measured, is_validated, arguments):
         """Raise on all ranks where one has other settings, or other arguments of `fit`, than another."""
-        ranks = self.model.ranks
+        ranks, said = self.model.ranks, arguments._asdict()
+        for name in ("on_epoch", "resume", "seconds"):
+            del said[name]
         ranks.check_same(lambda: dict(
-            settings_of(self, measured), rng=state_of(self.rng), n_epochs=n_epochs, epochs_before=len(self.history),
-            learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, n_epochs + 1)], **arguments,
+            settings_of(self, measured), rng=state_of(self.rng), epochs_before=len(self.history),
+            learning_rate=[self._rate(len(self.history) + epoch) for epoch in range(1, arguments.n_epochs + 1)],
+            **dict(said, checkpoint=said["checkpoint"] is not None), validation=is_validated,
             **{each.name: each.variable.get_value() for each in self.model.parameters if each.columns_axis is None}))
         if not counts.any():
             raise ranks.raised_by_all(ValueError("the ratings hold no entries on any rank; expected at least one"))
@@ -297,7 +272,7 @@ class Trainer:
             self.formulation = choose_formulation(data.n_ratings / (train.shape[0] * self.model.n_all_columns),
                                                   self.model, self.objective)
         with ranks.agreed():
-            get_formulation(self.formulation, self.model, self.objective).check(train, data.targets.channels)
+            get_formulation(self.formulation, self.model, self.objective).check(train)
             self.objective.check(self.model, train, data.targets)
 
     def _compile(self, channels, predictions):
@@ -317,7 +292,7 @@ class Trainer:
                 Outputs(self.model).compile_for_all()
 
     def _rate(self, epoch):
-        if not optimiser_of(self.update).has_learning_rate:
+        if not has_learning_rate(self.update):
             return None
         if callable(self.learning_rate):
             return check_number(self.learning_rate(epoch), "learning_rate(%d)" % epoch)
@@ -359,7 +334,8 @@ class Trainer:
                 sums.add(loss, squared_error, n)
                 if not np.isfinite(loss):
                     break
-                signs.batch(len(rows), sums.loss, sums.rmse)
+                mean, _, rmse_so_far = sums.means()
+                signs.batch(len(rows), mean, rmse_so_far)
                 if stop:
                     break
         diverged = next(filter(None, ranks.gathered(_divergence(loss, self.step))), None)
@@ -369,7 +345,8 @@ class Trainer:
                 "%s in epoch %d, batch %d%s; the parameters are those of the end of epoch %d. Lower the learning rate, "
                 "or start from smaller weights"
                 % (diverged, epoch, sums.n_batches, "" if rate is None else ", with learning_rate=%g" % rate, good)))
-        return {"epoch": epoch, "loss": sums.loss, "data_loss": sums.data_loss, "train_rmse": sums.rmse,
+        loss, data_loss, train_rmse = sums.means()
+        return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
                 "interrupted": bool(stop), "restored": None, **spent_in_sums()}
 

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 import scipy.sparse as sp
 
-from sparse_ae.checks import MOST, check_number, check_rng, check_run
+from sparse_ae.checks import MOST, check_number, check_rng
 from sparse_ae.contract import Model
 from sparse_ae.data.ratings import Checked
 from sparse_ae.model import AutoEncoder
@@ -21,6 +21,7 @@ from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer, TrainingDiverged
 from sparse_ae.training.checkpoint import check_unused, describe
 from sparse_ae.training.formulations import get_formulation
+from sparse_ae.training.run import RunArguments
 import lasagne
 
 # How a training runs that is no part of a fit's history, and quickly repeated.
@@ -265,7 +266,7 @@ def check_settings(settings, problem, paths, run):
     trainer_of(settings, model, choice, rng, problem.unknown, objective)
     if settings.formulation != "auto":
         get_formulation(settings.formulation, model, objective)
-    check_run(choice.n_epochs, choice.patience, checkpoint=paths[0], **run)
+    RunArguments(choice.n_epochs, patience=choice.patience, checkpoint=paths[0], **run).check()
     for path in paths:
         if path is not None:
             check_unused(path, run["resume"])

@@ -13,9 +13,9 @@ class Batch(NamedTuple):
     Attributes
     ----------
     data : vector, (nnz,); or matrix, (n_rows, n_columns)
-        The encoder's input at the stored entries; or dense rows, which have no `indices` and no `indptr`.
-    indices, indptr : int vectors, (nnz,) and (n_rows + 1,); or None
-        As of CSR.
+        The encoder's input at the stored entries; or dense rows.
+    indices, indptr : int vectors, (nnz,) and (n_rows + 1,)
+        As in CSR; None for dense rows.
     target : like `data`, or None
         The decoder's targets there; None where they are `data` itself.
     indicator : like `data`, or None
@@ -35,25 +35,25 @@ class Batch(NamedTuple):
 
     @property
     def wanted(self):
-        """Return what the decoder is to give: the target, or the ratings themselves."""
+        """What the decoder is to give: the target, or the ratings themselves."""
         return self.data if self.target is None else self.target
 
     @property
     def is_dense(self):
-        """Tell whether it is of dense rows."""
+        """Whether it has dense rows."""
         return self.indices is None
 
     @property
     def present(self):
-        """List what there is of it, in order: the inputs of a compiled function, or their values."""
+        """Its parts that aren't None, in order: the inputs of a compiled function, or their values."""
         return [each for each in self if each is not None]
 
     def csr_arrays(self, dtype):
-        """List the arrays of CSR, as `present`, in the dtypes that the Ops take: `dtype`, and int32."""
+        """The arrays of CSR, as `present`, in the dtypes that the Ops take: `dtype`, and int32."""
         dtypes = dtype, "int32", "int32", dtype, dtype
         return [each.astype(to, copy=False) for each, to in zip(self, dtypes) if each is not None]
 
     def map(self, function):
         """The Batch with `function` of each of `data`, `target` and `indicator` that is there."""
-        return self._replace(**{name: function(value) for name, value in zip(self._fields, self)
-                                if value is not None and name in ("data",) + CHANNELS})
+        return self._replace(**{name: function(getattr(self, name)) for name in ("data",) + CHANNELS
+                                if getattr(self, name) is not None})

@@ -1,9 +1,7 @@
 """Checkpoints: where a training run stands, in a file, enough to go on from it as if it had never stopped.
 
-The parameters, what the update remembers, the generator's state, the history, the best epoch so far; and the settings
-and a checksum of the ratings, because with others the run would not be the same. The file is `storage`'s.
-
-On several ranks each writes its own part, see `files.parts`; their names have the number of the epoch.
+That is parameters, what the update remembers, the generator's state, the history, the best epoch; and the settings and
+a checksum of the ratings, because with others the run would not be the same.
 """
 import functools
 import os
@@ -17,20 +15,15 @@ from sparse_ae.files import storage
 from sparse_ae.files.parts import path_of_own, write_own
 from sparse_ae.ranks.ranks import ALONE
 
-#: The epoch after which the validation error was least, that error (minus a measure that is the better the higher), and
-#: the training step's state then.
+#: The epoch after which the validation error, or minus the measure, was least; that; and the step's state then.
 Best = namedtuple("Best", "epoch error state")
 
-#: The state of a run. `first`: epochs in `history` before the call of `fit`. `best`: a Best or None. `rng` and
-#: `state`: as the generator's and the training step's get_state() give them.
+#: The state of a run. `first`: epochs in `history` before the call of `fit`. `rng`, `state`: of `get_state()`.
 RunState = namedtuple("RunState", "history first best rng state")
 
 
 def settings_of(trainer, measured):
-    """List, as JSON, what must be the same for a run to be resumed, but the rate and a rank's own settings.
-
-    `measured` is the validation's name in the history; the trainer's formulation must have been chosen.
-    """
+    """What must be the same for a run to be resumed, but the rate and a rank's own; `measured` names the validation."""
     model = trainer.model
     return OrderedDict([
         *((name, describe(value) if callable(value) else value) for name, value in model.describe().items()),
@@ -58,71 +51,62 @@ def check_unused(path, resume):
 
 
 class CheckpointFile:
-    """The file of a run, written every so many epochs; `settings` are of `own_settings_of`."""
+    """The file of a run with settings as `own_settings_of` gives them; on several ranks each has its part."""
 
-    def __init__(self, path, every, settings, ranks):
-        self.path, self.every, self._settings, self._ranks = path, every, settings, ranks
+    def __init__(self, path, settings, ranks=ALONE):
+        self.path, self._settings, self._ranks = path, settings, ranks
 
     def write(self, run):
-        """Write a `RunState`, or leave the file as it is."""
-        save(self.path, self._settings, run, self._ranks)
+        """Write a `RunState`, whole or not at all."""
+        meta = {"settings": self._settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
+                "best": None}
+        arrays = {"state/" + name: value for name, value in run.state.items()}
+        if run.best is not None:
+            meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
+            if run.best.state is not run.state:  # else the file has it already
+                arrays.update(("best/" + name, value) for name, value in run.best.state.items())
+        write_own(self.path, "checkpoint", len(run.history), meta, arrays, self._ranks)
 
-    def read(self, resume, history, learning_rate, cut):
-        """Return the `RunState` to go on from, None without a file; raise if it can't be written, or read.
-
-        `learning_rate` is as of `load`.
-        """
+    def begin(self, resume, history, learning_rate, cut):
+        """Return the `RunState` to go on from, None without a file; raise if it can't be written, or read."""
         check_unused(self.path, resume)
         if resume:
             storage.remove_abandoned(self.path, after=0)
         if not os.path.exists(self.path):
             return None
-        saved = load(self.path, self._settings, learning_rate, self._ranks, cut)
+        saved = self.read(learning_rate, cut)
         if history and history != saved.history[:saved.first]:
             raise ValueError("%s is the checkpoint of a call of fit that began after %d epochs, not of one that goes "
                              "on from the %d epochs of this trainer; pass another path, or resume with a new Trainer"
                              % (self.path, saved.first, len(history)))
         return saved
 
+    def read(self, learning_rate, cut=None):
+        """Read the `RunState`, checked but for its arrays; ValueError names each setting that differs.
 
-def save(path, settings, run, ranks=ALONE):
-    """Write a `RunState` with settings of `own_settings_of`, whole or not at all; each rank writes its part."""
-    meta = {"settings": settings, "history": run.history, "first": run.first, "rng": _lists(run.rng),
-            "best": None}
-    arrays = {"state/" + name: value for name, value in run.state.items()}
-    if run.best is not None:
-        meta["best"] = {"epoch": run.best.epoch, "error": run.best.error}
-        if run.best.state is not run.state:  # else the file has it already
-            arrays.update(("best/" + name, value) for name, value in run.best.state.items())
-    write_own(path, "checkpoint", len(run.history), meta, arrays, ranks)
-
-
-def load(path, settings, learning_rate, ranks=ALONE, cut=None):
-    """Read the `RunState` of a run with these settings, checked but for its arrays; see `check_states` for those.
-
-    `learning_rate` goes from the number of an epoch to its rate, and is compared with what the run has used since its
-    call of `fit`. ValueError names each setting that differs, and what no run has written.
-    """
-    path = path_of_own(path, "checkpoint", ranks)
-    meta, arrays = storage.read(path, "checkpoint")
-    with storage.damage_named(path):
-        run = _checked(meta, arrays)
-    differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
-                   for name, value in settings.items() if value != meta["settings"].get(name)]
-    factor = 1.0
-    for record in run.history[run.first:]:
-        rate = learning_rate(record["epoch"])
-        rate = rate and rate * factor
-        if record["restored"] is not None and cut is not None:
-            factor = cut
-        if rate != record["learning_rate"]:
-            differences.append("learning_rate is %r here in epoch %d and was %r"
-                               % (rate, record["epoch"], record["learning_rate"]))
-            break
-    if differences:
-        raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it was "
-                         "made with, or pass another path" % (path, "; ".join(differences)))
-    return run
+        `learning_rate` gives the rate of an epoch, which is compared with what the run has used since its call of
+        `fit`.
+        """
+        path = path_of_own(self.path, "checkpoint", self._ranks)
+        meta, arrays = storage.read(path, "checkpoint")
+        with storage.damage_named(path):
+            run = _checked(meta, arrays)
+        differences = ["%s is %r here and was %r" % (name, value, meta["settings"].get(name))
+                       for name, value in self._settings.items() if value != meta["settings"].get(name)]
+        factor = 1.0
+        for record in run.history[run.first:]:
+            rate = learning_rate(record["epoch"])
+            rate = rate and rate * factor
+            if record["restored"] is not None and cut is not None:
+                factor = cut
+            if rate != record["learning_rate"]:
+                differences.append("learning_rate is %r here in epoch %d and was %r"
+                                   % (rate, record["epoch"], record["learning_rate"]))
+                break
+        if differences:
+            raise ValueError("%s is the checkpoint of another run: %s. Resume with the settings and ratings that it "
+                             "was made with, or pass another path" % (path, "; ".join(differences)))
+        return run
 
 
 def check_states(path, run, step):

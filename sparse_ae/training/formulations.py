@@ -1,7 +1,6 @@
 """One function, three graphs: the post's scan, a dense masked graph, and a sparse one.
 
-All three have the parameters, the loss, the gradients and the updates of one model. They differ in what they cost for a
-batch of B rows with nnz ratings:
+All have the loss, the gradients and the updates of one model. For a batch of B rows with nnz ratings they cost:
 
 ==========  ==========================  =======================================================================
 `scan`      O(B n_columns k)            the post's graph; takes dense rows in which 0 means missing
@@ -9,11 +8,8 @@ batch of B rows with nnz ratings:
 `sparse`    O(nnz k)                    the Ops of `ops`
 ==========  ==========================  =======================================================================
 
-`dense` and `sparse` ask the model to encode and decode, and serve any `Model`; `scan` is the post's, of one encoder and
-observed entries. A stored 0 is an observed rating for `dense` and `sparse`; `scan` refuses it.
-
-The decoder may be to give something else than the encoder sees: a *target* beside the ratings, at the same entries.
-And a model with a second encoder U takes a second input there, the *indicator*, which is 0 nowhere.
+`dense` and `sparse` serve any `Model`; `scan` is the post's, of one encoder and observed entries. A stored 0 is an
+observed rating for `dense` and `sparse`; `scan` refuses it.
 """
 from collections import OrderedDict
 from typing import Any, NamedTuple
@@ -37,7 +33,7 @@ class Entries(NamedTuple):
     ----------
     output, target : vectors, (nnz,), of observed entries; or matrices, (n_rows, n_columns), of all
     observed : matrix of bool or int8, (n_rows, n_columns), or None
-        Not 0 where there is an entry; None where all of `output` are. No float is a condition in OpenCL.
+        Not 0 where there is an entry; None where all of `output` are.
     h : matrix, (n_rows, k), or None
         Hidden units, where the formulation has them.
     """
@@ -64,12 +60,7 @@ class Entries(NamedTuple):
 
 
 class Formulation:
-    """One of the graphs, in pure pieces; this is the sparse one.
-
-    Attributes
-    ----------
-    name : str
-    """
+    """One of the graphs, in pure pieces; this is the sparse one. `name` is its name in `FORMULATIONS`."""
 
     name = "sparse"
 
@@ -92,12 +83,12 @@ class Formulation:
         """List the arrays of a `Batch` of CSR as the compiled function takes them."""
         return batch.csr_arrays(model.dtype)
 
-    def check(self, ratings, channels):
+    def check(self, ratings):
         """Raise ValueError for ratings that it can't take."""
 
     def one_pass(self, model, batch):
         """Return a function from targets (nnz,) to the squared error, by one Op; None where none computes it."""
-        one = model.one_pass()
+        one = model.one_pass() if self.name == "sparse" else None
         if one is None:
             return None
         W, V, mu, b, *U = [each.variable.T if each.item_major else each.variable for each in one.parameters]
@@ -124,9 +115,6 @@ class _Dense(Formulation):
         h = model.encode(batch if model.reads_entries else laid_out, deterministic=False)
         return Entries(model.decode(h), laid_out.wanted, rows(T.ones_like(batch.indices, dtype="int8")), h)
 
-    def one_pass(self, model, batch):
-        return None
-
 
 class _Scan(Formulation):
     name = "scan"
@@ -148,11 +136,8 @@ class _Scan(Formulation):
         rows = batch.map(lambda data: matrix(data).toarray().astype(model.dtype, copy=False))
         return rows._replace(indices=None, indptr=None).present
 
-    def check(self, ratings, channels):
+    def check(self, ratings):
         batches.refuse_stored_zeros(ratings)
-
-    def one_pass(self, model, batch):
-        return None
 
 
 def _channels(make, channels, dtype):
@@ -164,24 +149,13 @@ FORMULATIONS = OrderedDict((formulation.name, formulation) for formulation in [_
 
 # The density of ratings from which the dense graph is faster on a CPU: examples/benchmarks/benchmark.py --density.
 DENSE_FROM = 0.5
-# On a GPU, by what the two have to do for a mini-batch of B rows with a share d of ratings. The dense graph multiplies
-# matrices: 8 B n_items k operations, forward and back. The sparse one reads rows of V and W, and of hidden units for
-# their gradients: 16 d B n_items k bytes. V100, A100 and H100 alike do 13 to 20 operations on float32, without tensor
-# cores, in the time that a byte takes to read, so that the two are even where d is 1/40 to 1/26. No card has confirmed
-# it yet.
+# On a GPU, by calculation: the dense graph has 8 B n k operations, the sparse one reads 16 d B n k bytes at a density
+# d, and cards do 13 to 20 operations on float32 in the time of a byte.
 DENSE_FROM_ON_GPU = 0.03
 
 
 def choose_formulation(density, model, objective=Observed()):
-    """Choose what ``formulation="auto"`` stands for: "dense" for dense ratings and where it must be, else "sparse".
-
-    Parameters
-    ----------
-    density : float
-        Ratings as a fraction of the matrix; `DENSE_FROM` and more are dense, on a GPU `DENSE_FROM_ON_GPU` and more.
-    model : Model
-    objective : Objective
-    """
+    """Choose what ``formulation="auto"`` stands for: "dense" for this density of ratings, or where it must be."""
     dense = density >= (DENSE_FROM_ON_GPU if on_gpu() else DENSE_FROM)
     return "dense" if dense or objective.refusal(model, "sparse") else "sparse"
 

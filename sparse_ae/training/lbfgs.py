@@ -18,25 +18,16 @@ class LBFGS(Step):
     """Limited-memory BFGS, for all rows at once and without a learning rate.
 
     A call is one iteration: the two-loop recursion over the last changes of the parameters and of their gradient gives
-    a direction, and along it SciPy's line search finds a step that meets the strong Wolfe conditions. All in SciPy,
-    `minimize(method="L-BFGS-B")`, doesn't give away what it has learned of the curvature, without which nothing can go
-    on from an iteration's end: a checkpoint couldn't be resumed from, nor training after an early stop.
+    a direction, and along it SciPy's line search finds a step that meets the strong Wolfe conditions; see J. Nocedal,
+    S. J. Wright, Numerical Optimization, 2nd edition, 2006, algorithms 7.4 and 3.5. SciPy's own L-BFGS-B doesn't give
+    away what it has learned of the curvature, which a checkpoint needs.
 
     Parameters
     ----------
-    model : AutoEncoder
-    formulation : {"scan", "dense", "sparse"}
-    channels, objective
+    model, formulation, channels, objective
         As `Step` takes them.
     memory : int
         How many changes are kept; each takes the memory of the parameters twice.
-
-    References
-    ----------
-    .. [1] D. C. Liu, J. Nocedal: On the limited memory BFGS method for large scale optimization. Mathematical
-           Programming 45, 1989, 503-528.
-    .. [2] J. Nocedal, S. J. Wright: Numerical Optimization, 2nd edition, 2006: algorithms 7.4, the recursion, and 3.5,
-           the line search.
     """
 
     needs_all_rows = True

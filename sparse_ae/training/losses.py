@@ -1,16 +1,7 @@
 """Losses over the entries of CSR input, in the manner of `lasagne.objectives`.
 
 Each takes Theano expressions and returns one, by entry or by row; `lasagne.objectives.aggregate`, ``.sum()`` and
-``.mean()`` make a number of it. The outputs come from `sparse_ae.layers`, or from anywhere.
-
-=============================  ======================  =================================================
-`observed_squared_error`       by entry                (r - y)^2
-`ordinal_crossentropy`         by entry                -log P(level | score)
-`multinomial_crossentropy`     by row                  -sum over the row's entries of r log softmax(y)
-`missing_squared_error`        one number              sum over entries that aren't stored of (m - y)^2
-=============================  ======================  =================================================
-
-*Observed means stored*: a stored 0 is an entry, too.
+``.mean()`` make a number of it. *Observed means stored*: a stored 0 is an entry, too.
 """
 import numpy as np
 
@@ -31,16 +22,11 @@ def observed_squared_error(predictions, observed):
     predictions : vector, (n_entries,)
         As `sparse_ae.layers.ObservedLayer` gives them for `observed`.
     observed : Theano CSR variable
-        With n_entries entries.
+        With n_entries entries; TypeError for anything else.
 
     Returns
     -------
     vector, (n_entries,)
-
-    Raises
-    ------
-    TypeError
-        For `observed` that isn't a CSR variable.
 
     Examples
     --------
@@ -71,11 +57,6 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
     vector, (n,)
         In nats.
 
-    Raises
-    ------
-    ValueError
-        For an unknown link.
-
     Examples
     --------
     A decoder whose outputs are scores, with thresholds that are learned beside it:
@@ -84,15 +65,13 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
     >>> from sparse_ae.layers import ObservedLayer, OrdinalLayer, SparseInputDenseLayer
     >>> from sparse_ae.ops import stored_arrays
     >>> from sparse_ae.training.losses import ordinal_crossentropy
-    >>> from lasagne.layers import InputLayer, get_all_params, get_output
+    >>> from lasagne.layers import InputLayer, get_output
     >>> x = theano.sparse.csr_matrix("x")
     >>> l_in = InputLayer((None, 100), x)
     >>> scores = ObservedLayer(SparseInputDenseLayer(l_in, num_units=20), l_in)
     >>> stars = OrdinalLayer(scores, levels=[1, 2, 3, 4, 5])
     >>> score, prediction = get_output([scores, stars])
     >>> loss = ordinal_crossentropy(score, stars.classes(stored_arrays(x)[0]), stars.thresholds).mean()
-    >>> [p.name for p in get_all_params(stars, trainable=True)]
-    ['W', 'b', 'W', 'b', 'steps']
     """
     return ordinal_loss(scores, classes, thresholds, check_choice(link, "link", LINKS))
 
@@ -100,33 +79,20 @@ def ordinal_crossentropy(scores, classes, thresholds, link="logistic"):
 def multinomial_crossentropy(scores, observed):
     """The negative log-likelihood of a row's entries as counts of a multinomial distribution over all columns.
 
-        - sum over entries j of row i of  x_ij log softmax(y_i)_j
+    ``- sum over entries j of row i of x_ij log softmax(y_i)_j``: the cost of Mult-DAE in D. Liang, R. G. Krishnan,
+    M. D. Hoffman, T. Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018.
 
     Parameters
     ----------
     scores : matrix, (n_rows, n_columns)
-        All of a decoder's outputs, with no nonlinearity: of an `ObservedLayer` those with ``entries="all"``.
+        All of a decoder's outputs, with no nonlinearity: those of an `ObservedLayer` with ``entries="all"``.
     observed : Theano CSR variable, (n_rows, n_columns)
-        Counts, or 1 at each entry; no entry twice.
+        Counts, or 1 at each entry; no entry twice. TypeError for anything else.
 
     Returns
     -------
     vector, (n_rows,)
         In nats; 0 for a row without entries.
-
-    Raises
-    ------
-    TypeError
-        For `observed` that isn't a CSR variable.
-
-    Notes
-    -----
-    The sum over all columns needs all outputs: memory for (n_rows, n_columns) numbers, some times over.
-
-    References
-    ----------
-    Liang, D., Krishnan, R. G., Hoffman, M. D., Jebara, T. (2018): Variational Autoencoders for Collaborative Filtering.
-    WWW: there the cost of Mult-DAE.
     """
     data, indices, indptr = stored_arrays(observed)
     counts = dense_rows(T.cast(data, scores.dtype), indices, indptr, scores.shape[1])
@@ -136,13 +102,12 @@ def multinomial_crossentropy(scores, observed):
 def missing_squared_error(hidden, W, b, predictions, value=0.0):
     """The sum over all entries that aren't stored of (value - y)^2, for linear outputs y = h W' + b.
 
-    No output is computed but those at entries: the cost is O((n_rows + n_columns) k^2), see `sparse_ae.ops.everywhere`.
+    Only outputs at entries are computed: the cost is O((n_rows + n_columns) k^2), see `sparse_ae.ops.squared_outputs`.
 
     Parameters
     ----------
     hidden : matrix, (n_rows, k)
-    W : matrix, (n_columns, k)
-    b : vector, (n_columns,)
+    W, b : matrix, (n_columns, k), and vector, (n_columns,)
         Those of an `ObservedLayer` whose nonlinearity is linear.
     predictions : vector, (n_entries,)
         The outputs at the stored entries.

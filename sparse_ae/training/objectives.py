@@ -1,32 +1,24 @@
 """Objectives: costs, and the entries over which they are summed.
 
-`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too.
-`Ordinal` is the likelihood of ratings as ordered levels, `Multinomial` that of a row's entries among all columns. An
-objective of a program inherits `Objective`, and overrides what differs: at the least `cost`.
-
-Rankings learned from observed entries alone are poor: people rate what they chose, so that missing entries carry
-information. So let every missing entry count w, as if it had been rated m, where O are the observed entries, r their
-ratings and y the outputs:
+`Observed` is the post's: the squared error of observed entries. `Missing` counts the missing ones a little, too, since
+people rate what they chose:
 
     sum over O of (r - y)^2  +  w sum over all others of (m - y)^2                                   (1)
 
-w = 0 is the post. H. Steck, Training and Testing of Recommender Systems on Data Missing Not at Random, KDD 2010; as
-for why: B. M. Marlin, R. S. Zemel, Collaborative Prediction and Ranking with Non-Random Missing Data, RecSys 2009.
+where O are the observed entries, r their ratings and y the outputs: H. Steck, Training and Testing of Recommender
+Systems on Data Missing Not at Random, KDD 2010. `Ordinal` is the likelihood of ratings as ordered levels, `Multinomial`
+that of a row's entries among all columns. An objective of a program inherits `Objective`, and overrides what differs:
+at the least `cost`.
 
-It needn't cost rows x items. For a linear output y = W h + b, the second sum over *all* entries of a row is
+For a linear output y = W h + b, the second sum over *all* entries of a row needs nothing of the size rows x columns:
 
     |W h + b - m|^2  =  h' G h  +  2 h' q  +  c,    G = W'W,  q = W'(b - m),  c = |b - m|^2          (2)
 
-with G (k, k) made once for a mini-batch: for B rows and n items that costs (B + n) k^2, and nothing of size B x n is
-made. The observed entries, which (2) counts with w as well, are put right one by one. For w < 1 that is again a squared
-error, at a target that is shifted away from m,
+The observed entries, which (2) counts with w as well, are put right one by one. For w < 1 that is a squared error, too:
 
     (r - y)^2 - w (m - y)^2  =  (1 - w) (t - y)^2 - w / (1 - w) (r - m)^2,    t = m + (r - m) / (1 - w)        (3)
 
-so that the passes over the ratings stay what they are. Both are exact, and Theano differentiates them: Y. Hu, Y. Koren,
-C. Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, for factors; P. Vincent, A. de
-Brebisson, X. Bouthillier, Efficient Exact Gradient Update for Training Deep Networks with Very Large Sparse Targets,
-NIPS 2015, for networks.
+docs/explanation/missing.md says more.
 """
 import copy
 import inspect
@@ -52,10 +44,7 @@ _TYPICAL = 50000.0
 
 
 class Rule(NamedTuple):
-    """Settings that fit the data, as `recommender.defaults` explains them.
-
-    `updates` is their number without validation; `all_columns` says whether each mini-batch moves every column.
-    """
+    """Settings that fit the data: `updates` without validation; whether each mini-batch moves every column."""
 
     l2: float
     learning_rate: float
@@ -64,14 +53,12 @@ class Rule(NamedTuple):
 
 
 class Objective:
-    """An objective of the post's kind; others override what differs.
+    """Base class of objectives: implement `cost`, override what else differs.
 
     Attributes
     ----------
-    weight : float
-        The weight of a missing entry in the squared error; 0 where it has none.
-    rating : float or "auto"
-        The rating assumed for it. "auto" is chosen where the rating scale is known; else it is 0.
+    weight, rating : float
+        The weight of a missing entry, 0 for none, and the rating assumed for it: "auto" is chosen by the rating scale.
     counts : bool
         Whether the numbers are counts, which `data.feedback` turns into ratings.
     reports_rmse : bool
@@ -79,13 +66,12 @@ class Objective:
     clips : bool
         Whether outputs are ratings, which predictions clip to their scale; else they are scores.
     measure : str
-        By what `Recommender` validates: "rmse", or a ranking metric of `metrics` and its length, such as "ndcg@10"
-        or "recall@20", of all items that validation users have no rating for in training.
+        The metric of validation: "rmse", or a ranking metric and its length, such as "ndcg@10" or "recall@20", of all
+        items that validation users have no rating for in training.
     squares_only : bool
         Whether it is the squared error of observed entries and no more, so that one Op can make the whole step.
     folds_columns : bool
-        Whether `scoring.fold_in` knows how to solve for a column that the model has no parameters for: by what
-        `entry_cost` says, with `missing`.
+        Whether fold-in may solve for a column without parameters, by `entry_cost`.
     """
 
     weight, rating, counts, measure, squares_only = 0.0, 0.0, False, "rmse", False
@@ -114,14 +100,9 @@ class Objective:
         return found
 
     def cost(self, model, formulation, batch):
-        """The cost of a symbolic `Batch` without the weight decay, a scalar.
+        """Build the graph of the cost of a symbolic `Batch` without the weight decay, a scalar.
 
-        Parameters
-        ----------
-        model : Model
-        formulation : Formulation
-            Its `entries` are the model's outputs beside their targets.
-        batch : Batch
+        ``formulation.entries(model, batch)`` are the model's outputs beside their targets.
         """
         raise NotImplementedError
 
@@ -167,13 +148,7 @@ class Objective:
 
 
 class Observed(Objective):
-    """The post's: the squared error of observed entries.
-
-    Parameters
-    ----------
-    measure : str
-        As `Objective` has it.
-    """
+    """The post's: the squared error of observed entries; `measure` as `Objective` has it."""
 
     squares_only = True
 
@@ -203,11 +178,8 @@ class Missing(Objective):
         m. For `Recommender` it is in the ratings' unit, and "auto" a quarter of the scale below its lowest rating, such
         as 0 on 1 to 5; for counts, and ratings that are all equal, 0. For `Trainer` it is in the unit of the targets,
         and "auto" 0.
-    measure : str
-        As `Objective` has it.
-    counts : bool
-        Whether the numbers are counts, which `data.feedback` turns into ratings. Pairs of user and item alone count
-        once.
+    measure, counts
+        As `Objective` has them. Pairs of user and item without a number count once.
     """
 
     reports_rmse, clips = False, False
@@ -253,12 +225,10 @@ class Missing(Objective):
 
 
 class Ordinal(Objective):
-    """Ratings as ordered levels, such as stars, under a cumulative link model: minus the log-likelihood of those
-    observed.
+    """Minus the log-likelihood, in nats, of ratings as ordered levels, such as stars.
 
-    The model's outputs are expected levels, in the ratings' unit: its last layer is a `layers.OrdinalLayer`, whose
-    thresholds are parameters of the model, trained and saved with the others; `networks.ordinal` puts one on a network.
-    Costs are in nats. See `ops.ordinal`.
+    The model's last layer is a `layers.OrdinalLayer`, which gives expected levels in the ratings' unit;
+    `networks.ordinal` puts one on a network.
     """
 
     reports_rmse = False
@@ -302,14 +272,8 @@ class Ordinal(Objective):
 class Multinomial(Objective):
     """A row's entries as counts of a multinomial distribution over all columns, for lists: Mult-DAE's cost.
 
-    ``- sum over O of r log softmax(y)``, the softmax over all outputs of a row; the outputs are scores, of a decoder
-    with a linear f. See `losses.multinomial_crossentropy`. D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara,
-    Variational Autoencoders for Collaborative Filtering, WWW 2018.
-
-    Parameters
-    ----------
-    measure, counts
-        As of `Missing`.
+    ``- sum over O of r log softmax(y)``, of a decoder with a linear f; `measure` and `counts` are as in `Missing`. See
+    D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara, Variational Autoencoders for Collaborative Filtering, WWW 2018.
     """
 
     reports_rmse, clips, folds_columns = False, False, False

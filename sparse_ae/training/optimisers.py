@@ -1,13 +1,7 @@
-"""The optimisers by name: updates of Lasagne's, RProp, L-BFGS; what each needs; and the step of any.
-
-RProp, which Lasagne lacks, looks at nothing but the gradient's signs: each weight has a step of its own, which grows
-while its sign stays and shrinks when it turns. It needs the gradient of all ratings at once:
-``Trainer(model, update="rprop", batch_size=None)``.
-"""
+"""The optimisers by name: updates of Lasagne's, RProp, L-BFGS; what each needs; and the step of any."""
 import functools
 import inspect
 from collections import OrderedDict
-from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -23,9 +17,9 @@ __all__ = ["UPDATES", "rprop"]
 
 
 def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):
-    """Resilient propagation (RProp) updates, in the variant iRprop-
+    """Resilient propagation (RProp) updates, in the variant iRprop-, for the gradient of all data at once.
 
-    Generates update expressions of the form, weight by weight:
+    Each weight has a step of its own:
 
     * ``step := min(increase * step, max_step)`` where the gradient's sign is the last one,
     * ``step := max(decrease * step, min_step)`` where it has turned; such a gradient is then taken for 0, now and as
@@ -35,10 +29,8 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
     Parameters
     ----------
     loss_or_grads : symbolic expression or list of expressions
-        A scalar loss expression, or a list of gradient expressions. Of all the data: the noise of mini-batches turns
-        signs, and so ends all movement.
+        A scalar loss expression, or a list of gradient expressions. The noise of mini-batches would turn signs.
     params : list of shared variables
-        The variables to generate update expressions for
     learning_rate : float or symbolic scalar
         The first step of each weight. The steps are kept in units of it, so that a schedule scales them all.
     increase, decrease : float
@@ -49,19 +41,14 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
     Returns
     -------
     OrderedDict
-        A dictionary mapping each parameter, and the step and the last sign kept for it, to its update expression
-
-    Raises
-    ------
-    ValueError
-        For factors or bounds that are out of order.
+        From each parameter, and the step and the last sign kept for it, to its update expression.
 
     References
     ----------
     .. [1] M. Riedmiller, H. Braun: A direct adaptive method for faster backpropagation learning: the RPROP algorithm.
-           IEEE International Conference on Neural Networks, 1993, 586-591. The factors and bounds are theirs.
+           IEEE International Conference on Neural Networks, 1993, 586-591.
     .. [2] C. Igel, M. Huesken: Improving the Rprop learning algorithm. Proceedings of the Second International
-           Symposium on Neural Computation, 2000, 115-121. The variant is theirs: it takes no step back.
+           Symposium on Neural Computation, 2000, 115-121.
     """
     if not 0 < decrease < 1 < increase < np.inf:
         raise ValueError("decrease is %r and increase %r; expected 0 < decrease < 1 < increase" % (decrease, increase))
@@ -90,41 +77,27 @@ def rprop(loss_or_grads, params, learning_rate=1e-3, increase=1.2, decrease=0.5,
 
 rprop.needs_all_rows = True  # as a `steps.Step` says it
 
-
-class Optimiser(NamedTuple):
-    """What training asks of an optimiser: an update of Lasagne's form, or a class of steps, such as `LBFGS`.
-
-    `entrywise` says whether a new entry is known to follow from the old one, its gradients, and numbers that are the
-    same for all: only then may columns be shared out among processes. `steps.ONE_PASS` has those that are an Op.
-    """
-
-    function: Callable
-    needs_all_rows: bool = False
-    has_learning_rate: bool = True
-    entrywise: bool = True
-
-
-_OPTIMISERS = OrderedDict((name, Optimiser(getattr(lasagne.updates, name))) for name in [
-    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
-_OPTIMISERS["sparse_adam"] = Optimiser(sparse_adam)
-_OPTIMISERS["rprop"] = Optimiser(rprop, needs_all_rows=True)
-_OPTIMISERS["lbfgs"] = Optimiser(LBFGS, needs_all_rows=True, has_learning_rate=False, entrywise=False)
-
 #: By name: functions of lasagne.updates (which exports what works on updates and gradients too), our own, L-BFGS.
-UPDATES = OrderedDict((name, each.function) for name, each in _OPTIMISERS.items())
+UPDATES = OrderedDict((name, getattr(lasagne.updates, name)) for name in [
+    "sgd", "momentum", "nesterov_momentum", "adagrad", "rmsprop", "adadelta", "adam"])
+UPDATES.update([("sparse_adam", sparse_adam), ("rprop", rprop), ("lbfgs", LBFGS)])
 
 
 def optimiser_of(update):
-    """The `Optimiser` that an update is, partial or not; one that isn't in the table says what it needs itself."""
+    """The function, or the class of steps such as `LBFGS`, that an update is, partial or not."""
     while isinstance(update, functools.partial):
         update = update.func
-    own = Optimiser(update, getattr(update, "needs_all_rows", False), not isinstance(update, type), False)
-    return next((each for each in _OPTIMISERS.values() if each.function is update), own)
+    return update
+
+
+def has_learning_rate(update):
+    """Whether an update takes a learning rate: classes of steps have none."""
+    return not isinstance(optimiser_of(update), type)
 
 
 def make_step(model, formulation, update, learning_rate, channels=None, objective=Observed()):
     """Compile the `Step` of an update; `channels` and `objective` are as `Step` takes them."""
-    if optimiser_of(update).has_learning_rate:
+    if has_learning_rate(update):
         return TrainingStep(model, formulation, update, learning_rate, channels, objective)
     return update(model, formulation, channels, objective)
 
@@ -136,7 +109,7 @@ def check_update(update, given):
     except (TypeError, ValueError):  # some of Python's own functions have none
         return
     try:
-        signature.bind(None, [], *([0.1] if optimiser_of(update).has_learning_rate else []))
+        signature.bind(None, [], *([0.1] if has_learning_rate(update) else []))
     except TypeError as error:
         raise TypeError("update is %r, which can't be called with a loss, parameters and a learning rate (%s); "
                         "expected a function, as those of lasagne.updates are, or one of %s"
@@ -144,11 +117,8 @@ def check_update(update, given):
 
 
 def check_entrywise(update, given):
-    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is what the user said.
-
-    Updates with a norm's constraint, or L-BFGS, look at all entries together.
-    """
-    if not optimiser_of(update).entrywise:
+    """Raise ValueError for an optimiser that isn't known to work entry by entry; `given` is what the user said."""
+    if not has_learning_rate(update) or optimiser_of(update) not in UPDATES.values():
         raise ValueError("update is %r and the columns are shared out among processes, where an update has to work "
                          "entry by entry; of these it is known: %s"
-                         % (given, ", ".join(sorted(name for name, each in _OPTIMISERS.items() if each.entrywise))))
+                         % (given, ", ".join(sorted(name for name in UPDATES if name != "lbfgs"))))

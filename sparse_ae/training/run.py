@@ -6,10 +6,11 @@ Learning, SIAM Review 60, 2018.
 """
 import math
 import time
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
-from sparse_ae.checks import check_count
+from sparse_ae.checks import check_bool, check_count, check_fraction, check_path
 from sparse_ae.training.checkpoint import Best, RunState
 
 # The part of the error by which it must fall while patience lasts; else the rate is cut or, after that, training ends.
@@ -20,6 +21,43 @@ _GAIN = 0.001
 _FALLEN, _BEFORE, _AFTER = 0.005, 2, 2 / 5
 
 
+class RunArguments(NamedTuple):
+    """The arguments of `Trainer.fit` that say how long it goes on, and what is called and written after an epoch."""
+
+    n_epochs: int
+    on_epoch: Optional[Callable] = None
+    patience: Optional[int] = None
+    checkpoint: Any = None
+    checkpoint_every: int = 1
+    resume: bool = False
+    seconds: Optional[float] = None
+    keep_optimiser: bool = True
+    cut: Optional[float] = None
+
+    def check(self, watched=True):
+        """Raise ValueError or TypeError for what `fit` can't take; `watched` says whether there is a validation."""
+        check_count(self.n_epochs, "n_epochs")
+        check_count(self.checkpoint_every, "checkpoint_every")
+        check_bool(self.keep_optimiser, "keep_optimiser")
+        if self.patience is not None:
+            check_count(self.patience, "patience", ", or None to run all epochs")
+            if not watched:
+                raise ValueError("patience is %r without validation; expected held-out ratings, or a measure, to stop "
+                                 "early on" % (self.patience,))
+        if self.cut is not None:
+            check_fraction(self.cut, "cut", ", or None to stop at once")
+            if self.patience is None:
+                raise ValueError("cut is %r without patience; expected patience too, after which the learning rate is "
+                                 "cut" % (self.cut,))
+        if self.on_epoch is not None and not callable(self.on_epoch):
+            raise TypeError("on_epoch is %r; expected a function of an epoch's dict, or None" % (self.on_epoch,))
+        if self.checkpoint is not None:
+            check_path(self.checkpoint, "checkpoint", "the path of a file, or None")
+        if check_bool(self.resume, "resume") and self.checkpoint is None:
+            raise ValueError("resume is %r without checkpoint; expected the path of the file to go on from"
+                             % (self.resume,))
+
+
 class TrainingRun:
     """Where a call of `Trainer.fit` stands: all that a checkpoint holds, and what is decided between epochs.
 
@@ -27,13 +65,13 @@ class TrainingRun:
     `rate_factor` multiplies the learning rate; `interrupted` is non-empty after Ctrl-C.
     """
 
-    def __init__(self, step, history, rng, validation, n_epochs, patience=None, cut=None, seconds=None,
-                 keep_optimiser=True, file=None, on_epoch=None):
+    def __init__(self, step, history, rng, judge, arguments, file=None):
         self.step, self.history, self.rng, self.first = step, history, rng, len(history)
         self.best, self.rate_factor, self.interrupted = None, 1.0, []
-        self._validation, self._n_epochs, self._patience, self._cut = validation, n_epochs, patience, cut
-        self._keep_optimiser, self._file, self._on_epoch, self._ranks = keep_optimiser, file, on_epoch, step.model.ranks
-        self._end, self._late = None if seconds is None else time.perf_counter() + seconds, False
+        self._judge, self._arguments, self._file, self._ranks = judge, arguments, file, step.model.ranks
+        self._patience, self._cut, self._keep_optimiser = arguments.patience, arguments.cut, arguments.keep_optimiser
+        self._end = None if arguments.seconds is None else time.perf_counter() + arguments.seconds
+        self._late = False
         self._last, self._since = None, 0  # a copy of the last epoch where there is no best; when the rate was cut
 
     def begin(self, saved=None, may_be_best=False):
@@ -52,13 +90,13 @@ class TrainingRun:
                     self.best = self.best._replace(state={p.name: self.best.state[p.name]
                                                           for p in self.step.model.params})
             elif may_be_best:
-                self.best = Best(len(self.history), self._validation.sign * self._validation.value(), self._copy())
+                self.best = Best(len(self.history), self._judge.sign * self._judge.value(), self._copy())
         self._keep_last()
 
     @property
     def n_to_come(self):
         """Number of epochs still to come, at most."""
-        return self._n_epochs - (len(self.history) - self.first)
+        return self._arguments.n_epochs - (len(self.history) - self.first)
 
     def goes_on(self):
         """Whether there is another epoch to come; the best may be put back for it, to go on at a smaller rate."""
@@ -74,18 +112,18 @@ class TrainingRun:
 
     def after_epoch(self, record):
         """Add an epoch to the history: validate, copy the best, write the file, call `on_epoch`."""
-        value = self._validation.complete(record, self.history)
+        value = self._judge.complete(record, self.history)
         self.history.append(record)
         self._late = self._end is not None and self._ranks.any(time.perf_counter() >= self._end)
         self._last = None  # its memory is free for another copy
-        if self._patience is not None and (self.best is None or self._validation.sign * value < self.best.error):
+        if self._patience is not None and (self.best is None or self._judge.sign * value < self.best.error):
             self.best = None
-            self.best = Best(len(self.history), self._validation.sign * value, self._copy())
+            self.best = Best(len(self.history), self._judge.sign * value, self._copy())
         written = self._write_file()
-        if self._on_epoch is not None:
+        if self._arguments.on_epoch is not None:
             try:
                 with self._ranks.agreed():
-                    self._on_epoch(record)
+                    self._arguments.on_epoch(record)
             except Exception:  # on all ranks
                 self._write_changes(written)
                 raise
@@ -122,10 +160,10 @@ class TrainingRun:
         """Whether patience has ended."""
         if self.best is None or len(self.history) == self.first:
             return False
-        errors = [self._validation.sign * record[self._validation.name] for record in self.history[self.first:]]
+        errors = [self._judge.sign * record[self._judge.name] for record in self.history[self.first:]]
         patience = self._patience if self._cut is None else self._patience_with_cut(errors)
         then = len(self.history) - patience
-        if then < max(self.first, self._since) or len(errors) < self._validation.least:
+        if then < max(self.first, self._since) or len(errors) < self._judge.least:
             return False
         if self.best.epoch <= then or self._cut is None or then == self.first:
             return self.best.epoch <= then
@@ -143,7 +181,7 @@ class TrainingRun:
         """Write the file where it is due, but not after an epoch that Ctrl-C cut short; return what was written."""
         if self._file is None or self.history[-1]["interrupted"]:
             return None
-        if (len(self.history) - self.first) % self._file.every and not (self._late or self._is_over()):
+        if (len(self.history) - self.first) % self._arguments.checkpoint_every and not (self._late or self._is_over()):
             return None
         is_best = self.best is not None and self.best.epoch == len(self.history) and self._keep_optimiser
         state = self.best.state if is_best else self.step.get_state()  # no other copy of it
@@ -167,8 +205,7 @@ class TrainingRun:
 class Validation:
     """The judge of the model after an epoch: an RMSE, or a `measure` as `Trainer.fit` takes it.
 
-    `name` is that in the history; `sign` is 1 for an error and -1 for a measure, the better the higher; `value` gives
-    it for the model as it is, None without validation; `least` epochs pass before it ends a training.
+    `sign` is 1 for an error and -1 for a measure; `value` is a function, None without validation.
     """
 
     def __init__(self, measure=None):
@@ -191,11 +228,11 @@ class Validation:
 
 
 class EpochSums:
-    """Sums over the mini-batches of an epoch, and their means; `unit` is that of errors, None without an RMSE."""
+    """Sums over the mini-batches of an epoch; `unit` is that of errors, None without an RMSE."""
 
     def __init__(self, unit):
-        self._unit = unit
-        self.n_batches, self._losses, self._squared_errors, self._n_ratings = 0, 0.0, 0.0, 0
+        self._unit, self.n_batches = unit, 0
+        self._losses, self._squared_errors, self._n_ratings = 0.0, 0.0, 0
 
     def add(self, loss, squared_error, n_ratings):
         """Add a mini-batch."""
@@ -204,19 +241,7 @@ class EpochSums:
         self._squared_errors += squared_error
         self._n_ratings += n_ratings
 
-    @property
-    def loss(self):
-        """Mean of the costs over mini-batches."""
-        return self._losses / self.n_batches
-
-    @property
-    def data_loss(self):
-        """Mean of the squared errors over mini-batches."""
-        return self._squared_errors / self.n_batches
-
-    @property
-    def rmse(self):
-        """Error over ratings; None where there is none to report."""
-        if self._unit is None:
-            return None
-        return float(self._unit * np.sqrt(self._squared_errors / self._n_ratings))
+    def means(self):
+        """Means over mini-batches of the cost and its data term; the RMSE over ratings, or None."""
+        rmse = None if self._unit is None else float(self._unit * np.sqrt(self._squared_errors / self._n_ratings))
+        return self._losses / self.n_batches, self._squared_errors / self.n_batches, rmse

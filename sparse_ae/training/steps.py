@@ -6,8 +6,9 @@ parameters. `lbfgs.LBFGS` is another step.
 """
 import contextlib
 import functools
+import inspect
 from collections import OrderedDict
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -27,67 +28,43 @@ __all__ = ["Step", "TrainingStep"]
 
 
 class OnePassUpdate(NamedTuple):
-    """An update of Lasagne's that an Op does in one pass over the ratings.
-
-    `settings` has, by the name of an argument of `function`, its default and a test of values that the Op takes;
-    `serves` tells whether it is the update of a `OnePass`; `kept` is how many arrays it keeps of each parameter; `rate`
-    makes the Op's rate from the learning rate and the settings, and the updates of further variables.
-    """
+    """An update that one Op does for those `OnePass` that it `serves`, with `kept` arrays for each parameter."""
 
     function: Callable
-    settings: Dict[str, Tuple[float, Callable]]
-    serves: Callable
     op: Callable
     kept: int
-    rate: Callable = lambda learning_rate, settings: (learning_rate, [])
-    of_model: Callable = lambda one_pass: {}
+    serves: Callable
 
     def settings_of(self, update):
         """The settings of an update that is this one, partial or not; None for another, or arguments no Op takes."""
-        given = {}
-        while isinstance(update, functools.partial):
-            if update.args:
-                return None
-            given = dict(update.keywords, **given)
-            update = update.func
-        if update is not self.function or not set(given) <= set(self.settings):
+        names = list(inspect.signature(self.function).parameters.values())[3:]  # after the learning rate
+        settings, given = {each.name: each.default for each in names}, {}
+        if isinstance(update, functools.partial) and not update.args:
+            update, given = update.func, update.keywords
+        if update is not self.function or not set(given) <= set(settings):
             return None
-        if not all(is_number(value) and self.settings[name][1](value) for name, value in given.items()):
+        if not all(is_number(value) and (0 <= value < 1 if name.startswith("beta") else value > 0)
+                   for name, value in given.items()):
             return None
-        return dict({name: default for name, (default, _) in self.settings.items()}, **given)
+        return dict(settings, **given)
 
 
-def _is_share(value):
-    return 0 <= value < 1
+def _has_one_decay(one):
+    return len(one.parameters) == 4 and not one.l2_weighted
 
 
-def _is_positive(value):
-    return 0 < value < np.inf
-
-
-def _adams_rate(learning_rate, settings):
-    t_before = theano.shared(np.asarray(0, learning_rate.dtype))
-    t = t_before + 1
-    return (learning_rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t)), [(t_before, t)]
-
-
-def _decays_by_rating(one):
+def _moves_rows_in_use(one):
     return one.l2_weighted or not (one.l2_W or one.l2_V)
 
 
-_ADAMS = {"beta1": (0.9, _is_share), "beta2": (0.999, _is_share), "epsilon": (1e-8, _is_positive)}
 #: Plain SGD with one decay for all rows, which waits for rows without a rating.
-SGD = OnePassUpdate(lasagne.updates.sgd, {}, lambda one: len(one.parameters) == 4 and not one.l2_weighted, SGDStep,
-                    kept=0)
+SGD = OnePassUpdate(lasagne.updates.sgd, SGDStep, 0, _has_one_decay)
 #: The updates that one Op does. Adagrad and sparse Adam move the rows in use alone: exact without decay, or per rating.
 ONE_PASS = [
     SGD,
-    OnePassUpdate(lasagne.updates.adagrad, {"epsilon": (1e-6, _is_positive)},
-                  _decays_by_rating, AdagradStep, kept=1),
-    OnePassUpdate(sparse_adam, _ADAMS, lambda one: _decays_by_rating(one) and not on_gpu(), SparseAdamStep, kept=2,
-                  rate=_adams_rate),
-    OnePassUpdate(lasagne.updates.adam, _ADAMS, lambda one: not on_gpu(), AdamStep, kept=2, rate=_adams_rate,
-                  of_model=lambda one: {"weighted": one.l2_weighted}),
+    OnePassUpdate(lasagne.updates.adagrad, AdagradStep, 1, _moves_rows_in_use),
+    OnePassUpdate(sparse_adam, SparseAdamStep, 2, lambda one: _moves_rows_in_use(one) and not on_gpu()),
+    OnePassUpdate(lasagne.updates.adam, AdamStep, 2, lambda one: not on_gpu()),
 ]
 
 
@@ -101,12 +78,9 @@ def find_one_pass(update, model, objective):
     return None
 
 
-def one_pass_step(batch, row, settings, one_pass, learning_rate, decay_share):
-    """Compile `ae_batch` for sparse rows by one Op, as `find_one_pass` gives it.
-
-    Return the function, which gives the loss and the squared error, and a `PendingDecay` or None.
-    """
-    parameters = one_pass.parameters
+def one_pass_step(batch, row, settings, one_pass, rate, decay_share):
+    """Compile `ae_batch` for sparse rows by one Op; return it, and a `PendingDecay` or None."""
+    parameters, further = one_pass.parameters, []
     pending = None if row.kept else PendingDecay([each.variable for each in parameters[:2]])
     kept = [_zeros_like(p.variable, p.item_major) for p in parameters for _ in range(row.kept)]
     variables = [each.variable for each in parameters] + kept + ([] if pending is None else [pending.variable])
@@ -116,12 +90,16 @@ def one_pass_step(batch, row, settings, one_pass, learning_rate, decay_share):
         """V, U and what is kept for them as their transposes, as the Ops take them."""
         return [x.T if is_encoder else x for x, is_encoder in zip(arrays, as_rows)]
 
-    op = row.op(*one_pass.op_settings, **settings, **row.of_model(one_pass))
-    rate, further = row.rate(learning_rate, settings)
+    if "beta1" in settings:
+        t_before = theano.shared(np.asarray(0, rate.dtype))
+        t = t_before + 1
+        rate, further = rate * T.sqrt(1 - settings["beta2"] ** t) / (1 - settings["beta1"] ** t), [(t_before, t)]
+    if row.op is AdamStep:
+        settings = dict(settings, weighted=one_pass.l2_weighted)
     share = 1 if one_pass.l2_weighted else decay_share
     channels = [x for x in (batch.wanted, batch.indicator) if x is not None]
-    *new, squared_error, loss = op(*transposed(variables), *batch[:3], rate, one_pass.l2_W * share,
-                                   one_pass.l2_V * share, *channels)
+    *new, squared_error, loss = row.op(*one_pass.op_settings, **settings)(
+        *transposed(variables), *batch[:3], rate, one_pass.l2_W * share, one_pass.l2_V * share, *channels)
     # A parameter without broadcastable axes has none in its update, whatever the shape.
     updates = [(x, T.patternbroadcast(value, x.broadcastable)) for x, value in zip(variables, transposed(new))]
     return updating(batch.present, [loss, squared_error], updates + further, name="ae_batch"), pending
@@ -137,12 +115,9 @@ def _zeros_like(parameter, is_encoder):
 
 
 class PendingDecay:
-    """The weight decay that plain SGD hasn't written into W and V yet: a factor of each.
+    """The weight decay that plain SGD hasn't written into W and V yet, which are stale from `begin` to `write`.
 
-    A step moves the rows in use alone, and multiplies the factors by ``1 - 2 learning_rate l2``: see
-    `ops.SGDStep`. From `begin` on **the values of W and V are stale**: they stand for c_W W and c_V V.
-    `write` multiplies the factors in, which costs as much as reading both. `variable` is (4,) float64, on the host:
-    c_W, c_V, and the squared norms of c_W W and c_V V; `functions` are those that a GPU needs.
+    `variable` is (4,) float64, on the host: a factor of each, and the squared norms of c_W W and c_V V; see `SGDStep`.
     """
 
     LEAST = 1e-3  # steps are scaled by 1 / factor: it must not get too small for the dtype
@@ -194,7 +169,7 @@ class Step:
 
     Parameters
     ----------
-    model : AutoEncoder
+    model : Model
     formulation : {"scan", "dense", "sparse"}
     channels : iterable of {"target", "indicator"}, optional
         The arrays that batches bring beside the ratings; by default those that the model's encoders read.
@@ -202,8 +177,6 @@ class Step:
 
     Attributes
     ----------
-    model : AutoEncoder
-    formulation : Formulation
     decay_share : Theano shared variable
         The part of the weight decay that falls to a mini-batch, 1 at first; it may be set between calls.
     learning_rate : Theano shared variable, or None where the optimiser has none
@@ -222,13 +195,7 @@ class Step:
         self.decay_share = theano.shared(np.asarray(1, model.dtype), name="decay_share")
 
     def __call__(self, batch):
-        """One step on a `Batch` of CSR arrays, of (n_rows, n_items).
-
-        Returns
-        -------
-        loss, squared_error : float
-            The cost of the block, and the part of it that is no weight decay, both before the step.
-        """
+        """Take a `Batch` of CSR arrays; return the cost and the part that is no weight decay, both before the step."""
         raise NotImplementedError
 
     def deferred(self):
@@ -236,17 +203,11 @@ class Step:
         return contextlib.nullcontext(self)
 
     def set_learning_rate(self, rate):
-        """The learning rate of the steps from now on; ValueError for one that can't be taken.
-
-        It isn't called where the optimiser has none.
-        """
+        """Set the rate, if the optimiser has one; ValueError for a rate that can't be taken."""
         raise NotImplementedError
 
     def get_state(self):
-        """Copies of all that a step changes, as arrays by name: the parameters, then what the optimiser keeps.
-
-        Copies of variables on a GPU are there, too: `np.asarray` fetches one.
-        """
+        """Copy all that a step changes, by name: the parameters, then what the optimiser keeps; on a GPU there."""
         raise NotImplementedError
 
     def get_parameters(self):
@@ -264,10 +225,7 @@ class Step:
         raise NotImplementedError
 
     def set_state(self, state):
-        """Takes what `get_state` gave, or `get_parameters`: what the optimiser keeps stays as it is then.
-
-        `LBFGS` begins with the gradient again instead: its pairs are of the places where it was.
-        """
+        """Take what `get_state` gave, or `get_parameters`, which leaves alone what the optimiser keeps."""
         raise NotImplementedError
 
     def ruined(self):
@@ -299,6 +257,7 @@ class TrainingStep(Step):
     update : callable
         With the signature of `lasagne.updates.sgd`.
     learning_rate : float
+        ValueError for one at which plain SGD's weight decay turns a parameter around.
 
     Attributes
     ----------
@@ -307,18 +266,12 @@ class TrainingStep(Step):
     pending : PendingDecay or None
         The decay that waits between calls, within `deferred`.
 
-    Raises
-    ------
-    ValueError
-        For an unknown formulation, and for a rate at which plain SGD's weight decay turns a parameter around.
-
     Notes
     -----
     On sparse rows plain SGD works in place on the rows in use, and keeps the decay of all others as one factor for W
-    and one for V; a call writes it into W and V, which costs as much as reading both, and within
-    ``with step.deferred():`` it is written once, at the end. Adagrad and sparse Adam work in place on these rows, too,
-    where the decay is `l2_weighted` or 0. Adam is one Op, which passes over all rows; for other updates gradients are
-    arrays.
+    and one for V: a call writes it into both, within ``with step.deferred():`` it is written once, at the end. Adagrad
+    and sparse Adam work in place, too, where the decay is `l2_weighted` or 0. Adam is one Op, which passes over all
+    rows; for other updates gradients are arrays.
     """
 
     def __init__(self, model, formulation, update, learning_rate, channels=None, objective=Observed()):
@@ -388,14 +341,12 @@ class TrainingStep(Step):
         check_arrays(state, {name: as_array(variable.get_value(borrow=True)) for name, variable in self._named_state()},
                      finite=[p.name for p in self.model.params])
         for name, variable in self._named_state():
-            if isinstance(variable.get_value(borrow=True), np.random.RandomState):
-                as_generator(state[name])
+            value_from(state[name], variable)
 
     def set_state(self, state):
         for name, variable in self._named_state():
             if name in state:
-                is_generator = isinstance(variable.get_value(borrow=True), np.random.RandomState)
-                variable.set_value(as_generator(state[name]) if is_generator else state[name], borrow=False)
+                variable.set_value(value_from(state[name], variable), borrow=False)
 
     def _named_state(self):
         return ([(p.name, p) for p in self.model.params]
@@ -415,8 +366,10 @@ def as_array(value):
     return np.concatenate([keys, np.array([position, has_gauss], "uint32"), np.array([gauss]).view("uint32")])
 
 
-def as_generator(state):
-    """The RandomState whose state `as_array` gave; ValueError for a state that none has."""
+def value_from(state, variable):
+    """A variable's value from a copy of it; of what `as_array` gave, the RandomState, or ValueError if none has it."""
+    if not isinstance(variable.get_value(borrow=True), np.random.RandomState):
+        return state
     keys, (position, has_gauss), gauss = state[:624].tolist(), state[624:626].tolist(), state[626:].copy()
     return generator_from("MT19937", keys, position, has_gauss, gauss.view("float64")[0])
 

@@ -11,19 +11,17 @@ ratings in the row, so that rows with many ratings don't saturate hidden units:
 
     x_ui = e_ui q_n,    s_ui = 3 q_n,    q_n = (50 / n)^(1/4)                                            (3)
 
-A stored 0 is a rating. Where missing entries count as if rated m (see `objectives`), b_ui is m for all, and
+Where missing entries count as if rated m (see `objectives`), b_ui is m for all, and
 
     unit = sqrt(mean of (r_ui - m)^2) / 3.75,    m = low - (high - low) / 4                              (4)
 
-where 3.75 is what MovieLens's ratings give with a unit of 1. Outputs are scores then, which aren't clipped. In
-training the target is what the ratings' own levels leave over, since shrunk offsets leave levels that are mostly noise:
+where 3.75 is what MovieLens's ratings give with a unit of 1. In training the target is what the ratings' own levels
+leave over, since shrunk offsets leave levels that are mostly noise:
 
     target      e_ui - (level_ui - b_ui) / unit                                                          (5)
 
 docs/explanation/biases.md says why, with figures.
 """
-from typing import NamedTuple
-
 import numpy as np
 
 from sparse_ae.checks import are_on_scale, check_finite, check_on_scale
@@ -33,7 +31,7 @@ from sparse_ae.training.batch import Batch
 
 __all__ = ["AsRated", "Targets"]
 
-# Equation (3), chosen on validation ratings of five data sets and of made-up ones.
+# Equation (3), chosen on validation ratings.
 _THERE, _TYPICAL_COUNT, _POWER = 3.0, 50.0, 0.25
 
 # Ratings looked at together: they may be on disk.
@@ -44,14 +42,12 @@ _LENGTH, _DISTANCE = 4.0, 3.75
 
 
 class Targets:
-    """Common parts of all targets; see `AsRated` and `BeyondBiases`.
+    """Base class of targets; see `AsRated`.
 
     Attributes
     ----------
     rating_scale : (float, float) or None
-        To which predictions are clipped.
-    clips : bool
-        Whether they are: scores aren't.
+        To which predictions are clipped, if `clips`: scores aren't.
     unit : float
         The size of an output's 1 in the ratings' own unit.
     output_scale : (float, float) or None
@@ -60,8 +56,8 @@ class Targets:
         The arrays that batches bring beside the ratings, as `Batch` names them.
     has_baseline : bool
         Whether a row or a column alone says something of a pair.
-    row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,), or what is looked up as they are
-        What is known of rows and of columns without a model, to be added up: the ratings' level there.
+    row_offsets, column_offsets : float64 arrays, (n_rows,) and (n_columns,)
+        The ratings' level of rows and columns without a model, to be added up.
     """
 
     rating_scale, clips, unit, output_scale, channels, has_baseline = None, True, 1.0, None, (), True
@@ -76,7 +72,7 @@ class Targets:
         return self.block(block, self.row_offsets[rows])
 
     def baseline(self, rows, columns):
-        """Predict pairs without a model, float64, (n,) or the shape that the two broadcast to; not clipped."""
+        """Predict pairs without a model, float64, of the shape that the two broadcast to; not clipped."""
         return self.row_offsets[rows] + self.column_offsets[columns]
 
     def without_level(self, targets):
@@ -99,21 +95,17 @@ class Targets:
 
     def check_model(self, model):
         """Raise ValueError for a model that reads other channels than these targets bring."""
-        missing = [channel for channel in model.channels if channel not in self.channels]
-        unread = [channel for channel in self.channels if channel not in ("target",) + tuple(model.channels)]
+        missing = set(model.channels) - set(self.channels)
+        unread = set(self.channels) - set(model.channels) - {"target"}
         if missing or unread:
-            raise ValueError("%s; expected targets that bring what the model reads: beyond biases for a model with a "
-                             "second encoder, U, and only for that"
-                             % ("the model reads %s, which %s doesn't bring" if missing
-                                else "the model doesn't read %s, which %s brings") % (
-                                 " and ".join(missing or unread), type(self).__name__))
+            said = "the model %s %s, which %s %s" % (
+                ("reads", *missing, type(self).__name__, "doesn't bring") if missing
+                else ("doesn't read", *unread, type(self).__name__, "brings"))
+            raise ValueError(said + "; expected targets that bring what the model reads: beyond biases for a model "
+                                    "with a second encoder, U, and only for that")
 
     def check(self, ratings, model):
-        """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32.
-
-        TypeError or ValueError for what `data.check_ratings` refuses, another number of columns than the model's (a
-        rank's own), and ratings that its outputs can't reach.
-        """
+        """Return ratings to train on or to encode, (n_rows, n_columns), as canonical CSR of float32; or raise."""
         self.check_model(model)
         ratings, ranks = check_own(ratings, model.ranks), model.ranks
         if ratings.shape[1] != model.n_columns:
@@ -126,11 +118,9 @@ class Targets:
 
     def check_unknown(self, unknown):
         """Raise ValueError for a prediction where nothing is known that is no rating; None stands for the mean."""
-        if unknown is None:
-            return
-        check_finite(unknown, "unknown", "a number, or None for the mean rating")
-        if self.clips:
-            check_on_scale(unknown, self.rating_scale)
+        if unknown is not None:
+            check_finite(unknown, "unknown", "a number, or None for the mean rating")
+            check_on_scale(unknown, self.rating_scale if self.clips else None)
 
 
 class _Zeros:
@@ -141,14 +131,7 @@ class _Zeros:
 
 
 class AsRated(Targets):
-    """Ratings in, ratings out.
-
-    Parameters
-    ----------
-    rating_scale : (float, float), optional
-    clips : bool
-        False for scores.
-    """
+    """Ratings in, ratings out; `rating_scale`, a pair of floats, may be None, and `clips` is False for scores."""
 
     has_baseline = False
     row_offsets = column_offsets = _Zeros()
@@ -182,20 +165,10 @@ class AsRated(Targets):
         return ratings
 
 
-class _Entries(NamedTuple):
-    """A block's ratings, less what slopes say of them."""
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-
-
 class BeyondBiases(Targets):
-    """Residuals beyond biases: equations (1) to (3).
+    """Residuals beyond biases, equations (1) to (3); with the `unit` of equation (4) outputs are scores.
 
-    The biases' prediction is ``row_offsets[row] + column_offsets[column]``. With `unit`, that of equation (4), outputs
-    are scores. Over ranks a row's number of ratings is of all of them, and all make blocks together.
-    `slopes`, a pair of arrays (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction.
+    `slopes`, (n_rows, k) and (n_columns, k), have products that are added to the biases' prediction.
     """
 
     output_scale = -_LENGTH, _LENGTH
@@ -217,10 +190,9 @@ class BeyondBiases(Targets):
 
     def batch(self, rows, block):
         if self.slopes is not None:
-            of_rows, of_columns = self.slopes
-            counts = np.diff(block.indptr)
+            (of_rows, of_columns), counts = self.slopes, np.diff(block.indptr)
             said = sum(np.repeat(s, counts) * x[block.indices] for s, x in zip(of_rows[rows].T, of_columns.T))
-            block = _Entries(block.data - said, block.indices, block.indptr)
+            block = Batch(block.data - said, block.indices, block.indptr)
         return self.block(block, self.row_offsets[rows])
 
     def without_level(self, targets):
@@ -259,7 +231,7 @@ class BeyondLevels(BeyondBiases):
 
 
 def check_own(ratings, ranks=ALONE):
-    """As `data.check_ratings`; a rank's columns, of which it may be the only one to have any, can be empty."""
+    """As `data.check_ratings`; a rank's columns can be empty."""
     if ranks.size > 1 and getattr(ratings, "nnz", None) == 0:
         return canonical_csr(np.zeros(0, np.float32), np.zeros(0, int), np.zeros(ratings.shape[0] + 1, int),
                              ratings.shape)

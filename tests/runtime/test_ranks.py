@@ -360,12 +360,12 @@ def test_a_recommender_that_was_killed_ends_as_one_that_was_left_alone(tmp_path)
 
 
 def test_the_parts_of_other_trainings_stay(tmp_path):
-    from sparse_ae.training.checkpoint import RunState, save
+    from sparse_ae.training.checkpoint import CheckpointFile, RunState
     other = tmp_path / "run.npz.2.1.0of2"  # of the checkpoint run.npz.2
     other.write_bytes(b"")
     for n_epochs in (1, 2):
         run = RunState([{}] * n_epochs, 0, None, np.random.RandomState(0).get_state(legacy=False), {})
-        save(tmp_path / "run.npz", {}, run, Ranks(Echo()))
+        CheckpointFile(tmp_path / "run.npz", {}, Ranks(Echo())).write(run)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["run.npz", "run.npz.2.0of2", "run.npz.2.1.0of2"]
 
 

@@ -135,8 +135,7 @@ def test_what_was_gained_before_a_kill_counts_after_it(stop, tmp_path, monkeypat
 
 def test_every_so_many_epochs_and_the_last(tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr("sparse_ae.training.checkpoint.save", lambda path, settings, run, _:
-                        saved.append(len(run.history)))
+    monkeypatch.setattr(checkpoint.CheckpointFile, "write", lambda self, run: saved.append(len(run.history)))
     trainer().fit(TRAIN, 8, checkpoint=tmp_path / "run.npz", checkpoint_every=3)
     assert saved == [3, 6, 8]
     del saved[:]
@@ -535,7 +534,8 @@ def test_each_array_of_a_checkpoint_is_looked_at(run, written, tmp_path, monkeyp
             others = {other: each for other, each in arrays.items() if other != name}
             storage.write(tmp_path / "run.npz", "checkpoint", meta, dict(others, **change))
             with pytest.raises(ValueError, match="run.npz is damaged, or was changed by hand"):
-                saved = checkpoint.load(tmp_path / "run.npz", meta["settings"], lambda epoch: rate(meta, epoch))
+                file = checkpoint.CheckpointFile(tmp_path / "run.npz", meta["settings"])
+                saved = file.read(lambda epoch: rate(meta, epoch))
                 checkpoint.check_states(tmp_path / "run.npz", saved, step.step)
 
 
