@@ -1,24 +1,20 @@
 """The contract of a model: what training, scoring, fold-in and files ask of one.
 
-Everything behind the last hidden layer (lists, fold-in, similar items, the sum over missing entries) needs the
-`Decoder` alone: any encoder may stand before it. A `Parameter` says which axis of its array is columns, whether it
-decays, and how it lies in memory: never go by a position, a name or a shape. tests/contract.py has tests for a model's
-own to inherit.
+Everything behind the last hidden layer needs the `Decoder` alone. A `Parameter` says which axis of its array is
+columns, whether it decays, and how it lies in memory: never go by a position, a name or a shape. tests/contract.py has
+tests for a model's own to inherit.
 """
 import contextlib
-import copy
 from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from sparse_ae.checks import MOST, check_dtype, check_rng
-from sparse_ae.ops import item_major, sampled_dot
+from sparse_ae.ops import sampled_dot
 from sparse_ae.ops.compiled import building, compile_update
 from sparse_ae.ops.nonlinearities import Nonlinearity, find
 from sparse_ae.ranks.ranks import ALONE
-from sparse_ae.runtime.device import is_on_host
 import lasagne
-import theano
 import theano.tensor as T
 
 __all__ = ["Decoder", "Model", "Parameter"]
@@ -33,7 +29,7 @@ class Parameter(NamedTuple):
     name : str
         In states and files.
     columns_axis : int or None
-        Which axis is the model's columns, which ranks share out; None where all have the whole.
+        Which axis is the model's columns, if one is.
     decay : float
         The weight decay, times the sum of squares.
     item_major : bool
@@ -55,17 +51,14 @@ class Decoder(NamedTuple):
 
     Attributes
     ----------
-    W : Theano shared variable, (n_columns, k)
-    b : Theano shared variable, (n_columns,)
+    W, b : Theano shared variables, (n_columns, k) and (n_columns,)
     f : callable
         A function of a Theano tensor, element by element.
     nonlinearity : Nonlinearity or None
         f's record; None for one that isn't in the table.
     low, span : float
-    l2 : float
-        The weight decay of W.
-    l2_weighted : bool
-        Whether it is per rating.
+    l2, l2_weighted : float, bool
+        The weight decay of W, and whether it is per rating.
     ordinal : sparse_ae.layers.OrdinalLayer or None
         Where f is the expectation of ordered levels, the layer that knows their thresholds.
     """
@@ -115,7 +108,7 @@ class Decoder(NamedTuple):
 
 
 class OnePass(NamedTuple):
-    """A model f(W g(V r + U s + mu) + b) that one Op trains: its arguments; W, V, mu, b and perhaps U; its decay."""
+    """A model f(W g(V r + U s + mu) + b) that one Op trains: arguments of the Op; W, V, mu, b and perhaps U; decay."""
 
     f: str
     g: str
@@ -139,12 +132,10 @@ class Model:
     Attributes
     ----------
     n_columns, n_all_columns : int
-        Columns of this process, and of all ranks together.
+        Columns of this process, and of all `ranks` together: only `AutoEncoder` shares them out.
     n_hidden : int
         Units of the last hidden layer, k.
     dtype : {"float32", "float64"}
-    ranks : Ranks
-        Only `AutoEncoder` shares out its columns.
     channels : tuple of str
         The encoder's inputs beside the ratings: () or ("indicator",); see `Batch`.
     parameters : list of Parameter
@@ -166,15 +157,7 @@ class Model:
     scan = None  # the post's graph, where a model has it
 
     def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k).
-
-        Parameters
-        ----------
-        batch : Batch of Theano variables
-            CSR or, where it `is_dense`, dense rows.
-        deterministic : bool
-            False for training, where there may be noise.
-        """
+        """Build the graph of hidden units, (n_rows, k), of a `Batch`; without `deterministic` there may be noise."""
         raise NotImplementedError
 
     def decoder(self):
@@ -191,14 +174,7 @@ class Model:
         raise NotImplementedError
 
     def decode(self, h, batch=None):
-        """Build the graph of outputs from hidden units (n_rows, k).
-
-        Parameters
-        ----------
-        h : matrix, (n_rows, k)
-        batch : Batch of CSR, optional
-            Outputs are those at its entries, (nnz,); all, (n_rows, n_columns), when not given.
-        """
+        """Build the graph of outputs at the entries of a `Batch`, (nnz,), or of all; h is (n_rows, k)."""
         return self.decoder().activation(self.scores(h, batch))
 
     def scores(self, h, batch=None):
@@ -226,11 +202,9 @@ class Model:
 
     def one_pass(self):
         """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it."""
-        return None
 
     def products(self, batch):
         """Build the graphs that add up to the hidden units before mu and g; None for a model that isn't so made."""
-        return None
 
     @property
     def n_columns(self):
@@ -258,7 +232,7 @@ class Model:
         return building(self.dtype, is_first=self.ranks.first)
 
     def predict_pairs(self, ratings, rows, cols, unknown=None, block_size=1024):
-        """Predict asked-for (row, column) pairs from ratings; see `scoring.predict.predict_pairs`."""
+        """Predict (row, column) pairs from ratings; see `scoring.predict.predict_pairs`."""
         from sparse_ae.scoring.predict import predict_pairs
         return predict_pairs(self, ratings, rows, cols, unknown, block_size)
 
@@ -269,8 +243,7 @@ class Model:
 
     def __getstate__(self):
         # For pickle and copy: compiled functions work on this model's variables. They are made again when needed.
-        state = {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
-        return portable_state(state, self.parameters)
+        return {name: value for name, value in vars(self).items() if name != "_compiled_functions"}
 
 
 @contextlib.contextmanager
@@ -283,42 +256,6 @@ def drawing(rng, dtype, is_first=True):
             yield
         finally:
             lasagne.random.set_rng(before)
-
-
-def portable_state(state, parameters):
-    """Make a model's state for pickle: variables on a GPU come back where new ones land, there or on the CPU."""
-    if all(is_on_host(each.variable) for each in parameters):
-        return state
-    anywhere = {each.variable: _Anywhere(each) for each in parameters}
-
-    def portable(value):
-        if isinstance(value, Parameter):
-            return value._replace(variable=anywhere[value.variable])
-        if isinstance(value, list):
-            return [portable(each) for each in value]
-        return anywhere.get(value, value) if isinstance(value, theano.Variable) else value
-
-    return {name: portable(value) for name, value in state.items()}
-
-
-class _Anywhere:
-    """A shared variable on a GPU, for pickle."""
-
-    def __init__(self, parameter):
-        self._variable, self._item_major = parameter.variable, parameter.item_major
-
-    def __reduce__(self):
-        return _shared_anywhere, (self._variable.get_value(), self._variable.name, self._item_major)
-
-    def __deepcopy__(self, memo):
-        return copy.deepcopy(self._variable, memo)
-
-
-def _shared_anywhere(value, name, is_item_major):
-    variable = theano.shared(value, name=name)
-    if is_item_major:
-        item_major(variable)
-    return variable
 
 
 def describe_model(model):

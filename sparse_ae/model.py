@@ -14,20 +14,12 @@ For a row r of ratings, observed at the positions O,
 ============  =================  =====================================================
 
 A model may have a second encoder, U (k, n_items): hidden units are then ``g(V r + U s + mu)``, where s, at the same
-entries as r, says that there is a rating; see `targets`.
+entries as r, says that there is a rating; see `training.targets`.
 
-The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `updates_sgd` (here: of any update),
-`ae_batch`. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
+The names are the post's: `W`, `V`, `mu`, `b`, `step`, `scan_res`, `loss`, `ae_batch`; docs/tutorial/post.md says what
+was mended. With users as rows this is U-AutoRec, with items as rows I-AutoRec: S. Sedhain, A. K. Menon, S. Sanner,
 L. Xie, AutoRec: Autoencoders Meet Collaborative Filtering, WWW 2015. "Item" stands for a column throughout.
-
-Where it departs from the post's listing: W and b are sized by items, not users; a bounded f is stretched over the
-rating scale, so that a sigmoid can reach it (the listing's unscaled sigmoid for ratings from 1 to 5 is reachable
-through `ae_batch` only: `AsRated.check` refuses ratings that f can't reach); V starts Glorot-uniform, since uniform
-[0, 1) saturates tanh at once (ask for it with `lasagne.init.Uniform((0, 1))`).
 """
-import functools
-import operator
-
 import numpy as np
 
 from sparse_ae.checks import MOST, check_bool, check_count, check_dtype, check_rating_scale, check_rng, is_number
@@ -67,44 +59,33 @@ class AutoEncoder(Model):
         Output and hidden nonlinearity: a name from `lasagne.nonlinearities`, or any function of a Theano tensor. `f`
         must act element by element. The post has sigmoid and tanh, the AutoRec paper "identity" and "sigmoid".
     l2 : float or (float, float)
-        Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately. Whether the cost of each
-        mini-batch has all of it, as in the post, is for the trainer to say.
-    U : like V, optional
-        The second encoder; by default there is none. Its weight decay is V's.
-    l2_weighted : bool
-        Whether the decay counts each rating's pull: ``l2 sum over columns j of n_j (|W_j|^2 + |V_j|^2)`` of the
-        n_j ratings of a column, in a mini-batch those of the batch. As in the weighted-lambda regularisation of Y. Zhou
-        et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize, AAIM 2008.
+        Weight decay of W and V, ``l2 (|W|^2 + |V|^2)``; a pair weighs the two separately.
     W, V, mu, b : lasagne.init.Initializer, callable, array or Theano shared variable
         Initial values, of shapes (n_items, k), (k, n_items), (k,), (n_items,).
     rng : numpy.random.RandomState or int
         Where the initialisers draw from.
     dtype : {"float32", "float64"}
         The dtype of the parameters and of everything computed with them, whatever Theano's floatX is.
+    U : like V, optional
+        The second encoder; by default there is none. Its weight decay is V's.
+    l2_weighted : bool
+        Whether the decay is per rating: ``l2 sum over columns j of n_j (|W_j|^2 + |V_j|^2)`` of the n_j ratings of a
+        column in a mini-batch. Y. Zhou et al., Large-scale Parallel Collaborative Filtering for the Netflix Prize,
+        AAIM 2008.
     comm : communicator of mpi4py, optional
-        Whose ranks share out the columns; see `ranks.ranks`. Each has its own columns' parameters, of the values that
-        one process would have drawn; arrays are given whole, shared variables are a rank's own. Methods that encode are
-        then for all ranks to call together.
+        Whose ranks share out the columns; see `ranks.ranks`. Arrays are given whole, shared variables are a rank's own.
 
     Attributes
     ----------
-    W, V, mu, b : Theano shared variables
-        `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous.
-    U : Theano shared variable or None
-    params : list
-        The four, in this order, then U if there is one; `parameters` describes each.
-    encoders : list
-        V, then U if there is one.
+    W, V, mu, b, U : Theano shared variables
+        `V.get_value()` is (k, n_items); its memory is column by column, so that each is contiguous. U may be None.
+    params, parameters, encoders : list
+        W, V, mu, b and U if there is one; a `Parameter` that describes each; V and U.
     f, g : callable
         Functions of a Theano tensor.
     l2_W, l2_V : float
     others
         As `sparse_ae.contract.Model` has them: n_columns, n_hidden, rating_scale, dtype, ranks, channels, compiled.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For sizes, scales, names or arrays that can't be used.
     """
 
     n_columns = n_all_columns = n_hidden = None  # known before there is a decoder
@@ -158,19 +139,15 @@ class AutoEncoder(Model):
         return scan_res
 
     def encode(self, batch, deterministic=True, after=None):
-        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows.
+        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows; there is no noise in it.
 
-        There is no noise in it: `deterministic` makes no difference. Over ranks, it is computed `after` what else they
-        add up.
+        Over ranks, it is computed `after` what else they add up.
         """
-        return self.hidden_activation(functools.reduce(operator.add, self.products(batch) or self._products(batch)),
-                                      after)
+        first, *rest = self.products(batch) or self._products(batch)
+        return self.hidden_activation(sum(rest, first), after)
 
     def products(self, batch):
-        """Build the graphs of each encoder's share of the hidden units, before mu and g: a list of (n_rows, k).
-
-        None for a class that inherits this one and encodes otherwise.
-        """
+        """Each encoder's share of the hidden units, before mu and g, (n_rows, k); None where `encode` is overridden."""
         return None if self._overrides("encode", "hidden_activation") else self._products(batch)
 
     def _overrides(self, *names):
@@ -184,7 +161,7 @@ class AutoEncoder(Model):
         return [csr_dot(values, batch.indices, batch.indptr, encoder.T) for values, encoder in read]
 
     def hidden_activation(self, weighted, after=None):
-        """g(V r + mu), from ``V r`` of shape (..., k)."""
+        """g(V r + mu), from ``V r``, (n_rows, k)."""
         if self.ranks.size == 1:
             return self.g(weighted + self.mu)
         return self.g(SumOverRanks(self.ranks)(weighted, self.mu, after))
@@ -202,10 +179,7 @@ class AutoEncoder(Model):
         return self.rating_scale or range_of(self.f)
 
     def one_pass(self):
-        """Return the `OnePass` of the Ops that make a whole step on sparse rows; None where they can't serve it.
-
-        They serve no class that inherits this one and overrides what they do, such as `encode` or `loss`.
-        """
+        """The `OnePass` of the Ops that make a whole step on sparse rows; None where they can't, as for heirs."""
         if self._overrides(*_IN_ONE_PASS):
             return None
         f, g, decoder, alone = find(self.f), find(self.g), self.decoder(), self.ranks.size == 1
@@ -215,7 +189,7 @@ class AutoEncoder(Model):
                        tuple(self.parameters), self.l2_W, self.l2_V, self.l2_weighted)
 
     def loss(self, squared_error, decay_share=1, counts=None):
-        """Equation (2), from its first sum.
+        """Equation (2), from its first sum, a scalar.
 
         Parameters
         ----------
@@ -248,10 +222,9 @@ class AutoEncoder(Model):
             The data term of the loss as a graph of `inputs` and `params`.
         update : callable
             With the signature of `lasagne.updates.sgd`.
-        learning_rate, decay_share : float or Theano scalar
-            `decay_share` as in `loss`; the post's is 1.
-        counts : vector, (n_items,), optional
-            As in `loss`, for a model with `l2_weighted`.
+        learning_rate : float or Theano scalar
+        decay_share, counts
+            As in `loss`; the post's share is 1.
 
         Returns
         -------
@@ -286,10 +259,7 @@ class AutoEncoder(Model):
 
     @classmethod
     def from_description(cls, description, arrays, ranks=ALONE):
-        """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters.
-
-        LookupError, TypeError or ValueError for a description or arrays that no model has given.
-        """
+        """Make the model of `describe`, with arrays, of a rank's own columns, by the names of its parameters."""
         settings = dict(description)
         n_encoders = settings.pop("encoders")
         if n_encoders not in (1, 2):
@@ -302,22 +272,20 @@ class AutoEncoder(Model):
 
 def _nonlinearity(spec, name, dtype):
     function = lasagnes(spec) if isinstance(spec, str) else spec
-    if not callable(function):
-        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
-                         "or 'rectify', or a function of a Theano tensor" % (name, spec))
     if lasagnes_name(function) is not None:
         return function
-    with building(dtype):  # try a user's own
-        x = T.matrix()
-        try:
+    try:
+        with building(dtype):
+            x = T.matrix()
             y = function(x)
-        except Exception as error:
-            raise ValueError("%s is %r, which can't be called with a Theano tensor (%s: %s); expected a function such "
-                             "as lasagne.nonlinearities.sigmoid" % (name, function, type(error).__name__, error)
-                             ) from error
-        if not isinstance(y, theano.Variable) or getattr(y, "ndim", None) != 2 or x not in theano.gof.graph.inputs([y]):
-            raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
-                             "depends on it" % (name, function, y))
+            sound = y.ndim == 2 and x in theano.gof.graph.inputs([y])
+    except Exception as error:  # a user's own
+        raise ValueError("%s is %r; expected a name from lasagne.nonlinearities, such as 'sigmoid', 'tanh', 'linear' "
+                         "or 'rectify', or a function of a Theano tensor (%s: %s)"
+                         % (name, spec, type(error).__name__, error)) from error
+    if not sound:
+        raise ValueError("%s is %r, which makes %r of a Theano matrix; expected a matrix of the same shape that "
+                         "depends on it" % (name, function, y))
     return function
 
 

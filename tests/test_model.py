@@ -1,6 +1,4 @@
 """The model: its parameters, the post's graph, its predictions; and the defects of the post's listing, mended."""
-import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -229,24 +227,6 @@ def test_predictions_follow_the_parameters(model):
 
 def with_two_encoders():
     return AutoEncoder(8, 3, U=lasagne.init.Normal())
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_model_on_a_gpu_comes_back_where_there_is_none(copied, monkeypatch):
-    """What pickle holds of its variables are arrays, wherever they are; here they only are said to be on a GPU."""
-    model = AutoEncoder(7, 3, rating_scale=(1, 5), U=lasagne.init.Normal(0.1), rng=1)
-    monkeypatch.setattr("sparse_ae.contract.is_on_host", lambda variable: False)
-    state = model.__getstate__()
-    assert not any(isinstance(each, theano.Variable) for value in state.values()
-                   for each in (value if isinstance(value, list) else [value]))
-    again = copied(model)
-    monkeypatch.undo()
-    assert again.params[0] is again.W and again.encoders == [again.V, again.U] and again.W is not model.W
-    assert Outputs(again).W_on_host() is not None
-    for one, other in zip(again.params, model.params):
-        assert one.name == other.name and one.dtype == other.dtype
-        np.testing.assert_array_equal(one.get_value(), other.get_value())
-    assert again.V.get_value(borrow=True).flags["F_CONTIGUOUS"]
 
 
 @pytest.mark.parametrize("call, error, message", [

@@ -1,8 +1,7 @@
 """Lasagne layers on sparse input: any network whose input rows are mostly missing, or mostly zero.
 
-A Theano CSR variable goes into Lasagne's own `InputLayer`, and a SciPy CSR matrix into the compiled function. The
-layers here take it from there; in between and behind stand Lasagne's, and its initialisers, nonlinearities, objectives,
-regularisers and updates work as they do on dense rows.
+A Theano CSR variable goes into Lasagne's own `InputLayer`, and a SciPy CSR matrix into the compiled function. Lasagne's
+layers, initialisers, nonlinearities, objectives, regularisers and updates work as they do on dense rows.
 
 ============================  ==================  ============================================================
 `SparseInputDenseLayer`       CSR -> dense        a `DenseLayer` at a cost that follows the stored entries
@@ -14,9 +13,7 @@ regularisers and updates work as they do on dense rows.
 `BatchNormLayer`              dense -> dense      batch normalisation, which Lasagne 0.1 is without
 ============================  ==================  ============================================================
 
-*Observed means stored.* A stored 0 is an entry like others, and is never taken for a missing one.
-
-Objectives for them are in `sparse_ae.training.losses`.
+*Observed means stored*: a stored 0 is an entry like others. Objectives are in `sparse_ae.training.losses`.
 
 The cost of an update
 ---------------------
@@ -25,7 +22,7 @@ is made by C code from the entries. Where it goes follows from the update:
 
 - `lasagne.updates.sgd`, `lasagne.updates.adagrad`: no array is made of it; W, and Adagrad's sum of squares, are written
   to in place, and only in the rows whose columns have entries in the mini-batch. This holds for every
-  ``theano.function`` that Theano optimises as by default, where nobody else asks for the gradient: not with a
+  ``theano.function`` that Theano optimises as by default, where nothing else uses the gradient: not with a
   `total_norm_constraint`, nor with a weight decay on W under Adagrad. SGD with a decay passes over W once for it.
 - `lasagne.updates.adam`, `momentum`, `rmsprop` and so on move every row in every step: the gradient is an array of W's
   shape, and the update one pass over W and what is kept of it, on all cores.

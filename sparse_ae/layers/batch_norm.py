@@ -11,22 +11,16 @@ __all__ = ["BatchNormLayer"]
 
 
 class BatchNormLayer(Layer):
-    """
-    sparse_ae.layers.BatchNormLayer(incoming, epsilon=1e-4, alpha=0.1,
-    beta=lasagne.init.Constant(0), gamma=lasagne.init.Constant(1),
-    mean=lasagne.init.Constant(0), inv_std=lasagne.init.Constant(1),
-    **kwargs)
-
-    Batch normalisation of units: y = (x - mean) * gamma / sqrt(variance + epsilon) + beta.
+    """Batch normalisation of units: y = (x - mean) * gamma / sqrt(variance + epsilon) + beta.
 
     In training, mean and variance are those of each unit in the mini-batch, and running averages of them are kept as
-    the compiled function's default updates; where ``deterministic=True`` these are used, and stay. Lasagne 0.1 has no
-    such layer; that of its later versions takes the same arguments.
+    the compiled function's default updates; with ``deterministic=True`` these are used, and stay. Later versions of
+    Lasagne have a layer with the same arguments. See S. Ioffe, C. Szegedy, Batch Normalization, ICML 2015.
 
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, num_units).
+        The layer before, or the expected input shape, (n_rows or None, num_units).
     epsilon : scalar
         Added to the variance.
     alpha : scalar
@@ -36,16 +30,6 @@ class BatchNormLayer(Layer):
     mean, inv_std : Theano shared variable, numpy array or callable
         Initial values of the running mean and of 1 / sqrt(running variance + epsilon); neither trainable nor
         regularizable.
-
-    Raises
-    ------
-    ValueError
-        For an input shape that isn't one of a matrix with a known number of units.
-
-    References
-    ----------
-    .. [1] Ioffe, S., Szegedy, C. (2015): Batch Normalization: Accelerating Deep Network Training by Reducing Internal
-           Covariate Shift. ICML.
     """
 
     def __init__(self, incoming, epsilon=1e-4, alpha=0.1, beta=lasagne.init.Constant(0),
@@ -61,13 +45,6 @@ class BatchNormLayer(Layer):
         self.inv_std = self.add_param(inv_std, units, name="inv_std", trainable=False, regularizable=False)
 
     def get_output_for(self, input, deterministic=False, **kwargs):
-        """
-        Parameters
-        ----------
-        input : matrix, (n_rows, num_units)
-        deterministic : bool
-            If true the running averages are used, and aren't moved.
-        """
         mean, inv_std = self.mean, self.inv_std
         if not deterministic:
             mean = input.mean(axis=0)

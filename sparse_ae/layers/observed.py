@@ -9,12 +9,7 @@ __all__ = ["ObservedLayer"]
 
 
 class ObservedLayer(MergeLayer):
-    """
-    sparse_ae.layers.ObservedLayer(incoming, observed, num_units=None,
-    W=lasagne.init.GlorotUniform(), b=lasagne.init.Constant(0.),
-    nonlinearity=None, **kwargs)
-
-    A fully connected output layer, f(h W' + b), evaluated where a CSR matrix has entries and nowhere else.
+    """A fully connected output layer, f(h W' + b), evaluated where a CSR matrix has entries and nowhere else.
 
     For hidden units h (n_rows, k) and a matrix with n_entries stored entries it gives a vector, (n_entries,), in the
     order of the matrix's own `data`, at a cost of O(n_entries k). `lasagne.layers.get_output` passes on what else may
@@ -28,30 +23,17 @@ class ObservedLayer(MergeLayer):
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, k).
+        The layer before, or the expected input shape, (n_rows or None, k).
     observed : a :class:`Layer` instance or a tuple
         The layer whose output is a CSR variable, or its expected shape, (n_rows or None, num_units).
     num_units : int, optional
         The number of units of the layer; by default as many as `observed` has columns.
     W : Theano shared variable, numpy array or callable
-        An initializer for the weights of the layer, **(num_units, k)**: a unit's weights lie together, as W's rows in
-        the autoencoder f(W g(V r + mu) + b). It is the shape of the weights of a `SparseInputDenseLayer` from
-        num_units columns to k units: ``W=encoder.W`` ties a decoder to an encoder.
+        The weights, **(num_units, k)**, as those of a `SparseInputDenseLayer` from num_units columns to k units:
+        ``W=encoder.W`` ties a decoder to an encoder.
     b : Theano shared variable, numpy array, callable or None
-        An initializer for the biases of the layer, (num_units,). If None is provided the layer will have no biases.
+        The biases, (num_units,).
     nonlinearity : callable or None
-        The nonlinearity that is applied to the layer activations. If None is provided, the layer will be linear.
-
-    Raises
-    ------
-    ValueError
-        For input shapes that don't fit; where the compiled function is called, for matrices that don't.
-    TypeError
-        When the output is asked for at entries that aren't those of a CSR variable.
-
-    Notes
-    -----
-    The module's docstring tells the cost of an update of W; that of b is an array of num_units numbers.
 
     Examples
     --------
@@ -86,14 +68,6 @@ class ObservedLayer(MergeLayer):
         return (None,)
 
     def get_output_for(self, inputs, entries=None, **kwargs):
-        """
-        Parameters
-        ----------
-        inputs : list of Theano expressions
-            The hidden units, and the CSR variable.
-        entries : None, "all" or Theano CSR variable
-            Where outputs are asked for: at the entries of the second input, everywhere, or at these entries.
-        """
         hidden, observed = inputs
         if isinstance(entries, str):
             if entries != "all":

@@ -11,19 +11,14 @@ __all__ = ["OrdinalLayer"]
 
 
 class OrdinalLayer(Layer):
-    """
-    sparse_ae.layers.OrdinalLayer(incoming, levels, thresholds=None,
-    link="logistic", steps=None, **kwargs)
-
-    The expectation of an ordered level, such as a rating in stars, given a score: a cumulative link model.
+    """The expectation of an ordered level, such as a rating in stars, given a score: a cumulative link model.
 
     With thresholds t_1 < ... < t_(C-1), which are learned, a score s stands for the probabilities
 
         P(level <= l_c)  =  F(t_c - s),    F the logistic function, or the normal distribution's
 
-    of C levels: the distances between levels are learned, and a level at the end of the scale can be sure. The
-    expectation is the best prediction under a squared error. To train it, ask for the scores and hold them against the
-    levels with `sparse_ae.training.losses.ordinal_crossentropy`.
+    of C levels (P. McCullagh, Regression Models for Ordinal Data, JRSS B 42, 1980). The expectation is the best
+    prediction under a squared error; to train it, see `sparse_ae.training.losses.ordinal_crossentropy`.
 
     Parameters
     ----------
@@ -32,8 +27,7 @@ class OrdinalLayer(Layer):
     levels : sequence of C numbers
         The levels in ascending order, in their own units.
     thresholds : array, (C - 1,), optional
-        The thresholds to begin with, in ascending order. By default those at which all levels are equally probable for
-        a score of 0; `thresholds_from_counts` makes them from the levels' frequencies.
+        The thresholds to begin with, in ascending order; by default all levels are equally probable for a score of 0.
     link : {"logistic", "probit"}
     steps : Theano shared variable, (C - 1,), optional
         In the place of `thresholds`, those of another layer: its attribute of this name.
@@ -45,17 +39,6 @@ class OrdinalLayer(Layer):
     steps : Theano shared variable, (C - 1,)
         The first threshold, and the logarithms of the distances from each to the next, so that they keep their order.
         Not regularizable.
-
-    Raises
-    ------
-    ValueError
-        For levels or thresholds that don't ascend, or aren't as many as they should be, and for an unknown link.
-
-    References
-    ----------
-    .. [1] McCullagh, P. (1980): Regression Models for Ordinal Data. Journal of the Royal Statistical Society B, 42.
-    .. [2] Koren, Y., Sill, J. (2011): OrdRec: An Ordinal Model for Predicting Personalized Item Rating Distributions.
-           RecSys.
     """
 
     def __init__(self, incoming, levels, thresholds=None, link="logistic", steps=None, **kwargs):
@@ -82,32 +65,12 @@ class OrdinalLayer(Layer):
         return self.levels[0].astype(above.dtype) + T.dot(above, gaps)
 
     def set_frequencies(self, counts):
-        """Set the thresholds to those at which a score of 0 gives each level the share that it has among `counts`.
-
-        Parameters
-        ----------
-        counts : array, (C,)
-            How often each level is found.
-        """
+        """Set the thresholds at which a score of 0 gives each level its share of `counts`, (C,)."""
         steps = _steps(thresholds_from_counts(counts, self.link))
         self.steps.set_value(steps.astype(self.steps.dtype))
 
     def classes(self, values):
-        """The numbers of levels, from 0, that values are.
-
-        Parameters
-        ----------
-        values : tensor, of levels
-
-        Returns
-        -------
-        tensor of int64, of its shape
-
-        Raises
-        ------
-        AssertionError
-            Where the compiled function is called with a value that is no level.
-        """
+        """The numbers, from 0, of the levels in a tensor; AssertionError, in the compiled function, for other values."""
         levels = T.constant(self.levels.astype(values.dtype))
         above = values.dimshuffle(*range(values.ndim), "x") > levels
         nearest = T.clip(T.sum(above, axis=values.ndim), 0, len(self.levels) - 1)

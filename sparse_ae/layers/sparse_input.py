@@ -27,51 +27,27 @@ def check_input_shape(shape, layer, name="incoming"):
 
 
 def new_stream():
-    """A stream of random numbers, seeded by Lasagne's generator: what `lasagne.random.set_rng` sets is its seed's.
-
-    Returns
-    -------
-    theano.sandbox.rng_mrg.MRG_RandomStreams
-    """
+    """Make a `theano.sandbox.rng_mrg.MRG_RandomStreams`, seeded by the generator that `lasagne.random.set_rng` sets."""
     return MRG_RandomStreams(lasagne.random.get_rng().randint(1, 2147462579))
 
 
 class SparseInputDenseLayer(DenseLayer):
-    """
-    sparse_ae.layers.SparseInputDenseLayer(incoming, num_units,
-    W=lasagne.init.GlorotUniform(), b=lasagne.init.Constant(0.),
-    nonlinearity=lasagne.nonlinearities.rectify, **kwargs)
+    """A fully connected layer on CSR input: f(x W + b), a dense matrix.
 
-    A fully connected layer on CSR input: f(x W + b), a dense matrix.
-
-    It is `lasagne.layers.DenseLayer` but for its input, and what it costs, O(n_entries num_units): a row's missing
-    entries are zeros of the product, and are never written out.
+    It is `lasagne.layers.DenseLayer` but for its input, and its cost, O(n_entries num_units). The package's docstring
+    tells the cost of an update of W.
 
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, num_inputs). Its output is a
-        CSR variable of W's dtype.
+        The layer before, or the expected input shape, (n_rows or None, num_inputs). Its output is a CSR variable of
+        W's dtype; TypeError for anything else.
     num_units : int
-        The number of units of the layer.
     W : Theano shared variable, numpy array or callable
-        An initializer for the weights of the layer, (num_inputs, num_units).
+        The weights, (num_inputs, num_units).
     b : Theano shared variable, numpy array, callable or None
-        An initializer for the biases of the layer, (num_units,). If None is provided the layer will have no biases.
+        The biases, (num_units,).
     nonlinearity : callable or None
-        The nonlinearity that is applied to the layer activations. If None is provided, the layer will be linear.
-
-    Raises
-    ------
-    ValueError
-        For an input shape that isn't one of a matrix with a known number of columns; where the compiled function is
-        called, for a matrix with another number of columns.
-    TypeError
-        When the output is asked for, of dense input, of CSC, and of another dtype than W's.
-
-    Notes
-    -----
-    The module's docstring tells the cost of an update of W.
 
     Examples
     --------
@@ -105,34 +81,21 @@ class _SparseToSparseLayer(Layer):
 
 
 class SparseInputDropoutLayer(_SparseToSparseLayer):
-    """
-    sparse_ae.layers.SparseInputDropoutLayer(incoming, p=0.5, rescale=True,
-    stream=None, **kwargs)
+    """Dropout on CSR input: sets stored values to zero with probability p.
 
-    Dropout on CSR input: sets stored values to zero with probability p.
-
-    The entries stay stored: a value that is hidden from the encoder is still observed, which is what a denoising
-    autoencoder learns from. A number is drawn for each stored value, and none for the entries that aren't there.
+    The entries stay stored: a value that is hidden from the encoder is still observed, for a denoising autoencoder to
+    learn from (P. Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, ICML 2008).
 
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, num_inputs).
+        The layer before, or the expected input shape, (n_rows or None, num_inputs).
     p : float or scalar tensor
         The probability of setting a value to zero.
     rescale : bool
         If true the values that are kept are divided by 1 - p when deterministic is False.
     stream : theano.sandbox.rng_mrg.MRG_RandomStreams, optional
-        Where the random numbers come from. By default a new stream that is seeded by Lasagne's generator, see
-        `lasagne.random.set_rng`, as that of `lasagne.layers.DropoutLayer`.
-
-    References
-    ----------
-    .. [1] Vincent, P., Larochelle, H., Bengio, Y., Manzagol, P.-A. (2008):
-           Extracting and Composing Robust Features with Denoising Autoencoders. ICML.
-    .. [2] Srivastava, N., Hinton, G., Krizhevsky, A., Sutskever, I., Salakhutdinov, R. (2014):
-           Dropout: A Simple Way to Prevent Neural Networks from Overfitting.
-           Journal of Machine Learning Research, 15, 1929-1958.
+        Where the random numbers come from; by default `new_stream()`.
     """
 
     def __init__(self, incoming, p=0.5, rescale=True, stream=None, **kwargs):
@@ -143,14 +106,6 @@ class SparseInputDropoutLayer(_SparseToSparseLayer):
         self.stream = new_stream() if stream is None else stream
 
     def get_output_for(self, input, deterministic=False, **kwargs):
-        """
-        Parameters
-        ----------
-        input : Theano CSR variable
-            Output from the previous layer.
-        deterministic : bool
-            If true dropout and scaling is disabled.
-        """
         data = _float_arrays(input, self.input_shape[1], input.dtype if "float" in input.dtype else
                              theano.config.floatX, type(self).__name__)[0]
         if deterministic or (not isinstance(self.p, theano.Variable) and self.p == 0):
@@ -161,22 +116,14 @@ class SparseInputDropoutLayer(_SparseToSparseLayer):
 
 
 class SparseInputNormLayer(_SparseToSparseLayer):
-    """
-    sparse_ae.layers.SparseInputNormLayer(incoming, **kwargs)
+    """Divides the stored values of each row by their Euclidean length, if that isn't 0.
 
-    Divides the stored values of each row by their Euclidean length; a row of zeros, or without entries, stays as it is.
-
-    Rows with many entries and rows with few then reach the next layer at one scale, as in [1]_.
+    Rows with many entries and rows with few then reach the next layer at one scale, as in Mult-DAE.
 
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, num_inputs).
-
-    References
-    ----------
-    .. [1] Liang, D., Krishnan, R. G., Hoffman, M. D., Jebara, T. (2018):
-           Variational Autoencoders for Collaborative Filtering. WWW.
+        The layer before, or the expected input shape, (n_rows or None, num_inputs).
     """
 
     def get_output_for(self, input, **kwargs):
@@ -189,18 +136,15 @@ class SparseInputNormLayer(_SparseToSparseLayer):
 
 
 class IndicatorLayer(_SparseToSparseLayer):
-    """
-    sparse_ae.layers.IndicatorLayer(incoming, **kwargs)
+    """1 at each stored entry of CSR input, whatever its value: what is there, as an input of its own.
 
-    1 at each stored entry of CSR input, whatever its value: what is there, as an input of its own.
-
-    A missing entry adds nothing to a product, and nor does an observed 0. A second `SparseInputDenseLayer` on this
-    layer, summed with the first by `lasagne.layers.ElemwiseSumLayer`, tells a network the difference.
+    A missing entry adds nothing to a product, nor does an observed 0. A second `SparseInputDenseLayer` on this layer,
+    summed with the first by `lasagne.layers.ElemwiseSumLayer`, tells a network the difference.
 
     Parameters
     ----------
     incoming : a :class:`Layer` instance or a tuple
-        The layer feeding into this layer, or the expected input shape, (n_rows or None, num_inputs).
+        The layer before, or the expected input shape, (n_rows or None, num_inputs).
     """
 
     def get_output_for(self, input, **kwargs):

@@ -1,8 +1,7 @@
 """Networks of Lasagne layers that train, predict and are listed as the post's model is.
 
 A network is any stack of layers from the ratings to an `ObservedLayer`, whose W and b are the decoder; all that stands
-before it makes the hidden units. It is a `Model`, so that `Trainer` trains it, with its objectives, its checkpoints and
-its metrics, and everything that needs no more than a decoder takes it.
+before it makes the hidden units.
 
 ==============  =================================================================================================
 `shallow`       the post's: f(W g(V r + mu) + b)
@@ -12,8 +11,6 @@ its metrics, and everything that needs no more than a decoder takes it.
 `multinomial`   the autoencoder of lists: Mult-DAE, for `training.objectives.Multinomial`
 `ordinal`       any of them with an output of ordered levels, such as stars, for `training.objectives.Ordinal`
 ==============  =================================================================================================
-
-Each is a few lines of layers, and a place to begin another.
 
 Examples
 --------

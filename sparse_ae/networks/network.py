@@ -22,12 +22,10 @@ class Network(Model):
     ----------
     output_layer : sparse_ae.layers.ObservedLayer, or OrdinalLayer
         The decoder, with a b; or an OrdinalLayer on one without a nonlinearity, for `training.objectives.Ordinal`. Its
-        `observed` is the `lasagne.layers.InputLayer` of the ratings, (None, n_columns). A
-        second InputLayer of this shape may be named "indicator": it reads what a second encoder sees, see
-        `training.targets`. There may be no others.
+        `observed` is the `lasagne.layers.InputLayer` of the ratings, (None, n_columns). A second InputLayer of this
+        shape may be named "indicator": it reads a second encoder's input. There may be no others.
     rating_scale : (float, float), optional
-        A bounded nonlinearity of the decoder is stretched over it, as `AutoEncoder`'s is, and predictions are clipped
-        to it.
+        As in `AutoEncoder`.
     l2 : float
         The weight decay of each regularizable parameter, times the sum of squares.
 
@@ -36,12 +34,7 @@ class Network(Model):
     output_layer : ObservedLayer or OrdinalLayer
     parameters : list of Parameter
         Those of `lasagne.layers.get_all_params`. The decoder's are named "W" and "b", the others by their layer's name,
-        or its number from the input on, such as "1.W"; the variables are given these names.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a stack that is no such network, for a decay or a scale that can't be used, and on a GPU.
+        or its number from the input on, such as "1.W".
     """
 
     def __init__(self, output_layer, rating_scale=None, l2=0.0):
@@ -83,8 +76,7 @@ class Network(Model):
     reads_entries = True
 
     def encode(self, batch, deterministic=True):
-        """Build the graph of hidden units, (n_rows, k), of a `Batch` of CSR or of dense rows, whose zeros are missing.
-        """
+        """Build the graph of hidden units, (n_rows, k), of a `Batch`; zeros of dense rows are missing."""
         inputs = {layer: self._rows(batch, getattr(batch, channel)) for channel, layer in self._inputs.items()}
         hidden = self._decoding.input_layers[0]
         return layers.get_output(hidden, inputs, deterministic=deterministic)
@@ -96,7 +88,7 @@ class Network(Model):
         return theano.sparse.CSR(values, batch.indices, batch.indptr, shape)
 
     def decoder(self):
-        """Return the `Decoder`: a bounded nonlinearity is stretched over the rating scale, if there is one."""
+        """Return the `Decoder`."""
         layer = self._decoding
         if self._ordinal is not None:
             return Decoder(layer.W, layer.b, self._ordinal.get_output_for, None, l2=self.l2, ordinal=self._ordinal)
@@ -104,17 +96,10 @@ class Network(Model):
 
     @property
     def reach(self):
-        """The lowest and the highest output that the decoder comes near."""
         return self.rating_scale or range_of(self._decoding.nonlinearity)
 
     def describe(self):
-        """Return its layers by name and settings, JSON, as `from_description` takes them.
-
-        Raises
-        ------
-        TypeError
-            For a layer, a nonlinearity or a setting that can't be written down, with the reason.
-        """
+        """Return its layers by name and settings, as JSON; TypeError for a layer that can't be written down."""
         names = {each.variable: each.name for each in self.parameters}
         stack = layers.get_all_layers(self.output_layer)
         described_layers = [described(layer, stack, names) for layer in stack]
@@ -124,13 +109,7 @@ class Network(Model):
 
     @classmethod
     def from_description(cls, description, arrays, ranks=ALONE):
-        """Make the network of `describe`, with parameters that have these values, by their names.
-
-        Raises
-        ------
-        LookupError, TypeError, ValueError
-            For what `describe` can't have given, and arrays that don't go with it.
-        """
+        """Make the network of `describe`, with parameters that have these values, by their names; or raise."""
         ranks.check_alone("a Network on %d ranks: its columns can't be shared out; use an AutoEncoder")
         dtype = check_dtype(description["dtype"])
         check_stack(description["layers"])

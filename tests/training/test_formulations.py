@@ -303,7 +303,7 @@ def test_a_stored_zero_is_a_rating(name):
 def test_scan_refuses_stored_zeros():
     block = sp.csr_matrix((np.array([0.0, 2.0], "float32"), [0, 2], [0, 2]), shape=(1, 3))
     scan = FORMULATIONS["scan"]
-    for refuse in (lambda block: scan.check(block, ()), lambda block: scan.pack(Batch.of(block), model())):
+    for refuse in (lambda block: scan.check(block), lambda block: scan.pack(Batch.of(block), model())):
         with pytest.raises(ValueError, match="ratings hold 1 stored zero; a dense row cannot tell"):
             refuse(block)
 
