@@ -70,7 +70,7 @@ class OrdinalLayer(Layer):
         self.steps.set_value(steps.astype(self.steps.dtype))
 
     def classes(self, values):
-        """The numbers, from 0, of the levels in a tensor; AssertionError, in the compiled function, for other values."""
+        """The numbers, from 0, of the levels in a tensor; the compiled function raises AssertionError for others."""
         levels = T.constant(self.levels.astype(values.dtype))
         above = values.dimshuffle(*range(values.ndim), "x") > levels
         nearest = T.clip(T.sum(above, axis=values.ndim), 0, len(self.levels) - 1)

@@ -1,7 +1,9 @@
 """Layers as JSON, by name and settings, and back: how a network is written to a file without pickle."""
+import json
+
 import numpy as np
 
-from sparse_ae.checks import MOST, check_bool, check_count, is_number
+from sparse_ae.checks import MOST, check_count, is_number
 from sparse_ae.layers import (
     BatchNormLayer,
     IndicatorLayer,
@@ -14,7 +16,7 @@ from sparse_ae.layers import (
 from sparse_ae.ops.nonlinearities import lasagnes, lasagnes_name
 from lasagne import layers
 
-# The settings of each kind of layer: attributes that are numbers, truth values, names or lists of them.
+# The settings of each kind of layer, attributes that JSON has; and its parameters.
 _SETTINGS = {
     layers.DenseLayer: ("num_units", "nonlinearity"),
     SparseInputDenseLayer: ("num_units", "nonlinearity"),
@@ -85,18 +87,11 @@ def _plain(value, name, layer):
             raise TypeError("the nonlinearity %r of the layer %s can't be written down; expected a function of "
                             "lasagne.nonlinearities" % (value, said(layer)))
         return known
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(each, name, layer) for each in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value)
-    raise TypeError("%s of the layer %s is %r, which can't be written down; expected a number"
-                    % (name, said(layer), value))
+    try:
+        return json.loads(json.dumps(value, default=lambda each: each.tolist()))  # of NumPy
+    except (AttributeError, TypeError):
+        raise TypeError("%s of the layer %s is %r, which can't be written down; expected a number"
+                        % (name, said(layer), value)) from None
 
 
 def made_layer(description, made, arrays, variables, dtype):
@@ -137,9 +132,9 @@ def _check_setting(name, value, kind):
     if name in ("nonlinearity", "link"):
         sound = isinstance(value, str)
     elif name == "rescale":
-        sound = check_bool(value, name) in (True, False)
+        sound = isinstance(value, bool)
     elif name == "num_units":
-        sound = check_count(value, name, most=_MOST_UNITS) > 0
+        sound = check_count(value, name, most=_MOST_UNITS)
     elif name in ("levels", "coeffs"):
         sound = isinstance(value, list) and all(is_number(each) and abs(each) <= MOST for each in value)
     else:

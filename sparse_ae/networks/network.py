@@ -156,25 +156,21 @@ def _inputs(output_layer):
 
 
 def _parameters(output_layer, decoding, l2):
-    stack, found, names = layers.get_all_layers(output_layer), [], set()
+    stack, found, names = layers.get_all_layers(output_layer), [], {}
     own = {decoding.W: "W", decoding.b: "b"}
-    seen = {}
     for number, layer in enumerate(stack):
         for variable in layer.get_params():
-            if variable in seen:
+            if variable in names:
                 continue
             short = (variable.name or "parameter").rpartition(".")[2]
             name = own.get(variable, "%s.%s" % (layer.name or number, short))
-            if name in names:
+            if name in names.values():
                 name = "%d.%s" % (number, short)
-            while name in names:
+            while name in names.values():
                 name += "'"
-            names.add(name)
-            seen[variable] = name
+            names[variable] = variable.name = name
             regularized = any(variable in each.get_params(regularizable=True) for each in stack)
             by_columns = variable in own or isinstance(layer, SparseInputDenseLayer) and variable is layer.W
             found.append(Parameter(variable, name, 0 if by_columns else None, l2 if regularized else 0.0,
                                    trainable=variable in layer.get_params(trainable=True)))
-    for each in found:
-        each.variable.name = each.name
     return found

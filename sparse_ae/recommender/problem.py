@@ -104,6 +104,10 @@ class Problem(NamedTuple):
             unit = unit_of_scores(matrix, missing_rating, sharing)
         with ranks.agreed():
             validation = _check_validation(validation, matrix.nnz, settings.biases)
+            if validation is None and measure.k and objective.clips:
+                raise ValueError("validation=None, and the objective is %r, which stops by %s of validation ratings; "
+                                 "expected some, such as validation='auto', or another objective"
+                                 % (objective, objective.measure))
         lists = measure._replace(relevant=scale[0] if is_counts else relevant_from(*scale)) if measure.k else None
         return cls(objective, users, items, sides, everything, everything, None, validation, scale, unknown,
                    missing_rating, unit, lists, settings.biases != "unguarded",

@@ -224,11 +224,13 @@ def test_ratings_stop_early_by_lists_too(split):
     (dict(objective=Missing(measure="ndcg@0")), "the objective's measure is 'ndcg@0'"),
     (dict(objective=Missing(measure=10)), "the objective's measure is 10"),
     (dict(network=Shallow("sigmoid")), "formulation='sparse' with Missing.* and f=sigmoid: .*formulation='dense'"),
+    (dict(objective=Observed("recall@5"), validation=None), "validation=None, and the objective is Observed.*recall@5"),
 ])
 def test_settings_that_cannot_be(split, monkeypatch, settings, message):
     monkeypatch.setattr("theano.function", lambda *args, **kwargs: pytest.fail("compiled"))
     with pytest.raises(ValueError, match=message):
-        Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=0.2)
+        validation = settings.pop("validation", 0.2)
+        Recommender(**dict(SETTINGS, **settings)).fit(split[0], validation=validation)
 
 
 @pytest.mark.parametrize("made, message", [
