@@ -25,7 +25,7 @@ from sparse_ae.ranks.ranks import Ranks
 from sparse_ae.scoring.scorer import Scorer
 from sparse_ae.trainer import Trainer
 from sparse_ae.training.formulations import FORMULATIONS
-from sparse_ae.training.objectives import Missing, Multinomial, Ordinal, objective_of
+from sparse_ae.training.objectives import Multinomial, Ordinal, objective_of
 from sparse_ae.training.targets import BeyondBiases
 import lasagne
 import theano
@@ -59,16 +59,19 @@ def everything(noise=0.0, low=1):
     return Network(ObservedLayer(second, l_in), (low, 5), l2=0.01)
 
 
+@pytest.mark.slow
 class TestShallow(ModelContract):
     def make(self):
         return shallow(N_COLUMNS, 3, (1, 5), rng=1)
 
 
+@pytest.mark.slow
 class TestDeep(ModelContract):
     def make(self):
         return deep(N_COLUMNS, 4, depth=3, dropout=0, rng=1)
 
 
+@pytest.mark.slow
 class TestTied(ModelContract):
     def make(self):
         return tied(N_COLUMNS, 3, (1, 5), rng=1)
@@ -212,19 +215,15 @@ def test_crafted_networks_are_refused(description, message):
         model_of(json.loads(json.dumps(description)), values(shallow(N_COLUMNS, 3)))
 
 
-def test_numbers_that_no_parameter_has_are_refused():
-    model = shallow(N_COLUMNS, 3)
-    with pytest.raises(ValueError, match="W holds numbers that are not finite, or beyond 1e.18"):
-        model_of(describe_model(model), dict(values(model), W=values(model)["W"] * np.float32(1e30)))
-
-
-def test_a_class_of_a_programs_own_does_not_stand_for_the_librarys():
+def test_other_numbers_and_a_class_of_a_programs_own_with_the_same_name():
     class Network(Model):
         """Of this test."""
 
     assert name_of_kind(Network, Model) == "test_networks.Network"
     model = shallow(N_COLUMNS, 3)
     assert type(model_of(describe_model(model), values(model))) is type(model)
+    with pytest.raises(ValueError, match="W holds numbers that are not finite, or beyond 1e.18"):
+        model_of(describe_model(model), dict(values(model), W=values(model)["W"] * np.float32(1e30)))
 
 
 def test_hidden_units_are_the_same_to_rounding_whatever_other_rows_are_asked_for():
@@ -246,12 +245,6 @@ def test_the_same_seed_makes_the_same_network():
         assert all((one[name] == other[name]).all() for name in one)
         assert any((one[name] != third[name]).any() for name in one)
     assert lasagne.random.get_rng() is before
-
-
-def test_missing_entries_of_a_network():
-    losses = [[record["loss"] for record in trained(deep(N_COLUMNS, 4, dropout=0, rng=1), objective=Missing(0.3),
-                                                    formulation=name).history] for name in ("dense", "sparse")]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 # Lists
@@ -410,12 +403,6 @@ def test_a_gpu_and_ranks_are_refused(monkeypatch):
         Network(stack())
 
 
-@pytest.mark.parametrize("settings, message", [(dict(l2=-1), "l2 is -1"), (dict(rating_scale=(5, 1)), "rating_scale")])
-def test_settings_that_are_none(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Network(stack(), **settings)
-
-
 def test_layers_that_cannot_be_written_down():
     class Mine(DenseLayer):
         pass
@@ -439,6 +426,7 @@ def test_layers_that_cannot_be_written_down():
      "the parameters of a SparseInputDenseLayer don't fit: .*shape"),
     (lambda d: d["layers"][1]["settings"].update(num_units="3"), "num_units is '3'; expected a positive integer"),
     (lambda d: d["layers"][2]["parameters"].update(W="1.W", b="1.b"), "the parameters of a ObservedLayer don't fit"),
+    (lambda d: d.update(rating_scale=(5, 1)), "rating_scale"),
     (lambda d: d.update(l2=-1), "l2 is -1")])
 def test_descriptions_that_nobody_gave(change, message):
     model = shallow(N_COLUMNS, 3)

@@ -136,12 +136,6 @@ def test_same_seed_same_bytes_and_two_and_two_make_four(update, batch_size):
     assert results[0] == results[1] == results[2]
 
 
-def test_other_seed_other_order():
-    train, _ = checkerboard(40, 12)
-    losses = [trainer(rng=seed).fit(train, 1)[0]["loss"] for seed in (0, 1)]
-    assert losses[0] != losses[1]
-
-
 def test_the_callers_arrays_and_generator_are_left_alone():
     train, test = checkerboard(40, 12)
     before = [x.copy() for x in (train.data, train.indices, train.indptr, test.data)]
@@ -244,40 +238,52 @@ def scripted(monkeypatch, *errors):
     monkeypatch.setattr(trainer_module, "rmse", lambda observed, predicted: next(errors))
 
 
-def test_patience_ends_training_and_puts_the_best_epoch_back(monkeypatch):
-    train, test = checkerboard(40, 12)
-    t = trainer(update="adam")
-    states = []
-    scripted(monkeypatch, 3.0, 2.0, 1.0, 1.5, 1.0, 1.25)
-    history = t.fit(train, 50, validation=test, patience=3, on_epoch=lambda record: states.append(t.step.get_state()))
-    # The second 1.0 is a tie, which is no improvement.
-    assert [record["validation_rmse"] for record in history] == [3.0, 2.0, 1.0, 1.5, 1.0, 1.25]
-    assert [record["restored"] for record in history] == [None] * 5 + [3]
-    for name, value in t.step.get_state().items():  # of parameters and optimiser
-        np.testing.assert_array_equal(value, states[2][name])
-    assert len(states[2]) > 4 and any((np.asarray(states[5][name]) != states[2][name]).any() for name in states[2])
+UP_AND_DOWN = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5]
 
 
-@pytest.mark.parametrize("errors, restored", [([3.0, 2.0, 2.5, 2.25], 2), ([4.0, 3.0, 2.0, 1.0], None)])
-def test_the_best_epoch_is_put_back_when_the_epochs_run_out_too(errors, restored, monkeypatch):
+@pytest.mark.parametrize("errors, arguments, restored, n_before_cut", [
+    ([1.0, 2.0, 3.0], dict(n_epochs=3), {}, 9),
+    ([3.0, 2.0, 1.0, 1.5, 1.0, 1.25], dict(patience=3), {6: 3}, 9),  # a tie is no improvement
+    ([3.0, 2.0, 2.5, 2.25], dict(patience=3, n_epochs=4), {4: 2}, 9),
+    ([4.0, 3.0, 2.0, 1.0], dict(patience=3, n_epochs=4), {}, 9),
+    ([3.0, 2.0, 2.5, 2.25], dict(patience=2, keep_optimiser=False), {4: 2}, 9),
+    # Where the rate is cut: longer patience before the error has fallen from 2.0 below 1.99, two fifths after the cut.
+    (UP_AND_DOWN + [0.9, 0.8, 0.85, 0.82], dict(patience=3, cut=0.25), {6: 3, 10: 8}, 6),
+    ([2.0, 2.1, 2.1, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {5: 1, 6: 1}, 5),
+    ([2.0, 1.995, 2.1, 2.1, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {6: 2, 7: 2}, 6),
+    ([2.0, 2.1, 2.1, 1.98, 2.1, 2.1, 2.5], dict(patience=2, cut=0.25), {6: 4, 7: 4}, 6),
+    ([2.0, 2.1, 2.1], dict(patience=2), {3: 1}, 9),
+    # Gains below a thousandth count without a cut only.
+    ([3.0, 2.0, 1.0, 0.9996, 0.9994, 0.998, 0.9975], dict(patience=2, cut=0.25), {5: 5}, 5),
+    ([3.0, 2.0, 1.0, 0.9996, 0.9994, 0.9996, 0.9995], dict(patience=2), {7: 5}, 9),
+])
+def test_when_training_stops_and_what_is_put_back(errors, arguments, restored, n_before_cut, monkeypatch):
     train, test = checkerboard(40, 12)
-    t = trainer()
-    states = []
+    t, states = trainer(update="adam"), []
     scripted(monkeypatch, *errors)
-    t.fit(train, 4, validation=test, patience=3, on_epoch=lambda record: states.append(t.step.get_state()))
-    assert t.history[-1]["restored"] == restored
-    for name, value in t.step.get_state().items():
-        np.testing.assert_array_equal(value, states[(restored or 4) - 1][name])
+    history = t.fit(train, **dict(dict(n_epochs=50), **arguments), validation=test,
+                    on_epoch=lambda record: states.append(t.step.get_state()))
+    assert [record["validation_rmse"] for record in history] == errors
+    assert {each["epoch"]: each["restored"] for each in history if each["restored"] is not None} == restored
+    rates = [0.02] * min(n_before_cut, len(errors)) + [0.005] * (len(errors) - n_before_cut)
+    assert [each["learning_rate"] for each in history] == rates
+    best, parameters = states[restored.get(len(errors), len(errors)) - 1], {p.name for p in t.model.params}
+    for name, value in t.step.get_state().items():  # of parameters and optimiser
+        kept = best if arguments.get("keep_optimiser", True) or name in parameters else states[-1]
+        np.testing.assert_array_equal(value, kept[name])
 
 
-def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
+@pytest.mark.parametrize("errors, n_before, arguments", [
+    ([3.0, 2.0] + [2.0, 2.5, 2.25, 2.5], 2, dict(patience=3)),
+    ([1.0] + [1.0, 2.0, 2.0, 2.0, 2.0], 1, dict(patience=2, cut=0.5))])  # the rate isn't cut for that
+def test_a_later_call_never_ends_worse_than_it_began(errors, n_before, arguments, monkeypatch):
     train, test = checkerboard(40, 12)
     t = trainer()
-    scripted(monkeypatch, 3.0, 2.0, 2.0, 2.5, 2.25, 2.5, 1.0)
-    t.fit(train, 2, validation=test)
+    scripted(monkeypatch, *errors)
+    t.fit(train, n_before, validation=test)
     before = t.step.get_state()
-    t.fit(train, 9, validation=test, patience=3)  # 2.0 to begin with
-    assert len(t.history) == 5 and t.history[-1]["restored"] == 2
+    t.fit(train, 9, validation=test, **arguments)
+    assert len(t.history) == len(errors) - 1 and t.history[-1]["restored"] == n_before
     for name, value in t.step.get_state().items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -285,79 +291,15 @@ def test_a_later_call_never_ends_worse_than_it_began(monkeypatch):
 def test_training_goes_on_once_at_a_part_of_its_rate(monkeypatch):
     """As a second call at that rate, and with two fifths of the patience, would."""
     train, test = checkerboard(40, 12)
-    t, other = trainer(update="adam"), trainer(update="adam")
-    first, second = [3.0, 2.0, 1.0, 1.5, 1.25, 1.5], [0.9, 0.8, 0.85, 0.82]
-    scripted(monkeypatch, *first + second)
-    history = t.fit(train, 50, validation=test, patience=3, cut=0.25)
-    assert [record["validation_rmse"] for record in history] == first + second
-    assert [record["learning_rate"] for record in history] == [0.02] * 6 + [0.005] * 4
-    assert [record["restored"] for record in history] == [None] * 5 + [3] + [None] * 3 + [8]
-    scripted(monkeypatch, *first + [1.0] + second)
+    t, other, second = trainer(update="adam"), trainer(update="adam"), [0.9, 0.8, 0.85, 0.82]
+    scripted(monkeypatch, *UP_AND_DOWN + second)
+    t.fit(train, 50, validation=test, patience=3, cut=0.25)
+    scripted(monkeypatch, *UP_AND_DOWN + [1.0] + second)
     other.fit(train, 50, validation=test, patience=3)
     other.learning_rate = 0.005
     other.fit(train, 50, validation=test, patience=2)
     for name, value in other.step.get_state().items():
         np.testing.assert_array_equal(t.step.get_state()[name], value)
-
-
-def test_patience_is_longer_before_the_error_has_fallen_where_the_rate_is_cut(monkeypatch):
-    """From 2.0 it has to fall below 1.99: four epochs until then, counted from the best one, two after."""
-    train, test = checkerboard(40, 12)
-    for errors, cut_after in (([2.0, 2.1, 2.1, 2.1, 2.1], 5), ([2.0, 1.995, 2.1, 2.1, 2.1, 2.1], 6),
-                              ([2.0, 2.1, 2.1, 1.98, 2.1, 2.1], 6)):
-        t = trainer()
-        scripted(monkeypatch, *errors + [2.5])
-        t.fit(train, 50, validation=test, patience=2, cut=0.25)
-        assert [record["learning_rate"] for record in t.history] == [0.02] * cut_after + [0.005]
-    t = trainer()
-    scripted(monkeypatch, 2.0, 2.1, 2.1)
-    t.fit(train, 50, validation=test, patience=2)
-    assert len(t.history) == 3, "without a cut it is what is asked for"
-
-
-def test_gains_below_a_thousandth_are_none_where_the_rate_is_cut(monkeypatch):
-    train, test = checkerboard(40, 12)
-    errors = [3.0, 2.0, 1.0, 0.9996, 0.9994]
-    t = trainer()
-    scripted(monkeypatch, *errors + [0.998, 0.9975])
-    t.fit(train, 50, validation=test, patience=2, cut=0.25)
-    assert [record["learning_rate"] for record in t.history] == [0.02] * 5 + [0.005] * 2
-    assert [record["restored"] for record in t.history] == [None] * 4 + [5, None, None], "what is gained stays"
-    t = trainer()
-    scripted(monkeypatch, *errors + [0.9996, 0.9995])
-    t.fit(train, 50, validation=test, patience=2)
-    assert len(t.history) == 7 and t.history[-1]["restored"] == 5, "without a cut any gain counts"
-
-
-def test_from_where_it_began_training_does_not_go_on_at_a_smaller_rate(monkeypatch):
-    train, test = checkerboard(40, 12)
-    t = trainer()
-    scripted(monkeypatch, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0)
-    t.fit(train, 1, validation=test)
-    t.fit(train, 9, validation=test, patience=2, cut=0.5)
-    assert len(t.history) == 5 and t.history[-1]["restored"] == 1
-    with pytest.raises(ValueError, match="cut is 1.5; expected a number between 0 and 1, or None to stop at once"):
-        t.fit(train, 9, validation=test, patience=2, cut=1.5)
-
-
-def test_an_epoch_is_put_back_without_what_the_optimiser_kept(monkeypatch):
-    train, test = checkerboard(40, 12)
-    t = trainer(update="adam")
-    states = []
-    scripted(monkeypatch, 3.0, 2.0, 2.5, 2.25)
-    t.fit(train, 50, validation=test, patience=2, keep_optimiser=False,
-          on_epoch=lambda record: states.append(t.step.get_state()))
-    names = {p.name for p in t.model.params}
-    for name, value in t.step.get_state().items():
-        np.testing.assert_array_equal(value, states[1 if name in names else 3][name])
-
-
-def test_without_patience_the_last_epoch_stays(monkeypatch):
-    train, test = checkerboard(40, 12)
-    t = trainer()
-    scripted(monkeypatch, 1.0, 2.0, 3.0)
-    t.fit(train, 3, validation=test)
-    assert [record["restored"] for record in t.history] == [None] * 3
 
 
 def test_early_stopping_for_real(trained):
@@ -445,38 +387,32 @@ def test_divergence_with_patience_leaves_the_best_parameters():
     assert len(t.history) == 3
 
 
-def measure_asked_every(every, values=()):
+def measure_of(values, **attributes):
     values = iter(values)
 
     def measure():
         return next(values)
 
-    measure.name, measure.every = "made_up", every
+    vars(measure).update(attributes, name="made_up")
     return measure
 
 
-def test_a_measure_is_asked_every_other_epoch():
+@pytest.mark.parametrize("n_before, n_epochs, every, least, values, expected, best", [
+    (0, 7, 2, 1, [0.1, 0.2, 0.3, 0.25], [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25], None),
+    (2, 3, 2, 1, [0.5, 0.1, 0.2], [0.5, 0.1, 0.1], None),  # asked where there is none before
+    (0, 9, 1, 1, [0.3, 0.2, 0.2], [0.3, 0.2, 0.2], 1),
+    (0, 9, 1, 5, [0.3, 0.2, 0.2, 0.2, 0.2], [0.3, 0.2, 0.2, 0.2, 0.2], 1),
+    (0, 6, 1, 6, [0.3, 0.2, 0.2, 0.2, 0.2, 0.4], [0.3, 0.2, 0.2, 0.2, 0.2, 0.4], None)])
+def test_how_often_a_measure_is_asked_and_when_it_ends_a_training(n_before, n_epochs, every, least, values, expected,
+                                                                  best):
     train, test = checkerboard(40, 12)
-    t = trainer(update="adam", learning_rate=0.02)
-    t.fit(train, 7, validation=test, measure=measure_asked_every(2, [0.1, 0.2, 0.3, 0.25]))
-    assert [record["validation_made_up"] for record in t.history] == [0.1, 0.2, 0.2, 0.3, 0.3, 0.25, 0.25]
-
-
-def test_a_measure_that_is_asked_every_other_epoch_is_asked_where_there_is_none_before():
-    train, test = checkerboard(40, 12)
-    t = trainer()
-    t.fit(train, 2)
-    t.fit(train, 3, validation=test, measure=measure_asked_every(2, [0.5, 0.1, 0.2]))
-    assert [record.get("validation_made_up") for record in t.history] == [None, None, 0.5, 0.1, 0.1]
-
-
-@pytest.mark.parametrize("least, n_epochs, best", [(1, 3, 1), (5, 5, 1), (6, 6, 6)])
-def test_a_measure_ends_no_training_before_its_least_epochs(least, n_epochs, best):
-    train, test = checkerboard(40, 12)
-    t, measure = trainer(update="adam", learning_rate=0.02), measure_asked_every(1, [0.3, 0.2, 0.2, 0.2, 0.2, 0.4])
-    measure.least = least
-    t.fit(train, n_epochs if best > 1 else 9, validation=test, patience=2, measure=measure)
-    assert len(t.history) == n_epochs and (t.history[-1]["restored"] or n_epochs) == best
+    t = trainer(update="adam")
+    if n_before:
+        t.fit(train, n_before)
+    t.fit(train, n_epochs, validation=test, patience=2 if least > 1 or best else None,
+          measure=measure_of(values, every=every, least=least))
+    assert [record["validation_made_up"] for record in t.history[n_before:]] == expected
+    assert t.history[-1]["restored"] == best
 
 
 @pytest.mark.parametrize("falsy", [False, True])
@@ -599,13 +535,6 @@ def test_ctrl_c_puts_the_best_epoch_back_too(monkeypatch):
         np.testing.assert_array_equal(value, states[0][name])
 
 
-def test_auto_says_what_it_took():
-    train, _ = checkerboard(40, 12)
-    t = trainer(formulation="auto")
-    t.fit(train, 1)
-    assert t.formulation == "dense"
-
-
 @pytest.mark.parametrize("batch_size, counts", [(16, [16, 16, 8]), (None, [40])])
 def test_signs_of_life(batch_size, counts, monkeypatch):
     train, test = checkerboard(40, 12)
@@ -670,9 +599,10 @@ def test_an_update_that_gives_nothing():
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, "ndcg@10"), TypeError,
      "measure is 'ndcg@10'; expected a function without arguments with an attribute name, or None"),
     ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, lambda: 0.5), TypeError, "measure is <function"),
-    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, measure_asked_every(0)), ValueError,
+    ({}, lambda train: (train, 1, train, *[None] * 3, 1, False, None, measure_of([], every=0)), ValueError,
      "every of measure is 0; expected a positive integer"),
     (dict(cut=0.1), lambda train: (train, 1), ValueError, "cut is 0.1 without patience"),
+    (dict(cut=1.5), lambda train: (train, 1, train, None, 3), ValueError, "cut is 1.5; expected a number between"),
     ({}, lambda train: (train.T.tocsr(), 1), ValueError, "ratings have 40 columns; the model has n_items=12"),
     ({}, lambda train: (train * 2, 1), ValueError, "pass rating_scale=\\(2, 10\\)"),
     ({}, lambda train: (train, 1, train[:5]), ValueError, "validation ratings are 5 x 12, training ratings 40 x 12"),
