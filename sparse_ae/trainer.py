@@ -3,6 +3,7 @@
 Rows are shuffled anew in each epoch, the last, partial batch included.
 """
 import time
+from collections import namedtuple
 
 import numpy as np
 
@@ -42,6 +43,10 @@ __all__ = ["Trainer", "TrainingDiverged"]
 
 class TrainingDiverged(ArithmeticError):
     """The loss or a parameter became NaN or infinite."""
+
+
+#: Ratings in CSR that a call of `fit` trains on, their targets, how many each row has on all ranks, rows with some.
+_Data = namedtuple("_Data", "train targets counts rows n_ratings")
 
 
 class Trainer:
@@ -232,9 +237,10 @@ class Trainer:
             targets.check_unknown(self.unknown)
             held_out = None if validation is None else _checked_validation(validation, train, self.model)
         ranks.check_same({"rows": train.shape[0], "columns": self.model.n_all_columns})
-        data = _Data(train, targets, ranks.sum(np.diff(train.indptr)))
+        counts = ranks.sum(np.diff(train.indptr))
+        data = _Data(train, targets, counts, np.flatnonzero(counts), int(counts.sum()))
         self._choose_formulation(data)
-        self._check_agreement(data.counts, judge.name, held_out is not None, arguments)
+        self._check_agreement(counts, judge.name, held_out is not None, arguments)
         if measure is not None:
             judge.value = measure
         elif held_out is not None:
@@ -316,7 +322,11 @@ class Trainer:
         """Train for an epoch, and return its record."""
         start, epoch, ranks = time.perf_counter(), len(self.history) + 1, self.model.ranks
         spent_in_sums = ranks.spending()
-        rate = self._set_rate(epoch, run.rate_factor)
+        with ranks.agreed():
+            rate = self._rate(epoch)
+            if rate is not None:
+                rate *= run.rate_factor
+                self.step.set_learning_rate(rate)
         sums = EpochSums(data.targets.unit if self.objective.reports_rmse else None)
         if self.batch_size is None:
             batches = minibatches(data.train, len(data.rows), rows=data.rows)
@@ -349,25 +359,6 @@ class Trainer:
         return {"epoch": epoch, "loss": loss, "data_loss": data_loss, "train_rmse": train_rmse,
                 "validation_rmse": None, "learning_rate": rate, "seconds": time.perf_counter() - start,
                 "interrupted": bool(stop), "restored": None, **spent_in_sums()}
-
-    def _set_rate(self, epoch, factor):
-        """Set an epoch's learning rate, times a factor, and return it; None where there is none."""
-        ranks = self.model.ranks
-        with ranks.agreed():
-            rate = self._rate(epoch)
-            if rate is not None:
-                rate *= factor
-                self.step.set_learning_rate(rate)
-        ranks.check_same({"learning_rate(%d)" % epoch: rate})  # a schedule may have a mind of its own
-        return rate
-
-
-class _Data:
-    """Ratings in CSR that a call of `fit` trains on, their targets, and how many each row has on all ranks."""
-
-    def __init__(self, train, targets, counts):
-        self.train, self.targets, self.counts = train, targets, counts
-        self.rows, self.n_ratings = np.flatnonzero(counts), int(counts.sum())
 
 
 def _divergence(loss, step):
