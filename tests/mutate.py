@@ -1,9 +1,9 @@
 """How many small faults the tests find: ``python tests/mutate.py [--n 120] [--seed 0] [--room data] [--own]``.
 
 Makes one fault at a time in a copy of the checkout: another sign, bound or comparison, or a statement less. Lines are
-drawn from all of `sparse_ae/` alike, docstrings left out. The tests of the fault's room run first, then all others
-unless by ``--own``; a fault is found by the first test that fails, or that doesn't end in time. Prints each fault as a
-line, and the share found at the end. It takes hours, and is no part of CI.
+drawn from all of `sparse_ae/` alike, docstrings left out. The tests of the fault's room run first, those named after
+its module before the rest, then all others unless by ``--own``; a fault is found by the first test that fails, or that
+doesn't end in time. Prints each fault as a line, and the share found at the end. It takes hours, and is no part of CI.
 """
 import argparse
 import ast
@@ -20,6 +20,11 @@ OTHER = {ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE
          ast.NotEq: ("!=", "=="), ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"),
          ast.And: ("and", "or"), ast.Or: ("or", "and")}
 DELETED = (ast.Assign, ast.AugAssign, ast.Raise, ast.Expr)
+# Rooms whose tests aren't those of their name; a room is a folder or a module of the top level.
+ELSEWHERE = {"__init__": ["test_package.py"], "__main__": ["test_package.py", "cli"],
+             "contract": ["test_protocol.py", "training/test_contract.py", "test_networks.py"],
+             "ranks": ["runtime/test_ranks.py"],
+             "theano_compat": ["test_theano_compat.py", "test_theano_cache.py", "compat"]}
 SECONDS = 3600  # a run of tests that takes longer hangs
 
 
@@ -81,10 +86,12 @@ def room_of(path):
     return path.parts[1].replace(".py", "")
 
 
-def tests_of(folder, room):
-    """The tests of a room: its folder, its file, or both."""
-    places = [folder / "tests" / name for name in (room, "test_%s.py" % room)]
-    return [each for each in places if each.exists()]
+def tests_of(folder, room, module=None):
+    """The tests of a room, those first that are named after a module of it: files and folders."""
+    names = ELSEWHERE.get(room, [room, "test_%s.py" % room])
+    found = [each for each in (folder / "tests" / name for name in names) if each.exists()]
+    of_module = [path for each in found if each.is_dir() for path in sorted(each.rglob("test_%s.py" % module))]
+    return of_module + found
 
 
 def finds(folder, tests, more=()):
@@ -121,7 +128,7 @@ def main(argv=None):
             sound = path.read_text(encoding="utf8")
             lines = sound.splitlines()
             path.write_text("\n".join(lines[:first - 1] + new + lines[last:]) + "\n", encoding="utf8")
-            own = tests_of(folder, room)
+            own = tests_of(folder, room, path.stem)
             by = "own" if finds(folder, own) else None
             if by is None and not arguments.own:
                 by = "rest" if finds(folder, ["tests"], ["--ignore=%s" % each for each in own]) else None

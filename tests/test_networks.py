@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse as sp
-from contract import N_COLUMNS, ModelContract, ratings
+from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from devices import ON_GPU
 
 from sparse_ae.contract import Model, describe_model, model_of, name_of_kind
@@ -82,7 +82,7 @@ class TestEverything(ModelContract):
         return everything()
 
 
-class TestTwoEncoders(ModelContract):
+class TestTwoEncoders(GraphContract):
     def make(self):
         return tied(N_COLUMNS, 3, f="linear", rng=1, indicator=True)
 

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import compile_cache
+import mutate
 import numpy as np
 import pytest
 import reference
@@ -198,6 +199,13 @@ def test_a_wrong_gradient_is_rejected():
     for which, gradient in enumerate(reference.loss_and_gradients(rows, *parameters)[2]):
         with pytest.raises(AssertionError, match="Not equal to tolerance"):
             np.testing.assert_allclose(gradient * 1.001, numeric(rows, parameters, which), rtol=1e-6, atol=1e-6)
+
+
+def test_every_room_has_tests_that_look_for_faults_in_it():
+    for path in (ROOT / "sparse_ae").rglob("*.py"):
+        own = mutate.tests_of(ROOT, mutate.room_of(path.relative_to(ROOT)), path.stem)
+        assert own, path
+        assert path.name != "csr.py" or own[0].name == "test_csr.py" and own[-1].name == "ops"
 
 
 # The script of sameness

@@ -1,7 +1,7 @@
 """`AutoEncoder` keeps the contract; so do a toy model and a toy objective of twenty lines, which everything takes."""
 import numpy as np
 import pytest
-from contract import N_COLUMNS, ModelContract, ratings
+from contract import N_COLUMNS, GraphContract, ModelContract, ratings
 from toys import Absolute, Toy
 
 from sparse_ae.contract import Model, model_of
@@ -21,7 +21,7 @@ class TestAutoEncoder(ModelContract):
         return AutoEncoder(N_COLUMNS, 3, rating_scale=(1, 5), rng=1)
 
 
-class TestTwoEncoders(ModelContract):
+class TestTwoEncoders(GraphContract):
     def make(self):
         return AutoEncoder(N_COLUMNS, 3, f="linear", g="sigmoid", U=lasagne.init.Normal(0.1), l2_weighted=True, rng=1)
 
