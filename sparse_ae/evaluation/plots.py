@@ -20,7 +20,6 @@ __all__ = ["learning_curves", "calibration", "rmse_by_count", "hidden_units"]
 
 # Okabe and Ito's colours, which stay apart for the colour-blind and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
 _GREY = "#666666"
 
 
@@ -45,27 +44,23 @@ def learning_curves(histories, baselines=None, ax=None):
     for name, history in histories.items():
         if not len(history):
             raise ValueError("the history %r has no epoch; expected what Trainer.fit returned" % name)
-    ax, measures = _axes(ax, 8, 5), []
+    ax, measures = _axes(ax, 8, 5, "epoch", ""), set()
     for i, (name, history) in enumerate(histories.items()):
-        colour, name = _COLOURS[i % len(_COLOURS)], name and name + ", "
-        epochs = [record["epoch"] for record in history]
         held_out = [(record["epoch"],) + validated(record) for record in history if validated(record)]
-        if held_out:
-            measures.append(held_out[-1][1])
-            # A curve of one point is no line.
-            ax.plot([epoch for epoch, _, _ in held_out], [value for _, _, value in held_out], color=colour, linewidth=2,
-                    marker="o" if len(held_out) == 1 else "", label="%sheld out: %.3f" % (name, held_out[-1][2]))
-        # Where missing entries count there is only the loss, on a scale of its own.
-        trained = "loss" if history[-1]["train_rmse"] is None else "train_rmse"
-        if trained == "train_rmse" or not held_out:
-            measures.append("RMSE" if trained == "train_rmse" else "loss")
-            ax.plot(epochs, [record[trained] for record in history], color=colour, linewidth=1.2, linestyle="--",
-                    marker="o" if len(history) == 1 else "", label="%straining: %.3f" % (name, history[-1][trained]))
+        curves = [("held out", "-", held_out)] if held_out else []
+        if history[-1]["train_rmse"] is not None:
+            curves.append(("training", "--", [(record["epoch"], "RMSE", record["train_rmse"]) for record in history]))
+        elif not held_out:  # where missing entries count there is only the loss, on a scale of its own
+            curves.append(("training", "--", [(record["epoch"], "loss", record["loss"]) for record in history]))
+        for kind, style, points in curves:
+            epochs, names, values = zip(*points)
+            measures.update(names)
+            ax.plot(epochs, values, style, color=_COLOURS[i % len(_COLOURS)], marker="o" if len(points) == 1 else "",
+                    label="%s%s: %.3f" % (name and name + ", ", kind, values[-1]))
     for (name, value), style in zip((baselines or {}).items(), ("-.", ":") * len(baselines or {})):
         ax.axhline(value, color=_GREY, linewidth=1.5, linestyle=style, label="%s: %.3f" % (name, value), zorder=1)
-    _whole_numbers(ax.xaxis)
-    shown = sorted(set(measures))
-    _dress(ax, "epoch", "RMSE, in the unit of the ratings" if shown == ["RMSE"] else " and ".join(shown))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_ylabel("RMSE, in the unit of the ratings" if measures == {"RMSE"} else " and ".join(sorted(measures)))
     ax.legend(frameon=False)
     return ax
 
@@ -90,17 +85,15 @@ def calibration(observed, predicted, n_bins=20, ax=None):
     matplotlib.axes.Axes
     """
     observed, predictions = _checked(observed, predicted, n_bins)
-    ax = _axes(ax, 5.5, 5.5)
+    ax = _axes(ax, 5.5, 5.5, "mean of the predictions", "mean of the held-out ratings")
     for i, (name, values) in enumerate(predictions.items()):
         bins = np.array_split(np.argsort(values, kind="stable"), min(n_bins, len(values)))
         errors = [2 * observed[each].std() / np.sqrt(len(each)) for each in bins]
-        ax.errorbar([values[each].mean() for each in bins], [observed[each].mean() for each in bins], errors,
-                    color=_COLOURS[i % len(_COLOURS)], linewidth=1, elinewidth=1, markersize=5,
-                    marker=_MARKERS[i % len(_MARKERS)], label=name, zorder=3)
+        ax.errorbar([values[each].mean() for each in bins], [observed[each].mean() for each in bins], errors, fmt="o-",
+                    color=_COLOURS[i % len(_COLOURS)], linewidth=1, markersize=5, label=name, zorder=3)
     low, high = (f(*ax.get_xlim(), *ax.get_ylim()) for f in (min, max))
     ax.plot([low, high], [low, high], color=_GREY, linewidth=1, linestyle=":", label="perfect calibration", zorder=1)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    _dress(ax, "mean of the predictions", "mean of the held-out ratings")
     ax.legend(frameon=False, loc="upper left")
     return ax
 
@@ -129,20 +122,17 @@ def rmse_by_count(observed, predicted, counts, n_bins=6, ax=None):
     if counts.shape != observed.shape or counts.dtype.kind not in "iu":
         raise ValueError("counts are %r of dtype %s; expected a whole number for each of the %d ratings"
                          % (counts.shape, counts.dtype, len(observed)))
-    ax = _axes(ax, 7, 4.5)
+    ax = _axes(ax, 7, 4.5, "number of ratings in training", "RMSE, in the unit of the ratings")
     lowest = np.unique(np.sort(counts)[np.arange(n_bins) * len(counts) // n_bins])
     highest = np.append(lowest[1:] - 1, counts.max())
     bins = np.searchsorted(lowest, counts, side="right") - 1
-    sizes = np.bincount(bins)
     for i, (name, values) in enumerate(predictions.items()):
-        rmse = np.sqrt(np.bincount(bins, (observed - values) ** 2) / sizes)
-        ax.plot(np.arange(len(lowest)), rmse, color=_COLOURS[i % len(_COLOURS)], linewidth=1.5, markersize=6,
-                marker=_MARKERS[i % len(_MARKERS)], label=name)
+        rmse = np.sqrt(np.bincount(bins, (observed - values) ** 2) / np.bincount(bins))
+        ax.plot(np.arange(len(lowest)), rmse, "o-", color=_COLOURS[i % len(_COLOURS)], linewidth=1.5, label=name)
     ax.set_xticks(np.arange(len(lowest)))
     ax.set_xticklabels(["%d" % low if low == high else "%d\N{EN DASH}%d" % (low, high)
                         for low, high in zip(lowest, highest)])
     ax.set_xlim(-0.5, len(lowest) - 0.5)
-    _dress(ax, "number of ratings in training", "RMSE, in the unit of the ratings")
     if len(predictions) > 1 or "" not in predictions:
         ax.legend(frameon=False)
     return ax
@@ -172,16 +162,13 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    strengths = np.asarray(strengths, dtype=float)
-    if strengths.ndim != 2 or not strengths.size or not np.isfinite(strengths).all():
-        raise ValueError("strengths are an array of shape %r%s; expected finite numbers, items by hidden units"
-                         % (strengths.shape, _not_finite(strengths)))
+    strengths = _finite("strengths", strengths, 2, "finite numbers, items by hidden units")
     if len(titles) != len(strengths):
         raise ValueError("%d titles for %d items; expected one for each row of strengths"
                          % (len(titles), len(strengths)))
     n_units, n_items = min(check_count(n_units, "n_units"), strengths.shape[1]), check_count(n_items, "n_items")
     n_bars = min(2 * n_items, len(titles))
-    ax = _axes(ax, 7.5, 0.6 + n_units * (0.35 + 0.24 * n_bars))
+    ax = _axes(ax, 7.5, 0.6 + n_units * (0.35 + 0.24 * n_bars), "strength", "")
     units = scipy.linalg.qr(strengths - strengths.mean(axis=0), mode="r", pivoting=True)[1][:n_units]
     ticks, labels = [], []
     for i, unit in enumerate(units):
@@ -191,42 +178,34 @@ def hidden_units(strengths, titles, n_units=5, n_items=3, ax=None):
         ax.barh(places, values, height=0.75, color=[_COLOURS[0] if value >= 0 else _COLOURS[1] for value in values])
         ax.text(1.02, places.mean(), "unit %d" % unit, transform=ax.get_yaxis_transform(), va="center", color=_GREY)
         ticks.extend(places)
-        labels.extend(_shortened(titles[item]) for item in items)
+        labels.extend(titles[item] if len(titles[item]) <= 42 else titles[item][:39].rstrip() + "..." for item in items)
     ax.set_yticks(ticks)
     ax.set_yticklabels(labels)
     ax.set_ylim(n_units * (n_bars + 1) - 1.4, -0.6)
     ax.axvline(0, color=_GREY, linewidth=0.8)
-    _dress(ax, "strength", "", grid="x")
+    ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
     return ax
 
 
-def _axes(ax, width, height):
-    """`ax`, or the axes of a new figure, in inches."""
+def _axes(ax, width, height, xlabel, ylabel):
+    """`ax`, or the axes of a new figure, in inches, with labels and a grid."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib, which can't be imported (%s): pip install matplotlib"
                           % error) from error
-    if ax is not None:
-        return ax
-    figure = Figure(figsize=(width, height), dpi=120, constrained_layout=True)
-    FigureCanvasAgg(figure)
-    return figure.add_subplot(1, 1, 1)
-
-
-def _dress(ax, xlabel, ylabel, grid="both"):
+    if ax is None:
+        figure = Figure(figsize=(width, height), dpi=120, constrained_layout=True)
+        FigureCanvasAgg(figure)
+        ax = figure.add_subplot(1, 1, 1)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.grid(True, axis=grid, color="#E5E5E5", linewidth=0.8)
+    ax.grid(True, color="#E5E5E5", linewidth=0.8)
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-
-
-def _whole_numbers(axis):
-    from matplotlib.ticker import MaxNLocator
-    axis.set_major_locator(MaxNLocator(integer=True))
+    return ax
 
 
 def _by_name(values):
@@ -240,25 +219,20 @@ def _by_name(values):
 def _checked(observed, predicted, n_bins):
     """Ratings, and predictions by name, as vectors of finite float64 of one length."""
     check_count(n_bins, "n_bins")
-    observed = _vector("observed", observed)
-    predictions = {name: _vector("predicted", values) for name, values in _by_name(predicted).items()}
+    observed = _finite("observed", observed, 1, "a vector of at least one finite number")
+    predictions = {name: _finite("predicted", values, 1, "a vector of at least one finite number")
+                   for name, values in _by_name(predicted).items()}
     for values in predictions.values():
         if len(values) != len(observed):
             raise ValueError("%d ratings and %d predictions; expected one for each" % (len(observed), len(values)))
     return observed, predictions
 
 
-def _vector(name, values):
+def _finite(name, values, ndim, expected):
+    """The values as a finite float64 array of so many dimensions, not empty."""
     values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError("%s is an array of shape %r%s; expected a vector of at least one finite number"
-                         % (name, values.shape, _not_finite(values)))
+    if values.ndim != ndim or not values.size or not np.isfinite(values).all():
+        raise ValueError("%s: an array of shape %r%s; expected %s"
+                         % (name, values.shape, "" if np.isfinite(values).all() else " with NaN or infinite entries",
+                            expected))
     return values
-
-
-def _not_finite(values):
-    return "" if np.isfinite(values).all() else " with NaN or infinite entries"
-
-
-def _shortened(title, width=42):
-    return title if len(title) <= width else title[:width - 3].rstrip() + "..."

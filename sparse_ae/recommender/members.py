@@ -102,11 +102,11 @@ class ClosedForm:
 
     def refit(self, ratings):
         """The same form with the same knob, fitted to other ratings."""
-        return type(self)(self.solve(self.system(self.values(ratings)), self.knob), self.values, self.knob, ratings)
+        return self.knowing(ratings, self.solve(self.system(self.values(ratings)), self.knob))
 
-    def knowing(self, ratings):
-        """The same model with other ratings of known users."""
-        return type(self)(self.model, self.values, self.knob, ratings)
+    def knowing(self, ratings, model=None):
+        """The same form, with the same model or another one, and other ratings of known users."""
+        return type(self)(self.model if model is None else model, self.values, self.knob, ratings)
 
     def of_users(self, users):
         """Scores of all items for known users, float array, (n, n_items)."""
@@ -184,12 +184,18 @@ class Wide(ClosedForm):
         return "by the %d users with most ratings, of %d" % (N_LANDMARKS, n) if n > MOST_DENSE else None
 
     def of_users(self, users):
-        return self.model.scores_of_rows(self.values(self.ratings[users]), self._places[users])
+        x = self.values(self.ratings[users])
+        return self.model.scores(x) if self._places is None else self.model.scores_of_rows(x, self._places[users])
 
     @cached_property
     def _places(self):
-        """The place of each user among those with ratings."""
-        return np.cumsum(np.diff(self.ratings.indptr) > 0) - 1
+        """Where each user is among the model's rows; None where these aren't all users as they are known now."""
+        x, rows = self.values(self.ratings), self.model.rows
+        rated = np.diff(x.indptr) > 0
+        known = x[rated]
+        same = self.model.ridge and all(np.array_equal(getattr(known, each), getattr(rows, each))
+                                        for each in ("indptr", "indices", "data"))
+        return np.cumsum(rated) - 1 if same else None
 
 
 class Filter(ClosedForm):
@@ -212,51 +218,37 @@ class Factors(ClosedForm):
     """Factors of all entries, of which the missing ones count `missing_weight`."""
 
     name, share, first, factor, worth = "factors", 0.31, 8.0, 1.5, 1.0
-    n_factors, missing_weight = 64, 0.2
+    n_factors, missing_weight, W = 64, 0.2, None
 
     @classmethod
     def system(cls, x):
         return FactorSystem(x, cls.n_factors, cls.missing_weight)
 
+    def knowing(self, ratings, model=None):
+        return super().knowing(ratings, model)._settled()
+
+    def _settled(self):
+        """The same with known users' factors, which are solved for once, if they aren't too many."""
+        if self.ratings.shape[0] * self.model.H.shape[1] <= _MOST_SOLVED:
+            self.W = self.model.factors_of(self.values(self.ratings))
+        return self
+
     def of_users(self, users):
-        return self._factors_of(users).dot(self.model.H.T)
-
-    def _factors_of(self, users):
-        """Users' factors, solved for once: they are the same to the last bit whoever else is asked for."""
-        kept, known = self._solved
-        new = users[~known[users]] if len(known) else users
-        if len(new):
-            found = self.model.factors_of(self.values(self.ratings[new]))
-            if not len(known):
-                return found
-            kept[new] = found
-            known[new] = True  # only now: threads may ask for the same users
-        return kept[users]
-
-    @cached_property
-    def _solved(self):
-        """Known users' factors, (n_users, k), and which of them have been solved for; empty, if they are too many."""
-        n_users = self.ratings.shape[0]
-        if n_users * self.model.H.shape[1] > _MOST_SOLVED:
-            n_users = 0
-        return np.empty((n_users, self.model.H.shape[1]), self.model.H.dtype), np.zeros(n_users, bool)
+        W = self.model.factors_of(self.values(self.ratings[users])) if self.W is None else self.W[users]
+        return W.dot(self.model.H.T)
 
     def state(self):
         entry, arrays = super().state()
-        if len(self._solved[1]):
-            arrays["W"] = self._factors_of(np.arange(self.ratings.shape[0]))
-        return entry, arrays
+        return entry, arrays if self.W is None else dict(arrays, W=self.W)
 
     @classmethod
     def from_state(cls, entry, arrays, ratings):
         found = super().from_state(entry, arrays, ratings)
-        if "W" in arrays:  # files of 1.0 have none
-            kept, known = found._solved
-            if arrays["W"].shape != kept.shape or arrays["W"].dtype != kept.dtype or not (
-                    np.abs(arrays["W"]) <= MOST).all():
-                raise ValueError("the users' factors are of shape %r; expected finite ones, %r"
-                                 % (arrays["W"].shape, kept.shape))
-            kept[:], known[:] = arrays["W"], True
+        if "W" not in arrays:  # files of 1.0 have none
+            return found._settled()
+        found.W, shape = arrays["W"], (ratings.shape[0], found.model.H.shape[1])
+        if found.W.shape != shape or found.W.dtype != found.model.H.dtype or not (np.abs(found.W) <= MOST).all():
+            raise ValueError("the users' factors are of shape %r; expected finite ones, %r" % (found.W.shape, shape))
         return found
 
 

@@ -11,7 +11,7 @@ hardly any ratings is close to the average one. The ratings don't go into the hi
 training would have let them contribute. In residual mode the user's offset comes first, by equation (3) of
 `baselines.biases`, and the residuals stand in the place of the ratings, less their level: see `training.targets`. Where
 missing entries count, all unrated items are in the sum too, with their weight. With a linear f, (1) is a system of
-k + 1 linear equations, or of one for each rating where these are fewer; see `ColumnSolver`.
+k + 1 linear equations, or of one for each rating where these are fewer and missing entries don't count.
 """
 from typing import NamedTuple, Optional
 
@@ -164,14 +164,7 @@ def _column_output(scorer, w, b, unit):
 
 
 class ColumnSolver:
-    """Solves equation (1) for columns that a model, whose rows are items, has no parameters for.
-
-    With a linear f and missing entries the equations are ``(A + c h' h) q = r + h' v``, where A and r are of all items
-    and h (n, k + 1) is of the rated ones, with a column of ones. Since n is mostly less than k + 1, n equations are
-    solved instead (the identity of Woodbury): with z = h A^-1, whose rows for all items are computed once,
-
-        q = A^-1 r + z' (v - c t),    (1 + c h z') t = h A^-1 r + h z' v                 (2)
-    """
+    """Solves equation (1) for columns that a model, whose rows are items, has no parameters for."""
 
     def __init__(self, scorer, objective):
         if not objective.folds_columns:
@@ -184,20 +177,11 @@ class ColumnSolver:
                 for p in (self._decoder.W, self._decoder.b)]
         sums = model.ranks.sum(np.append(*sums))
         self.means = sums / int(model.ranks.sum(np.array([np.count_nonzero(known)]))[0])
-        self._z = None
         w, m = self._missing
-        if not w:
-            return
-        self._rows = np.flatnonzero(scorer.items_rated)
-        h = _with_ones(scorer.hidden(self._rows))
-        if not self._decoder.is_linear:
-            self._h = h
-            return
-        self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
-        if self._decoder.l2 and not self._decoder.l2_weighted:
-            # The rows of all items and r at once: (k + 1, n_items + 1).
-            found = _solved(self._gram + self._decoder.l2 * np.eye(len(self._gram)), np.vstack([h, self._right]).T)
-            self._z, self._start = np.ascontiguousarray(found[:, :-1].T), found[:, -1]
+        if w:  # all items are in the sum
+            self._rows = np.flatnonzero(scorer.items_rated)
+            self._h = h = _with_ones(scorer.hidden(self._rows))
+            self._gram, self._right = w * h.T.dot(h), w * h.T.dot(m - h.dot(self.means))
 
     def __call__(self, places, ratings):
         """The w (1, k) and b (1,) of a column, from places of its rows and their ratings, (n_rated,)."""
@@ -212,14 +196,9 @@ class ColumnSolver:
         """(1) of a linear f, with q for what is to be added to the means."""
         (w, m), l2 = self._missing, self._l2(len(ratings))
         said = h.dot(self.means)  # (n,), of h (n, k + 1)
-        v, few = ratings - said - w * (m - said), len(h) < h.shape[1]
-        if not w and l2 and few:  # fewer equations, one for each rating
+        v = ratings - said - w * (m - said)
+        if not w and l2 and len(h) < h.shape[1]:  # fewer equations, one for each rating
             return self.means + h.T.dot(_solved(h.dot(h.T) + l2 * np.eye(len(h)), v))
-        if self._z is not None and few:
-            z = self._z[np.searchsorted(self._rows, places)]  # (n, k + 1)
-            inner = h.dot(z.T)  # (n, n), as the system below
-            t = _solved((1 - w) * inner + np.eye(len(h)), h.dot(self._start) + inner.dot(v))
-            return self.means + self._start + z.T.dot(v - (1 - w) * t)
         matrix, right = h.T.dot(h), h.T.dot(v)  # (k + 1, k + 1), (k + 1,)
         if w:
             matrix, right = (1 - w) * matrix + self._gram, right + self._right

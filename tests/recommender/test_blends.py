@@ -159,25 +159,23 @@ def test_explicit_factors_are_of_what_ratings_differ_by():
 
 
 def test_users_factors_are_solved_for_once(monkeypatch):
-    member, again = (fit_closed(CLOSED["factors"], likings(), 0.0) for _ in range(2))
-    expected = again.model.scores(again.values(likings()))
-    solved = []
+    """Where they are too many, each time."""
+    ratings, users = likings(), np.array([9, 2, 9])
+    fitted = fit_closed(CLOSED["factors"], ratings, 0.0)
+    expected = fitted.of_users(users)
+    settled = fitted.knowing(ratings)
+    monkeypatch.setattr(members, "_MOST_SOLVED", 0)
+    assert (fitted.knowing(ratings).of_users(users) == expected).all()
+    monkeypatch.setattr(members.ItemFactors, "factors_of", None)
+    assert (settled.of_users(users) == expected).all()
 
-    def factors_of(model, ratings):
-        solved.append(ratings.shape[0])
-        return solve(model, ratings)
 
-    solve = members.ItemFactors.factors_of
-    monkeypatch.setattr(members.ItemFactors, "factors_of", factors_of)
-    for users, n_new in (([4, 2], 2), ([2, 7, 4], 1), ([7], 0), (np.arange(10), 7), ([9, 9], 0)):
-        np.testing.assert_array_equal(member._factors_of(np.array(users)),
-                                      solve(member.model, member.values(likings()[np.array(users)])))
-        assert sum(solved) == n_new
-        solved.clear()
-        np.testing.assert_allclose(member.of_users(np.array(users)), expected[users], rtol=1e-5, atol=1e-6)
-    monkeypatch.setattr(members, "_MOST_SOLVED", 0)  # then none is kept
-    again.of_users(np.array([1, 2])), again.of_users(np.array([1, 2]))
-    assert solved == [2, 2]
+def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
+    ratings, users = likings(), np.arange(5)
+    fitted = fit_closed(CLOSED["wide"], ratings, 0.0)
+    others = fitted.knowing(ratings[::-1].tocsr())
+    assert others._places is None and fitted._places is not None
+    np.testing.assert_allclose(others.of_users(79 - users), fitted.of_users(users), atol=1e-5)
 
 
 def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
@@ -327,7 +325,7 @@ def test_a_member_is_put_together_from_its_arrays(name, split, monkeypatch):
 def test_users_factors_are_kept_in_the_file(split, monkeypatch):
     """Lists after loading need no system solved; files of 1.0, which have none, are read."""
     train = split[0].matrix
-    member = fit_closed(CLOSED["factors"], train, 0.0)
+    member = fit_closed(CLOSED["factors"], train, 0.0).knowing(train)
     entry, arrays = member.state()
     old = CLOSED["factors"].from_state(entry, {name: array for name, array in arrays.items() if name != "W"}, train)
     expected = old.of_users(np.arange(5))
