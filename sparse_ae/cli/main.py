@@ -7,8 +7,8 @@
     python -m sparse_ae predict model.npz pairs.csv
     python -m sparse_ae evaluate model.npz held_out.csv
 
-A command is a parser and a function of its parsed arguments, and does no more than call the library. Its answer comes
-on stdout, progress on stderr, and an error is one line there, with status 2.
+A command is an entry of `settings.COMMANDS` and a function of `commands`. Its answer comes on stdout, progress on
+stderr, and an error is one line there, with status 2.
 """
 
 import argparse
@@ -16,10 +16,8 @@ import os
 import sys
 
 import sparse_ae
-from sparse_ae.cli.compare import add_compare
-from sparse_ae.cli.fit import add_fit, add_tune
-from sparse_ae.cli.info import info
-from sparse_ae.cli.use import add_evaluate, add_predict, add_recommend
+from sparse_ae.cli import commands
+from sparse_ae.cli.settings import add_commands
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
-    """Runs a command; without one, ``info``.
+    """Run a command; without one, ``info``.
 
     Parameters
     ----------
@@ -44,19 +42,11 @@ def main(arguments=None):
     """
     parser = _Parser(prog="python -m sparse_ae", description="Recommendations from ratings, orders or clicks.")
     _check_streams(parser)
-    parser.set_defaults(run=_run_info)
     parser.add_argument("--version", action="version", version="sparse_ae " + sparse_ae.__version__)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    commands.add_parser("info", help="show versions, compiler and device, for a bug report (the default)")
-    add_compare(commands)
-    add_fit(commands)
-    add_tune(commands)
-    add_recommend(commands)
-    add_predict(commands)
-    add_evaluate(commands)
+    add_commands(parser)
     parsed = parser.parse_args(arguments)
     try:
-        parsed.run(parsed)
+        getattr(commands, parsed.command or "info")(parsed)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as head does; the rest can't be written later either
         _drop_output()
@@ -78,13 +68,9 @@ def _drop_output():
 
 
 def _check_streams(parser):
-    """End the process if nothing can be printed: results would be lost silently."""
+    """Exit if stdout is closed: results would be lost silently."""
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
     if sys.stdout is None:
         parser.exit(2, "%s: error: stdout is closed, where results are printed; open it, or redirect it to "
                        "/dev/null\n" % parser.prog)
-
-
-def _run_info(parsed):
-    print(info())

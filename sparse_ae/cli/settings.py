@@ -1,41 +1,30 @@
-"""Options of commands that are settings of a recommender, and the ratings that commands read."""
-
+"""The commands and their options, in tables; and the recommender and the ratings that parsed options ask for."""
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 from sparse_ae.recommender.members import CLOSED
 from sparse_ae.recommender.settings import RecommenderSettings, Shallow
 
-# Values of arguments
+
+class Command(NamedTuple):
+    """The texts of `--help`, the options of a command, and the settings of a recommender that it lacks."""
+
+    usage: str
+    help: str
+    description: str
+    options: list
+    without: tuple = ("all",)
 
 
-def _or(word, kind, name):
-    """A type of arguments: the word, or what `kind` makes of the text."""
+def _or_auto(kind, name):
+    """A type of arguments: the word auto, or a number."""
     def value(text):
-        if text == word:
-            return text
         try:
-            return kind(text)
+            return text if text == "auto" else kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError("%r; expected %s or %s" % (text, name, word)) from None
+            raise argparse.ArgumentTypeError("%r; expected %s or auto" % (text, name)) from None
     return value
-
-
-_count, _number = _or("auto", int, "a whole number"), _or("auto", float, "a number")
-
-
-def _biases(text):
-    values = {"yes": True, "no": False, "unguarded": "unguarded"}
-    if text not in values:
-        raise argparse.ArgumentTypeError("%r; expected yes, no or unguarded" % text)
-    return values[text]
-
-
-def _number_or_nan(text):
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("%r; expected a number, or nan" % text) from None
 
 
 def _number_or_word(text):
@@ -45,6 +34,17 @@ def _number_or_word(text):
         return text
 
 
+def _delimiter(text):
+    return "\t" if text in ("tab", "\\t") else text
+
+
+def _column(text):
+    return int(text) if text.isdigit() else text
+
+
+_count, _number = _or_auto(int, "a whole number"), _or_auto(float, "a number")
+_BIASES = {"yes": True, "no": False, "unguarded": "unguarded"}
+
 #: Settings of a recommender and its network, in groups: name, arguments of argparse, help. 0 means None.
 SETTINGS = {
     "task": [
@@ -53,7 +53,7 @@ SETTINGS = {
          "and item"),
         ("rows", {"choices": ("auto", "items", "users", "both")},
          "rows of the autoencoder: items, users, or both, weighted by validation"),
-        ("biases", {"type": _biases, "metavar": "{yes,no,unguarded}"},
+        ("biases", {"choices": tuple(_BIASES)},
          "yes: model predicts residuals of biases, and is used if validation shows a gain; unguarded: used in any "
          "case; no: ratings in and out, as in the post"),
     ],
@@ -87,25 +87,114 @@ SETTINGS = {
 _AUTO = ("auto: chosen by the number and spread of the ratings, by the rules in the docstring of "
          "sparse_ae.recommender.defaults; fit prints the choice")
 _COLUMNS = "user", "item", "rating", "timestamp"
-# Options whose names differ from the settings'.
-_FLAGS = {"rng": "seed"}
+
+_READ = [
+    ("--duplicates", {"default": "error", "choices": ("error", "first", "last", "mean", "sum")},
+     "which rating is used if a pair of user and item is repeated; for clicks: sum"),
+    ("--missing", {"type": float, "metavar": "NUMBER"},
+     'the number that means "not rated", or nan for empty fields. The file is read as a table of users by items unless '
+     "it has a header, three columns, or a fourth of timestamps"),
+    ("--lists", {"action": "store_true"}, "each line of the file is a user and the user's items"),
+    ("--delimiter", {"type": _delimiter, "metavar": "CHARACTER"},
+     "separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: found from the lines)"),
+] + [("--%s-column" % name, {"type": _column, "metavar": "COLUMN"},
+      "the column of the %s: its name in the first line, or its number, counted from 0" % name)
+     for name in _COLUMNS] + [("--variable", {"metavar": "NAME"}, "the variable of a .mat file that holds several")]
+_RATINGS = [("ratings", {}, "a file with user, item, rating in each line, or another form that load_ratings reads, or "
+                            "an archive of MovieLens or Jester")] + _READ
+_LEARN = _RATINGS + [
+    ("-o --output", {"required": True, "metavar": "MODEL"}, "the file to write, such as model.npz"),
+    ("--validation", {"default": "auto", "metavar": "FRACTION_OR_FILE"},
+     "fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 or none: no validation"),
+]
+_MODEL = ("model", {}, "a file that fit has written")
+_PRINT = [("--header", {"action": "store_true"}, "print the names of the columns"),
+          ("--csv", {"action": "store_true"}, "print a CSV file with a header")]
+
+#: All commands; functions of `commands` have the same names.
+COMMANDS = {
+    "info": Command("", "show versions, compiler and device, for a bug report (the default)", None, []),
+    "compare": Command(
+        "ratings", "compare biases, factorisation and autoencoders on a file of ratings",
+        "Hold out test ratings, train biases, matrix factorisation and autoencoders on the others, and print the test "
+        "RMSE of each. Seconds include compilation, which happens once.",
+        _RATINGS + [("--test-fraction", {"type": float, "default": 0.2}, "fraction of the ratings to test on"),
+                    ("--factors", {"type": int, "default": 100}, "number of factors of the factorisation")],
+        ("rows", "objective", "network")),
+    "fit": Command(
+        "ratings -o MODEL", "fit a model to a file of ratings, and save it",
+        "Fit a model to a file of ratings, save it, and print the settings that were chosen.",
+        _LEARN + [("--no-refit", {"dest": "refit", "action": "store_false"},
+                   "don't train again on all ratings after validation: half the time or less, slightly less accurate"),
+                  ("--fits", {"type": _count, "default": "auto", "metavar": "N"},
+                   "number of models that are averaged: a lower error, in N times the time; auto is 1"),
+                  ("--checkpoint", {"metavar": "FILE"},
+                   "keep a checkpoint in this file, and continue from it if it exists"),
+                  ("--seconds", {"type": float},
+                   "time limit for --objective lists or clicks: autoencoders are trained only while there is time "
+                   "(default: no limit)")], ()),
+    "tune": Command(
+        "ratings -o MODEL", "search for better settings, then fit and save a model",
+        "Try settings around the given ones on the same validation ratings, fit the best on all ratings, save it, and "
+        "print a table of all tries. Settings that are given are kept.",
+        _LEARN + [("--seconds", {"type": float, "default": 300}, "approximate time for the search and the final fit"),
+                  ("--jobs", {"type": int, "default": 1}, "number of processes, with joblib; -1: one for each core")],
+        ("network",)),
+    "recommend": Command(
+        "model (--user ID ... | --all)", "recommend items to users, with a saved model",
+        "Print the best items for users: item and predicted rating or score, after the user if there are several, "
+        "separated by tabs.",
+        [_MODEL, ("--user", {"nargs": "+", "action": "extend", "metavar": "ID"}, "users"),
+         ("--all", {"action": "store_true"}, "all users of fit"),
+         ("-n", {"type": int, "default": 10}, "number of items for each user"),
+         ("--items", {"nargs": "+", "action": "extend", "metavar": "ID"}, "recommend only these, such as items in "
+                                                                          "stock"),
+         ("--include-seen", {"action": "store_true"}, "also recommend items that the user has rated")] + _PRINT),
+    "predict": Command(
+        "model [pairs]", "predict ratings of pairs of user and item, with a saved model",
+        "Print user, item and predicted rating for each pair, separated by tabs.",
+        [_MODEL, ("pairs", {"nargs": "?"}, "a text file with user and item in each line, separated by tabs, commas, "
+                                           "semicolons, :: or blanks, with or without a header; further columns are "
+                                           "ignored"),
+         ("--user", {"metavar": "ID"}, "instead of a file: a user"),
+         ("--item", {"nargs": "+", "action": "extend", "metavar": "ID"}, "and items")] + _PRINT),
+    "evaluate": Command(
+        "model ratings", "evaluate a saved model on held-out ratings",
+        "Print errors and ranking metrics on a file of held-out ratings. Recommender.evaluate describes them.",
+        [_MODEL, ("ratings", {}, "a file of ratings that were not used in fit")] + _READ + [
+            ("-k", {"type": int, "default": 10}, "number of recommended items for each user; 0: no ranking metrics"),
+            ("--relevant", {"type": float, "metavar": "RATING"},
+             "lowest rating of a relevant item (default: three quarters up the scale)")]),
+}
 
 
-def add_settings(parser, without=()):
-    """Add the options that are settings of a recommender, but for those `without`."""
-    parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
+def add_commands(parser):
+    """Add all commands with their options to a parser."""
+    added = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     defaults = dict(RecommenderSettings().get_params(), **Shallow()._asdict())
+    for name, command in COMMANDS.items():
+        parser = added.add_parser(name, usage=("%(prog)s [options] " + command.usage).strip(), help=command.help,
+                                  description=command.description)
+        for flags, told, text in command.options:
+            shown = told.get("default") is not None
+            parser.add_argument(*flags.split(), help=text + " (default: %(default)s)" * shown, **told)
+        if "all" not in command.without:
+            _add_settings(parser, defaults, command.without)
+
+
+def _add_settings(parser, defaults, without):
+    parser.epilog = "Settings are those of sparse_ae.Recommender and of its network, sparse_ae.Shallow. %s." % _AUTO
     for title, settings in SETTINGS.items():
         settings = [each for each in settings if each[0] not in without]
         group = parser.add_argument_group(title) if settings else None
         for name, told, text in settings:
-            flag, default = _FLAGS.get(name, name).replace("_", "-"), defaults[name]
+            flag = "--" + {"rng": "seed"}.get(name, name).replace("_", "-")
+            default = "yes" if name == "biases" else defaults[name]
             if name == "progress":
-                group.add_argument("--no-" + flag, dest=name, action="store_false", help=text)
+                group.add_argument("--no-progress", dest=name, action="store_false", help=text)
             else:
-                shown = "yes" if default is True else default
-                text = "default: " + text if default is None else "%s (default: %s)" % (text, shown)
-                group.add_argument("--" + flag, dest=name, default=default, help=text, **told)
+                text = "default: " + text if default is None else text + " (default: %(default)s)"
+                group.add_argument(flag, dest=name, default=default, help=text, **told)
 
 
 def recommender_of(parsed, **more):
@@ -117,43 +206,16 @@ def recommender_of(parsed, **more):
     if settings.get("network", "shallow") == "shallow":
         settings["network"] = shallow
     elif shallow != Shallow():
-        raise ValueError("--network %s has no %s; these need --network shallow"
+        raise ValueError("--network %s has no %s; expected these with --network shallow alone"
                          % (settings["network"], ", ".join("--" + name.replace("_", "-") for name in Shallow._fields)))
     if isinstance(settings["l2"], list):
         settings["l2"] = settings["l2"][0] if len(settings["l2"]) == 1 else tuple(settings["l2"])
     for name in ("batch_size", "patience"):
-        if settings[name] == 0:
-            settings[name] = None
+        settings[name] = None if settings[name] == 0 else settings[name]
+    settings["biases"] = _BIASES[settings["biases"]]
     settings["rating_scale"] = settings["rating_scale"] and tuple(settings["rating_scale"])
     settings["unknown"] = _number_or_word(settings["unknown"])
     return Recommender(**dict(settings, **more))
-
-
-# Ratings
-
-
-def add_ratings(parser, text="a file with user, item, rating in each line, or another form that load_ratings reads, or "
-                             "an archive of MovieLens or Jester"):
-    """Add the file of ratings, and how it is read."""
-    parser.add_argument("ratings", help=text)
-    parser.add_argument("--duplicates", default="error", choices=("error", "first", "last", "mean", "sum"),
-                        help="which rating is used if a pair of user and item is repeated (default: %(default)s; for "
-                             "clicks: sum)")
-    parser.add_argument("--missing", type=_number_or_nan, metavar="NUMBER",
-                        help='the number that means "not rated", or nan for empty fields. The file is read as a table '
-                             "of users by items unless it has a header, three columns, or a fourth of timestamps")
-    parser.add_argument("--lists", action="store_true",
-                        help="each line of the file is a user and the user's items")
-    parser.add_argument("--delimiter", metavar="CHARACTER",
-                        type=lambda text: "\t" if text in ("tab", "\\t") else text,
-                        help="separator of the columns: , or ; or | or :: or tab, or a blank for any blanks (default: "
-                             "found from the lines)")
-    for name in _COLUMNS:
-        parser.add_argument("--%s-column" % name, metavar="COLUMN",
-                            type=lambda text: int(text) if text.isdigit() else text,
-                            help="the column of the %s: its name in the first line, or its number, counted from "
-                                 "0" % name)
-    parser.add_argument("--variable", metavar="NAME", help="the variable of a .mat file that holds several")
 
 
 def load(parsed, path=None, counts=None):
@@ -168,34 +230,11 @@ def load(parsed, path=None, counts=None):
                           **{name: getattr(parsed, name + "_column") for name in _COLUMNS})
 
 
-def add_fits(parser):
-    """Add how many fits are averaged."""
-    parser.add_argument("--fits", type=_count, default="auto", metavar="N",
-                        help="number of models that are averaged: a lower error, in N times the time; auto is 1 "
-                             "(default: %(default)s)")
-
-
-def add_validation(parser):
-    """Add the validation set for early stopping."""
-    parser.add_argument("--validation", default="auto", metavar="FRACTION_OR_FILE",
-                        help="fraction of the ratings to hold out for early stopping, or a file of held-out ratings; 0 "
-                             "or none: no validation (default: %(default)s)")
-
-
 def validation_of(parsed):
     """As `Recommender.fit` takes it; a file is read as the ratings are."""
-    text = parsed.validation
-    if text == "auto":
-        return text
-    value = _number_or_word(text)
+    value = _number_or_word(parsed.validation)
     if value in (0, "none"):
         return None
-    if isinstance(value, float) and not Path(text).is_file():
+    if value == "auto" or isinstance(value, float) and not Path(parsed.validation).is_file():
         return value
-    return load(parsed, text)
-
-
-def size(ratings, scale):
-    """Describe the ratings: numbers of ratings, users and items, and the scale."""
-    return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
-                                                             + ratings.matrix.shape)
+    return load(parsed, parsed.validation)

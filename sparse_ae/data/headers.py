@@ -12,7 +12,7 @@ RATINGS, TIMED_PAIRS, PAIRS = NAMES[:3], NAMES[:2] + NAMES[3:], NAMES[:2]
 
 
 def check_columns(chosen):
-    """Return which columns were given as user, item, rating or timestamp, by name or number: those that aren't None."""
+    """The columns that were given by name or number, {name: column}."""
     for name, column in chosen.items():
         number = isinstance(column, numbers.Integral) and not isinstance(column, bool) and column >= 0
         if not (column is None or number or isinstance(column, str) and column.strip()):
@@ -34,9 +34,7 @@ def as_number(field):
 
 
 def is_header(names, rest):
-    """Tell whether a first line of three or more names the columns: it has no number, a rating that isn't just missing,
-    and no user or item that comes again.
-    """
+    """Whether a first line of three or more names the columns: no number, a rating, and no id that comes again."""
     if any(name and as_number(name) is not None for name in names) or names[2].lower() in (
             "", "na", "n/a", "none", "null", "?"):
         return False
@@ -45,10 +43,7 @@ def is_header(names, rest):
 
 
 def is_header_of_pairs(names, rest):
-    """Tell whether a first line of two fields, which may both be ids that are words, names the columns; or may.
-
-    It does if both words name columns and don't come again, or if there are numbers in one of the places below.
-    """
+    """Whether a first line of two fields names the columns, since both words do or numbers stand below; and may."""
     words = [name.lower() for name in names]
     rest = [[field.strip() for field in each] for each in rest if len(each) == 2]
     again = any(word == other.lower() for each in rest for word, other in zip(words, each))
@@ -60,7 +55,7 @@ def is_header_of_pairs(names, rest):
 
 
 def columns_of_header(head, names, rest):
-    """What is read by a header, and the places of it: ratings; of pairs, users and items with timestamps, if not so."""
+    """The columns that are read by a header, and their places: ratings; else, of pairs, any timestamps beside them."""
     table = head.where + ": ratings"
     times = find_columns(names, NAMES[3:]).get(NAMES[3], []) if head.pairs else []
     try:
@@ -84,7 +79,7 @@ def columns_of_header(head, names, rest):
 
 
 def chosen_columns(head, names):
-    """What is read of a line whose columns were chosen, the places of it, and whether the first line is a header."""
+    """The columns that are read where some were chosen, their places, and whether the first line is a header."""
     places = {}
     for name, column in head.chosen.items():
         if isinstance(column, str):

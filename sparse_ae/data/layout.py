@@ -3,6 +3,7 @@
 Each delimiter that may be meant is tried on all lines of the head. The one by which they all are ratings, pairs, lists
 or rows of a table is taken; where that is so for two of them the file is refused, with both readings.
 """
+import contextlib
 import csv
 import re
 from typing import NamedTuple, Optional, Tuple
@@ -55,9 +56,7 @@ class Layout(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What a delimiter makes of the head: a layout, how many of the records fit it (0 to 1), one of them in words, and
-    why it is refused where no other delimiter fits.
-    """
+    """A delimiter's layout, the share of records that fit it, one in words, and why it is refused if no other fits."""
 
     layout: Layout
     share: float
@@ -82,8 +81,7 @@ class _Head(NamedTuple):
 
 
 def check_delimiter(delimiter):
-    """Return what separates two columns: "::", or one character that isn't part of numbers; None where None is given.
-    """
+    """Return what separates two columns: "::", or one character that isn't part of numbers; None for None."""
     if delimiter is None or isinstance(delimiter, str) and (
             delimiter == "::" or len(delimiter) == 1 and delimiter.isascii() and delimiter not in "\r\n\"+-._\0"
             and not delimiter.isalnum()):
@@ -107,10 +105,7 @@ def refuse_beside_lists(**given):
 def find_layout(path, pairs=False, missing=None, delimiter=None, chosen=None, or_table=False):
     """The `Layout` of a text file of ratings or, if `pairs`, of users and items alone; or, if `or_table`, of a table.
 
-    The first line that isn't blank may be a header, by whose names columns are found as by `tables.as_ratings`; else
-    they go by their order. `chosen` are columns by name or number, as {"user": 0}.
-
-    Raises ValueError where no delimiter, or more than one, makes such a file of the first lines.
+    ValueError where no delimiter, or more than one, makes such a file of the first lines.
     """
     head = _Head(path, *first_lines(path), pairs, missing, chosen or {}, delimiter is not None)
     return _detect(head, delimiter, _lines_or_table if or_table else _lines)
@@ -159,9 +154,7 @@ def _detect(head, delimiter, lay_out):
 
 
 def _delimiters(lines):
-    """The delimiters to try: blanks only where no other one is on nearly every line; or between numbers, where there
-    are blanks too, or two tabs.
-    """
+    """The delimiters to try: blanks only where no other is on nearly every line, or among numbers between tabs."""
     strong = [each for each, _ in DELIMITERS if each is not None]
     lines = [line for line in lines[:_MOST_RECORDS] if line.strip()]
     if "\t" in lines[0] and all(re.fullmatch(r"[-\d\s.]*", line) for line in lines):
@@ -179,24 +172,22 @@ def _everywhere(lines):
 
 
 def _records(lines, delimiter):
-    """The fields of the first records that aren't blank, and how many lines the first takes; [] for one that is wrong.
-    """
+    """The fields of the first records that aren't blank, [] for a wrong one; and how many lines the first takes."""
     if delimiter in ("::", None):
         return [line.rstrip("\r").split(delimiter) for line in lines[:_MOST_RECORDS] if line.strip()], 1
     rows, records, n_lines = csv_reader((line + "\n" for line in lines), delimiter), [], 1
-    while len(records) < _MOST_RECORDS:
-        try:
-            fields = next(rows, None)
-        except csv.Error:
-            if records and rows.line_num >= len(lines):
-                break  # the head may have cut it off
-            records.append([])
-            continue
-        if fields is None:
-            break
-        if any(field.strip() for field in fields) or len(fields) > 1:
-            n_lines = n_lines if records else rows.line_num
-            records.append(fields)
+    with contextlib.suppress(StopIteration):
+        while len(records) < _MOST_RECORDS:
+            try:
+                fields = next(rows)
+            except csv.Error:
+                if records and rows.line_num >= len(lines):
+                    break  # the head may have cut it off
+                records.append([])
+                continue
+            if len(fields) > 1 or fields and fields[0].strip():
+                n_lines = n_lines if records else rows.line_num
+                records.append(fields)
     return records, n_lines
 
 
@@ -206,26 +197,21 @@ def csv_reader(texts, delimiter):
 
 
 def _check_line(head, delimiter, fields, expected):
-    """ValueError where the first line ends in CR, or has a field that is too long, or no delimiter."""
+    """ValueError where the first line ends in CR, or has no delimiter."""
     line = head.lines[0].rstrip("\r")
     if "\r" in (line if delimiter in ("::", None) else re.sub('"[^"]*("|$)', "", line)):
         raise ValueError("%s: there is a CR within the line; expected lines that end with LF or CR LF: save it with "
                          "such line ends" % head.where)
-    if len(fields) < 2 and len(line) > csv.field_size_limit():
-        raise ValueError("%s: there is a field of more than %d characters; expected ids and numbers: shorten it"
-                         % (head.where, csv.field_size_limit()))
     if len(fields) < 2:
         raise ValueError("%s: found no %s in %.60r; expected %s" % (
             head.where, "delimiter %r" % (delimiter or " ") if head.decided else "delimiter", line, expected))
 
 
 def _said(delimiter):
-    """A delimiter in words."""
     return dict(DELIMITERS).get(delimiter, repr(delimiter))
 
 
 def _share(records, fits):
-    """How many of some records fit; all of none do."""
     return sum(map(fits, records)) / len(records) if records else 1.0
 
 
@@ -289,7 +275,6 @@ def _lines(head, delimiter, records, n_lines):
 
 
 def _notes(head, names, read, columns, header, by_place):
-    """What is worth saying of the columns that are read."""
     notes, unread = [], [name for place, name in enumerate(names) if place not in columns]
     if header and unread:
         notes.append(": %s; other columns are ignored: %s" % (", ".join(
@@ -307,7 +292,7 @@ def _notes(head, names, read, columns, header, by_place):
 
 
 def _fits(fields, layout):
-    """Tell whether a record may be one of a layout; where no comma separates, it may stand for the decimal point."""
+    """Whether a record may be one of a layout."""
     if len(fields) != layout.n_columns:
         return False
     values = {name: fields[column].strip() for name, column in zip(layout.names, layout.columns)}
@@ -353,7 +338,7 @@ def _hint(fields, rest):
 
 
 def _lines_or_table(head, delimiter, records, n_lines):
-    """The `_Reading` of lines, where a header says so, or three columns, or a fourth of timestamps; else of a table."""
+    """The `_Reading` of lines where a header, three columns or a fourth of timestamps say so; else of a table."""
     fields = records[0]
     try:
         reading = _lines(head, delimiter, records, n_lines)

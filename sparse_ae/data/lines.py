@@ -16,25 +16,20 @@ from sparse_ae.runtime.progress import STDERR
 #: In this order: a comma may stand inside a tab-separated field, a blank inside any other. None stands for any blanks.
 DELIMITERS = (("::", "'::'"), ("\t", "tabs"), (",", "commas"), (";", "semicolons"), (None, "blanks"))
 
-#: The way out of lines of different lengths.
+#: What to do about lines of different lengths.
 AS_LISTS = "if each line is a user and the user's items, pass lists=True (--lists)"
 
-#: The way out of lines without a rating.
+#: What to do about lines without a rating.
 AS_PAIRS = "if these are pairs of user and item without ratings, pass pairs=True (fit --objective clicks)"
 
 # Small enough for the temporary arrays of a block to stay in the processor's cache.
 _BYTES_PER_BLOCK = 2 ** 20
 
-#: A line that is longer is none of ratings, and would have to be held as a whole.
-LONGEST_LINE = 2 ** 24
-
-# What is looked at to find the layout, if the first line isn't longer.
-_HEAD = 2 ** 16
+#: The longest line, which has to be held as a whole; and bytes at the top of a file that tell its layout.
+LONGEST_LINE, _HEAD = 2 ** 24, 2 ** 16
 
 # Reading that is done by then shows no progress.
 _SECONDS_WITHOUT_PROGRESS = 3
-
-_BYTE_ORDER_MARK = codecs.BOM_UTF8
 
 # By hand: until Python 3.11 `datetime.fromisoformat` reads no Z, and a fraction of 3 or 6 digits alone.
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]([01]\d|2[0-3])(?::([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?)?"
@@ -90,10 +85,7 @@ def first_lines(path):
     """
     with opened(path) as stream:
         head = stream.read(_HEAD)
-        if b"\n" not in head:
-            head += stream.readline(LONGEST_LINE)
-        elif stream.read(1):  # the last line goes on
-            head = head[:head.rindex(b"\n") + 1]
+        head += b"" if head.endswith(b"\n") else stream.readline(LONGEST_LINE)
     if b"\0" in head:
         raise ValueError("%s isn't text; expected lines of ratings (load_ratings reads SciPy .npz, MatrixMarket .mtx "
                          "and MATLAB .mat too): convert it, unpack an archive (sparse_ae.jester(path) and "
@@ -109,7 +101,7 @@ def first_lines(path):
 def lines_of(path, first=1, progress=False):
     """The `Lines` of a text file from a line on; `progress` shows a bar on a terminal, if reading takes some seconds.
     """
-    # Even a disabled bar takes a lock that all forks of a process share: whoever wants no bar gets none.
+    # Even a disabled bar takes a lock that all forks of a process share.
     shown = contextlib.nullcontext() if not progress else tqdm(
         total=path.stat().st_size, desc="reading %s" % path.name, unit="B", unit_scale=True, leave=False, disable=None,
         delay=_SECONDS_WITHOUT_PROGRESS, file=STDERR)
@@ -121,26 +113,19 @@ class Lines:
     """The lines of a file, in blocks or one by one; `number` is that of the next line, counted by what uses a block."""
 
     def __init__(self, path, stream, first, bar=None):
-        self.path, self.number = path, first
-        self._stream, self._bar, self._encoding = stream, bar, None
-        mark = stream.read(len(_BYTE_ORDER_MARK))
-        # What was read from the stream, and how much of it was taken: to cut off each line would take a copy for each.
-        self._rest, self._taken = b"" if mark == _BYTE_ORDER_MARK else mark, 0
-        for _ in range(first - 1):
+        self.path, self.number, self._stream, self._bar, self._encoding = path, 1, stream, bar, None
+        if stream.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+            stream.read(len(codecs.BOM_UTF8))
+        while self.number < first:
             self._read_line()
+            self.number += 1
 
     def read_block(self):
         """The bytes of whole lines, about as many as are worth parsing together; none at the end of the file."""
-        while True:
-            more = self._stream.read(_BYTES_PER_BLOCK)
-            if self._bar is not None:  # of a packed file, the bytes on disk
-                self._bar.update(getattr(self._stream, "fileobj", self._stream).tell() - self._bar.n)
-            self._append(more)
-            end = self._rest.rfind(b"\n") + 1 if more else len(self._rest)
-            if end or not more:
-                block, self._rest = self._rest[:end], self._rest[end:]
-                return block
-            self._check_length()
+        block = self._stream.read(_BYTES_PER_BLOCK)
+        if self._bar is not None:  # of a packed file, the bytes on disk
+            self._bar.update(getattr(self._stream, "fileobj", self._stream).tell() - self._bar.n)
+        return block if block.endswith(b"\n") else block + self._read_line(block)
 
     def one_by_one(self, text):
         """The lines of a text, counted, each with its line end; then those that follow in the file."""
@@ -154,25 +139,12 @@ class Lines:
                 yield line + "\n"
             text = self.decode(self._read_line())
 
-    def _append(self, more):
-        self._rest, self._taken = self._rest[self._taken:] + more, 0
-
-    def _read_line(self):
-        end = self._rest.find(b"\n", self._taken) + 1
-        while not end:
-            more = self._stream.read(_BYTES_PER_BLOCK)
-            if not more:
-                break
-            self._append(more)
-            self._check_length()
-            end = self._rest.find(b"\n") + 1
-        start, self._taken = self._taken, end or len(self._rest)
-        return self._rest[start:self._taken]
-
-    def _check_length(self):
-        if len(self._rest) > LONGEST_LINE + _BYTES_PER_BLOCK:
+    def _read_line(self, before=b""):
+        line = self._stream.readline(LONGEST_LINE + 1)
+        if len(line) > LONGEST_LINE:
             raise ValueError("%s: a line near line %d has more than %d MB; expected shorter lines"
-                             % (self.path, self.number - 1, LONGEST_LINE >> 20))
+                             % (self.path, self.number - 1 + before.count(b"\n"), LONGEST_LINE >> 20))
+        return line
 
     def decode(self, text):
         """The text of some bytes of the file."""
@@ -181,6 +153,19 @@ class Lines:
         if self._encoding is None:
             self._encoding = _encoding(self.path)
         return text.decode(self._encoding)
+
+
+def _encoding(path):
+    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with opened(path) as stream:
+        try:
+            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
+                decoder.decode(part)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
 
 
 def as_floats(fields):
@@ -201,12 +186,6 @@ def as_times(fields):
         return np.array([_time(field.strip()) for field in fields])
 
 
-def whole(times):
-    """Times as int64, if they all are whole numbers that float64 can hold; else as they are."""
-    fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
-    return times.astype(np.int64) if fit else times
-
-
 def _time(field):
     found = _DATE.fullmatch(field)
     if found is None:
@@ -217,14 +196,7 @@ def _time(field):
     return 86400 * days + 60 * minutes + float(second)
 
 
-def _encoding(path):
-    """UTF-8 if all of the file is, else Latin-1, which anything is: one byte that isn't decides for those before it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with opened(path) as stream:
-        try:
-            for part in iter(lambda: stream.read(_BYTES_PER_BLOCK), b""):
-                decoder.decode(part)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "latin-1"
-    return "utf-8"
+def whole(times):
+    """Times as int64, if they all are whole numbers that float64 can hold; else as they are."""
+    fit = times.dtype == np.float64 and np.all((times == np.rint(times)) & (np.abs(times) <= 2 ** 53))
+    return times.astype(np.int64) if fit else times

@@ -2,23 +2,16 @@
 
 The file is converted once, in chunks. A store is a folder of five `.npy` files, and a note of their checksums that has
 a checksum itself. `data`, `indices` and `indptr` are the matrix; they are mapped into memory when the store is opened,
-so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Whether users or items
-are the rows is decided when the store is made, since one row has to lie together.
+so that the system reads what is used, and may forget it again. `rows` and `cols` are the ids. Users or items are the
+rows from then on, since one row has to lie together. A store in parts is a folder of such folders; the note of each
+says which part of which store it is, by the checksums of the whole.
 
-A store in parts is a folder of such folders. The note of each says which part it is, and of which store, by the
-checksums that the whole had in one part: parts that were exchanged, or come from another store, would be other columns'
-ratings.
+The ids, `indptr` and a small store are checked on opening, `data` and `indices` of a large one when
+`StoredRatings.check` reads them once, as `Recommender.fit` has it do. The files have to stay as they are while they are
+in use: if a file is cut short between two epochs, that is an error; within an epoch the system ends the process
+(SIGBUS). If a file is overwritten, training continues with the new bytes; an error caused by that says so.
 
-Damage is found before it is used: in the ids and `indptr`, and everywhere in a small store, on opening; in `data` and
-`indices` of a large one when `StoredRatings.check` reads them once, as `Recommender.fit` has it do.
-
-The files have to stay as they are while they are in use. Each epoch begins by comparing their sizes, so that a file
-that was cut short is an error; if that happens during an epoch, the system ends the process (SIGBUS). If a file is
-overwritten, training continues with the new bytes; if that causes an error, the error says so.
-
-Converting takes three passes, each of which holds a chunk at most: read the source and number the ids as they come;
-deal the ratings out into buckets of rows; sort each bucket into its place. It needs the ids in memory, and temporarily
-up to three times the store's own room on disk, 8 bytes a rating.
+Converting needs the ids in memory, and temporarily up to three times the store's own room on disk, 8 bytes a rating.
 
 >>> from sparse_ae import open_ratings, store_ratings
 >>> store_ratings("ratings.csv", "ratings.store", rows="items")           # doctest: +SKIP
@@ -51,6 +44,7 @@ from sparse_ae.data.ratings import (
     check_duplicates,
     check_ratings,
     index_dtype,
+    rating_counts,
     repeated_pair,
 )
 from sparse_ae.data.side import Side
@@ -105,8 +99,7 @@ class StoredRatings(NamedTuple):
         """Read all ratings once, unless that has been done: ValueError where the files aren't what was written."""
         if self.checksums:
             with _damage_reported(self.folder):
-                for name, checksum in sorted(self.checksums.items()):
-                    _check_checksum(self.folder, name, checksum)
+                _compare_checksums(self.folder, self.checksums)
                 if check_ratings(self.matrix) is not self.matrix:
                     raise ValueError("its ratings aren't sorted by row and column")
             self.checksums.clear()
@@ -236,25 +229,21 @@ def open_ratings(folder, comm=None):
                                 else "these are %d ranks" % ranks.size, ranks.size))
         if ranks.size == 1:
             return _open_one(folder, note)
-        stored = _open_part(folder / (_PART % ranks.rank), dict(_of_part(note), part=ranks.rank))
+        where = folder / (_PART % ranks.rank)
+        stored = _open_one(where, _note_of_part(where, note, ranks.rank))
     ranks.check_same({"the whole store's checksums": note.get("whole")})
     return stored._replace(part=(ranks.rank, ranks.size))
 
 
-def _of_part(note):
-    """Which part of which store a note says that it is of."""
-    return {name: note.get(name) for name in ("part", "parts", "whole")}
-
-
-def _open_part(folder, expected):
-    note = _read_note(folder)
-    if _of_part(note) != expected:
+def _note_of_part(folder, whole, part):
+    """The note of a part of a store, whose note is `whole`; ValueError where another one is in its place."""
+    expected, note = (part, whole.get("parts"), whole.get("whole")), _read_note(folder)
+    found = tuple(note.get(name) for name in ("part", "parts", "whole"))
+    if found != expected:
         raise ValueError("%s holds part %r of %r of %s store; expected part %d of %d: folders of parts were exchanged, "
                          "or are from before the first release: put them back, or make the store again"
-                         % (folder, note.get("part"), note.get("parts"),
-                            "this" if note.get("whole") == expected["whole"] else "another", expected["part"],
-                            expected["parts"]))
-    return _open_one(folder, note)
+                         % ((folder,) + found[:2] + ("this" if found[2] == expected[2] else "another",) + expected[:2]))
+    return note
 
 
 def _open_one(folder, note):
@@ -264,9 +253,8 @@ def _open_one(folder, note):
             raise ValueError("%s was changed" % _NOTE)
         for name in _ARRAYS:
             check_regular(folder / (name + ".npy"))
-        for name in ("rows", "cols", "indptr"):
-            _check_checksum(folder, name, checksums.pop(name))
-        arrays = {name: _read_array(folder, name, mapped=name not in ("rows", "cols")) for name in _ARRAYS}
+        _compare_checksums(folder, {name: checksums.pop(name) for name in ("rows", "cols", "indptr")})
+        arrays = {name: _read_array(folder, name) for name in _ARRAYS}
         ids = [check_ids(arrays[name], what) for name, what in (("rows", "row ids"), ("cols", "column ids"))]
         data, indices, indptr = (arrays[name] for name in _ARRAYS[:3])
         n, shape = len(data) if data.ndim else 0, (len(ids[0]), len(ids[1]))
@@ -307,8 +295,10 @@ def _read_note(folder):
     return note
 
 
-def _write_note(folder, rows, **more):
+def _write_note(folder, rows, arrays=_ARRAYS, **more):
     note = dict({"library": "sparse_ae", "kind": "ratings", "format": _FORMAT, "rows": rows}, **more)
+    if arrays:
+        note["checksums"] = {name: _checksum(folder, name) for name in arrays}
     note["checksum"] = _checksum_of_note(note)
     with open(str(folder / _NOTE), "w") as file:
         json.dump(note, file)
@@ -360,18 +350,19 @@ def _says_nothing_of_contents(error):
     return is_of_the_machine(error) and not isinstance(error, FileNotFoundError)
 
 
-def _read_array(folder, name, mapped):
+def _read_array(folder, name):
     path = folder / (name + ".npy")
     with open(str(path), "rb") as file:
         try:
-            return read_array(file, path.stat().st_size, path if mapped else None)
+            return read_array(file, path.stat().st_size, None if name in ("rows", "cols") else path)
         except ValueError as error:
             raise ValueError("%s.npy: %s" % (name, error)) from error
 
 
-def _check_checksum(folder, name, expected):
-    if _checksum(folder, name) != expected:
-        raise ValueError("the checksum of %s.npy is wrong" % name)
+def _compare_checksums(folder, expected):
+    for name, checksum in sorted(expected.items()):
+        if _checksum(folder, name) != checksum:
+            raise ValueError("the checksum of %s.npy is wrong" % name)
 
 
 def _checksum(folder, name):
@@ -380,10 +371,6 @@ def _checksum(folder, name):
         for part in iter(lambda: file.read(_BYTES_PER_PART), b""):
             checksum = zlib.crc32(part, checksum)
     return checksum
-
-
-def _checksums(folder):
-    return {name: _checksum(folder, name) for name in _ARRAYS}
 
 
 def _blocks_of_chunks(source):
@@ -419,7 +406,7 @@ def _write_store(blocks, work, source, read, rows, duplicates, progress):
     if repeated:
         pairs = [(row_ids[row].item(), col_ids[col].item()) for row, col in repeated]
         raise _repeated_error(source, read, [rows.users_items(*pair) for pair in pairs])
-    _write_note(done, rows, checksums=_checksums(done))
+    _write_note(done, rows)
     return done
 
 
@@ -431,26 +418,24 @@ def _deal_columns(stored, folder, n_parts):
                          % (n_parts, matrix.shape[1]))
     folder.mkdir()
     whole = {"parts": n_parts, "whole": _read_note(stored.folder)["checksums"]}
-    starts = range(0, matrix.nnz, sorting.RATINGS_PER_DEAL)
+    per_column = rating_counts(matrix)[1]
     for part in range(n_parts):
         where = folder / (_PART % part)
         where.mkdir()
         col_ids, counts = stored.col_ids[part::n_parts], np.zeros(matrix.shape[0] + 1, np.int64)
-        n = sum(np.count_nonzero(matrix.indices[start:start + sorting.RATINGS_PER_DEAL] % n_parts == part)
-                for start in starts)
-        dtype = index_dtype((matrix.shape[0], len(col_ids)), n)
+        dtype = index_dtype((matrix.shape[0], len(col_ids)), int(per_column[part::n_parts].sum()))
         with sorting.array_file(where, "data", np.float32) as data, \
                 sorting.array_file(where, "indices", dtype) as indices:
-            for start in starts:
+            for start in range(0, matrix.nnz, sorting.RATINGS_PER_DEAL):
                 columns = np.asarray(matrix.indices[start:start + sorting.RATINGS_PER_DEAL])
                 mine = np.flatnonzero(columns % n_parts == part)
-                matrix.data[start:start + sorting.RATINGS_PER_DEAL][mine].tofile(data)
+                matrix.data[start + mine].tofile(data)
                 (columns[mine] // n_parts).astype(dtype).tofile(indices)
                 row = np.searchsorted(matrix.indptr, start + mine, side="right")
                 counts += np.bincount(row, minlength=len(counts))
         sorting.save(where, rows=stored.row_ids, cols=col_ids, indptr=np.cumsum(counts).astype(dtype))
-        _write_note(where, stored.rows, checksums=_checksums(where), part=part, **whole)
-    _write_note(folder, stored.rows, **whole)
+        _write_note(where, stored.rows, part=part, **whole)
+    _write_note(folder, stored.rows, (), **whole)
     return folder
 
 

@@ -1,63 +1,57 @@
 """Text with a rating, or a user and items, or a row of a table in each line, read a block of lines at a time.
 
-A block whose lines all look alike is cut up by NumPy, its numbers parsed there too; one with anything else in it, right
-or wrong, is read record by record, so that an error can name its line. Errors come in the order of the lines, and what
-is read doesn't depend on where a block ends.
+A block whose lines all look alike is cut up by NumPy, its whole numbers and decimals parsed there too; any other one is
+read record by record, so that an error can name its line. Errors come in the order of the lines, and what is read
+doesn't depend on where a block ends.
 """
 import contextlib
 import csv
 import math
 import re
-from array import array
 
 import numpy as np
 
+from sparse_ae.checks import error_at
 from sparse_ae.data.blocks import Block, nothing
 from sparse_ae.data.columns import are_rated
-from sparse_ae.data.digits import parse_decimals, parse_floats, parse_whole
 from sparse_ae.data.ids import distinct_integers, distinct_texts
-from sparse_ae.data.layout import PAIRS, Layout, csv_reader, find_layout, find_pairs, list_of
+from sparse_ae.data.layout import PAIRS, csv_reader, find_layout, find_pairs, list_of
 from sparse_ae.data.lines import AS_LISTS, DELIMITERS, as_floats, as_times, first_lines, lines_of, whole
 from sparse_ae.data.ratings import as_float32
 from sparse_ae.runtime.progress import say
 
-_DECIMALS = ("write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings")
+_POWERS = 10 ** np.arange(16, dtype=np.int64)
+
+_DECIMALS = "write 4.5 for 4,5, or pass the table of pandas.read_csv(FILE, sep=';', decimal=',') to as_ratings"
 
 
 def read_text(path, layout, progress=False):
-    """Yield a Block, never an empty one, for each block of lines of a text file; ValueError as `read_blocks`.
+    """Yield a Block, never an empty one, for each block of lines; ValueError, with its line, for what is no rating.
 
     With `progress`, say on stderr what the layout leaves open.
     """
     for note in layout.notes if progress else ():
         say(note)
-    n_read = 0
-    for block in read_blocks(path, layout, progress):
-        n_read += len(block.lines)
-        yield block
-    if not n_read:
-        raise ValueError("%s has a header and no ratings%s" % (
-            path, "" if layout.missing is None else ' other than %g, which means "not rated"' % layout.missing))
-
-
-def read_blocks(path, layout, progress=False):
-    """Yield a Block for each block of lines; ValueError, which names the line, for the first one that is no rating."""
-    unread = None
+    n_read, unread = 0, None
     with lines_of(path, layout.first_line, progress) as lines:
         for text in _texts(lines):
-            block = _parse_alike(lines, text, layout) or _parse_lines(lines, text, layout)
+            block = _parse_alike(lines, text, layout)
             if block is None:
                 block = _parse_records(lines, text, layout)
             else:
                 lines.number += text.count(b"\n")
             if not len(block.lines):
                 continue
+            n_read += len(block.lines)
             if block.timestamps is None and "timestamp" in layout.names and unread is None:
                 unread = block.lines[0], block.lines[-1]
             yield block
     if progress and unread is not None:
         say("%s: timestamps are ignored, since one in lines %d to %d is neither a number nor a date such as 2024-05-31"
             % ((path,) + unread))
+    if not n_read:
+        raise ValueError("%s has a header and no ratings%s" % (
+            path, "" if layout.missing is None else ' other than %g, which means "not rated"' % layout.missing))
 
 
 def _texts(lines):
@@ -69,39 +63,14 @@ def _texts(lines):
             yield text
 
 
-def read_pairs(path):
-    """Yield line, user and item, as they stand there, of the first two columns of a text file; its header too.
-
-    ValueError, which names the line, for one column, or no user or item.
-    """
-    layout = Layout(*find_pairs(path), 2, (0, 1), names=PAIRS)
-    with lines_of(path, layout.first_line) as lines:
-        for text in _texts(lines):
-            numbers, records, failure = _records(lines, text, layout.delimiter)
-            for number, fields in zip(numbers, records):
-                where = "%s, line %d" % (path, number)
-                if len(fields) < 2:
-                    raise ValueError("%s: found one column, %.60r; expected user and item" % (where, fields[0].strip()))
-                if any(field.strip() for field in fields):
-                    _check_record(where, fields, layout)
-                    yield number, fields[0].strip(), fields[1].strip()
-            if failure is not None:
-                raise failure
-
-
 # Lines without a surprise
-
-
-def _with_line_feeds(text):
-    """Bytes of lines that all end in LF."""
-    return text.replace(b"\r\n", b"\n") if b"\r" in text else text  # to look for one letter is much quicker
 
 
 def _parse_alike(lines, text, layout):
     """The Block of whole lines of as many fields each, no field in need of quotes; None for others and errors."""
-    text = _with_line_feeds(text)
-    if not text.endswith(b"\n"):
-        text += b"\n"
+    if b"\r" in text:  # to look for one letter is much quicker
+        text = text.replace(b"\r\n", b"\n")
+    text += b"" if text.endswith(b"\n") else b"\n"
     delimiter, n_columns = layout.delimiter or " ", layout.n_columns
     if layout.delimiter is None and not text.isascii():  # there are blanks that aren't ASCII
         return None
@@ -121,47 +90,58 @@ def _parse_alike(lines, text, layout):
     if n_controls != (ends.size if delimiter < " " else len(stops)):
         return None
     starts = np.concatenate([[0], ends[:-1] + 1]).reshape(-1, n_columns)
+    unquoted = text
     if b'"' in text and layout.delimiter not in ("::", None):
         # Fields in quotes are as good, if that is the only place of quotes: two to such a field.
         quoted = (letters[starts] == ord('"')) & (letters[stops - 1] == ord('"')) & (stops - starts > 1)
         if np.count_nonzero(letters == ord('"')) != 2 * np.count_nonzero(quoted):
             return None
         starts, stops, unquoted = starts + quoted, stops - quoted, text.replace(b'"', b"")
-    else:
-        unquoted = text
     fields, columns = None, []
     for name, column in zip(layout.names, layout.columns):
-        place = letters, starts[:, column].copy(), stops[:, column].copy()
-        if name == "rating":
-            values = parse_decimals(*place)
-            values = parse_floats(*place) if values is None else values
-        else:
-            values = parse_whole(*place)
+        values = parse_numbers(letters, starts[:, column].copy(), stops[:, column].copy(), plain=name != "rating")
         if values is None:
             if fields is None:
                 fields = lines.decode(unquoted).replace("\n", delimiter).split(delimiter)
             values = fields[column:-1:n_columns]
         columns.append(values)
-    return _convert(columns, range(lines.number, lines.number + len(stops)), layout)
-
-
-def _parse_lines(lines, text, layout):
-    """The Block of whole lines of CSV with a record in each, all without an error; else None."""
-    if layout.delimiter in ("::", None) or b"\0" in text:
-        return None
-    fields, n_records, texts = [], 0, lines.decode(text.rstrip(b"\r\n")).split("\n")
     try:
-        for record in csv_reader(texts, layout.delimiter):
-            if len(record) != layout.n_columns:
-                return None
-            fields += record  # many lists kept alive would have the garbage collector look at them over and over
-            n_records += 1
-    except csv.Error:
+        return _convert(columns, range(lines.number, lines.number + len(stops)), layout)
+    except ValueError:
         return None
-    if n_records != len(texts):
+
+
+def parse_numbers(letters, starts, stops, plain):
+    """Numbers, (n,), of up to 15 digits, from the bytes of text that start and stop there; None if a field is no such.
+
+    They are int64 if `plain`, without a minus, a point or a leading zero; else float64.
+    """
+    zero, negative = np.uint8(ord("0")), letters[starts] == ord("-")
+    widths = stops - starts - negative
+    if widths.min() < 1 or widths.max() > 16 - plain:
         return None
-    columns = [fields[column::layout.n_columns] for column in layout.columns]
-    return _convert(columns, range(lines.number, lines.number + n_records), layout)
+    if plain and (negative.any() or np.any((letters[starts] == zero) & (widths > 1))):
+        return None
+    digits, pointed, decimals = np.zeros(len(starts), np.int64), 0, 0
+    for place in range(widths.max()):
+        letter = np.where(widths > place, letters[np.maximum(stops - 1 - place, 0)], zero)
+        if not plain:
+            point = letter == ord(".")
+            if point.any():
+                if (point & ((pointed > 0) | (widths == 1))).any():
+                    return None
+                letter, pointed, decimals = np.where(point, zero, letter), pointed + point, decimals + place * point
+        digit = letter - zero  # as uint8, in which anything below "0" wraps around to more than 9
+        if digit.max() > 9:
+            return None
+        digits += digit.astype(np.int64) * _POWERS[place - pointed]
+    if plain:
+        return digits
+    if digits.max() >= 10 ** 15:
+        return None
+    # Both are float64 without an error, so that what is nearest to their quotient is what float() gives.
+    values = digits / _POWERS[decimals]
+    return np.where(negative, -values, values) if negative.any() else values
 
 
 # Anything else, record by record
@@ -169,29 +149,23 @@ def _parse_lines(lines, text, layout):
 
 def _parse_records(lines, text, layout):
     """The Block, perhaps empty, of whole lines of any text."""
-    numbers, records, failure = _records(lines, text, layout.delimiter)
-    if not records:
-        block = nothing()
-    elif all(len(fields) == layout.n_columns for fields in records):
-        columns = [[fields[column] for fields in records] for column in layout.columns]
-        block = _convert(columns, numbers, layout)
-    else:
-        block = None
-    if block is None:
-        for number, fields in zip(numbers, records):
-            where = "%s, line %d" % (lines.path, number)
-            if len(fields) != layout.n_columns:
-                way_out = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
-                raise ValueError("%s: found %d columns; expected %d, as on the other lines: correct or drop it%s"
-                                 % (where, len(fields), layout.n_columns, way_out))
-            _check_record(where, fields, layout)
+    numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
+    n = layout.n_columns
+    other = _first_other(lengths, n)  # errors before it come first
+    columns = [fields[column:n * other:n] for column in layout.columns]
+    try:
+        block = _convert(columns, np.array(numbers[:other]), layout) if other else nothing()
+    except ValueError:
+        _raise_first(lines.path, columns, numbers, layout)
+    if other < len(lengths):
+        raise _other_length(lines.path, numbers[other], fields[n * other:][:lengths[other]], n, "the other lines")
     if failure is not None:
-        raise failure  # only now: a record before it might have been wrong too
+        raise failure
     return block
 
 
 def _records(lines, block, delimiter):
-    """Find the line that each record of a block begins on, its fields, and the error that ended them, or None.
+    """The lines that records of a block begin on, how many fields each has, all fields, and the error that ended them.
 
     A blank line is no record. A quoted field may hold line ends: as many more lines are read as it takes.
     """
@@ -201,20 +175,36 @@ def _records(lines, block, delimiter):
         rows = (_cut(lines.path, lines.number - 1, line, delimiter) for line in texts)
     else:
         rows = csv_reader(texts, delimiter)
-    numbers, records, failure = array("q"), [], None
-    while lines.number < stop and failure is None:
-        number = lines.number
-        try:
-            fields = next(rows)
-            if len(fields) > 1 or fields and fields[0].strip():
+    # One list of all fields: the garbage collector would look at a list for each record over and over.
+    numbers, lengths, fields = [], [], []
+    try:
+        while lines.number < stop:
+            number = lines.number
+            found = next(rows)
+            if len(found) > 1 or found and found[0].strip():
                 numbers.append(number)
-                records.append(fields)
-        except csv.Error as error:
-            failure = ValueError("%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and "
-                                 "quotes inside a quoted field doubled" % (lines.path, number, error))
-        except ValueError as error:  # of what lies behind the rows
-            failure = error
-    return numbers, records, failure
+                lengths.append(len(found))
+                fields += found
+    except csv.Error as error:
+        return numbers, lengths, fields, ValueError(
+            "%s, line %d: %s; expected lines that end with LF or CR LF, every quote closed, and quotes inside a "
+            "quoted field doubled" % (lines.path, number, error))
+    except ValueError as error:  # of what lies behind the rows
+        return numbers, lengths, fields, error
+    return numbers, lengths, fields, None
+
+
+def _first_other(lengths, n):
+    """The first record of another number of fields."""
+    return next((k for k, length in enumerate(lengths) if length != n), len(lengths))
+
+
+def _rows(lengths, fields):
+    """The fields of each record."""
+    start = 0
+    for length in lengths:
+        yield fields[start:start + length]
+        start += length
 
 
 def _cut(path, number, line, delimiter):
@@ -226,98 +216,87 @@ def _cut(path, number, line, delimiter):
     return line.split(delimiter)
 
 
-def _convert(columns, lines, layout):
-    """The Block of columns that are arrays of numbers or sequences of str, or None if there is an error in one.
+def _other_length(path, number, fields, n_columns, others):
+    """The error of a line of another number of columns."""
+    hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in fields) else ""
+    return ValueError("%s, line %d: found %d columns; expected %d, as on %s: correct or drop it%s"
+                      % (path, number, len(fields), n_columns, others, hint))
 
-    Entries whose rating is the one that says that there is none are left out first.
+
+def _raise_first(path, columns, numbers, layout):
+    """Raise the error of the first of some records that is wrong, looking at halves."""
+    first, last = 0, len(columns[0])
+    while True:
+        middle = first + max(1, (last - first) // 2)
+        try:
+            _convert([column[first:middle] for column in columns], np.arange(first, middle), layout)
+            first = middle
+        except ValueError as error:
+            if middle - first == 1:
+                raise error_at("%s, line %d" % (path, numbers[first]), error) from None
+            last = middle
+
+
+def _convert(columns, lines, layout):
+    """The Block of columns that are arrays of numbers or lists of str, without entries whose rating stands for none.
+
+    ValueError if one is wrong; its words are about the first, wherever the error is.
     """
     values = dict(zip(layout.names, columns))
-    if layout.missing is not None and "rating" in values:
+    ratings = values["rating"] if "rating" in values else np.ones(len(columns[0]))
+    if not isinstance(ratings, np.ndarray):
+        blank = "nan" if layout.missing is not None and math.isnan(layout.missing) else ""
         try:
-            rated = _rated(values["rating"], layout.missing)
+            ratings = as_floats([text if text.strip() else blank for text in ratings])
         except ValueError:
-            return None
-        if not rated.any():
+            raise ValueError("the rating %.60r isn't a number; expected one such as 3 or 4.5: %s"
+                             % (ratings[0].strip(), _hint(ratings[0]))) from None
+    if layout.missing is not None and "rating" in values:
+        rated = np.flatnonzero(are_rated(ratings, layout.missing))
+        if not len(rated):
             return nothing()
-        if not rated.all():
-            places = np.flatnonzero(rated)
-            values = {name: column[places] if isinstance(column, np.ndarray) else [column[k] for k in places]
+        if len(rated) < len(ratings):
+            values = {name: column[rated] if isinstance(column, np.ndarray) else [column[k] for k in rated]
                       for name, column in values.items()}
-            lines = np.asarray(lines)[places]
+            ratings, lines = ratings[rated], np.asarray(lines)[rated]
     ids = []
     for name in PAIRS:
         column = values[name]
         if isinstance(column, np.ndarray):
             ids.append(distinct_integers(column))
-        else:
-            column = [text.strip() for text in column]
-            if not all(column):
-                return None
-            ids.append(distinct_texts(column))
-    try:
-        ratings = _read(values["rating"], as_floats) if "rating" in values else np.ones(len(values["user"]))
-    except ValueError:
-        return None
+            continue
+        column = [text.strip() for text in column]
+        if not all(column):
+            raise ValueError("the %s is empty; expected an id: fill it in, or drop the line" % name)
+        ids.append(distinct_texts(column))
     ratings, bad = as_float32(ratings)
     if bad is not None:
-        return None
+        raise ValueError(bad[1])
     times = None
     if "timestamp" in values:
-        with contextlib.suppress(ValueError):
-            times = _read(values["timestamp"], as_times)
-        if times is not None and not np.isfinite(times).all():
-            times = None
-        if times is None and not layout.loose_times:
-            return None
-    return Block(*ids, ratings, None if times is None else whole(times), lines)
-
-
-def _read(column, as_numbers):
-    """A column's numbers: as they are, or of texts."""
-    return column if isinstance(column, np.ndarray) else as_numbers(column)
-
-
-def _rated(ratings, missing):
-    """Tell which of some ratings, numbers or texts, aren't what stands for none; ValueError for what is no number."""
-    if not isinstance(ratings, np.ndarray):
-        blank = "nan" if math.isnan(missing) else ""
-        ratings = as_floats([text if text.strip() else blank for text in ratings])
-    return are_rated(ratings, missing)
-
-
-def _check_record(where, fields, layout):
-    """Raise the error of a record that `_convert` doesn't take, if it is this one."""
-    fields = {name: fields[column] for name, column in zip(layout.names, layout.columns)}
-    if layout.missing is not None and "rating" in fields:
-        with contextlib.suppress(ValueError):  # of what is no number, below
-            if not _rated([fields["rating"]], layout.missing)[0]:
-                return
-    for name in PAIRS:
-        if not fields[name].strip():
-            raise ValueError("%s: the %s is empty; expected an id: fill it in, or drop the line" % (where, name))
-    if "rating" in fields:
         try:
-            rating = as_floats([fields["rating"]])
+            times = _times(values["timestamp"])
         except ValueError:
-            raise ValueError("%s: the rating %.60r isn't a number; expected one such as 3 or 4.5: %s"
-                             % (where, fields["rating"].strip(), _hint(fields["rating"]))) from None
-        bad = as_float32(rating)[1]
-        if bad is not None:
-            raise ValueError("%s: %s" % (where, bad[1]))
-    if "timestamp" in fields and not layout.loose_times:
-        try:
-            time = as_times([fields["timestamp"]])[0]
-        except ValueError:
-            raise ValueError("%s: the timestamp %.60r is neither a number nor a date; expected one such as 978300760 "
-                             "or 2001-01-01 08:30: correct it, or leave the column out"
-                             % (where, fields["timestamp"].strip())) from None
-        if not np.isfinite(time):
-            raise ValueError("%s: the timestamp is %s; expected a finite number: correct it, or leave the timestamps "
-                             "out" % (where, time))
+            if not layout.loose_times:
+                raise
+    return Block(*ids, ratings, times, lines)
+
+
+def _times(column):
+    """Finite timestamps of an array, or of texts; the words of its ValueError are about the first."""
+    try:
+        times = column if isinstance(column, np.ndarray) else as_times(column)
+    except ValueError:
+        raise ValueError("the timestamp %.60r is neither a number nor a date; expected one such as 978300760 or "
+                         "2001-01-01 08:30: correct it, or leave the column out" % column[0].strip()) from None
+    if not np.isfinite(times).all():
+        raise ValueError("the timestamp is %s; expected a finite number: correct it, or leave the timestamps out"
+                         % times[0])
+    return whole(times)
 
 
 def _hint(rating):
-    """Say what to do about a rating that is no number."""
+    """What to do about a rating that is no number."""
     with contextlib.suppress(ValueError):
         as_floats([rating.replace(",", ".")])
         return _DECIMALS
@@ -328,7 +307,28 @@ def _hint(rating):
     return "correct or drop the line"
 
 
-# Lists
+# Pairs, lists and tables
+
+
+def read_pairs(path):
+    """Yield line, user and item, as they stand there, of the first two columns of a text file; its header too.
+
+    ValueError, which names the line, for one column, or no user or item.
+    """
+    first_line, delimiter = find_pairs(path)
+    with lines_of(path, first_line) as lines:
+        for text in _texts(lines):
+            numbers, lengths, fields, failure = _records(lines, text, delimiter)
+            for number, row in zip(numbers, _rows(lengths, fields)):
+                row = [field.strip() for field in row]
+                if any(row) or len(row) < 2:
+                    if len(row) < 2 or not all(row[:2]):
+                        raise ValueError("%s, line %d: %s" % (path, number, (
+                            "found one column, %.60r; expected user and item" % row[0] if len(row) < 2 else
+                            "the %s is empty; expected an id: fill it in, or drop the line" % PAIRS[bool(row[0])])))
+                    yield number, row[0], row[1]
+            if failure is not None:
+                raise failure
 
 
 def read_lists(path, layout, progress=False):
@@ -341,17 +341,16 @@ def read_lists(path, layout, progress=False):
     n_lists, n_items, doubtful = 0, 0, None
     with lines_of(path, layout.first_line, progress) as lines:
         for text in _texts(lines):
-            numbers, records, failure = _records(lines, text, layout.delimiter)
-            users, items, lengths, of = [], [], [], []
-            for number, fields in zip(numbers, records):
-                fields = list_of(fields)
-                if not all(fields):
+            numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
+            users, items, sizes, of = [], [], [], []
+            for number, row in zip(numbers, map(list_of, _rows(lengths, fields))):
+                if not all(row):
                     raise ValueError("%s, line %d: %s is empty; expected a user and items: correct or drop it"
-                                     % (path, number, "item %d" % fields.index("") if fields[0] else "the user"))
-                if len(fields) > 1:
-                    users.append(fields[0])
-                    items += fields[1:]
-                    lengths.append(len(fields) - 1)
+                                     % (path, number, "item %d" % row.index("") if row[0] else "the user"))
+                if len(row) > 1:
+                    users.append(row[0])
+                    items += row[1:]
+                    sizes.append(len(row) - 1)
                     of.append(number)
             if failure is not None:
                 raise failure
@@ -359,16 +358,13 @@ def read_lists(path, layout, progress=False):
                 n_lists, n_items = n_lists + len(users), n_items + len(items)
                 doubtful = doubtful or next((item for item in items if re.search("[|/:+&]", item)), None)
                 ids, places = distinct_texts(users)
-                yield Block((ids, np.repeat(places, lengths).astype(np.intp)), distinct_texts(items),
-                            np.ones(len(items), np.float32), None, np.repeat(np.array(of, np.int64), lengths))
+                yield Block((ids, np.repeat(places, sizes).astype(np.intp)), distinct_texts(items),
+                            np.ones(len(items), np.float32), None, np.repeat(np.array(of, np.int64), sizes))
     if not n_lists:
         raise ValueError("%s has users and no items; expected a user and items in each line" % path)
     if progress and n_lists == n_items and doubtful:
         say("%s: each user has one item, such as %.30r; if this is several items, separate them"
             % (path, doubtful))
-
-
-# Tables
 
 
 def read_table(path, progress=False, layout=None):
@@ -378,47 +374,42 @@ def read_table(path, progress=False, layout=None):
     number, and for a row of another length than the first.
     """
     layout = layout or find_layout(path, or_table=True, missing=math.nan)
+    n = layout.n_columns
     with lines_of(path, progress=progress) as lines:
-        for block in iter(lines.read_block, b""):
-            numbered, fields = [], []
-            for line in lines.decode(block).replace('"', "").split("\n"):
-                if line.strip():
-                    row = _cut(path, lines.number, line, layout.delimiter)
-                    if len(row) != layout.n_columns:
-                        hint = "; " + AS_LISTS if all(field.strip().isdigit() for field in row) else ""
-                        raise ValueError("%s, line %d: found %d columns; expected %d, as on the first line: correct or "
-                                         "drop it%s" % (path, lines.number, len(row), layout.n_columns, hint))
-                    numbered.append(lines.number)
-                    fields += row
-                lines.number += 1
-            lines.number -= block.endswith(b"\n")
+        for text in _texts(lines):
+            text = re.sub(rb"(?m)^[ \t\r]+$", b"", text.replace(b'"', b""))  # two tabs alone are no row
+            numbers, lengths, fields, failure = _records(lines, text, layout.delimiter)
+            other = _first_other(lengths, n)
             try:
-                table = _numbers(fields).reshape(-1, layout.n_columns)
+                table = _numbers(fields[:n * other]).reshape(-1, n)
             except ValueError:
-                _name_what_is_no_number(path, numbered, fields, layout.n_columns)
-            if numbered:
-                yield numbered, table
+                _raise_no_number(path, numbers, fields, n)
+            if other < len(lengths):
+                raise _other_length(path, numbers[other], fields[n * other:][:lengths[other]], n, "the first line")
+            if failure is not None:
+                raise failure
+            if numbers:
+                yield numbers, table
 
 
 def count_columns(path):
     """The number of columns of a text file whose first line is of numbers, as that of a table is; else 0."""
     line = first_lines(path)[1][0].replace('"', "").rstrip("\r")
     fields = max((line.split(delimiter) for delimiter, _ in DELIMITERS), key=len)
-    try:
+    with contextlib.suppress(ValueError):
         return len(_numbers(fields))
-    except ValueError:
-        return 0
+    return 0
 
 
 def _numbers(fields):
     return as_floats([field if field and not field.isspace() else "nan" for field in fields])
 
 
-def _name_what_is_no_number(path, numbered, fields, n_columns):
+def _raise_no_number(path, numbers, fields, n_columns):
     for k, field in enumerate(fields):
         try:
             _numbers([field])
         except ValueError:
             raise ValueError("%s, line %d, column %d: %.60r isn't a number; expected a table of numbers: %s" % (
-                path, numbered[k // n_columns], k % n_columns + 1, field,
+                path, numbers[k // n_columns], k % n_columns + 1, field,
                 _DECIMALS if _hint(field) == _DECIMALS else "correct it, or drop the header")) from None

@@ -9,8 +9,8 @@ import pytest
 
 import sparse_ae
 from sparse_ae.baselines.biases import fit_biases, predict_biases
-from sparse_ae.cli import compare, main as command_line
-from sparse_ae.cli.fit import chosen
+from sparse_ae.cli import commands, main as command_line
+from sparse_ae.cli.commands import chosen
 from sparse_ae.cli.settings import SETTINGS
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.splits import split_ratings
@@ -326,7 +326,7 @@ def test_tune(files, tmp_path, capsys):
 
 
 def test_compare(files, capsys, monkeypatch):
-    monkeypatch.setattr(compare, "_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(commands, "_BETWEEN_REPORTS", 0.0)
     command_line.main(["compare", str(files / "text.csv"), "--seed", "1", "--test-fraction", "0.25", "--factors", "3",
                        *QUICK])
     printed = capsys.readouterr()
@@ -367,7 +367,7 @@ def test_compare_says_what_fit_takes_and_what_fell_back(tmp_path, capsys, monkey
     (tmp_path / "r.csv").write_text("".join("%d,%d,%d\n" % (user, item, rng.randint(1, 6))
                                             for user in range(60) for item in range(4)))
     monkeypatch.setattr("sparse_ae.recommender.defaults._MOST_PER_ROW", 40)
-    monkeypatch.setattr(compare, "_BETWEEN_REPORTS", 1e6)
+    monkeypatch.setattr(commands, "_BETWEEN_REPORTS", 1e6)
     table = run(capsys, "compare", tmp_path / "r.csv", "--factors", 2, *QUICK)
     assert [("what fit takes" in line, "biases alone" in line) for line in table[4:]] == [
         (False, True), (True, True), (False, True)]

@@ -239,7 +239,7 @@ BANNER = "%%MatrixMarket matrix coordinate real general\n"
     (BANNER, "m.mtx, line 1: '' isn't the size of a matrix"),
     (BANNER + "% note\n2 2\n", "m.mtx, line 3: '2 2' isn't the size of a matrix; expected the numbers of rows"),
     (BANNER + "2 2 0\n", "m.mtx, line 2: the matrix holds no entries"),
-    (BANNER + "2 2 1\n", "m.mtx has 0 entries, and line 2 announces 1"),
+    (BANNER + "2 2 1\n", "m.mtx has a header and no ratings"),
     (BANNER + "2 2 3\n1 1 3\n1 2 3\n", "m.mtx has 2 entries, and line 2 announces 3; the file is truncated"),
     (BANNER + "2 2 2\n1 1 3\n0 2 3\n", r"m.mtx, line 4: the row is 0; expected a whole number, 1 \.\. 2"),
     (BANNER + "2 2 2\n1 1 3\n2 -1 3\n", "m.mtx, line 4: the column is -1; expected a whole number"),

@@ -217,8 +217,8 @@ def test_home_is_known(tmp_path, monkeypatch):
 
 def test_options_of_the_command_line(tmp_path):
     parser = argparse.ArgumentParser()
-    settings.add_ratings(parser)
+    settings.add_commands(parser)
     path = written(tmp_path, "n\twho\twhat\n5\ta b\tx;y\n")
     for options in (["--delimiter", "tab"], ["--delimiter", "\\t", "--rating-column", "n"]):
         options += ["--user-column", "1", "--item-column", "what"] + ["--rating-column", "0"] * (len(options) == 2)
-        assert triples(settings.load(parser.parse_args([str(path)] + options), counts=False)) == [("a b", "x;y", 5)]
+        assert triples(settings.load(parser.parse_args(["compare", str(path)] + options))) == [("a b", "x;y", 5)]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import lines
-from sparse_ae.data.digits import parse_decimals
 from sparse_ae.data.lines import as_times, first_lines, lines_of
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.stores import store_ratings
+from sparse_ae.data.text import parse_numbers
 
 CONTENT = "".join("%d,%d,%d\n" % (k, k % 3, k % 5) for k in range(30))
 
@@ -99,23 +99,26 @@ def test_what_is_no_date_is_none_on_any_python(date):
 # Numbers: those that float gives, or none
 
 
-def parsed_decimals(fields):
+def parsed(fields, plain=False):
     letters = np.frombuffer(",".join(fields + [""]).encode("ascii"), np.uint8)
     stops = np.flatnonzero(letters == ord(","))
-    return parse_decimals(letters, np.concatenate([[0], stops[:-1] + 1]), stops)
+    return parse_numbers(letters, np.concatenate([[0], stops[:-1] + 1]), stops, plain)
 
 
-def test_decimals_are_those_of_float():
+def test_numbers_are_those_of_python():
     rng = np.random.RandomState(0)
     fields = ["%.*f" % (rng.randint(1, 9), number) for number in 10 ** 4 * rng.randn(2000)]
     fields += ["0.5123456789", "4000000000"]  # more than 32 bits
     fields += ["0", "-0", "-0.0", "5.", ".5", "-.5", "007.50", "0.1", "123456789012345", "0.12345678901234", "-9.99"]
     for some in (fields, fields[-11:], ["4", "3"], ["-1", "12"], ["3.5", "4.0"]):
-        expected = np.array(list(map(float, some)))
-        assert parsed_decimals(some).tobytes() == expected.tobytes()  # of -0 too
+        assert parsed(some).tobytes() == np.array(list(map(float, some))).tobytes()  # of -0 too
+    whole = ["0", "7", "123456789012345", "4000000000", "10"]
+    assert parsed(whole, True).dtype == np.int64 and parsed(whole, True).tolist() == list(map(int, whole))
 
 
 @pytest.mark.parametrize("field", ["", "-", ".", "-.", "1.2.3", "1-", "--1", "1e3", "+1", " 1", "1 ", "1_0", "nan", "x",
                                    "1234567890123456", "12345678901234567", "1/2", "1:2"])
-def test_what_is_no_plain_decimal_is_left_to_others(field):
-    assert parsed_decimals([field, "3.5"]) is None and parsed_decimals(["3.5", "1", field]) is None
+def test_what_is_no_plain_number_is_left_to_others(field):
+    for plain, more in ((False, []), (True, ["-5", "2.", "07", "00"])):
+        for each in [field] + more:
+            assert parsed([each, "3"], plain) is None and parsed(["3", "1", each], plain) is None

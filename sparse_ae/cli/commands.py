@@ -1,0 +1,242 @@
+"""What the commands do: each calls the library with its parsed options, and prints what that returns."""
+import csv
+import itertools
+import math
+import re
+import sys
+import time
+from pathlib import Path
+
+import sparse_ae
+from sparse_ae.checks import brief
+from sparse_ae.cli.settings import load, recommender_of, validation_of
+from sparse_ae.data.lines import check_file
+from sparse_ae.data.tables import COLUMN_WORDS
+from sparse_ae.data.text import read_pairs
+from sparse_ae.data.zeros import tell_of_zeros
+from sparse_ae.files.storage import check_destination, check_replaceable
+from sparse_ae.recommender.settings import in_words
+from sparse_ae.runtime.progress import announced, errors_of, figure, say
+
+# Seconds between two progress reports of `compare`.
+_BETWEEN_REPORTS = 20.0
+
+
+def info(parsed):
+    """Print the versions, the device, and what is missing."""
+    from sparse_ae.cli.info import info
+    print(info())
+
+
+# Commands that learn
+
+
+def compare(parsed):
+    """Print a table of the errors of biases, factorisation and autoencoders on one split."""
+    from sparse_ae.cli.comparing import contenders, split_for_test
+    recommender = recommender_of(parsed, progress=False)  # progress is what `_reporter` says between two rows
+    ratings = load(parsed)
+    if parsed.progress and parsed.rating_scale is None:
+        tell_of_zeros(ratings.matrix.data)
+    train, test, scale = split_for_test(recommender, ratings, parsed.test_fraction)
+    print("%s; tested on %d of them" % (_size(ratings, scale), test.matrix.nnz))
+    print("%-28s%9s%10s" % ("", "test RMSE", "seconds"), flush=True)
+    for name, contend in contenders(recommender, train, test, scale, parsed.factors).items():
+        start = time.perf_counter()
+        with announced("%s: under way ..." % name, parsed.progress, after=_BETWEEN_REPORTS):
+            rmse, remark = contend(_reporter(name, parsed.progress))
+        print(("%-28s%9s%10.1f  %s" % (name, figure(rmse), time.perf_counter() - start, remark)).rstrip(), flush=True)
+
+
+def _reporter(name, wanted):
+    """A function of an epoch's record that says a line on stderr now and then."""
+    start = last = time.perf_counter()
+
+    def report(record):
+        nonlocal last
+        now = time.perf_counter()
+        if wanted and now - last >= _BETWEEN_REPORTS:
+            last = now
+            say("%s: epoch %d, %s; %.0f s so far" % (name, record["epoch"], errors_of(record), now - start))
+
+    return report
+
+
+def fit(parsed):
+    """Learn from a file of ratings, save the model and print what was chosen."""
+    recommender, ratings = _to_learn(parsed)
+    recommender.fit(ratings, validation=validation_of(parsed), checkpoint=parsed.checkpoint,
+                    resume=parsed.checkpoint is not None, refit=parsed.refit, seconds=parsed.seconds,
+                    fits=parsed.fits)
+    _save_and_say(recommender, ratings, parsed.output)
+
+
+def tune(parsed):
+    """Search for settings, print the table of them, and save the best model."""
+    recommender, ratings = _to_learn(parsed)
+    best, candidates = sparse_ae.tune(recommender, ratings, seconds=parsed.seconds, n_jobs=parsed.jobs,
+                                      rng=parsed.rng, validation=validation_of(parsed))
+    for candidate in candidates:
+        (name, value), = [each for each in candidate.items() if each[0] not in ("params", "seconds")]
+        print("validation %s %s, %.1f s: %s"
+              % (name.replace("rmse", "RMSE"), figure(value), candidate["seconds"],
+                 in_words(candidate["params"]) or "the settings as given"))
+    _save_and_say(best, ratings, parsed.output)
+
+
+def _to_learn(parsed):
+    """The recommender, and the ratings, once it is clear that the model can be written."""
+    recommender = recommender_of(parsed)
+    check_destination(parsed.output)
+    check_replaceable(parsed.output)
+    return recommender, load(parsed)
+
+
+def _size(ratings, scale):
+    return "%d ratings from %g to %g, %d users, %d items" % ((ratings.matrix.nnz,) + tuple(scale)
+                                                             + ratings.matrix.shape)
+
+
+def _save_and_say(recommender, ratings, path):
+    recommender.save(path)
+    print("%d pairs of %d users and %d items" % ((ratings.matrix.nnz,) + ratings.matrix.shape)
+          if recommender.takes_counts else _size(ratings, recommender.rating_scale_))
+    for line in chosen(recommender):
+        print(line)
+    print("saved to %s" % path)
+
+
+def chosen(recommender):
+    """Yield lines: validation results and the settings that `fit` has chosen."""
+    errors, lists = recommender.validation_rmse_, recommender.validation_lists_
+    for name, found in (("RMSE (known users and items)", errors), ("of lists", lists)):
+        if found:
+            yield "validation %s: %s" % (name, ", ".join("%s %s" % (each, figure(x)) for each, x in found.items()))
+    # That of an epoch goes over all validation ratings.
+    unknown_too = ", with unknown users and items" if errors else ""
+    for rows, choice in recommender.choices_.items():
+        records = [record for record in recommender.history_
+                   if record.get("rows", rows) == rows and not record.get("refit")]
+        best = records[-1]["restored"] if records else 0
+        best = len(records) if best is None else best
+        told = ", " + errors_of(records[best - 1]) + unknown_too if best else ""
+        yield "%s as rows, weight %.2f: epoch %d of %d%s" % (rows, recommender.weights_[rows], best, len(records), told)
+        l2 = ", ".join("%.4g" % each for each in (choice.l2 if isinstance(choice.l2, tuple) else (choice.l2,)))
+        yield "  n_hidden=%d, batch_size=%s, l2=%s, update=%s, learning_rate=%.4g" % (
+            choice.n_hidden, choice.batch_size, l2, choice.update, choice.learning_rate)
+    for name, weight in recommender.weights_.items():
+        if name not in recommender.choices_:
+            yield "%s, weight %.2f" % (name, weight)
+    used = any(recommender.weights_.values())
+    if errors == {}:
+        yield ("no validation rating has both a user and an item with training ratings, so an autoencoder can't be "
+               "validated%s" % ("" if used else ": predictions use biases only"))
+    elif not used and recommender.missing_rating_ is not None:
+        yield "no autoencoder ranks clearly better than the most popular items, which are recommended"
+    elif not used:
+        yield "no autoencoder is clearly better than biases: predictions use biases only"
+
+
+# Commands that use a saved model
+
+
+def recommend(parsed):
+    """Print the best items for some users."""
+    if bool(parsed.user) == parsed.all:
+        raise ValueError("recommend takes --user ID ... or --all; expected one of the two")
+    recommender = sparse_ae.Recommender.load(parsed.model)
+    users = recommender.users_ if parsed.all else _ids(parsed.user, recommender.users_, "user")
+    items = None if parsed.items is None else _ids(parsed.items, recommender.items_, "item")
+    if items and not set(items) & set(recommender.items_.tolist()):
+        raise ValueError("none of the items %s had a rating in fit; expected ids such as %r"
+                         % (brief(", ".join(map(repr, items))), recommender.items_.tolist()[0]))
+    found = recommender.recommend(users, n=parsed.n, exclude_seen=not parsed.include_seen, items=items)
+    several = parsed.all or len(parsed.user) > 1
+    _print_table(parsed, recommender, ["user"] * several + ["item", "score"], (
+        [user] * several + [item, score] for user, (items, scores) in zip(parsed.user or users.tolist(), found)
+        for item, score in zip(items.tolist(), scores.tolist())))
+
+
+def predict(parsed):
+    """Print the predicted ratings of some pairs."""
+    if (parsed.pairs is None) == (parsed.user is None or parsed.item is None) or (
+            parsed.pairs is not None and (parsed.user or parsed.item)):
+        raise ValueError("predict takes a file of pairs, or --user and --item; expected one of the two")
+    recommender = sparse_ae.Recommender.load(parsed.model)
+    if parsed.pairs is None:
+        users, items = [parsed.user] * len(parsed.item), parsed.item
+        u, i = _ids(users, recommender.users_, "user"), _ids(items, recommender.items_, "item")
+    else:
+        users, items, u, i = _read_pairs(Path(parsed.pairs), recommender.users_, recommender.items_)
+    _print_table(parsed, recommender, ["user", "item", "predicted"],
+                 zip(users, items, recommender.predict(u, i).tolist()))
+
+
+def evaluate(parsed):
+    """Print the metrics of held-out ratings."""
+    recommender = sparse_ae.Recommender.load(parsed.model)
+    ratings = load(parsed, counts=recommender.takes_counts)
+    users, items = (ids.astype(str) if known.dtype.kind == "U" else ids  # all numbers here, but not in fit
+                    for ids, known in ((ratings.users, recommender.users_), (ratings.items, recommender.items_)))
+    measures = recommender.evaluate(ratings._replace(users=users, items=items), k=parsed.k or None,
+                                    relevant=parsed.relevant)
+    if recommender.measure != "rmse":  # scores aren't ratings
+        del measures["rmse"], measures["mae"]
+    for name, value in measures.items():
+        print("%s: %s" % (name, value if isinstance(value, int) else figure(value)))
+    if measures["n_trained"]:
+        missed = ", and count as misses, since rated items are not recommended" if parsed.k else ""
+        say("%d of these %d pairs were used in fit: they don't show how well others are predicted%s; leave them out of "
+            "the file" % (measures["n_trained"], measures["n_ratings"], missed))
+
+
+def _print_table(parsed, recommender, names, rows):
+    """Print rows whose last field is a rating or score: four decimals, and more on a scale of less than 1."""
+    low, high = recommender.rating_scale_
+    decimals = 4 + max(0, -math.floor(math.log10(high - low)))
+    rows = itertools.chain([list(names)] * (parsed.header or parsed.csv),
+                           (list(row[:-1]) + ["%.*f" % (decimals, row[-1])] for row in rows))
+    if parsed.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    else:
+        for row in rows:
+            print("\t".join(map(_quoted, row)))
+
+
+def _quoted(value):
+    """A field between tabs, in quotes if it holds a tab or a line end itself."""
+    text = str(value)
+    return '"%s"' % text.replace('"', '""') if re.search("[\t\r\n]", text) else text
+
+
+def _ids(words, known, name):
+    """Ids as the model has them: strings, or numbers, which are written plainly: 7, not 007 or 1_0."""
+    if known.dtype.kind == "U":
+        return words
+    if not all(re.fullmatch("0|-?[1-9][0-9]{0,18}", word) for word in words):
+        raise ValueError("%s %s: the ids of %ss in this model are numbers, such as %d"
+                         % (name, brief(", ".join(words)), name, known[0]))
+    return [int(word) for word in words]
+
+
+def _read_pairs(path, *known):
+    """Users and items of a file of text, as they stand there, and as a model has them."""
+    check_file(path)
+    pairs, ids = [], []
+    for k, (number, *pair) in enumerate(read_pairs(path)):
+        if k == 0 and _is_header(pair, known):
+            continue
+        pairs.append(pair)
+        try:
+            ids.append([_ids([field], each, name)[0] for field, each, name in zip(pair, known, ("user", "item"))])
+        except ValueError as error:
+            raise ValueError("%s, line %d: %s" % (path, number, error)) from None
+    if not pairs:
+        raise ValueError("%s holds a header and no pairs; expected user and item in each line" % path)
+    return [list(column) for column in itertools.chain(zip(*pairs), zip(*ids))]
+
+
+def _is_header(pair, known):
+    """Tell whether a first pair names columns: no ids of the model, and called as `load_ratings` has it."""
+    return all(any(word in field.lower() for word in sum(COLUMN_WORDS[name], ())) and field not in ids.astype(str)
+               for field, name, ids in zip(pair, ("user", "item"), known))
