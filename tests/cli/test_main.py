@@ -428,7 +428,7 @@ def test_evaluate_numbers_where_ids_are_text(files, tmp_path, capsys):
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "much"], "argument --l2: 'much'; expected a number or auto"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--n-hidden", "2.5"],
      "argument --n-hidden: '2.5'; expected a whole number or auto"),
-    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--missing", "none"], "argument --missing: 'none'; expected a numb"),
+    (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--missing", "none"], "invalid float value: 'none'"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--rows", "movies"], "argument --rows: invalid choice: 'movies'"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--l2", "-1"], "l2 is -1.0; expected"),
     (["fit", "{files}/text.csv", "-o", "{tmp}/m", "--validation", "2"], "validation is 2.0; expected a number betw"),
