@@ -6,27 +6,23 @@ compiled.
 """
 import datetime
 import decimal
-import faulthandler
+import functools
 import os
-import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from driver import drive, nothing_compiled_before_an_error, say
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import sparse_ae
+from sparse_ae import AutoEncoder, Recommender, Trainer
+from sparse_ae.data.datasets import jester
+from sparse_ae.data.stores import open_ratings, store_ratings
+from sparse_ae.recommender import search
+import theano.tensor as T
 
-import sparse_ae  # noqa: E402
-from sparse_ae import AutoEncoder, Recommender, Trainer  # noqa: E402
-from sparse_ae.data.datasets import jester  # noqa: E402
-from sparse_ae.data.stores import open_ratings, store_ratings  # noqa: E402
-from sparse_ae.recommender import search  # noqa: E402
-import theano  # noqa: E402
-import theano.tensor as T  # noqa: E402
-
-SECONDS = 60
 PAIRS = np.unique(np.random.RandomState(0).randint(0, 600, 250))
 RATINGS = PAIRS // 20, PAIRS % 20, np.random.RandomState(1).randint(1, 6, len(PAIRS))
 MATRIX = sp.csr_matrix((RATINGS[2].astype("float32"), RATINGS[:2]), shape=(30, 20))
@@ -51,7 +47,6 @@ VALUES = [
 ]
 
 SETTINGS = dict(n_hidden=2, n_epochs=1, progress=False)
-compiled = []
 
 
 def settings_of(cls):
@@ -124,53 +119,34 @@ def check(error):
     last = frames[-1].filename
     if "sparse_ae" + os.sep not in last and "joblib" not in last or "fuzz" in last:
         raise AssertionError("out of %s: %r" % (last, error)) from error
-    assert str(error), "an error without a word"
 
 
-def main(first, last):
+def case(fitted, rng, folder):
+    made = calls(fitted, folder)
+    weights = np.array([len(names) for _, _, names in made], float)
+    call, arguments, names = made[rng.choice(len(made), p=weights / weights.sum())]
+    name, value = names[rng.randint(len(names))], VALUES[rng.randint(len(VALUES))]
+    if name in ("on_epoch", "learning_rate") and callable(value):
+        return None  # what it raises is its own
+    if name == "n_epochs" and isinstance(value, int) and value > 50:
+        return None  # would be taken at its word
+    say("%s(%s=%.200s)" % (getattr(call, "__qualname__", call), name,
+                           "..." if isinstance(value, int) and abs(value) > 1e300 else repr(value)))
+    try:
+        with nothing_compiled_before_an_error():
+            call(**dict(arguments, **{name: value}))
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        check(error)
+        return "refused"
+    except ArithmeticError as error:
+        assert type(error).__name__ == "TrainingDiverged"
+    return "taken"
+
+
+if __name__ == "__main__":
     os.chdir(tempfile.mkdtemp(prefix="sparse_ae-fuzz-"))
     fitted = fit(validation=None)
     fitted.predict(1, 2)
     fitted.recommend(1)
     fitted.fold_in({1: 3}).recommend()
-    function = theano.function
-
-    def counted(*args, **keywords):
-        compiled.append(1)
-        return function(*args, **keywords)
-
-    theano.function = counted
-    counts = {"refused": 0, "taken": 0}
-    for seed in range(first, last):
-        rng = np.random.RandomState(seed)
-        with tempfile.TemporaryDirectory() as folder:
-            made = calls(fitted, Path(folder))
-            weights = np.array([len(names) for _, _, names in made], float)
-            call, arguments, names = made[rng.choice(len(made), p=weights / weights.sum())]
-            name, value = names[rng.randint(len(names))], VALUES[rng.randint(len(VALUES))]
-            if name in ("on_epoch", "learning_rate") and callable(value):
-                continue  # what it raises is its own
-            if name == "n_epochs" and isinstance(value, int) and value > 50:
-                continue  # would be taken at its word
-            print("seed %d: %s(%s=%.200s)" % (seed, getattr(call, "__qualname__", call), name,
-                                              "..." if isinstance(value, int) and abs(value) > 1e300 else repr(value)),
-                  file=sys.stderr, flush=True)
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
-            del compiled[:]
-            try:
-                call(**dict(arguments, **{name: value}))
-                counts["taken"] += 1
-            except (ValueError, TypeError, OSError, MemoryError) as error:
-                check(error)
-                assert not compiled, "compiled before it was refused"
-                counts["refused"] += 1
-            except ArithmeticError as error:
-                assert type(error).__name__ == "TrainingDiverged"
-                counts["taken"] += 1
-            faulthandler.cancel_dump_traceback_later()
-    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    drive(functools.partial(case, fitted), "refused", "taken")

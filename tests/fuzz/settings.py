@@ -3,23 +3,15 @@
 Whatever `Recommender.fit` takes, `save` writes and `load` reads, and predictions and lists are the same bytes after it.
 What it doesn't take it refuses before anything is compiled, unless the loss has shown that training diverges.
 """
-import faulthandler
 import fractions
-import os
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
+from driver import drive, nothing_compiled_before_an_error, say
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from sparse_ae import Recommender, Shallow
+from sparse_ae.training.objectives import Missing, Multinomial, Observed
+import lasagne
 
-from sparse_ae import Recommender, Shallow  # noqa: E402
-from sparse_ae.training.objectives import Missing, Multinomial, Observed  # noqa: E402
-import lasagne  # noqa: E402
-import theano  # noqa: E402
-
-SECONDS = 120
 N_USERS, N_ITEMS, N_RATINGS = 14, 9, 70
 
 # Of a kind that is compiled once for all seeds, in every form that people have numbers in.
@@ -126,41 +118,21 @@ def check(recommender, folder):
     Recommender.load(path)
 
 
-def main(first, last):
-    function = theano.function
-
-    def counted(*args, **keywords):
-        compiled.append(1)
-        return function(*args, **keywords)
-
-    theano.function = counted
-    counts = {"refused": 0, "diverged": 0, "there and back": 0}
-    for seed in range(first, last):
-        rng = np.random.RandomState(seed)
-        settings, ratings = drawn(rng), ratings_of(rng)
-        validation = [None, None, 0.2, "auto"][rng.randint(4)]
-        print("seed %d: %r, validation=%r, ratings from %g to %g"
-              % (seed, {name: value for name, value in settings.items() if name != "progress"}, validation,
-                 ratings[2].min(), ratings[2].max()), file=sys.stderr, flush=True)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
-        del compiled[:]
-        try:
+def case(rng, folder):
+    settings, ratings = drawn(rng), ratings_of(rng)
+    validation = [None, None, 0.2, "auto"][rng.randint(4)]
+    say("%r, validation=%r, ratings from %g to %g" % (settings, validation, ratings[2].min(), ratings[2].max()))
+    try:
+        with nothing_compiled_before_an_error():
             recommender = Recommender(**settings).fit(ratings, validation=validation)
-        except (TypeError, ValueError) as error:
-            assert not compiled, "compiled before it was refused: %s" % error
-            assert str(error), "an error without a word"
-            counts["refused"] += 1
-        except ArithmeticError as error:
-            assert type(error).__name__ == "TrainingDiverged"
-            counts["diverged"] += 1
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                check(recommender, Path(folder))
-            counts["there and back"] += 1
-        faulthandler.cancel_dump_traceback_later()
-    print(", ".join("%d %s" % (count, what) for what, count in counts.items()))
+    except (TypeError, ValueError):
+        return "refused"
+    except ArithmeticError as error:
+        assert type(error).__name__ == "TrainingDiverged"
+        return "diverged"
+    check(recommender, folder)
+    return "there and back"
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    drive(case, "refused", "diverged", "there and back", seconds=120)

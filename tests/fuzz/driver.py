@@ -1,0 +1,57 @@
+"""What the programs of this folder share: ``python tests/fuzz/PROGRAM.py FIRST_SEED LAST_SEED`` runs its cases."""
+import contextlib
+import faulthandler
+import functools
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def drive(case, *words, seconds=60):
+    """Call ``case(rng, folder)`` for each seed; print how often it returned each word. What hangs ends the process."""
+    counts, (first, last) = dict.fromkeys(words, 0), map(int, sys.argv[1:3])
+    for seed in range(first, last):
+        print("seed %d" % seed, file=sys.stderr, flush=True)
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        with tempfile.TemporaryDirectory() as folder:
+            word = case(np.random.RandomState(seed), Path(folder))
+        faulthandler.cancel_dump_traceback_later()
+        if word is not None:
+            counts[word] += 1
+    print(", ".join("%d %s" % (count, word) for word, count in counts.items()))
+
+
+def say(text):
+    """Tell of a case, for the one that fails."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def nothing_compiled_before_an_error():
+    """AssertionError where ValueError, TypeError or OSError comes after a function was asked for, be it an old one."""
+    from sparse_ae.ops import compiled
+    import theano
+    asked, places = [], [(theano, "function"), (compiled, "function_once")]
+    before = [getattr(*place) for place in places]
+
+    def counted(function, *arguments, **keywords):
+        asked.append(function)
+        return function(*arguments, **keywords)
+
+    for place, function in zip(places, before):
+        setattr(*place, functools.partial(counted, function))
+    try:
+        yield
+    except (TypeError, ValueError, OSError, MemoryError) as error:
+        assert not asked, "compiled before it was refused: %s" % error
+        assert str(error) or isinstance(error, MemoryError), "an error without a word"
+        raise
+    finally:
+        for place, function in zip(places, before):
+            setattr(*place, function)
