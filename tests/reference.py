@@ -177,15 +177,6 @@ def list_measures(lists, relevant, k, popularity):
 # What a model of lists has to beat
 
 
-def ease_column(X, j, l2):
-    """What minimises |x_j - X b|^2 + l2 |b|^2 over the b with b_j = 0, as one least-squares problem; X is dense."""
-    others = [i for i in range(X.shape[1]) if i != j]
-    design = np.vstack([X[:, others], np.sqrt(l2) * np.eye(len(others))])
-    found = np.zeros(X.shape[1])
-    found[others] = np.linalg.lstsq(design, np.concatenate([X[:, j], np.zeros(len(others))]), rcond=None)[0]
-    return found
-
-
 def weighted_ease_column(X, j, of_users, decay):
     """Column j of EASE's weights, least squares with a weight for each user and a decay for each item but j."""
     n_items, weights = X.shape[1], np.zeros(X.shape[1])

@@ -23,9 +23,11 @@ def tile(request, monkeypatch):
     monkeypatch.setattr(ease, "_TILE", request.param)
 
 
-@pytest.mark.parametrize("user_power, item_power", [(0, 0), (0.5, 0), (0, 0.5), (1, 0.3)])
-def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(user_power, item_power, tile):
-    train, l2 = ratings(), 3.0
+@pytest.mark.parametrize("user_power, item_power, l2", [(0, 0, 3.0), (0.5, 0, 3.0), (0, 0.5, 3.0), (1, 0.3, 3.0),
+                                                        (0, 0, 0.01), (0, 0, 200.0)])
+def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(user_power, item_power, l2, tile):
+    """A little decay is solved for in float64, a large one in float32."""
+    train = ratings()
     weights = EaseSystem(train, user_power).solve(l2, item_power).weights
     X = train.toarray().astype(float)
     of_users, of_items = (X > 0).sum(axis=1), (X > 0).sum(axis=0)
@@ -33,9 +35,7 @@ def test_each_column_is_the_best_that_keeps_its_diagonal_at_zero(user_power, ite
     decay = [l2 * (n / np.mean(of_items[of_items > 0])) ** item_power if n else l2 for n in of_items]
     for j in range(9):
         expected = reference.weighted_ease_column(X, j, users, decay)
-        assert_allclose(weights[:, j], expected, atol=2e-6)
-        if j != 5:
-            assert np.abs(expected).max() > 0.1
+        assert_allclose(weights[:, j], expected, atol=1e-5)
 
 
 def test_threads_and_tiles_add_up_the_same(monkeypatch):
@@ -45,16 +45,6 @@ def test_threads_and_tiles_add_up_the_same(monkeypatch):
         monkeypatch.setattr(ease, "_TILE", tile)
         found.append(EaseSystem(likings(), 0.5).solve(3.0).weights)
     assert (found[0] == found[1:]).all()
-
-
-@pytest.mark.parametrize("l2", [0.01, 200.0])
-def test_without_powers_it_is_ease(l2):
-    """A little decay is solved for in float64, a large one in float32."""
-    train = ratings()
-    system = EaseSystem(train)
-    for _ in range(2):  # a solution leaves the sums as they are
-        expected = [reference.ease_column(train.toarray().astype(float), j, l2) for j in range(9)]
-        assert_allclose(system.solve(l2).weights, np.transpose(expected), atol=1e-5)
 
 
 def test_float32_is_enough_where_what_is_popular_decays_more(monkeypatch):
@@ -90,23 +80,8 @@ def test_the_inverse(dtype, error, tile):
     found = symmetric_inverse(matrix.copy())
     assert found.dtype == dtype and (found == found.T).all()
     assert_allclose(found, np.linalg.inv(matrix.astype(float)), atol=error)
-
-
-def test_what_is_not_positive_definite_is_refused():
     with pytest.raises(np.linalg.LinAlgError, match="2 x 2 isn't positive definite"):
         symmetric_inverse(np.array([[1.0, 2.0], [2.0, 1.0]]))
-
-
-@pytest.mark.parametrize("call, message", [
-    (lambda: EaseSystem(ratings(), user_power=-1), "user_power is -1"),
-    (lambda: EaseSystem(ratings(), n_columns=0), "n_columns is 0; expected a positive integer"),
-    (lambda: EaseSystem(ratings()).solve(0), "l2 is 0; expected a positive number"),
-    (lambda: EaseSystem(ratings()).solve(1.0, np.nan), "item_power is nan"),
-    (lambda: EaseSystem(ratings(), n_columns=3).solve(1.0).scores(sp.csr_matrix((2, 8))), "ratings are 2 x 8"),
-])
-def test_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
 
 
 # The infinitely wide autoencoder
@@ -114,12 +89,6 @@ def test_refused(call, message):
 
 def fit_wide(train, l2=4.0, n_landmarks=None):
     return WideSystem(train, n_landmarks).solve(l2)
-
-
-def test_the_kernel_by_hand():
-    x, y = sp.csr_matrix([[3.0, 0]]), sp.csr_matrix([[5.0, 0], [0, 2], [1, 1], [-1, 0], [0, 0]])
-    at_45_degrees = (np.sqrt(0.5) + 2 * np.sqrt(0.5) * 0.75 * np.pi) / np.pi
-    assert_allclose(kernel(x, y), [[2, 1 / np.pi, at_45_degrees, 0, 0]], atol=1e-12)
 
 
 def test_a_row_of_zeros_alone_is_as_one_without_ratings():
@@ -185,38 +154,3 @@ def test_landmarks_by_the_dense_formula(block, monkeypatch):
     assert model.rows.toarray().tolist() == X[chosen].tolist() and not model.ridge
     assert_allclose(model.scores(strangers), expected, atol=1e-4)
     assert_allclose(fit_wide(train, 2.0, 100).scores(strangers), fit_wide(train, 2.0).scores(strangers))
-
-
-def trained_network(X, k, rng, n_steps=400, rate=0.1):
-    """Outputs, as a function of rows, of k rectifiers whose two layers are trained by gradient descent until it stands.
-
-    Two halves begin with opposite weights, so that the outputs begin at 0.
-    """
-    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    V = np.tile(rng.randn(X.shape[1], k // 2), 2)
-    W = np.concatenate([sign * half for half in [rng.randn(k // 2, X.shape[1])] for sign in (1, -1)])
-    scale = np.sqrt(2 / k)
-    for _ in range(n_steps):
-        before = unit @ V
-        error = scale * np.maximum(before, 0) @ W - X
-        W, V = (W - rate * scale * np.maximum(before, 0).T @ error,
-                V - rate * scale * unit.T @ (error @ W.T * (before > 0)))
-    return lambda x: scale * np.maximum(x / np.linalg.norm(x, axis=1, keepdims=True) @ V, 0) @ W
-
-
-def test_trained_networks_come_closer_as_they_grow_wider():
-    X = ratings().toarray().astype(float)
-    X = X[X.any(axis=1)][:6]
-    strangers = X[:3] + X[3:]
-    expected = fit_wide(sp.csr_matrix(X.astype(np.float32)), 1e-5).scores(sp.csr_matrix(strangers))
-    distances = [np.mean([((trained_network(X, k, np.random.RandomState(seed))(strangers) - expected) ** 2).mean()
-                          for seed in range(8)]) ** 0.5 for k in (16, 256, 4096)]
-    assert distances[0] > 1.7 * distances[1] > 1.7 ** 2 * distances[2] and distances[2] < 0.05, distances
-
-
-@pytest.mark.parametrize("settings, message", [
-    ({"l2": 0}, "l2 is 0; expected"), ({"n_landmarks": 0}, "n_landmarks is 0"),
-])
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        fit_wide(ratings(), **settings)

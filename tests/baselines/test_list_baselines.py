@@ -43,16 +43,6 @@ def test_popular_by_hand():
     assert scores.tolist() == [[2, 0, 1, 1, 0]] * 2  # a stored 0 is a rating
 
 
-@pytest.mark.parametrize("l2", [0.5, 30.0])
-def test_ease_is_the_best_that_keeps_its_diagonal_at_zero(l2, tile):
-    train = ratings()
-    weights = fit_ease(train, l2).weights
-    for j in range(9):
-        assert_allclose(weights[:, j], reference.ease_column(train.toarray().astype(float), j, l2), atol=1e-5)
-    assert not np.diag(weights).any() and not weights[5].any() and not weights[:, 5].any()
-    assert_allclose(fit_ease(train, l2).scores(train), train.toarray() @ weights, atol=1e-4)
-
-
 @pytest.mark.parametrize("k", [1, 3, 20])
 @pytest.mark.parametrize("shrinkage, low", [(0, 1), (10.0, 1), (3.0, -4)])
 def test_neighbours_by_loops(k, shrinkage, low, tile):
@@ -113,19 +103,6 @@ def test_a_row_has_the_same_factors_whatever_others_there_are(monkeypatch):
         assert (solve_factors(train[order], H, *settings) == together[order]).all()
 
 
-def test_the_judge_of_factors_is_judged():
-    rows, rng = reference.pairs(ratings()), np.random.RandomState(0)
-    parameters, step = [rng.randn(14, 2), rng.randn(9, 2)], 1e-5
-    gradients = reference.all_entries(rows, *parameters, 0.3, 2, 0.7)[1:]
-    for which, at in ((0, (2, 1)), (0, (3, 0)), (1, (4, 0)), (1, (5, 1))):
-        losses = []
-        for sign in (1, -1):
-            moved = [p.copy() for p in parameters]
-            moved[which][at] += sign * step
-            losses.append(reference.all_entries(rows, *moved, 0.3, 2, 0.7)[0])
-        assert gradients[which][at] == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-6)
-
-
 @pytest.mark.parametrize("name", FITS)
 def test_common_to_all(name):
     fit, train = FITS[name], ratings()
@@ -154,6 +131,15 @@ def test_common_to_all(name):
     (lambda train: fit_ease(train, np.nan), "l2 is nan; expected a positive number"),
     (lambda train: fit_neighbours(train, 0), "k is 0; expected a positive integer"),
     (lambda train: fit_neighbours(train, shrinkage=-1), "shrinkage is -1; expected a finite number, 0 or more"),
+    (lambda train: FactorSystem(train, 0), "n_factors is 0; expected a positive integer"),
+    (lambda train: FactorSystem(train, 3, 1.5), "missing_weight is 1.5; expected a number from 0 to 1"),
+    (lambda train: FactorSystem(train, 3).solve(0), "l2 is 0; expected a positive number"),
+    (lambda train: FilterSystem(train).solve(2.5), "k is 2.5; expected a positive integer"),
+    (lambda train: EaseSystem(train, user_power=-1), "user_power is -1"),
+    (lambda train: EaseSystem(train, n_columns=0), "n_columns is 0; expected a positive integer"),
+    (lambda train: EaseSystem(train).solve(1.0, np.nan), "item_power is nan"),
+    (lambda train: WideSystem(train).solve(0), "l2 is 0; expected"),
+    (lambda train: WideSystem(train, 0), "n_landmarks is 0"),
 ])
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):
@@ -176,59 +162,26 @@ def test_movielens_100k(shared_data):
 # Factors of all entries from singular vectors
 
 
-def loss(train, H, *settings):
-    W = solve_factors(train.astype(np.float64), H.astype(np.float64), *settings)
-    return reference.all_entries(reference.pairs(train), W, H.astype(np.float64), *settings)[0]
-
-
-def by_sweeps(train, n, *settings):
-    """Items' factors after so many sweeps of alternating least squares, from drawn ones."""
-    X, H = train.astype(np.float64), 0.05 * np.random.RandomState(0).randn(train.shape[1], 4)
-    for _ in range(n):
-        H = solve_factors(X.T.tocsr(), solve_factors(X, H, *settings), *settings)
-    return H
-
-
 @pytest.mark.parametrize("dense", [400, 0])
 def test_two_sweeps_are_near_the_bottom(dense, monkeypatch):
     """As drawn factors are after many, and nearer than drawn ones are after two."""
     monkeypatch.setattr(linalg, "_DENSE", dense)
     train, settings = likings(n_rows=40, n_columns=25), (0.1, 0.0, 3.0)
-    system = FactorSystem(train, 4, 0.1)
-    found = system.solve(3.0)
+    X, rows = train.astype(np.float64), reference.pairs(train)
+
+    def loss(H):
+        return reference.all_entries(rows, solve_factors(X, H, *settings), H, *settings)[0]
+
+    found, drawn, H = FactorSystem(train, 4, 0.1).solve(3.0), {}, 0.05 * np.random.RandomState(0).randn(25, 4)
+    for n in range(1, 301):
+        H = solve_factors(X.T.tocsr(), solve_factors(X, H, *settings), *settings)
+        if n in (2, 300):
+            drawn[n] = loss(H)
     assert found.H.shape == (25, 4) and found.H.dtype == np.float32 and found[1:] == settings
-    drawn = [loss(train, by_sweeps(train, n, *settings), *settings) for n in (2, 300)]
-    mine = loss(train, found.H, *settings)
-    assert drawn[1] * (1 - 1e-6) < mine < min(1.02 * drawn[1], drawn[0])
-    again = system.solve(0.5)
-    assert (system.solve(3.0).H == found.H).all() and np.abs(again.H).sum() > np.abs(found.H).sum()
-
-
-def test_with_all_factors_and_all_weights_equal_it_is_a_threshold_for_singular_values():
-    """For v = 1 the bottom is known: singular values less l2. From its own singular vectors one sweep comes near."""
-    train = stars(14, 9, without_rows=[3], without_columns=[5])
-    U, values, V = np.linalg.svd(train.toarray().astype(float), full_matrices=False)
-    model = FactorSystem(train, 20, 1.0).solve(1e-3)
-    assert model.H.shape == (9, 9)
-    assert_allclose(model.scores(train), (U * np.maximum(values - 1e-3, 0)) @ V, atol=0.02)
-
-
-@pytest.mark.parametrize("call, message", [
-    (lambda train: FactorSystem(train, 0), "n_factors is 0; expected a positive integer"),
-    (lambda train: FactorSystem(train, 3, 1.5), "missing_weight is 1.5; expected a number from 0 to 1"),
-    (lambda train: FactorSystem(train, 3).solve(0), "l2 is 0; expected a positive number"),
-])
-def test_factors_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call(stars(14, 9))
+    assert drawn[300] * (1 - 1e-6) < loss(found.H.astype(np.float64)) < min(1.02 * drawn[300], drawn[2])
 
 
 # Low-pass filters, against NumPy's singular vectors
-
-
-def some_ratings(seed=0, shape=(14, 9)):
-    """User 3 and item 5 have none."""
-    return stars(*shape, seed=seed, without_rows=[3], without_columns=[5])
 
 
 @pytest.mark.parametrize("dense", [400, 0])
@@ -236,7 +189,7 @@ def some_ratings(seed=0, shape=(14, 9)):
 def test_by_the_dense_matrix(k, dense, monkeypatch):
     """All singular vectors at once, or the first ones by ARPACK."""
     monkeypatch.setattr(linalg, "_DENSE", dense)
-    train, strangers = some_ratings(), some_ratings(1, (5, 9))
+    train, strangers = ratings(), ratings(1, (5, 9))
     X = train.toarray().astype(float)
     N = np.zeros(X.shape)
     of_users, of_items = (X > 0).sum(axis=1), (X > 0).sum(axis=0)
@@ -252,28 +205,16 @@ def test_by_the_dense_matrix(k, dense, monkeypatch):
                 if strangers[u, j] and of_items[j]:
                     expected[u, i] += (strangers[u, j] / np.sqrt(of_items[j]) * V[:, i].dot(V[:, j])
                                        * np.sqrt(of_items[i]))
-    scores = FilterSystem(train).solve(k).scores(strangers)
+    system = FilterSystem(train)
+    assert system.most == 7 and system.solve(100).vectors.shape == (7, 9)  # 8 items have ratings: all would pass
+    scores = system.solve(k).scores(strangers)
     assert_allclose(scores, expected, atol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
 
 
-def test_a_filter_of_fewer_vectors_is_the_first_ones():
-    system = FilterSystem(some_ratings())
-    three = system.solve(3)
-    assert (system.solve(2).vectors == three.vectors[:2]).all()
-
-
-def test_all_vectors_would_let_everything_pass():
-    """Which says nothing of what was not rated: 8 items have ratings, so that 7 vectors are the most."""
-    train = some_ratings()
-    model = FilterSystem(train).solve(100)
-    assert FilterSystem(train).most == 7 and model.vectors.shape == (7, 9)
-    assert np.abs(model.scores(train)[train.toarray() == 0]).max() > 0.1
-
-
 @pytest.mark.parametrize("power", [0.0, 0.25])
 def test_what_users_share_by_loops(power):
-    train, strangers = some_ratings(), some_ratings(1, (5, 9))
+    train, strangers = ratings(), ratings(1, (5, 9))
     X, of_users, of_items = train.toarray().astype(float), np.diff(train.indptr), np.diff(train.tocsc().indptr)
     expected = np.zeros((5, 9))
     for s, i, j, u in np.ndindex(5, 9, 9, 14):
@@ -283,9 +224,3 @@ def test_what_users_share_by_loops(power):
     scores = SharedSystem(train).solve(power).scores(strangers)
     assert_allclose(scores, expected, rtol=1e-5)
     assert scores.dtype == np.float32 and np.abs(scores).max() > 1 and not scores[:, 5].any()
-
-
-@pytest.mark.parametrize("k", [0, 2.5])
-def test_filters_refused(k):
-    with pytest.raises(ValueError, match="k is .*; expected a positive integer"):
-        FilterSystem(some_ratings()).solve(k)

@@ -1,4 +1,4 @@
-"""Errors, measures of ranking, lists judged by held-out ratings: by hand, by loops, beside scikit-learn, trec_eval."""
+"""Errors, measures of ranking, lists judged by held-out ratings: by hand, by loops, beside trec_eval."""
 import numpy as np
 import pytest
 import reference
@@ -33,15 +33,11 @@ def test_by_hand():
     assert isinstance(rmse(observed, predicted), float) and isinstance(mae(observed, predicted), float)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_float64_inside(dtype):
-    observed, predicted = np.full(100000, 2.0, dtype), np.full(100000, 1.5, dtype)
-    assert rmse(observed, predicted) == 0.5
-    assert mae(observed, predicted) == 0.5
-
-
-def test_unsigned_ratings_do_not_wrap():
-    assert mae(np.array([1], np.uint8), np.array([3], np.uint8)) == 2
+@pytest.mark.parametrize("observed, predicted, error", [
+    (np.full(100000, 2, np.float16), np.full(100000, 1.5, np.float16), 0.5),
+    (np.array([1], np.uint8), np.array([3], np.uint8), 2)])
+def test_float64_inside(observed, predicted, error):
+    assert rmse(observed, predicted) == mae(observed, predicted) == error
 
 
 @pytest.mark.parametrize("metric", [rmse, mae])
@@ -61,13 +57,6 @@ def test_unsigned_ratings_do_not_wrap():
 def test_refused(metric, observed, predicted, error, message):
     with pytest.raises(error, match=message):
         metric(observed, predicted)
-
-
-def test_arguments_are_left_alone():
-    observed, predicted = np.array([1.0, 2.0]), np.array([2.0, 4.0])
-    rmse(observed, predicted)
-    mae(observed, predicted)
-    assert observed.tolist() == [1, 2] and predicted.tolist() == [2, 4]
 
 
 # Ranking: user 0 has hits at 1 and 3 of 4, user 1 none, user 2 nothing relevant, user 3 hits at 1 and 2
@@ -100,29 +89,6 @@ def test_the_best_list_and_the_worst():
     assert recall_at_k(hits, n_relevant) == pytest.approx((2 / 7 + 1) / 2)
     assert map_at_k(hits, n_relevant) == mrr_at_k(hits, n_relevant) == hit_rate_at_k(hits, n_relevant) == 1
     assert [measure(~np.ones((1, 3), bool), [3]) for measure in OF_LISTS] == [0] * 6
-
-
-def test_ndcg_is_that_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.RandomState(0)
-    scores, relevant = rng.rand(20, 30), rng.rand(20, 30) < 0.2
-    relevant[:, 0] = True
-    best = np.argsort(-scores, axis=1)[:, :7]
-    hits = np.take_along_axis(relevant, best, axis=1)
-    assert ndcg_at_k(hits, relevant.sum(axis=1)) == pytest.approx(metrics.ndcg_score(relevant, scores, k=7), rel=1e-12)
-
-
-def test_precision_and_recall_are_those_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.RandomState(1)
-    recommended, relevant = np.zeros((15, 20), bool), rng.rand(15, 20) < 0.3
-    relevant[:, 3] = True
-    best = np.array([rng.permutation(20)[:6] for _ in range(15)])
-    np.put_along_axis(recommended, best, True, axis=1)
-    hits = np.take_along_axis(relevant, best, axis=1)
-    for measure, theirs in ((precision_at_k, metrics.precision_score), (recall_at_k, metrics.recall_score)):
-        expected = theirs(relevant, recommended, average="samples")
-        assert measure(hits, relevant.sum(axis=1)) == pytest.approx(expected, rel=1e-12)
 
 
 def trec_eval(relevant, best, k):
@@ -244,18 +210,6 @@ def test_by_loops(k, relevant, monkeypatch):
         for name in ALL:
             assert found[name] == pytest.approx(expected[name], rel=1e-12), name
     assert 0 < found["n_users"] < train.shape[0] and 0 < found["ndcg"] < 1
-
-
-def test_lists_by_hand():
-    # Candidates 0, 1, 2, 4. User 0 may be given 1, 2, 4 and has loved 2, and 3 that can't be; user 1 has loved nothing.
-    train = sp.csr_matrix(np.array([[5, 0, 0, 0, 0], [1, 3, 0, 0, 2], [0, 0, 4, 0, 0]]))
-    held_out = sp.csr_matrix(np.array([[0, 0, 4, 5, 1], [0, 0, 3, 0, 0], [4, 0, 0, 0, 0]]))
-    found = evaluate_lists(lambda users: np.tile([9.0, 2, 1, 8, 0], (len(users), 1)), train, held_out, k=2)
-    # Lists [1, 2] and [0, 1]; hits [0, 1] of 2 and [1, 0] of 1.
-    first = 1 / np.log2(3) / (1 + 1 / np.log2(3))
-    assert found == pytest.approx(dict(
-        precision=0.5, recall=(1 / 2 + 1) / 2, ndcg=(first + 1) / 2, hit_rate=1, map=(1 / 2 / 2 + 1) / 2,
-        mrr=(1 / 2 + 1) / 2, coverage=3 / 4, popularity=(1 / 3 + 1 / 3 + 2 / 3 + 1 / 3) / 4, n_users=2), rel=1e-12)
 
 
 def test_what_was_rated_in_training_is_never_listed():

@@ -1,16 +1,14 @@
 """Lists by all that helps: what is fitted, how it is weighed, and that the answers of a blend go together."""
-import json
-import threading
 
 import numpy as np
 import pytest
-import reference
 import scipy.sparse as sp
 from made import likings
 from recommender_contract import RecommenderContract
 
-from sparse_ae import Recommender, Shallow, as_ratings
+from sparse_ae import Recommender, Shallow
 from sparse_ae.baselines.ease import EaseSystem
+from sparse_ae.baselines.factors import FactorSystem
 from sparse_ae.data import Ratings
 from sparse_ae.evaluation.lists import ListValidation, evaluate_lists
 from sparse_ae.evaluation.metrics import Measure
@@ -43,9 +41,9 @@ def split():
     return [with_ids(part) for part in parts]
 
 
-@pytest.fixture(scope="module", params=["blend", "all members"] + list(CLOSED))
+@pytest.fixture(scope="module", params=["blend", "all members", "ease", "popular"])
 def fitted(request, split):
-    """By default; with a weight for each member, autoencoders among them; and each closed form alone."""
+    """By default; with a weight for each member, autoencoders among them; and closed forms alone."""
     train, held_out = split
     if request.param in CLOSED:
         return Recommender(objective="lists", network=request.param, progress=False).fit(train)
@@ -142,32 +140,25 @@ def test_without_anybody_who_judges_it_is_the_first_guess(name):
 
 
 def test_explicit_factors_are_of_what_ratings_differ_by():
-    ratings, people = likings(n_rows=12, n_columns=7), np.array([3, 0, 11])
+    ratings = likings(n_rows=12, n_columns=7)
     member = fit_closed(CLOSED["explicit"], ratings, -5.0, lambda member: np.arange(4.0))
-    mean, H = ratings.data.mean(dtype=float), member.model.H.astype(float)
-    spread = np.sqrt(((ratings.data - mean) ** 2).mean())
-    assert member.values == pytest.approx((mean, spread, 1)) and member.model.missing_weight == 0.02
-    scores = member.of_users(people)
-    for of_user, user in zip(scores, people):
-        system, right = member.knob * np.eye(H.shape[1]), np.zeros(H.shape[1])
-        for item in range(7):
-            rated = ratings[user, item] if item in ratings[user].indices else None
-            weight = 0.02 if rated is None else 1.0
-            system += weight * np.outer(H[item], H[item])
-            right += 0.0 if rated is None else (rated - mean) / spread * H[item]
-        np.testing.assert_allclose(of_user, H.dot(np.linalg.solve(system, right)), atol=2e-5)
+    mean = ratings.data.mean(dtype=float)
+    assert member.values == pytest.approx((mean, np.sqrt(((ratings.data - mean) ** 2).mean()), 1))
+    expected = FactorSystem(member.values(ratings), 32, 0.02).solve(member.knob)
+    assert (member.model.H == expected.H).all() and member.model[1:] == expected[1:]
 
 
-def test_users_factors_are_solved_for_once(monkeypatch):
-    """Where they are too many, each time."""
+def test_users_factors_are_solved_for_once_and_kept_in_the_file(monkeypatch):
+    """Not where they are too many; files of 1.0 have none."""
     ratings, users = likings(), np.array([9, 2, 9])
     fitted = fit_closed(CLOSED["factors"], ratings, 0.0)
-    expected = fitted.of_users(users)
-    settled = fitted.knowing(ratings)
+    expected, (entry, arrays) = fitted.of_users(users), fitted.state()
+    settled = [fitted.knowing(ratings), CLOSED["factors"].from_state(entry, arrays, ratings)]
+    settled.append(CLOSED["factors"].from_state(*settled[0].state(), ratings))
     monkeypatch.setattr(members, "_MOST_SOLVED", 0)
     assert (fitted.knowing(ratings).of_users(users) == expected).all()
     monkeypatch.setattr(members.ItemFactors, "factors_of", None)
-    assert (settled.of_users(users) == expected).all()
+    assert all((each.of_users(users) == expected).all() for each in settled)
 
 
 def test_wide_goes_by_kernels_where_known_ratings_are_not_those_of_its_rows():
@@ -193,42 +184,23 @@ def test_the_power_that_was_chosen_is_that_of_others_too(split, monkeypatch):
     assert len(set(powers.values())) == 1 and found.weights_
 
 
-@pytest.mark.parametrize("n_items", [7, 25, 33])
-def test_a_filter_says_something_of_what_was_not_rated(n_items):
-    """It lets fewer singular vectors pass than there are, whoever asks."""
-    ratings = likings(n_columns=n_items)
-    tried = []
-
-    def judge(member):
-        tried.append(member.knob)
-        return np.full(3, float(member.knob))  # the more, the better
-
-    for judged in (None, judge):
-        member = fit_closed(CLOSED["filter"], ratings, 0.0, judged, power=1)
-        scores = member.of_users(np.arange(80))
-        assert scores[ratings.toarray() == 0].std() > 0.05 and member.knob <= n_items // 2
-    assert len(tried) == {7: 1, 25: 1, 33: 2}[n_items] and member.knob == max(tried)
-
-
-def test_all_ranks_of_a_filter_are_tried_both_ways():
-    values = {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}
-    tried = []
+@pytest.mark.parametrize("name, n_items, values", [
+    ("filter", 270, {32: 1.0, 64: 0.9, 128: 1.2, 16: 1.1, 8: 1.3}),
+    ("filter", 7, {3: 1}), ("filter", 25, {8: 1}), ("filter", 33, {16: 1, 8: 2}),
+    ("neighbours", 24, {0.0: 1, 0.125: 0, 0.25: 0}), ("neighbours", 24, {0.0: 0, 0.125: 1, 0.25: 0}),
+    ("neighbours", 24, {0.0: 0, 0.125: 0, 0.25: 1})])
+def test_all_knobs_of_some_forms_are_tried(name, n_items, values):
+    """A filter has half of the data's rank at most: with all of it, it would say nothing of what wasn't rated."""
+    ratings, tried = likings(n_rows=300, n_columns=n_items), []
 
     def judge(member):
         tried.append(member.knob)
         return np.full(3, values[member.knob])
 
-    ratings = sp.random(300, 270, 0.1, random_state=0, format="csr", dtype=np.float32)
-    assert fit_closed(CLOSED["filter"], ratings, 0.0, judge, power=1).knob == 8 and sorted(tried) == sorted(values)
-
-
-@pytest.mark.parametrize("best", [0.0, 0.125, 0.25])
-def test_powers_of_neighbours_are_tried_the_plain_form_too(best):
-    def judge(member):
-        return np.full(3, float(member.knob == best))
-
-    member = fit_closed(CLOSED["neighbours"], likings(), 0.0, judge, power=1)
-    assert member.knob == best and member.chosen == {"item_power": best, "power": 1}
+    member = fit_closed(CLOSED[name], ratings, 0.0, judge, power=1)
+    assert values[member.knob] == max(values.values()) and sorted(tried) == sorted(values)
+    assert member.chosen == {CLOSED[name].knob_name: member.knob, "power": 1}
+    assert member.of_users(np.arange(300))[ratings.toarray() == 0].std() > 0.05
 
 
 def test_without_a_share_a_member_is_judged_by_its_own_lists(split, monkeypatch):
@@ -255,18 +227,6 @@ def test_what_is_popular_is_how_many_have_rated_it():
     assert popular.recommend(3, exclude_seen=False).items.tolist() == ["a often", "c twice", "b once"]
 
 
-def test_relevant_is_the_same_in_any_form():
-    """The scale is learned from float32, which 0.1 and 0.8 aren't."""
-    rng = np.random.RandomState(0)
-    users, items, values = np.repeat(np.arange(30), 8), np.tile(np.arange(8), 30), rng.randint(1, 6, 240) * 0.2
-    held = rng.rand(240) < 0.3
-    found = Recommender(objective="lists", network="ease", progress=False).fit(
-        (users[~held], items[~held], values[~held]), validation=None)
-    triples = users[held], items[held], values[held]
-    measures = [found.evaluate(each) for each in (triples, as_ratings(triples))]
-    assert measures[0]["n_users"] > 10 and measures[0] == pytest.approx(measures[1], abs=1e-6)
-
-
 def test_measures_take_each_users_scores_once(fitted, split, monkeypatch):
     train, held_out = split
     expected, asked = fitted.evaluate(held_out, k=5), []
@@ -284,11 +244,6 @@ def test_an_autoencoder_that_diverges_is_told_of_once(split, capsys):
     assert any("left out" in line for line in lines) and not any("no epoch adds" in line for line in lines)
 
 
-def test_what_there_is_no_time_for_is_said(split, capsys):
-    Recommender(objective="lists").fit(split[0], seconds=1e-9)
-    assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
-
-
 def test_where_all_ratings_are_equal_nothing_differs(split):
     equal = split[0].matrix.copy()
     equal.data[:] = 4
@@ -296,41 +251,6 @@ def test_where_all_ratings_are_equal_nothing_differs(split):
     assert "explicit" not in blend.weights_ and "factors" in blend.weights_
     with pytest.raises(ValueError, match="all ratings to train on are 4; expected some that differ, or another"):
         Recommender(objective="lists", network="explicit", progress=False).fit(equal)
-
-
-def test_ease_is_its_formula():
-    ratings = likings(n_rows=12, n_columns=7)
-    x = Values.of(ratings, 0.0, 2)(ratings)
-    weights = fit_closed(CLOSED["ease"], ratings, 0.0).model.weights
-    X, of_users, of_items = x.toarray().astype(float), np.diff(ratings.indptr), np.diff(ratings.tocsc().indptr)
-    decay = 200 * (of_items / of_items.mean()) ** 0.5
-    for j in range(7):
-        expected = reference.weighted_ease_column(X, j, (of_users / of_users.mean()) ** -0.5, decay)
-        np.testing.assert_allclose(weights[:, j], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", list(CLOSED) + ["some items"])
-def test_a_member_is_put_together_from_its_arrays(name, split, monkeypatch):
-    if name == "some items":
-        monkeypatch.setattr(members, "MOST_DENSE", 9)
-        name = "ease"
-    train = split[0].matrix
-    member = fit_closed(CLOSED[name], train, 0.0)
-    entry, arrays = member.state()
-    again = CLOSED[name].from_state(json.loads(json.dumps(entry)), arrays, train)
-    assert type(again.model) is type(member.model) and (again.model.scores(train) == member.model.scores(train)).all()
-    assert (again.values, again.knob) == (member.values, member.knob)
-
-
-def test_users_factors_are_kept_in_the_file(split, monkeypatch):
-    """Lists after loading need no system solved; files of 1.0, which have none, are read."""
-    train = split[0].matrix
-    member = fit_closed(CLOSED["factors"], train, 0.0).knowing(train)
-    entry, arrays = member.state()
-    old = CLOSED["factors"].from_state(entry, {name: array for name, array in arrays.items() if name != "W"}, train)
-    expected = old.of_users(np.arange(5))
-    monkeypatch.setattr(members.ItemFactors, "factors_of", None)
-    np.testing.assert_array_equal(CLOSED["factors"].from_state(entry, arrays, train).of_users(np.arange(5)), expected)
 
 
 # Weights
@@ -545,20 +465,9 @@ def test_a_file_with_a_part_that_is_wrong_is_refused(fitted, tmp_path):
         refused(dict(meta, parts=[]), arrays)
 
 
-def test_threads_get_what_one_gets(fitted, split):
-    train = split[0]
-    expected, found = fitted.predict(train.users[3], train.items), []
-    threads = [threading.Thread(target=lambda: found.append(fitted.predict(train.users[3], train.items)))
-               for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4 and all((each == expected).all() for each in found)
-
-
-def test_without_time_there_are_no_autoencoders(split):
-    recommender = Recommender(objective="lists", progress=False).fit(split[0], seconds=1e-6)
+def test_without_time_there_are_no_autoencoders(split, capsys):
+    recommender = Recommender(objective="lists").fit(split[0], seconds=1e-6)
+    assert "no time is left for wide, filter, factors, explicit, neighbours\n" in capsys.readouterr().err
     assert recommender.models_ == {} and recommender.model_ is None and recommender.n_hidden_ is None
     assert recommender.history_ == [] and recommender.best_epoch_ == 0
     assert recommender.recommend(100).items.size == 10
@@ -589,15 +498,6 @@ def test_training_is_repeated_on_all_ratings(resumable):
                         for refit in (False, True))
         assert len(again) == (first[-1]["restored"] or len(first))
         assert again[0]["loss"] == pytest.approx(first[0]["loss"], rel=0.5) and again[0]["loss"] > first[-1]["loss"]
-
-
-def test_one_autoencoder_is_enough(split, monkeypatch):
-    """Where users as rows have a weight, items aren't trained."""
-    monkeypatch.setattr(fitting_lists, "greedy_weights", weighing_alike(len(WITHOUT_FACTORS) + 1))
-    monkeypatch.setattr(fitting_lists, "CLOSED", WITHOUT_FACTORS)
-    fitted = Recommender(objective="lists", **QUICK).fit(split[0], refit=False)
-    assert fitted.weights_["users"] and "items" not in fitted.weights_
-    assert {record["rows"] for record in fitted.history_} == {"users"} == set(fitted.choices_)
 
 
 def test_lists_are_better_than_the_most_popular(split):

@@ -68,13 +68,6 @@ def test_scores_by_loops(blend):
     assert blend.candidates.tolist() == CANDIDATES.tolist() and [each for _, each in blend.used()] == [0.7, 0.3]
 
 
-def test_pairs_are_what_the_grid_has(blend):
-    users, items = np.array([5, 3, 5, 0, 3, 5]), np.array([0, 8, 7, 2, 1, 0])
-    grid = blend.grid(np.arange(N_USERS))
-    assert_allclose(blend.pairs(users, items), grid[users, np.searchsorted(CANDIDATES, items)], atol=1e-6)
-    assert blend.pairs(users[:0], items[:0]).shape == (0,)
-
-
 def test_strangers_are_judged_as_known_users_are(blend):
     users = np.array([0, 7, 13])
     people = [PersonRatings(RATINGS[u].indices, RATINGS[u].data.astype(float)) for u in users]
@@ -100,7 +93,9 @@ def test_lists_and_pairs_by_one_grid(blend):
     best, of_lists, scores = blend.best_and_pairs(listed, 4, True, CANDIDATES, users, items)
     for found, expected in zip((best, of_lists), blend.best(listed, 4, True, CANDIDATES)):
         assert_array_equal(found, expected)
-    assert_allclose(scores, blend.pairs(users, items), atol=1e-6)
+    grid = blend.grid(np.arange(N_USERS))
+    assert_allclose(scores, grid[users, np.searchsorted(CANDIDATES, items)], atol=1e-6)
+    assert (blend.pairs(users, items) == scores).all()
     best, _, scores = blend.best_and_pairs(listed[:0], 4, True, CANDIDATES, users[:0], items[:0])
     assert best.shape == (0, 4) and scores.shape == (0,)
 

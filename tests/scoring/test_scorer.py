@@ -132,10 +132,6 @@ def test_a_weight_of_nothing_costs_nothing():
     assert nothing.used() == []
 
 
-def test_are_rated(scorer):
-    assert scorer.are_rated(USERS, ITEMS).tolist() == (RATINGS.toarray() > 0).ravel().tolist()
-
-
 @pytest.mark.parametrize("part", [1, 2, 2 ** 22])
 def test_stored_zeros_are_rated(part, monkeypatch):
     monkeypatch.setattr("sparse_ae.data.ratings.PART", part)
@@ -146,18 +142,6 @@ def test_stored_zeros_are_rated(part, monkeypatch):
     whole = scorer_of("users")
     found = Scorer(whole.model, matrix, targets=whole.targets).are_rated(rows[order], cols[order])
     assert found.tolist() == [pair in stored for pair in zip(rows[order], cols[order])]
-
-
-def test_lists_are_of_the_grid(blend):
-    candidates = np.array([0, 1, 2, 3, 5, 6])
-    users = np.array([0, 1, 8])
-    best, scores = blend.best(users, 6, True, candidates)
-    grid = blend.grid(users, candidates)
-    for k, user in enumerate(users):
-        unseen = [c for c in range(6) if RATINGS[user, candidates[c]] == 0]
-        expected = sorted(unseen, key=lambda c: (-grid[k, c], c))
-        assert best[k, :len(expected)].tolist() == expected and (best[k, len(expected):] == -1).all()
-        assert scores[k, :len(expected)].tolist() == np.clip(grid[k, expected], *SCALE).tolist()
 
 
 @pytest.mark.parametrize("rows", ["users", "items"])
