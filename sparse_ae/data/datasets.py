@@ -35,7 +35,7 @@ from sparse_ae.data.lines import check_file
 from sparse_ae.data.load import load_ratings
 from sparse_ae.data.matrices import MATRIX_ENDINGS, sparse_variables
 from sparse_ae.data.ratings import Ratings
-from sparse_ae.data.tables import ratings_from_blocks
+from sparse_ae.data.tables import listed, ratings_from_blocks
 from sparse_ae.data.text import count_columns, read_table
 from sparse_ae.data.titles import read_titles, titles_beside
 from sparse_ae.files.unpacking import check_archive, check_regular
@@ -319,25 +319,17 @@ def _matrix_100k(triples):
 
 def cache_folder():
     """The folder for downloads, which may not exist yet: SPARSE_AE_DATA, else the user's own, else a temporary one."""
-    return _cache_folder()[0]
-
-
-def _cache_folder():
-    """The same; and the user's own if a temporary one stands in for it, else None."""
-    folder = os.environ.get("SPARSE_AE_DATA")
-    if folder:
-        return Path(folder).expanduser(), None
+    if os.environ.get("SPARSE_AE_DATA"):
+        return Path(os.environ["SPARSE_AE_DATA"]).expanduser()
     import pooch
     folder = Path(pooch.os_cache("sparse_ae"))
-    if not folder.is_dir() and not folders.can_be_made(str(folder)):
-        return Path(folders.temporary("sparse_ae")), folder
-    return folder, None
+    return folder if folder.is_dir() or folders.can_be_made(str(folder)) else Path(folders.temporary("sparse_ae"))
 
 
 def _fetch(release, call):
     """The archive: from the cache, else from the network; FileNotFoundError, with what to do, if it can't be had."""
     import pooch
-    (folder, users_own), logger, failures = _cache_folder(), pooch.get_logger(), []
+    folder, logger, failures = cache_folder(), pooch.get_logger(), []
     name = release.url.rpartition("/")[2]
     sources = [(release.url, release.checksum, name, pooch.HTTPDownloader(timeout=_TIMEOUTS, chunk_size=1 << 16))]
     if release is _RELEASES["100k"]:
@@ -355,9 +347,9 @@ def _fetch(release, call):
             except (OSError, ValueError) as error:
                 failures.append("from %s: %s: %s" % (url, type(error).__name__, error))
                 continue
-            if users_own is not None:
+            if not os.environ.get("SPARSE_AE_DATA") and folder != Path(pooch.os_cache("sparse_ae")):
                 say("%s can't be written to: downloads are kept in %s. To keep them elsewhere: SPARSE_AE_DATA=FOLDER"
-                    % (users_own, folder))
+                    % (pooch.os_cache("sparse_ae"), folder))
             return path
     finally:
         logger.setLevel(level)
@@ -431,14 +423,15 @@ def _choose(entries, release, where):
                  if entry.name.lower().endswith(_TABLES + MATRIX_ENDINGS) and entry.name not in _NO_RATINGS])
     if not found:
         raise FileNotFoundError("%s holds no ratings file: expected %s, or one file ending in %s. It holds: %s."
-                                % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS), _some(entries)))
+                                % (where, release.ratings_file, ", ".join(_TABLES + MATRIX_ENDINGS),
+                                   listed(sorted(map(str, entries))) or "nothing"))
     # A folder of that name first, then the highest ones.
     ranks = [(not entry.parent.name.lower().startswith(release.folder), len(entry.parts)) for entry in found]
     likeliest = min(ranks)
     best = [entry for entry, rank in zip(found, ranks) if rank == likeliest]
     if len(best) > 1:
         raise ValueError("%s holds several files that may be the ratings of %s: %s. Pass one of them as path."
-                         % (where, release.label, _some(best)))
+                         % (where, release.label, listed(sorted(map(str, best)))))
     folder = best[0].parent
     titles = titles_beside(best[0].name, [entry.name for entry in entries if entry.parent == folder])
     return str(best[0]), str(folder / titles) if titles else None
@@ -453,8 +446,3 @@ def _variable(ratings_file):
     except Exception:  # whatever damaged bytes lead to; load_ratings says what is wrong with the file
         return None
     return "X" if "X" in names else None
-
-
-def _some(entries):
-    names = [str(entry) for entry in sorted(entries)]
-    return ", ".join(names[:10] + (["..."] if len(names) > 10 else [])) or "nothing"

@@ -23,6 +23,7 @@ from sparse_ae.data.blocks import whole_table
 from sparse_ae.data.layout import Layout
 from sparse_ae.data.lines import LONGEST_LINE, opened
 from sparse_ae.data.ratings import index_dtype
+from sparse_ae.data.tables import listed, some_names
 from sparse_ae.data.text import read_text
 from sparse_ae.files.unpacking import check_archive, check_size, is_of_the_machine, read_array, unpack_limit
 
@@ -46,9 +47,6 @@ _HEAD = 4096
 
 # Lines of comments at the top of a MatrixMarket file.
 _MOST_COMMENTS = 10000
-
-# A dense array of so few columns, and many more rows, is a list of ratings rather than a table of users by items.
-_COLUMNS_OF_A_LIST = 8
 
 _MAT_HINT = "save the ratings only, with save('-v7', file, 'name') in MATLAB or scipy.io.savemat"
 _MTX_HINT = "write it with scipy.io.mmwrite(path, matrix, symmetry='general')"
@@ -185,50 +183,33 @@ def read_mat(path, variable, missing):
             raise
         raise ValueError("%s can't be read as a MATLAB file (%s: %s): %s"
                          % (path, type(error).__name__, error, _MAT_HINT)) from error
-    if missing is None:
-        raise _no_sparse_variable(path, variable, names, arrays)
-    raise _no_array(path, variable, names, arrays, missing)
+    raise _no_variable(path, variable, missing, names, arrays)
 
 
-def _no_sparse_variable(path, variable, names, arrays):
-    dense = ""
-    if arrays:
-        name = variable if variable in arrays else max(arrays, key=lambda each: arrays[each][0] * arrays[each][1])
-        n_rows, n_cols = arrays[name]
-        hint = "pass the one with the ratings, and the number that means 'not rated', such as variable=%r, missing=0 " \
-               "(--variable %s --missing 0)" % (name, name)
-        if 3 <= n_cols <= _COLUMNS_OF_A_LIST and n_rows > 10 * n_cols:
-            hint = "%r looks like a list with a rating in each row: a = scipy.io.loadmat(%r)[%r], and its columns of " \
-                   "users, items and ratings go to sparse_ae.data.ratings_from_triples, such as (a[:, 0], a[:, 1], " \
-                   "a[:, 2]); of a table of users by items %s" % (name, str(path), name, hint)
-        dense = "; its dense arrays are %s: %s" % (_with_shapes(arrays), hint)
-    if variable is not None:
-        return ValueError("%s has no sparse variable %r; its sparse variables are %s%s%s"
-                          % (path, variable, _some(map(repr, names)) or "none",
-                             ": pass one of them as variable=" if names else "", dense))
-    if names:
-        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
-                          % (path, len(names), _some(map(repr, names))))
-    return ValueError("%s holds no sparse variable%s" % (path, dense or "; expected the ratings as one: " + _MAT_HINT))
-
-
-def _no_array(path, variable, names, arrays, missing):
-    if variable in names or variable is None and names:
+def _no_variable(path, variable, missing, names, arrays):
+    """The error where there is no such variable, or several may be meant."""
+    shapes = listed("%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items())
+    if missing is not None and names and variable in [None] + names:
         return ValueError("missing=%r was given for %s, which has the sparse variable %r; only a dense array may have "
                           'a number that means "not rated": leave it out, or pass a dense array as variable='
                           % (missing, path, variable or names[0]))
-    said = "its dense arrays are %s" % _with_shapes(arrays) if arrays else "it has no dense array of numbers"
-    return ValueError("%s: missing=%r is for a dense array, but %s; pass the one with the ratings as "
-                      "variable=" % (path, missing, said))
-
-
-def _with_shapes(arrays):
-    return _some("%r (%d x %d)" % ((name,) + tuple(shape)) for name, shape in arrays.items())
-
-
-def _some(words):
-    words = [each[:100] for each in words]
-    return ", ".join(words[:10]) + (" and %d more" % (len(words) - 10) if len(words) > 10 else "")
+    if missing is not None:
+        return ValueError("%s: missing=%r is for a dense array, but %s; pass the one with the ratings as variable=" % (
+            path, missing, "its dense arrays are " + shapes if arrays else "it has no dense array of numbers"))
+    if names and variable is None:
+        return ValueError("%s holds %d sparse variables: %s; pass the one with the ratings as variable="
+                          % (path, len(names), some_names(names)))
+    said = "%s holds no sparse variable" % path if variable is None else (
+        "%s has no sparse variable %r; its sparse variables are %s%s" % (
+            path, variable, some_names(names) or "none", ": pass one of them as variable=" if names else ""))
+    if arrays:
+        name = variable if variable in arrays else max(arrays, key=lambda each: arrays[each][0] * arrays[each][1])
+        said += ("; its dense arrays are %s: pass one of users by items, and the number that means 'not rated' there, "
+                 "such as variable=%r, missing=0 (--variable %s --missing 0); of one with a rating in each row pass "
+                 "its columns to sparse_ae.data.ratings_from_triples" % (shapes, name, name))
+    elif not names:
+        said += "; expected the ratings as one: " + _MAT_HINT
+    return ValueError(said)
 
 
 def _mat_variables(path):

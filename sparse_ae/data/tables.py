@@ -327,9 +327,14 @@ def _hint(name):
 
 def some_names(names):
     """The first of some names, for a message."""
-    names = list(names)
-    return ", ".join("%.60r" % (name,) for name in names[:_MOST_NAMES]) + (
-        " and %d more" % (len(names) - _MOST_NAMES) if len(names) > _MOST_NAMES else "")
+    return listed("%.60r" % (name,) for name in names)
+
+
+def listed(words):
+    """The first of some words, for a message."""
+    words = [word[:100] for word in words]
+    return ", ".join(words[:_MOST_NAMES]) + (
+        " and %d more" % (len(words) - _MOST_NAMES) if len(words) > _MOST_NAMES else "")
 
 
 def _real(column):
