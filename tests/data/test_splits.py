@@ -45,26 +45,43 @@ def bytes_of(splits):
             for name in ("data", "indices", "indptr")]
 
 
-def test_each_rating_is_in_one_fold(ratings):
-    before = bytes_of([(ratings.matrix, ratings.matrix)])
-    folds = k_folds(ratings, 7, rng=3)
-    for fold in folds:
-        check(fold, ratings)
-    assert sorted(fold.test.nnz for fold in folds) == [8] * 3 + [9] * 4
-    assert set.union(*(triples(fold.test) for fold in folds)) == triples(ratings.matrix)
+# Each way to cut: a function of ratings and a seed that gives a list of splits.
+WAYS = {"split": lambda r, rng: [split_ratings(r, 0.3, rng)], "folds": lambda r, rng: k_folds(r, 7, rng),
+        "leave out": lambda r, rng: [leave_k_out(r, 2, rng)],
+        "newest": lambda r, _: [leave_k_out(r, 2, newest=True)], "time": lambda r, _: [split_by_time(r, 0.3)]}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_ways_cut_the_stored_entries(ratings, way):
+    before, random = bytes_of([(ratings.matrix, ratings.matrix)]), np.random.get_state()[1].tobytes()
+    splits = WAYS[way](ratings, 3)
+    for split in splits:
+        check(split, ratings)
+        for part in split[:2]:
+            assert_canonical(part)
+            assert not np.shares_memory(part.data, ratings.matrix.data)
+    assert bytes_of(WAYS[way](ratings, np.random.RandomState(3))) == bytes_of(splits)
+    if way in ("newest", "time"):  # by dates as by numbers
+        dated = ratings._replace(timestamps=ratings.timestamps.astype("datetime64[s]"))
+        assert bytes_of(WAYS[way](dated, 0)) == bytes_of(splits)
+    else:
+        rng = np.random.RandomState(3)
+        assert bytes_of(WAYS[way](ratings, rng)) != bytes_of(WAYS[way](ratings, rng))
+        assert bytes_of(WAYS[way](ratings, 4)) != bytes_of(splits) == bytes_of(WAYS[way](ratings.matrix, 3))
     assert bytes_of([(ratings.matrix, ratings.matrix)]) == before
+    assert np.random.get_state()[1].tobytes() == random
 
 
-def test_as_many_folds_as_ratings(ratings):
+def test_exact_counts(ratings):
+    for fraction in (0.1, 0.2, 0.5, 0.97):
+        assert split_ratings(ratings, fraction).test.nnz == split_by_time(ratings, fraction).test.nnz == round(
+            fraction * 60)
+    assert sorted(fold.test.nnz for fold in k_folds(ratings, 7)) == [8] * 3 + [9] * 4
+    assert set.union(*(triples(fold.test) for fold in k_folds(ratings, 7))) == triples(ratings.matrix)
     assert [fold.test.nnz for fold in k_folds(ratings, 60)] == [1] * 60
-
-
-def test_k_are_left_out_per_user(ratings):
-    counts = np.diff(ratings.matrix.indptr)
     for k in (1, 3):
         for split in (leave_k_out(ratings, k, rng=1), leave_k_out(ratings, k, newest=True)):
-            check(split, ratings)
-            assert np.diff(split.test.indptr).tolist() == [k if n > k else 0 for n in counts]
+            assert np.diff(split.test.indptr).tolist() == [k if n > k else 0 for n in np.diff(ratings.matrix.indptr)]
 
 
 def test_the_newest_are_left_out(ratings):
@@ -77,32 +94,21 @@ def test_the_newest_are_left_out(ratings):
         assert set(test[user].indices) == expected
 
 
-def test_the_chosen_are_anybody(ratings):
-    """Over seeds, each of a user's ratings is left out sometimes: no place in the row is favoured."""
-    user = int(np.argmax(np.diff(ratings.matrix.indptr)))
-    seen = {int(leave_k_out(ratings, rng=seed).test[user].indices[0]) for seed in range(60)}
-    assert seen == set(ratings.matrix[user].indices.tolist())
-
-
 def test_train_on_the_past(ratings):
     split = split_by_time(ratings, 0.3)
-    check(split, ratings)
-    assert split.test.nnz == 18
     at = dict(zip(zip(*ratings.matrix.nonzero()), ratings.timestamps[ratings.matrix.data != 0]))
     times = [[at[pair] for pair in zip(*part.nonzero())] for part in split[:2]]
     assert max(times[0]) <= min(times[1])
 
 
-def test_times_may_be_dates(ratings):
-    dated = ratings._replace(timestamps=ratings.timestamps.astype("datetime64[s]"))
-    assert bytes_of([split_by_time(dated, 0.3)]) == bytes_of([split_by_time(ratings, 0.3)])
-    assert bytes_of([leave_k_out(dated, newest=True)]) == bytes_of([leave_k_out(ratings, newest=True)])
-
-
-@pytest.mark.parametrize("cut", [lambda r, rng: k_folds(r, 4, rng), lambda r, rng: [leave_k_out(r, 2, rng)]])
-def test_same_seed_same_bytes(ratings, cut):
-    assert bytes_of(cut(ratings, 5)) == bytes_of(cut(ratings, np.random.RandomState(5))) != bytes_of(cut(ratings, 6))
-    assert bytes_of(cut(ratings.matrix, 5)) == bytes_of(cut(ratings, 5))
+def test_every_entry_is_drawn_alike(ratings):
+    """And of a user's ratings each is left out sometimes: no place in the row is favoured."""
+    matrix = sp.csr_matrix(np.arange(1, 21, dtype=np.float32).reshape(4, 5))
+    drawn = sum(split_ratings(matrix, 0.5, seed).test.toarray() != 0 for seed in range(400))
+    assert drawn.sum() == 400 * 10 and drawn.min() > 150 and drawn.max() < 250  # 200 +- 10 each
+    user = int(np.argmax(np.diff(ratings.matrix.indptr)))
+    seen = {int(leave_k_out(ratings, rng=seed).test[user].indices[0]) for seed in range(60)}
+    assert seen == set(ratings.matrix[user].indices.tolist())
 
 
 @pytest.mark.parametrize("cut, message", [
@@ -116,86 +122,19 @@ def test_same_seed_same_bytes(ratings, cut):
     (lambda r: split_by_time(r._replace(timestamps=None)), "split_by_time needs timestamps"),
     (lambda r: split_by_time(r._replace(timestamps=np.full(60, np.nan))), "entry 0: the timestamp is nan"),
     (lambda r: split_by_time(r._replace(timestamps=np.full(60, "NaT", "M8[s]"))), "entry 0: the timestamp is NaT"),
+    (lambda r: split_by_time(r._replace(timestamps=[None] * 60)), "entry 0: the timestamp is None; expected numbers"),
+    (lambda r: leave_k_out(r._replace(timestamps=list(r.timestamps[:-1]) + [None]), newest=True),
+     "entry 59: the timestamp is None; expected numbers or datetime64"),
     (lambda r: split_by_time(r._replace(timestamps=r.timestamps[:5])),
      "the 5 timestamps may not have the order of the 60"),
     (lambda r: split_by_time(r._replace(matrix=r.matrix.astype("float64"))), "may not have the order"),
-    (lambda r: split_by_time(r, 1.0), "test_fraction is 1.0; expected a number between 0 and 1"),
     (lambda r: split_by_time(r, 0.001), "test_fraction=0.001 puts 0 of 60 ratings into the test set"),
-])
+    (lambda r: split_ratings(small(), 0.99), "puts 4 of 4 ratings into the test set"),
+] + [(lambda r, cut=cut, fraction=fraction: cut(r, fraction), "test_fraction is .*; expected a number between 0 and 1")
+     for cut in (split_by_time, split_ratings) for fraction in (0, 1, -0.5, np.nan, "0.2", None)])
 def test_refused(ratings, cut, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         cut(ratings)
-
-
-def test_times_that_are_none(ratings):
-    with pytest.raises(TypeError, match="entry 0: the timestamp is None; expected numbers or datetime64: convert"):
-        split_by_time(ratings._replace(timestamps=[None] * 60))
-    with pytest.raises(TypeError, match="entry 59: the timestamp is None; expected numbers or datetime64"):
-        leave_k_out(ratings._replace(timestamps=list(ratings.timestamps[:-1]) + [None]), newest=True)
-
-
-# A part of all ratings
-
-@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.97])
-def test_split_cuts_the_stored_entries(fraction):
-    matrix = many_stars()
-    before = matrix.copy()
-    split = split_ratings(matrix, fraction, rng=1)
-    train, test, whole = entries(split.train), entries(split.test), entries(matrix)
-    assert len(test) == split.test.nnz == round(fraction * matrix.nnz)
-    assert not set(train) & set(test)
-    train.update(test)
-    assert train == whole and 0.0 in whole.values()
-    for part in (split.train, split.test):
-        assert_canonical(part)
-        assert part.shape == matrix.shape
-        assert not np.shares_memory(part.data, matrix.data)
-    assert_same(matrix, before)
-
-
-def test_split_is_the_seed_s():
-    matrix = many_stars()
-    one, two = split_ratings(matrix, rng=5), split_ratings(matrix, rng=np.random.RandomState(5))
-    assert_same(one.train, two.train)
-    assert_same(one.test, two.test)
-    assert_same(split_ratings(matrix).test, split_ratings(matrix, 0.2, 0).test)
-    assert entries(split_ratings(matrix, rng=6).test) != entries(one.test)
-    rng = np.random.RandomState(5)
-    assert entries(split_ratings(matrix, rng=rng).test) != entries(split_ratings(matrix, rng=rng).test)
-
-
-def test_split_draws_every_entry_alike():
-    matrix = sp.csr_matrix(np.arange(1, 21, dtype=np.float32).reshape(4, 5))
-    drawn = sum(split_ratings(matrix, 0.5, seed).test.toarray() != 0 for seed in range(400))
-    assert drawn.sum() == 400 * 10 and drawn.min() > 150 and drawn.max() < 250  # 200 +- 10 each
-
-
-def test_split_reports_who_is_left_without_a_training_rating():
-    matrix = many_stars(60, 50, 0.03)
-    split = split_ratings(matrix, 0.5, rng=2)
-    train, test = entries(split.train), entries(split.test)
-    users = {user for user, _ in test} - {user for user, _ in train}
-    items = {item for _, item in test} - {item for _, item in train}
-    assert users and items
-    assert split.cold_users.tolist() == sorted(users)
-    assert split.cold_items.tolist() == sorted(items)
-
-
-def test_split_takes_ratings():
-    ratings = ratings_from_triples(range(10), [1] * 10, range(10))
-    assert_same(split_ratings(ratings).test, split_ratings(ratings.matrix).test)
-
-
-@pytest.mark.parametrize("fraction", [0, 1, -0.5, 2, np.nan, "0.2", None])
-def test_split_refuses_a_fraction(fraction):
-    with pytest.raises(ValueError, match="test_fraction is .*; expected a number between 0 and 1"):
-        split_ratings(small(), fraction)
-
-
-@pytest.mark.parametrize("fraction, n_test", [(0.01, 0), (0.99, 4)])
-def test_split_refuses_an_empty_part(fraction, n_test):
-    with pytest.raises(ValueError, match="puts %d of 4 ratings into the test set" % n_test):
-        split_ratings(small(), fraction)
 
 
 # Mini-batches
@@ -223,15 +162,12 @@ def test_minibatches_hold_each_row_with_ratings_once(batch_size, rng):
 
 
 def test_minibatches_are_shuffled_by_the_rng():
-    matrix = many_stars()
-
     def order(rng):
-        return np.concatenate([rows for rows, _ in minibatches(matrix, 8, rng)]).tolist()
+        return np.concatenate([rows for rows, _ in minibatches(many_stars(), 8, rng)]).tolist()
 
-    assert order(3) == order(3) == order(np.random.RandomState(3)) != order(4)
-    rng = np.random.RandomState(3)
-    assert order(rng) != order(rng)
-    assert order(3) != order(None)
+    rng, before = np.random.RandomState(3), np.random.get_state()[1].tobytes()
+    assert order(3) == order(3) == order(rng) != order(rng) and order(4) != order(3) != order(None)
+    assert np.random.get_state()[1].tobytes() == before
 
 
 @pytest.mark.parametrize("matrix, batch_size, rng, error, message", [
@@ -256,12 +192,3 @@ def test_stored_zeros_are_refused():
         refuse_stored_zeros(broken(data=[0, 0, 0, 2]))
     with pytest.raises(TypeError, match="the ratings are ndarray; expected a SciPy CSR matrix"):
         refuse_stored_zeros(np.eye(2))
-
-
-def test_the_global_random_state_is_left_alone():
-    before = np.random.get_state()
-    matrix = many_stars()
-    list(minibatches(split_ratings(matrix, rng=0).train, 4, 0))
-    after = np.random.get_state()
-    assert_array_equal(before[1], after[1])
-    assert before[2:] == after[2:]
