@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparse_ae.data import check_ratings, ratings_from_triples
-from sparse_ae.data.columns import as_array, as_vector_of_ids, unmasked
+from sparse_ae.data.columns import unmasked
 from sparse_ae.data.feedback import as_counts, count_columns, total_counts
 from sparse_ae.data.ids import Catalogue, distinct, positions
 from sparse_ae.data.stores import store_ratings
@@ -35,13 +35,11 @@ def records():
 
 FORMS = {
     "tuple": ((USERS, ITEMS, MASKED), None),
-    "tuple of arrays": ((np.array(USERS), np.array(ITEMS), MASKED), None),
     "the constant in a list": ((USERS, ITEMS, [5.0, 4, np.ma.masked, 2]), None),
     "masked ids where the rating is masked": ((np.ma.array(USERS, mask=MASK), ITEMS, MASKED), None),
     "dict": ({"item": ITEMS, "user": USERS, "rating": MASKED}, None),
     "records": (records(), None),
     "rows": (rows(), None),
-    "rows of integers": (rows().astype(int), None),
     "list of masked rows": (list(rows().astype(int)), None),
     "rows of objects": (np.ma.array([list(row) for row in zip(USERS, ITEMS, MASKED.data.tolist())], dtype=object,
                                     mask=rows().mask), None),
@@ -95,9 +93,6 @@ def test_nothing_masked_is_as_without_a_mask():
     assert as_ratings((USERS, ITEMS, values)).matrix.toarray().tolist() == [[5, 4], [3, 2]]
     assert distinct(np.ma.array([3, 1], mask=False))[0].tolist() == [1, 3]
     assert unmasked([USERS, ITEMS, values], 2)[1] is None
-
-
-def test_of_different_lengths_it_is_said():
     with pytest.raises(ValueError, match="2 users and 4 ratings were given"):
         ratings_from_triples([1, 2], ITEMS, MASKED)
 
@@ -119,17 +114,3 @@ def test_a_masked_id_of_a_rating_that_is_not():
                                                                            MASKED.data)):
         with pytest.raises(ValueError, match="(users|items) have masked values, which means missing"):
             as_ratings(form)
-
-
-def test_a_single_masked_id():
-    with pytest.raises(ValueError, match="the id in users is masked, which means missing; expected an id"):
-        Catalogue("user", np.array([1, 2]), np.ones(2, bool), False).find(np.ma.array([1, 2], mask=[1, 0])[0])
-
-
-def test_arrays():
-    plain = np.arange(3)
-    assert as_array(plain) is plain
-    got = as_array(("a", np.ma.masked))
-    assert got.tolist() == ["a", None] and got.dtype == np.dtype("U1")
-    assert as_array([np.ma.masked]).tolist() == [None]
-    assert as_vector_of_ids(["a", "b" * 99]).dtype == object and as_vector_of_ids([1, 2]).dtype == np.int64

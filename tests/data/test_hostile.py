@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from sparse_ae.data import datasets, layout, lines
+from sparse_ae.data import lines
 from sparse_ae.data.datasets import jester, load_published, movielens, movielens_100k_folds
 from sparse_ae.data.ids import positions
 from sparse_ae.data.load import load_ratings
@@ -48,17 +48,13 @@ def test_text_that_unpacks_to_too_much(tmp_path, name, content, little_allowed, 
     with gzip.open(str(path), "wb") as file:
         file.write(content)
     refused(load_ratings, path, LIMIT)
+    if content.endswith(b"\n\n"):
+        monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(2 ** 23))
+        assert load_ratings(path).matrix.nnz == 1
+        monkeypatch.delenv("SPARSE_AE_UNPACK_LIMIT")
     if name.endswith(".csv.gz"):
         refused(lambda path: store_ratings(path, tmp_path / "store"), path, LIMIT)
     assert sorted(os.listdir(str(tmp_path))) == [name]
-
-
-def test_the_limit_can_be_raised(tmp_path, little_allowed, monkeypatch):
-    path = tmp_path / "ratings.csv.gz"
-    with gzip.open(str(path), "wb") as file:
-        file.write(b"1,2,3\n" + b"\n" * 2 ** 22)
-    monkeypatch.setenv("SPARSE_AE_UNPACK_LIMIT", str(2 ** 23))
-    assert load_ratings(path).matrix.nnz == 1
 
 
 def test_blank_lines_are_counted_but_not_looked_at_one_by_one(tmp_path, little_allowed, monkeypatch):
@@ -109,7 +105,7 @@ def test_an_npz_that_announces_too_much(tmp_path, kind, shape):
     with np.load(str(path)) as file:
         parts = dict(file, shape=np.array(shape))
     np.savez(str(path), **parts)
-    refused(load_ratings, path, "its shape, .* %s|can't be read as a sparse matrix" % LIMIT)
+    refused(load_ratings, path, "(its shape, .* %s|can't be read as a sparse matrix)" % LIMIT)
 
 
 def archive(method=zipfile.ZIP_DEFLATED, content=RATINGS * 50):
@@ -180,7 +176,7 @@ def test_no_pipe_is_waited_for(tmp_path):
     (b'movieId,title\n1,"' + b"x" * 200000, "field larger than field limit"),
     (b"movieId,title\n1\n", r"expected an item id \(int, as in the ratings\) and a title in each line, got \['1'.*"
                               "Correct the line, or remove the file"),
-    (b"movieId,title\nx,y\n", "expected an item id"),
+    (b"movieId,title\nx,y\n", r"expected an item id \(int, as in the ratings\) .* got \['x', 'y'\]"),
     (b"movieId,title\n" + b"9" * 5000 + b",y\n", "expected an item id .*9{50}")])
 def test_titles_that_are_none(tmp_path, titles, message):
     (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating\n1,2,3\n")
@@ -203,12 +199,6 @@ def test_one_long_id_in_a_file(tmp_path, line):
     refused(load_ratings, path, said)
     refused(lambda path: store_ratings(path, tmp_path / "store"), path, said)
     assert os.listdir(str(tmp_path)) == ["ratings.csv"]
-
-
-def test_a_long_id_on_the_first_line(tmp_path):
-    path = tmp_path / "ratings.csv"
-    path.write_text("0,%s,3\n1,b,3\n" % ("a" * 2 ** 18))
-    refused(load_ratings, path, "line 1: found no delimiter in .0,a+.; expected user, item, rating")
 
 
 def test_one_long_id_of_columns():
@@ -242,10 +232,6 @@ def test_long_ids_that_are_all_long(tmp_path, monkeypatch):
 # What would be refused, but not soon
 
 
-def movielens_of(path):
-    return movielens("100k", path)
-
-
 @pytest.mark.parametrize("blank", [b"%\n", b"\n", b" \n"])
 def test_comments_without_end_are_refused_soon(tmp_path, blank):
     path = tmp_path / "m.mtx.gz"
@@ -266,26 +252,17 @@ def test_lines_are_taken_one_by_one_from_any_line_on(tmp_path):
         assert list(found.one_by_one("x\n"))[:3] == ["x\n", "6\n", "7\n"]
 
 
-@pytest.mark.parametrize("read", [load_published, movielens_of])
-def test_an_archive_of_many_files_of_ratings(tmp_path, read, monkeypatch):
-    path, looked_at = tmp_path / "many.zip", []
-    with zipfile.ZipFile(str(path), "w") as archive:
+@pytest.mark.parametrize("content, message", [
+    (b"," * 2 ** 18, "line 1: found 262145 columns, separated by commas; expected user, item, rating"),
+    (b"0," + b"a" * 2 ** 18 + b",3\n1,b,3\n", "line 1: found no delimiter in '0,aaa.*; expected user, item, rating")])
+def test_a_long_first_line(tmp_path, content, message):
+    (tmp_path / "wide.csv").write_bytes(content)
+    refused(load_ratings, tmp_path / "wide.csv", message)
+
+
+def test_an_archive_of_many_files_of_ratings(tmp_path):
+    with zipfile.ZipFile(str(tmp_path / "many.zip"), "w") as archive:
         for k in range(300):
             archive.writestr("d%d/ratings.csv" % k, b"1,1,1\n")
-    compared = min
-
-    def counted(*args, **keywords):
-        looked_at.append(args)
-        return compared(*args, **keywords)
-
-    monkeypatch.setattr(datasets, "min", counted, raising=False)
-    refused(read, path, "holds several files that may be the ratings")
-    assert len(looked_at) == 1  # not one for each
-
-
-def test_a_line_of_millions_of_columns(tmp_path, monkeypatch):
-    path, looked_at = tmp_path / "wide.csv", []
-    path.write_bytes(b"," * 2 ** 18)
-    monkeypatch.setattr(layout, "find_columns", lambda names, wanted: looked_at.append(len(names)) or {})
-    refused(load_ratings, path, "line 1: found 262145 columns, separated by commas; expected user, item, rating")
-    assert max(looked_at) <= 1
+    for read in (load_published, lambda path: movielens("100k", path)):
+        refused(read, tmp_path / "many.zip", "holds several files that may be the ratings.*d0/ratings.csv.* 290 more")

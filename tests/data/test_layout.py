@@ -22,12 +22,6 @@ def triples(ratings):
     return list(zip(ratings.users[coo.row].tolist(), ratings.items[coo.col].tolist(), coo.data.tolist()))
 
 
-def test_layouts(tmp_path):
-    for content, layout in [("1,2,3\n", (1, ",", 3)), ("\n\n1\t2\t3\t4", (3, "\t", 4)), ("a b c\n1 2 3", (2, None, 3)),
-                            ('\n"a\nb";c;d\n1;2;3\n', (4, ";", 3)), ("1::2::3::4\r\n", (1, "::", 4))]:
-        assert find_layout(written(tmp_path, content))[:3] == layout
-
-
 # Pairs alone
 
 
@@ -97,20 +91,18 @@ def test_what_the_careful_way_reads_is_left_out_too(tmp_path):
         load_ratings(written(tmp_path, content.replace(",x", ",10")), missing=0)
 
 
-@pytest.mark.parametrize("none", ["nan", "NaN", "", " "])
-def test_lines_without_a_rating(tmp_path, none):
-    path = written(tmp_path, "1,7,%s\n1,8,5\n2,7,0\n2,8,%s\n" % (none, none))
-    assert triples(load_ratings(path, missing=np.nan)) == [(1, 8, 5), (2, 7, 0)]
-    with pytest.raises(ValueError, match="line 1: the rating"):
-        load_ratings(path)
-
-
 def test_lines_with_timestamps(tmp_path):
     path = written(tmp_path, "1,7,0,978300760\n1,8,5,978300761\n")
     got = load_ratings(path, missing=0)
     assert triples(got) == [(1, 8, 5)] and got.timestamps.tolist() == [978300761]
     table = written(tmp_path, "1,7,0,3\n1,8,5,3\n")
     assert load_ratings(table, missing=0).matrix.shape == (2, 4)
+    rows = [(1, 8, 5), (2, 7, 0)]
+    for none in ("nan", "NaN", "", " "):
+        path = written(tmp_path, "1,7,%s\n1,8,5\n2,7,0\n2,8,%s\n" % (none, none))
+        assert triples(load_ratings(path, missing=np.nan)) == rows
+        with pytest.raises(ValueError, match="line 1: the rating"):
+            load_ratings(path)
     for content in ("a,b,c,d\n1,2,3,4\n", "1,2,3,4,5\n"):
         assert not find_layout(written(tmp_path, content), missing=0, or_table=True).names
 

@@ -54,22 +54,8 @@ def test_forms(form):
     same(as_ratings(FORMS[form]), TRIPLES)
     columns = as_columns(FORMS[form])
     assert [list(column) for column in columns] == [USERS, ITEMS, VALUES]
-
-
-@pytest.mark.parametrize("form", [
-    (USERS, ITEMS, VALUES, TIMES), list(zip(USERS, ITEMS, VALUES, TIMES)), Table(a=USERS, b=ITEMS, c=VALUES, d=TIMES),
-    Table(timestamp=TIMES, user=USERS, item=ITEMS, rating=VALUES)])
-def test_timestamps(form):
-    same(as_ratings(form), TRIPLES)
-    assert as_ratings(form).timestamps.tolist() == [10, 20, 30]
-    assert list(as_columns(form)[3]) == TIMES
-
-
-def test_timestamps_that_nobody_knows():
-    """None in their place says that there are none; a column of them says nothing."""
-    same(as_ratings((USERS, ITEMS, VALUES, None)), as_ratings((USERS, ITEMS, VALUES)))
-    with pytest.raises(TypeError, match="entry 0: the timestamp is None; expected numbers or datetime64"):
-        as_ratings((USERS, ITEMS, VALUES, [None] * len(USERS)))
+    same(as_ratings(TRIPLES), TRIPLES)
+    assert as_ratings(TRIPLES).matrix is TRIPLES.matrix
 
 
 @pytest.mark.parametrize("pairs", [
@@ -79,13 +65,19 @@ def test_pairs_and_ratings(pairs):
     same(as_ratings(pairs, VALUES), TRIPLES)
     same(as_ratings(pairs, np.array(VALUES)), TRIPLES)
     assert [list(column) for column in as_pairs(pairs)] == [USERS, ITEMS]
+    numbers = as_ratings(np.array([[9, 5, 3.5], [8, 5, 1.0]]))
+    assert numbers.users.tolist() == [8, 9] and numbers.users.dtype == np.int64
+    assert numbers.matrix.toarray().tolist() == [[1], [3.5]]
 
 
-def test_numbers_in_one_array():
-    ratings = as_ratings(np.array([[9, 5, 3.5], [8, 5, 1.0]]))
-    assert ratings.users.tolist() == [8, 9] and ratings.users.dtype == np.int64
-    assert ratings.matrix.toarray().tolist() == [[1], [3.5]]
-    assert as_ratings(np.array([[9, 5], [8, 5]]), [3.5, 1]).matrix.toarray().tolist() == [[1], [3.5]]
+@pytest.mark.parametrize("form", [
+    (USERS, ITEMS, VALUES, TIMES), list(zip(USERS, ITEMS, VALUES, TIMES)), Table(a=USERS, b=ITEMS, c=VALUES, d=TIMES),
+    Table(timestamp=TIMES, user=USERS, item=ITEMS, rating=VALUES)])
+def test_timestamps(form):
+    same(as_ratings(form), TRIPLES)
+    assert as_ratings(form).timestamps.tolist() == [10, 20, 30]
+    assert list(as_columns(form)[3]) == TIMES
+    same(as_ratings((USERS, ITEMS, VALUES, None)), TRIPLES)  # no timestamps are known
 
 
 def test_a_sparse_matrix_is_numbered():
@@ -118,17 +110,16 @@ def test_pairs_that_come_twice():
         as_ratings(again, duplicates="drop")
 
 
-def test_ratings_stay_what_they_are():
-    ratings = as_ratings(TRIPLES)
-    assert ratings.matrix is TRIPLES.matrix
-    same(ratings, TRIPLES)
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_data_frames(library):
+    frame = pytest.importorskip(library).DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
+    same(as_ratings(frame), TRIPLES)
+    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
 
 
 def test_pandas():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
-    same(as_ratings(frame), TRIPLES)
-    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
     odd = pandas.DataFrame({"user": pandas.Categorical(USERS), "item": pandas.array(ITEMS, dtype="Int64"),
                             "rating": pandas.array(VALUES, dtype="Float64")}, index=[5, 5, 9])
     same(as_ratings(odd), TRIPLES)
@@ -136,13 +127,6 @@ def test_pandas():
         as_ratings(frame.assign(user=["b", None, "b"]))
     with pytest.raises(ValueError, match="entry 1: the rating is nan"):
         as_ratings(frame.assign(rating=[1, np.nan, 2]))
-
-
-def test_polars():
-    polars = pytest.importorskip("polars")
-    frame = polars.DataFrame({"rating": VALUES, "item": ITEMS, "user": USERS})
-    same(as_ratings(frame), TRIPLES)
-    same(as_ratings(frame[["user", "item"]], frame["rating"]), TRIPLES)
 
 
 @pytest.mark.parametrize("ratings, y, error, message", [
@@ -178,6 +162,7 @@ def test_polars():
     ([("a", 2), (1, 3)], [5, 5], TypeError,
      "entry 1: the id in users is 1; ids have to be all integers or all strings"),
     ([(1, 2, "good")], None, TypeError, "entry 0: the rating is 'good'"),
+    ((["a" * 10 ** 6] * 2, [1, 1], [2, 3]), None, ValueError, "^.{9,600}$"),  # a long id is cut
     (Ratings(TRIPLES.matrix, ["a"], [3, 7]), None, ValueError,
      r"users have the shape \(1,\) and the matrix has 2 of them"),
     (Ratings(TRIPLES.matrix, ["a", "b"], [3, 3]), None, ValueError, "items have the id 3 twice"),
@@ -243,12 +228,6 @@ def test_dates(name, dates, want):
         as_ratings((USERS, ITEMS, VALUES, ["1/2/1970"] * 3))
 
 
-def test_a_long_id_is_cut_in_messages():
-    with pytest.raises(ValueError, match="user 'aaa.* has rated") as said:
-        as_ratings((["a" * 10 ** 6] * 2, [1, 1], [2, 3]))
-    assert len(str(said.value)) < 600
-
-
 # Counts as ratings: equation (1) of `feedback`, by hand
 
 
@@ -272,6 +251,9 @@ def test_totals_by_hand(feedback, y):
 
 def test_equation_1_by_hand():
     assert from_counts([1, 3, 7]).tolist() == [1, 2, 3]
+    for count in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="the count at position 1 is .*; expected numbers above 0"):
+            from_counts([1, count])
     totals = total_counts(PAIRS)
     ratings = as_counts(totals)
     assert ratings.matrix.toarray().tolist() == [[2, 0], [0, 1]] and ratings.matrix.dtype == np.float32
@@ -282,12 +264,6 @@ def test_columns_stay_as_they_came():
     users, items, ratings = count_columns(PAIRS)
     assert users.tolist() == [7, 8, 7, 7] and items.tolist() == [1, 2, 1, 1] and ratings.tolist() == [1] * 4
     assert count_columns(sp.csr_matrix([[0, 3]]))[2].tolist() == [2]
-
-
-@pytest.mark.parametrize("count", [0, -1, np.nan, np.inf])
-def test_what_is_no_count(count):
-    with pytest.raises(ValueError, match="the count at position 1 is .*; expected numbers above 0"):
-        from_counts([1, count])
 
 
 ORDERS = """order_id,order_date,customer_id,sku,quantity,price
@@ -349,12 +325,6 @@ def test_told_of(found, n_zeros, lowest, highest, why):
     -ratings(r0=716, r1=2, r5=60), np.zeros(0, np.float32)])
 def test_not_told_of(found):
     assert doubt_about_zeros(found) is None
-
-
-def test_of_many_ratings_some_are_looked_at(monkeypatch):
-    monkeypatch.setattr(zeros, "_MOST_SEEN", 1000)
-    assert "32 of 284032 ratings are 0, and the others 1 to 5: 0 is very rare" in doubt_about_zeros(
-        ratings(r0=32, r1=13000, r2=14000, r3=40000, r4=80000, r5=137000))
 
 
 def test_fit_tells_once_and_only_who_wants_to_know(monkeypatch):
