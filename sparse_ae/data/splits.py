@@ -43,28 +43,23 @@ class Split(NamedTuple):
 def split_ratings(ratings, test_fraction=0.2, rng=0):
     """Cut the stored entries in two at random, for training and for testing.
 
-    The entries are permuted and the first round(test_fraction * nnz) of them become the test set: the count is exact,
-    and zeros that are stored are split like any other rating.
-
     Parameters
     ----------
     ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
-        What `check_ratings` takes.
     test_fraction : float
-        Share of the ratings that is tested on, between 0 and 1.
+        Share of the ratings that is tested on, between 0 and 1: exactly round(test_fraction * nnz), stored zeros
+        included.
     rng : numpy.random.RandomState or int
-        Source of the permutation. The default is a seed, so that two calls give the same split: pass other seeds, or
-        one RandomState, for several splits.
+        The default is a seed, so that two calls give the same split: pass other seeds, or one RandomState, for several.
 
     Returns
     -------
     Split
-        `train`, `test`, and the users and items left without a training rating.
 
     Raises
     ------
     TypeError, ValueError
-        If `check_ratings` refuses the ratings, `check_rng` refuses rng, or either part would be empty.
+        For ratings that `check_ratings` refuses, and if either part would be empty.
     """
     matrix = check_ratings(ratings)
     rng = check_rng(rng)
@@ -80,21 +75,14 @@ def k_folds(ratings, n_folds=5, rng=0):
     Parameters
     ----------
     ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
-        What `check_ratings` takes.
     n_folds : int
-        2 or more. Test sets differ in size by at most one rating.
+        2 or more, up to the number of ratings. Test sets differ in size by at most one rating.
     rng : numpy.random.RandomState or int
-        Source of the permutation.
 
     Returns
     -------
     list of Split
         One for each fold. Each holds a copy of all ratings.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `check_ratings` refuses the ratings, `check_rng` refuses rng, or there are fewer ratings than folds.
     """
     matrix = check_ratings(ratings)
     rng = check_rng(rng)
@@ -112,11 +100,10 @@ def leave_k_out(ratings, k=1, rng=0, newest=False):
     Parameters
     ----------
     ratings : Ratings or SciPy sparse matrix, shape (n_users, n_items)
-        What `check_ratings` takes.
     k : int
         Test ratings of a user who has more than k; the others keep theirs for training and aren't tested.
     rng : numpy.random.RandomState or int
-        Chooses them. Not used with `newest`.
+        Not used with `newest`.
     newest : bool
         Take the k newest instead; of ratings of the same time those of the items that come last.
 
